@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The kernel side of spoc.py: which syscalls a command and its descendants make.
+ *
+ * Raw tracepoints only, tasks known by the address of their task_struct: nothing here needs BTF, tracefs or a CO-RE
+ * relocation, so one object serves every little-endian kernel from 5.8 on. User space writes `config`, attaches, and
+ * lets the armed process exec; from then on it only reads `counters`, `seen` (both mapped into its memory) and `calls`.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#define ABIS		2	/* 0: the kernel's own calling convention, 1: its 32-bit one */
+#define NUMBERS		1024	/* syscall numbers in `seen`, a power of two; larger ones go to `calls` */
+#define SLOTS		4096	/* a power of two */
+#define TASKS		16384
+#define CALLS		2048
+
+#define COMM_LEN	16	/* TASK_COMM_LEN, include/linux/sched.h */
+
+enum task_flag { TASK_NEW, TASK_COUNTED };
+enum compat_source { COMPAT_NONE, COMPAT_TASK, COMPAT_REGS };
+
+struct config {
+	__u64 ns_dev;		/* pid namespace in which armed_tgid counts: device and ... */
+	__u64 ns_ino;		/* ... inode of /proc/self/ns/pid; 0: the initial one */
+	__u32 armed_tgid;	/* its next exec starts the recording; 0: none */
+	__u32 compat_source;	/* where a 32-bit call shows: enum compat_source */
+	__u32 compat_offset;	/* bytes into task_struct or pt_regs */
+	__u32 compat_mask;	/* bits of the __u32 there */
+	__u32 statistics;	/* not 0: count every call, in `calls` */
+	__u32 unused;
+};
+
+struct counters {
+	__u64 followed;		/* tasks recorded so far */
+	__u64 alive;		/* tasks recorded that have not ended */
+	__u64 processes;	/* processes among them that have made a call */
+	__u64 tasks_lost;	/* tasks that `tasks` had no room for */
+	__u64 calls_lost;	/* calls that `calls` had no room for */
+	__u64 reads_lost;	/* calls whose convention could not be read */
+};
+
+struct slot {
+	__u64 last;		/* a recorded task that hashes here */
+	__u64 count;		/* how many recorded tasks hash here */
+};
+
+struct call_key {
+	__u32 abi;
+	__u32 nr;
+};
+
+struct call {
+	__u64 first_ns;		/* bpf_ktime_get_ns() */
+	__u64 count;
+	__u32 tgid;		/* who made it first */
+	char comm[COMM_LEN];
+	__u32 unused;
+};
+
+/* Says to user space, before anything is loaded, which layout of the structs above this is. */
+const char format[] SEC("spoc.format") __attribute__((used)) = "spoc-recorder-format:1";
+
+/* 0 -> the settings; the program itself clears armed_tgid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct config);
+} config SEC(".maps");
+
+/* 0 -> what happened so far. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct counters);
+} counters SEC(".maps");
+
+/* abi * NUMBERS + syscall number -> bpf_ktime_get_ns() of its first call, 0: not yet made. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ABIS * NUMBERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} seen SEC(".maps");
+
+/* (abi, number) -> details: of numbers from NUMBERS on always, of all others when `statistics` is set. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CALLS);
+	__type(key, struct call_key);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+/* task_struct address -> enum task_flag: the tasks recorded, the truth behind `slots`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TASKS);
+	__type(key, __u64);
+	__type(value, __u32);
+} tasks SEC(".maps");
+
+/*
+ * Hash of a task_struct address -> struct slot: spares nearly every call the look-up in `tasks`, above all those of
+ * processes that are not recorded. `count` is raised before a child can run, so 0 is a safe no.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLOTS);
+	__type(key, __u32);
+	__type(value, struct slot);
+} slots SEC(".maps");
+
+static __always_inline struct counters *counted(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counters, &zero);
+}
+
+#define COUNT(field, n) do {						\
+	struct counters *_c = counted();				\
+	if (_c)								\
+		__sync_fetch_and_add(&_c->field, n);			\
+} while (0)
+
+static __always_inline struct slot *slot_of(__u64 task)
+{
+	/* task_structs are aligned to 64 bytes and often stand in slabs of 2^15: mix both ranges of bits. */
+	__u32 index = ((task >> 6) ^ (task >> 18)) & (SLOTS - 1);
+
+	return bpf_map_lookup_elem(&slots, &index);
+}
+
+static __always_inline int is_leader(void)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	return (__u32)pid_tgid == pid_tgid >> 32;
+}
+
+/* Is the current task, which hashes to `slot`, recorded? Counts its process when it first asks. */
+static __always_inline int is_recorded(__u64 task, struct slot *slot)
+{
+	__u32 *flag;
+
+	if (slot->last == task)
+		return 1;
+	flag = bpf_map_lookup_elem(&tasks, &task);
+	if (!flag)
+		return 0;
+	if (*flag == TASK_NEW) {
+		*flag = TASK_COUNTED;
+		if (is_leader())
+			COUNT(processes, 1);
+	}
+	slot->last = task;
+	return 1;
+}
+
+static __always_inline void follow(__u64 task)
+{
+	struct slot *slot = slot_of(task);
+	__u32 flag = TASK_NEW;
+
+	if (!slot || bpf_map_update_elem(&tasks, &task, &flag, BPF_ANY)) {
+		COUNT(tasks_lost, 1);
+		return;
+	}
+	__sync_fetch_and_add(&slot->count, 1);
+	COUNT(followed, 1);
+	COUNT(alive, 1);
+}
+
+/* The calling convention of the running syscall: an index below ABIS. */
+static __always_inline __u32 abi_of(const struct config *conf, __u64 task, __u64 regs)
+{
+	__u32 word = 0;
+
+	if (conf->compat_source == COMPAT_NONE)
+		return 0;
+	if (bpf_probe_read_kernel(&word, sizeof(word), (void *)(unsigned long)
+				  ((conf->compat_source == COMPAT_TASK ? task : regs) + conf->compat_offset))) {
+		COUNT(reads_lost, 1);
+		return 0;
+	}
+	return !!(word & conf->compat_mask);
+}
+
+/* The entry of a call in `calls`, made if there is none. */
+static __always_inline void detail(__u32 abi, __u32 nr)
+{
+	struct call_key key = { .abi = abi, .nr = nr };
+	struct call *call = bpf_map_lookup_elem(&calls, &key);
+
+	if (!call) {
+		struct call first = { .first_ns = bpf_ktime_get_ns(), .tgid = bpf_get_current_pid_tgid() >> 32 };
+
+		/* On another CPU the same call may be entered at this moment: whoever loses only counts. */
+		bpf_get_current_comm(first.comm, sizeof(first.comm));
+		bpf_map_update_elem(&calls, &key, &first, BPF_NOEXIST);
+		call = bpf_map_lookup_elem(&calls, &key);
+		if (!call) {
+			COUNT(calls_lost, 1);
+			return;
+		}
+	}
+	__sync_fetch_and_add(&call->count, 1);
+}
+
+static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, int tell_abis)
+{
+	__u64 task = bpf_get_current_task(), *first_ns;
+	__u32 nr = ctx->args[1], abi = 0, zero = 0, index;
+	struct slot *slot = slot_of(task);
+	struct config *conf;
+
+	if (!slot || !slot->count || !is_recorded(task, slot))
+		return 0;
+	conf = bpf_map_lookup_elem(&config, &zero);
+	if (!conf)
+		return 0;
+	if (tell_abis)
+		abi = abi_of(conf, task, ctx->args[0]);
+	if (nr < NUMBERS) {
+		index = abi * NUMBERS + nr;
+		first_ns = bpf_map_lookup_elem(&seen, &index);
+		if (first_ns && !*first_ns)
+			*first_ns = bpf_ktime_get_ns();
+		if (!conf->statistics)
+			return 0;
+	}
+	detail(abi, nr);
+	return 0;
+}
+
+/* User space loads one of these two. */
+SEC("raw_tp/sys_enter")
+int enter_abis(struct bpf_raw_tracepoint_args *ctx)
+{
+	return enter(ctx, 1);
+}
+
+/* lockdown=confidentiality refuses every program that holds bpf_probe_read_kernel: all calls pass for the first ABI. */
+SEC("raw_tp/sys_enter")
+int enter_plain(struct bpf_raw_tracepoint_args *ctx)
+{
+	return enter(ctx, 0);
+}
+
+/* TP_PROTO(struct task_struct *parent, struct task_struct *child): before the child can run. */
+SEC("raw_tp/sched_process_fork")
+int task_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 task = bpf_get_current_task();
+	struct slot *slot = slot_of(task);
+
+	if (slot && slot->count && is_recorded(task, slot))
+		follow(ctx->args[1]);
+	return 0;
+}
+
+static __always_inline int is_armed(const struct config *conf)
+{
+	struct bpf_pidns_info ns;
+
+	if (!conf->armed_tgid)
+		return 0;
+	if (!conf->ns_ino)
+		return bpf_get_current_pid_tgid() >> 32 == conf->armed_tgid;
+	return !bpf_get_ns_current_pid_tgid(conf->ns_dev, conf->ns_ino, &ns, sizeof(ns)) &&
+	       ns.tgid == conf->armed_tgid;
+}
+
+/* TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm): the exec has succeeded. */
+SEC("raw_tp/sched_process_exec")
+int task_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 task = bpf_get_current_task();
+	struct slot *slot = slot_of(task);
+	__u32 zero = 0;
+	struct config *conf = bpf_map_lookup_elem(&config, &zero);
+
+	if (conf && is_armed(conf)) {
+		conf->armed_tgid = 0;
+		follow(task);
+		return 0;
+	}
+	/* A thread that execs takes over the leader's id, and the leader has been counted out. */
+	if (slot && slot->count && is_recorded(task, slot) &&
+	    (__u32)ctx->args[1] != (__u32)bpf_get_current_pid_tgid())
+		COUNT(processes, 1);
+	return 0;
+}
+
+/* TP_PROTO(struct task_struct *p): the last that is seen of the current task. */
+SEC("raw_tp/sched_process_exit")
+int task_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 task = bpf_get_current_task();
+	struct slot *slot = slot_of(task);
+	__u32 *flag, counted_in;
+
+	if (!slot || !slot->count)
+		return 0;
+	flag = bpf_map_lookup_elem(&tasks, &task);
+	if (!flag)
+		return 0;
+	counted_in = *flag == TASK_COUNTED && is_leader();
+	bpf_map_delete_elem(&tasks, &task);
+	/* The address will be another task's: it must not pass for a recorded one. */
+	if (slot->last == task)
+		slot->last = 0;
+	__sync_fetch_and_add(&slot->count, -1);
+	COUNT(alive, -1);
+	if (counted_in)
+		COUNT(processes, -1);
+	return 0;
+}
+
+char _license[] SEC("license") = "Dual MIT/GPL";

@@ -1,0 +1,2097 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Record the seccomp profile of a command with eBPF.
+
+`spoc.py record CMD` runs a command, notes every syscall that it and its descendants make, and writes a seccomp profile
+that allows just those: as a SeccompProfile object of Kubernetes' Security Profiles Operator (YAML), or as the JSON that
+OCI runtimes take.
+
+Data flows one way through this file, top to bottom:
+
+    kernel -> maps (Kernel objects) -> Recording -> Profile -> text -> file
+
+and the sections stand so that each uses only those above it. Needed at run time: Python 3.9, Linux 5.8, libbpf 0.3 and
+libseccomp 2.5 (loaded when first used, through ctypes), recorder.bpf.o beside this file, and root or CAP_BPF with
+CAP_PERFMON.
+
+Exit codes: the command's own, 128+N if signal N ended it; 125 if spoc.py itself failed or the profile may be
+incomplete, 126 if the command is not executable, 127 if it was not found, 2 for wrong usage.
+"""
+import sys
+
+if sys.version_info < (3, 9):
+    sys.stderr.write("spoc: start: Python %d.%d: too old; run spoc.py with Python 3.9 or newer\n" % sys.version_info[:2])
+    sys.exit(125)
+if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+    # Run as root from a folder that others may write to (/tmp, say), this file must not import what lies beside it.
+    del sys.path[0]
+
+import contextlib
+import errno
+import os
+import re
+import signal
+import stat
+import struct
+import time
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple
+
+try:
+    import ctypes
+    import getopt
+    import mmap
+    import resource
+except ImportError as missing:
+    sys.stderr.write(f"spoc: start: Python module {missing.name}: not installed; "
+                     "install the full python3 package (Debian's python3-minimal is not enough)\n")
+    sys.exit(125)
+
+__all__ = ["Call", "Identity", "Profile", "ProfileError", "Recorder", "Recording", "Rule", "SpocError",
+           "append_names", "format_json", "format_profile", "format_yaml", "main", "parse_document", "parse_yaml"]
+
+# --- Constants ---------------------------------------------------------------
+
+VERSION = "0.1.0"
+
+EXIT_USAGE = 2
+EXIT_FAILURE = 125
+EXIT_NOT_EXECUTABLE = 126
+EXIT_NOT_FOUND = 127
+EXIT_SIGNAL = 128
+
+TYPE_CRD = "seccomp"
+TYPE_JSON = "raw-seccomp"
+DEFAULT_OUTPUT = {TYPE_CRD: "/tmp/profile.yaml", TYPE_JSON: "/tmp/profile.json"}
+STANDARD_OUTPUT = ("-", "/dev/stdout")
+
+SCMP_ACT_ALLOW = "SCMP_ACT_ALLOW"
+SCMP_ACT_ERRNO = "SCMP_ACT_ERRNO"
+
+# Syscalls that a container runtime makes between applying the profile and starting the container's program: the union
+# of the base profiles runc-v1.4.2 and crun of kubernetes-sigs/security-profiles-operator, commit a2e4c4b.
+BASE_SYSCALLS = (
+    "access", "arch_prctl", "brk", "capget", "capset", "chdir", "chmod", "chown", "close", "close_range", "dup2",
+    "epoll_ctl", "epoll_pwait", "execve", "exit_group", "faccessat2", "fchdir", "fchown", "fcntl", "fstat",
+    "fstatfs", "futex", "getcwd", "getdents64", "getegid", "geteuid", "getgid", "getpid", "getppid", "getuid",
+    "ioctl", "lseek", "mkdirat", "mknodat", "mmap", "mount", "mprotect", "nanosleep", "newfstatat", "openat",
+    "openat2", "pivot_root", "prctl", "pselect6", "read", "readlink", "recvfrom", "rt_sigaction", "rt_sigprocmask",
+    "rt_sigreturn", "sched_yield", "set_tid_address", "setgid", "setgroups", "sethostname", "setns", "setresgid",
+    "setresuid", "setsid", "setuid", "sigaltstack", "statfs", "statx", "symlinkat", "tgkill", "umask", "umount2",
+    "unshare", "write",
+)
+
+# Where the kernel tells a 32-bit call from one of its own: (enum compat_source of recorder.bpf.c, offset, mask).
+COMPAT_NONE = (0, 0, 0)
+# x86: TS_COMPAT in thread_info.status, with which task_struct begins (arch/x86/include/asm/thread_info.h; Linux 5.11
+# put syscall_work before it). It is set for int 0x80 from 64-bit code as well, which pt_regs.cs does not show.
+COMPAT_X86 = (1, 16, 0x2)
+COMPAT_X86_BEFORE_5_11 = (1, 8, 0x2)
+# arm64: PSR_MODE32_BIT in pt_regs.pstate (arch/arm64/include/uapi/asm/ptrace.h).
+COMPAT_ARM64 = (2, 264, 0x10)
+
+# --- Errors ------------------------------------------------------------------
+
+
+class SpocError(Exception):
+    """A foreseeable failure: what was done, to what, why it failed, and what the user can do about it."""
+
+    def __init__(self, operation: str, subject: str, reason: str, hint: str = "", exit_code: int = EXIT_FAILURE):
+        super().__init__(operation, subject, reason, hint)
+        self.operation, self.subject, self.reason, self.hint = operation, subject, reason, hint
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        message = ": ".join(part for part in (self.operation, self.subject, self.reason) if part)
+        return printable(f"{message}; {self.hint}" if self.hint else message)
+
+
+class UsageError(SpocError):
+    """Wrong options or operands: exit code 2."""
+
+    def __init__(self, subject: str, reason: str, hint: str = "see --help"):
+        super().__init__("usage", subject, reason, hint, EXIT_USAGE)
+
+
+class ProfileError(SpocError):
+    """A profile that cannot be read: the message names file, line and column, both counted from 1."""
+
+    def __init__(self, file: str, line: int, column: int, reason: str, hint: str = ""):
+        super().__init__("read profile", f"{file}:{line}:{column}" if line else file, reason, hint)
+        self.file, self.line, self.column = file, line, column
+
+
+class LibraryError(SpocError):
+    """A C library that is missing, or too old."""
+
+
+class KernelError(SpocError):
+    """A refusal of the kernel."""
+
+
+class ChildError(SpocError):
+    """A command that could not be started: exit code 126 or 127, or 125 where the command is not to blame."""
+
+
+def printable(text: str) -> str:
+    """One line, and nothing in it that a terminal would obey."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def write_stderr(text: str) -> None:
+    """Write all of it or, where standard error is gone, nothing: no message is worth ending a recording for."""
+    data = text.encode(errors="backslashreplace")
+    with contextlib.suppress(OSError):
+        while data:
+            data = data[os.write(2, data):]
+
+
+class Log:
+    """Messages on standard error, as `HH:MM:SS.ffffff message`.
+
+    Not `logging`: to import it costs a third of what a whole recording of `true` does.
+    """
+
+    quiet = False
+    verbose = False
+
+    @staticmethod
+    def _line(message: str) -> None:
+        seconds, fraction_ns = divmod(time.time_ns(), 10 ** 9)
+        clock = time.strftime("%H:%M:%S", time.localtime(seconds))
+        write_stderr(f"{clock}.{fraction_ns // 1000:06d} {printable(message)}\n")
+
+    @classmethod
+    def info(cls, message: str) -> None:
+        if not cls.quiet:
+            cls._line(message)
+
+    @classmethod
+    def debug(cls, message: str) -> None:
+        if cls.verbose:
+            cls._line(message)
+
+    @classmethod
+    def error(cls, error: object) -> None:
+        cls._line(f"Error: {error}")
+
+# --- Profile -----------------------------------------------------------------
+
+
+class Rule(NamedTuple):
+    """One action for some syscalls, whatever their arguments."""
+
+    action: str
+    names: Tuple[str, ...]
+
+
+class Profile(NamedTuple):
+    """What a seccomp filter answers: the first rule that names the syscall, else the default action."""
+
+    default_action: str
+    architectures: Tuple[str, ...]
+    rules: Tuple[Rule, ...]
+
+
+API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
+KIND = "SeccompProfile"
+NAME_MAX_LENGTH = 253
+MAX_DEPTH = 64
+MAX_PROFILE_BYTES = 64 << 20
+
+# Plain scalars that every YAML reader takes for a string: anything else is quoted. The words are those that YAML 1.1
+# (yaml.org/type) takes for a boolean or null.
+PLAIN_SCALAR = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*\Z")
+YAML_WORDS = frozenset("y n yes no on off true false null".split())
+YAML_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
+
+
+def format_scalar(value: object) -> str:
+    """A scalar, or an empty collection, as YAML 1.1 and 1.2 readers both read it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, dict, list)):
+        return repr(value)
+    if isinstance(value, float):
+        return format_float(value)
+    text = str(value)
+    if PLAIN_SCALAR.match(text) and text.lower() not in YAML_WORDS:
+        return text
+    return '"' + "".join(YAML_ESCAPES.get(c) or (c if " " <= c <= "~" else f"\\U{ord(c):08X}") for c in text) + '"'
+
+
+def format_float(value: float) -> str:
+    """A float with a point and a signed exponent, without which YAML 1.1 takes it for a string."""
+    text = repr(value)
+    if text in ("inf", "-inf", "nan"):
+        return text.replace("inf", ".inf").replace("nan", ".nan")
+    mantissa, exponent_mark, exponent = text.partition("e")
+    return mantissa + ("" if "." in mantissa else ".0") + exponent_mark + exponent
+
+
+def _yaml_lines(value: Any, indent: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if item and isinstance(item, (dict, list)):
+                yield f"{indent}{format_scalar(key)}:"
+                yield from _yaml_lines(item, indent + "  ")
+            else:
+                yield f"{indent}{format_scalar(key)}: {format_scalar(item)}"
+    else:
+        for item in value:
+            if item and isinstance(item, (dict, list)):
+                first, *rest = _yaml_lines(item, indent + "  ")
+                yield f"{indent}- {first[len(indent) + 2:]}"
+                yield from rest
+            else:
+                yield f"{indent}- {format_scalar(item)}"
+
+
+def format_yaml(document: Dict[str, Any]) -> str:
+    """A mapping of mappings, lists and scalars as block-style YAML, keys in their order."""
+    return "".join(line + "\n" for line in _yaml_lines(document, "")) if document else "{}\n"
+
+
+def format_json(document: Dict[str, Any]) -> str:
+    """The same as JSON."""
+    import json  # only here and for reading: 2 ms that no YAML profile needs
+
+    return json.dumps(document, indent=2) + "\n"
+
+
+def rules_document(profile: Profile) -> List[Dict[str, Any]]:
+    """The rules in the form that the CRD and the OCI specification share, names sorted."""
+    return [{"names": sorted(rule.names), "action": rule.action} for rule in profile.rules if rule.names]
+
+
+def format_profile(profile: Profile, profile_type: str, name: str) -> str:
+    """The text of a profile: equal profiles give equal bytes. The CRD has its keys in alphabetical order."""
+    if profile_type == TYPE_JSON:
+        return format_json({"defaultAction": profile.default_action, "architectures": list(profile.architectures),
+                            "syscalls": rules_document(profile)})
+    return format_yaml({
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"creationTimestamp": None, "name": name},
+        "spec": {
+            "architectures": list(profile.architectures),
+            "defaultAction": profile.default_action,
+            "syscalls": [dict(sorted(rule.items())) for rule in rules_document(profile)],
+        },
+        "status": {},
+    })
+
+
+def is_kubernetes_name(name: str) -> bool:
+    """An RFC 1123 subdomain, which is what the API server takes as metadata.name."""
+    label = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+    return len(name) <= NAME_MAX_LENGTH and re.fullmatch(rf"{label}(\.{label})*", name) is not None
+
+
+def kubernetes_name(command: str) -> str:
+    """A command's base name made a valid Kubernetes name."""
+    name = re.sub("[^a-z0-9.-]+", "-", os.path.basename(command).lower())
+    labels = (label.strip("-") for label in name.split("."))
+    return ".".join(label for label in labels if label)[:NAME_MAX_LENGTH].strip("-.") or "command"
+
+
+# What YAML 1.1 and 1.2 agree on; where they differ (yes, 017, 1:30, 1e3, dates) the parser refuses to guess.
+YAML_CONSTANTS: Dict[str, Optional[bool]] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+YAML_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
+YAML_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+\Z")
+YAML_FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*([eE][-+][0-9]+)?|\.(inf|Inf|INF))\Z|\.(nan|NaN|NAN)\Z")
+YAML_AMBIGUOUS = re.compile(
+    r"(yes|no|on|off)\Z|[-+]?(0o?[0-7_]+|0b[01_]+|0x[0-9a-f_]+|[0-9][0-9_,:.]*(e[-+]?[0-9]+)?|\.[0-9_]+(e[-+]?[0-9]+)?)\Z"
+    r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[=~]\Z|<<\Z", re.IGNORECASE)
+YAML_FORBIDDEN = re.compile("\r(?!\n)|[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+YAML_FLOW_SPACE = re.compile(r"(?:[ \t\r\n]|(?<=[ \t\r\n])#[^\n]*)*")
+YAML_FLOW_PLAIN = re.compile(r"(?:[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])|(?<=\S)#|[ \t]+(?=[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])))+")
+YAML_QUOTED = {'"': re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL), "'": re.compile(r"'([^']*(?:''[^']*)*)'")}
+YAML_FOLD = re.compile(r"[ \t]*\r?\n((?:[ \t]*\r?\n)*)[ \t]*")
+YAML_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r?\n[ \t]*|.)", re.DOTALL)
+YAML_UNESCAPE = {"0": "\0", "a": "\a", "b": "\b", "t": "\t", "\t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r",
+                 "e": "\x1b", " ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028",
+                 "P": "\u2029"}
+YAML_BLOCK_HEADER = re.compile(r"([|>])(?:([1-9])([-+])?|([-+])([1-9])?)?(?:[ \t]+#.*|[ \t]*)\Z")
+YAML_REFUSED = {"&": "anchor", "*": "alias", "!": "tag", "@": "reserved character", "`": "reserved character",
+                "%": "directive", "?": "complex key"}
+
+
+class YamlParser:
+    """The YAML that profiles are written in: block and flow collections, all scalar styles, comments, documents.
+
+    Anchors, aliases, tags, directives and complex keys are refused, and so is every plain scalar that YAML 1.1 and
+    YAML 1.2 readers disagree about. Errors are ProfileError with line and column.
+    """
+
+    def __init__(self, text: str, file: str):
+        self.file = file
+        self.text = text[1:] if text.startswith("\ufeff") else text
+        self.lines = [line[:-1] if line.endswith("\r") else line for line in self.text.split("\n")]
+        self.row = -1  # of the line in hand, counted from 0
+        self.indent = 0  # columns before its unread part
+        self.rest = ""  # its unread part
+        self.depth = 0
+        forbidden = YAML_FORBIDDEN.search(self.text)
+        if forbidden:
+            self.row = self.text.count("\n", 0, forbidden.start())
+            self.fail(f"character U+{ord(forbidden.group()):04X} is not allowed",
+                      forbidden.start() - self.text.rfind("\n", 0, forbidden.start()) - 1)
+
+    def fail(self, reason: str, column: Optional[int] = None) -> NoReturn:
+        raise ProfileError(self.file, self.row + 1, (self.indent if column is None else column) + 1, reason)
+
+    def documents(self) -> List[Any]:
+        """Every document of the stream, empty ones left out."""
+        found = []
+        more = self.advance()
+        while more:
+            if self.at_marker("---"):
+                self.rest = self.rest[3:].lstrip(" \t")
+                self.indent = 3
+                if not self.rest or self.rest.startswith("#"):
+                    more = self.advance()
+                    if not more:
+                        break
+                elif self.key_end(self.rest) is not None:
+                    self.fail("a mapping cannot begin beside '---'")
+            if not self.at_marker("---") and not self.at_marker("..."):
+                found.append(self.node(-1))
+                if not self.rest:
+                    more = self.row < len(self.lines)
+                elif not self.at_marker("---") and not self.at_marker("..."):
+                    self.fail("unexpected indentation or text")
+            if more and self.at_marker("..."):
+                if self.rest[3:].strip() and not self.rest[3:].lstrip().startswith("#"):
+                    self.fail("text behind '...'")
+                more = self.advance()
+        return found
+
+    def at_marker(self, marker: str) -> bool:
+        return self.indent == 0 and self.rest.startswith(marker) and self.rest[3:4] in ("", " ", "\t")
+
+    def advance(self) -> bool:
+        """Go to the next line that holds more than a comment; false, with nothing in hand, at the end."""
+        while self.row + 1 < len(self.lines):
+            self.row += 1
+            line = self.lines[self.row]
+            self.rest = line.lstrip(" ")
+            self.indent = len(line) - len(self.rest)
+            if self.rest.startswith("\t") and self.rest.strip(" \t") and self.rest.lstrip(" \t")[0] != "#":
+                self.fail("a tab cannot indent")
+            if self.rest.strip(" \t") and self.rest.lstrip(" \t")[0] != "#":
+                self.rest = self.rest.rstrip(" \t")
+                return True
+        self.row = len(self.lines)
+        self.indent, self.rest = 0, ""
+        return False
+
+    def at_document_end(self) -> bool:
+        return not self.rest or self.at_marker("---") or self.at_marker("...")
+
+    # Blocks. A node's parser is entered with the node's first character in hand, and leaves the next line in hand.
+
+    def node(self, parent: int) -> Any:
+        """The node that begins here, a child of a block indented by `parent` columns."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            self.fail(f"nested deeper than {MAX_DEPTH} levels")
+        try:
+            if self.rest == "-" or self.rest.startswith(("- ", "-\t")):
+                return self.sequence()
+            if self.key_end(self.rest) is not None:
+                return self.mapping()
+            return self.value(parent)
+        finally:
+            self.depth -= 1
+
+    def key_end(self, text: str) -> Optional[int]:
+        """Where the colon stands if the text begins with a mapping key."""
+        if text[0] in YAML_QUOTED:
+            quoted = YAML_QUOTED[text[0]].match(text)
+            if not quoted:
+                return None
+            end = len(text) - len(text[quoted.end():].lstrip(" \t"))
+            return end if text[end:end + 1] == ":" and text[end + 1:end + 2] in ("", " ", "\t") else None
+        if text[0] in "[{|>#":
+            return None
+        match = re.compile(r":(?=[ \t]|\Z)|[ \t]#").search(text)
+        return match.start() if match and text[match.start()] == ":" else None
+
+    def sequence(self) -> List[Any]:
+        items: List[Any] = []
+        indent = self.indent
+        while self.indent == indent and not self.at_document_end() and \
+                (self.rest == "-" or self.rest.startswith(("- ", "-\t"))):
+            content = self.rest[1:].lstrip(" \t")
+            if "\t" in self.rest[1:len(self.rest) - len(content)] and content and self.key_end(content) is not None:
+                self.fail("a tab cannot indent")
+            if content and content[0] != "#":
+                self.indent += len(self.rest) - len(content)
+                self.rest = content
+                items.append(self.node(indent))
+            else:
+                items.append(self.nested(indent, False))
+        if self.indent > indent and self.rest:
+            self.fail("unexpected indentation")
+        return items
+
+    def mapping(self) -> Dict[str, Any]:
+        items: Dict[str, Any] = {}
+        indent = self.indent
+        while self.indent == indent and not self.at_document_end():
+            end = self.key_end(self.rest)
+            if end is None or self.rest.startswith(("- ", "-\t")):
+                self.fail("expected 'key: value'")
+            key = self.key(self.rest[:end].rstrip(" \t"))
+            if key in items:
+                self.fail(f"key {key!r} appears twice")
+            content = self.rest[end + 1:].lstrip(" \t")
+            if content and content[0] != "#":
+                self.indent += len(self.rest) - len(content)
+                self.rest = content
+                if content == "-" or content.startswith(("- ", "-\t")):
+                    self.fail("a list cannot begin on the line of its key")
+                items[key] = self.value(indent)
+            else:
+                items[key] = self.nested(indent, True)
+        if self.indent > indent and self.rest:
+            self.fail("unexpected indentation")
+        return items
+
+    def nested(self, indent: int, in_mapping: bool) -> Any:
+        """The child on the lines that follow: deeper, or for a list in a mapping as deep as its key; else null."""
+        if not self.advance() or self.at_document_end():
+            return None
+        is_item = self.rest == "-" or self.rest.startswith(("- ", "-\t"))
+        if self.indent > indent or (in_mapping and is_item and self.indent == indent):
+            return self.node(indent)
+        return None
+
+    def key(self, text: str) -> str:
+        value = self.flow_key(text)
+        if not isinstance(value, str):
+            self.fail(f"key {text} is not a string", self.indent)
+        return value
+
+    def flow_key(self, text: str) -> Any:
+        if text[:1] in YAML_QUOTED:
+            return self.unquote(text[0], text[1:-1])
+        self.refuse(text)
+        return self.resolve(text)
+
+    def value(self, parent: int) -> Any:
+        """A scalar or flow collection that begins here."""
+        first = self.rest[0]
+        if first in "|>":
+            return self.block_scalar(parent)
+        if first in "\"'[{":
+            return self.flow_value()
+        self.refuse(self.rest)
+        text = self.plain_line(self.rest)
+        complete = text != self.rest
+        parts, blank = [text], 0
+        while True:
+            previous = self.row
+            if not self.advance() or self.indent <= parent or self.at_document_end():
+                break
+            if complete or "#" in "".join(line.lstrip(" \t")[:1] for line in self.lines[previous + 1:self.row]):
+                self.fail("text after a comment within a scalar")
+            blank = self.row - previous - 1
+            if self.key_end(self.rest) is not None:
+                self.fail("a ': ' within a plain scalar; quote it")
+            text = self.plain_line(self.rest)
+            complete = text != self.rest
+            parts.append(("\n" * blank or " ") + text)
+        return self.resolve("".join(parts))
+
+    def plain_line(self, text: str) -> str:
+        comment = re.search(r"[ \t]+#", text)
+        text = text[:comment.start()] if comment else text
+        if re.search(r":(?:[ \t]|\Z)", text):
+            self.fail("a ': ' within a plain scalar; quote it")
+        return text
+
+    def refuse(self, text: str) -> None:
+        if text[:1] in YAML_REFUSED and (text[0] != "?" or text[1:2] in ("", " ", "\t")):
+            self.fail(f"{YAML_REFUSED[text[0]]} ({text[0]}) is not supported in a profile")
+        if text[:1] in (",", "]", "}", "[", "{") or text[:2] in ("- ", "-"):
+            self.fail(f"unexpected {text[0]!r}")
+
+    def resolve(self, text: str) -> Any:
+        if text in YAML_CONSTANTS:
+            return YAML_CONSTANTS[text]
+        if not text[0].isalpha() or text.lower() in ("yes", "no", "on", "off"):
+            if YAML_INTEGER.match(text) and len(text) < 32:
+                return int(text)
+            if YAML_HEXADECIMAL.match(text) and len(text) < 32:
+                return int(text, 16)
+            if YAML_FLOAT.match(text):
+                return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").lower()
+                             .replace(".nan", "nan"))
+            if YAML_AMBIGUOUS.match(text):
+                self.fail(f"{text!r} means different things to YAML 1.1 and YAML 1.2; quote it")
+        return text
+
+    def block_scalar(self, parent: int) -> str:
+        header = YAML_BLOCK_HEADER.match(self.rest)
+        if not header:
+            self.fail("bad block scalar header")
+        style, digit1, chomp1, chomp2, digit2 = header.groups()
+        chomp, digit = chomp1 or chomp2 or "", digit1 or digit2
+        indent = max(parent, 0) + int(digit) if digit else 0
+        collected: List[str] = []
+        while self.row + 1 < len(self.lines):
+            line = self.lines[self.row + 1]
+            content = line.lstrip(" ")
+            width = len(line) - len(content)
+            if content:
+                if not indent:
+                    if width <= parent or (parent < 0 and line[:3] in ("---", "...")):
+                        break
+                    indent = max(width, 1) if parent >= 0 else width
+                    if any(len(blank) > indent for blank in collected):
+                        self.row += 1
+                        self.fail("a leading blank line is indented deeper than the text", 0)
+                elif width < indent:
+                    break
+            self.row += 1
+            collected.append(line)
+        lines = [line[indent:] for line in collected] if indent or parent < 0 else ["" for _ in collected]
+        if lines and self.row == len(self.lines) - 1 and not self.lines[-1]:
+            lines.pop()  # what follows the last newline of the text is no line
+        trailing = 0
+        while lines and not lines[-1]:
+            lines.pop()
+            trailing += 1
+        text = "\n".join(lines) if style == "|" else self.fold_block(lines)
+        self.advance()
+        if chomp == "+":
+            return text + "\n" * (trailing + bool(lines))
+        return text + ("\n" if lines and chomp != "-" else "")
+
+    @staticmethod
+    def fold_block(lines: List[str]) -> str:
+        """The folding of '>': single newlines between lines that are not indented further become spaces."""
+        text, blanks, previous_deep, started = "", 0, False, False
+        for line in lines:
+            if not line:
+                blanks += 1
+                continue
+            deep = line[0] in " \t"
+            if started:
+                if deep or previous_deep:
+                    text += "\n" * (blanks + 1)
+                else:
+                    text += "\n" * blanks if blanks else " "
+            else:
+                text += "\n" * blanks
+            text, blanks, previous_deep, started = text + line, 0, deep, True
+        return text
+
+    # Flow style, which may run over several lines: positions are offsets into self.text.
+
+    def flow_value(self) -> Any:
+        start = sum(len(line) + 1 for line in self.text.split("\n")[:self.row]) + self.indent
+        value, end = self.flow_node(start)
+        self.row = self.text.count("\n", 0, end)
+        line_end = self.text.find("\n", end)
+        behind = self.text[end:line_end if line_end >= 0 else len(self.text)].rstrip("\r")
+        if behind.strip(" \t") and not re.match(r"[ \t]+#", behind):
+            self.indent = end - self.text.rfind("\n", 0, end) - 1
+            self.fail("unexpected text behind the value")
+        self.advance()
+        return value
+
+    def flow_fail(self, position: int, reason: str) -> NoReturn:
+        self.row = self.text.count("\n", 0, position)
+        self.fail(reason, position - self.text.rfind("\n", 0, position) - 1)
+
+    def flow_space(self, position: int) -> int:
+        match = YAML_FLOW_SPACE.match(self.text, position)
+        return match.end() if match else position
+
+    def flow_node(self, position: int) -> Tuple[Any, int]:
+        character = self.text[position:position + 1]
+        if character in ("[", "{"):
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                self.flow_fail(position, f"nested deeper than {MAX_DEPTH} levels")
+            value, end = self.flow_sequence(position) if character == "[" else self.flow_mapping(position)
+            self.depth -= 1
+            return value, end
+        return self.flow_scalar(position)
+
+    def flow_scalar(self, position: int) -> Tuple[Any, int]:
+        character = self.text[position:position + 1]
+        if character in YAML_QUOTED and character:
+            quoted = YAML_QUOTED[character].match(self.text, position)
+            if not quoted:
+                self.flow_fail(position, "a quoted scalar that does not end")
+            self.row = self.text.count("\n", 0, position)
+            return self.unquote(character, quoted.group(1)), quoted.end()
+        plain = YAML_FLOW_PLAIN.match(self.text, position)
+        if not plain:
+            self.flow_fail(position, "expected a value" if character else "a list or mapping that does not end")
+        following = self.text[plain.end():self.flow_space(plain.end()) + 1].strip()
+        if following[:1] not in (",", "]", "}", ":", ""):
+            self.flow_fail(plain.end(), "a plain scalar over several lines in a flow collection; quote it")
+        self.row = self.text.count("\n", 0, position)
+        self.indent = position - self.text.rfind("\n", 0, position) - 1
+        self.refuse(plain.group())
+        return self.resolve(plain.group()), plain.end()
+
+    def flow_sequence(self, position: int) -> Tuple[List[Any], int]:
+        items: List[Any] = []
+        position = self.flow_space(position + 1)
+        while self.text[position:position + 1] != "]":
+            value, position = self.flow_node(position)
+            items.append(value)
+            position = self.flow_separator(position, "]")
+        return items, position + 1
+
+    def flow_mapping(self, position: int) -> Tuple[Dict[str, Any], int]:
+        items: Dict[str, Any] = {}
+        position = self.flow_space(position + 1)
+        while self.text[position:position + 1] != "}":
+            start = position
+            key, position = self.flow_scalar(position)
+            if not isinstance(key, str):
+                self.flow_fail(start, f"key {key} is not a string")
+            if key in items:
+                self.flow_fail(start, f"key {key!r} appears twice")
+            position = self.flow_space(position)
+            if self.text[position:position + 1] != ":":
+                self.flow_fail(position, f"expected ':' after key {key!r}")
+            position = self.flow_space(position + 1)
+            items[key] = None
+            if self.text[position:position + 1] not in (",", "}"):
+                items[key], position = self.flow_node(position)
+            position = self.flow_separator(position, "}")
+        return items, position + 1
+
+    def flow_separator(self, position: int, closing: str) -> int:
+        position = self.flow_space(position)
+        character = self.text[position:position + 1]
+        if character == ",":
+            return self.flow_space(position + 1)
+        if character != closing:
+            self.flow_fail(position, f"expected ',' or {closing!r}")
+        return position
+
+    def unquote(self, quote: str, text: str) -> str:
+        if quote == "'":
+            text = text.replace("''", "'")
+            return YAML_FOLD.sub(self.fold, text) if "\n" in text else text
+        if "\\" not in text:
+            return YAML_FOLD.sub(self.fold, text) if "\n" in text else text
+        parts, end = [], 0
+        for escape in YAML_ESCAPE.finditer(text):
+            parts += [YAML_FOLD.sub(self.fold, text[end:escape.start()]), self.unescape(escape.group(1))]
+            end = escape.end()
+        return "".join(parts) + YAML_FOLD.sub(self.fold, text[end:])
+
+    @staticmethod
+    def fold(match: "re.Match[str]") -> str:
+        return "\n" * match.group(1).count("\n") or " "
+
+    def unescape(self, escape: str) -> str:
+        if escape[0] in "xuU" and len(escape) > 1:
+            code = int(escape[1:], 16)
+            if code > sys.maxunicode or 0xD800 <= code < 0xE000:
+                self.fail(f"escape \\{escape} is no character")
+            return chr(code)
+        if escape[0] in "\r\n":
+            return ""
+        if escape not in YAML_UNESCAPE:
+            self.fail(f"unknown escape \\{escape}")
+        return YAML_UNESCAPE[escape]
+
+
+def parse_yaml(text: str, file: str = "-") -> List[Any]:
+    """The documents of a YAML stream. Raises ProfileError, also for YAML beyond what profiles are written in."""
+    return YamlParser(text, file).documents()
+
+
+def _object_without_duplicates(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} appears twice")
+    return document
+
+
+def parse_json(text: str, file: str) -> Any:
+    """The value of a JSON text. Raises ProfileError, also for duplicate keys."""
+    import json
+
+    try:
+        return json.loads(text, object_pairs_hook=_object_without_duplicates)
+    except json.JSONDecodeError as error:
+        raise ProfileError(file, error.lineno, error.colno, error.msg) from None
+    except ValueError as error:
+        raise ProfileError(file, 0, 0, str(error)) from None
+    except RecursionError:
+        raise ProfileError(file, 0, 0, f"nested deeper than {MAX_DEPTH} levels") from None
+
+
+def parse_document(text: str, file: str) -> Tuple[str, Dict[str, Any]]:
+    """The type of a profile and its document, a mapping: JSON where the text begins like it, else YAML."""
+    if text.lstrip("\ufeff \t\r\n").startswith("{"):
+        profile_type, documents = TYPE_JSON, [parse_json(text.lstrip("\ufeff"), file)]
+    else:
+        profile_type, documents = TYPE_CRD, parse_yaml(text, file)
+    if len(documents) != 1 or not isinstance(documents[0], dict):
+        raise ProfileError(file, 0, 0, f"holds {len(documents)} documents, not one" if len(documents) != 1 else
+                           "is no profile")
+    if profile_type == TYPE_CRD and documents[0].get("kind") != KIND:
+        raise ProfileError(file, 0, 0, f"kind is {documents[0].get('kind')!r}, not {KIND}")
+    return profile_type, documents[0]
+
+
+def _is_unconditional(rule: Dict[str, Any]) -> bool:
+    """Does a rule hold for every call of its names: no args, none of Docker's includes and excludes?"""
+    return not any(rule.get(key) for key in ("args", "includes", "excludes"))
+
+
+def _rule_names(rule: Dict[str, Any]) -> List[str]:
+    return [*(rule.get("names") or []), *([rule["name"]] if rule.get("name") else [])]
+
+
+def append_names(document: Dict[str, Any], names: Iterable[str], architectures: Sequence[str],
+                 file: str) -> Tuple[Dict[str, Any], List[str]]:
+    """A profile's document with these names allowed as well, and all else as it was.
+
+    Names that the document decides otherwise stay as they are, and are given back: whoever wrote that rule meant it.
+    """
+    spec = document.get("spec") if document.get("kind") == KIND else document
+    if not isinstance(spec, dict) or not isinstance(spec.get("defaultAction"), str):
+        raise ProfileError(file, 0, 0, "has no defaultAction")
+    rules = spec.get("syscalls") or []
+    if not isinstance(rules, list) or not all(
+            isinstance(rule, dict) and isinstance(rule.get("names") or [], list) for rule in rules):
+        raise ProfileError(file, 0, 0, "syscalls is not a list of rules")
+    allowing = [rule for rule in rules if rule.get("action") == SCMP_ACT_ALLOW and _is_unconditional(rule)]
+    allowed = {name for rule in allowing for name in _rule_names(rule)}
+    contrary = {name for rule in rules if rule.get("action") != SCMP_ACT_ALLOW for name in _rule_names(rule)}
+    wanted = set(names) - allowed
+    added = set() if spec["defaultAction"] == SCMP_ACT_ALLOW else wanted - contrary
+    new_rules = list(rules)
+    if added:
+        plain = next((rule for rule in allowing if set(rule) <= {"action", "names"}), None)
+        if plain is None:
+            new_rules.append({"action": SCMP_ACT_ALLOW, "names": sorted(added)})
+        else:
+            new_rules[[rule is plain for rule in rules].index(True)] = {
+                **plain, "names": sorted(added.union(plain["names"]))}
+    new_spec = {**spec, "syscalls": new_rules}
+    if "archMap" not in spec and (spec.get("architectures") or len(architectures) > 1):
+        listed = spec.get("architectures") or []
+        new_spec["architectures"] = [*listed, *(name for name in architectures if name not in listed)]
+    return ({**document, "spec": new_spec} if spec is not document else new_spec), sorted(wanted & contrary)
+
+
+def read_text(path: str) -> str:
+    """The text of a profile, whose size is not to be trusted. Raises ProfileError; FileNotFoundError if there is none."""
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ProfileError(path, 0, 0, "is not a regular file")
+            data = file.read(MAX_PROFILE_BYTES + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ProfileError(path, 0, 0, error.strerror or str(error),
+                           "it is a symbolic link; name the file that it points to" if error.errno == errno.ELOOP
+                           else "") from None
+    if len(data) > MAX_PROFILE_BYTES:
+        raise ProfileError(path, 0, 0, f"is larger than {MAX_PROFILE_BYTES >> 20} MiB")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        before = data[:error.start]
+        raise ProfileError(path, before.count(b"\n") + 1, error.start - before.rfind(b"\n"), "is not UTF-8") from None
+
+
+class Target:
+    """The file that a profile goes to: replaced whole or not at all, never through a symbolic link.
+
+    A fifo or a device is written to directly, and so are standard output and the other names of open descriptors.
+    """
+
+    PROBE_BYTES = 64 << 10
+
+    def __init__(self, path: str, owner: Optional[Tuple[int, int]] = None):
+        self.path, self.owner = path, owner
+        self.descriptor = 1 if path in STANDARD_OUTPUT else self._named_descriptor(path)
+        self.folder, self.name = os.path.split(path)
+        self.is_file = self.descriptor is None
+        if self.descriptor is None:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                mode = os.lstat(path).st_mode
+                if stat.S_ISDIR(mode):
+                    raise self._error(OSError(errno.EISDIR, os.strerror(errno.EISDIR)))
+                self.is_file = stat.S_ISREG(mode) or stat.S_ISLNK(mode)
+
+    @staticmethod
+    def _named_descriptor(path: str) -> Optional[int]:
+        match = re.fullmatch(r"/dev/(?:fd/([0-9]{1,9})|(stderr))|/proc/self/fd/([0-9]{1,9})", path)
+        return int(match.group(1) or match.group(3) or 2) if match else None
+
+    def _error(self, error: OSError) -> SpocError:
+        hints = {errno.ENOSPC: "free space there or choose another file with -o",
+                 errno.EDQUOT: "free space there or choose another file with -o",
+                 errno.ENOENT: "make the folder or choose another file with -o",
+                 errno.EBADF: "that descriptor is not open"}
+        return SpocError("write profile", self.path, error.strerror or str(error),
+                         hints.get(error.errno or 0, "choose another file with -o"))
+
+    def check(self) -> None:
+        """Fail now if it can be known now that write() will."""
+        try:
+            if self.descriptor is not None:
+                os.fstat(self.descriptor)
+            elif self.is_file:
+                self._probe()
+            elif not os.access(self.path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise self._error(error) from None
+
+    def _probe(self) -> None:
+        """Write and drop a file of a profile's size beside the target."""
+        folder = os.open(self.folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            try:
+                probe = os.open(self.folder or ".", os.O_TMPFILE | os.O_WRONLY, 0o600)  # no litter, come what may
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                    raise
+                name, probe = self._create(folder)
+                os.unlink(name, dir_fd=folder)
+            try:
+                with open(probe, "wb") as file:
+                    file.write(bytes(self.PROBE_BYTES))
+            except OSError as error:
+                raise error
+        finally:
+            os.close(folder)
+
+    def _create(self, folder: int) -> Tuple[str, int]:
+        while True:
+            name = f".{self.name[:200]}.{os.urandom(6).hex()}"
+            with contextlib.suppress(FileExistsError):
+                return name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+
+    def write(self, text: str) -> None:
+        """Write the whole text; a failure leaves a regular file as it was."""
+        try:
+            if self.descriptor is not None:
+                with open(self.descriptor, "wb", closefd=False) as file:
+                    file.write(text.encode())
+            elif self.is_file:
+                self._replace(text.encode())
+            else:
+                with open(self.path, "wb", opener=lambda path, flags: os.open(path, os.O_WRONLY | os.O_NOFOLLOW)) as file:
+                    file.write(text.encode())
+        except OSError as error:
+            raise self._error(error) from None
+
+    def _replace(self, data: bytes) -> None:
+        folder = os.open(self.folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            name, descriptor = self._create(folder)
+            try:
+                with open(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    if self.owner:
+                        os.fchown(descriptor, *self.owner)
+                    os.fchmod(descriptor, 0o666 & ~current_umask())
+                    os.fsync(descriptor)
+                os.rename(name, self.name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
+                raise
+            with contextlib.suppress(OSError):  # some file systems cannot fsync a folder, and the profile is there
+                os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def current_umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+# --- Syscalls ----------------------------------------------------------------
+
+
+class Architecture(NamedTuple):
+    """A machine's name and AUDIT_ARCH_ token (linux/audit.h), by which libseccomp knows it."""
+
+    name: str
+    token: int
+
+
+X86_64 = Architecture("SCMP_ARCH_X86_64", 0xC000003E)
+X86 = Architecture("SCMP_ARCH_X86", 0x40000003)
+X32 = Architecture("SCMP_ARCH_X32", 0x4000003E)
+AARCH64 = Architecture("SCMP_ARCH_AARCH64", 0xC00000B7)
+ARM = Architecture("SCMP_ARCH_ARM", 0x40000028)
+RISCV64 = Architecture("SCMP_ARCH_RISCV64", 0xC00000F3)
+PPC64LE = Architecture("SCMP_ARCH_PPC64LE", 0xC0000015)
+
+X32_SYSCALL_BIT = 0x40000000  # arch/x86/include/uapi/asm/unistd.h
+
+
+class Machine(NamedTuple):
+    """What a kernel runs: calls of its own convention, of its 32-bit one if it has one, and how to tell them apart."""
+
+    native: Architecture
+    compat: Optional[Architecture]
+    compat_test: Tuple[int, int, int]
+
+    def architecture(self, abi: int, number: int) -> Architecture:
+        """Whose call this is, of ABI 0 (native) or 1 (compat)."""
+        if abi and self.compat:
+            return self.compat
+        return X32 if self.native is X86_64 and number & X32_SYSCALL_BIT else self.native
+
+
+def machine_of(name: str, release: str) -> Machine:
+    """The machine that uname(2) calls `name`, under a kernel of this release."""
+    if name == "x86_64":
+        version = [int(part) for part in re.findall("[0-9]+", release)[:2]]
+        return Machine(X86_64, X86, COMPAT_X86 if version >= [5, 11] else COMPAT_X86_BEFORE_5_11)
+    if name == "aarch64":
+        return Machine(AARCH64, ARM, COMPAT_ARM64)
+    if name.startswith("arm"):
+        return Machine(ARM, None, COMPAT_NONE)
+    if re.fullmatch("i[3-6]86", name):
+        return Machine(X86, None, COMPAT_NONE)
+    others = {"riscv64": RISCV64, "ppc64le": PPC64LE}
+    if name in others:
+        return Machine(others[name], None, COMPAT_NONE)
+    raise SpocError("start", f"machine {name}", "not supported", "x86, ARM, RISC-V 64 and POWER LE are")
+
+
+CONTAINER_ID_LENGTH = 64
+
+
+def parse_container_id(cgroups: str) -> Optional[str]:
+    """The container ID in the text of /proc/PID/cgroup, if there is one.
+
+    Docker, containerd, CRI-O and Podman, under cgroup v1 and v2, name the group by it, between marks of their own:
+    /docker/ID, /docker-ID.scope, /kubepods/.../ID, cri-containerd-ID.scope, slice:cri-containerd:ID, crio-ID.scope,
+    libpod-ID.scope.
+    """
+    for line in cgroups.splitlines():
+        for part in reversed(re.split("[/:.-]", line)):
+            if len(part) == CONTAINER_ID_LENGTH and not part.strip("0123456789abcdef"):
+                return part
+    return None
+
+# --- Bindings ----------------------------------------------------------------
+
+
+class Function(NamedTuple):
+    """How a C function is called: `check` turns its failure into an OSError, after its library's convention."""
+
+    result: Any
+    arguments: Tuple[Any, ...]
+    check: Optional[Callable[[Any, Any, Any], Any]] = None
+
+
+class BpfObject(ctypes.c_void_p):
+    """struct bpf_object *"""
+
+
+class BpfProgram(ctypes.c_void_p):
+    """struct bpf_program *"""
+
+
+class BpfMap(ctypes.c_void_p):
+    """struct bpf_map *"""
+
+
+class BpfLink(ctypes.c_void_p):
+    """struct bpf_link *"""
+
+
+class ScmpVersion(ctypes.Structure):
+    """struct scmp_version (seccomp.h)"""
+
+    _fields_ = [("major", ctypes.c_uint), ("minor", ctypes.c_uint), ("micro", ctypes.c_uint)]
+
+
+MAX_ERRNO = 4095  # include/linux/err.h
+
+
+def _os_error(number: int, function: Any) -> OSError:
+    return OSError(number, os.strerror(number), function.__name__)
+
+
+def check_pointer(result: Any, function: Any, _arguments: Any) -> Any:
+    """libbpf 1.0 and later: NULL with errno; before: an address within the last 4095 holds the negative errno."""
+    address = result.value or 0
+    limit = 1 << 8 * ctypes.sizeof(ctypes.c_void_p)
+    if address > limit - MAX_ERRNO:
+        raise _os_error(limit - address, function)
+    if not address:
+        raise _os_error(ctypes.get_errno() or errno.ENOENT, function)
+    return result
+
+
+def check_negative(result: int, function: Any, _arguments: Any) -> int:
+    """A negative errno or, from libbpf's bpf_map_ calls before 1.0, -1 with errno (-1 is -EPERM otherwise)."""
+    if result < 0:
+        raise _os_error(-result if result < -1 else ctypes.get_errno() or errno.EPERM, function)
+    return result
+
+
+def check_errno(result: int, function: Any, _arguments: Any) -> int:
+    """libc: -1 with errno."""
+    if result == -1:
+        raise _os_error(ctypes.get_errno(), function)
+    return result
+
+
+PRINT_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)  # libbpf_print_fn_t
+
+# bpf/libbpf.h and bpf/bpf.h; all of it is in libbpf 0.3.
+LIBBPF = {
+    "bpf_object__open_mem": Function(BpfObject, (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p), check_pointer),
+    "bpf_object__close": Function(None, (BpfObject,)),
+    "bpf_object__load": Function(ctypes.c_int, (BpfObject,), check_negative),
+    "bpf_object__find_program_by_name": Function(BpfProgram, (BpfObject, ctypes.c_char_p), check_pointer),
+    "bpf_object__find_map_by_name": Function(BpfMap, (BpfObject, ctypes.c_char_p), check_pointer),
+    "bpf_program__set_autoload": Function(ctypes.c_int, (BpfProgram, ctypes.c_bool), check_negative),
+    "bpf_program__attach_raw_tracepoint": Function(BpfLink, (BpfProgram, ctypes.c_char_p), check_pointer),
+    "bpf_link__destroy": Function(ctypes.c_int, (BpfLink,), check_negative),
+    "bpf_map__fd": Function(ctypes.c_int, (BpfMap,), check_negative),
+    "bpf_map_get_next_key": Function(
+        ctypes.c_int, (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p), check_negative),
+    "bpf_map_lookup_elem": Function(ctypes.c_int, (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p), check_negative),
+    "libbpf_set_print": Function(ctypes.c_void_p, (PRINT_CALLBACK,)),
+}
+# seccomp.h. seccomp_syscall_resolve_num_arch gives memory that the caller frees.
+LIBSECCOMP = {
+    "seccomp_version": Function(ctypes.POINTER(ScmpVersion), ()),
+    "seccomp_syscall_resolve_name": Function(ctypes.c_int, (ctypes.c_char_p,)),
+    "seccomp_syscall_resolve_num_arch": Function(ctypes.c_void_p, (ctypes.c_uint32, ctypes.c_int)),
+}
+# stdlib.h, stdio.h, sys/prctl.h. A va_list argument is a pointer, or passed as one, in every ABI that is supported.
+LIBC = {
+    "free": Function(None, (ctypes.c_void_p,)),
+    "vsnprintf": Function(ctypes.c_int, (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p)),
+    "prctl": Function(ctypes.c_int, (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong),
+                      check_errno),
+}
+NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls of other architectures
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+class Library:
+    """A C library, loaded when first used; its functions are attributes, and only those of its table can be called."""
+
+    def __init__(self, sonames: Sequence[Optional[str]], functions: Dict[str, Function], hint: str):
+        self._sonames, self._functions, self._hint = sonames, functions, hint
+        self._handle: Optional[ctypes.CDLL] = None
+
+    def _load(self) -> ctypes.CDLL:
+        reasons = []
+        for soname in self._sonames:
+            try:
+                return ctypes.CDLL(soname, use_errno=True)
+            except OSError as error:
+                reasons.append(str(error))
+        raise LibraryError("load library", str(self._sonames[0]), reasons[0], self._hint)
+
+    def __getattr__(self, name: str) -> Any:
+        specification = self._functions[name]
+        self._handle = self._handle or self._load()
+        try:
+            function = getattr(self._handle, name)
+        except AttributeError:
+            raise LibraryError("load library", self._handle._name, f"has no {name}, too old", self._hint) from None
+        function.restype, function.argtypes = specification.result, specification.arguments
+        if specification.check:
+            function.errcheck = specification.check
+        setattr(self, name, function)
+        return function
+
+
+libbpf = Library(("libbpf.so.1", "libbpf.so.0"), LIBBPF, "install libbpf 0.3 or newer (Debian: libbpf1 or libbpf0)")
+libseccomp = Library(("libseccomp.so.2",), LIBSECCOMP, "install libseccomp 2.5 or newer (Debian: libseccomp2)")
+libc = Library((None,), LIBC, "")
+
+
+def syscall_name(architecture: Architecture, number: int) -> Optional[str]:
+    """The syscall's name for that architecture, None if the installed libseccomp knows none."""
+    signed = number - (1 << 32) if number >> 31 else number
+    pointer = libseccomp.seccomp_syscall_resolve_num_arch(architecture.token, signed)
+    if not pointer:
+        return None
+    try:
+        return ctypes.string_at(pointer).decode()
+    finally:
+        libc.free(pointer)
+
+
+def is_syscall_name(name: str) -> bool:
+    """Does the installed libseccomp know this name, of whatever architecture?"""
+    return bool(libseccomp.seccomp_syscall_resolve_name(name.encode()) != NR_SCMP_ERROR)
+
+# --- Kernel objects ----------------------------------------------------------
+
+# struct config, counters, call_key and call of bpf/recorder.bpf.c, field by field.
+
+
+class Config(ctypes.Structure):
+    """What user space tells the recorder."""
+
+    _fields_ = [("ns_dev", ctypes.c_uint64), ("ns_ino", ctypes.c_uint64), ("armed_tgid", ctypes.c_uint32),
+                ("compat_source", ctypes.c_uint32), ("compat_offset", ctypes.c_uint32), ("compat_mask", ctypes.c_uint32),
+                ("statistics", ctypes.c_uint32), ("unused", ctypes.c_uint32)]
+
+
+class Counters(ctypes.Structure):
+    """What the recorder counts; it may change at any time."""
+
+    _fields_ = [("followed", ctypes.c_uint64), ("alive", ctypes.c_uint64), ("processes", ctypes.c_uint64),
+                ("tasks_lost", ctypes.c_uint64), ("calls_lost", ctypes.c_uint64), ("reads_lost", ctypes.c_uint64)]
+
+
+class CallKey(ctypes.Structure):
+    """Key of the map `calls`."""
+
+    _fields_ = [("abi", ctypes.c_uint32), ("nr", ctypes.c_uint32)]
+
+
+class CallValue(ctypes.Structure):
+    """Value of the map `calls`."""
+
+    _fields_ = [("first_ns", ctypes.c_uint64), ("count", ctypes.c_uint64), ("tgid", ctypes.c_uint32),
+                ("comm", ctypes.c_char * 16), ("unused", ctypes.c_uint32)]
+
+
+OBJECT_FORMAT = b"spoc-recorder-format:1\0"
+MAX_OBJECT_BYTES = 1 << 20
+ABIS, NUMBERS = 2, 1024
+TRACEPOINTS = {"task_fork": b"sched_process_fork", "task_exec": b"sched_process_exec",
+               "task_exit": b"sched_process_exit"}
+ENTER_ABIS, ENTER_PLAIN = "enter_abis", "enter_plain"
+
+
+def find_object() -> str:
+    """The recorder's object: bpf/recorder.bpf.o beside this file or, copied to a node, recorder.bpf.o."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    candidates = [os.path.join(here, "bpf", "recorder.bpf.o"), os.path.join(here, "recorder.bpf.o")]
+    return next((path for path in candidates if os.path.lexists(path)), candidates[0])
+
+
+def read_object(path: str) -> bytes:
+    """The object's bytes, if they are of this version and come from someone who could as well have changed spoc.py."""
+    operation, copy_again = "read BPF object", "copy recorder.bpf.o to it again, with the spoc.py that belongs to it"
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
+            data = file.read(MAX_OBJECT_BYTES + 1)
+        trusted = {0, os.geteuid(), os.stat(__file__).st_uid}
+    except OSError as error:
+        raise KernelError(operation, path, error.strerror or str(error), copy_again) from None
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in trusted or status.st_mode & stat.S_IWOTH:
+        raise KernelError(operation, path, "it is no file of root's, of yours or of spoc.py's owner, or all may write it",
+                          "whoever owns it could run code in the kernel; chown and chmod it")
+    if not data.startswith(b"\x7fELF") or len(data) > MAX_OBJECT_BYTES:
+        raise KernelError(operation, path, "it is no BPF object, or damaged", copy_again)
+    if OBJECT_FORMAT not in data:
+        raise KernelError(operation, path, "it belongs to another version of spoc.py, or is damaged", copy_again)
+    return data
+
+
+CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 21, 38, 39  # linux/capability.h
+
+
+def effective_capabilities() -> int:
+    """Bits of the capabilities in effect; 0 where /proc does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            return next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
+    return 0
+
+
+def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
+    """A refusal of bpf(2) with what is known to cause it."""
+    capabilities = effective_capabilities()
+    privileged = capabilities >> CAP_SYS_ADMIN & 1 or capabilities >> CAP_BPF & capabilities >> CAP_PERFMON & 1
+    if error.errno in (errno.EPERM, errno.EACCES) and not privileged:
+        hint = "run it as root, or with CAP_BPF and CAP_PERFMON"
+    elif error.errno == errno.EPERM:
+        hint = ("a seccomp filter, kernel lockdown or (before Linux 5.11) the limit on locked memory refuses it: "
+                "try `ulimit -l unlimited`, or outside the container")
+    elif error.errno == errno.ENOSYS:
+        hint = "the kernel was built without CONFIG_BPF_SYSCALL"
+    elif error.errno == errno.ENOMEM:
+        hint = "free some memory"
+    elif error.errno in (errno.EINVAL, errno.ENOENT):
+        hint = "Linux 5.8 or newer with CONFIG_BPF_EVENTS is needed, and an undamaged recorder.bpf.o; -v tells more"
+    else:
+        hint = "-v tells more"
+    return KernelError(operation, subject, error.strerror or str(error), hint)
+
+
+@contextlib.contextmanager
+def locked_memory() -> Iterator[None]:
+    """RLIMIT_MEMLOCK raised, on which kernels before 5.11 account maps; a refusal alone is no error."""
+    limits = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, limits)
+
+
+@PRINT_CALLBACK
+def _print_libbpf(_level: int, message_format: bytes, arguments: int) -> int:
+    """Pass on libbpf's messages when -v asks for them. An exception could go nowhere from here."""
+    if Log.verbose:
+        buffer = ctypes.create_string_buffer(4096)
+        libc.vsnprintf(buffer, len(buffer), message_format, arguments)
+        for line in buffer.value.decode(errors="replace").splitlines():
+            Log.debug(line)
+    return 0
+
+
+class Recorder:
+    """The BPF programs and maps of one recording, from load() to close()."""
+
+    def __init__(self, machine: Machine, statistics: bool = False):
+        self.machine, self.statistics = machine, statistics
+        self.tells_abis = machine.compat is not None
+        self._resources = contextlib.ExitStack()
+        self._object: Optional[BpfObject] = None
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Detach and unload; the recorded data is gone with it."""
+        self._resources.close()
+
+    def load(self) -> None:
+        """Load programs and maps into the kernel, and map those that user space reads."""
+        path = find_object()
+        data = read_object(path)
+        libbpf.libbpf_set_print(_print_libbpf)
+        with locked_memory():
+            try:
+                self._load(data)
+            except OSError as error:
+                if not self.tells_abis or error.errno in (errno.EPERM, errno.ENOSYS, errno.ENOMEM):
+                    raise bpf_error("load BPF programs", path, error) from None
+                # Kernel lockdown in mode confidentiality refuses the program that reads kernel memory.
+                self.tells_abis = False
+                try:
+                    self._load(data)
+                except OSError:
+                    raise bpf_error("load BPF programs", path, error) from None
+        self._map_arrays(path)
+
+    def _load(self, data: bytes) -> None:
+        handle = libbpf.bpf_object__open_mem(data, len(data), None)
+        try:
+            unused = ENTER_PLAIN if self.tells_abis else ENTER_ABIS
+            libbpf.bpf_program__set_autoload(
+                libbpf.bpf_object__find_program_by_name(handle, unused.encode()), False)
+            libbpf.bpf_object__load(handle)
+        except OSError:
+            libbpf.bpf_object__close(handle)
+            raise
+        self._object = handle
+        self._resources.callback(libbpf.bpf_object__close, handle)
+
+    def _fd(self, name: str) -> int:
+        return int(libbpf.bpf_map__fd(libbpf.bpf_object__find_map_by_name(self._object, name.encode())))
+
+    def _map_arrays(self, path: str) -> None:
+        page = mmap.PAGESIZE
+        views = {}
+        try:
+            for name, size in (("config", ctypes.sizeof(Config)), ("counters", ctypes.sizeof(Counters)),
+                               ("seen", ABIS * NUMBERS * 8)):
+                views[name] = mmap.mmap(self._fd(name), (size + page - 1) // page * page)
+            self._calls_fd = self._fd("calls")
+        except OSError as error:
+            raise bpf_error("map BPF arrays", path, error) from None
+        self._config = Config.from_buffer(views["config"])
+        self._counters = Counters.from_buffer(views["counters"])
+        self._seen = (ctypes.c_uint64 * (ABIS * NUMBERS)).from_buffer(views["seen"])
+
+    def attach(self) -> None:
+        """Attach all programs: nothing is recorded before arm()."""
+        if self.tells_abis:
+            self._config.compat_source, self._config.compat_offset, self._config.compat_mask = \
+                self.machine.compat_test
+        self._config.statistics = self.statistics
+        enter = ENTER_ABIS if self.tells_abis else ENTER_PLAIN
+        for name, tracepoint in {**TRACEPOINTS, enter: b"sys_enter"}.items():
+            try:
+                program = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
+                link = libbpf.bpf_program__attach_raw_tracepoint(program, tracepoint)
+            except OSError as error:
+                raise bpf_error("attach to tracepoint", tracepoint.decode(), error) from None
+            self._resources.callback(libbpf.bpf_link__destroy, link)
+
+    def arm(self, tgid: int) -> None:
+        """The next exec of this process starts the recording; its tgid counts in the caller's pid namespace."""
+        with contextlib.suppress(OSError):  # without /proc it has to be the initial namespace
+            namespace = os.stat("/proc/self/ns/pid")
+            # The kernel's dev_t: include/linux/kdev_t.h, MKDEV.
+            self._config.ns_dev = os.major(namespace.st_dev) << 20 | os.minor(namespace.st_dev)
+            self._config.ns_ino = namespace.st_ino
+        self._config.armed_tgid = tgid
+
+    @property
+    def counters(self) -> Counters:
+        """The counters as they stand."""
+        return Counters.from_buffer_copy(self._counters)
+
+    def seen(self) -> Dict[Tuple[int, int], int]:
+        """(abi, number) -> time in ns (CLOCK_MONOTONIC) of the first call, of numbers below NUMBERS."""
+        return {divmod(index, NUMBERS): first_ns for index, first_ns in enumerate(self._seen) if first_ns}
+
+    def calls(self) -> Dict[Tuple[int, int], CallValue]:
+        """(abi, number) -> details: of numbers from NUMBERS on and, if statistics were asked for, of all others."""
+        found = {}
+        key, next_key, previous = CallKey(), CallKey(), None
+        with contextlib.suppress(FileNotFoundError):  # ENOENT ends the walk; nothing is ever deleted from this map
+            while True:
+                libbpf.bpf_map_get_next_key(self._calls_fd, previous, ctypes.byref(next_key))
+                key.abi, key.nr = next_key.abi, next_key.nr
+                previous = ctypes.byref(key)
+                value = CallValue()
+                libbpf.bpf_map_lookup_elem(self._calls_fd, previous, ctypes.byref(value))
+                found[key.abi, key.nr] = value
+        return found
+
+# --- Recording ---------------------------------------------------------------
+
+
+class Call(NamedTuple):
+    """A syscall that was made; name is None if libseccomp knows none, count 0 where nobody counted."""
+
+    architecture: Architecture
+    number: int
+    name: Optional[str]
+    first_ns: int
+    count: int = 0
+    tgid: int = 0
+    comm: str = ""
+
+
+class Recording(NamedTuple):
+    """What a command and its descendants did. A non-empty `losses` says why it may not be all."""
+
+    calls: Tuple[Call, ...]
+    tasks: int
+    losses: Tuple[str, ...]
+
+    @property
+    def names(self) -> Set[str]:
+        return {call.name for call in self.calls if call.name}
+
+    @property
+    def nameless(self) -> Tuple[Call, ...]:
+        return tuple(call for call in self.calls if not call.name)
+
+
+def make_recording(machine: Machine, seen: Dict[Tuple[int, int], int], details: Dict[Tuple[int, int], CallValue],
+                   counters: Counters, name_of: Callable[[Architecture, int], Optional[str]]) -> Recording:
+    """Give the kernel's figures names, in the order in which the calls were first made."""
+    calls = []
+    for abi, number in {**seen, **details}:
+        architecture, detail = machine.architecture(abi, number), details.get((abi, number), CallValue())
+        calls.append(Call(architecture, number, name_of(architecture, number),
+                          seen.get((abi, number), detail.first_ns), detail.count, detail.tgid,
+                          detail.comm.decode(errors="replace")))
+    losses = []
+    if counters.tasks_lost:
+        losses.append(f"{counters.tasks_lost} processes or threads were not followed: too many at a time; "
+                      "record parts of the work on their own and join them with --append")
+    if counters.calls_lost:
+        losses.append(f"{counters.calls_lost} calls of unusual numbers were not recorded: too many different ones; "
+                      "the command tries out syscall numbers")
+    if counters.reads_lost:
+        losses.append(f"{counters.reads_lost} calls could not be told to be 32-bit or not; record again")
+    return Recording(tuple(sorted(calls, key=lambda call: (call.first_ns, call.number))), int(counters.followed),
+                     tuple(losses))
+
+
+def make_profile(machine: Machine, recording: Recording, base: Iterable[str]) -> Profile:
+    """Allow what was recorded, and the base syscalls; answer an errno to all else."""
+    architectures = {machine.native.name: None}
+    architectures.update((call.architecture.name, None) for call in recording.calls)
+    first, *others = architectures
+    return Profile(SCMP_ACT_ERRNO, (first, *sorted(others)),
+                   (Rule(SCMP_ACT_ALLOW, tuple(sorted(recording.names.union(base)))),))
+
+
+BAR_COLUMNS = 20
+CURVE_COLUMNS = 60
+
+
+def format_statistics(recording: Recording, start_ns: int, end_ns: int, blocks: str) -> str:
+    """A table of the calls, most frequent first, and how the number of distinct ones grew. `blocks` draws: 8 levels."""
+    rows = [("SYSCALL", "CALLS", "FIRST", "FIRST MADE BY")]
+    calls = sorted(recording.calls, key=lambda call: (-call.count, call.first_ns))
+    for call in calls:
+        suffix = "" if call.architecture is calls[0].architecture else f" ({call.architecture.name[10:].lower()})"
+        rows.append(((call.name or f"number {call.number}") + suffix, str(call.count),
+                     f"{max(0, call.first_ns - start_ns) / 1e9:.3f} s", printable(f"{call.comm} ({call.tgid})")))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    most = max((call.count for call in calls), default=1)
+    bars = [""] + [blocks[-1] * max(1, round(BAR_COLUMNS * call.count / most)) for call in calls]
+    lines = [f"{row[0]:{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:{widths[3]}}  {bar}".rstrip()
+             for row, bar in zip(rows, bars)]
+    if calls:
+        last_s = max(call.first_ns for call in calls) - start_ns
+        lines.append(f"distinct syscalls over {(end_ns - start_ns) / 1e9:.1f} s: "
+                     f"{format_curve(recording, start_ns, end_ns, blocks)} {len(calls)}, the last new one at "
+                     f"{max(0, last_s) / 1e9:.1f} s")
+    return "".join(line + "\n" for line in lines)
+
+
+def format_curve(recording: Recording, start_ns: int, end_ns: int, blocks: str) -> str:
+    """Distinct syscalls so far, in equal steps of time from start to end."""
+    step_ns = max(1, (end_ns - start_ns) / CURVE_COLUMNS)
+    counts = [sum(call.first_ns <= start_ns + step_ns * (column + 1) for call in recording.calls)
+              for column in range(CURVE_COLUMNS)]
+    return "".join(blocks[(len(blocks) - 1) * count // max(1, len(recording.calls))] for count in counts)
+
+# --- Child -------------------------------------------------------------------
+
+
+class Identity(NamedTuple):
+    """A user that the command runs as instead of root."""
+
+    uid: int
+    gid: int
+    groups: Tuple[int, ...]
+    environment: Dict[str, str]
+
+
+def sudo_identity(environment: "os._Environ[str]") -> Optional[Identity]:
+    """Who called sudo, with that user's groups and home; None if it was not sudo that made us root."""
+    if os.geteuid() != 0 or environment.get("SUDO_UID", "0") == "0":
+        return None
+    import pwd
+
+    try:
+        uid, gid = int(environment["SUDO_UID"]), int(environment["SUDO_GID"])
+        if not 0 < uid < 1 << 32 or not 0 <= gid < 1 << 32:
+            raise ValueError
+    except (KeyError, ValueError):
+        raise ChildError("start command", "SUDO_UID and SUDO_GID", "they name no user",
+                         "--privileged runs the command as root") from None
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return Identity(uid, gid, (gid,), {})
+    return Identity(uid, gid, tuple(os.getgrouplist(user.pw_name, gid)),
+                    {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name})
+
+
+STAGE_IDENTITY, STAGE_EXEC = b"i", b"x"
+
+
+class Child:
+    """The command's process: forked at once, it execs when released, and reports if it cannot."""
+
+    def __init__(self, command: Sequence[str], identity: Optional[Identity], mask: Iterable[int]):
+        """Fork. The command gets this signal mask, and dispositions as if no Python stood between."""
+        self.command, self.identity = command, identity
+        self.environment = {**os.environ, **(identity.environment if identity else {})}
+        release_read, self._release = os.pipe()
+        self._errors, errors_write = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            try:
+                os.close(self._release)
+                self._become_command(release_read, errors_write, mask)
+            finally:
+                os._exit(EXIT_FAILURE)
+        os.close(release_read)
+        os.close(errors_write)
+
+    def _become_command(self, release: int, errors: int, mask: Iterable[int]) -> None:
+        stage = STAGE_IDENTITY
+        try:
+            if self.identity:
+                drop_privileges(self.identity)
+            stage = STAGE_EXEC
+            if os.read(release, 1):
+                for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, at its start
+                    signal.signal(signum, signal.SIG_DFL)
+                if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                    signal.signal(signal.SIGINT, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                self._exec()
+        except OSError as error:
+            os.write(errors, stage + str(error.errno).encode())
+
+    def _exec(self) -> None:
+        """As execvp(3): the first in PATH that can be executed; of the failures the one that tells most."""
+        name = self.command[0]
+        folders = [""] if "/" in name else self.environment.get("PATH", os.defpath).split(":")
+        failure = OSError(errno.ENOENT, "")
+        for folder in folders:
+            try:
+                os.execve(os.path.join(folder, name), self.command, self.environment)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                    failure = error
+        raise failure
+
+    def start(self) -> None:
+        """Let it exec, and return when it has. Raises ChildError, the process being gone, if it cannot."""
+        os.write(self._release, b"r")
+        os.close(self._release)
+        with open(self._errors, "rb") as errors:
+            report = errors.read()
+        if report:
+            os.waitpid(self.pid, 0)
+            self._fail(report[:1], int(report[1:]))
+
+    def _fail(self, stage: bytes, number: int) -> NoReturn:
+        name, reason = self.command[0], os.strerror(number)
+        if stage == STAGE_IDENTITY and self.identity:
+            raise ChildError("start command", f"as user {self.identity.uid}", reason,
+                             "--privileged runs it as root")
+        if number == errno.ENOENT:
+            hint = ("it is there, but not the interpreter or dynamic loader that it names" if os.path.exists(name)
+                    and "/" in name else "check the spelling and PATH")
+            raise ChildError("start command", name, reason, hint, EXIT_NOT_FOUND)
+        hints = {errno.EACCES: "it is not executable for the user that it runs as",
+                 errno.ENOEXEC: "it is neither a program for this machine nor a script that begins with #!"}
+        raise ChildError("start command", name, reason, hints.get(number, ""), EXIT_NOT_EXECUTABLE)
+
+
+def drop_privileges(identity: Identity) -> None:
+    """Become that user for good: groups first, then all three ids; and make sure that there is no way back."""
+    os.setgroups(identity.groups)
+    os.setresgid(identity.gid, identity.gid, identity.gid)
+    os.setresuid(identity.uid, identity.uid, identity.uid)
+    try:
+        os.setresuid(0, 0, 0)
+    except PermissionError:
+        return
+    raise OSError(errno.EPERM, "")
+
+
+SIGNALS_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signals have it
+
+
+class Timer:
+    """Something to do every so many seconds."""
+
+    def __init__(self, interval_s: float, action: Callable[[], None]):
+        self.interval_s, self.action = interval_s, action
+        self.due_s = time.monotonic() + interval_s
+
+    def run_if_due(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self.due_s:
+            self.due_s = now_s + self.interval_s
+            self.action()
+
+
+class Supervisor:
+    """Waits for a command without polling: every signal of interest is blocked, and taken one by one."""
+
+    def __init__(self) -> None:
+        # A signal that is ignored, as under nohup, would be taken all the same if it were blocked.
+        self.signals = [signum for signum in SIGNALS_PASSED_ON if signal.getsignal(signum) is not signal.SIG_IGN]
+        self.requests = 0
+        self.mask: Set[int] = set()
+
+    def __enter__(self) -> "Supervisor":
+        self._sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, [*self.signals, signal.SIGCHLD]))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # What arrived since has been asked for a command that is gone.
+        while signal.sigtimedwait(self.signals, 0):
+            pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+        signal.signal(signal.SIGCHLD, self._sigchld)
+
+    def wait(self, pid: int, timers: Sequence[Timer], alive: Optional[Callable[[], bool]] = None) -> int:
+        """Wait for the command and give its status, as waitpid(2) does; meanwhile run timers and pass signals on.
+
+        With `alive`, then wait as well until that says no or a signal asks to stop: the caller has to be the reaper of
+        all descendants, so that the end of each shows as SIGCHLD.
+        """
+        status: Optional[int] = None
+        while True:
+            received = self._next_signal(timers)
+            if received is None:
+                for timer in timers:
+                    timer.run_if_due()
+            elif received.si_signo != signal.SIGCHLD:
+                self._pass_on(received, pid if status is None else None)
+            for ended, ended_status in self._reap(-1 if alive else pid):
+                status = ended_status if ended == pid else status
+            if status is not None and (alive is None or self.requests or not alive()):
+                return status
+
+    def _next_signal(self, timers: Sequence[Timer]) -> "Optional[signal.struct_siginfo]":
+        waited = [*self.signals, signal.SIGCHLD]
+        if not timers:
+            return signal.sigwaitinfo(waited)
+        return signal.sigtimedwait(waited, max(0.0, min(timer.due_s for timer in timers) - time.monotonic()))
+
+    @staticmethod
+    def _reap(pid: int) -> Iterator[Tuple[int, int]]:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if not ended:
+                    return
+                yield ended, status
+
+    def _pass_on(self, received: "signal.struct_siginfo", pid: Optional[int]) -> None:
+        self.requests += 1
+        if pid is None:
+            return
+        if self.requests > 1:
+            os.kill(pid, signal.SIGKILL)
+        elif not self._reached_by_terminal(received, pid):
+            os.kill(pid, received.si_signo)
+
+    @staticmethod
+    def _reached_by_terminal(received: "signal.struct_siginfo", pid: int) -> bool:
+        """A terminal signals its whole foreground process group: the command has the signal if it is in ours."""
+        return received.si_code == SI_KERNEL and os.getpgid(pid) == os.getpgrp() and os.getsid(0) != os.getpid()
+
+
+def exit_code(status: int) -> int:
+    """A wait status as a shell's $?."""
+    return EXIT_SIGNAL + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+# --- Record ------------------------------------------------------------------
+
+
+class RecordOptions(NamedTuple):
+    """The options of `record`."""
+
+    type: str = TYPE_CRD
+    output_file: str = ""
+    base_syscalls: Tuple[str, ...] = ()
+    no_base_syscalls: bool = False
+    name: str = ""
+    append: bool = False
+    follow: bool = False
+    checkpoint: float = 0
+    stats: bool = False
+    privileged: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+class StatusLine:
+    """One line about the recording in a terminal's last row, which it keeps out of the scrolled region meanwhile.
+
+    Drawn only while the terminal echoes and edits lines and this process group is in the foreground, so never over a
+    program that has taken the screen. Sequences: ECMA-48 and DEC VT100 (DECSTBM, DECSC, DECRC), see console_codes(4).
+    """
+
+    MIN_ROWS = 5
+
+    def __init__(self) -> None:
+        self._size: Optional["os.terminal_size"] = None
+
+    def _usable_size(self) -> Optional["os.terminal_size"]:
+        import termios
+
+        try:
+            local_modes = termios.tcgetattr(2)[3]
+            size = os.get_terminal_size(2)
+            foreground = os.tcgetpgrp(2) == os.getpgrp()
+        except (OSError, termios.error):
+            return None
+        edits = local_modes & termios.ICANON and local_modes & termios.ECHO
+        return size if edits and foreground and size.lines >= self.MIN_ROWS and size.columns > 1 else None
+
+    def draw(self, text: str) -> None:
+        size = self._usable_size()
+        if size is None:
+            self._size = None  # whoever took the terminal has set it up anew
+            return
+        setup = ""
+        if size != self._size:
+            # Index and cursor up make room below the cursor without moving it; DECSTBM moves it home.
+            setup = f"\x1bD\x1b[A\x1b7\x1b[1;{size.lines - 1}r\x1b8"
+        self._size = size
+        write_stderr(f"{setup}\x1b7\x1b[{size.lines};1H\x1b[2K{printable(text)[:size.columns - 1]}\x1b8")
+
+    def clear(self) -> None:
+        """Take the line away and give the row back."""
+        if self._size and self._usable_size() == self._size:
+            write_stderr(f"\x1b7\x1b[{self._size.lines};1H\x1b[2K\x1b[r\x1b8")
+        self._size = None
+
+
+class RecordCommand:
+    """One run of `record`."""
+
+    STATUS_INTERVAL_S = 1.0
+
+    def __init__(self, options: RecordOptions, command: Sequence[str]):
+        """Check all that can be known to fail before the command is started."""
+        self.options, self.command = options, command
+        uname = os.uname()
+        self.machine = machine_of(uname.machine, uname.release)
+        self.identity = None if options.privileged else sudo_identity(os.environ)
+        self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
+        self.name = options.name or kubernetes_name(command[0])
+        self.start_ns = 0
+        self.written: Optional[Set[str]] = None
+        self._check()
+
+    def _check(self) -> None:
+        options = self.options
+        for name in options.base_syscalls:
+            if not is_syscall_name(name):
+                raise UsageError(f"-b {name}", "libseccomp knows no such syscall", "check the spelling")
+        owner = (self.identity.uid, self.identity.gid) if self.identity else None
+        self.target = Target(options.output_file or DEFAULT_OUTPUT[options.type], owner)
+        if not self.target.is_file and (options.append or options.checkpoint):
+            raise UsageError(f"-o {self.target.path}", "--append and --checkpoint need a regular file")
+        self.target.check()
+        if options.append:
+            self._text(Profile(SCMP_ACT_ERRNO, (), ()))
+
+    def _text(self, profile: Profile) -> str:
+        """The profile's text, joined with what is in the file if that was asked for."""
+        if self.options.append:
+            with contextlib.suppress(FileNotFoundError):
+                return self._appended(profile, read_text(self.target.path))
+        return format_profile(profile, self.options.type, self.name)
+
+    def _appended(self, profile: Profile, text: str) -> str:
+        path, options = self.target.path, self.options
+        profile_type, document = parse_document(text, path)
+        if profile_type != options.type:
+            raise ProfileError(path, 0, 0, f"is of type {profile_type}", f"give -t {profile_type}")
+        names = [name for rule in profile.rules for name in rule.names]
+        document, kept = append_names(document, names, profile.architectures, path)
+        if kept:
+            Log.info(f"Kept the other action that {path} has for: {', '.join(kept)}")
+        return format_json(document) if profile_type == TYPE_JSON else format_yaml(document)
+
+    def run(self) -> int:
+        """Record; give the exit code."""
+        with Recorder(self.machine, self.options.stats) as recorder:
+            Log.info("Loading bpf module")
+            recorder.load()
+            Log.info("Attaching bpf tracepoints")
+            recorder.attach()
+            Log.info("Module successfully loaded")
+            if self.machine.compat and not recorder.tells_abis:
+                Log.error("the kernel (lockdown) does not let 32-bit calls be told apart: "
+                          "the profile is right for 64-bit programs only")
+            status = self._run_command(recorder)
+            end_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+            Log.info("Processing recorded data")
+            recording = self._recording(recorder)
+            complete = self._report(recording)
+            complete &= self._write(recording)
+            if self.options.stats:
+                encoding = (sys.stderr and sys.stderr.encoding or "").lower()
+                blocks = " ▁▂▃▄▅▆▇█" if encoding == "utf-8" else " .:-=+*#"
+                write_stderr(format_statistics(recording, self.start_ns, end_ns, blocks))
+            Log.info("Unloading bpf module")
+        return exit_code(status) if complete else EXIT_FAILURE
+
+    def _run_command(self, recorder: Recorder) -> int:
+        if self.options.follow:
+            libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        with Supervisor() as supervisor:
+            child = Child(self.command, self.identity, supervisor.mask)
+            recorder.arm(child.pid)
+            cgroups = self._cgroups(child.pid)
+            self.start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+            Log.info("Processing events")
+            child.start()
+            Log.info(f"Running command with PID: {child.pid}")
+            self._log_container(child.pid, cgroups)
+            status_line = StatusLine()
+            alive = (lambda: recorder.counters.alive > 0) if self.options.follow else None
+            try:
+                return supervisor.wait(child.pid, self._timers(recorder, status_line), alive)
+            finally:
+                status_line.clear()
+
+    def _timers(self, recorder: Recorder, status_line: StatusLine) -> List[Timer]:
+        timers = []
+        if os.isatty(2) and not self.options.quiet:
+            timers.append(Timer(self.STATUS_INTERVAL_S, lambda: status_line.draw(self._status(recorder))))
+        if self.options.checkpoint:
+            timers.append(Timer(self.options.checkpoint, lambda: self._checkpoint(recorder)))
+        return timers
+
+    @staticmethod
+    def _cgroups(pid: int) -> str:
+        try:
+            with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError as error:
+            return f"error: {error.strerror}"
+
+    @staticmethod
+    def _log_container(pid: int, cgroups: str) -> None:
+        """The command is in the mount namespace and the control groups that it was forked in."""
+        try:
+            mount_namespace = os.stat("/proc/self/ns/mnt").st_ino
+        except OSError:
+            mount_namespace = 0
+        Log.info(f"Received event: pid: {pid}, mntns: {mount_namespace}")
+        container = parse_container_id(cgroups)
+        if container:
+            Log.info(f"Found container ID {container} for PID {pid}")
+        else:
+            reason = cgroups[7:] if cgroups.startswith("error: ") else "no container in its cgroups"
+            Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, err={reason})")
+
+    def _recording(self, recorder: Recorder) -> Recording:
+        return make_recording(self.machine, recorder.seen(), recorder.calls(), recorder.counters, syscall_name)
+
+    def _status(self, recorder: Recorder) -> str:
+        seen = recorder.seen()
+        now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        minutes, seconds = divmod((now_ns - self.start_ns) // 10 ** 9, 60)
+        text = f"{minutes:d}:{seconds:02d}  {recorder.counters.processes} processes  {len(seen)} syscalls"
+        if seen:
+            (abi, number), newest_ns = max(seen.items(), key=lambda item: item[1])
+            name = syscall_name(self.machine.architecture(abi, number), number) or f"number {number}"
+            text += f"  newest: {name}, {max(0, now_ns - newest_ns) // 10 ** 9} s ago"
+        return text
+
+    def _checkpoint(self, recorder: Recorder) -> None:
+        """Write what there is, if there is more than at the last time: flash wears out."""
+        recording = self._recording(recorder)
+        if recording.names == self.written:
+            return
+        try:
+            self.target.write(self._text(make_profile(self.machine, recording, self.base)))
+            self.written = recording.names
+        except SpocError as error:
+            Log.error(error)
+
+    def _report(self, recording: Recording) -> bool:
+        """Say what was recorded, and whether it is all."""
+        Log.info(f"Found {recording.tasks} tasks in bpf map")
+        Log.info(f"Got syscalls: {', '.join(sorted(recording.names))}")
+        added = sorted(set(self.base) - recording.names)
+        if added:
+            Log.info(f"Adding base syscalls: {', '.join(added)}")
+        for loss in recording.losses:
+            Log.error(f"the profile is incomplete: {loss}")
+        for call in recording.nameless:
+            Log.error(f"the profile is incomplete: libseccomp knows no name for syscall {call.number} of "
+                      f"{call.architecture.name}; a newer libseccomp may")
+        return not recording.losses and not recording.nameless
+
+    def _write(self, recording: Recording) -> bool:
+        """Write the profile; if that fails it goes to standard error rather than being lost."""
+        profile = make_profile(self.machine, recording, self.base)
+        try:
+            self.target.write(self._text(profile))
+        except SpocError as error:
+            Log.error(error)
+            write_stderr(format_profile(profile, self.options.type, self.name))
+            return False
+        Log.info(f"Wrote seccomp profile to: {self.target.path}")
+        return True
+
+# --- Command line ------------------------------------------------------------
+
+
+class Option(NamedTuple):
+    """An option: its letter ("" for none), long name, and what its value is called ("" for a flag)."""
+
+    letter: str
+    name: str
+    metavar: str
+    help: str
+
+
+class Command(NamedTuple):
+    """A subcommand. `run` gets the options' values, by field name, and the operands."""
+
+    operands: str
+    help: str
+    example: str
+    options: Tuple[Option, ...]
+    run: Callable[[Dict[str, Any], List[str]], int]
+
+
+def _syscall_names(values: Iterable[str]) -> Tuple[str, ...]:
+    names = [name.strip() for value in values for name in value.split(",")]
+    if not all(names):
+        raise UsageError(f"-b {','.join(values)}", "an empty name in the list")
+    return tuple(names)
+
+
+def run_record(values: Dict[str, Any], operands: List[str]) -> int:
+    """The subcommand `record`."""
+    if not operands:
+        raise UsageError("record", "no command to record")
+    if "base_syscalls" in values:
+        if values.get("no_base_syscalls"):
+            raise UsageError("record", "-b and -n contradict each other")
+        values["base_syscalls"] = _syscall_names(values["base_syscalls"])
+    for name in ("type", "output_file", "name", "checkpoint"):
+        if name in values:
+            values[name] = values[name][-1]
+    if values.get("type", TYPE_CRD) not in DEFAULT_OUTPUT:
+        raise UsageError(f"-t {values['type']}", f"not one of {', '.join(DEFAULT_OUTPUT)}")
+    if "name" in values and not is_kubernetes_name(values["name"]):
+        raise UsageError(f"--name {values['name']}", "not a Kubernetes name",
+                         "lower-case letters, digits, '-' and '.', a letter or digit at both ends")
+    if values.get("output_file") == "":
+        raise UsageError("-o", "an empty file name")
+    if "checkpoint" in values:
+        try:
+            values["checkpoint"] = float(values["checkpoint"])
+        except ValueError:
+            values["checkpoint"] = 0.0
+        if not 1 <= values["checkpoint"] <= 10 ** 9:
+            raise UsageError("--checkpoint", "not a number of seconds, at least 1")
+    options = RecordOptions(**values)
+    Log.quiet, Log.verbose = options.quiet, options.verbose
+    return RecordCommand(options, operands).run()
+
+
+def run_version(_values: Dict[str, Any], operands: List[str]) -> int:
+    """The subcommand `version`."""
+    if operands:
+        raise UsageError(f"version {operands[0]}", "it takes no operands")
+    seccomp = libseccomp.seccomp_version().contents
+    sys.stdout.write(f"spoc.py {VERSION}\nlibseccomp {seccomp.major}.{seccomp.minor}.{seccomp.micro}\n"
+                     f"Python {sys.version.split()[0]}\n")
+    return 0
+
+
+VERBOSITY = (
+    Option("q", "quiet", "", "print errors only"),
+    Option("v", "verbose", "", "print libbpf's messages as well"),
+)
+COMMANDS = {
+    "record": Command(
+        "CMD [ARG...]", "run CMD and write a seccomp profile of the syscalls that it and its descendants make",
+        "spoc.py record -o nginx.yaml -- nginx -g 'daemon off;'",
+        (
+            Option("t", "type", "TYPE", f"{TYPE_CRD} (Kubernetes YAML, the default) or {TYPE_JSON} (OCI JSON)"),
+            Option("o", "output-file", "FILE",
+                   f"write the profile there, - for standard output ({' or '.join(DEFAULT_OUTPUT.values())})"),
+            Option("b", "base-syscalls", "NAMES", "allow these as well, instead of those that runc and crun need"),
+            Option("n", "no-base-syscalls", "", "allow nothing but what was recorded"),
+            Option("", "name", "NAME", "metadata.name of the Kubernetes object (from CMD)"),
+            Option("", "append", "", "add to the profile that is in FILE"),
+            Option("", "follow", "", "record until the last descendant has ended, not just CMD"),
+            Option("", "checkpoint", "SECONDS", "write the profile at this interval while CMD runs, too"),
+            Option("", "stats", "", "count calls, and print a table of them at the end"),
+            Option("", "privileged", "", "under sudo, run CMD as root and not as the calling user"),
+            *VERBOSITY,
+        ), run_record),
+    "version": Command("", "print the versions of spoc.py and of what it uses", "spoc.py version", (), run_version),
+}
+
+
+def format_help(name: str = "") -> str:
+    """The help text of a subcommand, or of the program."""
+    if not name:
+        width = max(map(len, COMMANDS))
+        rows = "".join(f"  {key:{width}}  {command.help}\n" for key, command in COMMANDS.items())
+        return f"usage: spoc.py COMMAND [OPTION...] ...\n\n{rows}\nspoc.py COMMAND --help tells more.\n"
+    command = COMMANDS[name]
+    labels = [", ".join(([f"-{option.letter}"] if option.letter else []) + [f"--{option.name}"])
+              + (f" {option.metavar}" if option.metavar else "") for option in command.options]
+    width = max(map(len, labels), default=0)
+    rows = "".join(f"  {label:{width}}  {option.help}\n" for label, option in zip(labels, command.options))
+    usage = " ".join(filter(None, ["spoc.py", name, "[OPTION...] [--]" if rows else "", command.operands]))
+    return f"usage: {usage}\n\n{command.help}\n\n{rows}{'' if not rows else chr(10)}example: {command.example}\n"
+
+
+def parse_options(name: str, arguments: Sequence[str]) -> Tuple[Dict[str, Any], List[str]]:
+    """Options up to the first operand, as POSIX has it: flags as True, values in lists, in the order given."""
+    options = COMMANDS[name].options
+    letters = "h" + "".join(option.letter + (":" if option.metavar and option.letter else "") for option in options)
+    names = ["help"] + [option.name + ("=" if option.metavar else "") for option in options]
+    try:
+        given, operands = getopt.getopt(list(arguments), letters, names)
+    except getopt.GetoptError as error:
+        raise UsageError(name, error.msg, f"see spoc.py {name} --help") from None
+    by_flag = {f"--{option.name}": option for option in options}
+    by_flag.update((f"-{option.letter}", option) for option in options if option.letter)
+    values: Dict[str, Any] = {}
+    for flag, value in given:
+        if flag in ("-h", "--help"):
+            return {"help": True}, []
+        field = by_flag[flag].name.replace("-", "_")
+        if by_flag[flag].metavar:
+            values.setdefault(field, []).append(value)
+        else:
+            values[field] = True
+    return values, operands
+
+
+def hold_standard_descriptors() -> None:
+    """Occupy closed ones of 0 to 2, so that no file of ours gets their numbers; the command finds them closed again."""
+    with contextlib.suppress(OSError):
+        while True:
+            descriptor = os.open("/dev/null", os.O_RDONLY)
+            if descriptor > 2:
+                os.close(descriptor)
+                return
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run spoc.py with these arguments (sys.argv's by default); give the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    hold_standard_descriptors()
+    try:
+        if not arguments or arguments[0] in ("-h", "--help", "help"):
+            sys.stdout.write(format_help())
+            return 0 if arguments else EXIT_USAGE
+        if arguments[0] not in COMMANDS:
+            raise UsageError(arguments[0], "no such command", "see spoc.py --help")
+        values, operands = parse_options(arguments[0], arguments[1:])
+        if "help" in values:
+            sys.stdout.write(format_help(arguments[0]))
+            return 0
+        return COMMANDS[arguments[0]].run(values, operands)
+    except SpocError as error:
+        Log.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_SIGNAL + signal.SIGINT
+
+
+if __name__ == "__main__":
+    sys.exit(main())
