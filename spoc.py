@@ -20,21 +20,21 @@ incomplete, 126 if the command is not executable, 127 if it was not found, 2 for
 import sys
 
 if sys.version_info < (3, 9):
-    sys.stderr.write("spoc: start: Python %d.%d: too old; run spoc.py with Python 3.9 or newer\n" % sys.version_info[:2])
+    sys.stderr.write("spoc: start: Python %d.%d: too old; run it with Python 3.9 or newer\n" % sys.version_info[:2])
     sys.exit(125)
 if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
     # Run as root from a folder that others may write to (/tmp, say), this file must not import what lies beside it.
     del sys.path[0]
 
+import bisect
+import collections
 import contextlib
 import errno
 import os
 import re
 import signal
 import stat
-import struct
 import time
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple
 
 try:
     import ctypes
@@ -45,6 +45,28 @@ except ImportError as missing:
     sys.stderr.write(f"spoc: start: Python module {missing.name}: not installed; "
                      "install the full python3 package (Debian's python3-minimal is not enough)\n")
     sys.exit(125)
+
+# To import typing costs a short recording a tenth of its time: annotations that need it are strings, and NamedTuple is
+# made here of what it is made of itself.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import (Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Set,
+                        Tuple)
+else:
+    class _NamedTupleType(type):
+        """Turns a class with annotated fields into a named tuple, as typing.NamedTuple does."""
+
+        def __new__(mcs, name, bases, namespace):
+            made = super().__new__(mcs, name, bases, dict(namespace))
+            if not bases:
+                return made
+            fields = tuple(made.__annotations__)
+            defaults = [namespace.pop(field) for field in fields if field in namespace]
+            base = collections.namedtuple(name, fields, defaults=defaults)
+            return type(name, (base,), {**namespace, "__slots__": ()})
+
+    class NamedTuple(metaclass=_NamedTupleType):
+        """Base of the classes that are tuples with named, typed fields."""
 
 __all__ = ["Call", "Identity", "Profile", "ProfileError", "Recorder", "Recording", "Rule", "SpocError",
            "append_names", "format_json", "format_profile", "format_yaml", "main", "parse_document", "parse_yaml"]
@@ -181,15 +203,15 @@ class Rule(NamedTuple):
     """One action for some syscalls, whatever their arguments."""
 
     action: str
-    names: Tuple[str, ...]
+    names: "Tuple[str, ...]"
 
 
 class Profile(NamedTuple):
     """What a seccomp filter answers: the first rule that names the syscall, else the default action."""
 
     default_action: str
-    architectures: Tuple[str, ...]
-    rules: Tuple[Rule, ...]
+    architectures: "Tuple[str, ...]"
+    rules: "Tuple[Rule, ...]"
 
 
 API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
@@ -230,7 +252,7 @@ def format_float(value: float) -> str:
     return mantissa + ("" if "." in mantissa else ".0") + exponent_mark + exponent
 
 
-def _yaml_lines(value: Any, indent: str) -> Iterator[str]:
+def _yaml_lines(value: "Any", indent: str) -> "Iterator[str]":
     if isinstance(value, dict):
         for key, item in value.items():
             if item and isinstance(item, (dict, list)):
@@ -248,19 +270,19 @@ def _yaml_lines(value: Any, indent: str) -> Iterator[str]:
                 yield f"{indent}- {format_scalar(item)}"
 
 
-def format_yaml(document: Dict[str, Any]) -> str:
+def format_yaml(document: "Dict[str, Any]") -> str:
     """A mapping of mappings, lists and scalars as block-style YAML, keys in their order."""
     return "".join(line + "\n" for line in _yaml_lines(document, "")) if document else "{}\n"
 
 
-def format_json(document: Dict[str, Any]) -> str:
+def format_json(document: "Dict[str, Any]") -> str:
     """The same as JSON."""
     import json  # only here and for reading: 2 ms that no YAML profile needs
 
     return json.dumps(document, indent=2) + "\n"
 
 
-def rules_document(profile: Profile) -> List[Dict[str, Any]]:
+def rules_document(profile: Profile) -> "List[Dict[str, Any]]":
     """The rules in the form that the CRD and the OCI specification share, names sorted."""
     return [{"names": sorted(rule.names), "action": rule.action} for rule in profile.rules if rule.names]
 
@@ -296,427 +318,292 @@ def kubernetes_name(command: str) -> str:
     return ".".join(label for label in labels if label)[:NAME_MAX_LENGTH].strip("-.") or "command"
 
 
-# What YAML 1.1 and 1.2 agree on; where they differ (yes, 017, 1:30, 1e3, dates) the parser refuses to guess.
-YAML_CONSTANTS: Dict[str, Optional[bool]] = {
+# What YAML 1.1 and 1.2 agree on; where they differ (yes, 017, 1:30, 1e3, dates) the reader refuses to guess. Patterns
+# are compiled when first used: a recording needs none of them.
+YAML_CONSTANTS: "Dict[str, Optional[bool]]" = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-YAML_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
-YAML_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+\Z")
-YAML_FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*([eE][-+][0-9]+)?|\.(inf|Inf|INF))\Z|\.(nan|NaN|NAN)\Z")
-YAML_AMBIGUOUS = re.compile(
-    r"(yes|no|on|off)\Z|[-+]?(0o?[0-7_]+|0b[01_]+|0x[0-9a-f_]+|[0-9][0-9_,:.]*(e[-+]?[0-9]+)?|\.[0-9_]+(e[-+]?[0-9]+)?)\Z"
-    r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[=~]\Z|<<\Z", re.IGNORECASE)
-YAML_FORBIDDEN = re.compile("\r(?!\n)|[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-YAML_FLOW_SPACE = re.compile(r"(?:[ \t\r\n]|(?<=[ \t\r\n])#[^\n]*)*")
-YAML_FLOW_PLAIN = re.compile(r"(?:[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])|(?<=\S)#|[ \t]+(?=[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])))+")
-YAML_QUOTED = {'"': re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL), "'": re.compile(r"'([^']*(?:''[^']*)*)'")}
-YAML_FOLD = re.compile(r"[ \t]*\r?\n((?:[ \t]*\r?\n)*)[ \t]*")
-YAML_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r?\n[ \t]*|.)", re.DOTALL)
-YAML_UNESCAPE = {"0": "\0", "a": "\a", "b": "\b", "t": "\t", "\t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r",
-                 "e": "\x1b", " ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028",
-                 "P": "\u2029"}
-YAML_BLOCK_HEADER = re.compile(r"([|>])(?:([1-9])([-+])?|([-+])([1-9])?)?(?:[ \t]+#.*|[ \t]*)\Z")
-YAML_REFUSED = {"&": "anchor", "*": "alias", "!": "tag", "@": "reserved character", "`": "reserved character",
-                "%": "directive", "?": "complex key"}
+YAML_FLOAT = r"[-+]?([0-9]+\.[0-9]*([eE][-+][0-9]+)?|\.(inf|Inf|INF))\Z|\.(nan|NaN|NAN)\Z"
+YAML_AMBIGUOUS = (r"(?i)(yes|no|on|off|[=~]|<<)\Z|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+                  r"|[-+]?(0o?[0-7_]+|0b[01_]+|0x[0-9a-f_]+"
+                  r"|[0-9][0-9_,:.]*(e[-+]?[0-9]+)?|\.[0-9_]+(e[-+]?[0-9]+)?)\Z")
+YAML_FORBIDDEN = "\r(?!\n)|[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+YAML_QUOTED = r'''"[^"\\]*(?:\\[\s\S][^"\\]*)*"|'[^']*(?:''[^']*)*\''''
+YAML_KEY = rf"({YAML_QUOTED}|[^\s\[\]{{}}#&*!|>'\"%@`,]\S*?)[ \t]*:(?=[ \t]|\Z)"
+YAML_FLOW = (r"(?:[ \t\r\n]+(?:#[^\n]*)?)*"
+             rf"({YAML_QUOTED}|(?:[^\s,\[\]{{}}:#'\"]|:(?=[^\s,\[\]{{}}]))"
+             r"(?:[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])|(?<=\S)#|[ \t]+(?=[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])))*|[,\[\]{}:]|)")
+YAML_FOLD = r"(?<![ \t])[ \t]*\r?\n((?:[ \t]*\r?\n)*)[ \t]*"
+YAML_ESCAPE = r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r?\n(?:[ \t]*\r?\n)*[ \t]*|[^\r\n])"
+YAML_ESCAPED = dict(zip("0abt\tnvfre \"/\\N_LP", "\0\a\b\t\t\n\v\f\r\x1b \"/\\\x85\xa0\u2028\u2029"))
+YAML_BLOCK_HEADER = r"([|>])(?:([1-9])?([-+])?|([-+])([1-9]))(?:[ \t]+#.*)?\Z"
+YAML_REFUSED = {"&": "anchors are", "*": "aliases are", "!": "tags are", "%": "directives are", "@": "a leading @ is",
+                "`": "a leading ` is", "?": "complex keys are", ",": "a leading comma is"}
 
 
-class YamlParser:
+class YamlReader:
     """The YAML that profiles are written in: block and flow collections, all scalar styles, comments, documents.
 
-    Anchors, aliases, tags, directives and complex keys are refused, and so is every plain scalar that YAML 1.1 and
-    YAML 1.2 readers disagree about. Errors are ProfileError with line and column.
+    Anchors, aliases, tags, directives, complex keys and plain scalars over several lines are refused, and so is every
+    plain scalar that YAML 1.1 and YAML 1.2 readers disagree about. Errors are ProfileError with line and column.
+
+    A node's method is entered with the node's first character in hand and leaves the next line in hand; indent is -1
+    at the end of a document.
     """
 
     def __init__(self, text: str, file: str):
-        self.file = file
-        self.text = text[1:] if text.startswith("\ufeff") else text
-        self.lines = [line[:-1] if line.endswith("\r") else line for line in self.text.split("\n")]
-        self.row = -1  # of the line in hand, counted from 0
-        self.indent = 0  # columns before its unread part
-        self.rest = ""  # its unread part
-        self.depth = 0
-        forbidden = YAML_FORBIDDEN.search(self.text)
+        self.file, self.text = file, text.lstrip("\ufeff")
+        self.lines = self.text.split("\n")
+        self.starts = [0]  # offset of each line
+        for line in self.lines:
+            self.starts.append(self.starts[-1] + len(line) + 1)
+        self.row, self.indent, self.rest, self.depth = -1, 0, "", 0
+        self.rows: "Dict[int, Tuple[int, List[int]]]" = {}  # id of each block sequence -> indent, rows of its items
+        forbidden = re.search(YAML_FORBIDDEN, self.text)
         if forbidden:
-            self.row = self.text.count("\n", 0, forbidden.start())
-            self.fail(f"character U+{ord(forbidden.group()):04X} is not allowed",
-                      forbidden.start() - self.text.rfind("\n", 0, forbidden.start()) - 1)
+            self.fail_at(forbidden.start(), f"character U+{ord(forbidden.group()):04X} is not allowed")
 
-    def fail(self, reason: str, column: Optional[int] = None) -> NoReturn:
-        raise ProfileError(self.file, self.row + 1, (self.indent if column is None else column) + 1, reason)
+    def fail(self, reason: str) -> "NoReturn":
+        raise ProfileError(self.file, self.row + 1, max(self.indent, 0) + 1, reason)
 
-    def documents(self) -> List[Any]:
+    def fail_at(self, offset: int, reason: str) -> "NoReturn":
+        self.seek(offset)
+        self.fail(reason)
+
+    def seek(self, offset: int) -> None:
+        self.row = bisect.bisect_right(self.starts, offset) - 1
+        self.indent = offset - self.starts[self.row]
+
+    def documents(self) -> "List[Any]":
         """Every document of the stream, empty ones left out."""
         found = []
-        more = self.advance()
-        while more:
-            if self.at_marker("---"):
-                self.rest = self.rest[3:].lstrip(" \t")
-                self.indent = 3
-                if not self.rest or self.rest.startswith("#"):
-                    more = self.advance()
-                    if not more:
-                        break
-                elif self.key_end(self.rest) is not None:
-                    self.fail("a mapping cannot begin beside '---'")
-            if not self.at_marker("---") and not self.at_marker("..."):
-                found.append(self.node(-1))
-                if not self.rest:
-                    more = self.row < len(self.lines)
-                elif not self.at_marker("---") and not self.at_marker("..."):
-                    self.fail("unexpected indentation or text")
-            if more and self.at_marker("..."):
-                if self.rest[3:].strip() and not self.rest[3:].lstrip().startswith("#"):
-                    self.fail("text behind '...'")
-                more = self.advance()
+        self.advance()
+        while self.rest:
+            if self.indent >= 0:
+                found.append(self.block(-1))
+                if self.indent >= 0:
+                    self.fail("unexpected text")
+            elif self.rest[3:].lstrip()[:1] not in ("", "#"):
+                self.fail("a document begins on the line behind its '---'")
+            else:
+                self.advance()
         return found
 
-    def at_marker(self, marker: str) -> bool:
-        return self.indent == 0 and self.rest.startswith(marker) and self.rest[3:4] in ("", " ", "\t")
-
-    def advance(self) -> bool:
-        """Go to the next line that holds more than a comment; false, with nothing in hand, at the end."""
-        while self.row + 1 < len(self.lines):
-            self.row += 1
+    def advance(self) -> None:
+        """Take the next line that holds more than a comment."""
+        for self.row in range(self.row + 1, len(self.lines)):
             line = self.lines[self.row]
-            self.rest = line.lstrip(" ")
-            self.indent = len(line) - len(self.rest)
-            if self.rest.startswith("\t") and self.rest.strip(" \t") and self.rest.lstrip(" \t")[0] != "#":
-                self.fail("a tab cannot indent")
-            if self.rest.strip(" \t") and self.rest.lstrip(" \t")[0] != "#":
-                self.rest = self.rest.rstrip(" \t")
-                return True
-        self.row = len(self.lines)
-        self.indent, self.rest = 0, ""
-        return False
+            self.rest = line.strip(" \r")
+            if self.rest and self.rest.lstrip("\t\r ")[:1] not in ("", "#"):
+                self.rest = self.rest.rstrip("\t ")
+                self.indent = len(line) - len(line.lstrip(" "))
+                if self.rest[0] == "\t":
+                    self.fail("a tab cannot indent")
+                if not self.indent and self.rest[:3] in ("---", "...") and self.rest[3:4] in ("", " ", "\t"):
+                    self.indent = -1
+                return
+        self.indent, self.rest = -1, ""
 
-    def at_document_end(self) -> bool:
-        return not self.rest or self.at_marker("---") or self.at_marker("...")
-
-    # Blocks. A node's parser is entered with the node's first character in hand, and leaves the next line in hand.
-
-    def node(self, parent: int) -> Any:
-        """The node that begins here, a child of a block indented by `parent` columns."""
+    def block(self, parent: int) -> "Any":
+        """The node that begins here, in a collection indented by `parent` columns."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             self.fail(f"nested deeper than {MAX_DEPTH} levels")
-        try:
-            if self.rest == "-" or self.rest.startswith(("- ", "-\t")):
-                return self.sequence()
-            if self.key_end(self.rest) is not None:
-                return self.mapping()
-            return self.value(parent)
-        finally:
-            self.depth -= 1
+        if self.rest[:2] in ("-", "- "):
+            value: "Any" = self.sequence()
+        elif re.match(YAML_KEY, self.rest):
+            value = self.mapping()
+        else:
+            value = self.value(parent)
+        self.depth -= 1
+        return value
 
-    def key_end(self, text: str) -> Optional[int]:
-        """Where the colon stands if the text begins with a mapping key."""
-        if text[0] in YAML_QUOTED:
-            quoted = YAML_QUOTED[text[0]].match(text)
-            if not quoted:
-                return None
-            end = len(text) - len(text[quoted.end():].lstrip(" \t"))
-            return end if text[end:end + 1] == ":" and text[end + 1:end + 2] in ("", " ", "\t") else None
-        if text[0] in "[{|>#":
-            return None
-        match = re.compile(r":(?=[ \t]|\Z)|[ \t]#").search(text)
-        return match.start() if match and text[match.start()] == ":" else None
-
-    def sequence(self) -> List[Any]:
-        items: List[Any] = []
-        indent = self.indent
-        while self.indent == indent and not self.at_document_end() and \
-                (self.rest == "-" or self.rest.startswith(("- ", "-\t"))):
-            content = self.rest[1:].lstrip(" \t")
-            if "\t" in self.rest[1:len(self.rest) - len(content)] and content and self.key_end(content) is not None:
-                self.fail("a tab cannot indent")
-            if content and content[0] != "#":
-                self.indent += len(self.rest) - len(content)
-                self.rest = content
-                items.append(self.node(indent))
-            else:
-                items.append(self.nested(indent, False))
-        if self.indent > indent and self.rest:
+    def sequence(self) -> "List[Any]":
+        items: "List[Any]" = []
+        indent, rows = self.indent, []
+        while self.indent == indent and self.rest[:2] in ("-", "- "):
+            rows.append(self.row)
+            items.append(self.child(indent, self.rest[1:], False))
+        if self.indent > indent:
             self.fail("unexpected indentation")
+        self.rows[id(items)] = indent, rows
         return items
 
-    def mapping(self) -> Dict[str, Any]:
-        items: Dict[str, Any] = {}
+    def mapping(self) -> "Dict[str, Any]":
+        items: "Dict[str, Any]" = {}
         indent = self.indent
-        while self.indent == indent and not self.at_document_end():
-            end = self.key_end(self.rest)
-            if end is None or self.rest.startswith(("- ", "-\t")):
+        while self.indent == indent:
+            key = re.match(YAML_KEY, self.rest)
+            if not key or self.rest[:2] == "- ":
                 self.fail("expected 'key: value'")
-            key = self.key(self.rest[:end].rstrip(" \t"))
-            if key in items:
-                self.fail(f"key {key!r} appears twice")
-            content = self.rest[end + 1:].lstrip(" \t")
-            if content and content[0] != "#":
-                self.indent += len(self.rest) - len(content)
-                self.rest = content
-                if content == "-" or content.startswith(("- ", "-\t")):
-                    self.fail("a list cannot begin on the line of its key")
-                items[key] = self.value(indent)
-            else:
-                items[key] = self.nested(indent, True)
-        if self.indent > indent and self.rest:
+            name = self.scalar(key.group(1))
+            if not isinstance(name, str) or name in items:
+                self.fail(f"key {name!r} " + ("appears twice" if isinstance(name, str) else "is not a string"))
+            items[name] = self.child(indent, self.rest[key.end():], True)
+        if self.indent > indent:
             self.fail("unexpected indentation")
         return items
 
-    def nested(self, indent: int, in_mapping: bool) -> Any:
-        """The child on the lines that follow: deeper, or for a list in a mapping as deep as its key; else null."""
-        if not self.advance() or self.at_document_end():
-            return None
-        is_item = self.rest == "-" or self.rest.startswith(("- ", "-\t"))
-        if self.indent > indent or (in_mapping and is_item and self.indent == indent):
-            return self.node(indent)
+    def child(self, indent: int, text: str, of_key: bool) -> "Any":
+        """The node behind '-' or 'key:', on the same line or, indented deeper, on those that follow; or null."""
+        text = text.lstrip("\t ")
+        if text and text[0] != "#":
+            self.indent += len(self.rest) - len(text)
+            self.rest = text
+            return self.value(indent) if of_key else self.block(indent)
+        self.advance()
+        if self.indent > indent or (of_key and self.indent == indent and self.rest[:2] in ("-", "- ")):
+            return self.block(indent)
         return None
 
-    def key(self, text: str) -> str:
-        value = self.flow_key(text)
-        if not isinstance(value, str):
-            self.fail(f"key {text} is not a string", self.indent)
+    def value(self, parent: int) -> "Any":
+        """A scalar or flow collection that begins here."""
+        if self.rest[0] in "|>":
+            return self.block_scalar(parent)
+        if self.rest[0] in "\"'[{":
+            value, end = self.flow(self.starts[self.row] + self.indent)
+            self.seek(end)
+            if not re.match(r"[ \t\r]*(?:\Z|(?<=[ \t])#)", self.lines[self.row][self.indent:]):
+                self.fail("unexpected text behind the value")
+        else:
+            text = re.split(r"(?<=[ \t])#", self.rest, 1)[0].rstrip("\t ")
+            if re.search(r":(?:[ \t]|\Z)", text) or "\t" in text:
+                self.fail("': ' or a tab within a plain scalar; quote it")
+            value = self.scalar(text)
+        self.advance()
+        if self.indent > parent:
+            self.fail("a scalar over several lines, or wrong indentation; quote it")
         return value
 
-    def flow_key(self, text: str) -> Any:
-        if text[:1] in YAML_QUOTED:
-            return self.unquote(text[0], text[1:-1])
-        self.refuse(text)
-        return self.resolve(text)
-
-    def value(self, parent: int) -> Any:
-        """A scalar or flow collection that begins here."""
-        first = self.rest[0]
-        if first in "|>":
-            return self.block_scalar(parent)
-        if first in "\"'[{":
-            return self.flow_value()
-        self.refuse(self.rest)
-        text = self.plain_line(self.rest)
-        complete = text != self.rest
-        parts, blank = [text], 0
-        while True:
-            previous = self.row
-            if not self.advance() or self.indent <= parent or self.at_document_end():
-                break
-            if complete or "#" in "".join(line.lstrip(" \t")[:1] for line in self.lines[previous + 1:self.row]):
-                self.fail("text after a comment within a scalar")
-            blank = self.row - previous - 1
-            if self.key_end(self.rest) is not None:
-                self.fail("a ': ' within a plain scalar; quote it")
-            text = self.plain_line(self.rest)
-            complete = text != self.rest
-            parts.append(("\n" * blank or " ") + text)
-        return self.resolve("".join(parts))
-
-    def plain_line(self, text: str) -> str:
-        comment = re.search(r"[ \t]+#", text)
-        text = text[:comment.start()] if comment else text
-        if re.search(r":(?:[ \t]|\Z)", text):
-            self.fail("a ': ' within a plain scalar; quote it")
-        return text
-
-    def refuse(self, text: str) -> None:
-        if text[:1] in YAML_REFUSED and (text[0] != "?" or text[1:2] in ("", " ", "\t")):
-            self.fail(f"{YAML_REFUSED[text[0]]} ({text[0]}) is not supported in a profile")
-        if text[:1] in (",", "]", "}", "[", "{") or text[:2] in ("- ", "-"):
-            self.fail(f"unexpected {text[0]!r}")
-
-    def resolve(self, text: str) -> Any:
+    def scalar(self, text: str) -> "Any":
+        """The value of a scalar on one line, or of a quoted one."""
+        if text[:1] in ("'", '"'):
+            return self.unquote(text)
         if text in YAML_CONSTANTS:
             return YAML_CONSTANTS[text]
-        if not text[0].isalpha() or text.lower() in ("yes", "no", "on", "off"):
-            if YAML_INTEGER.match(text) and len(text) < 32:
-                return int(text)
-            if YAML_HEXADECIMAL.match(text) and len(text) < 32:
-                return int(text, 16)
-            if YAML_FLOAT.match(text):
-                return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").lower()
-                             .replace(".nan", "nan"))
-            if YAML_AMBIGUOUS.match(text):
-                self.fail(f"{text!r} means different things to YAML 1.1 and YAML 1.2; quote it")
+        if text[0].isalpha() and text.lower() not in ("yes", "no", "on", "off"):
+            return text
+        if text[0] in YAML_REFUSED and (text[0] != "?" or text[1:2] in ("", " ")):
+            self.fail(f"{YAML_REFUSED[text[0]]} not supported in a profile")
+        if text[:2] in ("-", "- ") or text[0] in "[]{}":
+            self.fail(f"unexpected {text[0]!r}")
+        if len(text) < 32 and re.match(r"[-+]?(0|[1-9][0-9]*)\Z|0x[0-9a-fA-F]+\Z", text):
+            return int(text, 0)
+        if re.match(YAML_FLOAT, text):
+            return float(re.sub(r"\.(?=[in])", "", text.lower()))
+        if re.match(YAML_AMBIGUOUS, text):
+            self.fail(f"{text!r} means different things to YAML 1.1 and YAML 1.2; quote it")
         return text
+
+    def unquote(self, text: str) -> str:
+        def fold(match: "re.Match[str]") -> str:
+            return "\n" * match.group(match.lastindex or 0).count("\n") or " "
+
+        def unescape(match: "re.Match[str]") -> str:
+            code = match.group(1)
+            if code is None:
+                return fold(match)
+            if code[0] in "\r\n":
+                return "\n" * (code.count("\n") - 1)
+            if len(code) == 1 and code in YAML_ESCAPED:
+                return YAML_ESCAPED[code]
+            if len(code) == 1 or int(code[1:], 16) > sys.maxunicode or "D8" <= code[-4:-2].upper() <= "DF":
+                self.fail(f"unknown escape \\{code}")
+            return chr(int(code[1:], 16))
+
+        quote, text = text[0], text[1:-1]
+        if quote == "'":
+            return re.sub(YAML_FOLD, fold, text.replace("''", "'"))
+        return re.sub(f"{YAML_ESCAPE}|{YAML_FOLD}", unescape, text)
 
     def block_scalar(self, parent: int) -> str:
-        header = YAML_BLOCK_HEADER.match(self.rest)
+        header = re.match(YAML_BLOCK_HEADER, self.rest)
         if not header:
             self.fail("bad block scalar header")
-        style, digit1, chomp1, chomp2, digit2 = header.groups()
-        chomp, digit = chomp1 or chomp2 or "", digit1 or digit2
+        digit, chomp = header.group(2) or header.group(5), header.group(3) or header.group(4)
         indent = max(parent, 0) + int(digit) if digit else 0
-        collected: List[str] = []
-        while self.row + 1 < len(self.lines):
-            line = self.lines[self.row + 1]
-            content = line.lstrip(" ")
-            width = len(line) - len(content)
-            if content:
-                if not indent:
-                    if width <= parent or (parent < 0 and line[:3] in ("---", "...")):
-                        break
-                    indent = max(width, 1) if parent >= 0 else width
-                    if any(len(blank) > indent for blank in collected):
-                        self.row += 1
-                        self.fail("a leading blank line is indented deeper than the text", 0)
-                elif width < indent:
+        lines: "List[str]" = []
+        for line in self.lines[self.row + 1:]:
+            line = line.rstrip("\r")
+            width = len(line) - len(line.lstrip(" "))
+            if width < len(line):
+                if not indent and width > parent and max(map(len, lines), default=0) <= width:
+                    indent = width
+                if not indent and width > parent:
+                    self.fail("a leading blank line is indented deeper than the text")
+                if width < max(indent, parent + 1) or (not width and line[:3] in ("---", "...")):
                     break
-            self.row += 1
-            collected.append(line)
-        lines = [line[indent:] for line in collected] if indent or parent < 0 else ["" for _ in collected]
-        if lines and self.row == len(self.lines) - 1 and not self.lines[-1]:
-            lines.pop()  # what follows the last newline of the text is no line
-        trailing = 0
-        while lines and not lines[-1]:
-            lines.pop()
-            trailing += 1
-        text = "\n".join(lines) if style == "|" else self.fold_block(lines)
+            lines.append(line)
+        self.row += len(lines)
+        ended = bool(lines)
+        if lines and self.row == len(self.lines) - 1:
+            ended = not lines[-1]
+            if ended:
+                lines.pop()  # what follows the last newline of the text is no line
+        text = "\n".join(line[indent:] if indent else line.lstrip(" ") if parent >= 0 else line for line in lines)
+        content = text.rstrip("\n")
+        trailing = "\n" * (len(text) - len(content) + (ended and bool(lines)))
+        if header.group(1) == ">":
+            content = re.sub(r"(?m)(^[^ \t\n].*)\n(\n*)(?=[^ \t\n])",
+                             lambda match: match.group(1) + (match.group(2) or " "), content)
         self.advance()
-        if chomp == "+":
-            return text + "\n" * (trailing + bool(lines))
-        return text + ("\n" if lines and chomp != "-" else "")
+        return content + {"+": trailing, "-": "", None: trailing[:1] if content else ""}[chomp]
 
-    @staticmethod
-    def fold_block(lines: List[str]) -> str:
-        """The folding of '>': single newlines between lines that are not indented further become spaces."""
-        text, blanks, previous_deep, started = "", 0, False, False
-        for line in lines:
-            if not line:
-                blanks += 1
-                continue
-            deep = line[0] in " \t"
-            if started:
-                if deep or previous_deep:
-                    text += "\n" * (blanks + 1)
-                else:
-                    text += "\n" * blanks if blanks else " "
+    def flow(self, offset: int) -> "Tuple[Any, int]":
+        """A value in flow style, which may run over several lines; and the offset behind it."""
+        token, end = self.flow_token(offset)
+        if token not in ("[", "{"):
+            if token in ("", ",", "]", "}", ":"):
+                self.fail_at(end, "expected a value")
+            self.seek(end - len(token))
+            return self.scalar(token), end
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            self.fail_at(offset, f"nested deeper than {MAX_DEPTH} levels")
+        items: "List[Any]" = []
+        pairs: "Dict[str, Any]" = {}
+        separator, closing = ",", "]" if token == "[" else "}"
+        while True:
+            token, next_end = self.flow_token(end)
+            if token == closing:
+                self.depth -= 1
+                return (items if closing == "]" else pairs), next_end
+            if separator != ",":
+                self.fail_at(next_end - len(token), f"expected ',' or {closing!r}")
+            if closing == "]":
+                value, end = self.flow(end)
+                items.append(value)
             else:
-                text += "\n" * blanks
-            text, blanks, previous_deep, started = text + line, 0, deep, True
-        return text
+                end = self.flow_pair(pairs, end)
+            separator, next_end = self.flow_token(end)
+            if separator == ",":
+                end = next_end
 
-    # Flow style, which may run over several lines: positions are offsets into self.text.
+    def flow_pair(self, pairs: "Dict[str, Any]", offset: int) -> int:
+        key, end = self.flow(offset)
+        if not isinstance(key, str) or key in pairs:
+            self.fail_at(offset, f"key {key!r} " + ("appears twice" if isinstance(key, str) else "is not a string"))
+        token, value_start = self.flow_token(end)
+        if token[:1] != ":":
+            self.fail_at(end, f"expected ':' behind key {key!r}")
+        value_start -= len(token) - 1  # "key":value, as in JSON
+        pairs[key] = None
+        if self.flow_token(value_start)[0] in (",", "}"):
+            return value_start
+        pairs[key], end = self.flow(value_start)
+        return end
 
-    def flow_value(self) -> Any:
-        start = sum(len(line) + 1 for line in self.text.split("\n")[:self.row]) + self.indent
-        value, end = self.flow_node(start)
-        self.row = self.text.count("\n", 0, end)
-        line_end = self.text.find("\n", end)
-        behind = self.text[end:line_end if line_end >= 0 else len(self.text)].rstrip("\r")
-        if behind.strip(" \t") and not re.match(r"[ \t]+#", behind):
-            self.indent = end - self.text.rfind("\n", 0, end) - 1
-            self.fail("unexpected text behind the value")
-        self.advance()
-        return value
-
-    def flow_fail(self, position: int, reason: str) -> NoReturn:
-        self.row = self.text.count("\n", 0, position)
-        self.fail(reason, position - self.text.rfind("\n", 0, position) - 1)
-
-    def flow_space(self, position: int) -> int:
-        match = YAML_FLOW_SPACE.match(self.text, position)
-        return match.end() if match else position
-
-    def flow_node(self, position: int) -> Tuple[Any, int]:
-        character = self.text[position:position + 1]
-        if character in ("[", "{"):
-            self.depth += 1
-            if self.depth > MAX_DEPTH:
-                self.flow_fail(position, f"nested deeper than {MAX_DEPTH} levels")
-            value, end = self.flow_sequence(position) if character == "[" else self.flow_mapping(position)
-            self.depth -= 1
-            return value, end
-        return self.flow_scalar(position)
-
-    def flow_scalar(self, position: int) -> Tuple[Any, int]:
-        character = self.text[position:position + 1]
-        if character in YAML_QUOTED and character:
-            quoted = YAML_QUOTED[character].match(self.text, position)
-            if not quoted:
-                self.flow_fail(position, "a quoted scalar that does not end")
-            self.row = self.text.count("\n", 0, position)
-            return self.unquote(character, quoted.group(1)), quoted.end()
-        plain = YAML_FLOW_PLAIN.match(self.text, position)
-        if not plain:
-            self.flow_fail(position, "expected a value" if character else "a list or mapping that does not end")
-        following = self.text[plain.end():self.flow_space(plain.end()) + 1].strip()
-        if following[:1] not in (",", "]", "}", ":", ""):
-            self.flow_fail(plain.end(), "a plain scalar over several lines in a flow collection; quote it")
-        self.row = self.text.count("\n", 0, position)
-        self.indent = position - self.text.rfind("\n", 0, position) - 1
-        self.refuse(plain.group())
-        return self.resolve(plain.group()), plain.end()
-
-    def flow_sequence(self, position: int) -> Tuple[List[Any], int]:
-        items: List[Any] = []
-        position = self.flow_space(position + 1)
-        while self.text[position:position + 1] != "]":
-            value, position = self.flow_node(position)
-            items.append(value)
-            position = self.flow_separator(position, "]")
-        return items, position + 1
-
-    def flow_mapping(self, position: int) -> Tuple[Dict[str, Any], int]:
-        items: Dict[str, Any] = {}
-        position = self.flow_space(position + 1)
-        while self.text[position:position + 1] != "}":
-            start = position
-            key, position = self.flow_scalar(position)
-            if not isinstance(key, str):
-                self.flow_fail(start, f"key {key} is not a string")
-            if key in items:
-                self.flow_fail(start, f"key {key!r} appears twice")
-            position = self.flow_space(position)
-            if self.text[position:position + 1] != ":":
-                self.flow_fail(position, f"expected ':' after key {key!r}")
-            position = self.flow_space(position + 1)
-            items[key] = None
-            if self.text[position:position + 1] not in (",", "}"):
-                items[key], position = self.flow_node(position)
-            position = self.flow_separator(position, "}")
-        return items, position + 1
-
-    def flow_separator(self, position: int, closing: str) -> int:
-        position = self.flow_space(position)
-        character = self.text[position:position + 1]
-        if character == ",":
-            return self.flow_space(position + 1)
-        if character != closing:
-            self.flow_fail(position, f"expected ',' or {closing!r}")
-        return position
-
-    def unquote(self, quote: str, text: str) -> str:
-        if quote == "'":
-            text = text.replace("''", "'")
-            return YAML_FOLD.sub(self.fold, text) if "\n" in text else text
-        if "\\" not in text:
-            return YAML_FOLD.sub(self.fold, text) if "\n" in text else text
-        parts, end = [], 0
-        for escape in YAML_ESCAPE.finditer(text):
-            parts += [YAML_FOLD.sub(self.fold, text[end:escape.start()]), self.unescape(escape.group(1))]
-            end = escape.end()
-        return "".join(parts) + YAML_FOLD.sub(self.fold, text[end:])
-
-    @staticmethod
-    def fold(match: "re.Match[str]") -> str:
-        return "\n" * match.group(1).count("\n") or " "
-
-    def unescape(self, escape: str) -> str:
-        if escape[0] in "xuU" and len(escape) > 1:
-            code = int(escape[1:], 16)
-            if code > sys.maxunicode or 0xD800 <= code < 0xE000:
-                self.fail(f"escape \\{escape} is no character")
-            return chr(code)
-        if escape[0] in "\r\n":
-            return ""
-        if escape not in YAML_UNESCAPE:
-            self.fail(f"unknown escape \\{escape}")
-        return YAML_UNESCAPE[escape]
+    def flow_token(self, offset: int) -> "Tuple[str, int]":
+        match = re.compile(YAML_FLOW).match(self.text, offset)
+        return (match.group(1), match.end()) if match else ("", offset)
 
 
-def parse_yaml(text: str, file: str = "-") -> List[Any]:
+def parse_yaml(text: str, file: str = "-") -> "List[Any]":
     """The documents of a YAML stream. Raises ProfileError, also for YAML beyond what profiles are written in."""
-    return YamlParser(text, file).documents()
+    return YamlReader(text, file).documents()
 
 
-def _object_without_duplicates(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+def _object_without_duplicates(pairs: "List[Tuple[str, Any]]") -> "Dict[str, Any]":
     document = dict(pairs)
     if len(document) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -724,7 +611,7 @@ def _object_without_duplicates(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     return document
 
 
-def parse_json(text: str, file: str) -> Any:
+def parse_json(text: str, file: str) -> "Any":
     """The value of a JSON text. Raises ProfileError, also for duplicate keys."""
     import json
 
@@ -738,7 +625,7 @@ def parse_json(text: str, file: str) -> Any:
         raise ProfileError(file, 0, 0, f"nested deeper than {MAX_DEPTH} levels") from None
 
 
-def parse_document(text: str, file: str) -> Tuple[str, Dict[str, Any]]:
+def parse_document(text: str, file: str) -> "Tuple[str, Dict[str, Any]]":
     """The type of a profile and its document, a mapping: JSON where the text begins like it, else YAML."""
     if text.lstrip("\ufeff \t\r\n").startswith("{"):
         profile_type, documents = TYPE_JSON, [parse_json(text.lstrip("\ufeff"), file)]
@@ -752,17 +639,17 @@ def parse_document(text: str, file: str) -> Tuple[str, Dict[str, Any]]:
     return profile_type, documents[0]
 
 
-def _is_unconditional(rule: Dict[str, Any]) -> bool:
+def _is_unconditional(rule: "Dict[str, Any]") -> bool:
     """Does a rule hold for every call of its names: no args, none of Docker's includes and excludes?"""
     return not any(rule.get(key) for key in ("args", "includes", "excludes"))
 
 
-def _rule_names(rule: Dict[str, Any]) -> List[str]:
+def _rule_names(rule: "Dict[str, Any]") -> "List[str]":
     return [*(rule.get("names") or []), *([rule["name"]] if rule.get("name") else [])]
 
 
-def append_names(document: Dict[str, Any], names: Iterable[str], architectures: Sequence[str],
-                 file: str) -> Tuple[Dict[str, Any], List[str]]:
+def append_names(document: "Dict[str, Any]", names: "Iterable[str]", architectures: "Sequence[str]",
+                 file: str) -> "Tuple[Dict[str, Any], List[str]]":
     """A profile's document with these names allowed as well, and all else as it was.
 
     Names that the document decides otherwise stay as they are, and are given back: whoever wrote that rule meant it.
@@ -795,7 +682,8 @@ def append_names(document: Dict[str, Any], names: Iterable[str], architectures: 
 
 
 def read_text(path: str) -> str:
-    """The text of a profile, whose size is not to be trusted. Raises ProfileError; FileNotFoundError if there is none."""
+    """The text of a profile, whose size is not to be trusted. Raises ProfileError, FileNotFoundError if there is none.
+    """
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW)) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -824,7 +712,7 @@ class Target:
 
     PROBE_BYTES = 64 << 10
 
-    def __init__(self, path: str, owner: Optional[Tuple[int, int]] = None):
+    def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None):
         self.path, self.owner = path, owner
         self.descriptor = 1 if path in STANDARD_OUTPUT else self._named_descriptor(path)
         self.folder, self.name = os.path.split(path)
@@ -837,7 +725,7 @@ class Target:
                 self.is_file = stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
     @staticmethod
-    def _named_descriptor(path: str) -> Optional[int]:
+    def _named_descriptor(path: str) -> "Optional[int]":
         match = re.fullmatch(r"/dev/(?:fd/([0-9]{1,9})|(stderr))|/proc/self/fd/([0-9]{1,9})", path)
         return int(match.group(1) or match.group(3) or 2) if match else None
 
@@ -880,7 +768,7 @@ class Target:
         finally:
             os.close(folder)
 
-    def _create(self, folder: int) -> Tuple[str, int]:
+    def _create(self, folder: int) -> "Tuple[str, int]":
         while True:
             name = f".{self.name[:200]}.{os.urandom(6).hex()}"
             with contextlib.suppress(FileExistsError):
@@ -895,7 +783,7 @@ class Target:
             elif self.is_file:
                 self._replace(text.encode())
             else:
-                with open(self.path, "wb", opener=lambda path, flags: os.open(path, os.O_WRONLY | os.O_NOFOLLOW)) as file:
+                with open(os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW), "wb") as file:
                     file.write(text.encode())
         except OSError as error:
             raise self._error(error) from None
@@ -948,20 +836,21 @@ RISCV64 = Architecture("SCMP_ARCH_RISCV64", 0xC00000F3)
 PPC64LE = Architecture("SCMP_ARCH_PPC64LE", 0xC0000015)
 
 X32_SYSCALL_BIT = 0x40000000  # arch/x86/include/uapi/asm/unistd.h
+NO_SYSCALL = 0xFFFFFFFF  # -1: how a tracer has a call skipped (ptrace(2)); no kernel ever gives it a meaning
 
 
 class Machine(NamedTuple):
     """What a kernel runs: calls of its own convention, of its 32-bit one if it has one, and how to tell them apart."""
 
     native: Architecture
-    compat: Optional[Architecture]
-    compat_test: Tuple[int, int, int]
+    compat: "Optional[Architecture]"
+    compat_test: "Tuple[int, int, int]"
 
     def architecture(self, abi: int, number: int) -> Architecture:
         """Whose call this is, of ABI 0 (native) or 1 (compat)."""
         if abi and self.compat:
             return self.compat
-        return X32 if self.native is X86_64 and number & X32_SYSCALL_BIT else self.native
+        return X32 if self.native is X86_64 and X32_SYSCALL_BIT <= number < 2 * X32_SYSCALL_BIT else self.native
 
 
 def machine_of(name: str, release: str) -> Machine:
@@ -984,7 +873,7 @@ def machine_of(name: str, release: str) -> Machine:
 CONTAINER_ID_LENGTH = 64
 
 
-def parse_container_id(cgroups: str) -> Optional[str]:
+def parse_container_id(cgroups: str) -> "Optional[str]":
     """The container ID in the text of /proc/PID/cgroup, if there is one.
 
     Docker, containerd, CRI-O and Podman, under cgroup v1 and v2, name the group by it, between marks of their own:
@@ -1003,9 +892,9 @@ def parse_container_id(cgroups: str) -> Optional[str]:
 class Function(NamedTuple):
     """How a C function is called: `check` turns its failure into an OSError, after its library's convention."""
 
-    result: Any
-    arguments: Tuple[Any, ...]
-    check: Optional[Callable[[Any, Any, Any], Any]] = None
+    result: "Any"
+    arguments: "Tuple[Any, ...]"
+    check: "Optional[Callable[[Any, Any, Any], Any]]" = None
 
 
 class BpfObject(ctypes.c_void_p):
@@ -1033,11 +922,11 @@ class ScmpVersion(ctypes.Structure):
 MAX_ERRNO = 4095  # include/linux/err.h
 
 
-def _os_error(number: int, function: Any) -> OSError:
+def _os_error(number: int, function: "Any") -> OSError:
     return OSError(number, os.strerror(number), function.__name__)
 
 
-def check_pointer(result: Any, function: Any, _arguments: Any) -> Any:
+def check_pointer(result: "Any", function: "Any", _arguments: "Any") -> "Any":
     """libbpf 1.0 and later: NULL with errno; before: an address within the last 4095 holds the negative errno."""
     address = result.value or 0
     limit = 1 << 8 * ctypes.sizeof(ctypes.c_void_p)
@@ -1048,14 +937,14 @@ def check_pointer(result: Any, function: Any, _arguments: Any) -> Any:
     return result
 
 
-def check_negative(result: int, function: Any, _arguments: Any) -> int:
+def check_negative(result: int, function: "Any", _arguments: "Any") -> int:
     """A negative errno or, from libbpf's bpf_map_ calls before 1.0, -1 with errno (-1 is -EPERM otherwise)."""
     if result < 0:
         raise _os_error(-result if result < -1 else ctypes.get_errno() or errno.EPERM, function)
     return result
 
 
-def check_errno(result: int, function: Any, _arguments: Any) -> int:
+def check_errno(result: int, function: "Any", _arguments: "Any") -> int:
     """libc: -1 with errno."""
     if result == -1:
         raise _os_error(ctypes.get_errno(), function)
@@ -1100,9 +989,9 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 class Library:
     """A C library, loaded when first used; its functions are attributes, and only those of its table can be called."""
 
-    def __init__(self, sonames: Sequence[Optional[str]], functions: Dict[str, Function], hint: str):
+    def __init__(self, sonames: "Sequence[Optional[str]]", functions: "Dict[str, Function]", hint: str):
         self._sonames, self._functions, self._hint = sonames, functions, hint
-        self._handle: Optional[ctypes.CDLL] = None
+        self._handle: "Optional[ctypes.CDLL]" = None
 
     def _load(self) -> ctypes.CDLL:
         reasons = []
@@ -1113,7 +1002,7 @@ class Library:
                 reasons.append(str(error))
         raise LibraryError("load library", str(self._sonames[0]), reasons[0], self._hint)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> "Any":
         specification = self._functions[name]
         self._handle = self._handle or self._load()
         try:
@@ -1132,7 +1021,7 @@ libseccomp = Library(("libseccomp.so.2",), LIBSECCOMP, "install libseccomp 2.5 o
 libc = Library((None,), LIBC, "")
 
 
-def syscall_name(architecture: Architecture, number: int) -> Optional[str]:
+def syscall_name(architecture: Architecture, number: int) -> "Optional[str]":
     """The syscall's name for that architecture, None if the installed libseccomp knows none."""
     signed = number - (1 << 32) if number >> 31 else number
     pointer = libseccomp.seccomp_syscall_resolve_num_arch(architecture.token, signed)
@@ -1157,8 +1046,8 @@ class Config(ctypes.Structure):
     """What user space tells the recorder."""
 
     _fields_ = [("ns_dev", ctypes.c_uint64), ("ns_ino", ctypes.c_uint64), ("armed_tgid", ctypes.c_uint32),
-                ("compat_source", ctypes.c_uint32), ("compat_offset", ctypes.c_uint32), ("compat_mask", ctypes.c_uint32),
-                ("statistics", ctypes.c_uint32), ("unused", ctypes.c_uint32)]
+                ("compat_source", ctypes.c_uint32), ("compat_offset", ctypes.c_uint32),
+                ("compat_mask", ctypes.c_uint32), ("statistics", ctypes.c_uint32), ("unused", ctypes.c_uint32)]
 
 
 class Counters(ctypes.Structure):
@@ -1191,7 +1080,7 @@ ENTER_ABIS, ENTER_PLAIN = "enter_abis", "enter_plain"
 
 def find_object() -> str:
     """The recorder's object: bpf/recorder.bpf.o beside this file or, copied to a node, recorder.bpf.o."""
-    here = os.path.dirname(os.path.abspath(__file__))
+    here = os.path.dirname(os.path.realpath(__file__))
     candidates = [os.path.join(here, "bpf", "recorder.bpf.o"), os.path.join(here, "recorder.bpf.o")]
     return next((path for path in candidates if os.path.lexists(path)), candidates[0])
 
@@ -1207,8 +1096,8 @@ def read_object(path: str) -> bytes:
     except OSError as error:
         raise KernelError(operation, path, error.strerror or str(error), copy_again) from None
     if not stat.S_ISREG(status.st_mode) or status.st_uid not in trusted or status.st_mode & stat.S_IWOTH:
-        raise KernelError(operation, path, "it is no file of root's, of yours or of spoc.py's owner, or all may write it",
-                          "whoever owns it could run code in the kernel; chown and chmod it")
+        raise KernelError(operation, path, "someone other than root, you or spoc.py's owner may write it",
+                          "whoever does runs code in the kernel; chown and chmod it")
     if not data.startswith(b"\x7fELF") or len(data) > MAX_OBJECT_BYTES:
         raise KernelError(operation, path, "it is no BPF object, or damaged", copy_again)
     if OBJECT_FORMAT not in data:
@@ -1248,7 +1137,7 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
 
 
 @contextlib.contextmanager
-def locked_memory() -> Iterator[None]:
+def locked_memory() -> "Iterator[None]":
     """RLIMIT_MEMLOCK raised, on which kernels before 5.11 account maps; a refusal alone is no error."""
     limits = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     with contextlib.suppress(OSError, ValueError):
@@ -1260,7 +1149,6 @@ def locked_memory() -> Iterator[None]:
             resource.setrlimit(resource.RLIMIT_MEMLOCK, limits)
 
 
-@PRINT_CALLBACK
 def _print_libbpf(_level: int, message_format: bytes, arguments: int) -> int:
     """Pass on libbpf's messages when -v asks for them. An exception could go nowhere from here."""
     if Log.verbose:
@@ -1271,6 +1159,9 @@ def _print_libbpf(_level: int, message_format: bytes, arguments: int) -> int:
     return 0
 
 
+PRINT_LIBBPF = PRINT_CALLBACK(_print_libbpf)
+
+
 class Recorder:
     """The BPF programs and maps of one recording, from load() to close()."""
 
@@ -1278,7 +1169,7 @@ class Recorder:
         self.machine, self.statistics = machine, statistics
         self.tells_abis = machine.compat is not None
         self._resources = contextlib.ExitStack()
-        self._object: Optional[BpfObject] = None
+        self._object: "Optional[BpfObject]" = None
 
     def __enter__(self) -> "Recorder":
         return self
@@ -1294,7 +1185,7 @@ class Recorder:
         """Load programs and maps into the kernel, and map those that user space reads."""
         path = find_object()
         data = read_object(path)
-        libbpf.libbpf_set_print(_print_libbpf)
+        libbpf.libbpf_set_print(PRINT_LIBBPF)
         with locked_memory():
             try:
                 self._load(data)
@@ -1368,11 +1259,11 @@ class Recorder:
         """The counters as they stand."""
         return Counters.from_buffer_copy(self._counters)
 
-    def seen(self) -> Dict[Tuple[int, int], int]:
+    def seen(self) -> "Dict[Tuple[int, int], int]":
         """(abi, number) -> time in ns (CLOCK_MONOTONIC) of the first call, of numbers below NUMBERS."""
         return {divmod(index, NUMBERS): first_ns for index, first_ns in enumerate(self._seen) if first_ns}
 
-    def calls(self) -> Dict[Tuple[int, int], CallValue]:
+    def calls(self) -> "Dict[Tuple[int, int], CallValue]":
         """(abi, number) -> details: of numbers from NUMBERS on and, if statistics were asked for, of all others."""
         found = {}
         key, next_key, previous = CallKey(), CallKey(), None
@@ -1390,13 +1281,13 @@ class Recorder:
 
 
 class Call(NamedTuple):
-    """A syscall that was made; name is None if libseccomp knows none, count 0 where nobody counted."""
+    """A syscall that was made; name is None if libseccomp knows none, times 0 where nobody counted."""
 
     architecture: Architecture
     number: int
-    name: Optional[str]
+    name: "Optional[str]"
     first_ns: int
-    count: int = 0
+    times: int = 0
     tgid: int = 0
     comm: str = ""
 
@@ -1404,24 +1295,24 @@ class Call(NamedTuple):
 class Recording(NamedTuple):
     """What a command and its descendants did. A non-empty `losses` says why it may not be all."""
 
-    calls: Tuple[Call, ...]
+    calls: "Tuple[Call, ...]"
     tasks: int
-    losses: Tuple[str, ...]
+    losses: "Tuple[str, ...]"
 
     @property
-    def names(self) -> Set[str]:
+    def names(self) -> "Set[str]":
         return {call.name for call in self.calls if call.name}
 
     @property
-    def nameless(self) -> Tuple[Call, ...]:
+    def nameless(self) -> "Tuple[Call, ...]":
         return tuple(call for call in self.calls if not call.name)
 
 
-def make_recording(machine: Machine, seen: Dict[Tuple[int, int], int], details: Dict[Tuple[int, int], CallValue],
-                   counters: Counters, name_of: Callable[[Architecture, int], Optional[str]]) -> Recording:
+def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details: "Dict[Tuple[int, int], CallValue]",
+                   counters: Counters, name_of: "Callable[[Architecture, int], Optional[str]]") -> Recording:
     """Give the kernel's figures names, in the order in which the calls were first made."""
     calls = []
-    for abi, number in {**seen, **details}:
+    for abi, number in {*seen, *details} - {(0, NO_SYSCALL), (1, NO_SYSCALL)}:
         architecture, detail = machine.architecture(abi, number), details.get((abi, number), CallValue())
         calls.append(Call(architecture, number, name_of(architecture, number),
                           seen.get((abi, number), detail.first_ns), detail.count, detail.tgid,
@@ -1439,7 +1330,7 @@ def make_recording(machine: Machine, seen: Dict[Tuple[int, int], int], details: 
                      tuple(losses))
 
 
-def make_profile(machine: Machine, recording: Recording, base: Iterable[str]) -> Profile:
+def make_profile(machine: Machine, recording: Recording, base: "Iterable[str]") -> Profile:
     """Allow what was recorded, and the base syscalls; answer an errno to all else."""
     architectures = {machine.native.name: None}
     architectures.update((call.architecture.name, None) for call in recording.calls)
@@ -1455,14 +1346,14 @@ CURVE_COLUMNS = 60
 def format_statistics(recording: Recording, start_ns: int, end_ns: int, blocks: str) -> str:
     """A table of the calls, most frequent first, and how the number of distinct ones grew. `blocks` draws: 8 levels."""
     rows = [("SYSCALL", "CALLS", "FIRST", "FIRST MADE BY")]
-    calls = sorted(recording.calls, key=lambda call: (-call.count, call.first_ns))
+    calls = sorted(recording.calls, key=lambda call: (-call.times, call.first_ns))
     for call in calls:
         suffix = "" if call.architecture is calls[0].architecture else f" ({call.architecture.name[10:].lower()})"
-        rows.append(((call.name or f"number {call.number}") + suffix, str(call.count),
+        rows.append(((call.name or f"number {call.number}") + suffix, str(call.times),
                      f"{max(0, call.first_ns - start_ns) / 1e9:.3f} s", printable(f"{call.comm} ({call.tgid})")))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    most = max((call.count for call in calls), default=1)
-    bars = [""] + [blocks[-1] * max(1, round(BAR_COLUMNS * call.count / most)) for call in calls]
+    most = max((call.times for call in calls), default=1)
+    bars = [""] + [blocks[-1] * max(1, round(BAR_COLUMNS * call.times / most)) for call in calls]
     lines = [f"{row[0]:{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:{widths[3]}}  {bar}".rstrip()
              for row, bar in zip(rows, bars)]
     if calls:
@@ -1488,11 +1379,11 @@ class Identity(NamedTuple):
 
     uid: int
     gid: int
-    groups: Tuple[int, ...]
-    environment: Dict[str, str]
+    groups: "Tuple[int, ...]"
+    environment: "Dict[str, str]"
 
 
-def sudo_identity(environment: "os._Environ[str]") -> Optional[Identity]:
+def sudo_identity(environment: "os._Environ[str]") -> "Optional[Identity]":
     """Who called sudo, with that user's groups and home; None if it was not sudo that made us root."""
     if os.geteuid() != 0 or environment.get("SUDO_UID", "0") == "0":
         return None
@@ -1519,7 +1410,7 @@ STAGE_IDENTITY, STAGE_EXEC = b"i", b"x"
 class Child:
     """The command's process: forked at once, it execs when released, and reports if it cannot."""
 
-    def __init__(self, command: Sequence[str], identity: Optional[Identity], mask: Iterable[int]):
+    def __init__(self, command: "Sequence[str]", identity: "Optional[Identity]", mask: "Iterable[int]"):
         """Fork. The command gets this signal mask, and dispositions as if no Python stood between."""
         self.command, self.identity = command, identity
         self.environment = {**os.environ, **(identity.environment if identity else {})}
@@ -1535,7 +1426,7 @@ class Child:
         os.close(release_read)
         os.close(errors_write)
 
-    def _become_command(self, release: int, errors: int, mask: Iterable[int]) -> None:
+    def _become_command(self, release: int, errors: int, mask: "Iterable[int]") -> None:
         stage = STAGE_IDENTITY
         try:
             if self.identity:
@@ -1558,7 +1449,7 @@ class Child:
         failure = OSError(errno.ENOENT, "")
         for folder in folders:
             try:
-                os.execve(os.path.join(folder, name), self.command, self.environment)
+                os.execve(os.path.join(folder, name), list(self.command), self.environment)
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                     failure = error
@@ -1574,7 +1465,7 @@ class Child:
             os.waitpid(self.pid, 0)
             self._fail(report[:1], int(report[1:]))
 
-    def _fail(self, stage: bytes, number: int) -> NoReturn:
+    def _fail(self, stage: bytes, number: int) -> "NoReturn":
         name, reason = self.command[0], os.strerror(number)
         if stage == STAGE_IDENTITY and self.identity:
             raise ChildError("start command", f"as user {self.identity.uid}", reason,
@@ -1607,7 +1498,7 @@ SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signals have it
 class Timer:
     """Something to do every so many seconds."""
 
-    def __init__(self, interval_s: float, action: Callable[[], None]):
+    def __init__(self, interval_s: float, action: "Callable[[], None]"):
         self.interval_s, self.action = interval_s, action
         self.due_s = time.monotonic() + interval_s
 
@@ -1625,7 +1516,7 @@ class Supervisor:
         # A signal that is ignored, as under nohup, would be taken all the same if it were blocked.
         self.signals = [signum for signum in SIGNALS_PASSED_ON if signal.getsignal(signum) is not signal.SIG_IGN]
         self.requests = 0
-        self.mask: Set[int] = set()
+        self.mask: "Set[int]" = set()
 
     def __enter__(self) -> "Supervisor":
         self._sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -1639,13 +1530,13 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
         signal.signal(signal.SIGCHLD, self._sigchld)
 
-    def wait(self, pid: int, timers: Sequence[Timer], alive: Optional[Callable[[], bool]] = None) -> int:
+    def wait(self, pid: int, timers: "Sequence[Timer]", alive: "Optional[Callable[[], bool]]" = None) -> int:
         """Wait for the command and give its status, as waitpid(2) does; meanwhile run timers and pass signals on.
 
         With `alive`, then wait as well until that says no or a signal asks to stop: the caller has to be the reaper of
         all descendants, so that the end of each shows as SIGCHLD.
         """
-        status: Optional[int] = None
+        status: "Optional[int]" = None
         while True:
             received = self._next_signal(timers)
             if received is None:
@@ -1658,14 +1549,14 @@ class Supervisor:
             if status is not None and (alive is None or self.requests or not alive()):
                 return status
 
-    def _next_signal(self, timers: Sequence[Timer]) -> "Optional[signal.struct_siginfo]":
+    def _next_signal(self, timers: "Sequence[Timer]") -> "Optional[signal.struct_siginfo]":
         waited = [*self.signals, signal.SIGCHLD]
         if not timers:
             return signal.sigwaitinfo(waited)
         return signal.sigtimedwait(waited, max(0.0, min(timer.due_s for timer in timers) - time.monotonic()))
 
     @staticmethod
-    def _reap(pid: int) -> Iterator[Tuple[int, int]]:
+    def _reap(pid: int) -> "Iterator[Tuple[int, int]]":
         with contextlib.suppress(ChildProcessError):
             while True:
                 ended, status = os.waitpid(pid, os.WNOHANG)
@@ -1673,7 +1564,7 @@ class Supervisor:
                     return
                 yield ended, status
 
-    def _pass_on(self, received: "signal.struct_siginfo", pid: Optional[int]) -> None:
+    def _pass_on(self, received: "signal.struct_siginfo", pid: "Optional[int]") -> None:
         self.requests += 1
         if pid is None:
             return
@@ -1700,7 +1591,7 @@ class RecordOptions(NamedTuple):
 
     type: str = TYPE_CRD
     output_file: str = ""
-    base_syscalls: Tuple[str, ...] = ()
+    base_syscalls: "Tuple[str, ...]" = ()
     no_base_syscalls: bool = False
     name: str = ""
     append: bool = False
@@ -1722,9 +1613,9 @@ class StatusLine:
     MIN_ROWS = 5
 
     def __init__(self) -> None:
-        self._size: Optional["os.terminal_size"] = None
+        self._size: "Optional['os.terminal_size']" = None
 
-    def _usable_size(self) -> Optional["os.terminal_size"]:
+    def _usable_size(self) -> "Optional['os.terminal_size']":
         import termios
 
         try:
@@ -1760,7 +1651,7 @@ class RecordCommand:
 
     STATUS_INTERVAL_S = 1.0
 
-    def __init__(self, options: RecordOptions, command: Sequence[str]):
+    def __init__(self, options: RecordOptions, command: "Sequence[str]"):
         """Check all that can be known to fail before the command is started."""
         self.options, self.command = options, command
         uname = os.uname()
@@ -1769,7 +1660,7 @@ class RecordCommand:
         self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
         self.name = options.name or kubernetes_name(command[0])
         self.start_ns = 0
-        self.written: Optional[Set[str]] = None
+        self.written: "Optional[Set[str]]" = None
         self._check()
 
     def _check(self) -> None:
@@ -1846,7 +1737,7 @@ class RecordCommand:
             finally:
                 status_line.clear()
 
-    def _timers(self, recorder: Recorder, status_line: StatusLine) -> List[Timer]:
+    def _timers(self, recorder: Recorder, status_line: StatusLine) -> "List[Timer]":
         timers = []
         if os.isatty(2) and not self.options.quiet:
             timers.append(Timer(self.STATUS_INTERVAL_S, lambda: status_line.draw(self._status(recorder))))
@@ -1946,18 +1837,18 @@ class Command(NamedTuple):
     operands: str
     help: str
     example: str
-    options: Tuple[Option, ...]
-    run: Callable[[Dict[str, Any], List[str]], int]
+    options: "Tuple[Option, ...]"
+    run: "Callable[[Dict[str, Any], List[str]], int]"
 
 
-def _syscall_names(values: Iterable[str]) -> Tuple[str, ...]:
+def _syscall_names(values: "Iterable[str]") -> "Tuple[str, ...]":
     names = [name.strip() for value in values for name in value.split(",")]
     if not all(names):
         raise UsageError(f"-b {','.join(values)}", "an empty name in the list")
     return tuple(names)
 
 
-def run_record(values: Dict[str, Any], operands: List[str]) -> int:
+def run_record(values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `record`."""
     if not operands:
         raise UsageError("record", "no command to record")
@@ -1987,7 +1878,7 @@ def run_record(values: Dict[str, Any], operands: List[str]) -> int:
     return RecordCommand(options, operands).run()
 
 
-def run_version(_values: Dict[str, Any], operands: List[str]) -> int:
+def run_version(_values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `version`."""
     if operands:
         raise UsageError(f"version {operands[0]}", "it takes no operands")
@@ -2038,7 +1929,7 @@ def format_help(name: str = "") -> str:
     return f"usage: {usage}\n\n{command.help}\n\n{rows}{'' if not rows else chr(10)}example: {command.example}\n"
 
 
-def parse_options(name: str, arguments: Sequence[str]) -> Tuple[Dict[str, Any], List[str]]:
+def parse_options(name: str, arguments: "Sequence[str]") -> "Tuple[Dict[str, Any], List[str]]":
     """Options up to the first operand, as POSIX has it: flags as True, values in lists, in the order given."""
     options = COMMANDS[name].options
     letters = "h" + "".join(option.letter + (":" if option.metavar and option.letter else "") for option in options)
@@ -2049,7 +1940,7 @@ def parse_options(name: str, arguments: Sequence[str]) -> Tuple[Dict[str, Any], 
         raise UsageError(name, error.msg, f"see spoc.py {name} --help") from None
     by_flag = {f"--{option.name}": option for option in options}
     by_flag.update((f"-{option.letter}", option) for option in options if option.letter)
-    values: Dict[str, Any] = {}
+    values: "Dict[str, Any]" = {}
     for flag, value in given:
         if flag in ("-h", "--help"):
             return {"help": True}, []
@@ -2071,7 +1962,7 @@ def hold_standard_descriptors() -> None:
                 return
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: "Optional[Sequence[str]]" = None) -> int:
     """Run spoc.py with these arguments (sys.argv's by default); give the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     hold_standard_descriptors()
