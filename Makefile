@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+# make demo     record a real program and show its profile (installs what that needs)
+# make check    lint, verify-bpf and all tests (installs the test tools)
+# make test     the tests alone; make test TESTS='test_profile Storm' runs those whose names hold one of the words
+# make bench    measure speed and size against strace and an empty BPF program
+# make install  PREFIX=/usr/local DESTDIR=
+
+PREFIX  = /usr/local
+DESTDIR =
+TESTS   =
+
+# The distribution's own Python: the packages that the tests compare with belong to it.
+PYTHON = $(firstword $(wildcard /usr/bin/python3) python3)
+SUDO   = $(if $(filter 0,$(shell id -u)),,sudo)
+
+# Pinned: another compiler makes other bytes, and then nobody could check the committed object.
+CLANG = clang-14
+OBJCOPY = llvm-objcopy-14
+# .BTF.ext holds what nothing here needs: CO-RE relocations, of which there are none, and the source lines.
+# Names in the object are relative to the folder that holds the source, so that the same bytes come out of any folder.
+BUILD = $(CLANG) -target bpf -mcpu=v2 -O2 -g -Wall -Werror -fdebug-compilation-dir=. \
+        -I/usr/include/$$($(CLANG) -print-multiarch) -c recorder.bpf.c -o recorder.bpf.tmp && \
+        $(OBJCOPY) --strip-debug --discard-all -R .BTF.ext -R .rel.BTF.ext recorder.bpf.tmp && mv recorder.bpf.tmp recorder.bpf.o
+
+SHELL_FILES  = .ci/run $(wildcard tests/*.sh)
+PYTHON_FILES = spoc.py $(wildcard tests/*.py tests/*/*.py)
+LIB          = $(DESTDIR)$(PREFIX)/lib/spoc
+
+.PHONY: all demo check bench lint bpf verify-bpf test install uninstall clean
+.NOTPARALLEL:
+
+all: $(if $(shell command -v $(CLANG)),verify-bpf)
+	@echo 'There is nothing to build: spoc.py and bpf/recorder.bpf.o are the whole program.'
+	@sed -n 's/^# make/    make/p' Makefile
+
+demo:
+	@PYTHON='$(PYTHON)' tests/install.sh demo
+	$(SUDO) $(PYTHON) spoc.py record --stats --output-file - -- sh -c 'ls -l / | sort -n -k 5 | tail -n 3'
+
+check:
+	@tests/install.sh check
+	@$(MAKE) --no-print-directory --keep-going lint verify-bpf test
+
+bench:
+	@tests/install.sh check
+	$(SUDO) $(PYTHON) -B tests/bench/bench.py
+
+lint:
+	mypy --strict --python-version 3.9 spoc.py
+	mypy --strict --python-version 3.12 spoc.py
+	MYPYPATH=.:tests mypy --check-untyped-defs --follow-imports=silent $(filter-out spoc.py,$(PYTHON_FILES))
+	flake8 $(PYTHON_FILES)
+	$(PYTHON) -W error -c 'import sys, pathlib; \
+	    [compile(pathlib.Path(name).read_bytes(), name, "exec") for name in sys.argv[1:]]' $(PYTHON_FILES)
+	shellcheck $(SHELL_FILES)
+
+bpf:
+	cd bpf && $(BUILD)
+
+verify-bpf:
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	for path in "$$folder/one" "$$folder/another, and deeper/bpf"; do \
+	    mkdir -p "$$path" && cp bpf/recorder.bpf.c "$$path" && (cd "$$path" && $(BUILD)) && \
+	    cmp "$$path/recorder.bpf.o" bpf/recorder.bpf.o || exit 1; \
+	done && echo 'bpf/recorder.bpf.o is, byte for byte, what $(CLANG) makes of bpf/recorder.bpf.c in any folder.'
+
+# Through sudo the tests run as plain root would run them: tests/run.py drops what sudo adds to the environment.
+test:
+	@$(SUDO) env CI='$(CI)' $(PYTHON) -B tests/run.py $(TESTS)
+
+install:
+	install -d '$(LIB)' '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 spoc.py '$(LIB)/spoc.py'
+	install -m 644 bpf/recorder.bpf.o '$(LIB)/recorder.bpf.o'
+	ln -sfn ../lib/spoc/spoc.py '$(DESTDIR)$(PREFIX)/bin/spoc'
+
+uninstall:
+	rm -f '$(DESTDIR)$(PREFIX)/bin/spoc' '$(LIB)/spoc.py' '$(LIB)/recorder.bpf.o'
+	[ ! -d '$(LIB)' ] || rmdir '$(LIB)'
+
+clean:
+	rm -rf build .mypy_cache __pycache__ tests/__pycache__ tests/*/__pycache__

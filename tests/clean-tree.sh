@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Proves the set-up on a fresh Debian 12 with only git, make and Python: builds such a tree, clones what is committed
+# here into it, runs the make targets there, and removes it. Needs root, mmdebstrap, and an apt that reaches a mirror.
+# usage: tests/clean-tree.sh [TARGET...]    (demo check, unless told otherwise)
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+
+# The second half: in a mount namespace of its own, so that nothing stays mounted whatever happens.
+if [ "${1-}" = --inside ]; then
+    tree=$2
+    shift 2
+    mount --bind "$tree" "$tree"
+    mount -t proc proc "$tree/proc"
+    mount --rbind /sys "$tree/sys"
+    mount --rbind /dev "$tree/dev"
+    # Not chroot: the kernel refuses user namespaces to those in one.
+    cd "$tree"
+    pivot_root . .
+    umount -l .
+    cd /root/spoc
+    for target; do
+        began=$(date +%s)
+        # Nothing that this machine's environment says may help, except the way through a proxy.
+        env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 CI=true \
+            ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
+            make --no-print-directory "$target" </dev/null || {
+            echo "clean-tree: make $target failed after $(($(date +%s) - began)) s" >&2
+            exit 1
+        }
+        echo "clean-tree: make $target took $(($(date +%s) - began)) s"
+    done
+    exit 0
+fi
+
+# What still runs with the tree as its root.
+left_running() {
+    for process in /proc/[0-9]*; do
+        [ ! "$process/root/." -ef "$tree" ] || echo "${process#/proc/}"
+    done
+}
+
+clean_up() {
+    for pid in $(left_running); do
+        kill -9 "$pid" || true
+    done
+    rm -rf --one-file-system "$tree" "$settings"
+}
+
+[ $# -gt 0 ] || set -- demo check
+command -v mmdebstrap >/dev/null || {
+    echo "clean-tree: needs mmdebstrap" >&2
+    exit 1
+}
+tree=$(mktemp -d)
+chmod 755 "$tree"
+settings=$(mktemp)
+trap clean_up EXIT
+trap 'exit 1' INT TERM HUP
+
+# The mirror and the way to it are this machine's.
+apt-config dump | grep -iE '^Acquire::(http|https|Retries|Check)' >"$settings" || true
+sources=$(grep -lsw bookworm /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources ||
+    true)
+began=$(date +%s)
+# shellcheck disable=SC2086
+mmdebstrap --quiet --variant=minbase --include=git,make,python3,ca-certificates --aptopt="$settings" \
+    bookworm "$tree" $sources
+cp /etc/resolv.conf /etc/hosts "$tree/etc/"
+git clone --quiet --no-hardlinks "$root" "$tree/root/spoc"
+echo "clean-tree: Debian $(cat "$tree/etc/debian_version") with $(git -C "$root" rev-parse --short HEAD)," \
+    "built in $(($(date +%s) - began)) s"
+
+unshare --mount --propagation private "$0" --inside "$tree" "$@"
+
+if [ -n "$(left_running)" ]; then
+    # shellcheck disable=SC2046
+    ps -fp $(left_running) >&2
+    echo "clean-tree: the processes above were left running" >&2
+    exit 1
+fi
+if [ -e "$tree/usr/sbin/policy-rc.d" ]; then
+    echo "clean-tree: policy-rc.d was left behind" >&2
+    exit 1
+fi
+if [ -n "$(git -C "$tree/root/spoc" status --porcelain)" ]; then
+    git -C "$tree/root/spoc" status --short >&2
+    echo "clean-tree: the targets changed the clone" >&2
+    exit 1
+fi
+echo "clean-tree: $* done in $(($(date +%s) - began)) s, nothing left behind"

@@ -1,0 +1,129 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Installs what `make demo` or `make check` needs, by package name, and only what is not there yet.
+# usage: tests/install.sh demo|check
+set -eu
+
+python=${PYTHON:-python3}
+policy=/usr/sbin/policy-rc.d
+unset policy_is_ours
+
+# Debian package, and what needs it.
+check_packages() {
+    cat <<'END'
+libbpf1             spoc.py loads the recorder with it
+libseccomp2         spoc.py asks it for the names of syscalls
+clang-14            builds bpf/recorder.bpf.o; the version is pinned so that the bytes can be compared
+llvm-14             llvm-strip-14 takes the debug sections out of the object
+libbpf-dev          bpf/bpf_helpers.h for the recorder; its structs are compared with those of spoc.py
+linux-libc-dev      linux/bpf.h and linux/seccomp.h for the same
+libseccomp-dev      its constants are compared with those of spoc.py
+gcc                 builds the programs that the tests record
+libc6-dev           the same
+gcc-multilib        the same, for the 32-bit program
+golang-go           builds the Go program that the tests record
+strace              says what a recording must hold
+runc                starts a container under a recorded profile
+crun                the same, and another list of base syscalls
+busybox-static      the container's programs
+redis-server        a real server to record
+redis-tools         its load
+nginx-light         a real server to record
+apache2-utils       its load
+postgresql          a real server to record, with its load
+python3-yaml        reads the YAML that spoc.py writes
+python3-jsonschema  checks it against the cluster's own schema
+python3-pyte        a terminal that shows what the status line draws
+jq                  reads the JSON that spoc.py writes
+sudo                records as the user who calls sudo
+bpftool             says what is loaded in the kernel, and what was left there
+libcap2-bin         runs spoc.py with some capabilities and not with others
+util-linux          unshare, setpriv, script
+mount               small file systems to fill up
+procps              says which processes are left
+iproute2            network namespaces to record in
+git                 lists the files of the project
+mypy                lint: types, and the oldest Python's standard library
+flake8              lint: style
+shellcheck          lint: shell scripts
+END
+}
+
+die() {
+    echo "tests/install.sh: $*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+loads() {
+    "$python" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$1" 2>/dev/null
+}
+
+missing_for_demo() {
+    "$python" -c 'import ctypes' 2>/dev/null || echo python3
+    loads libbpf.so.1 || loads libbpf.so.0 || echo libbpf1
+    loads libseccomp.so.2 || echo libseccomp2
+}
+
+missing_for_check() {
+    check_packages | while read -r package _; do
+        # Only there do 32-bit programs come with the compiler.
+        if [ "$package" = gcc-multilib ] && [ "$(uname -m)" != x86_64 ]; then
+            continue
+        fi
+        case $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) in
+            installed) ;;
+            *) echo "$package" ;;
+        esac
+    done
+}
+
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
+}
+
+install() {
+    # shellcheck disable=SC2086
+    apt install --no-install-recommends $missing </dev/null >"$log" 2>&1
+}
+
+clean_up() {
+    rm -f "$log"
+    [ -z "${policy_is_ours-}" ] || as_root rm -f "$policy"
+}
+
+case ${1-} in
+    demo) missing=$(missing_for_demo | tr '\n' ' ') ;;
+    check) missing=$(missing_for_check | tr '\n' ' ') ;;
+    *) die "usage: tests/install.sh demo|check" ;;
+esac
+[ -n "$missing" ] || exit 0
+command -v apt-get >/dev/null || die "no apt-get here; install what these Debian packages hold: $missing"
+[ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "run it as root, or with sudo installed, to install $missing"
+
+echo "Installing $missing"
+log=$(mktemp)
+trap clean_up EXIT
+trap 'exit 1' INT TERM HUP
+# The tests start servers of their own: none that comes with a package may start, now or next to them.
+if [ ! -e "$policy" ]; then
+    policy_is_ours=yes
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+fi
+# shellcheck disable=SC2086
+apt install --simulate --no-install-recommends $missing >/dev/null 2>&1 || apt update >"$log" 2>&1 || {
+    cat "$log" >&2
+    die "apt-get update failed"
+}
+install || { apt update >/dev/null 2>&1 && install; } || {
+    tail -n 60 "$log" >&2
+    die "apt-get could not install $missing"
+}

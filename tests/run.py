@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the tests: each module in a process of its own, two at a time, those with EXCLUSIVE = True alone.
+
+usage: run.py [NAME...]   only the tests whose full name (module.Class.test) holds one of the NAMEs
+
+The last line is `N passed, N failed, N skipped`. A test with a failing subTest has failed; one that could not run
+(its module does not import, its worker died, its class could not be set up) has failed as well.
+"""
+
+import faulthandler
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from typing import Any, Dict, List, NoReturn, Optional, Sequence, TextIO
+
+HERE = pathlib.Path(__file__).resolve().parent
+JOBS = 2
+TEST_TIMEOUT_S = 600
+SLOWEST = 10
+
+
+class Recorder(unittest.TestResult):
+    """Writes what happens to each test, one JSON object per line, so that it survives the death of its process."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.stream = stream
+
+    def note(self, test: unittest.TestCase, outcome: str, detail: str = "", **more: Any) -> None:
+        # What unittest reports about the set-up of a class or module carries "setUpClass (module.Class)" as its name.
+        print(json.dumps({"test": test.id(), "outcome": outcome, "detail": detail, **more}),
+              file=self.stream, flush=True)
+
+    def startTest(self, test: unittest.TestCase) -> None:
+        self.started_s = time.monotonic()
+        self.note(test, "started")
+        signal.setitimer(signal.ITIMER_REAL, TEST_TIMEOUT_S)
+        # For a test that hangs where no Python signal handler gets to run.
+        faulthandler.dump_traceback_later(TEST_TIMEOUT_S + 30, exit=True)
+
+    def stopTest(self, test: unittest.TestCase) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+        self.note(test, "ended", took_s=time.monotonic() - self.started_s)
+
+    def addSuccess(self, test: unittest.TestCase) -> None:
+        self.note(test, "passed")
+
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+        super().addFailure(test, err)
+        self.note(test, "failed", self.failures[-1][1])
+
+    addError = addFailure
+
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
+        self.note(getattr(test, "test_case", test), "skipped", reason)
+
+    def addSubTest(self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any) -> None:
+        if err is not None:
+            super().addFailure(subtest, err)
+            self.note(test, "failed", f"{subtest}\n{self.failures[-1][1]}")
+
+    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:
+        self.note(test, "failed", "expected failures have no place here: assert what should be")
+
+    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
+        self.note(test, "failed", "passed, though marked as an expected failure")
+
+
+def on_alarm(signum: int, frame: Any) -> NoReturn:
+    raise TimeoutError(f"the test took longer than {TEST_TIMEOUT_S} s")
+
+
+def cases(suite: unittest.TestSuite) -> List[unittest.TestCase]:
+    found: List[unittest.TestCase] = []
+    for item in suite:
+        found += cases(item) if isinstance(item, unittest.TestSuite) else [item]
+    return found
+
+
+def work(module: str, report: str, names: Sequence[str]) -> None:
+    """Run one module's tests and write what happened to the file `report`."""
+    sys.path[:0] = [str(HERE), str(HERE.parent)]
+    signal.signal(signal.SIGALRM, on_alarm)
+    faulthandler.enable()
+    chosen = [case for case in cases(unittest.defaultTestLoader.loadTestsFromName(module))
+              if not names or any(name in case.id() for name in names)]
+    with open(report, "w", encoding="utf-8") as stream:
+        recorder = Recorder(stream)
+        for case in chosen:
+            recorder.note(case, "found")
+        unittest.TestSuite(chosen).run(recorder)
+
+
+class Module:
+    """One test module, and what its tests came to: {test: outcome}, with details for all but the passed ones."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.exclusive = bool(re.search(r"^EXCLUSIVE = True$", (HERE / f"{name}.py").read_text("utf-8"), re.MULTILINE))
+        self.outcomes: Dict[str, str] = {}
+        self.details: Dict[str, List[str]] = {}
+        self.took_s: Dict[str, float] = {}
+        self.process: Optional[subprocess.Popen[bytes]] = None
+
+    def start(self, names: Sequence[str]) -> None:
+        # Files, not pipes: a process that a test left behind must not keep the runner waiting.
+        self.output = tempfile.NamedTemporaryFile(prefix="spoc-output-")
+        self.report = tempfile.NamedTemporaryFile(prefix="spoc-report-")
+        self.started_s = time.monotonic()
+        # A session of its own: the tests see no terminal, as in CI, and their signals to process groups end there.
+        self.process = subprocess.Popen([sys.executable, "-B", __file__, "--work", self.name, self.report.name, *names],
+                                        stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT,
+                                        start_new_session=True)
+
+    def finish(self, code: int) -> None:
+        """Read the report of the worker that has ended with `code`."""
+        with open(self.report.name, encoding="utf-8") as stream:
+            for line in stream:
+                self.take(**json.loads(line))
+        silent = [test for test, outcome in self.outcomes.items() if outcome in ("found", "started")]
+        for test in silent:
+            self.settle_silent(test, code)
+        if code and not silent:
+            self.take(f"{self.name} (its process)", "failed", f"ended with {code}")
+
+    def take(self, test: str, outcome: str, detail: str, took_s: float = 0.0) -> None:
+        if outcome == "ended":
+            self.took_s[test] = took_s
+            return
+        rank = ["found", "started", "passed", "skipped", "failed"]
+        if rank.index(outcome) >= rank.index(self.outcomes.get(test, "found")):
+            self.outcomes[test] = outcome
+        if detail:
+            self.details.setdefault(test, []).append(detail)
+
+    def settle_silent(self, test: str, code: int) -> None:
+        """Decide on a test without an outcome: its class or module was skipped, or its worker died."""
+        for holder, outcome in self.outcomes.items():
+            group = re.fullmatch(r"setUp(?:Class|Module) \((.+)\)", holder)
+            if group and test.startswith(group[1] + ".") and outcome == "skipped":
+                self.take(test, "skipped", self.details[holder][0])
+                return
+        state = "did not end" if self.outcomes[test] == "started" else "did not run"
+        self.take(test, "failed", f"{state}; the process of {self.name} ended with {code}")
+
+    def tests(self) -> Dict[str, str]:
+        """The outcomes that count: not the skip of a whole class, whose tests count one by one."""
+        return {test: outcome for test, outcome in self.outcomes.items()
+                if not (outcome == "skipped" and test.startswith("setUp"))}
+
+    def show(self) -> None:
+        tests = self.tests()
+        if not tests:
+            return
+        failed = [test for test, outcome in tests.items() if outcome == "failed"]
+        print(f"{'FAIL' if failed else 'ok  '} {self.name}: {len(tests)} tests, "
+              f"{time.monotonic() - self.started_s:.1f} s", flush=True)
+        for test in failed:
+            print(f"\n---- {test}\n" + "\n".join(self.details[test]))
+        output = pathlib.Path(self.output.name).read_text("utf-8", "replace").strip()
+        if failed and output:
+            print(f"---- what the process of {self.name} printed\n{output}\n", flush=True)
+
+
+def run_all(modules: List[Module], names: Sequence[str]) -> None:
+    """Run the modules, at most JOBS at a time, the exclusive ones alone and last; print each when it has ended."""
+    waiting = sorted(modules, key=lambda module: (module.exclusive, module.name))
+    running: List[Module] = []
+    try:
+        while waiting or running:
+            while waiting and (not running or len(running) < JOBS and not waiting[0].exclusive
+                               and not running[0].exclusive):
+                waiting[0].start(names)
+                running.append(waiting.pop(0))
+            time.sleep(0.05)
+            for module in running[:]:
+                assert module.process
+                code = module.process.poll()
+                if code is not None:
+                    running.remove(module)
+                    module.finish(code)
+                    module.show()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        for module in running:
+            assert module.process
+            os.killpg(module.process.pid, signal.SIGTERM)
+            module.finish(module.process.wait())
+            module.show()
+        for module in waiting:
+            module.take(module.name, "failed", "did not run: interrupted")
+
+
+def summarise(modules: Sequence[Module]) -> int:
+    """Print skips, the slowest tests, the failed ones and, last, the counts; give the exit code."""
+    outcomes = {test: (outcome, module) for module in modules for test, outcome in module.tests().items()}
+    took_s = {test: took_s for module in modules for test, took_s in module.took_s.items()}
+    groups = {name: sorted(test for test, (outcome, _) in outcomes.items() if outcome == name)
+              for name in ("passed", "failed", "skipped")}
+    print("\nSlowest:")
+    for test in sorted(took_s, key=lambda test: -took_s[test])[:SLOWEST]:
+        print(f"  {took_s[test]:6.1f} s  {test}")
+    for test in groups["skipped"]:
+        print(f"skipped {test}: {'; '.join(sorted(set(outcomes[test][1].details[test])))}")
+    for test in groups["failed"]:
+        print(f"FAILED  {test}")
+    print(", ".join(f"{len(tests)} {name}" for name, tests in groups.items()), flush=True)
+    return 0 if groups["passed"] and not groups["failed"] else 1
+
+
+def interrupt(signum: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main(args: Sequence[str]) -> int:
+    # Under sudo the tests are to see what root's own shell would show them.
+    for name in ("SUDO_USER", "SUDO_UID", "SUDO_GID", "SUDO_COMMAND"):
+        os.environ.pop(name, None)
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    if args[:1] == ["--work"]:
+        work(args[1], args[2], args[3:])
+        return 0
+    signal.signal(signal.SIGTERM, interrupt)
+    modules = [Module(path.stem) for path in sorted(HERE.glob("test_*.py"))]
+    run_all(modules, args)
+    return summarise(modules)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,427 @@
+# SPDX-License-Identifier: MIT
+"""The project's own rules: what spoc.py may use and in which order, what the object and the other files may hold."""
+
+import ast
+import dis
+import glob
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import struct
+import subprocess
+import sys
+import sysconfig
+import types
+import unittest
+from typing import Dict, Iterator, List, Set, Tuple
+
+import spoc
+import support
+
+SECTIONS = ["Constants", "Errors", "Profile", "Syscalls", "Bindings", "Kernel objects", "Recording", "Child", "Record",
+            "Replay", "Command line"]
+SIZE_LIMIT_BYTES = 300_000
+SOURCE = support.SPOC.read_text(encoding="utf-8")
+TREE = ast.parse(SOURCE)
+README = support.ROOT / "README.md"
+
+
+def imported_modules(tree: ast.AST) -> Set[str]:
+    """The top-level modules that the code imports, anywhere in it."""
+    names: Set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add("." * node.level + (node.module or "").partition(".")[0])
+    return names
+
+
+def in_standard_library(name: str) -> bool:
+    known = getattr(sys, "stdlib_module_names", None)
+    if known is not None:
+        return name in known
+    if name in sys.builtin_module_names:
+        return True
+    folder = sysconfig.get_path("stdlib")
+    return any(glob.glob(f"{folder}/{name}{end}") for end in (".py", "/__init__.py")) \
+        or bool(glob.glob(f"{folder}/lib-dynload/{name}.*"))
+
+
+def section_starts(source: str) -> List[Tuple[str, int]]:
+    """Name and line of every section heading."""
+    return [(match[1], number) for number, line in enumerate(source.splitlines(), 1)
+            if (match := re.fullmatch(r"# --- (\S.*\S) -+", line)) and len(line) == 79]
+
+
+def bound_names(statement: ast.stmt) -> Set[str]:
+    """The module-level names that a top-level statement makes."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return {statement.name}
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def annotation_names(statement: ast.stmt) -> Iterator[str]:
+    """The names in annotations, quoted ones included: byte code does not have them all."""
+    for node in ast.walk(statement):
+        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            for part in ast.walk(annotation) if annotation is not None else ():
+                if isinstance(part, ast.Name):
+                    yield part.id
+                elif isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield from re.findall(r"\w+", part.value)
+
+
+def used_names(statement: ast.stmt) -> Set[str]:
+    """The names that a top-level statement, or any function in it, looks up in the module."""
+    names = set(annotation_names(statement))
+    todo = [compile(ast.Module([statement], []), "spoc.py", "exec", dont_inherit=True)]
+    while todo:
+        code = todo.pop()
+        todo += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+        names.update(instruction.argval for instruction in dis.get_instructions(code)
+                     if instruction.opname in ("LOAD_NAME", "LOAD_GLOBAL"))
+    return names
+
+
+def forward_uses(source: str) -> List[str]:
+    """Every use of a name that a later section makes, as `line: Section uses name of Section`."""
+    starts = section_starts(source)
+    home: Dict[str, int] = {}
+    sections: List[Tuple[int, ast.stmt]] = []
+    for statement in ast.parse(source).body:
+        section = sum(1 for _, line in starts if line < statement.lineno) - 1
+        sections.append((section, statement))
+        for name in bound_names(statement):
+            home.setdefault(name, section)
+    titles = [title for title, _ in starts] + ["the head"]
+    return [f"{statement.lineno}: {titles[section]} uses {name} of {titles[home[name]]}"
+            for section, statement in sections for name in sorted(used_names(statement))
+            if home.get(name, -1) > section]
+
+
+def btf_ext(object_bytes: bytes) -> Tuple[Set[str], int]:
+    """The source files named in a BPF object's line info, and the size in bytes of its CO-RE relocations."""
+    sections = elf_sections(object_bytes)
+    btf, ext = sections[".BTF"], sections[".BTF.ext"]
+    # struct btf_header and struct btf_ext_header, tools/lib/bpf/btf.h and libbpf_internal.h in Linux.
+    hdr_len, _, _, str_off, _ = struct.unpack_from("<IIIII", btf, 4)
+    strings = btf[hdr_len + str_off:]
+    ext_len, _, _, line_info_off, line_info_len = struct.unpack_from("<IIIII", ext, 4)
+    core_relo_len = struct.unpack_from("<II", ext, 24)[1] if ext_len >= 32 else 0
+    files: Set[str] = set()
+    at, end = ext_len + line_info_off, ext_len + line_info_off + line_info_len
+    rec_size = struct.unpack_from("<I", ext, at)[0] if line_info_len else 0
+    at += 4
+    while at < end:
+        count = struct.unpack_from("<II", ext, at)[1]
+        for record in range(count):
+            offset = struct.unpack_from("<I", ext, at + 8 + record * rec_size + 4)[0]
+            files.add(strings[offset:strings.index(b"\0", offset)].decode())
+        at += 8 + count * rec_size
+    return files, core_relo_len
+
+
+def elf_sections(data: bytes) -> Dict[str, bytes]:
+    """The sections of a 64-bit little-endian ELF file (Elf64_Ehdr, Elf64_Shdr in elf.h)."""
+    e_shoff, = struct.unpack_from("<Q", data, 40)
+    e_shentsize, e_shnum, e_shstrndx = struct.unpack_from("<HHH", data, 58)
+    headers = [struct.unpack_from("<IIQQQQ", data, e_shoff + index * e_shentsize) for index in range(e_shnum)]
+    names = headers[e_shstrndx][4]
+    return {data[names + name:data.index(b"\0", names + name)].decode(): data[offset:offset + size]
+            for name, _, _, _, offset, size in headers}
+
+
+def interpreters(*versions: str) -> Dict[str, str]:
+    """The Pythons of these versions on this machine, by version: those on PATH and those of pyenv."""
+    found: Dict[str, str] = {}
+    for version in versions:
+        paths = [shutil.which(f"python{version}"),
+                 *sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/{version}.*/bin/python{version}")))]
+        for path in filter(None, paths):
+            # A pyenv shim is on PATH for versions that it then refuses to run.
+            if subprocess.run([path, "-c", ""], stderr=subprocess.DEVNULL).returncode == 0:
+                found[version] = path
+                break
+    return found
+
+
+def project_files() -> List[pathlib.Path]:
+    support.require_command("git")
+    listed = subprocess.run(["git", "-C", str(support.ROOT), "-c", f"safe.directory={support.ROOT}", "ls-files", "-z",
+                             "--cached", "--others", "--exclude-standard"], stdout=subprocess.PIPE)
+    support.require(listed.returncode == 0, "the git repository of the project")
+    paths = [support.ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+class Source(unittest.TestCase):
+    """spoc.py itself."""
+
+    def test_imports_standard_library_only(self) -> None:
+        names = imported_modules(TREE)
+        self.assertIn("ctypes", names)
+        self.assertEqual([name for name in sorted(names) if not in_standard_library(name)], [])
+
+    def test_import_check_sees_foreign_modules(self) -> None:
+        names = imported_modules(ast.parse("import os.path, yaml\ndef f():\n    from . import x\n    import json"))
+        self.assertEqual([name for name in sorted(names) if not in_standard_library(name)], [".", "yaml"])
+
+    def test_sections_stand_in_order(self) -> None:
+        found = [title for title, _ in section_starts(SOURCE)]
+        self.assertEqual(found, [title for title in SECTIONS if title != "Replay" or title in found])
+
+    def test_headings_have_79_columns(self) -> None:
+        headings = [line for line in SOURCE.splitlines() if line.startswith("# ---")]
+        self.assertEqual([line for line in headings if len(line) != 79], [])
+
+    def test_sections_use_only_what_stands_above(self) -> None:
+        self.assertEqual(forward_uses(SOURCE), [])
+
+    def test_section_check_sees_forward_uses(self) -> None:
+        def heading(title: str) -> str:
+            return f"# --- {title} ".ljust(79, "-")
+        for use in ("def f():\n    return late()", "def f(x: late) -> None: ...", "def f() -> 'list[late]': ...",
+                    "class A:\n    x = late", "class A(late): ...", "@late\ndef f(): ...", "X = late",
+                    "def f():\n    def g():\n        x = [late for _ in ()]"):
+            with self.subTest(use=use):
+                source = f"{heading('One')}\n{use}\n{heading('Two')}\ndef late(): ...\n"
+                self.assertEqual([found.partition(": ")[2] for found in forward_uses(source)],
+                                 ["One uses late of Two"])
+        fine = f"def f(late):\n    return late\n{heading('One')}\ndef late():\n    return f\n"
+        self.assertEqual(forward_uses(fine), [])
+
+    def test_classes_and_functions_are_short(self) -> None:
+        long = []
+        for node in ast.walk(TREE):
+            limit = 300 if isinstance(node, ast.ClassDef) else 50
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines >= limit:
+                    long.append(f"{node.name}: {lines} lines, must be under {limit}")
+        self.assertEqual(long, [])
+
+    def test_public_names_exist(self) -> None:
+        made = set().union(*(bound_names(statement) for statement in TREE.body))
+        public = [ast.literal_eval(statement.value) for statement in TREE.body
+                  if isinstance(statement, ast.Assign) and bound_names(statement) == {"__all__"}]
+        self.assertEqual(len(public), 1, "one __all__")
+        self.assertTrue(public[0])
+        self.assertEqual([name for name in public[0] if name not in made], [])
+        self.assertEqual(len(set(public[0])), len(public[0]))
+
+    def test_no_shell_no_finaliser_no_library_search(self) -> None:
+        found = []
+        for node in ast.walk(TREE):
+            if isinstance(node, ast.keyword) and node.arg == "shell":
+                found.append("shell=")
+            elif isinstance(node, ast.Attribute) and node.attr in ("system", "popen", "find_library"):
+                found.append(node.attr)
+            elif isinstance(node, ast.FunctionDef) and node.name == "__del__":
+                found.append("__del__")
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                found += [f"import of {name}" for name in (getattr(node, "module", None), *(a.name for a in node.names))
+                          if name in ("ctypes.util", "util", "find_library")]
+        self.assertEqual(found, [])
+
+    def test_old_pythons_can_parse_it(self) -> None:
+        ast.parse(SOURCE, feature_version=(3, 6))
+        self.assertNotIn("__future__", imported_modules(TREE))
+
+    def test_licences(self) -> None:
+        for name, licence in (("spoc.py", "MIT"), ("bpf/recorder.bpf.c", "MIT OR GPL-2.0-only")):
+            head = (support.ROOT / name).read_text(encoding="utf-8").splitlines()[:2]
+            self.assertTrue([line for line in head if re.search(rf"SPDX-License-Identifier: {licence}\b", line)], name)
+
+
+class Interpreters(support.Case):
+    """spoc.py under the Pythons of this machine."""
+
+    def test_import_loads_no_library(self) -> None:
+        script = ("import sys, ctypes; sys.path.insert(0, sys.argv[1])\n"
+                  "def show(): print(*sorted({line.split('/')[-1].split('.')[0] for line in open('/proc/self/maps')"
+                  " if 'libbpf' in line or 'libseccomp' in line}), sep=',')\n"
+                  "import spoc; show()\n"
+                  "ctypes.CDLL('libseccomp.so.2'); show()")
+        result = subprocess.run([sys.executable, "-B", "-c", script, str(support.ROOT)], stdout=subprocess.PIPE,
+                                text=True, check=True)
+        self.assertEqual(result.stdout.split("\n"), ["", "libseccomp", ""])
+
+    def test_old_pythons_say_so(self) -> None:
+        found = interpreters("3.6", "3.7", "3.8")
+        if not found:
+            self.skipTest("optional: needs a Python 3.6, 3.7 or 3.8")
+        for version, path in found.items():
+            with self.subTest(version):
+                result = subprocess.run([path, "-B", str(support.SPOC), "version"], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE)
+                self.assertEqual(result.returncode, 125, result.stderr)
+                self.assertEqual(result.stdout, b"")
+                self.assertRegex(result.stderr, rb"\A[^\n]*3\.9[^\n]*\n\Z")
+
+    def test_supported_pythons_start_it(self) -> None:
+        found = interpreters("3.9", "3.10", "3.11", "3.12", "3.13")
+        support.require(found, "a Python from 3.9 to 3.13")
+        for version, path in found.items():
+            with self.subTest(version):
+                result = subprocess.run([path, "-B", "-W", "error", str(support.SPOC), "record", "--help"],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+                self.assertIn("--base-syscalls", result.stdout)
+
+
+class Object(support.Case):
+    """bpf/recorder.bpf.o."""
+
+    def test_needs_no_relocation_against_kernel_types(self) -> None:
+        """The committed object has no .BTF.ext that could tell, so the source is compiled once more."""
+        support.require_command("clang-14")
+        built, source = self.folder / "recorder.bpf.o", support.OBJECT.with_suffix(".c")
+        subprocess.run(["clang-14", "-target", "bpf", "-O2", "-g", f"-I/usr/include/{os.uname().machine}-linux-gnu",
+                        "-c", str(source), "-o", str(built)], check=True)
+        self.assertEqual(btf_ext(built.read_bytes())[1], 0)
+        self.assertNotIn(".BTF.ext", elf_sections(support.OBJECT.read_bytes()))
+
+    def test_names_no_build_path(self) -> None:
+        words = set(support.OBJECT.read_bytes().split(b"\0"))
+        self.assertEqual([word for word in words if word.startswith(b"/") and word.endswith((b".c", b".h"))
+                          and not word.startswith(b"/usr/include/")], [])
+        self.assertNotIn(str(support.ROOT).encode(), support.OBJECT.read_bytes())
+
+    def test_has_no_debug_sections(self) -> None:
+        sections = elf_sections(support.OBJECT.read_bytes())
+        self.assertIn(".maps", sections)
+        self.assertEqual([name for name in sections if name.startswith(".debug")], [])
+
+    def test_checks_see_relocations_and_paths(self) -> None:
+        support.require_command("clang-14")
+        source, built = self.folder / "bad.bpf.c", self.folder / "bad.bpf.o"
+        source.write_text("struct task { int tgid; } __attribute__((preserve_access_index));\n"
+                          "__attribute__((section(\"raw_tp\"))) int get(struct task *task) { return task->tgid; }\n")
+        subprocess.run(["clang-14", "-target", "bpf", "-O2", "-g", "-c", str(source), "-o", str(built)], check=True)
+        files, core_relo_len = btf_ext(built.read_bytes())
+        self.assertEqual(files, {str(source)})
+        self.assertGreater(core_relo_len, 4)
+
+    def test_size(self) -> None:
+        self.assertLess(support.SPOC.stat().st_size + support.OBJECT.stat().st_size, SIZE_LIMIT_BYTES)
+
+
+class Files(support.Case):
+    """Everything else that is in the repository."""
+
+    def test_text_is_clean(self) -> None:
+        paths = project_files()
+        self.assertIn(support.SPOC, paths)
+        unclean = []
+        for path in paths:
+            data = path.read_bytes()
+            if b"\0" in data or support.DATA in path.parents:
+                continue
+            if data and not data.endswith(b"\n"):
+                unclean.append(f"{path}: no newline at the end")
+            unclean += [f"{path}:{number}: white space at the end" for number, line in enumerate(data.split(b"\n"), 1)
+                        if line != line.rstrip()]
+        self.assertEqual(unclean, [])
+
+    def test_readme_commands_exist(self) -> None:
+        commands = re.findall(r"\bspoc(?:\.py)? ([a-z]+)\b(.*)", "\n".join(code_of(README.read_text(encoding="utf-8"))))
+        self.assertIn("record", [command for command, _ in commands])
+        for command, rest in commands:
+            with self.subTest(f"{command}{rest}"):
+                usage = support.spoc(command, "--help")
+                self.assertEqual(usage.returncode, 0, usage.stderr)
+                if "[" in rest:
+                    for option in re.findall(r"(?<=\[)--?\w[\w-]*", rest):
+                        self.assertRegex(usage.stdout, rf"(?<![\w-]){option}(?![\w-])")
+                else:
+                    spoc.parse_options(command, shlex.split(rest, comments=True))
+
+    def test_readme_targets_exist(self) -> None:
+        targets = set(re.findall(r"^([a-z-]+):", (support.ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+        named = set(re.findall(r"\bmake ([a-z-]+)", "\n".join(code_of(README.read_text(encoding="utf-8")))))
+        self.assertLessEqual({"demo", "check"}, named)
+        self.assertEqual(named - targets, set())
+
+    def test_install_and_uninstall(self) -> None:
+        support.require_command("make")
+
+        def make(target: str) -> None:
+            subprocess.run(["make", "-s", "-C", str(support.ROOT), target, f"DESTDIR={self.folder}/a b", "PREFIX=/usr"],
+                           check=True)
+        make("install")
+        result = subprocess.run([str(self.folder / "a b/usr/bin/spoc"), "version"], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, 0)
+        self.assertEqual(result.stdout.splitlines()[0], support.spoc("version").stdout.splitlines()[0])
+        support.require_root()
+        result = subprocess.run([str(self.folder / "a b/usr/bin/spoc"), "record", "-o", "-", "true"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("exit_group", result.stdout)
+        make("uninstall")
+        self.assertEqual([path for path in self.folder.rglob("*") if not path.is_dir() or path.name == "spoc"], [])
+
+
+class Runner(support.Case):
+    """tests/run.py, on test modules made for it."""
+
+    def run_modules(self, *names: str, **modules: str) -> "subprocess.CompletedProcess[str]":
+        shutil.copy(support.ROOT / "tests" / "run.py", self.folder)
+        for module, body in modules.items():
+            (self.folder / f"test_{module}.py").write_text(f"import os, unittest\n{body}")
+        return subprocess.run([sys.executable, str(self.folder / "run.py"), *names], stdout=subprocess.PIPE, text=True)
+
+    def test_counts(self) -> None:
+        result = self.run_modules(
+            many="class A(unittest.TestCase):\n"
+                 " def test_pass(self): pass\n"
+                 " def test_fail(self): self.assertEqual(1, 2)\n"
+                 " def test_error(self): raise OSError('broken')\n"
+                 " def test_skip(self): self.skipTest('needs gold')\n"
+                 " def test_sub(self):\n"
+                 "  for i in 1, 2, 3:\n"
+                 "   with self.subTest(i): self.assertEqual(i, 2)\n"
+                 " @unittest.expectedFailure\n"
+                 " def test_expected(self): self.fail()\n",
+            group="class B(unittest.TestCase):\n"
+                  " @classmethod\n"
+                  " def setUpClass(cls): raise unittest.SkipTest('needs silver')\n"
+                  " def test_1(self): pass\n"
+                  " def test_2(self): pass\n",
+            death="EXCLUSIVE = True\n"
+                  "class C(unittest.TestCase):\n"
+                  " def test_1(self): pass\n"
+                  " def test_2(self): print('dying', flush=True); os._exit(3)\n"
+                  " def test_3(self): pass\n",
+            broken="import no_such_module\n",
+            worse="def\n")
+        self.assertEqual(result.stdout.splitlines()[-1], "2 passed, 8 failed, 3 skipped")
+        self.assertEqual(result.returncode, 1)
+        for text in ("AssertionError: 1 != 2", "OSError: broken", "dying", "no_such_module", "SyntaxError",
+                     "skipped test_many.A.test_skip: needs gold", "skipped test_group.B.test_2: needs silver"):
+            self.assertIn(text, result.stdout)
+
+    def test_exit_codes(self) -> None:
+        body = ("class A(unittest.TestCase):\n"
+                " def test_pass(self): pass\n"
+                " def test_skip(self): self.skipTest('needs gold')\n")
+        for names, line, code in (((), "1 passed, 0 failed, 1 skipped", 0),
+                                  (("test_pass",), "1 passed, 0 failed, 0 skipped", 0),
+                                  (("test_skip",), "0 passed, 0 failed, 1 skipped", 1),
+                                  (("no such test",), "0 passed, 0 failed, 0 skipped", 1)):
+            with self.subTest(names):
+                result = self.run_modules(*names, some=body)
+                self.assertEqual(result.stdout.splitlines()[-1], line)
+                self.assertEqual(result.returncode, code)
+
+
+def code_of(markdown: str) -> List[str]:
+    """The code in a Markdown text: indented and fenced blocks and `spans`."""
+    fences = re.findall(r"^```.*?\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)
+    return fences + re.findall(r"^ {4}.*$", markdown, re.MULTILINE) + re.findall(r"`([^`\n]+)`", markdown)
+
+
+if __name__ == "__main__":
+    unittest.main()
