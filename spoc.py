@@ -26,19 +26,15 @@ if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "saf
     # Run as root from a folder that others may write to (/tmp, say), this file must not import what lies beside it.
     del sys.path[0]
 
-import bisect
 import collections
 import contextlib
 import errno
 import os
-import re
-import signal
 import stat
 import time
 
 try:
     import ctypes
-    import getopt
     import mmap
     import resource
 except ImportError as missing:
@@ -46,13 +42,33 @@ except ImportError as missing:
                      "install the full python3 package (Debian's python3-minimal is not enough)\n")
     sys.exit(125)
 
-# To import typing costs a short recording a tenth of its time: annotations that need it are strings, and NamedTuple is
-# made here of what it is made of itself.
+# A short recording is mostly start-up, and what is compiled and imported for it: so annotations that need typing are
+# strings, NamedTuple is made here of what it is made of itself, and these modules are imported when first used.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import (Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Set,
-                        Tuple)
+    import bisect
+    import json
+    import pwd
+    import re
+    import signal
+    import termios
+    from typing import (Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, NamedTuple, NoReturn, Optional,
+                        Sequence, Set, Tuple)
 else:
+    import _signal as signal  # the same functions without enumerations, which take as long to make as all of ctypes
+
+    class _Deferred:
+        """Stands for a module until it is first used."""
+
+        def __init__(self, name):
+            self._name = name
+
+        def __getattr__(self, attribute):
+            globals()[self._name] = module = __import__(self._name)
+            return getattr(module, attribute)
+
+    bisect, json, pwd, re, termios = map(_Deferred, ("bisect", "json", "pwd", "re", "termios"))
+
     class _NamedTupleType(type):
         """Turns a class with annotated fields into a named tuple, as typing.NamedTuple does."""
 
@@ -84,23 +100,20 @@ EXIT_SIGNAL = 128
 TYPE_CRD = "seccomp"
 TYPE_JSON = "raw-seccomp"
 DEFAULT_OUTPUT = {TYPE_CRD: "/tmp/profile.yaml", TYPE_JSON: "/tmp/profile.json"}
-STANDARD_OUTPUT = ("-", "/dev/stdout")
 
 SCMP_ACT_ALLOW = "SCMP_ACT_ALLOW"
 SCMP_ACT_ERRNO = "SCMP_ACT_ERRNO"
 
 # Syscalls that a container runtime makes between applying the profile and starting the container's program: the union
 # of the base profiles runc-v1.4.2 and crun of kubernetes-sigs/security-profiles-operator, commit a2e4c4b.
-BASE_SYSCALLS = (
-    "access", "arch_prctl", "brk", "capget", "capset", "chdir", "chmod", "chown", "close", "close_range", "dup2",
-    "epoll_ctl", "epoll_pwait", "execve", "exit_group", "faccessat2", "fchdir", "fchown", "fcntl", "fstat",
-    "fstatfs", "futex", "getcwd", "getdents64", "getegid", "geteuid", "getgid", "getpid", "getppid", "getuid",
-    "ioctl", "lseek", "mkdirat", "mknodat", "mmap", "mount", "mprotect", "nanosleep", "newfstatat", "openat",
-    "openat2", "pivot_root", "prctl", "pselect6", "read", "readlink", "recvfrom", "rt_sigaction", "rt_sigprocmask",
-    "rt_sigreturn", "sched_yield", "set_tid_address", "setgid", "setgroups", "sethostname", "setns", "setresgid",
-    "setresuid", "setsid", "setuid", "sigaltstack", "statfs", "statx", "symlinkat", "tgkill", "umask", "umount2",
-    "unshare", "write",
-)
+BASE_SYSCALLS = """
+    access arch_prctl brk capget capset chdir chmod chown close close_range dup2 epoll_ctl epoll_pwait execve
+    exit_group faccessat2 fchdir fchown fcntl fstat fstatfs futex getcwd getdents64 getegid geteuid getgid getpid
+    getppid getuid ioctl lseek mkdirat mknodat mmap mount mprotect nanosleep newfstatat openat openat2 pivot_root
+    prctl pselect6 read readlink recvfrom rt_sigaction rt_sigprocmask rt_sigreturn sched_yield set_tid_address
+    setgid setgroups sethostname setns setresgid setresuid setsid setuid sigaltstack statfs statx symlinkat tgkill
+    umask umount2 unshare write
+""".split()
 
 # Where the kernel tells a 32-bit call from one of its own: (enum compat_source of recorder.bpf.c, offset, mask).
 COMPAT_NONE = (0, 0, 0)
@@ -220,54 +233,34 @@ NAME_MAX_LENGTH = 253
 MAX_DEPTH = 64
 MAX_PROFILE_BYTES = 64 << 20
 
-# Plain scalars that every YAML reader takes for a string: anything else is quoted. The words are those that YAML 1.1
-# (yaml.org/type) takes for a boolean or null.
-PLAIN_SCALAR = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*\Z")
+LETTERS, DIGITS = "abcdefghijklmnopqrstuvwxyz", "0123456789"
+# A string of these that begins with a letter or underscore, and is none of the words that YAML 1.1 (yaml.org/type)
+# takes for a boolean or null, is a string to every YAML reader; any other is quoted.
+YAML_PLAIN = LETTERS + LETTERS.upper() + DIGITS + "_./-"
 YAML_WORDS = frozenset("y n yes no on off true false null".split())
 YAML_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 
 
 def format_scalar(value: object) -> str:
     """A scalar, or an empty collection, as YAML 1.1 and 1.2 readers both read it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, dict, list)):
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")
+    if not isinstance(value, str):
         return repr(value)
-    if isinstance(value, float):
-        return format_float(value)
-    text = str(value)
-    if PLAIN_SCALAR.match(text) and text.lower() not in YAML_WORDS:
-        return text
-    return '"' + "".join(YAML_ESCAPES.get(c) or (c if " " <= c <= "~" else f"\\U{ord(c):08X}") for c in text) + '"'
-
-
-def format_float(value: float) -> str:
-    """A float with a point and a signed exponent, without which YAML 1.1 takes it for a string."""
-    text = repr(value)
-    if text in ("inf", "-inf", "nan"):
-        return text.replace("inf", ".inf").replace("nan", ".nan")
-    mantissa, exponent_mark, exponent = text.partition("e")
-    return mantissa + ("" if "." in mantissa else ".0") + exponent_mark + exponent
+    if value.strip(YAML_PLAIN) or value[:1] in ("", *DIGITS, *"./-") or value.lower() in YAML_WORDS:
+        return '"' + "".join(YAML_ESCAPES.get(c) or (c if " " <= c <= "~" else f"\\U{ord(c):08X}") for c in value) + '"'
+    return value
 
 
 def _yaml_lines(value: "Any", indent: str) -> "Iterator[str]":
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if item and isinstance(item, (dict, list)):
-                yield f"{indent}{format_scalar(key)}:"
-                yield from _yaml_lines(item, indent + "  ")
-            else:
-                yield f"{indent}{format_scalar(key)}: {format_scalar(item)}"
-    else:
-        for item in value:
-            if item and isinstance(item, (dict, list)):
-                first, *rest = _yaml_lines(item, indent + "  ")
-                yield f"{indent}- {first[len(indent) + 2:]}"
-                yield from rest
-            else:
-                yield f"{indent}- {format_scalar(item)}"
+    labels = [format_scalar(key) + ":" for key in value] if isinstance(value, dict) else ["-"] * len(value)
+    for label, item in zip(labels, value.values() if isinstance(value, dict) else value):
+        if not item or not isinstance(item, (dict, list)):
+            yield f"{indent}{label} {format_scalar(item)}"
+            continue
+        lines = _yaml_lines(item, indent + "  ")
+        yield f"{indent}{label}{next(lines)[len(indent) + 1:]}" if label == "-" else indent + label
+        yield from lines
 
 
 def format_yaml(document: "Dict[str, Any]") -> str:
@@ -277,8 +270,6 @@ def format_yaml(document: "Dict[str, Any]") -> str:
 
 def format_json(document: "Dict[str, Any]") -> str:
     """The same as JSON."""
-    import json  # only here and for reading: 2 ms that no YAML profile needs
-
     return json.dumps(document, indent=2) + "\n"
 
 
@@ -305,28 +296,22 @@ def format_profile(profile: Profile, profile_type: str, name: str) -> str:
     })
 
 
-def is_kubernetes_name(name: str) -> bool:
-    """An RFC 1123 subdomain, which is what the API server takes as metadata.name."""
-    label = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
-    return len(name) <= NAME_MAX_LENGTH and re.fullmatch(rf"{label}(\.{label})*", name) is not None
-
-
 def kubernetes_name(command: str) -> str:
-    """A command's base name made a valid Kubernetes name."""
-    name = re.sub("[^a-z0-9.-]+", "-", os.path.basename(command).lower())
+    """A command's base name made an RFC 1123 subdomain, which is what Kubernetes takes as metadata.name."""
+    name = "".join(c if c in LETTERS + DIGITS + "." else "-" for c in os.path.basename(command).lower())
     labels = (label.strip("-") for label in name.split("."))
     return ".".join(label for label in labels if label)[:NAME_MAX_LENGTH].strip("-.") or "command"
 
 
 # What YAML 1.1 and 1.2 agree on; where they differ (yes, 017, 1:30, 1e3, dates) the reader refuses to guess. Patterns
 # are compiled when first used: a recording needs none of them.
+YAML_INTEGER = r"[-+]?(0|[1-9][0-9]{0,30})\Z|0x[0-9a-fA-F]{1,16}\Z"
 YAML_CONSTANTS: "Dict[str, Optional[bool]]" = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-YAML_FLOAT = r"[-+]?([0-9]+\.[0-9]*([eE][-+][0-9]+)?|\.(inf|Inf|INF))\Z|\.(nan|NaN|NAN)\Z"
 YAML_AMBIGUOUS = (r"(?i)(yes|no|on|off|[=~]|<<)\Z|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
                   r"|[-+]?(0o?[0-7_]+|0b[01_]+|0x[0-9a-f_]+"
-                  r"|[0-9][0-9_,:.]*(e[-+]?[0-9]+)?|\.[0-9_]+(e[-+]?[0-9]+)?)\Z")
+                  r"|[0-9][0-9_,:.]*(e[-+]?[0-9]+)?|\.[0-9_]+(e[-+]?[0-9]+)?|\.(inf|nan))\Z")
 YAML_FORBIDDEN = "\r(?!\n)|[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 YAML_QUOTED = r'''"[^"\\]*(?:\\[\s\S][^"\\]*)*"|'[^']*(?:''[^']*)*\''''
 YAML_KEY = rf"({YAML_QUOTED}|[^\s\[\]{{}}#&*!|>'\"%@`,]\S*?)[ \t]*:(?=[ \t]|\Z)"
@@ -344,8 +329,9 @@ YAML_REFUSED = {"&": "anchors are", "*": "aliases are", "!": "tags are", "%": "d
 class YamlReader:
     """The YAML that profiles are written in: block and flow collections, all scalar styles, comments, documents.
 
-    Anchors, aliases, tags, directives, complex keys and plain scalars over several lines are refused, and so is every
-    plain scalar that YAML 1.1 and YAML 1.2 readers disagree about. Errors are ProfileError with line and column.
+    JSON is read as the YAML in flow style that it is. Anchors, aliases, tags, directives, complex keys, plain scalars
+    over several lines and fractions are refused, and so is every plain scalar that YAML 1.1 and YAML 1.2 readers
+    disagree about. Errors are ProfileError with line and column.
 
     A node's method is entered with the node's first character in hand and leaves the next line in hand; indent is -1
     at the end of a document.
@@ -487,12 +473,10 @@ class YamlReader:
             self.fail(f"{YAML_REFUSED[text[0]]} not supported in a profile")
         if text[:2] in ("-", "- ") or text[0] in "[]{}":
             self.fail(f"unexpected {text[0]!r}")
-        if len(text) < 32 and re.match(r"[-+]?(0|[1-9][0-9]*)\Z|0x[0-9a-fA-F]+\Z", text):
+        if re.match(YAML_INTEGER, text):
             return int(text, 0)
-        if re.match(YAML_FLOAT, text):
-            return float(re.sub(r"\.(?=[in])", "", text.lower()))
         if re.match(YAML_AMBIGUOUS, text):
-            self.fail(f"{text!r} means different things to YAML 1.1 and YAML 1.2; quote it")
+            self.fail(f"{text[:40]!r} is no string and no whole number that YAML 1.1 and YAML 1.2 agree on; quote it")
         return text
 
     def unquote(self, text: str) -> str:
@@ -603,34 +587,10 @@ def parse_yaml(text: str, file: str = "-") -> "List[Any]":
     return YamlReader(text, file).documents()
 
 
-def _object_without_duplicates(pairs: "List[Tuple[str, Any]]") -> "Dict[str, Any]":
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} appears twice")
-    return document
-
-
-def parse_json(text: str, file: str) -> "Any":
-    """The value of a JSON text. Raises ProfileError, also for duplicate keys."""
-    import json
-
-    try:
-        return json.loads(text, object_pairs_hook=_object_without_duplicates)
-    except json.JSONDecodeError as error:
-        raise ProfileError(file, error.lineno, error.colno, error.msg) from None
-    except ValueError as error:
-        raise ProfileError(file, 0, 0, str(error)) from None
-    except RecursionError:
-        raise ProfileError(file, 0, 0, f"nested deeper than {MAX_DEPTH} levels") from None
-
-
 def parse_document(text: str, file: str) -> "Tuple[str, Dict[str, Any]]":
     """The type of a profile and its document, a mapping: JSON where the text begins like it, else YAML."""
-    if text.lstrip("\ufeff \t\r\n").startswith("{"):
-        profile_type, documents = TYPE_JSON, [parse_json(text.lstrip("\ufeff"), file)]
-    else:
-        profile_type, documents = TYPE_CRD, parse_yaml(text, file)
+    profile_type = TYPE_JSON if text.lstrip("\ufeff \t\r\n").startswith("{") else TYPE_CRD
+    documents = parse_yaml(text, file)
     if len(documents) != 1 or not isinstance(documents[0], dict):
         raise ProfileError(file, 0, 0, f"holds {len(documents)} documents, not one" if len(documents) != 1 else
                            "is no profile")
@@ -714,101 +674,93 @@ class Target:
 
     def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None):
         self.path, self.owner = path, owner
-        self.descriptor = 1 if path in STANDARD_OUTPUT else self._named_descriptor(path)
         self.folder, self.name = os.path.split(path)
+        self.descriptor = self._named_descriptor()
         self.is_file = self.descriptor is None
-        if self.descriptor is None:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                mode = os.lstat(path).st_mode
-                if stat.S_ISDIR(mode):
-                    raise self._error(OSError(errno.EISDIR, os.strerror(errno.EISDIR)))
-                self.is_file = stat.S_ISREG(mode) or stat.S_ISLNK(mode)
+        if self.is_file and os.path.lexists(path):
+            mode = os.lstat(path).st_mode
+            if stat.S_ISDIR(mode):
+                raise self._error(OSError(errno.EISDIR, os.strerror(errno.EISDIR)))
+            self.is_file = stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
-    @staticmethod
-    def _named_descriptor(path: str) -> "Optional[int]":
-        match = re.fullmatch(r"/dev/(?:fd/([0-9]{1,9})|(stderr))|/proc/self/fd/([0-9]{1,9})", path)
-        return int(match.group(1) or match.group(3) or 2) if match else None
+    def _named_descriptor(self) -> "Optional[int]":
+        names = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
+        if self.folder in ("/dev/fd", "/proc/self/fd") and self.name.isdecimal() and len(self.name) < 9:
+            return int(self.name)
+        return names.get(self.path)
 
     def _error(self, error: OSError) -> SpocError:
-        hints = {errno.ENOSPC: "free space there or choose another file with -o",
-                 errno.EDQUOT: "free space there or choose another file with -o",
-                 errno.ENOENT: "make the folder or choose another file with -o",
-                 errno.EBADF: "that descriptor is not open"}
+        hints = {errno.ENOSPC: "free some space, or ", errno.EDQUOT: "free some space, or ",
+                 errno.ENOENT: "make the folder, or "}
         return SpocError("write profile", self.path, error.strerror or str(error),
-                         hints.get(error.errno or 0, "choose another file with -o"))
+                         hints.get(error.errno or 0, "") + "choose another file with -o")
 
     def check(self) -> None:
         """Fail now if it can be known now that write() will."""
         try:
-            if self.descriptor is not None:
-                os.fstat(self.descriptor)
-            elif self.is_file:
+            if self.is_file:
                 self._probe()
-            elif not os.access(self.path, os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            else:
+                with self._opened() as file:
+                    os.write(file.fileno(), b"")  # EBADF where it cannot be written to
         except OSError as error:
             raise self._error(error) from None
-
-    def _probe(self) -> None:
-        """Write and drop a file of a profile's size beside the target."""
-        folder = os.open(self.folder or ".", os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            try:
-                probe = os.open(self.folder or ".", os.O_TMPFILE | os.O_WRONLY, 0o600)  # no litter, come what may
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-                    raise
-                name, probe = self._create(folder)
-                os.unlink(name, dir_fd=folder)
-            try:
-                with open(probe, "wb") as file:
-                    file.write(bytes(self.PROBE_BYTES))
-            except OSError as error:
-                raise error
-        finally:
-            os.close(folder)
-
-    def _create(self, folder: int) -> "Tuple[str, int]":
-        while True:
-            name = f".{self.name[:200]}.{os.urandom(6).hex()}"
-            with contextlib.suppress(FileExistsError):
-                return name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
 
     def write(self, text: str) -> None:
         """Write the whole text; a failure leaves a regular file as it was."""
         try:
-            if self.descriptor is not None:
-                with open(self.descriptor, "wb", closefd=False) as file:
-                    file.write(text.encode())
-            elif self.is_file:
+            if self.is_file:
                 self._replace(text.encode())
             else:
-                with open(os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW), "wb") as file:
+                with self._opened() as file:
                     file.write(text.encode())
         except OSError as error:
             raise self._error(error) from None
 
-    def _replace(self, data: bytes) -> None:
-        folder = os.open(self.folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+    def _opened(self) -> "BinaryIO":
+        if self.descriptor is not None:
+            return open(self.descriptor, "wb", closefd=False)
+        return open(os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW), "wb")
+
+    def _probe(self) -> None:
+        """Write and drop a file of a profile's size beside the target."""
         try:
-            name, descriptor = self._create(folder)
-            try:
-                with open(descriptor, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    if self.owner:
-                        os.fchown(descriptor, *self.owner)
-                    os.fchmod(descriptor, 0o666 & ~current_umask())
-                    os.fsync(descriptor)
-                os.rename(name, self.name, src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(name, dir_fd=folder)
+            probe = os.open(self.folder or ".", os.O_TMPFILE | os.O_WRONLY, 0o600)  # no litter, come what may
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                 raise
-            with contextlib.suppress(OSError):  # some file systems cannot fsync a folder, and the profile is there
+            name, probe = self._create()
+            os.unlink(name)
+        with open(probe, "wb") as file:
+            file.write(bytes(self.PROBE_BYTES))
+
+    def _create(self) -> "Tuple[str, int]":
+        while True:
+            name = os.path.join(self.folder, f".{self.name[:200]}.{os.urandom(6).hex()}")
+            with contextlib.suppress(FileExistsError):
+                return name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+
+    def _replace(self, data: bytes) -> None:
+        name, descriptor = self._create()
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                if self.owner:
+                    os.fchown(descriptor, *self.owner)
+                os.fchmod(descriptor, 0o666 & ~current_umask())
+                os.fsync(descriptor)
+            os.rename(name, self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+        with contextlib.suppress(OSError):  # some file systems cannot fsync a folder, and the profile is there
+            folder = os.open(self.folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+            try:
                 os.fsync(folder)
-        finally:
-            os.close(folder)
+            finally:
+                os.close(folder)
 
 
 def current_umask() -> int:
@@ -856,13 +808,13 @@ class Machine(NamedTuple):
 def machine_of(name: str, release: str) -> Machine:
     """The machine that uname(2) calls `name`, under a kernel of this release."""
     if name == "x86_64":
-        version = [int(part) for part in re.findall("[0-9]+", release)[:2]]
-        return Machine(X86_64, X86, COMPAT_X86 if version >= [5, 11] else COMPAT_X86_BEFORE_5_11)
+        major, minor = (int(part) for part in release.split("-")[0].split(".")[:2])
+        return Machine(X86_64, X86, COMPAT_X86 if (major, minor) >= (5, 11) else COMPAT_X86_BEFORE_5_11)
     if name == "aarch64":
         return Machine(AARCH64, ARM, COMPAT_ARM64)
     if name.startswith("arm"):
         return Machine(ARM, None, COMPAT_NONE)
-    if re.fullmatch("i[3-6]86", name):
+    if name in ("i386", "i486", "i586", "i686"):
         return Machine(X86, None, COMPAT_NONE)
     others = {"riscv64": RISCV64, "ppc64le": PPC64LE}
     if name in others:
@@ -881,20 +833,12 @@ def parse_container_id(cgroups: str) -> "Optional[str]":
     libpod-ID.scope.
     """
     for line in cgroups.splitlines():
-        for part in reversed(re.split("[/:.-]", line)):
-            if len(part) == CONTAINER_ID_LENGTH and not part.strip("0123456789abcdef"):
+        for part in reversed(line.replace(":", "/").replace(".", "/").replace("-", "/").split("/")):
+            if len(part) == CONTAINER_ID_LENGTH and not part.strip(DIGITS + "abcdef"):
                 return part
     return None
 
 # --- Bindings ----------------------------------------------------------------
-
-
-class Function(NamedTuple):
-    """How a C function is called: `check` turns its failure into an OSError, after its library's convention."""
-
-    result: "Any"
-    arguments: "Tuple[Any, ...]"
-    check: "Optional[Callable[[Any, Any, Any], Any]]" = None
 
 
 class BpfObject(ctypes.c_void_p):
@@ -953,35 +897,43 @@ def check_errno(result: int, function: "Any", _arguments: "Any") -> int:
 
 PRINT_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)  # libbpf_print_fn_t
 
+C_TYPES = {
+    "none": None, "bool": ctypes.c_bool, "int": ctypes.c_int, "uint32": ctypes.c_uint32, "long": ctypes.c_ulong,
+    "size": ctypes.c_size_t, "string": ctypes.c_char_p, "pointer": ctypes.c_void_p, "object": BpfObject,
+    "program": BpfProgram, "map": BpfMap, "link": BpfLink, "printer": PRINT_CALLBACK,
+    "version": ctypes.POINTER(ScmpVersion), "status": ctypes.c_int, "result": ctypes.c_int,
+}
+CHECKS = {"object": check_pointer, "program": check_pointer, "map": check_pointer, "link": check_pointer,
+          "status": check_negative, "result": check_errno}
+
+# Functions: name, type of the result (which tells how it reports failure, see CHECKS), types of the arguments.
 # bpf/libbpf.h and bpf/bpf.h; all of it is in libbpf 0.3.
-LIBBPF = {
-    "bpf_object__open_mem": Function(BpfObject, (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p), check_pointer),
-    "bpf_object__close": Function(None, (BpfObject,)),
-    "bpf_object__load": Function(ctypes.c_int, (BpfObject,), check_negative),
-    "bpf_object__find_program_by_name": Function(BpfProgram, (BpfObject, ctypes.c_char_p), check_pointer),
-    "bpf_object__find_map_by_name": Function(BpfMap, (BpfObject, ctypes.c_char_p), check_pointer),
-    "bpf_program__set_autoload": Function(ctypes.c_int, (BpfProgram, ctypes.c_bool), check_negative),
-    "bpf_program__attach_raw_tracepoint": Function(BpfLink, (BpfProgram, ctypes.c_char_p), check_pointer),
-    "bpf_link__destroy": Function(ctypes.c_int, (BpfLink,), check_negative),
-    "bpf_map__fd": Function(ctypes.c_int, (BpfMap,), check_negative),
-    "bpf_map_get_next_key": Function(
-        ctypes.c_int, (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p), check_negative),
-    "bpf_map_lookup_elem": Function(ctypes.c_int, (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p), check_negative),
-    "libbpf_set_print": Function(ctypes.c_void_p, (PRINT_CALLBACK,)),
-}
-# seccomp.h. seccomp_syscall_resolve_num_arch gives memory that the caller frees.
-LIBSECCOMP = {
-    "seccomp_version": Function(ctypes.POINTER(ScmpVersion), ()),
-    "seccomp_syscall_resolve_name": Function(ctypes.c_int, (ctypes.c_char_p,)),
-    "seccomp_syscall_resolve_num_arch": Function(ctypes.c_void_p, (ctypes.c_uint32, ctypes.c_int)),
-}
+LIBBPF = """
+    bpf_object__open_mem                object   string size pointer
+    bpf_object__close                   none     object
+    bpf_object__load                    status   object
+    bpf_object__find_program_by_name    program  object string
+    bpf_object__find_map_by_name        map      object string
+    bpf_program__set_autoload           status   program bool
+    bpf_program__attach_raw_tracepoint  link     program string
+    bpf_link__destroy                   status   link
+    bpf_map__fd                         status   map
+    bpf_map_get_next_key                status   int pointer pointer
+    bpf_map_lookup_elem                 status   int pointer pointer
+    libbpf_set_print                    pointer  printer
+"""
+# seccomp.h; the caller frees the name of a number.
+LIBSECCOMP = """
+    seccomp_version                   version
+    seccomp_syscall_resolve_name      int      string
+    seccomp_syscall_resolve_num_arch  pointer  uint32 int
+"""
 # stdlib.h, stdio.h, sys/prctl.h. A va_list argument is a pointer, or passed as one, in every ABI that is supported.
-LIBC = {
-    "free": Function(None, (ctypes.c_void_p,)),
-    "vsnprintf": Function(ctypes.c_int, (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p)),
-    "prctl": Function(ctypes.c_int, (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong),
-                      check_errno),
-}
+LIBC = """
+    free       none    pointer
+    vsnprintf  int     string size string pointer
+    prctl      result  int long long long long
+"""
 NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls of other architectures
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
@@ -989,8 +941,9 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 class Library:
     """A C library, loaded when first used; its functions are attributes, and only those of its table can be called."""
 
-    def __init__(self, sonames: "Sequence[Optional[str]]", functions: "Dict[str, Function]", hint: str):
-        self._sonames, self._functions, self._hint = sonames, functions, hint
+    def __init__(self, sonames: "Sequence[Optional[str]]", functions: str, hint: str = ""):
+        self._sonames, self._hint = sonames, hint
+        self._functions = {line.split()[0]: line.split()[1:] for line in functions.strip().splitlines()}
         self._handle: "Optional[ctypes.CDLL]" = None
 
     def _load(self) -> ctypes.CDLL:
@@ -1003,22 +956,22 @@ class Library:
         raise LibraryError("load library", str(self._sonames[0]), reasons[0], self._hint)
 
     def __getattr__(self, name: str) -> "Any":
-        specification = self._functions[name]
+        result, *arguments = self._functions[name]
         self._handle = self._handle or self._load()
         try:
             function = getattr(self._handle, name)
         except AttributeError:
             raise LibraryError("load library", self._handle._name, f"has no {name}, too old", self._hint) from None
-        function.restype, function.argtypes = specification.result, specification.arguments
-        if specification.check:
-            function.errcheck = specification.check
+        function.restype, function.argtypes = C_TYPES[result], [C_TYPES[argument] for argument in arguments]
+        if result in CHECKS:
+            function.errcheck = CHECKS[result]
         setattr(self, name, function)
         return function
 
 
 libbpf = Library(("libbpf.so.1", "libbpf.so.0"), LIBBPF, "install libbpf 0.3 or newer (Debian: libbpf1 or libbpf0)")
 libseccomp = Library(("libseccomp.so.2",), LIBSECCOMP, "install libseccomp 2.5 or newer (Debian: libseccomp2)")
-libc = Library((None,), LIBC, "")
+libc = Library((None,), LIBC)
 
 
 def syscall_name(architecture: Architecture, number: int) -> "Optional[str]":
@@ -1045,16 +998,14 @@ def is_syscall_name(name: str) -> bool:
 class Config(ctypes.Structure):
     """What user space tells the recorder."""
 
-    _fields_ = [("ns_dev", ctypes.c_uint64), ("ns_ino", ctypes.c_uint64), ("armed_tgid", ctypes.c_uint32),
-                ("compat_source", ctypes.c_uint32), ("compat_offset", ctypes.c_uint32),
-                ("compat_mask", ctypes.c_uint32), ("statistics", ctypes.c_uint32), ("unused", ctypes.c_uint32)]
+    _fields_ = [*((name, ctypes.c_uint64) for name in "ns_dev ns_ino".split()), *((name, ctypes.c_uint32) for name in
+                "armed_tgid compat_source compat_offset compat_mask statistics unused".split())]
 
 
 class Counters(ctypes.Structure):
     """What the recorder counts; it may change at any time."""
 
-    _fields_ = [("followed", ctypes.c_uint64), ("alive", ctypes.c_uint64), ("processes", ctypes.c_uint64),
-                ("tasks_lost", ctypes.c_uint64), ("calls_lost", ctypes.c_uint64), ("reads_lost", ctypes.c_uint64)]
+    _fields_ = [(name, ctypes.c_uint64) for name in "followed alive processes tasks_lost calls_lost reads_lost".split()]
 
 
 class CallKey(ctypes.Structure):
@@ -1387,8 +1338,6 @@ def sudo_identity(environment: "os._Environ[str]") -> "Optional[Identity]":
     """Who called sudo, with that user's groups and home; None if it was not sudo that made us root."""
     if os.geteuid() != 0 or environment.get("SUDO_UID", "0") == "0":
         return None
-    import pwd
-
     try:
         uid, gid = int(environment["SUDO_UID"]), int(environment["SUDO_GID"])
         if not 0 < uid < 1 << 32 or not 0 <= gid < 1 << 32:
@@ -1616,8 +1565,6 @@ class StatusLine:
         self._size: "Optional['os.terminal_size']" = None
 
     def _usable_size(self) -> "Optional['os.terminal_size']":
-        import termios
-
         try:
             local_modes = termios.tcgetattr(2)[3]
             size = os.get_terminal_size(2)
@@ -1822,25 +1769,6 @@ class RecordCommand:
 # --- Command line ------------------------------------------------------------
 
 
-class Option(NamedTuple):
-    """An option: its letter ("" for none), long name, and what its value is called ("" for a flag)."""
-
-    letter: str
-    name: str
-    metavar: str
-    help: str
-
-
-class Command(NamedTuple):
-    """A subcommand. `run` gets the options' values, by field name, and the operands."""
-
-    operands: str
-    help: str
-    example: str
-    options: "Tuple[Option, ...]"
-    run: "Callable[[Dict[str, Any], List[str]], int]"
-
-
 def _syscall_names(values: "Iterable[str]") -> "Tuple[str, ...]":
     names = [name.strip() for value in values for name in value.split(",")]
     if not all(names):
@@ -1861,7 +1789,7 @@ def run_record(values: "Dict[str, Any]", operands: "List[str]") -> int:
             values[name] = values[name][-1]
     if values.get("type", TYPE_CRD) not in DEFAULT_OUTPUT:
         raise UsageError(f"-t {values['type']}", f"not one of {', '.join(DEFAULT_OUTPUT)}")
-    if "name" in values and not is_kubernetes_name(values["name"]):
+    if "name" in values and values["name"] != kubernetes_name(values["name"]):
         raise UsageError(f"--name {values['name']}", "not a Kubernetes name",
                          "lower-case letters, digits, '-' and '.', a letter or digit at both ends")
     if values.get("output_file") == "":
@@ -1888,68 +1816,94 @@ def run_version(_values: "Dict[str, Any]", operands: "List[str]") -> int:
     return 0
 
 
-VERBOSITY = (
-    Option("q", "quiet", "", "print errors only"),
-    Option("v", "verbose", "", "print libbpf's messages as well"),
-)
-COMMANDS = {
-    "record": Command(
-        "CMD [ARG...]", "run CMD and write a seccomp profile of the syscalls that it and its descendants make",
-        "spoc.py record -o nginx.yaml -- nginx -g 'daemon off;'",
-        (
-            Option("t", "type", "TYPE", f"{TYPE_CRD} (Kubernetes YAML, the default) or {TYPE_JSON} (OCI JSON)"),
-            Option("o", "output-file", "FILE",
-                   f"write the profile there, - for standard output ({' or '.join(DEFAULT_OUTPUT.values())})"),
-            Option("b", "base-syscalls", "NAMES", "allow these as well, instead of those that runc and crun need"),
-            Option("n", "no-base-syscalls", "", "allow nothing but what was recorded"),
-            Option("", "name", "NAME", "metadata.name of the Kubernetes object (from CMD)"),
-            Option("", "append", "", "add to the profile that is in FILE"),
-            Option("", "follow", "", "record until the last descendant has ended, not just CMD"),
-            Option("", "checkpoint", "SECONDS", "write the profile at this interval while CMD runs, too"),
-            Option("", "stats", "", "count calls, and print a table of them at the end"),
-            Option("", "privileged", "", "under sudo, run CMD as root and not as the calling user"),
-            *VERBOSITY,
-        ), run_record),
-    "version": Command("", "print the versions of spoc.py and of what it uses", "spoc.py version", (), run_version),
-}
+HELP = """\
+usage: spoc.py COMMAND [OPTION...] ...
+
+  record   run a command and write a seccomp profile of the syscalls that it makes
+  version  print the versions of spoc.py and of what it uses
+
+spoc.py COMMAND --help tells more.
+"""
+
+RECORD_HELP = f"""\
+usage: spoc.py record [OPTION...] [--] CMD [ARG...]
+
+Run CMD and write a seccomp profile of the syscalls that it and all its descendants make.
+
+  -t, --type TYPE            {TYPE_CRD} (Kubernetes YAML, the default) or {TYPE_JSON} (OCI JSON)
+  -o, --output-file FILE     write the profile there, - for standard output
+                             (default {' or '.join(DEFAULT_OUTPUT.values())})
+  -b, --base-syscalls NAMES  allow these as well, instead of those that runc and crun need to start a container
+                             (separated by commas; may be given several times)
+  -n, --no-base-syscalls     allow nothing but what was recorded
+  --name NAME                metadata.name of the Kubernetes object (default from CMD)
+  --append                   add to the profile that is in FILE, if there is one
+  --follow                   record until the last descendant has ended or a signal asks to stop, not just CMD
+  --checkpoint SECONDS       write the profile at this interval while CMD runs, too
+  --stats                    count the calls, and print a table of them at the end
+  --privileged               under sudo, run CMD as root and not as the calling user
+  -q, --quiet                print errors only
+  -v, --verbose              print libbpf's messages as well
+
+example: spoc.py record -o nginx.yaml -- nginx -g 'daemon off;'
+"""
+
+VERSION_HELP = """\
+usage: spoc.py version
+
+Print the versions of spoc.py and of what it uses.
+
+example: spoc.py version
+"""
 
 
-def format_help(name: str = "") -> str:
-    """The help text of a subcommand, or of the program."""
-    if not name:
-        width = max(map(len, COMMANDS))
-        rows = "".join(f"  {key:{width}}  {command.help}\n" for key, command in COMMANDS.items())
-        return f"usage: spoc.py COMMAND [OPTION...] ...\n\n{rows}\nspoc.py COMMAND --help tells more.\n"
-    command = COMMANDS[name]
-    labels = [", ".join(([f"-{option.letter}"] if option.letter else []) + [f"--{option.name}"])
-              + (f" {option.metavar}" if option.metavar else "") for option in command.options]
-    width = max(map(len, labels), default=0)
-    rows = "".join(f"  {label:{width}}  {option.help}\n" for label, option in zip(labels, command.options))
-    usage = " ".join(filter(None, ["spoc.py", name, "[OPTION...] [--]" if rows else "", command.operands]))
-    return f"usage: {usage}\n\n{command.help}\n\n{rows}{'' if not rows else chr(10)}example: {command.example}\n"
+class Command(NamedTuple):
+    """A subcommand. Its help text is its table of options; `run` gets their values, by field name, and the operands."""
+
+    help: str
+    run: "Callable[[Dict[str, Any], List[str]], int]"
+
+
+COMMANDS = {"record": Command(RECORD_HELP, run_record), "version": Command(VERSION_HELP, run_version)}
+
+
+def parse_help(text: str) -> "Dict[str, Tuple[str, bool]]":
+    """The flags that a help text lists: for each its field's name, and whether it takes a value."""
+    flags: "Dict[str, Tuple[str, bool]]" = {}
+    for line in text.splitlines():
+        if line.startswith("  -"):
+            words = line[2:].split("  ")[0].replace(",", "").split()
+            names = [word for word in words if word.startswith("-")]
+            flags.update((name, (names[-1][2:].replace("-", "_"), words[-1] not in names)) for name in names)
+    return flags
 
 
 def parse_options(name: str, arguments: "Sequence[str]") -> "Tuple[Dict[str, Any], List[str]]":
-    """Options up to the first operand, as POSIX has it: flags as True, values in lists, in the order given."""
-    options = COMMANDS[name].options
-    letters = "h" + "".join(option.letter + (":" if option.metavar and option.letter else "") for option in options)
-    names = ["help"] + [option.name + ("=" if option.metavar else "") for option in options]
-    try:
-        given, operands = getopt.getopt(list(arguments), letters, names)
-    except getopt.GetoptError as error:
-        raise UsageError(name, error.msg, f"see spoc.py {name} --help") from None
-    by_flag = {f"--{option.name}": option for option in options}
-    by_flag.update((f"-{option.letter}", option) for option in options if option.letter)
+    """Options up to the first operand or --, as POSIX has it: flags as True, values in lists, in the order given."""
+    flags = parse_help(COMMANDS[name].help)
     values: "Dict[str, Any]" = {}
-    for flag, value in given:
+    rest = list(arguments)
+    while rest and rest[0].startswith("-") and rest[0] != "-":
+        word = rest.pop(0)
+        if word == "--":
+            break
+        flag, joined, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
         if flag in ("-h", "--help"):
             return {"help": True}, []
-        field = by_flag[flag].name.replace("-", "_")
-        if by_flag[flag].metavar:
-            values.setdefault(field, []).append(value)
+        if flag not in flags:
+            raise UsageError(f"{name} {flag}", "no such option", f"see spoc.py {name} --help")
+        field, takes_value = flags[flag]
+        if takes_value:
+            if not joined and not rest:
+                raise UsageError(f"{name} {flag}", "it needs a value", f"see spoc.py {name} --help")
+            values.setdefault(field, []).append(value if joined else rest.pop(0))
+        elif joined == "=":
+            raise UsageError(f"{name} {flag}", "it takes no value", f"see spoc.py {name} --help")
         else:
             values[field] = True
-    return values, operands
+            if joined:  # -qn is -q -n
+                rest.insert(0, "-" + value)
+    return values, rest
 
 
 def hold_standard_descriptors() -> None:
@@ -1968,13 +1922,13 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
     hold_standard_descriptors()
     try:
         if not arguments or arguments[0] in ("-h", "--help", "help"):
-            sys.stdout.write(format_help())
+            sys.stdout.write(HELP)
             return 0 if arguments else EXIT_USAGE
         if arguments[0] not in COMMANDS:
             raise UsageError(arguments[0], "no such command", "see spoc.py --help")
         values, operands = parse_options(arguments[0], arguments[1:])
         if "help" in values:
-            sys.stdout.write(format_help(arguments[0]))
+            sys.stdout.write(COMMANDS[arguments[0]].help)
             return 0
         return COMMANDS[arguments[0]].run(values, operands)
     except SpocError as error:
@@ -1985,4 +1939,10 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_status = main()
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        exit_status = exit_status or EXIT_FAILURE
+    os._exit(exit_status)  # to tear the interpreter down takes longer than a whole short recording
