@@ -47,6 +47,7 @@ except ImportError as missing:
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import bisect
+    import fcntl
     import json
     import pwd
     import re
@@ -67,7 +68,7 @@ else:
             globals()[self._name] = module = __import__(self._name)
             return getattr(module, attribute)
 
-    bisect, json, pwd, re, termios = map(_Deferred, ("bisect", "json", "pwd", "re", "termios"))
+    bisect, fcntl, json, pwd, re, termios = map(_Deferred, ("bisect", "fcntl", "json", "pwd", "re", "termios"))
 
     class _NamedTupleType(type):
         """Turns a class with annotated fields into a named tuple, as typing.NamedTuple does."""
@@ -85,7 +86,8 @@ else:
         """Base of the classes that are tuples with named, typed fields."""
 
 __all__ = ["Call", "Identity", "Profile", "ProfileError", "Recorder", "Recording", "Rule", "SpocError",
-           "append_names", "format_json", "format_profile", "format_yaml", "main", "parse_document", "parse_yaml"]
+           "append_names", "format_appended", "format_json", "format_profile", "format_yaml", "main", "parse_document",
+           "parse_yaml"]
 
 # --- Constants ---------------------------------------------------------------
 
@@ -587,58 +589,88 @@ def parse_yaml(text: str, file: str = "-") -> "List[Any]":
     return YamlReader(text, file).documents()
 
 
-def parse_document(text: str, file: str) -> "Tuple[str, Dict[str, Any]]":
-    """The type of a profile and its document, a mapping: JSON where the text begins like it, else YAML."""
-    profile_type = TYPE_JSON if text.lstrip("\ufeff \t\r\n").startswith("{") else TYPE_CRD
-    documents = parse_yaml(text, file)
+def parse_document(text: str, file: str) -> "Tuple[Dict[str, Any], YamlReader]":
+    """A profile's document, a mapping, and the reader that knows where in the text it stands."""
+    reader = YamlReader(text, file)
+    documents = reader.documents()
     if len(documents) != 1 or not isinstance(documents[0], dict):
         raise ProfileError(file, 0, 0, f"holds {len(documents)} documents, not one" if len(documents) != 1 else
                            "is no profile")
-    if profile_type == TYPE_CRD and documents[0].get("kind") != KIND:
-        raise ProfileError(file, 0, 0, f"kind is {documents[0].get('kind')!r}, not {KIND}")
-    return profile_type, documents[0]
-
-
-def _is_unconditional(rule: "Dict[str, Any]") -> bool:
-    """Does a rule hold for every call of its names: no args, none of Docker's includes and excludes?"""
-    return not any(rule.get(key) for key in ("args", "includes", "excludes"))
-
-
-def _rule_names(rule: "Dict[str, Any]") -> "List[str]":
-    return [*(rule.get("names") or []), *([rule["name"]] if rule.get("name") else [])]
-
-
-def append_names(document: "Dict[str, Any]", names: "Iterable[str]", architectures: "Sequence[str]",
-                 file: str) -> "Tuple[Dict[str, Any], List[str]]":
-    """A profile's document with these names allowed as well, and all else as it was.
-
-    Names that the document decides otherwise stay as they are, and are given back: whoever wrote that rule meant it.
-    """
+    document = documents[0]
     spec = document.get("spec") if document.get("kind") == KIND else document
     if not isinstance(spec, dict) or not isinstance(spec.get("defaultAction"), str):
-        raise ProfileError(file, 0, 0, "has no defaultAction")
+        raise ProfileError(file, 0, 0, f"is no profile: there is no defaultAction, nor kind {KIND} with a spec")
     rules = spec.get("syscalls") or []
     if not isinstance(rules, list) or not all(
             isinstance(rule, dict) and isinstance(rule.get("names") or [], list) for rule in rules):
         raise ProfileError(file, 0, 0, "syscalls is not a list of rules")
-    allowing = [rule for rule in rules if rule.get("action") == SCMP_ACT_ALLOW and _is_unconditional(rule)]
-    allowed = {name for rule in allowing for name in _rule_names(rule)}
-    contrary = {name for rule in rules if rule.get("action") != SCMP_ACT_ALLOW for name in _rule_names(rule)}
+    return document, reader
+
+
+def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
+                 architectures: "Sequence[str]") -> "Tuple[Dict[str, Any], List[str]]":
+    """The document of a profile (see parse_document) with these names allowed as well, and all else as it was.
+
+    Names that it decides otherwise stay as they are, and are given back: whoever wrote that rule meant it.
+    """
+    spec = document["spec"] if document.get("kind") == KIND else document
+    rules = list(spec.get("syscalls") or [])
+    allowed: "Set[str]" = set()
+    contrary: "Set[str]" = set()
+    target = -1
+    for index, rule in enumerate(rules):
+        rule_names = [*(rule.get("names") or []), *([rule["name"]] if rule.get("name") else [])]
+        if rule.get("action") != SCMP_ACT_ALLOW:
+            contrary.update(rule_names)
+        elif not any(rule.get(key) for key in ("args", "includes", "excludes")):  # the last two are Docker's
+            allowed.update(rule_names)
+            target = index if target < 0 and rule.get("names") else target
     wanted = set(names) - allowed
     added = set() if spec["defaultAction"] == SCMP_ACT_ALLOW else wanted - contrary
-    new_rules = list(rules)
-    if added:
-        plain = next((rule for rule in allowing if set(rule) <= {"action", "names"}), None)
-        if plain is None:
-            new_rules.append({"action": SCMP_ACT_ALLOW, "names": sorted(added)})
-        else:
-            new_rules[[rule is plain for rule in rules].index(True)] = {
-                **plain, "names": sorted(added.union(plain["names"]))}
-    new_spec = {**spec, "syscalls": new_rules}
-    if "archMap" not in spec and (spec.get("architectures") or len(architectures) > 1):
-        listed = spec.get("architectures") or []
+    if added and target < 0:
+        rules.insert(0, {"action": SCMP_ACT_ALLOW, "names": sorted(added)})
+    elif added:
+        rules[target] = {**rules[target], "names": list(rules[target]["names"])}
+        for name in added:
+            bisect.insort(rules[target]["names"], name)
+    new_spec = {**spec, "syscalls": rules}
+    listed = spec.get("architectures") or []
+    if "archMap" not in spec and (listed or len(architectures) > 1):
         new_spec["architectures"] = [*listed, *(name for name in architectures if name not in listed)]
     return ({**document, "spec": new_spec} if spec is not document else new_spec), sorted(wanted & contrary)
+
+
+def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[str, Any]") -> "Optional[str]":
+    """The text that was read, with what append_names() added put in, so that its comments and layout stay.
+
+    None if that cannot be: a list in flow style has no lines to put more between.
+    """
+    insertions: "List[Tuple[int, str]]" = []
+
+    def compare(old: "Any", new: "Any") -> None:
+        if isinstance(old, dict):
+            for key in old:
+                compare(old[key], new[key])
+        elif isinstance(old, list) and old != new:
+            indent, rows = reader.rows[id(old)]
+            at = 0
+            for item in new:
+                if at < len(old) and (item == old[at] or (len(old) == len(new) and isinstance(item, dict))):
+                    compare(old[at], item)
+                    at += 1
+                else:
+                    insertions.extend((rows[at] if at < len(rows) else rows[-1] + 1, line)
+                                      for line in _yaml_lines([item], " " * indent))
+
+    try:
+        compare(document, new)
+        lines = list(reader.lines)
+        for row, line in reversed(insertions):
+            lines.insert(row, line + ("\r" if lines[0].endswith("\r") else ""))
+        text = "\n".join(lines)
+        return text if parse_yaml(text, reader.file) == [new] else None
+    except (KeyError, ProfileError):
+        return None
 
 
 def read_text(path: str) -> str:
@@ -671,6 +703,7 @@ class Target:
     """
 
     PROBE_BYTES = 64 << 10
+    LOCK_TRIES = 30
 
     def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None):
         self.path, self.owner = path, owner
@@ -716,6 +749,22 @@ class Target:
                     file.write(text.encode())
         except OSError as error:
             raise self._error(error) from None
+
+    @contextlib.contextmanager
+    def locked(self) -> "Iterator[None]":
+        """Keep other recordings from appending in this folder meanwhile; not forever, since any user can hold the lock.
+        """
+        folder = os.open(self.folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for _ in range(self.LOCK_TRIES):
+                try:
+                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            yield
+        finally:
+            os.close(folder)
 
     def _opened(self) -> "BinaryIO":
         if self.descriptor is not None:
@@ -1632,14 +1681,23 @@ class RecordCommand:
 
     def _appended(self, profile: Profile, text: str) -> str:
         path, options = self.target.path, self.options
-        profile_type, document = parse_document(text, path)
-        if profile_type != options.type:
-            raise ProfileError(path, 0, 0, f"is of type {profile_type}", f"give -t {profile_type}")
+        document, reader = parse_document(text, path)
+        if (options.type == TYPE_CRD) != (document.get("kind") == KIND):
+            raise ProfileError(path, 0, 0, f"is not of type {options.type}", "give the other -t")
         names = [name for rule in profile.rules for name in rule.names]
-        document, kept = append_names(document, names, profile.architectures, path)
+        new, kept = append_names(document, names, profile.architectures)
         if kept:
             Log.info(f"Kept the other action that {path} has for: {', '.join(kept)}")
-        return format_json(document) if profile_type == TYPE_JSON else format_yaml(document)
+        if options.type == TYPE_JSON:
+            return format_json(new)
+        appended = format_appended(reader, document, new)
+        if appended is None and "#" in text:
+            Log.info(f"Comments in {path} cannot be kept where its lists are not one item a line")
+        return appended or format_yaml(new)
+
+    def _write_profile(self, profile: Profile) -> None:
+        with self.target.locked() if self.options.append else contextlib.nullcontext():
+            self.target.write(self._text(profile))
 
     def run(self) -> int:
         """Record; give the exit code."""
@@ -1735,7 +1793,7 @@ class RecordCommand:
         if recording.names == self.written:
             return
         try:
-            self.target.write(self._text(make_profile(self.machine, recording, self.base)))
+            self._write_profile(make_profile(self.machine, recording, self.base))
             self.written = recording.names
         except SpocError as error:
             Log.error(error)
@@ -1758,7 +1816,7 @@ class RecordCommand:
         """Write the profile; if that fails it goes to standard error rather than being lost."""
         profile = make_profile(self.machine, recording, self.base)
         try:
-            self.target.write(self._text(profile))
+            self._write_profile(profile)
         except SpocError as error:
             Log.error(error)
             write_stderr(format_profile(profile, self.options.type, self.name))
