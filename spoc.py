@@ -26,7 +26,6 @@ if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "saf
     # Run as root from a folder that others may write to (/tmp, say), this file must not import what lies beside it.
     del sys.path[0]
 
-import collections
 import contextlib
 import errno
 import os
@@ -36,14 +35,13 @@ import time
 try:
     import ctypes
     import mmap
-    import resource
 except ImportError as missing:
     sys.stderr.write(f"spoc: start: Python module {missing.name}: not installed; "
                      "install the full python3 package (Debian's python3-minimal is not enough)\n")
     sys.exit(125)
 
 # A short recording is mostly start-up, and what is compiled and imported for it: so annotations that need typing are
-# strings, NamedTuple is made here of what it is made of itself, and these modules are imported when first used.
+# strings, NamedTuple is a smaller one, and these modules are imported when first used.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import bisect
@@ -51,10 +49,11 @@ if TYPE_CHECKING:
     import json
     import pwd
     import re
+    import resource
     import signal
     import termios
-    from typing import (Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, NamedTuple, NoReturn, Optional,
-                        Sequence, Set, Tuple)
+    from typing import (Any, BinaryIO, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, NoReturn,
+                        Optional, Sequence, Set, Tuple)
 else:
     import _signal as signal  # the same functions without enumerations, which take as long to make as all of ctypes
 
@@ -68,22 +67,27 @@ else:
             globals()[self._name] = module = __import__(self._name)
             return getattr(module, attribute)
 
-    bisect, fcntl, json, pwd, re, termios = map(_Deferred, ("bisect", "fcntl", "json", "pwd", "re", "termios"))
+    bisect, fcntl, json, pwd, re, resource, termios = map(
+        _Deferred, ("bisect", "fcntl", "json", "pwd", "re", "resource", "termios"))
 
-    class _NamedTupleType(type):
-        """Turns a class with annotated fields into a named tuple, as typing.NamedTuple does."""
+    class NamedTuple:
+        """The annotated fields of a class as immutable attributes, as typing.NamedTuple has them, but no tuple."""
 
-        def __new__(mcs, name, bases, namespace):
-            made = super().__new__(mcs, name, bases, dict(namespace))
-            if not bases:
-                return made
-            fields = tuple(made.__annotations__)
-            defaults = [namespace.pop(field) for field in fields if field in namespace]
-            base = collections.namedtuple(name, fields, defaults=defaults)
-            return type(name, (base,), {**namespace, "__slots__": ()})
+        def __init__(self, *values, **named):
+            given = dict(zip(type(self).__annotations__, values), **named)
+            for field in type(self).__annotations__:
+                self.__dict__[field] = given.pop(field) if field in given else getattr(type(self), field)
+            if given:
+                raise TypeError(f"{type(self).__name__} has no {', '.join(given)}")
 
-    class NamedTuple(metaclass=_NamedTupleType):
-        """Base of the classes that are tuples with named, typed fields."""
+        def __setattr__(self, name, value):
+            raise AttributeError(f"{name} cannot be changed")
+
+        def __eq__(self, other):
+            return type(self) is type(other) and self.__dict__ == other.__dict__
+
+        def __repr__(self):
+            return f"{type(self).__name__}{self.__dict__}"
 
 __all__ = ["Call", "Identity", "Profile", "ProfileError", "Recorder", "Recording", "Rule", "SpocError",
            "append_names", "format_appended", "format_json", "format_profile", "format_yaml", "main", "parse_document",
@@ -754,7 +758,10 @@ class Target:
     def locked(self) -> "Iterator[None]":
         """Keep other recordings from appending in this folder meanwhile; not forever, since any user can hold the lock.
         """
-        folder = os.open(self.folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            folder = os.open(self.folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise self._error(error) from None
         try:
             for _ in range(self.LOCK_TRIES):
                 try:
@@ -1138,7 +1145,7 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
 
 @contextlib.contextmanager
 def locked_memory() -> "Iterator[None]":
-    """RLIMIT_MEMLOCK raised, on which kernels before 5.11 account maps; a refusal alone is no error."""
+    """RLIMIT_MEMLOCK raised, if that is allowed."""
     limits = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -1167,7 +1174,7 @@ class Recorder:
 
     def __init__(self, machine: Machine, statistics: bool = False):
         self.machine, self.statistics = machine, statistics
-        self.tells_abis = machine.compat is not None
+        self.tells_abis = False
         self._resources = contextlib.ExitStack()
         self._object: "Optional[BpfObject]" = None
 
@@ -1186,18 +1193,20 @@ class Recorder:
         path = find_object()
         data = read_object(path)
         libbpf.libbpf_set_print(PRINT_LIBBPF)
-        with locked_memory():
+        # Kernels before 5.11 account maps to RLIMIT_MEMLOCK; lockdown=confidentiality refuses what reads kernel memory.
+        refusal: "Optional[OSError]" = None
+        attempts: "Tuple[Tuple[Callable[[], ContextManager[None]], bool], ...]" = (
+            (contextlib.nullcontext, True), (locked_memory, True), (locked_memory, False))
+        for context, tells_abis in attempts:
+            self.tells_abis = tells_abis and self.machine.compat is not None
             try:
-                self._load(data)
-            except OSError as error:
-                if not self.tells_abis or error.errno in (errno.EPERM, errno.ENOSYS, errno.ENOMEM):
-                    raise bpf_error("load BPF programs", path, error) from None
-                # Kernel lockdown in mode confidentiality refuses the program that reads kernel memory.
-                self.tells_abis = False
-                try:
+                with context():
                     self._load(data)
-                except OSError:
-                    raise bpf_error("load BPF programs", path, error) from None
+                break
+            except OSError as error:
+                refusal = refusal or error
+        else:
+            raise bpf_error("load BPF programs", path, refusal or OSError())
         self._map_arrays(path)
 
     def _load(self, data: bytes) -> None:
@@ -1302,10 +1311,6 @@ class Recording(NamedTuple):
     @property
     def names(self) -> "Set[str]":
         return {call.name for call in self.calls if call.name}
-
-    @property
-    def nameless(self) -> "Tuple[Call, ...]":
-        return tuple(call for call in self.calls if not call.name)
 
 
 def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details: "Dict[Tuple[int, int], CallValue]",
@@ -1522,7 +1527,10 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What arrived since has been asked for a command that is gone.
+        self.restore()
+
+    def restore(self) -> None:
+        """Let signals act on this process again; what arrived so far was meant for a command that is gone."""
         while signal.sigtimedwait(self.signals, 0):
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
@@ -1701,7 +1709,7 @@ class RecordCommand:
 
     def run(self) -> int:
         """Record; give the exit code."""
-        with Recorder(self.machine, self.options.stats) as recorder:
+        with Recorder(self.machine, self.options.stats) as recorder, Supervisor() as supervisor:
             Log.info("Loading bpf module")
             recorder.load()
             Log.info("Attaching bpf tracepoints")
@@ -1710,11 +1718,13 @@ class RecordCommand:
             if self.machine.compat and not recorder.tells_abis:
                 Log.error("the kernel (lockdown) does not let 32-bit calls be told apart: "
                           "the profile is right for 64-bit programs only")
-            status = self._run_command(recorder)
+            status = self._run_command(recorder, supervisor)
             end_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
             Log.info("Processing recorded data")
             recording = self._recording(recorder)
             complete = self._report(recording)
+            if not self.target.is_file:
+                supervisor.restore()  # nobody may read the fifo that is waited for
             complete &= self._write(recording)
             if self.options.stats:
                 encoding = (sys.stderr and sys.stderr.encoding or "").lower()
@@ -1723,24 +1733,23 @@ class RecordCommand:
             Log.info("Unloading bpf module")
         return exit_code(status) if complete else EXIT_FAILURE
 
-    def _run_command(self, recorder: Recorder) -> int:
+    def _run_command(self, recorder: Recorder, supervisor: Supervisor) -> int:
         if self.options.follow:
             libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        with Supervisor() as supervisor:
-            child = Child(self.command, self.identity, supervisor.mask)
-            recorder.arm(child.pid)
-            cgroups = self._cgroups(child.pid)
-            self.start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-            Log.info("Processing events")
-            child.start()
-            Log.info(f"Running command with PID: {child.pid}")
-            self._log_container(child.pid, cgroups)
-            status_line = StatusLine()
-            alive = (lambda: recorder.counters.alive > 0) if self.options.follow else None
-            try:
-                return supervisor.wait(child.pid, self._timers(recorder, status_line), alive)
-            finally:
-                status_line.clear()
+        child = Child(self.command, self.identity, supervisor.mask)
+        recorder.arm(child.pid)
+        cgroups = self._cgroups(child.pid)
+        self.start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        Log.info("Processing events")
+        child.start()
+        Log.info(f"Running command with PID: {child.pid}")
+        self._log_container(child.pid, cgroups)
+        status_line = StatusLine()
+        alive = (lambda: recorder.counters.alive > 0) if self.options.follow else None
+        try:
+            return supervisor.wait(child.pid, self._timers(recorder, status_line), alive)
+        finally:
+            status_line.clear()
 
     def _timers(self, recorder: Recorder, status_line: StatusLine) -> "List[Timer]":
         timers = []
@@ -1807,10 +1816,11 @@ class RecordCommand:
             Log.info(f"Adding base syscalls: {', '.join(added)}")
         for loss in recording.losses:
             Log.error(f"the profile is incomplete: {loss}")
-        for call in recording.nameless:
+        nameless = [call for call in recording.calls if not call.name]
+        for call in nameless:
             Log.error(f"the profile is incomplete: libseccomp knows no name for syscall {call.number} of "
                       f"{call.architecture.name}; a newer libseccomp may")
-        return not recording.losses and not recording.nameless
+        return not recording.losses and not nameless
 
     def _write(self, recording: Recording) -> bool:
         """Write the profile; if that fails it goes to standard error rather than being lost."""
