@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Measure what spoc.py costs, side by side with its peers, and compare it with the limits it promises.
+
+The peers are the bare run, an empty raw tracepoint program on sys_enter (the least that any recorder can add) and
+strace -f. All ways of running a load take turns, in changing order; a figure is the median of its rounds, a ratio the
+median of the ratios within each round. Prints a table, writes it as JSON and, beside that, as Markdown.
+
+Exit codes: 0 every limit is kept, 1 one is exceeded, 2 the benchmark could not run.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from statistics import median
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+SPOC = ROOT / "spoc.py"
+OBJECT = ROOT / "bpf" / "recorder.bpf.o"
+
+RECORD = (sys.executable, str(SPOC), "record", "-n", "-o", "/dev/null", "--")
+STRACE = ("strace", "-f", "-o", "/dev/null")
+# A background command: it says when it runs, sleeps until its standard input ends, and needs no signal for that.
+SLEEPER = ("sh", "-c", "echo ready; exec cat")
+DECIMALS = {"ns": 0, "µs": 1, "ms": 1, "x": 2, "%": 1, "MiB": 1, "KB": 1, "": 0}
+QUIET_TIMEOUT_S = 120
+
+
+class BenchError(Exception):
+    """The benchmark cannot run here."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table; a figure without a limit is there for comparison."""
+
+    name: str
+    value: float
+    unit: str
+    limit: Optional[float] = None
+
+    @property
+    def kept(self) -> bool:
+        return self.limit is None or self.value <= self.limit
+
+    def cells(self) -> List[str]:
+        """What the table shows: name, figure, limit, verdict."""
+        figure = f"{self.value:,.{DECIMALS[self.unit]}f} {self.unit}".rstrip()
+        if self.limit is None:
+            return [self.name, figure, "", ""]
+        return [self.name, figure, f"at most {self.limit} {self.unit}".rstrip(), "ok" if self.kept else "over"]
+
+
+class Bench:
+    """The built programs, and the ways of running them."""
+
+    def __init__(self, folder: str) -> None:
+        self.cpu = str(max(os.sched_getaffinity(0)))
+        self.load = f"{folder}/load"
+        self.exit = f"{folder}/exit"
+        self.rawtp = f"{folder}/rawtp"
+        self.empty = f"{folder}/empty.bpf.o"
+        gcc = ("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
+        run(*gcc, "-static", "-o", self.load, str(HERE / "load.c"))
+        run(*gcc, "-static", "-nostartfiles", "-o", self.exit, str(HERE / "exit.c"))
+        run(*gcc, "-o", self.rawtp, str(HERE / "rawtp.c"), "-lbpf")
+        run("clang-14", "-O2", "-target", "bpf", "-c", "-o", self.empty, str(HERE / "empty.bpf.c"))
+
+    def calls(self, *under: str, blocks: int = 200, count: int = 5000) -> float:
+        """Nanoseconds of one getppid, made under that command."""
+        return float(run(*under, self.load, "calls", self.cpu, str(blocks), str(count)).split()[0])
+
+    def calls_beside(self, *background: str) -> float:
+        """Nanoseconds of one getppid while that command runs beside it."""
+        with running(*background):
+            return self.calls()
+
+    def spawns(self, *under: str, blocks: int = 200) -> float:
+        """Nanoseconds of one fork, exec and exit, made under that command."""
+        return float(run(*under, self.load, "spawn", self.cpu, str(blocks), "10", self.exit).split()[0])
+
+    def start(self, *command: str) -> "tuple[float, float]":
+        """Nanoseconds from start to end of that command, and its peak memory in KiB."""
+        wall_ns, peak_kib = run(self.load, "spawn", "-1", "1", "1", *command).split()[-2:]
+        return float(wall_ns), float(peak_kib)
+
+    def wait_until_quiet(self) -> None:
+        """Wait until no raw tracepoint program, ours or another's, is attached: each slows every syscall down."""
+        deadline = time.monotonic() + QUIET_TIMEOUT_S
+        while run(self.rawtp, "count") != "0":
+            if time.monotonic() > deadline:
+                raise BenchError("raw tracepoint programs of others stay attached (bpftool link shows them): end them")
+            time.sleep(0.1)
+
+    def alternate(self, rounds: int, **ways: Callable[[], Any]) -> Dict[str, List[Any]]:
+        """Run every way once a round, every second round backwards; the results of each way in order of the rounds."""
+        results: Dict[str, List[Any]] = {name: [0] * rounds for name in ways}
+        for number in range(rounds):
+            for name in list(ways)[::1 if number % 2 else -1]:
+                self.wait_until_quiet()
+                results[name][number] = ways[name]()
+        self.wait_until_quiet()
+        return results
+
+
+def run(*command: str) -> str:
+    """Run a command that must succeed; its standard output, stripped."""
+    try:
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True, timeout=300)
+    except FileNotFoundError:
+        raise BenchError(f"needs the command {command[0]}") from None
+    if result.returncode:
+        raise BenchError(f"{' '.join(command)} ended with {result.returncode}:\n{result.stderr}")
+    return result.stdout.strip()
+
+
+@contextlib.contextmanager
+def running(*command: str) -> Iterator[int]:
+    """The pid of a command that runs from its first line of output until the block ends, then by end of its input.
+
+    The end of input comes as well when the benchmark itself is killed: nothing stays attached.
+    """
+    with tempfile.TemporaryFile("w+") as log, subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+        assert process.stdin and process.stdout
+        try:
+            if process.stdout.readline() != "ready\n":
+                log.seek(0)
+                raise BenchError(f"{' '.join(command)} did not start:\n{log.read()}")
+            yield process.pid
+        finally:
+            process.stdin.close()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if process.wait():
+            raise BenchError(f"{' '.join(command)} ended with {process.returncode}")
+
+
+def ratio_of_added(bare: Sequence[float], slower: Sequence[float], floor: Sequence[float]) -> float:
+    """How many times what `floor` adds to `bare` is what `slower` adds."""
+    return median((s - b) / (f - b) for b, s, f in zip(bare, slower, floor))
+
+
+def ratio(one: Sequence[float], other: Sequence[float]) -> float:
+    return median(o / p for o, p in zip(one, other))
+
+
+def measure_calls(bench: Bench) -> Iterator[Row]:
+    """The time that one syscall takes."""
+    ns = bench.alternate(
+        11, bare=bench.calls,
+        empty=lambda: bench.calls_beside(bench.rawtp, "attach", bench.empty),
+        recorded=lambda: bench.calls(*RECORD),
+        unrecorded=lambda: bench.calls_beside(*RECORD, *SLEEPER),
+        strace=lambda: bench.calls(*STRACE, blocks=20, count=100))
+    added = {way: median(s - b for b, s in zip(ns["bare"], samples)) for way, samples in ns.items()}
+    yield Row("getppid, bare", median(ns["bare"]), "ns")
+    yield Row("getppid, added by an empty BPF program", added["empty"], "ns")
+    yield Row("getppid, added while recorded", added["recorded"], "ns")
+    yield Row("getppid, added while another process is recorded", added["unrecorded"], "ns")
+    yield Row("getppid, added by strace -f", added["strace"], "ns")
+    yield Row("added while recorded, against the empty program",
+              ratio_of_added(ns["bare"], ns["recorded"], ns["empty"]), "x", 2.0)
+    yield Row("added while another is recorded, against the empty program",
+              ratio_of_added(ns["bare"], ns["unrecorded"], ns["empty"]), "x", 1.4)
+
+
+def measure_spawns(bench: Bench) -> Iterator[Row]:
+    """The time that a short process takes from fork to exit."""
+    ns = bench.alternate(15, bare=bench.spawns, recorded=lambda: bench.spawns(*RECORD),
+                         strace=lambda: bench.spawns(*STRACE, blocks=5))
+    yield Row("fork, exec and exit, bare", median(ns["bare"]) / 1e3, "µs")
+    yield Row("fork, exec and exit, added by strace -f", (ratio(ns["strace"], ns["bare"]) - 1) * 100, "%")
+    yield Row("fork, exec and exit, added while recorded", (ratio(ns["recorded"], ns["bare"]) - 1) * 100, "%", 10.0)
+
+
+def measure_start(bench: Bench) -> Iterator[Row]:
+    """What recording `true` takes: loading, attaching, writing."""
+    runs = bench.alternate(21, python=lambda: bench.start(sys.executable, "-I", "-c", "pass"),
+                           record=lambda: bench.start(*RECORD, "true"),
+                           strace=lambda: bench.start(*STRACE, "true"))
+    wall_ns = {way: [wall for wall, _ in samples] for way, samples in runs.items()}
+    yield Row("python3 -I -c pass", median(wall_ns["python"]) / 1e6, "ms")
+    yield Row("strace -f true", median(wall_ns["strace"]) / 1e6, "ms")
+    yield Row("record true", median(wall_ns["record"]) / 1e6, "ms")
+    yield Row("record true, against python3 -I -c pass", ratio(wall_ns["record"], wall_ns["python"]), "x", 4.0)
+    yield Row("record true, peak memory", median(peak for _, peak in runs["record"]) / 1024, "MiB", 16.0)
+
+
+def measure_idle(bench: Bench) -> Iterator[Row]:
+    """What the tool itself does in two seconds of a command that it records."""
+    bench.wait_until_quiet()
+    with running(*RECORD, *SLEEPER) as pid:
+        time.sleep(0.5)
+        before = activity(pid)
+        time.sleep(2)
+        ticks, switches = (after - first for first, after in zip(before, activity(pid)))
+    yield Row("CPU time of the recorder in 2 s", ticks * 1e3 / os.sysconf("SC_CLK_TCK"), "ms", 0)
+    yield Row("wake-ups of the recorder in 2 s", switches, "", 0)
+
+
+def activity(pid: int) -> "tuple[int, int]":
+    """CPU time (in clock ticks) of that process without its children, and how often its threads gave up the CPU."""
+    stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    switches = 0
+    for status in pathlib.Path(f"/proc/{pid}/task").glob("*/status"):
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        switches += int(lines["voluntary_ctxt_switches"])
+    return int(stat[11]) + int(stat[12]), switches
+
+
+def measure_size(bench: Bench) -> Iterator[Row]:
+    """What has to be copied to another machine."""
+    yield Row("spoc.py and recorder.bpf.o", (SPOC.stat().st_size + OBJECT.stat().st_size) / 1e3, "KB", 300)
+
+
+MEASUREMENTS: Sequence[Callable[[Bench], Iterator[Row]]] = (
+    measure_calls, measure_spawns, measure_start, measure_idle, measure_size)
+
+
+def machine() -> str:
+    """The facts that the figures depend on."""
+    with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
+        models = [line.partition(": ")[2].strip() for line in cpuinfo if line.startswith("model name")]
+    return (f"Linux {platform.release()} {platform.machine()}, {os.cpu_count()} x {models[0] if models else 'CPU'}, "
+            f"Python {platform.python_version()}")
+
+
+def format_text(facts: str, rows: Sequence[Row]) -> str:
+    """The table for a terminal."""
+    cells = [row.cells() for row in rows]
+    name, figure, limit = (max(len(row[column]) for row in cells) for column in range(3))
+    lines = (f"{row[0]:{name}}  {row[1]:>{figure}}  {row[2]:{limit}}  {row[3]}".rstrip() for row in cells)
+    return "\n".join([facts, "", *lines, ""])
+
+
+def format_markdown(facts: str, rows: Sequence[Row]) -> str:
+    """The table for the README."""
+    lines = ("| " + " | ".join(row.cells()) + " |" for row in rows)
+    return "\n".join([f"{facts}:", "", "| | Measured | Limit | |", "|---|--:|---|---|", *lines, ""])
+
+
+def write_results(path: pathlib.Path, facts: str, rows: Sequence[Row]) -> None:
+    """Write the table as JSON, and as Markdown beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {"machine": facts, "rows": [{**dataclasses.asdict(row), "limit_text": row.cells()[2],
+                                            "verdict": row.cells()[3]} for row in rows]}
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(format_markdown(facts, rows), encoding="utf-8")
+
+
+def read_markdown(path: pathlib.Path) -> str:
+    """The Markdown table of the run whose JSON this is."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    rows = [Row(row["name"], row["value"], row["unit"], row["limit"]) for row in document["rows"]]
+    return format_markdown(document["machine"], rows)
+
+
+def measure_all() -> List[Row]:
+    """The rows of every measurement; what is being measured goes to standard error."""
+    if os.geteuid() != 0:
+        raise BenchError("needs root, to attach BPF programs")
+    folder = tempfile.mkdtemp(prefix="spoc-bench-")
+    try:
+        bench = Bench(folder)
+        rows: List[Row] = []
+        for measure in MEASUREMENTS:
+            print(f"bench: {measure.__doc__}", file=sys.stderr)
+            rows.extend(measure(bench))
+        return rows
+    finally:
+        shutil.rmtree(folder)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description="Measure what spoc.py costs.")
+    parser.add_argument("--json", type=pathlib.Path, default=ROOT / "build" / "bench.json", metavar="FILE",
+                        help="where the results are written, and read from by --readme (default: %(default)s)")
+    parser.add_argument("--readme", action="store_true", help="print the last run's table as Markdown; measure nothing")
+    options = parser.parse_args(argv)
+    try:
+        if options.readme:
+            print(read_markdown(options.json), end="")
+            return 0
+        rows = measure_all()
+    except (BenchError, OSError, subprocess.TimeoutExpired) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    facts = machine()
+    write_results(options.json, facts, rows)
+    print(format_text(facts, rows), end="")
+    return 0 if all(row.kept for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
