@@ -327,7 +327,7 @@ class Files(support.Case):
         self.assertEqual(unclean, [])
 
     def test_readme_commands_exist(self) -> None:
-        commands = re.findall(r"\bspoc(?:\.py)? ([a-z]+)\b(.*)", "\n".join(code_of(README.read_text(encoding="utf-8"))))
+        commands = re.findall(r"\bpython3 spoc\.py ([a-z]+)\b(.*)", "\n".join(code_of(README.read_text(encoding="utf-8"))))
         self.assertIn("record", [command for command, _ in commands])
         for command, rest in commands:
             with self.subTest(f"{command}{rest}"):
