@@ -54,8 +54,12 @@ lint:
 	    [compile(pathlib.Path(name).read_bytes(), name, "exec") for name in sys.argv[1:]]' $(PYTHON_FILES)
 	shellcheck $(SHELL_FILES)
 
+# spoc.py takes only the object that belongs to it: it holds its CRC.
 bpf:
 	cd bpf && $(BUILD)
+	$(PYTHON) -c 'import binascii, pathlib, re; spoc = pathlib.Path("spoc.py"); \
+	    crc = binascii.crc32(pathlib.Path("bpf/recorder.bpf.o").read_bytes()); \
+	    spoc.write_text(re.sub("(OBJECT_CRC32 = )0x[0-9A-F]{8}", rf"\g<1>0x{crc:08X}", spoc.read_text()))'
 
 verify-bpf:
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \

@@ -44,12 +44,14 @@ except ImportError as missing:
 # strings, NamedTuple is a smaller one, and these modules are imported when first used.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import binascii
     import bisect
     import fcntl
     import json
     import pwd
     import re
     import resource
+    import select
     import signal
     import termios
     from typing import (Any, BinaryIO, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, NoReturn,
@@ -67,8 +69,8 @@ else:
             globals()[self._name] = module = __import__(self._name)
             return getattr(module, attribute)
 
-    bisect, fcntl, json, pwd, re, resource, termios = map(
-        _Deferred, ("bisect", "fcntl", "json", "pwd", "re", "resource", "termios"))
+    binascii, bisect, fcntl, json, pwd, re, resource, select, termios = map(
+        _Deferred, "binascii bisect fcntl json pwd re resource select termios".split())
 
     class NamedTuple:
         """The annotated fields of a class as immutable attributes, as typing.NamedTuple has them, but no tuple."""
@@ -109,6 +111,21 @@ DEFAULT_OUTPUT = {TYPE_CRD: "/tmp/profile.yaml", TYPE_JSON: "/tmp/profile.json"}
 
 SCMP_ACT_ALLOW = "SCMP_ACT_ALLOW"
 SCMP_ACT_ERRNO = "SCMP_ACT_ERRNO"
+SCMP_ACT_TRACE = "SCMP_ACT_TRACE"
+SCMP_ACT_LOG = "SCMP_ACT_LOG"
+SCMP_ACT_NOTIFY = "SCMP_ACT_NOTIFY"
+SCMP_ACT_KILL_THREAD = "SCMP_ACT_KILL_THREAD"
+# seccomp.h; an errno goes into the lowest 16 bits. KILL is the older name of KILL_THREAD.
+ACTIONS = {
+    "SCMP_ACT_KILL": 0, SCMP_ACT_KILL_THREAD: 0, "SCMP_ACT_KILL_PROCESS": 0x80000000, "SCMP_ACT_TRAP": 0x00030000,
+    SCMP_ACT_ERRNO: 0x00050000, SCMP_ACT_NOTIFY: 0x7FC00000, SCMP_ACT_TRACE: 0x7FF00000, SCMP_ACT_LOG: 0x7FFC0000,
+    SCMP_ACT_ALLOW: 0x7FFF0000}
+OPERATORS = ("", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
+             "SCMP_CMP_MASKED_EQ")  # enum scmp_compare in seccomp.h
+MAX_SECCOMP_ERRNO = 4095  # MAX_ERRNO, to which the kernel cuts the errno of a filter (kernel/seccomp.c)
+# linux/seccomp.h. TSYNC means nothing here: the filter is loaded by a process of one thread.
+FILTER_FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": 0, "SECCOMP_FILTER_FLAG_LOG": 2, "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+                "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32}
 
 # Syscalls that a container runtime makes between applying the profile and starting the container's program: the union
 # of the base profiles runc-v1.4.2 and crun of kubernetes-sigs/security-profiles-operator, commit a2e4c4b.
@@ -212,25 +229,72 @@ class Log:
             cls._line(message)
 
     @classmethod
+    def result(cls, message: str) -> None:
+        """What the user asked for: not even -q takes it away."""
+        cls._line(message)
+
+    @classmethod
     def error(cls, error: object) -> None:
         cls._line(f"Error: {error}")
 
 # --- Profile -----------------------------------------------------------------
 
 
+class Condition(NamedTuple):
+    """A comparison of one argument of a syscall, as in seccomp_rule_add(3). For MASKED_EQ `value` is the mask."""
+
+    argument: int
+    op: str
+    value: int
+    value_two: int = 0
+
+    def holds(self, arguments: "Sequence[int]") -> bool:
+        given, value = arguments[self.argument], self.value
+        return {"SCMP_CMP_NE": given != value, "SCMP_CMP_LT": given < value, "SCMP_CMP_LE": given <= value,
+                "SCMP_CMP_EQ": given == value, "SCMP_CMP_GE": given >= value, "SCMP_CMP_GT": given > value,
+                "SCMP_CMP_MASKED_EQ": given & value == self.value_two}[self.op]
+
+
 class Rule(NamedTuple):
-    """One action for some syscalls, whatever their arguments."""
+    """An action for some syscalls, if all conditions hold."""
 
     action: str
     names: "Tuple[str, ...]"
+    errno: int = errno.EPERM
+    conditions: "Tuple[Condition, ...]" = ()
+
+    @property
+    def verdict(self) -> "Tuple[str, int]":
+        return self.action, self.errno if self.action in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else 0
 
 
 class Profile(NamedTuple):
-    """What a seccomp filter answers: the first rule that names the syscall, else the default action."""
+    """What a seccomp filter answers: what a rule says that names the syscall, else the default."""
 
     default_action: str
     architectures: "Tuple[str, ...]"
     rules: "Tuple[Rule, ...]"
+    default_errno: int = errno.EPERM
+    flags: "Tuple[str, ...]" = ()
+
+    def verdicts(self, name: str) -> "List[Tuple[str, int]]":
+        """Each action, with its errno, that a call of this name may meet; the default last.
+
+        An unconditional rule, the first of them, stands before all conditional ones, as in libseccomp.
+        """
+        rules = [rule for rule in self.rules if name in rule.names]
+        for rule in rules:
+            if not rule.conditions:
+                return [rule.verdict]
+        return [rule.verdict for rule in rules] + [Rule(self.default_action, (), self.default_errno).verdict]
+
+    def verdict(self, name: str, arguments: "Sequence[int]") -> "Tuple[str, int]":
+        """The action, with its errno, that a call of this name with these arguments meets."""
+        rules = [rule for rule in self.rules if name in rule.names]
+        for rule in sorted(rules, key=lambda rule: bool(rule.conditions)):
+            if all(condition.holds(arguments) for condition in rule.conditions):
+                return rule.verdict
+        return Rule(self.default_action, (), self.default_errno).verdict
 
 
 API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
@@ -350,7 +414,8 @@ class YamlReader:
         for line in self.lines:
             self.starts.append(self.starts[-1] + len(line) + 1)
         self.row, self.indent, self.rest, self.depth = -1, 0, "", 0
-        self.rows: "Dict[int, Tuple[int, List[int]]]" = {}  # id of each block sequence -> indent, rows of its items
+        # (id of a collection, key or index) -> row and column; for a list in flow style both are negative.
+        self.marks: "Dict[Tuple[int, Any], Tuple[int, int]]" = {}
         forbidden = re.search(YAML_FORBIDDEN, self.text)
         if forbidden:
             self.fail_at(forbidden.start(), f"character U+{ord(forbidden.group()):04X} is not allowed")
@@ -412,13 +477,12 @@ class YamlReader:
 
     def sequence(self) -> "List[Any]":
         items: "List[Any]" = []
-        indent, rows = self.indent, []
+        indent = self.indent
         while self.indent == indent and self.rest[:2] in ("-", "- "):
-            rows.append(self.row)
+            self.marks[id(items), len(items)] = self.row, indent
             items.append(self.child(indent, self.rest[1:], False))
         if self.indent > indent:
             self.fail("unexpected indentation")
-        self.rows[id(items)] = indent, rows
         return items
 
     def mapping(self) -> "Dict[str, Any]":
@@ -431,6 +495,7 @@ class YamlReader:
             name = self.scalar(key.group(1))
             if not isinstance(name, str) or name in items:
                 self.fail(f"key {name!r} " + ("appears twice" if isinstance(name, str) else "is not a string"))
+            self.marks[id(items), name] = self.row, indent
             items[name] = self.child(indent, self.rest[key.end():], True)
         if self.indent > indent:
             self.fail("unexpected indentation")
@@ -561,6 +626,8 @@ class YamlReader:
             if separator != ",":
                 self.fail_at(next_end - len(token), f"expected ',' or {closing!r}")
             if closing == "]":
+                self.seek(next_end - len(token))
+                self.marks[id(items), len(items)] = ~self.row, ~self.indent
                 value, end = self.flow(end)
                 items.append(value)
             else:
@@ -573,6 +640,7 @@ class YamlReader:
         key, end = self.flow(offset)
         if not isinstance(key, str) or key in pairs:
             self.fail_at(offset, f"key {key!r} " + ("appears twice" if isinstance(key, str) else "is not a string"))
+        self.marks[id(pairs), key] = self.row, self.indent
         token, value_start = self.flow_token(end)
         if token[:1] != ":":
             self.fail_at(end, f"expected ':' behind key {key!r}")
@@ -593,13 +661,23 @@ def parse_yaml(text: str, file: str = "-") -> "List[Any]":
     return YamlReader(text, file).documents()
 
 
-def parse_document(text: str, file: str) -> "Tuple[Dict[str, Any], YamlReader]":
-    """A profile's document, a mapping, and the reader that knows where in the text it stands."""
+def _metadata_name(document: "Any") -> "Any":
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    return metadata.get("name") if isinstance(metadata, dict) else None
+
+
+def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any], YamlReader]":
+    """A profile's document, a mapping, and the reader that knows where in the text it stands.
+
+    Of several documents in the text `name` chooses the one that has it as metadata.name.
+    """
     reader = YamlReader(text, file)
     documents = reader.documents()
+    if name:
+        documents = [document for document in documents if _metadata_name(document) == name]
     if len(documents) != 1 or not isinstance(documents[0], dict):
-        raise ProfileError(file, 0, 0, f"holds {len(documents)} documents, not one" if len(documents) != 1 else
-                           "is no profile")
+        raise ProfileError(file, 0, 0, f"holds {len(documents)} documents{name and ' of that name'}, not one"
+                           if len(documents) != 1 else "is no profile", "choose one as FILE#NAME" if documents else "")
     document = documents[0]
     spec = document.get("spec") if document.get("kind") == KIND else document
     if not isinstance(spec, dict) or not isinstance(spec.get("defaultAction"), str):
@@ -611,14 +689,181 @@ def parse_document(text: str, file: str) -> "Tuple[Dict[str, Any], YamlReader]":
     return document, reader
 
 
+class Host(NamedTuple):
+    """What the rules of Docker's dialect can depend on."""
+
+    architecture: str
+    release: str
+    capabilities: "Sequence[str]"
+
+
+API_VERSIONS = ("security-profiles-operator.x-k8s.io/v1beta1", "security-profiles-operator.x-k8s.io/v1")
+SPEC_KEYS = "defaultAction defaultErrnoRet architectures flags listenerPath listenerMetadata syscalls".split()
+CRD_KEYS = ["baseProfileName", "state", *SPEC_KEYS]
+JSON_KEYS = ["archMap", "defaultErrno", *SPEC_KEYS]
+RULE_KEYS = "names action errnoRet args".split()
+JSON_RULE_KEYS = "name errno comment includes excludes".split() + RULE_KEYS
+# How Docker's rules call architectures: goToNative in moby/profiles, seccomp/seccomp_linux.go.
+DOCKER_ARCHITECTURES = {"SCMP_ARCH_X86_64": "amd64", "SCMP_ARCH_X86": "x86", "SCMP_ARCH_AARCH64": "arm64",
+                        "SCMP_ARCH_ARM": "arm", "SCMP_ARCH_RISCV64": "riscv64", "SCMP_ARCH_PPC64LE": "ppc64le"}
+
+
+class ProfileDecoder:
+    """What a profile's document means: the OCI runtime specification's (config-linux.md, seccomp), in SPO's CRD or as
+    JSON, with Docker's extensions (moby/profiles) and Podman's (containers/common). Whatever it does not understand is
+    an error at its place in the text.
+    """
+
+    def __init__(self, reader: YamlReader, host: Host):
+        self.reader, self.host = reader, host
+        self.base_profile_name = ""
+
+    def fail(self, where: "Any", key: "Any", reason: str) -> "NoReturn":
+        row, column = self.reader.marks.get((id(where), key), (-1, -1))
+        if row < 0 and column != row:
+            row, column = ~row, ~column
+        raise ProfileError(self.reader.file, row + 1, column + 1,
+                           f"{key}: {reason}" if isinstance(key, str) else reason)
+
+    def get(self, where: "Dict[str, Any]", key: str, kind: "Any", default: "Any" = None) -> "Any":
+        """The value of a key, of the right type; null is as good as no key."""
+        value = where.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, kind) or isinstance(value, bool):
+            names = {str: "a string", int: "a whole number", list: "a list", dict: "a mapping"}
+            self.fail(where, key, f"expected {names[kind]}, found {value!r:.60}")
+        return value
+
+    def items(self, where: "Dict[str, Any]", key: str, kind: "Any") -> "List[Any]":
+        values: "List[Any]" = self.get(where, key, list, [])
+        for index, value in enumerate(values):
+            if not isinstance(value, kind):
+                expected = "a string" if kind is str else "a mapping"
+                self.fail(values, index, f"{key}: expected {expected}, found {value!r:.60}")
+        return values
+
+    def number(self, where: "Dict[str, Any]", key: str, limit: int, default: int) -> int:
+        value: int = self.get(where, key, int, default)
+        if not 0 <= value <= limit:
+            self.fail(where, key, f"{value} is not within 0 and {limit}")
+        return value
+
+    def know(self, where: "Dict[str, Any]", keys: "Sequence[str]") -> None:
+        for key in where:
+            if key not in keys:
+                self.fail(where, key, "unknown key")
+
+    def decode(self, document: "Dict[str, Any]") -> Profile:
+        spec = document
+        is_crd = document.get("kind") == KIND
+        if is_crd:
+            self.know(document, ("apiVersion", "kind", "metadata", "spec", "status"))
+            if document.get("apiVersion") not in API_VERSIONS:
+                self.fail(document, "apiVersion", f"expected {' or '.join(API_VERSIONS)}")
+            spec = document["spec"]
+        self.know(spec, CRD_KEYS if is_crd else JSON_KEYS)
+        if self.get(spec, "state", str, "Enabled") != "Enabled":
+            self.fail(spec, "state", "the profile is not enabled")
+        self.base_profile_name = self.get(spec, "baseProfileName", str, "")
+        action, default_errno = self.action(spec, "defaultAction", "defaultErrnoRet", "defaultErrno")
+        flags = self.items(spec, "flags", str)
+        for index, flag in enumerate(flags):
+            if flag not in FILTER_FLAGS:
+                self.fail(flags, index, f"flags: unknown flag {flag}")
+        rules = [rule for item in self.items(spec, "syscalls", dict) for rule in self.rules(item, is_crd)]
+        return Profile(action, self.architectures(spec), tuple(rules), default_errno, tuple(flags))
+
+    def action(self, where: "Dict[str, Any]", key: str, errno_key: str, name_key: str) -> "Tuple[str, int]":
+        """An action and its errno, as a number or by name."""
+        action = self.get(where, key, str, "")
+        if action not in ACTIONS:
+            self.fail(where, key, f"unknown action {action}" if action else "missing")
+        number = self.number(where, errno_key, MAX_SECCOMP_ERRNO, -1) if where.get(errno_key) is not None else -1
+        name = self.get(where, name_key, str, "")
+        named = getattr(errno, name, -2) if name else number
+        if named < -1 or (number >= 0 and named != number):
+            self.fail(where, name_key, f"unknown errno {name}, or another one than {errno_key}")
+        if named >= 0 and action not in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE):
+            self.fail(where, errno_key if number >= 0 else name_key, f"{action} returns no errno")
+        return action.replace("SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD) if action == "SCMP_ACT_KILL" else action, \
+            errno.EPERM if named < 0 else named
+
+    def architectures(self, spec: "Dict[str, Any]") -> "Tuple[str, ...]":
+        listed = self.items(spec, "architectures", str)
+        for entry in self.items(spec, "archMap", dict):
+            if listed:
+                self.fail(spec, "archMap", "stands beside architectures")
+            self.know(entry, ("architecture", "subArchitectures"))
+            if self.get(entry, "architecture", str) == self.host.architecture:
+                return (self.host.architecture, *self.items(entry, "subArchitectures", str))
+        return tuple(listed)
+
+    def rules(self, where: "Dict[str, Any]", is_crd: bool) -> "List[Rule]":
+        """The rules that one item of syscalls stands for."""
+        self.know(where, RULE_KEYS if is_crd else JSON_RULE_KEYS)
+        name, names = self.get(where, "name", str, ""), self.items(where, "names", str)
+        if bool(name) == bool(names):
+            self.fail(where, "names", "stands beside name" if name else "missing or empty")
+        action, number = self.action(where, "action", "errnoRet", "errno")
+        conditions = [self.condition(item) for item in self.items(where, "args", dict)]
+        excludes, includes = self.get(where, "excludes", dict, {}), self.get(where, "includes", dict, {})
+        if any(self.matches(excludes)) or not all(self.matches(includes)):
+            return []
+        if len({condition.argument for condition in conditions}) < len(conditions):
+            # As runc has it: several conditions on one argument make each condition of the item a rule of its own.
+            return [Rule(action, tuple(names or [name]), number, (condition,)) for condition in conditions]
+        return [Rule(action, tuple(names or [name]), number, tuple(conditions))]
+
+    def matches(self, where: "Dict[str, Any]") -> "Iterator[bool]":
+        """Whether each condition of Docker's includes or excludes holds."""
+        self.know(where, ("caps", "arches", "minKernel"))
+        for capability in self.items(where, "caps", str):
+            yield capability in self.host.capabilities
+        arches = self.items(where, "arches", str)
+        if arches:
+            yield DOCKER_ARCHITECTURES.get(self.host.architecture) in arches
+        kernel = self.get(where, "minKernel", str, "")
+        if kernel:
+            if not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", kernel):
+                self.fail(where, "minKernel", f"{kernel} is no kernel version")
+            yield release_numbers(self.host.release) >= release_numbers(kernel)
+
+    def condition(self, where: "Dict[str, Any]") -> Condition:
+        self.know(where, ("index", "value", "valueTwo", "op"))
+        for key in ("index", "op"):
+            if where.get(key) is None:
+                self.fail(where, key, "missing")
+        op = self.get(where, "op", str)
+        if op not in OPERATORS[1:]:
+            self.fail(where, "op", f"unknown operator {op}")
+        most = (1 << 64) - 1
+        return Condition(self.number(where, "index", 5, 0), op, self.number(where, "value", most, 0),
+                         self.number(where, "valueTwo", most, 0))
+
+
+def release_numbers(release: str) -> "Tuple[int, int]":
+    """The first two numbers of a kernel's release (uname(2))."""
+    major, minor = (release.split("-")[0].split(".") + ["0"])[:2]
+    return int(major), int(minor)
+
+
 def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
-                 architectures: "Sequence[str]") -> "Tuple[Dict[str, Any], List[str]]":
+                 architectures: "Sequence[str]", override: bool = False) -> "Tuple[Dict[str, Any], List[str]]":
     """The document of a profile (see parse_document) with these names allowed as well, and all else as it was.
 
-    Names that it decides otherwise stay as they are, and are given back: whoever wrote that rule meant it.
+    Names that it decides otherwise stay as they are, and are given back: whoever wrote that rule meant it. With
+    `override` they are taken out of those rules.
     """
     spec = document["spec"] if document.get("kind") == KIND else document
     rules = list(spec.get("syscalls") or [])
+    if override:
+        for index, rule in reversed(list(enumerate(rules))):
+            left = [name for name in rule.get("names") or [rule.get("name")] if name not in names]
+            if rule.get("action") not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG) and not left:
+                del rules[index]
+            elif rule.get("action") not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG) and rule.get("names"):
+                rules[index] = {**rule, "names": left}
     allowed: "Set[str]" = set()
     contrary: "Set[str]" = set()
     target = -1
@@ -656,7 +901,9 @@ def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[s
             for key in old:
                 compare(old[key], new[key])
         elif isinstance(old, list) and old != new:
-            indent, rows = reader.rows[id(old)]
+            rows, columns = zip(*(reader.marks[id(old), index] for index in range(len(old))))
+            if rows[0] < 0:
+                raise KeyError
             at = 0
             for item in new:
                 if at < len(old) and (item == old[at] or (len(old) == len(new) and isinstance(item, dict))):
@@ -664,7 +911,7 @@ def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[s
                     at += 1
                 else:
                     insertions.extend((rows[at] if at < len(rows) else rows[-1] + 1, line)
-                                      for line in _yaml_lines([item], " " * indent))
+                                      for line in _yaml_lines([item], " " * columns[0]))
 
     try:
         compare(document, new)
@@ -673,15 +920,27 @@ def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[s
             lines.insert(row, line + ("\r" if lines[0].endswith("\r") else ""))
         text = "\n".join(lines)
         return text if parse_yaml(text, reader.file) == [new] else None
-    except (KeyError, ProfileError):
+    except (KeyError, ValueError, ProfileError):
         return None
 
 
-def read_text(path: str) -> str:
+def is_json(text: str) -> bool:
+    """Is this, if it is a profile, one in JSON?"""
+    return text.lstrip("\ufeff \t\r\n").startswith("{")
+
+
+def read_stdin() -> str:
+    """The text of a profile on standard input."""
+    with open(0, "rb", closefd=False) as file:
+        return decode_text(file.read(MAX_PROFILE_BYTES + 1), "-")
+
+
+def read_text(path: str, follow: bool = False) -> str:
     """The text of a profile, whose size is not to be trusted. Raises ProfileError, FileNotFoundError if there is none.
     """
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW)) as file:
+        flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+        with open(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ProfileError(path, 0, 0, "is not a regular file")
             data = file.read(MAX_PROFILE_BYTES + 1)
@@ -691,6 +950,11 @@ def read_text(path: str) -> str:
         raise ProfileError(path, 0, 0, error.strerror or str(error),
                            "it is a symbolic link; name the file that it points to" if error.errno == errno.ELOOP
                            else "") from None
+    return decode_text(data, path)
+
+
+def decode_text(data: bytes, path: str) -> str:
+    """Decode a profile's bytes."""
     if len(data) > MAX_PROFILE_BYTES:
         raise ProfileError(path, 0, 0, f"is larger than {MAX_PROFILE_BYTES >> 20} MiB")
     try:
@@ -853,6 +1117,7 @@ class Machine(NamedTuple):
     native: Architecture
     compat: "Optional[Architecture]"
     compat_test: "Tuple[int, int, int]"
+    number_offset: int  # of the syscall's number in pt_regs, in bytes; 0: not known
 
     def architecture(self, abi: int, number: int) -> Architecture:
         """Whose call this is, of ABI 0 (native) or 1 (compat)."""
@@ -864,17 +1129,16 @@ class Machine(NamedTuple):
 def machine_of(name: str, release: str) -> Machine:
     """The machine that uname(2) calls `name`, under a kernel of this release."""
     if name == "x86_64":
-        major, minor = (int(part) for part in release.split("-")[0].split(".")[:2])
-        return Machine(X86_64, X86, COMPAT_X86 if (major, minor) >= (5, 11) else COMPAT_X86_BEFORE_5_11)
+        return Machine(X86_64, X86, COMPAT_X86 if release_numbers(release) >= (5, 11) else COMPAT_X86_BEFORE_5_11, 120)
     if name == "aarch64":
-        return Machine(AARCH64, ARM, COMPAT_ARM64)
+        return Machine(AARCH64, ARM, COMPAT_ARM64, 280)
     if name.startswith("arm"):
-        return Machine(ARM, None, COMPAT_NONE)
+        return Machine(ARM, None, COMPAT_NONE, 28)
     if name in ("i386", "i486", "i586", "i686"):
-        return Machine(X86, None, COMPAT_NONE)
+        return Machine(X86, None, COMPAT_NONE, 44)
     others = {"riscv64": RISCV64, "ppc64le": PPC64LE}
     if name in others:
-        return Machine(others[name], None, COMPAT_NONE)
+        return Machine(others[name], None, COMPAT_NONE, 0)
     raise SpocError("start", f"machine {name}", "not supported", "x86, ARM, RISC-V 64 and POWER LE are")
 
 
@@ -911,6 +1175,27 @@ class BpfMap(ctypes.c_void_p):
 
 class BpfLink(ctypes.c_void_p):
     """struct bpf_link *"""
+
+
+class BpfRing(ctypes.c_void_p):
+    """struct ring_buffer *"""
+
+
+class ScmpContext(ctypes.c_void_p):
+    """scmp_filter_ctx"""
+
+
+class ScmpArgument(ctypes.Structure):
+    """struct scmp_arg_cmp (seccomp.h)"""
+
+    _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("datum_a", ctypes.c_uint64),
+                ("datum_b", ctypes.c_uint64)]
+
+
+class SockFprog(ctypes.Structure):
+    """struct sock_fprog (linux/filter.h); a struct sock_filter takes 8 bytes."""
+
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
 
 class ScmpVersion(ctypes.Structure):
@@ -951,16 +1236,19 @@ def check_errno(result: int, function: "Any", _arguments: "Any") -> int:
     return result
 
 
-PRINT_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)  # libbpf_print_fn_t
+# ring_buffer_sample_fn and libbpf_print_fn_t
+RING_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+PRINT_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 C_TYPES = {
     "none": None, "bool": ctypes.c_bool, "int": ctypes.c_int, "uint32": ctypes.c_uint32, "long": ctypes.c_ulong,
     "size": ctypes.c_size_t, "string": ctypes.c_char_p, "pointer": ctypes.c_void_p, "object": BpfObject,
     "program": BpfProgram, "map": BpfMap, "link": BpfLink, "printer": PRINT_CALLBACK,
-    "version": ctypes.POINTER(ScmpVersion), "status": ctypes.c_int, "result": ctypes.c_int,
+    "version": ctypes.POINTER(ScmpVersion), "status": ctypes.c_int, "result": ctypes.c_long, "context": ScmpContext,
+    "ring": BpfRing, "sample": RING_CALLBACK, "conditions": ctypes.POINTER(ScmpArgument),
 }
 CHECKS = {"object": check_pointer, "program": check_pointer, "map": check_pointer, "link": check_pointer,
-          "status": check_negative, "result": check_errno}
+          "ring": check_pointer, "context": check_pointer, "status": check_negative, "result": check_errno}
 
 # Functions: name, type of the result (which tells how it reports failure, see CHECKS), types of the arguments.
 # bpf/libbpf.h and bpf/bpf.h; all of it is in libbpf 0.3.
@@ -977,21 +1265,41 @@ LIBBPF = """
     bpf_map_get_next_key                status   int pointer pointer
     bpf_map_lookup_elem                 status   int pointer pointer
     libbpf_set_print                    pointer  printer
+    ring_buffer__new                    ring     int sample pointer pointer
+    ring_buffer__consume                status   ring
+    ring_buffer__free                   none     ring
 """
 # seccomp.h; the caller frees the name of a number.
 LIBSECCOMP = """
     seccomp_version                   version
     seccomp_syscall_resolve_name      int      string
     seccomp_syscall_resolve_num_arch  pointer  uint32 int
+    seccomp_syscall_resolve_name_arch int      uint32 string
+    seccomp_arch_resolve_name         uint32   string
+    seccomp_init                      context  uint32
+    seccomp_release                   none     context
+    seccomp_arch_add                  status   context uint32
+    seccomp_attr_set                  status   context int uint32
+    seccomp_rule_add_array            status   context uint32 int int conditions
+    seccomp_export_bpf                status   context int
 """
-# stdlib.h, stdio.h, sys/prctl.h. A va_list argument is a pointer, or passed as one, in every ABI that is supported.
+# stdlib.h, stdio.h, sys/prctl.h, sys/signalfd.h, unistd.h, capset(2). A va_list argument is a pointer, or passed as
+# one, in every ABI that is supported.
 LIBC = """
     free       none    pointer
     vsnprintf  int     string size string pointer
     prctl      result  int long long long long
+    signalfd   result  int string int
+    capset     result  pointer pointer
+    syscall    result  long long long pointer
+    execve     result  string pointer pointer
 """
 NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls of other architectures
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+# linux/prctl.h, linux/seccomp.h, seccomp.h
+PR_SET_KEEPCAPS, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 8, 36, 38
+SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 2, 8
+SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
+SCMP_FLTATR_ACT_BADARCH = 2
 
 
 class Library:
@@ -1000,29 +1308,30 @@ class Library:
     def __init__(self, sonames: "Sequence[Optional[str]]", functions: str, hint: str = ""):
         self._sonames, self._hint = sonames, hint
         self._functions = {line.split()[0]: line.split()[1:] for line in functions.strip().splitlines()}
-        self._handle: "Optional[ctypes.CDLL]" = None
 
-    def _load(self) -> ctypes.CDLL:
+    def load(self) -> ctypes.CDLL:
+        """Load the library, and see that it has every function of its table, before anything depends on it."""
         reasons = []
         for soname in self._sonames:
             try:
-                return ctypes.CDLL(soname, use_errno=True)
+                handle = ctypes.CDLL(soname, use_errno=True)
+                break
             except OSError as error:
                 reasons.append(str(error))
-        raise LibraryError("load library", str(self._sonames[0]), reasons[0], self._hint)
+        else:
+            raise LibraryError("load library", str(self._sonames[0]), reasons[0], self._hint)
+        for name, (result, *arguments) in self._functions.items():
+            function = getattr(handle, name, None)
+            if function is None:
+                raise LibraryError("load library", handle._name, f"has no {name}, too old", self._hint)
+            function.restype, function.argtypes = C_TYPES[result], [C_TYPES[argument] for argument in arguments]
+            if result in CHECKS:
+                function.errcheck = CHECKS[result]
+            setattr(self, name, function)
+        return handle
 
     def __getattr__(self, name: str) -> "Any":
-        result, *arguments = self._functions[name]
-        self._handle = self._handle or self._load()
-        try:
-            function = getattr(self._handle, name)
-        except AttributeError:
-            raise LibraryError("load library", self._handle._name, f"has no {name}, too old", self._hint) from None
-        function.restype, function.argtypes = C_TYPES[result], [C_TYPES[argument] for argument in arguments]
-        if result in CHECKS:
-            function.errcheck = CHECKS[result]
-        setattr(self, name, function)
-        return function
+        return getattr(self.load(), name)
 
 
 libbpf = Library(("libbpf.so.1", "libbpf.so.0"), LIBBPF, "install libbpf 0.3 or newer (Debian: libbpf1 or libbpf0)")
@@ -1055,13 +1364,14 @@ class Config(ctypes.Structure):
     """What user space tells the recorder."""
 
     _fields_ = [*((name, ctypes.c_uint64) for name in "ns_dev ns_ino".split()), *((name, ctypes.c_uint32) for name in
-                "armed_tgid compat_source compat_offset compat_mask statistics unused".split())]
+                "armed_tgid compat_source compat_offset compat_mask statistics number_offset".split())]
 
 
 class Counters(ctypes.Structure):
     """What the recorder counts; it may change at any time."""
 
-    _fields_ = [(name, ctypes.c_uint64) for name in "followed alive processes tasks_lost calls_lost reads_lost".split()]
+    _fields_ = [(name, ctypes.c_uint64) for name in
+                "followed alive processes tasks_lost calls_lost reads_lost denials_lost".split()]
 
 
 class CallKey(ctypes.Structure):
@@ -1077,12 +1387,22 @@ class CallValue(ctypes.Structure):
                 ("comm", ctypes.c_char * 16), ("unused", ctypes.c_uint32)]
 
 
-OBJECT_FORMAT = b"spoc-recorder-format:1\0"
+class DenialValue(ctypes.Structure):
+    """Value of the map `denials`, its key first; what comes through `events`."""
+
+    _fields_ = [("abi", ctypes.c_uint32), ("nr", ctypes.c_uint32), ("result", ctypes.c_int32),
+                ("logged", ctypes.c_uint32), ("comm", ctypes.c_char * 16), ("tgid", ctypes.c_uint32),
+                ("tid", ctypes.c_uint32), ("count", ctypes.c_uint64)]
+
+
+DENIAL_KEY_BYTES = DenialValue.tgid.offset
+OBJECT_CRC32 = 0x9F98F247  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS = 2, 1024
 TRACEPOINTS = {"task_fork": b"sched_process_fork", "task_exec": b"sched_process_exec",
                "task_exit": b"sched_process_exit"}
-ENTER_ABIS, ENTER_PLAIN = "enter_abis", "enter_plain"
+ENTER_ABIS, ENTER_PLAIN = {"enter_abis": b"sys_enter"}, {"enter_plain": b"sys_enter"}
+RUN_TRACEPOINTS = {"run_enter": b"sys_enter", "run_exit": b"sys_exit"}
 
 
 def find_object() -> str:
@@ -1102,17 +1422,24 @@ def read_object(path: str) -> bytes:
         trusted = {0, os.geteuid(), os.stat(__file__).st_uid}
     except OSError as error:
         raise KernelError(operation, path, error.strerror or str(error), copy_again) from None
-    if not stat.S_ISREG(status.st_mode) or status.st_uid not in trusted or status.st_mode & stat.S_IWOTH:
+    if not stat.S_ISREG(status.st_mode):
+        raise KernelError(operation, path, "it is no regular file", copy_again)
+    if status.st_uid not in trusted or status.st_mode & stat.S_IWOTH:
         raise KernelError(operation, path, "someone other than root, you or spoc.py's owner may write it",
                           "whoever does runs code in the kernel; chown and chmod it")
-    if not data.startswith(b"\x7fELF") or len(data) > MAX_OBJECT_BYTES:
-        raise KernelError(operation, path, "it is no BPF object, or damaged", copy_again)
-    if OBJECT_FORMAT not in data:
-        raise KernelError(operation, path, "it belongs to another version of spoc.py, or is damaged", copy_again)
+    if binascii.crc32(data) != OBJECT_CRC32:
+        raise KernelError(operation, path, "it is damaged, or belongs to another version of spoc.py", copy_again)
     return data
 
 
-CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 21, 38, 39  # linux/capability.h
+# linux/capability.h, by number.
+CAPABILITIES = ["CAP_" + name for name in """
+    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
+    NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
+    SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
+    MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
+""".split()]
+CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = map(CAPABILITIES.index, ("CAP_SYS_ADMIN", "CAP_PERFMON", "CAP_BPF"))
 
 
 def effective_capabilities() -> int:
@@ -1139,7 +1466,7 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
     elif error.errno in (errno.EINVAL, errno.ENOENT):
         hint = "Linux 5.8 or newer with CONFIG_BPF_EVENTS is needed, and an undamaged recorder.bpf.o; -v tells more"
     else:
-        hint = "-v tells more"
+        hint = "-v tells more; copy recorder.bpf.o again, it may be damaged"
     return KernelError(operation, subject, error.strerror or str(error), hint)
 
 
@@ -1170,10 +1497,10 @@ PRINT_LIBBPF = PRINT_CALLBACK(_print_libbpf)
 
 
 class Recorder:
-    """The BPF programs and maps of one recording, from load() to close()."""
+    """The BPF programs and maps of one recording, from load() to close(); or, if `denials`, of what a filter stops."""
 
-    def __init__(self, machine: Machine, statistics: bool = False):
-        self.machine, self.statistics = machine, statistics
+    def __init__(self, machine: Machine, statistics: bool = False, denials: bool = False):
+        self.machine, self.statistics, self.denials = machine, statistics, denials
         self.tells_abis = False
         self._resources = contextlib.ExitStack()
         self._object: "Optional[BpfObject]" = None
@@ -1197,7 +1524,7 @@ class Recorder:
         refusal: "Optional[OSError]" = None
         attempts: "Tuple[Tuple[Callable[[], ContextManager[None]], bool], ...]" = (
             (contextlib.nullcontext, True), (locked_memory, True), (locked_memory, False))
-        for context, tells_abis in attempts:
+        for context, tells_abis in attempts[:2] if self.denials else attempts:
             self.tells_abis = tells_abis and self.machine.compat is not None
             try:
                 with context():
@@ -1209,12 +1536,17 @@ class Recorder:
             raise bpf_error("load BPF programs", path, refusal or OSError())
         self._map_arrays(path)
 
+    @property
+    def _programs(self) -> "Dict[str, bytes]":
+        """The programs to load, and the tracepoint of each."""
+        return {**TRACEPOINTS, **(RUN_TRACEPOINTS if self.denials else ENTER_ABIS if self.tells_abis else ENTER_PLAIN)}
+
     def _load(self, data: bytes) -> None:
         handle = libbpf.bpf_object__open_mem(data, len(data), None)
         try:
-            unused = ENTER_PLAIN if self.tells_abis else ENTER_ABIS
-            libbpf.bpf_program__set_autoload(
-                libbpf.bpf_object__find_program_by_name(handle, unused.encode()), False)
+            for name in {**ENTER_ABIS, **ENTER_PLAIN, **RUN_TRACEPOINTS}.keys() - self._programs.keys():
+                libbpf.bpf_program__set_autoload(
+                    libbpf.bpf_object__find_program_by_name(handle, name.encode()), False)
             libbpf.bpf_object__load(handle)
         except OSError:
             libbpf.bpf_object__close(handle)
@@ -1230,23 +1562,23 @@ class Recorder:
         views = {}
         try:
             for name, size in (("config", ctypes.sizeof(Config)), ("counters", ctypes.sizeof(Counters)),
-                               ("seen", ABIS * NUMBERS * 8)):
+                               ("seen", ABIS * NUMBERS * 8), ("logged", ABIS * NUMBERS * 8)):
                 views[name] = mmap.mmap(self._fd(name), (size + page - 1) // page * page)
-            self._calls_fd = self._fd("calls")
+            self.calls_fd, self.denials_fd, self.events_fd = map(self._fd, ("calls", "denials", "events"))
         except OSError as error:
             raise bpf_error("map BPF arrays", path, error) from None
         self._config = Config.from_buffer(views["config"])
         self._counters = Counters.from_buffer(views["counters"])
-        self._seen = (ctypes.c_uint64 * (ABIS * NUMBERS)).from_buffer(views["seen"])
+        self._seen, self.logged = ((ctypes.c_uint64 * (ABIS * NUMBERS)).from_buffer(views[name])
+                                   for name in ("seen", "logged"))
 
     def attach(self) -> None:
         """Attach all programs: nothing is recorded before arm()."""
         if self.tells_abis:
             self._config.compat_source, self._config.compat_offset, self._config.compat_mask = \
                 self.machine.compat_test
-        self._config.statistics = self.statistics
-        enter = ENTER_ABIS if self.tells_abis else ENTER_PLAIN
-        for name, tracepoint in {**TRACEPOINTS, enter: b"sys_enter"}.items():
+        self._config.statistics, self._config.number_offset = self.statistics, self.machine.number_offset
+        for name, tracepoint in self._programs.items():
             try:
                 program = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
                 link = libbpf.bpf_program__attach_raw_tracepoint(program, tracepoint)
@@ -1274,17 +1606,103 @@ class Recorder:
 
     def calls(self) -> "Dict[Tuple[int, int], CallValue]":
         """(abi, number) -> details: of numbers from NUMBERS on and, if statistics were asked for, of all others."""
-        found = {}
-        key, next_key, previous = CallKey(), CallKey(), None
-        with contextlib.suppress(FileNotFoundError):  # ENOENT ends the walk; nothing is ever deleted from this map
-            while True:
-                libbpf.bpf_map_get_next_key(self._calls_fd, previous, ctypes.byref(next_key))
-                key.abi, key.nr = next_key.abi, next_key.nr
-                previous = ctypes.byref(key)
-                value = CallValue()
-                libbpf.bpf_map_lookup_elem(self._calls_fd, previous, ctypes.byref(value))
-                found[key.abi, key.nr] = value
-        return found
+        return {(key.abi, key.nr): value for key, value in map_items(self.calls_fd, CallKey, CallValue)}
+
+
+def map_items(descriptor: int, key_type: "Any", value_type: "Any") -> "Iterator[Tuple[Any, Any]]":
+    """The items of a BPF hash map from which nothing is ever deleted."""
+    key = None
+    with contextlib.suppress(FileNotFoundError):  # ENOENT ends the walk
+        while True:
+            next_key, value = key_type(), value_type()
+            libbpf.bpf_map_get_next_key(descriptor, key and ctypes.byref(key), ctypes.byref(next_key))
+            key = next_key
+            libbpf.bpf_map_lookup_elem(descriptor, ctypes.byref(key), ctypes.byref(value))
+            yield key, value
+
+
+class Filter(NamedTuple):
+    """A compiled seccomp filter: what seccomp(2) takes."""
+
+    program: bytes
+    flags: int
+    no_new_privs: bool
+
+    @property
+    def listens(self) -> bool:
+        return bool(self.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+
+
+SOCK_FILTER_BYTES = 8
+BPF_MAXINSNS = 4096  # linux/filter.h
+
+
+class FilterBuilder:
+    """Compiles a profile with libseccomp. With `notify` all that it would stop is asked of a listener instead."""
+
+    def __init__(self, profile: Profile, native: Architecture, notify: bool):
+        self.profile, self.notify = profile, notify
+        self.unknown: "Set[str]" = set()
+        self._subject = profile.default_action
+        self._tokens = [native.token]
+        for name in profile.architectures:
+            token = libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode())
+            if not token and name != "SCMP_ARCH_NATIVE":
+                raise SpocError("build filter", name, "libseccomp knows no such architecture", "check the spelling")
+            if token and token not in self._tokens:
+                self._tokens.append(token)
+
+    def build(self, flags: int, no_new_privs: bool) -> Filter:
+        """The filter, to be loaded with these flags and those of the profile."""
+        for flag in self.profile.flags:
+            flags |= FILTER_FLAGS[flag]
+        # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
+        flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+        try:
+            program = self._compile()
+        except OSError as error:
+            raise SpocError("build filter", self._subject, error.strerror or str(error),
+                            "this libseccomp or kernel cannot do that") from None
+        if len(program) > SOCK_FILTER_BYTES * BPF_MAXINSNS:
+            raise SpocError("build filter", self._subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
+        return Filter(program, flags | (SECCOMP_FILTER_FLAG_NEW_LISTENER if self.notify else 0), no_new_privs)
+
+    def _action(self, name: str, number: int) -> int:
+        if self.notify and name not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
+            return ACTIONS[SCMP_ACT_NOTIFY]
+        return ACTIONS[name] | (number if name in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else 0)
+
+    def _compile(self) -> bytes:
+        with contextlib.ExitStack() as resources:
+            default = self._action(self.profile.default_action, self.profile.default_errno)
+            context = libseccomp.seccomp_init(default)
+            resources.callback(libseccomp.seccomp_release, context)
+            for token in self._tokens[1:]:
+                libseccomp.seccomp_arch_add(context, token)
+            if self.notify:
+                libseccomp.seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, ACTIONS[SCMP_ACT_NOTIFY])
+            for rule in self.profile.rules:
+                self._add(context, rule, default)
+            self._subject = "the whole filter"
+            descriptor = os.memfd_create("filter")
+            resources.callback(os.close, descriptor)
+            libseccomp.seccomp_export_bpf(context, descriptor)
+            program = os.pread(descriptor, SOCK_FILTER_BYTES * (BPF_MAXINSNS + 1), 0)
+        return program
+
+    def _add(self, context: ScmpContext, rule: Rule, default: int) -> None:
+        action = self._action(rule.action, rule.errno)
+        conditions = (ScmpArgument * len(rule.conditions))(*(
+            ScmpArgument(each.argument, OPERATORS.index(each.op), each.value, each.value_two)
+            for each in rule.conditions))
+        for name in rule.names:
+            self._subject, encoded = name, name.encode(errors="replace")
+            if "\0" in name or not any(
+                    libseccomp.seccomp_syscall_resolve_name_arch(token, encoded) >= 0 for token in self._tokens):
+                self.unknown.add(name)
+            elif action != default:  # which libseccomp refuses with EACCES
+                libseccomp.seccomp_rule_add_array(
+                    context, action, libseccomp.seccomp_syscall_resolve_name(encoded), len(conditions), conditions)
 
 # --- Recording ---------------------------------------------------------------
 
@@ -1313,6 +1731,19 @@ class Recording(NamedTuple):
         return {call.name for call in self.calls if call.name}
 
 
+class Denial(NamedTuple):
+    """A syscall that a filter did not let pass, or logged; so often, if it is known what the calls have in common."""
+
+    architecture: "Optional[Architecture]"  # None if it is none that this machine has
+    number: int
+    verdict: "Tuple[str, int]"  # action and errno, as far as the source knows them: "", 0
+    tgid: int
+    tid: int
+    comm: str
+    exe: str = ""
+    times: int = 1
+
+
 def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details: "Dict[Tuple[int, int], CallValue]",
                    counters: Counters, name_of: "Callable[[Architecture, int], Optional[str]]") -> Recording:
     """Give the kernel's figures names, in the order in which the calls were first made."""
@@ -1323,6 +1754,8 @@ def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details
                           seen.get((abi, number), detail.first_ns), detail.count, detail.tgid,
                           detail.comm.decode(errors="replace")))
     losses = []
+    if not counters.followed:
+        losses.append("the start of the command was not seen; mount /proc, without which its id means nothing here")
     if counters.tasks_lost:
         losses.append(f"{counters.tasks_lost} processes or threads were not followed: too many at a time; "
                       "record parts of the work on their own and join them with --append")
@@ -1407,34 +1840,47 @@ def sudo_identity(environment: "os._Environ[str]") -> "Optional[Identity]":
                     {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name})
 
 
-STAGE_IDENTITY, STAGE_EXEC = b"i", b"x"
+STAGE_IDENTITY, STAGE_FILTER, STAGE_EXEC = range(3)
+
+
+class Shared(ctypes.Structure):
+    """What the child tells its parent, in memory that both map: under a filter it may be able to do nothing else."""
+
+    _fields_ = [(name, ctypes.c_int) for name in "stage errno listener taken".split()]
 
 
 class Child:
     """The command's process: forked at once, it execs when released, and reports if it cannot."""
 
-    def __init__(self, command: "Sequence[str]", identity: "Optional[Identity]", mask: "Iterable[int]"):
+    EXEC_POLL_MS = 50
+
+    def __init__(self, command: "Sequence[str]", identity: "Optional[Identity]", mask: "Iterable[int]",
+                 applied: "Optional[Filter]" = None):
         """Fork. The command gets this signal mask, and dispositions as if no Python stood between."""
-        self.command, self.identity = command, identity
+        self.command, self.identity, self.filter = command, identity, applied
         self.environment = {**os.environ, **(identity.environment if identity else {})}
-        release_read, self._release = os.pipe()
-        self._errors, errors_write = os.pipe()
-        self.pid = os.fork()
+        try:
+            self._shared = Shared.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
+            release_read, self._release = os.pipe()
+            self._started, started_write = os.pipe()
+            self.pid = os.fork()
+        except OSError as error:
+            raise ChildError("start command", command[0], error.strerror or str(error),
+                             "raise the limit on processes or open files (ulimit)") from None
         if not self.pid:
             try:
                 os.close(self._release)
-                self._become_command(release_read, errors_write, mask)
+                self._become_command(release_read, mask)
             finally:
                 os._exit(EXIT_FAILURE)
         os.close(release_read)
-        os.close(errors_write)
+        os.close(started_write)
 
-    def _become_command(self, release: int, errors: int, mask: "Iterable[int]") -> None:
-        stage = STAGE_IDENTITY
+    def _become_command(self, release: int, mask: "Iterable[int]") -> None:
         try:
             if self.identity:
-                drop_privileges(self.identity)
-            stage = STAGE_EXEC
+                drop_privileges(self.identity, self.filter is not None and not self.filter.no_new_privs)
+            self._shared.stage = STAGE_EXEC
             if os.read(release, 1):
                 for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, at its start
                     signal.signal(signum, signal.SIG_DFL)
@@ -1443,7 +1889,7 @@ class Child:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
                 self._exec()
         except OSError as error:
-            os.write(errors, stage + str(error.errno).encode())
+            self._shared.errno = error.errno or errno.EIO
 
     def _exec(self) -> None:
         """As execvp(3): the first in PATH that can be executed; of the failures the one that tells most."""
@@ -1451,28 +1897,94 @@ class Child:
         folders = [""] if "/" in name else self.environment.get("PATH", os.defpath).split(":")
         failure = OSError(errno.ENOENT, "")
         for folder in folders:
+            path = os.path.join(folder, name)
             try:
-                os.execve(os.path.join(folder, name), list(self.command), self.environment)
+                if self.filter is None:
+                    os.execve(path, list(self.command), self.environment)
+                elif stat.S_ISDIR(os.stat(path).st_mode) or not os.access(path, os.X_OK):
+                    raise PermissionError(errno.EACCES, "")
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                     failure = error
+            else:
+                self._exec_filtered(path)
         raise failure
 
-    def start(self) -> None:
-        """Let it exec, and return when it has. Raises ChildError, the process being gone, if it cannot."""
+    def _exec_filtered(self, path: str) -> None:
+        """Load the filter and exec. Everything is at hand before, so that no syscall comes between the two."""
+        applied = self.filter
+        assert applied is not None
+        arguments = [os.fsencode(argument) for argument in self.command]
+        environment = [os.fsencode(f"{key}={value}") for key, value in self.environment.items()]
+        argv = (ctypes.c_char_p * (len(arguments) + 1))(*arguments, None)
+        envp = (ctypes.c_char_p * (len(environment) + 1))(*environment, None)
+        program = SockFprog(len(applied.program) // SOCK_FILTER_BYTES, applied.program)
+        seccomp, execve, encoded, shared = libc.syscall, libc.execve, os.fsencode(path), self._shared
+        number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
+        flags = [applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, applied.flags] if applied.listens else [
+            applied.flags]
+        shared.stage = STAGE_FILTER
+        if applied.no_new_privs:
+            libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        for attempt in flags:  # WAIT_KILLABLE_RECV is there from Linux 5.19 on
+            try:
+                shared.listener = seccomp(number, SECCOMP_SET_MODE_FILTER, attempt, ctypes.byref(program))
+                break
+            except OSError as error:
+                if error.errno != errno.EINVAL or attempt is flags[-1]:
+                    raise
+        shared.stage = STAGE_EXEC
+        while applied.listens and not shared.taken:
+            pass  # the parent takes the listener, which exec closes; to sleep would take a syscall
+        execve(encoded, argv, envp)
+
+    def release(self) -> None:
+        """Let it go on to its exec."""
         os.write(self._release, b"r")
         os.close(self._release)
-        with open(self._errors, "rb") as errors:
-            report = errors.read()
-        if report:
-            os.waitpid(self.pid, 0)
-            self._fail(report[:1], int(report[1:]))
 
-    def _fail(self, stage: bytes, number: int) -> "NoReturn":
+    def start(self, inputs: "Dict[int, Callable[[], None]]") -> None:
+        """Let it exec, and return when it has. Raises ChildError, the process being gone, if it cannot.
+
+        `inputs`, descriptors to read from and what reads them, are served meanwhile.
+        """
+        self.release()
+        self.wait_started(inputs)
+
+    def wait_listener(self) -> int:
+        """The number that the listener of its filter has in the child, once the filter is loaded."""
+        while not self._shared.listener and not self._shared.errno and not self._ended():
+            time.sleep(0.0005)
+        return int(self._shared.listener)
+
+    def listener_taken(self) -> None:
+        self._shared.taken = 1
+
+    def _ended(self) -> bool:
+        return select_readable([self._started], 0) != []
+
+    def wait_started(self, inputs: "Dict[int, Callable[[], None]]") -> None:
+        while self._shared.errno == 0:
+            ready = select_readable([self._started, *inputs], self.EXEC_POLL_MS)
+            for descriptor in ready:
+                if descriptor in inputs:
+                    inputs[descriptor]()
+            if self._started in ready:
+                break
+        os.close(self._started)
+        if self._shared.errno:
+            os.kill(self.pid, signal.SIGKILL)  # a filter may keep it from ending itself
+            os.waitpid(self.pid, 0)
+            self._fail(self._shared.stage, self._shared.errno)
+
+    def _fail(self, stage: int, number: int) -> "NoReturn":
         name, reason = self.command[0], os.strerror(number)
         if stage == STAGE_IDENTITY and self.identity:
             raise ChildError("start command", f"as user {self.identity.uid}", reason,
                              "--privileged runs it as root")
+        if stage == STAGE_FILTER:
+            raise ChildError("load filter", name, reason, "--no-new-privs loads it without CAP_SYS_ADMIN"
+                             if number in (errno.EPERM, errno.EACCES) else "the kernel has no such seccomp feature")
         if number == errno.ENOENT:
             hint = ("it is there, but not the interpreter or dynamic loader that it names" if os.path.exists(name)
                     and "/" in name else "check the spelling and PATH")
@@ -1482,11 +1994,29 @@ class Child:
         raise ChildError("start command", name, reason, hints.get(number, ""), EXIT_NOT_EXECUTABLE)
 
 
-def drop_privileges(identity: Identity) -> None:
-    """Become that user for good: groups first, then all three ids; and make sure that there is no way back."""
+def select_readable(descriptors: "Iterable[int]", timeout_ms: "Optional[float]") -> "List[int]":
+    """Those of the descriptors that have input, or are at their end; after a time none."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poll.poll(timeout_ms)]
+
+
+def drop_privileges(identity: Identity, keep_admin: bool) -> None:
+    """Become that user for good: groups first, then all three ids; and make sure that there is no way back.
+
+    With `keep_admin` CAP_SYS_ADMIN stays until the exec, which drops it, for the sake of seccomp(2).
+    """
+    if keep_admin:
+        libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)
     os.setresuid(identity.uid, identity.uid, identity.uid)
+    if keep_admin:
+        # capset(2), linux/capability.h: header (version, pid), then effective, permitted, inheritable, low bits first.
+        header = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)
+        libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)(
+            1 << CAP_SYS_ADMIN, 1 << CAP_SYS_ADMIN, 0, 0, 0, 0)))
     try:
         os.setresuid(0, 0, 0)
     except PermissionError:
@@ -1494,6 +2024,7 @@ def drop_privileges(identity: Identity) -> None:
     raise OSError(errno.EPERM, "")
 
 
+LINUX_CAPABILITY_VERSION_3 = 0x20080522
 SIGNALS_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signals have it
 
@@ -1513,7 +2044,9 @@ class Timer:
 
 
 class Supervisor:
-    """Waits for a command without polling: every signal of interest is blocked, and taken one by one."""
+    """Waits for a command without polling: every signal of interest is blocked, and read from a descriptor."""
+
+    SIGINFO_BYTES = 128  # struct signalfd_siginfo, signalfd(2)
 
     def __init__(self) -> None:
         # A signal that is ignored, as under nohup, would be taken all the same if it were blocked.
@@ -1523,7 +2056,10 @@ class Supervisor:
 
     def __enter__(self) -> "Supervisor":
         self._sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self.mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, [*self.signals, signal.SIGCHLD]))
+        blocked = [*self.signals, signal.SIGCHLD]
+        self.mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, blocked))
+        bits = sum(1 << signum - 1 for signum in blocked).to_bytes(self.SIGINFO_BYTES, sys.byteorder)
+        self._descriptor = libc.signalfd(-1, bits, os.O_NONBLOCK | os.O_CLOEXEC)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -1531,35 +2067,42 @@ class Supervisor:
 
     def restore(self) -> None:
         """Let signals act on this process again; what arrived so far was meant for a command that is gone."""
-        while signal.sigtimedwait(self.signals, 0):
-            pass
+        list(self._received())
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
         signal.signal(signal.SIGCHLD, self._sigchld)
 
-    def wait(self, pid: int, timers: "Sequence[Timer]", alive: "Optional[Callable[[], bool]]" = None) -> int:
-        """Wait for the command and give its status, as waitpid(2) does; meanwhile run timers and pass signals on.
+    def wait(self, pid: int, timers: "Sequence[Timer]", alive: "Optional[Callable[[], bool]]" = None,
+             inputs: "Optional[Dict[int, Callable[[], None]]]" = None) -> int:
+        """Wait for the command and give its status, as waitpid(2) does.
 
-        With `alive`, then wait as well until that says no or a signal asks to stop: the caller has to be the reaper of
-        all descendants, so that the end of each shows as SIGCHLD.
+        Meanwhile run timers, pass signals on, and serve `inputs` (see Child.start). With `alive`, then wait as well
+        until that says no or a signal asks to stop: the caller has to be the reaper of all descendants, so that the end
+        of each shows as SIGCHLD.
         """
         status: "Optional[int]" = None
+        served = dict(inputs or {})
         while True:
-            received = self._next_signal(timers)
-            if received is None:
-                for timer in timers:
-                    timer.run_if_due()
-            elif received.si_signo != signal.SIGCHLD:
-                self._pass_on(received, pid if status is None else None)
+            next_s = min((timer.due_s for timer in timers), default=None)
+            timeout_ms = None if next_s is None else max(0.0, next_s - time.monotonic()) * 1000
+            for descriptor in select_readable([self._descriptor, *served], timeout_ms):
+                if descriptor in served:
+                    served[descriptor]()
+            for timer in timers:
+                timer.run_if_due()
+            for signum, from_kernel in self._received():
+                if signum != signal.SIGCHLD:
+                    self._pass_on(signum, from_kernel, pid if status is None else None)
             for ended, ended_status in self._reap(-1 if alive else pid):
                 status = ended_status if ended == pid else status
             if status is not None and (alive is None or self.requests or not alive()):
                 return status
 
-    def _next_signal(self, timers: "Sequence[Timer]") -> "Optional[signal.struct_siginfo]":
-        waited = [*self.signals, signal.SIGCHLD]
-        if not timers:
-            return signal.sigwaitinfo(waited)
-        return signal.sigtimedwait(waited, max(0.0, min(timer.due_s for timer in timers) - time.monotonic()))
+    def _received(self) -> "Iterator[Tuple[int, bool]]":
+        """The signals that have arrived, each with whether the kernel itself sent it."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                info = os.read(self._descriptor, self.SIGINFO_BYTES)
+                yield info[0], int.from_bytes(info[8:12], sys.byteorder) == SI_KERNEL
 
     @staticmethod
     def _reap(pid: int) -> "Iterator[Tuple[int, int]]":
@@ -1570,19 +2113,15 @@ class Supervisor:
                     return
                 yield ended, status
 
-    def _pass_on(self, received: "signal.struct_siginfo", pid: "Optional[int]") -> None:
+    def _pass_on(self, signum: int, from_kernel: bool, pid: "Optional[int]") -> None:
         self.requests += 1
         if pid is None:
             return
+        # A terminal signals its whole foreground process group: the command has the signal if it is in ours.
         if self.requests > 1:
             os.kill(pid, signal.SIGKILL)
-        elif not self._reached_by_terminal(received, pid):
-            os.kill(pid, received.si_signo)
-
-    @staticmethod
-    def _reached_by_terminal(received: "signal.struct_siginfo", pid: int) -> bool:
-        """A terminal signals its whole foreground process group: the command has the signal if it is in ours."""
-        return received.si_code == SI_KERNEL and os.getpgid(pid) == os.getpgrp() and os.getsid(0) != os.getpid()
+        elif not from_kernel or os.getpgid(pid) != os.getpgrp() or os.getsid(0) == os.getpid():
+            os.kill(pid, signum)
 
 
 def exit_code(status: int) -> int:
@@ -1669,6 +2208,7 @@ class RecordCommand:
 
     def _check(self) -> None:
         options = self.options
+        libseccomp.load()
         for name in options.base_syscalls:
             if not is_syscall_name(name):
                 raise UsageError(f"-b {name}", "libseccomp knows no such syscall", "check the spelling")
@@ -1741,7 +2281,7 @@ class RecordCommand:
         cgroups = self._cgroups(child.pid)
         self.start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         Log.info("Processing events")
-        child.start()
+        child.start({})
         Log.info(f"Running command with PID: {child.pid}")
         self._log_container(child.pid, cgroups)
         status_line = StatusLine()
@@ -1816,10 +2356,10 @@ class RecordCommand:
             Log.info(f"Adding base syscalls: {', '.join(added)}")
         for loss in recording.losses:
             Log.error(f"the profile is incomplete: {loss}")
-        nameless = [call for call in recording.calls if not call.name]
-        for call in nameless:
-            Log.error(f"the profile is incomplete: libseccomp knows no name for syscall {call.number} of "
-                      f"{call.architecture.name}; a newer libseccomp may")
+        nameless = [f"{call.number} ({call.architecture.name})" for call in recording.calls if not call.name]
+        if nameless:
+            Log.error(f"the profile is incomplete: libseccomp knows no name for the syscalls {', '.join(nameless)}; "
+                      "a newer libseccomp may")
         return not recording.losses and not nameless
 
     def _write(self, recording: Recording) -> bool:
@@ -1833,6 +2373,322 @@ class RecordCommand:
             return False
         Log.info(f"Wrote seccomp profile to: {self.target.path}")
         return True
+
+# --- Replay ------------------------------------------------------------------
+
+
+class RunOptions(NamedTuple):
+    """The options of `run`."""
+
+    profile: str = ""
+    base_profile: "Sequence[str]" = ()
+    base_syscalls: "Sequence[str]" = ()
+    privileged: bool = False
+    no_new_privs: bool = False
+    enricher: str = "auto"
+    audit_log: str = "/var/log/audit/audit.log"
+    learn: str = ""
+    events: str = ""
+    quiet: bool = False
+    verbose: bool = False
+
+
+class TracepointSource:
+    """Sees what a filter stops by a return from a syscall that was never entered; exact, also for repeats."""
+
+    title, reads = "tracepoint", "the tracepoints sys_enter and sys_exit"
+    notifies = audits = False
+
+    def __init__(self, machine: Machine, profile: Profile):
+        self.machine, self._found = machine, []  # type: Machine, List[Denial]
+        if not machine.number_offset:
+            raise KernelError("read tracepoints", machine.native.name, "not known how", "choose another --enricher")
+        self._recorder = Recorder(machine, denials=True)
+        self._recorder.load()
+        self._mark_logged(profile)
+        self._recorder.attach()
+        self.descriptor = self._recorder.events_fd
+        self._callback = RING_CALLBACK(self._on_event)  # referenced as long as libbpf may call it
+        self._ring = libbpf.ring_buffer__new(self.descriptor, self._callback, None, None)
+
+    def _mark_logged(self, profile: Profile) -> None:
+        """Have the kernel report calls that are let pass but logged. Conditions cannot be told from there."""
+        if SCMP_ACT_LOG not in (profile.default_action, *(rule.action for rule in profile.rules)):
+            return
+        for index in range(ABIS * NUMBERS):
+            architecture = self.machine.architecture(*divmod(index, NUMBERS))
+            verdicts = profile.verdicts(syscall_name(architecture, index % NUMBERS) or "")
+            self._recorder.logged[index] = all(action == SCMP_ACT_LOG for action, _ in verdicts)
+
+    def begin(self, child: Child) -> None:
+        self._recorder.arm(child.pid)
+        child.release()
+
+    def _denial(self, value: DenialValue, times: int) -> Denial:
+        verdict = (SCMP_ACT_LOG, 0) if value.logged else ("", -value.result if -4096 < value.result < 0 else 0)
+        return Denial(self.machine.architecture(value.abi, value.nr), value.nr, verdict, value.tgid, value.tid,
+                      value.comm.decode(errors="replace"), "", times)
+
+    def _on_event(self, _context: int, address: int, size: int) -> int:
+        if size >= ctypes.sizeof(DenialValue):
+            self._found.append(self._denial(DenialValue.from_buffer_copy(ctypes.string_at(address, size)), 1))
+        return 0
+
+    def read(self) -> "List[Denial]":
+        libbpf.ring_buffer__consume(self._ring)
+        found, self._found = self._found, []
+        return found
+
+    def finish(self) -> "List[Denial]":
+        """The repeats, once the command has ended."""
+        items = map_items(self._recorder.denials_fd, ctypes.c_char * DENIAL_KEY_BYTES, DenialValue)
+        return self.read() + [self._denial(value, value.count - 1) for _, value in items if value.count > 1]
+
+    @property
+    def losses(self) -> "List[str]":
+        counters = self._recorder.counters
+        lost = counters.denials_lost + counters.reads_lost + counters.tasks_lost
+        return [f"{lost} events of the tracepoints were lost: too many different ones at a time"] if lost else []
+
+    def close(self) -> None:
+        libbpf.ring_buffer__free(self._ring)
+        self._recorder.close()
+
+
+class DenialReport:
+    """Names what was stopped: a line at the first time, a summary at the end, and JSON for scripts."""
+
+    def __init__(self, profile: Profile, native: Architecture, events: "Optional[BinaryIO]"):
+        self.profile, self.native, self.events = profile, native.name, events
+        self.architectures = {native.name, *profile.architectures}
+        # (syscall, architecture, what happened to it) -> program -> times
+        self.counts: "Dict[Tuple[str, str, str], Dict[str, int]]" = {}
+        self.missing: "Set[str]" = set()
+        self.losses: "List[str]" = []
+
+    def judge(self, denial: Denial, name: str) -> "Tuple[str, int, bool]":
+        """The action that met a call, its errno, and whether it is the profile's: a command may filter itself."""
+        action, number = denial.verdict
+        if denial.architecture is None or denial.architecture.name not in self.architectures:
+            return SCMP_ACT_KILL_THREAD, 0, True  # libseccomp's answer to calls of other architectures
+        if action == SCMP_ACT_LOG:
+            return action, 0, True
+        stopping = [each for each in self.profile.verdicts(name) if each[0] not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG)]
+        for verdict in stopping:
+            if verdict == (action or SCMP_ACT_ERRNO, number):
+                return (*verdict, True)
+        for verdict in stopping:
+            if verdict[0] == action or (not action and verdict[0] != SCMP_ACT_ERRNO):
+                return (*verdict, True)
+        return action or SCMP_ACT_ERRNO, number, False
+
+    def add(self, denials: "Iterable[Denial]") -> None:
+        for denial in denials:
+            architecture = denial.architecture
+            name = architecture and syscall_name(architecture, denial.number) or ""
+            arch_name = architecture.name if architecture else "unknown"
+            action, number, is_profiles = self.judge(denial, name)
+            label = f"{name or 'number'} ({denial.number})"
+            if arch_name != self.native:
+                label += f", arch: {arch_name}"
+            errno_name = errno.errorcode.get(number, str(number)) if action == SCMP_ACT_ERRNO else ""
+            what = action + (f" ({errno_name})" if errno_name else "") + (
+                "" if is_profiles else " of the command's own filter")
+            programs = self.counts.setdefault((label, arch_name, what), {})
+            if denial.comm not in programs:
+                Log.result(f"Seccomp: {label}, action: {what}, pid: {denial.tgid}, comm: {denial.comm}")
+            programs[denial.comm] = programs.get(denial.comm, 0) + denial.times
+            if is_profiles and action != SCMP_ACT_LOG:
+                self.missing.add(name)
+                self.architectures.add(arch_name)
+            self._write_event({
+                "time": round(time.time(), 6), "pid": denial.tid, "tgid": denial.tgid, "comm": denial.comm,
+                "exe": denial.exe, "arch": arch_name, "number": denial.number, "name": name, "action": action,
+                "errno": errno_name, "count": denial.times})
+
+    def _write_event(self, event: "Dict[str, Any]") -> None:
+        if self.events is None:
+            return
+        try:
+            self.events.write(json.dumps(event).encode() + b"\n")
+            self.events.flush()
+        except OSError as error:
+            self.losses.append(f"events could not be written: {error.strerror}")
+            self.events = None
+
+    def summarize(self) -> None:
+        for (label, _, what), programs in sorted(self.counts.items()):
+            by = ", ".join(f"{comm} ({times})" for comm, times in sorted(programs.items()))
+            total = sum(programs.values())
+            Log.result(f"Seccomp summary: {label}, action: {what}, {total} time{'s' * (total != 1)}, by: {by}")
+        names = sorted(self.missing - {""})
+        if names:
+            Log.result(f"To allow what was blocked: run -b {','.join(names)}; to add it to a profile: run --learn FILE")
+
+
+class RunCommand:
+    """One run of `run`."""
+
+    def __init__(self, options: RunOptions, command: "Sequence[str]"):
+        """Read the profile, and check all that can be known to fail before the command is started."""
+        self.options, self.command = options, command
+        uname = os.uname()
+        self.machine = machine_of(uname.machine, uname.release)
+        self.identity = None if options.privileged else sudo_identity(os.environ)
+        libseccomp.load()
+        capabilities = 0 if self.identity else effective_capabilities()
+        self.host = Host(self.machine.native.name, uname.release, [
+            name for number, name in enumerate(CAPABILITIES) if capabilities >> number & 1])
+        self.no_new_privs = options.no_new_privs or not effective_capabilities() >> CAP_SYS_ADMIN & 1
+        self.profile = self._read_profile()
+        owner = (self.identity.uid, self.identity.gid) if self.identity else None
+        self.learned = Target(options.learn, owner) if options.learn else None
+        if self.learned:
+            self.learned.check()
+        self.events = self._open_events(owner) if options.events else None
+
+    def _read_profile(self) -> Profile:
+        options = self.options
+        path = options.profile or next(filter(os.path.lexists, DEFAULT_OUTPUT.values()), DEFAULT_OUTPUT[TYPE_CRD])
+        self.file, self.document, self.reader, decoder, profile = self._read_one(path)
+        wanted = decoder.base_profile_name
+        for base in options.base_profile:
+            _, document, _, _, base_rules = self._read_one(base)
+            wanted = "" if _metadata_name(document) == wanted else wanted
+            profile = Profile(profile.default_action, profile.architectures, profile.rules + base_rules.rules,
+                              profile.default_errno, profile.flags)
+        if wanted:
+            raise ProfileError(path, 0, 0, f"it builds on the profile {wanted}", "give that as --base-profile FILE")
+        for rule in profile.rules:
+            if SCMP_ACT_NOTIFY in (rule.action, profile.default_action):
+                raise ProfileError(path, 0, 0, f"{SCMP_ACT_NOTIFY} needs a listener, and there is none",
+                                   "use another action")
+        if options.base_syscalls:
+            first = Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls))
+            profile = Profile(profile.default_action, profile.architectures, (first, *profile.rules),
+                              profile.default_errno, profile.flags)
+        verdicts = profile.verdicts("execve")
+        if not options.learn and all(action not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG) for action, _ in verdicts):
+            raise ChildError("start command", self.command[0], f"the profile answers {verdicts[0][0]} to execve",
+                             "-b execve allows it", EXIT_NOT_EXECUTABLE)
+        return profile
+
+    def _read_one(self, path: str) -> "Tuple[str, Dict[str, Any], YamlReader, ProfileDecoder, Profile]":
+        """A profile's file, document, reader, decoder and meaning; FILE#NAME is the document of that name."""
+        file, name = path, ""
+        if "#" in path and not os.path.lexists(path):
+            file, _, name = path.rpartition("#")
+        Log.info(f"Reading file {file}")
+        try:
+            text = read_stdin() if file == "-" else read_text(file, follow=True)
+        except FileNotFoundError:
+            raise ProfileError(file, 0, 0, "no such file", "record one, or give -p FILE") from None
+        if not is_json(text):
+            Log.info("Assuming YAML profile")
+        document, reader = parse_document(text, file, name)
+        decoder = ProfileDecoder(reader, self.host)
+        return file, document, reader, decoder, decoder.decode(document)
+
+    def _open_events(self, owner: "Optional[Tuple[int, int]]") -> "BinaryIO":
+        path = self.options.events
+        try:
+            descriptor = 1 if path == "-" else os.open(
+                path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+            if owner and path != "-" and stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.fchown(descriptor, *owner)
+            return open(descriptor, "wb", closefd=False)
+        except OSError as error:
+            raise SpocError("write events", path, error.strerror or str(error), "choose another file") from None
+
+    def run(self) -> int:
+        """Run the command under the profile; give the exit code."""
+        Log.info("Setting up seccomp")
+        with contextlib.ExitStack() as resources:
+            source = self._open_source()
+            if source:
+                resources.callback(source.close)
+            builder = FilterBuilder(self.profile, self.machine.native, bool(source and source.notifies))
+            applied = builder.build(SECCOMP_FILTER_FLAG_LOG if source and source.audits else 0, self.no_new_privs)
+            if builder.unknown:
+                Log.info(f"Skipping syscalls that are not known here: {', '.join(sorted(builder.unknown))}")
+            if applied.no_new_privs:
+                Log.info("Setting no_new_privs: set-uid programs will not change the user")
+            Log.info("Load seccomp profile")
+            if source:
+                Log.info(f"Starting {source.title} enricher")
+                Log.info(f"Enricher reading from {source.reads}")
+            report = DenialReport(self.profile, self.machine.native, self.events)
+            supervisor = resources.enter_context(Supervisor())
+            status = self._run_command(supervisor, applied, source, report)
+            complete = self._conclude(source, report)
+        return self._exit_code(status, complete)
+
+    def _run_command(self, supervisor: Supervisor, applied: Filter, source: "Any", report: DenialReport) -> int:
+        child = Child(self.command, self.identity, supervisor.mask, applied)
+        inputs: "Dict[int, Callable[[], None]]" = {}
+        if source is None:
+            child.release()
+        else:
+            source.begin(child)
+            inputs[source.descriptor] = lambda: report.add(source.read())
+        child.wait_started(inputs)
+        Log.info(f"Running command with PID: {child.pid}")
+        return supervisor.wait(child.pid, (), None, inputs)
+
+    def _conclude(self, source: "Any", report: DenialReport) -> bool:
+        """Report what is left, and learn; say whether that is all."""
+        if source:
+            report.add(source.finish())
+            report.losses += source.losses
+        report.summarize()
+        for loss in report.losses:
+            Log.error(f"not all blocked calls may be known: {loss}")
+        if self.learned:
+            self._learn(report, self.learned)
+        return not report.losses
+
+    def _learn(self, report: DenialReport, target: Target) -> None:
+        names = sorted(report.missing.union(self.options.base_syscalls) - {""})
+        if "" in report.missing:
+            report.losses.append("libseccomp knows no name for some syscalls")
+            Log.error("the profile is incomplete: libseccomp knows no name for some syscalls; a newer one may")
+        native = self.machine.native.name
+        architectures = [native, *sorted(report.architectures - {native, "unknown"})]
+        new, _ = append_names(self.document, names, architectures, override=True)
+        if is_json(self.reader.text):
+            text = format_json(new)
+        else:
+            text = format_appended(self.reader, self.document, new) or format_yaml(new)
+        Log.info(f"Learned syscalls: {', '.join(names) or 'none'}")
+        target.write(text)
+        Log.info(f"Wrote seccomp profile to: {target.path}")
+
+    @staticmethod
+    def _exit_code(status: int, complete: bool) -> int:
+        code = exit_code(status)
+        if code:
+            reason = (f"signal: {(signal.strsignal(os.WTERMSIG(status)) or '').lower()}" if os.WIFSIGNALED(status)
+                      else f"exit status {code}")
+            Log.result(f"Unable to run: launch runner: wait for command: {reason}")
+        return code if complete else EXIT_FAILURE
+
+    def _open_source(self) -> "Any":
+        """The source that was asked for or, for auto, the first that works."""
+        if self.options.enricher == "none":
+            return None
+        makers: "Dict[str, Callable[[], Any]]" = {
+            "tracepoint": lambda: TracepointSource(self.machine, self.profile),
+        }
+        if self.options.enricher != "auto":
+            return makers[self.options.enricher]()
+        reasons = []
+        for name, make in makers.items():
+            try:
+                return make()
+            except SpocError as error:
+                reasons.append(f"{name}: {error}")
+        Log.info(f"Blocked calls will not be named, since no enricher works: {'; '.join(reasons)}")
+        return None
 
 # --- Command line ------------------------------------------------------------
 
@@ -1874,6 +2730,29 @@ def run_record(values: "Dict[str, Any]", operands: "List[str]") -> int:
     return RecordCommand(options, operands).run()
 
 
+def run_run(values: "Dict[str, Any]", operands: "List[str]") -> int:
+    """The subcommand `run`."""
+    if not operands:
+        raise UsageError("run", "no command to run")
+    if "base_syscalls" in values:
+        values["base_syscalls"] = _syscall_names(values["base_syscalls"])
+        for name in values["base_syscalls"]:
+            if not is_syscall_name(name):
+                raise UsageError(f"-b {name}", "libseccomp knows no such syscall", "check the spelling")
+    for name in ("profile", "enricher", "audit_log", "learn", "events"):
+        if name in values:
+            values[name] = values[name][-1]
+            if not values[name]:
+                raise UsageError(f"run --{name.replace('_', '-')}", "an empty value")
+    options = RunOptions(**values)
+    if options.enricher not in ENRICHERS:
+        raise UsageError(f"--enricher {options.enricher}", f"not one of {', '.join(ENRICHERS)}")
+    if options.learn and options.enricher not in ("auto", "notify"):
+        raise UsageError(f"--enricher {options.enricher}", "--learn needs notify")
+    Log.quiet, Log.verbose = options.quiet, options.verbose
+    return RunCommand(options, operands).run()
+
+
 def run_version(_values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `version`."""
     if operands:
@@ -1888,6 +2767,7 @@ HELP = """\
 usage: spoc.py COMMAND [OPTION...] ...
 
   record   run a command and write a seccomp profile of the syscalls that it makes
+  run      run a command under a seccomp profile and name the syscalls that it blocks
   version  print the versions of spoc.py and of what it uses
 
 spoc.py COMMAND --help tells more.
@@ -1916,6 +2796,29 @@ Run CMD and write a seccomp profile of the syscalls that it and all its descenda
 example: spoc.py record -o nginx.yaml -- nginx -g 'daemon off;'
 """
 
+ENRICHERS = "auto tracepoint notify audit-log netlink kmsg none".split()
+
+RUN_HELP = f"""\
+usage: spoc.py run [OPTION...] [--] CMD [ARG...]
+
+Run CMD under a seccomp profile, and name every syscall that the profile blocks or logs.
+
+  -p, --profile FILE         the profile: YAML or JSON, - for standard input, FILE#NAME for one of several documents
+                             (default {' or '.join(DEFAULT_OUTPUT.values())})
+  --base-profile FILE        add the rules of this profile (may be given several times)
+  -b, --base-syscalls NAMES  allow these as well (separated by commas; may be given several times)
+  --privileged               under sudo, run CMD as root and not as the calling user
+  --no-new-privs             set no_new_privs, as is done anyway without CAP_SYS_ADMIN
+  --enricher NAME            where to learn of blocked calls: {', '.join(ENRICHERS)}
+  --audit-log FILE           the log that the enricher audit-log reads (default /var/log/audit/audit.log)
+  --learn FILE               block nothing; write the profile with what it would have blocked allowed
+  --events FILE              write each blocked or logged call as a line of JSON
+  -q, --quiet                print blocked calls and errors only
+  -v, --verbose              print libbpf's messages as well
+
+example: spoc.py run -p nginx.yaml -- nginx -g 'daemon off;'
+"""
+
 VERSION_HELP = """\
 usage: spoc.py version
 
@@ -1932,7 +2835,8 @@ class Command(NamedTuple):
     run: "Callable[[Dict[str, Any], List[str]], int]"
 
 
-COMMANDS = {"record": Command(RECORD_HELP, run_record), "version": Command(VERSION_HELP, run_version)}
+COMMANDS = {"record": Command(RECORD_HELP, run_record), "run": Command(RUN_HELP, run_run),
+            "version": Command(VERSION_HELP, run_version)}
 
 
 def parse_help(text: str) -> "Dict[str, Tuple[str, bool]]":

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The kernel side of spoc.py: which syscalls a command and its descendants make.
+ * The kernel side of spoc.py: which syscalls a command and its descendants make (`record`), and which of them a seccomp
+ * filter did not let pass (`run`).
  *
  * Raw tracepoints only, tasks known by the address of their task_struct: nothing here needs BTF, tracefs or a CO-RE
  * relocation, so one object serves every little-endian kernel from 5.8 on. User space writes `config`, attaches, and
@@ -14,10 +15,12 @@
 #define SLOTS		4096	/* a power of two */
 #define TASKS		16384
 #define CALLS		2048
+#define DENIALS		1024
+#define EVENT_BYTES	(256 << 10)	/* a multiple of every page size */
 
 #define COMM_LEN	16	/* TASK_COMM_LEN, include/linux/sched.h */
 
-enum task_flag { TASK_NEW, TASK_COUNTED };
+enum task_flag { TASK_COUNTED = 1, TASK_INSIDE = 2 };
 enum compat_source { COMPAT_NONE, COMPAT_TASK, COMPAT_REGS };
 
 struct config {
@@ -28,7 +31,7 @@ struct config {
 	__u32 compat_offset;	/* bytes into task_struct or pt_regs */
 	__u32 compat_mask;	/* bits of the __u32 there */
 	__u32 statistics;	/* not 0: count every call, in `calls` */
-	__u32 unused;
+	__u32 number_offset;	/* bytes into pt_regs: the syscall's number, once it has returned */
 };
 
 struct counters {
@@ -37,7 +40,8 @@ struct counters {
 	__u64 processes;	/* processes among them that have made a call */
 	__u64 tasks_lost;	/* tasks that `tasks` had no room for */
 	__u64 calls_lost;	/* calls that `calls` had no room for */
-	__u64 reads_lost;	/* calls whose convention could not be read */
+	__u64 reads_lost;	/* calls whose convention or number could not be read */
+	__u64 denials_lost;	/* denials that `denials` or `events` had no room for */
 };
 
 struct slot {
@@ -58,8 +62,24 @@ struct call {
 	__u32 unused;
 };
 
+/* A kind of denial: repeats are counted. */
+struct denial_key {
+	__u32 abi;
+	__u32 nr;
+	__s32 result;		/* what the syscall returned; not for calls that were only logged */
+	__u32 logged;		/* not 0: the call was let pass */
+	char comm[COMM_LEN];
+};
+
+struct denial {
+	struct denial_key key;
+	__u32 tgid;		/* the first time */
+	__u32 tid;
+	__u64 count;
+};
+
 /* Says to user space, before anything is loaded, which layout of the structs above this is. */
-const char format[] SEC("spoc.format") __attribute__((used)) = "spoc-recorder-format:1";
+const char format[] SEC("spoc.format") __attribute__((used)) = "spoc-recorder-format:2";
 
 /* 0 -> the settings; the program itself clears armed_tgid. */
 struct {
@@ -95,6 +115,29 @@ struct {
 	__type(key, struct call_key);
 	__type(value, struct call);
 } calls SEC(".maps");
+
+/* abi * NUMBERS + syscall number -> not 0: the filter's answer is to log it and let it pass. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ABIS * NUMBERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} logged SEC(".maps");
+
+/* What was denied -> the first time and how often. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, DENIALS);
+	__type(key, struct denial_key);
+	__type(value, struct denial);
+} denials SEC(".maps");
+
+/* struct denial, when it is new in `denials`: wakes user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, EVENT_BYTES);
+} events SEC(".maps");
 
 /* task_struct address -> enum task_flag: the tasks recorded, the truth behind `slots`. */
 struct {
@@ -153,8 +196,8 @@ static __always_inline int is_recorded(__u64 task, struct slot *slot)
 	flag = bpf_map_lookup_elem(&tasks, &task);
 	if (!flag)
 		return 0;
-	if (*flag == TASK_NEW) {
-		*flag = TASK_COUNTED;
+	if (!(*flag & TASK_COUNTED)) {
+		*flag |= TASK_COUNTED;
 		if (is_leader())
 			COUNT(processes, 1);
 	}
@@ -165,7 +208,7 @@ static __always_inline int is_recorded(__u64 task, struct slot *slot)
 static __always_inline void follow(__u64 task)
 {
 	struct slot *slot = slot_of(task);
-	__u32 flag = TASK_NEW;
+	__u32 flag = TASK_INSIDE;	/* fork and exec return without an enter of their own */
 
 	if (!slot || bpf_map_update_elem(&tasks, &task, &flag, BPF_ANY)) {
 		COUNT(tasks_lost, 1);
@@ -252,6 +295,86 @@ int enter_plain(struct bpf_raw_tracepoint_args *ctx)
 	return enter(ctx, 0);
 }
 
+static __always_inline void deny(const struct config *conf, __u64 task, __u64 regs, __u32 nr, __s32 result, __u32 logged)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct denial first = {
+		.key = { .abi = abi_of(conf, task, regs), .nr = nr, .result = result, .logged = logged },
+		.tgid = pid_tgid >> 32, .tid = pid_tgid, .count = 1,
+	};
+	struct denial *denial;
+
+	bpf_get_current_comm(first.key.comm, sizeof(first.key.comm));
+	denial = bpf_map_lookup_elem(&denials, &first.key);
+	if (!denial) {
+		if (!bpf_map_update_elem(&denials, &first.key, &first, BPF_NOEXIST)) {
+			if (bpf_ringbuf_output(&events, &first, sizeof(first), 0))
+				COUNT(denials_lost, 1);
+			return;
+		}
+		/* Another CPU was faster, or there is no room. */
+		denial = bpf_map_lookup_elem(&denials, &first.key);
+	}
+	if (denial)
+		__sync_fetch_and_add(&denial->count, 1);
+	else
+		COUNT(denials_lost, 1);
+}
+
+static __always_inline __u32 *flag_of(__u64 task)
+{
+	struct slot *slot = slot_of(task);
+
+	if (!slot || !slot->count || !is_recorded(task, slot))
+		return 0;
+	return bpf_map_lookup_elem(&tasks, &task);
+}
+
+/* For `run`: seccomp acts before sys_enter, so a call that gets here was let pass. */
+SEC("raw_tp/sys_enter")
+int run_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 task = bpf_get_current_task(), *is_logged;
+	__u32 *flag = flag_of(task), zero = 0, nr = ctx->args[1], index;
+	struct config *conf;
+
+	if (!flag)
+		return 0;
+	*flag |= TASK_INSIDE;
+	conf = bpf_map_lookup_elem(&config, &zero);
+	if (!conf || nr >= NUMBERS)
+		return 0;
+	index = abi_of(conf, task, ctx->args[0]) * NUMBERS + nr;
+	is_logged = bpf_map_lookup_elem(&logged, &index);
+	if (is_logged && *is_logged)
+		deny(conf, task, ctx->args[0], nr, 0, 1);
+	return 0;
+}
+
+/* For `run`: a return without an enter is that of a call that a filter stopped. */
+SEC("raw_tp/sys_exit")
+int run_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 task = bpf_get_current_task();
+	__u32 *flag = flag_of(task), zero = 0, nr = 0;
+	struct config *conf;
+
+	if (!flag)
+		return 0;
+	if (*flag & TASK_INSIDE) {
+		*flag &= ~TASK_INSIDE;
+		return 0;
+	}
+	conf = bpf_map_lookup_elem(&config, &zero);
+	if (!conf || bpf_probe_read_kernel(&nr, sizeof(nr), (void *)(unsigned long)
+					   (ctx->args[0] + conf->number_offset))) {
+		COUNT(reads_lost, 1);
+		return 0;
+	}
+	deny(conf, task, ctx->args[0], nr, ctx->args[1], 0);
+	return 0;
+}
+
 /* TP_PROTO(struct task_struct *parent, struct task_struct *child): before the child can run. */
 SEC("raw_tp/sched_process_fork")
 int task_fork(struct bpf_raw_tracepoint_args *ctx)
@@ -310,7 +433,7 @@ int task_exit(struct bpf_raw_tracepoint_args *ctx)
 	flag = bpf_map_lookup_elem(&tasks, &task);
 	if (!flag)
 		return 0;
-	counted_in = *flag == TASK_COUNTED && is_leader();
+	counted_in = (*flag & TASK_COUNTED) && is_leader();
 	bpf_map_delete_elem(&tasks, &task);
 	/* The address will be another task's: it must not pass for a recorded one. */
 	if (slot->last == task)
