@@ -203,6 +203,15 @@ def write_stderr(text: str) -> None:
             data = data[os.write(2, data):]
 
 
+def write_stdout(text: str) -> None:
+    """Write all of it, or raise SpocError."""
+    try:
+        with open(1, "wb", closefd=False) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise SpocError("write", "standard output", error.strerror or str(error), "redirect it elsewhere") from None
+
+
 class Log:
     """Messages on standard error, as `HH:MM:SS.ffffff message`.
 
@@ -578,6 +587,7 @@ class YamlReader:
         digit, chomp = header.group(2) or header.group(5), header.group(3) or header.group(4)
         indent = max(parent, 0) + int(digit) if digit else 0
         lines: "List[str]" = []
+        blank = True
         for line in self.lines[self.row + 1:]:
             line = line.rstrip("\r")
             width = len(line) - len(line.lstrip(" "))
@@ -588,6 +598,7 @@ class YamlReader:
                     self.fail("a leading blank line is indented deeper than the text")
                 if width < max(indent, parent + 1) or (not width and line[:3] in ("---", "...")):
                     break
+                blank = False
             lines.append(line)
         self.row += len(lines)
         ended = bool(lines)
@@ -595,7 +606,7 @@ class YamlReader:
             ended = not lines[-1]
             if ended:
                 lines.pop()  # what follows the last newline of the text is no line
-        text = "\n".join(line[indent:] if indent else line.lstrip(" ") if parent >= 0 else line for line in lines)
+        text = "\n".join(line[indent:] if indent else "" if blank else line for line in lines)
         content = text.rstrip("\n")
         trailing = "\n" * (len(text) - len(content) + (ended and bool(lines)))
         if header.group(1) == ">":
@@ -683,9 +694,12 @@ def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any
     if not isinstance(spec, dict) or not isinstance(spec.get("defaultAction"), str):
         raise ProfileError(file, 0, 0, f"is no profile: there is no defaultAction, nor kind {KIND} with a spec")
     rules = spec.get("syscalls") or []
-    if not isinstance(rules, list) or not all(
-            isinstance(rule, dict) and isinstance(rule.get("names") or [], list) for rule in rules):
+    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
         raise ProfileError(file, 0, 0, "syscalls is not a list of rules")
+    for names in [spec.get("architectures"), *(rule.get("names") for rule in rules),
+                  [rule.get("name", "") for rule in rules]]:
+        if not isinstance(names or [], list) or not all(isinstance(name, str) for name in names or []):
+            raise ProfileError(file, 0, 0, f"expected a list of names, found {names!r:.60}")
     return document, reader
 
 
@@ -978,11 +992,16 @@ class Target:
         self.folder, self.name = os.path.split(path)
         self.descriptor = self._named_descriptor()
         self.is_file = self.descriptor is None
-        if self.is_file and os.path.lexists(path):
-            mode = os.lstat(path).st_mode
-            if stat.S_ISDIR(mode):
-                raise self._error(OSError(errno.EISDIR, os.strerror(errno.EISDIR)))
-            self.is_file = stat.S_ISREG(mode) or stat.S_ISLNK(mode)
+        if self.is_file:
+            try:
+                mode = os.lstat(path).st_mode
+                if stat.S_ISDIR(mode):
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                self.is_file = stat.S_ISREG(mode) or stat.S_ISLNK(mode)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise self._error(error) from None
 
     def _named_descriptor(self) -> "Optional[int]":
         names = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
@@ -1001,9 +1020,11 @@ class Target:
         try:
             if self.is_file:
                 self._probe()
-            else:
+            elif self.descriptor is not None or not stat.S_ISFIFO(os.lstat(self.path).st_mode):
                 with self._opened() as file:
                     os.write(file.fileno(), b"")  # EBADF where it cannot be written to
+            elif not os.access(self.path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise self._error(error) from None
 
@@ -1117,7 +1138,7 @@ class Machine(NamedTuple):
     native: Architecture
     compat: "Optional[Architecture]"
     compat_test: "Tuple[int, int, int]"
-    number_offset: int  # of the syscall's number in pt_regs, in bytes; 0: not known
+    number_offset: int = 0  # of the syscall's number in pt_regs, in bytes; 0: not known
 
     def architecture(self, abi: int, number: int) -> Architecture:
         """Whose call this is, of ABI 0 (native) or 1 (compat)."""
@@ -1138,7 +1159,7 @@ def machine_of(name: str, release: str) -> Machine:
         return Machine(X86, None, COMPAT_NONE, 44)
     others = {"riscv64": RISCV64, "ppc64le": PPC64LE}
     if name in others:
-        return Machine(others[name], None, COMPAT_NONE, 0)
+        return Machine(others[name], None, COMPAT_NONE)
     raise SpocError("start", f"machine {name}", "not supported", "x86, ARM, RISC-V 64 and POWER LE are")
 
 
@@ -1244,11 +1265,13 @@ C_TYPES = {
     "none": None, "bool": ctypes.c_bool, "int": ctypes.c_int, "uint32": ctypes.c_uint32, "long": ctypes.c_ulong,
     "size": ctypes.c_size_t, "string": ctypes.c_char_p, "pointer": ctypes.c_void_p, "object": BpfObject,
     "program": BpfProgram, "map": BpfMap, "link": BpfLink, "printer": PRINT_CALLBACK,
-    "version": ctypes.POINTER(ScmpVersion), "status": ctypes.c_int, "result": ctypes.c_long, "context": ScmpContext,
+    "version": ctypes.POINTER(ScmpVersion), "status": ctypes.c_int, "result": ctypes.c_int,
+    "register": ctypes.c_long, "context": ScmpContext,
     "ring": BpfRing, "sample": RING_CALLBACK, "conditions": ctypes.POINTER(ScmpArgument),
 }
 CHECKS = {"object": check_pointer, "program": check_pointer, "map": check_pointer, "link": check_pointer,
-          "ring": check_pointer, "context": check_pointer, "status": check_negative, "result": check_errno}
+          "ring": check_pointer, "context": check_pointer, "status": check_negative, "result": check_errno,
+          "register": check_errno}
 
 # Functions: name, type of the result (which tells how it reports failure, see CHECKS), types of the arguments.
 # bpf/libbpf.h and bpf/bpf.h; all of it is in libbpf 0.3.
@@ -1291,7 +1314,7 @@ LIBC = """
     prctl      result  int long long long long
     signalfd   result  int string int
     capset     result  pointer pointer
-    syscall    result  long long long pointer
+    syscall    register  long long long pointer
     execve     result  string pointer pointer
 """
 NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls of other architectures
@@ -1396,7 +1419,7 @@ class DenialValue(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x9F98F247  # `make bpf` writes it
+OBJECT_CRC32 = 0x24B81B38  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS = 2, 1024
 TRACEPOINTS = {"task_fork": b"sched_process_fork", "task_exec": b"sched_process_exec",
@@ -1821,13 +1844,16 @@ class Identity(NamedTuple):
     environment: "Dict[str, str]"
 
 
+NO_ID = (1 << 32) - 1  # -1, which leaves an id as it is (setresuid(2))
+
+
 def sudo_identity(environment: "os._Environ[str]") -> "Optional[Identity]":
     """Who called sudo, with that user's groups and home; None if it was not sudo that made us root."""
     if os.geteuid() != 0 or environment.get("SUDO_UID", "0") == "0":
         return None
     try:
         uid, gid = int(environment["SUDO_UID"]), int(environment["SUDO_GID"])
-        if not 0 < uid < 1 << 32 or not 0 <= gid < 1 << 32:
+        if not 0 < uid < NO_ID or not 0 <= gid < NO_ID:
             raise ValueError
     except (KeyError, ValueError):
         raise ChildError("start command", "SUDO_UID and SUDO_GID", "they name no user",
@@ -1838,6 +1864,124 @@ def sudo_identity(environment: "os._Environ[str]") -> "Optional[Identity]":
         return Identity(uid, gid, (gid,), {})
     return Identity(uid, gid, tuple(os.getgrouplist(user.pw_name, gid)),
                     {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name})
+
+
+def select_readable(descriptors: "Iterable[int]", timeout_ms: "Optional[float]") -> "List[int]":
+    """Those of the descriptors that have input, or are at their end; after a time none."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poll.poll(timeout_ms)]
+
+
+SIGNALS_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signals have it
+
+
+class Timer:
+    """Something to do every so many seconds."""
+
+    def __init__(self, interval_s: float, action: "Callable[[], None]"):
+        self.interval_s, self.action = interval_s, action
+        self.due_s = time.monotonic() + interval_s
+
+    def run_if_due(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self.due_s:
+            self.due_s = now_s + self.interval_s
+            self.action()
+
+
+class Supervisor:
+    """Waits for a command without polling: every signal of interest is blocked, and read from a descriptor."""
+
+    SIGINFO_BYTES = 128  # struct signalfd_siginfo, signalfd(2)
+
+    def __init__(self) -> None:
+        # A signal that is ignored, as under nohup, would be taken all the same if it were blocked.
+        self.signals = [signum for signum in SIGNALS_PASSED_ON if signal.getsignal(signum) is not signal.SIG_IGN]
+        self.requests = 0
+        self.mask: "Set[int]" = set()
+
+    def __enter__(self) -> "Supervisor":
+        self.sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the status away
+        blocked = [*self.signals, signal.SIGCHLD]
+        self.mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, blocked))
+        bits = sum(1 << signum - 1 for signum in blocked).to_bytes(self.SIGINFO_BYTES, sys.byteorder)
+        self._descriptor = libc.signalfd(-1, bits, os.O_NONBLOCK | os.O_CLOEXEC)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.restore()
+
+    def restore(self) -> None:
+        """Let signals act on this process again; what arrived so far was meant for a command that is gone."""
+        list(self._received())
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+        signal.signal(signal.SIGCHLD, self.sigchld)
+
+    def wait(self, pid: int, timers: "Sequence[Timer]", alive: "Optional[Callable[[], bool]]" = None,
+             inputs: "Optional[Dict[int, Callable[[], None]]]" = None) -> int:
+        """Wait for the command and give its status, as waitpid(2) does.
+
+        Meanwhile run timers, pass signals on, and serve `inputs` (see Child.wait_started). With `alive`, then wait as
+        well until that says no or a signal asks to stop: the caller has to be the reaper of all descendants, so that
+        the end of each shows as SIGCHLD.
+        """
+        status: "Optional[int]" = None
+        served = dict(inputs or {})
+        while True:
+            next_s = min((timer.due_s for timer in timers), default=None)
+            timeout_ms = None if next_s is None else max(0.0, next_s - time.monotonic()) * 1000
+            for descriptor in select_readable([self._descriptor, *served], timeout_ms):
+                if descriptor in served:
+                    served[descriptor]()
+            for timer in timers:
+                timer.run_if_due()
+            for signum, from_kernel in self._received():
+                if signum != signal.SIGCHLD:
+                    self._pass_on(signum, from_kernel, pid if status is None else None)
+            for ended, ended_status in self._reap(-1 if alive else pid):
+                status = ended_status if ended == pid else status
+            if status is not None and (alive is None or self.requests or not alive()):
+                return status
+
+    def _received(self) -> "Iterator[Tuple[int, bool]]":
+        """The signals that have arrived, each with whether the kernel itself sent it."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                info = os.read(self._descriptor, self.SIGINFO_BYTES)
+                yield info[0], int.from_bytes(info[8:12], sys.byteorder) == SI_KERNEL
+
+    @staticmethod
+    def _reap(pid: int) -> "Iterator[Tuple[int, int]]":
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if not ended:
+                    return
+                yield ended, status
+
+    def _pass_on(self, signum: int, from_kernel: bool, pid: "Optional[int]") -> None:
+        self.requests += 1
+        if pid is None:
+            return
+        # A terminal signals its whole foreground process group: the command has the signal if it is in ours.
+        if self.requests > 1:
+            os.kill(pid, signal.SIGKILL)
+        elif not from_kernel or os.getpgid(pid) != os.getpgrp() or (
+                signum == signal.SIGHUP and os.getsid(0) == os.getpid()):  # a hang-up reaches the session's leader only
+            os.kill(pid, signum)
+
+
+def initial_environment() -> "Dict[str, str]":
+    """The environment as it was before Python, which adds LC_CTYPE to that of the C locale (PEP 538)."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            pairs = [os.fsdecode(entry).partition("=") for entry in file.read().split(b"\0")]
+        return {name: value for name, equals, value in pairs if equals}
+    except OSError:
+        return dict(os.environ)
 
 
 STAGE_IDENTITY, STAGE_FILTER, STAGE_EXEC = range(3)
@@ -1854,11 +1998,13 @@ class Child:
 
     EXEC_POLL_MS = 50
 
-    def __init__(self, command: "Sequence[str]", identity: "Optional[Identity]", mask: "Iterable[int]",
+    def __init__(self, command: "Sequence[str]", identity: "Optional[Identity]", supervisor: Supervisor,
                  applied: "Optional[Filter]" = None):
-        """Fork. The command gets this signal mask, and dispositions as if no Python stood between."""
+        """Fork. The command gets the signal mask and dispositions that the supervisor found, and no Python's."""
         self.command, self.identity, self.filter = command, identity, applied
-        self.environment = {**os.environ, **(identity.environment if identity else {})}
+        self.environment = initial_environment()
+        if identity:
+            self.environment.update(identity.environment)
         try:
             self._shared = Shared.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
             release_read, self._release = os.pipe()
@@ -1870,13 +2016,13 @@ class Child:
         if not self.pid:
             try:
                 os.close(self._release)
-                self._become_command(release_read, mask)
+                self._become_command(release_read, supervisor)
             finally:
                 os._exit(EXIT_FAILURE)
         os.close(release_read)
         os.close(started_write)
 
-    def _become_command(self, release: int, mask: "Iterable[int]") -> None:
+    def _become_command(self, release: int, supervisor: Supervisor) -> None:
         try:
             if self.identity:
                 drop_privileges(self.identity, self.filter is not None and not self.filter.no_new_privs)
@@ -1886,7 +2032,8 @@ class Child:
                     signal.signal(signum, signal.SIG_DFL)
                 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
                     signal.signal(signal.SIGINT, signal.SIG_DFL)
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                signal.signal(signal.SIGCHLD, supervisor.sigchld)
+                signal.pthread_sigmask(signal.SIG_SETMASK, supervisor.mask)
                 self._exec()
         except OSError as error:
             self._shared.errno = error.errno or errno.EIO
@@ -1896,7 +2043,7 @@ class Child:
         name = self.command[0]
         folders = [""] if "/" in name else self.environment.get("PATH", os.defpath).split(":")
         failure = OSError(errno.ENOENT, "")
-        for folder in folders:
+        for folder in folders if name else ():
             path = os.path.join(folder, name)
             try:
                 if self.filter is None:
@@ -1940,16 +2087,9 @@ class Child:
 
     def release(self) -> None:
         """Let it go on to its exec."""
-        os.write(self._release, b"r")
+        with contextlib.suppress(BrokenPipeError):  # a child that has failed is gone: see wait_started
+            os.write(self._release, b"r")
         os.close(self._release)
-
-    def start(self, inputs: "Dict[int, Callable[[], None]]") -> None:
-        """Let it exec, and return when it has. Raises ChildError, the process being gone, if it cannot.
-
-        `inputs`, descriptors to read from and what reads them, are served meanwhile.
-        """
-        self.release()
-        self.wait_started(inputs)
 
     def wait_listener(self) -> int:
         """The number that the listener of its filter has in the child, once the filter is loaded."""
@@ -1964,6 +2104,10 @@ class Child:
         return select_readable([self._started], 0) != []
 
     def wait_started(self, inputs: "Dict[int, Callable[[], None]]") -> None:
+        """Return when it has exec'ed. Raises ChildError, the process being gone, if it cannot.
+
+        `inputs`, descriptors to read from and what reads them, are served meanwhile.
+        """
         while self._shared.errno == 0:
             ready = select_readable([self._started, *inputs], self.EXEC_POLL_MS)
             for descriptor in ready:
@@ -1994,14 +2138,6 @@ class Child:
         raise ChildError("start command", name, reason, hints.get(number, ""), EXIT_NOT_EXECUTABLE)
 
 
-def select_readable(descriptors: "Iterable[int]", timeout_ms: "Optional[float]") -> "List[int]":
-    """Those of the descriptors that have input, or are at their end; after a time none."""
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    return [descriptor for descriptor, _ in poll.poll(timeout_ms)]
-
-
 def drop_privileges(identity: Identity, keep_admin: bool) -> None:
     """Become that user for good: groups first, then all three ids; and make sure that there is no way back.
 
@@ -2025,103 +2161,6 @@ def drop_privileges(identity: Identity, keep_admin: bool) -> None:
 
 
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
-SIGNALS_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signals have it
-
-
-class Timer:
-    """Something to do every so many seconds."""
-
-    def __init__(self, interval_s: float, action: "Callable[[], None]"):
-        self.interval_s, self.action = interval_s, action
-        self.due_s = time.monotonic() + interval_s
-
-    def run_if_due(self) -> None:
-        now_s = time.monotonic()
-        if now_s >= self.due_s:
-            self.due_s = now_s + self.interval_s
-            self.action()
-
-
-class Supervisor:
-    """Waits for a command without polling: every signal of interest is blocked, and read from a descriptor."""
-
-    SIGINFO_BYTES = 128  # struct signalfd_siginfo, signalfd(2)
-
-    def __init__(self) -> None:
-        # A signal that is ignored, as under nohup, would be taken all the same if it were blocked.
-        self.signals = [signum for signum in SIGNALS_PASSED_ON if signal.getsignal(signum) is not signal.SIG_IGN]
-        self.requests = 0
-        self.mask: "Set[int]" = set()
-
-    def __enter__(self) -> "Supervisor":
-        self._sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        blocked = [*self.signals, signal.SIGCHLD]
-        self.mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, blocked))
-        bits = sum(1 << signum - 1 for signum in blocked).to_bytes(self.SIGINFO_BYTES, sys.byteorder)
-        self._descriptor = libc.signalfd(-1, bits, os.O_NONBLOCK | os.O_CLOEXEC)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.restore()
-
-    def restore(self) -> None:
-        """Let signals act on this process again; what arrived so far was meant for a command that is gone."""
-        list(self._received())
-        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
-        signal.signal(signal.SIGCHLD, self._sigchld)
-
-    def wait(self, pid: int, timers: "Sequence[Timer]", alive: "Optional[Callable[[], bool]]" = None,
-             inputs: "Optional[Dict[int, Callable[[], None]]]" = None) -> int:
-        """Wait for the command and give its status, as waitpid(2) does.
-
-        Meanwhile run timers, pass signals on, and serve `inputs` (see Child.start). With `alive`, then wait as well
-        until that says no or a signal asks to stop: the caller has to be the reaper of all descendants, so that the end
-        of each shows as SIGCHLD.
-        """
-        status: "Optional[int]" = None
-        served = dict(inputs or {})
-        while True:
-            next_s = min((timer.due_s for timer in timers), default=None)
-            timeout_ms = None if next_s is None else max(0.0, next_s - time.monotonic()) * 1000
-            for descriptor in select_readable([self._descriptor, *served], timeout_ms):
-                if descriptor in served:
-                    served[descriptor]()
-            for timer in timers:
-                timer.run_if_due()
-            for signum, from_kernel in self._received():
-                if signum != signal.SIGCHLD:
-                    self._pass_on(signum, from_kernel, pid if status is None else None)
-            for ended, ended_status in self._reap(-1 if alive else pid):
-                status = ended_status if ended == pid else status
-            if status is not None and (alive is None or self.requests or not alive()):
-                return status
-
-    def _received(self) -> "Iterator[Tuple[int, bool]]":
-        """The signals that have arrived, each with whether the kernel itself sent it."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                info = os.read(self._descriptor, self.SIGINFO_BYTES)
-                yield info[0], int.from_bytes(info[8:12], sys.byteorder) == SI_KERNEL
-
-    @staticmethod
-    def _reap(pid: int) -> "Iterator[Tuple[int, int]]":
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                ended, status = os.waitpid(pid, os.WNOHANG)
-                if not ended:
-                    return
-                yield ended, status
-
-    def _pass_on(self, signum: int, from_kernel: bool, pid: "Optional[int]") -> None:
-        self.requests += 1
-        if pid is None:
-            return
-        # A terminal signals its whole foreground process group: the command has the signal if it is in ours.
-        if self.requests > 1:
-            os.kill(pid, signal.SIGKILL)
-        elif not from_kernel or os.getpgid(pid) != os.getpgrp() or os.getsid(0) == os.getpid():
-            os.kill(pid, signum)
 
 
 def exit_code(status: int) -> int:
@@ -2276,12 +2315,13 @@ class RecordCommand:
     def _run_command(self, recorder: Recorder, supervisor: Supervisor) -> int:
         if self.options.follow:
             libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        child = Child(self.command, self.identity, supervisor.mask)
+        child = Child(self.command, self.identity, supervisor)
         recorder.arm(child.pid)
         cgroups = self._cgroups(child.pid)
         self.start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         Log.info("Processing events")
-        child.start({})
+        child.release()
+        child.wait_started({})
         Log.info(f"Running command with PID: {child.pid}")
         self._log_container(child.pid, cgroups)
         status_line = StatusLine()
@@ -2624,7 +2664,7 @@ class RunCommand:
         return self._exit_code(status, complete)
 
     def _run_command(self, supervisor: Supervisor, applied: Filter, source: "Any", report: DenialReport) -> int:
-        child = Child(self.command, self.identity, supervisor.mask, applied)
+        child = Child(self.command, self.identity, supervisor, applied)
         inputs: "Dict[int, Callable[[], None]]" = {}
         if source is None:
             child.release()
@@ -2758,8 +2798,8 @@ def run_version(_values: "Dict[str, Any]", operands: "List[str]") -> int:
     if operands:
         raise UsageError(f"version {operands[0]}", "it takes no operands")
     seccomp = libseccomp.seccomp_version().contents
-    sys.stdout.write(f"spoc.py {VERSION}\nlibseccomp {seccomp.major}.{seccomp.minor}.{seccomp.micro}\n"
-                     f"Python {sys.version.split()[0]}\n")
+    write_stdout(f"spoc.py {VERSION}\nlibseccomp {seccomp.major}.{seccomp.minor}.{seccomp.micro}\n"
+                 f"Python {sys.version.split()[0]}\n")
     return 0
 
 
@@ -2894,13 +2934,13 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
     hold_standard_descriptors()
     try:
         if not arguments or arguments[0] in ("-h", "--help", "help"):
-            sys.stdout.write(HELP)
+            write_stdout(HELP)
             return 0 if arguments else EXIT_USAGE
         if arguments[0] not in COMMANDS:
             raise UsageError(arguments[0], "no such command", "see spoc.py --help")
         values, operands = parse_options(arguments[0], arguments[1:])
         if "help" in values:
-            sys.stdout.write(COMMANDS[arguments[0]].help)
+            write_stdout(COMMANDS[arguments[0]].help)
             return 0
         return COMMANDS[arguments[0]].run(values, operands)
     except SpocError as error:
@@ -2911,10 +2951,4 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
 
 
 if __name__ == "__main__":
-    exit_status = main()
-    try:
-        if sys.stdout:
-            sys.stdout.flush()
-    except OSError:
-        exit_status = exit_status or EXIT_FAILURE
-    os._exit(exit_status)  # to tear the interpreter down takes longer than a whole short recording
+    os._exit(main())  # to tear the interpreter down takes longer than a whole short recording

@@ -78,9 +78,6 @@ struct denial {
 	__u64 count;
 };
 
-/* Says to user space, before anything is loaded, which layout of the structs above this is. */
-const char format[] SEC("spoc.format") __attribute__((used)) = "spoc-recorder-format:2";
-
 /* 0 -> the settings; the program itself clears armed_tgid. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
