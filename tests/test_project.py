@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import types
 import unittest
+import zlib
 from typing import Dict, Iterator, List, Set, Tuple
 
 import spoc
@@ -290,6 +291,9 @@ class Object(support.Case):
                           and not word.startswith(b"/usr/include/")], [])
         self.assertNotIn(str(support.ROOT).encode(), support.OBJECT.read_bytes())
 
+    def test_is_the_one_that_spoc_takes(self) -> None:
+        self.assertEqual(zlib.crc32(support.OBJECT.read_bytes()), spoc.OBJECT_CRC32)
+
     def test_has_no_debug_sections(self) -> None:
         sections = elf_sections(support.OBJECT.read_bytes())
         self.assertIn(".maps", sections)
@@ -327,7 +331,8 @@ class Files(support.Case):
         self.assertEqual(unclean, [])
 
     def test_readme_commands_exist(self) -> None:
-        commands = re.findall(r"\bpython3 spoc\.py ([a-z]+)\b(.*)", "\n".join(code_of(README.read_text(encoding="utf-8"))))
+        code = "\n".join(code_of(README.read_text(encoding="utf-8")))
+        commands = re.findall(r"\bpython3 spoc\.py ([a-z]+)\b(.*)", code)
         self.assertIn("record", [command for command, _ in commands])
         for command, rest in commands:
             with self.subTest(f"{command}{rest}"):

@@ -1,0 +1,565 @@
+# SPDX-License-Identifier: MIT
+"""Every fault that can be foreseen, provoked for real: one line says what failed and what to do; nothing is lost."""
+
+import ast
+import errno
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+from support import OBJECT, SPOC, Case, build, require, require_command, require_root
+
+NOBODY = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+CLOCK = r"\d\d:\d\d:\d\d\.\d{6}"
+
+# enum bpf_cmd, linux/bpf.h
+ANY_COMMAND, BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN = -1, 0, 5, 17
+
+
+def with_capabilities(*names: str) -> Tuple[str, ...]:
+    """Run as nobody, with these capabilities and no others."""
+    listed = ",".join(["-all", *(f"+{name}" for name in names)])
+    return (*AS_NOBODY, f"--inh-caps={listed}", f"--ambient-caps={listed}")
+
+
+def in_mounts(script: str, *arguments: str) -> Tuple[str, ...]:
+    """Run in a mount namespace of its own, which this shell script has changed."""
+    return ("unshare", "--mount", "--propagation", "private", "sh", "-ec", script + '\nexec "$@"', "sh", *arguments)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30) -> bool:
+    """Has the condition come true in time?"""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def library_path(module: str) -> pathlib.Path:
+    """Where a library that the tests' Python can load lies."""
+    script = "import ctypes, sys; ctypes.CDLL(sys.argv[1]); print(open('/proc/self/maps').read())"
+    maps = subprocess.run([sys.executable, "-c", script, module], stdout=subprocess.PIPE, text=True, check=True).stdout
+    stem = module.split(".so")[0]
+    return pathlib.Path(next(line.split()[-1] for line in maps.splitlines() if f"/{stem}.so" in line))
+
+
+class CopyCase(Case):
+    """A case with a copy of the program: what an ordinary user may read, and a test may spoil."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        require_root()
+        require_command("setpriv", "unshare")
+        self.program = self.folder / "spoc.py"
+        self.object = self.folder / "recorder.bpf.o"
+        shutil.copy(SPOC, self.program)
+        shutil.copy(OBJECT, self.object)
+        self.program.chmod(0o644)
+        self.object.chmod(0o644)
+        self.open = self.folder / "open"
+        self.open.mkdir()
+        self.open.chmod(0o777)
+        self.profile = self.open / "profile.json"
+        self.marker = self.open / "started"
+
+    def attempt(self, *wrapper: str, python: Sequence[str] = (sys.executable,), options: Sequence[str] = ("-n",),
+                command: Optional[Sequence[str]] = None, environment: Optional[Dict[str, str]] = None,
+                ) -> "subprocess.CompletedProcess[str]":
+        """Record, quietly, a command that leaves a mark, under what `wrapper` sets up."""
+        command = command or ("touch", str(self.marker))
+        return subprocess.run([*wrapper, *python, str(self.program), "record", "-q", "-t", "raw-seccomp",
+                               "-o", str(self.profile), *options, "--", *command],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              timeout=120, env={**os.environ, **(environment or {})})
+
+    def names(self) -> List[str]:
+        return [name for rule in json.loads(self.profile.read_text())["syscalls"] for name in rule["names"]]
+
+    def assert_works(self, result: "subprocess.CompletedProcess[str]") -> None:
+        """The command ran, and what it did is in the profile."""
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+        self.assertTrue(self.marker.exists())
+        self.assertIn("utimensat", self.names())
+        self.marker.unlink()
+        self.profile.unlink()
+
+    def assert_refuses(self, result: "subprocess.CompletedProcess[str]", operation: str, subject: str, reason: str,
+                       remedy: str) -> None:
+        """One line with these four parts, exit code 125; the command was not started, and nothing was written.
+
+        Operation and subject are exact, if given; reason and remedy are regular expressions.
+        """
+        self.assertRegex(result.stderr, rf"\A{CLOCK} Error: {re.escape(operation) or '[^:]+'}: "
+                                        rf"{re.escape(subject) or '[^:]+'}: {reason}; [^\n]*{remedy}[^\n]*\n\Z")
+        self.assertEqual((result.returncode, result.stdout), (125, ""))
+        self.assert_nothing_done()
+
+    def assert_nothing_done(self) -> None:
+        left = sorted(path.name for path in self.open.iterdir())
+        for name in left:
+            (self.open / name).unlink()
+        self.assertEqual(left, [])
+
+    def hiding(self, folder: pathlib.Path, *names: str) -> Tuple[str, ...]:
+        """Run where these files of a folder do not exist."""
+        script = f"""
+            mount -t tmpfs tmpfs {self.open}
+            mkdir {self.open}/upper {self.open}/work
+            for name in {' '.join(names)}; do mknod {self.open}/upper/$name c 0 0; done
+            mount -t overlay overlay -o lowerdir={folder},upperdir={self.open}/upper,workdir={self.open}/work {folder}
+            umount -l {self.open}"""
+        probe = subprocess.run(in_mounts(script, "true"), stderr=subprocess.PIPE, text=True)
+        require(probe.returncode == 0, f"overlay file systems ({probe.stderr.strip()})")
+        return in_mounts(script)
+
+
+class Privileges(CopyCase):
+    REFUSAL = ("load BPF programs", "run it as root, or with CAP_BPF and CAP_PERFMON")
+
+    def test_neither_root_nor_capabilities(self) -> None:
+        wrappers = {"nobody": AS_NOBODY, "CAP_BPF alone": with_capabilities("bpf"),
+                    "CAP_PERFMON alone": with_capabilities("perfmon"),
+                    "root without any": ("setpriv", "--bounding-set=-all")}
+        for name, wrapper in wrappers.items():
+            with self.subTest(name):
+                self.assert_refuses(self.attempt(*wrapper), self.REFUSAL[0], str(self.object),
+                                    os.strerror(errno.EPERM), self.REFUSAL[1])
+
+    def test_capabilities_instead_of_root(self) -> None:
+        self.assert_works(self.attempt(*with_capabilities("bpf", "perfmon")))
+
+    def test_locked_memory_that_may_not_be_raised(self) -> None:
+        release = [int(part) for part in re.findall(r"\d+", os.uname().release)[:2]]
+        if release < [5, 11]:
+            raise unittest.SkipTest("needs Linux 5.11, which does not account BPF maps as locked memory")
+        self.assert_works(self.attempt("prlimit", "--memlock=0:0", *with_capabilities("bpf", "perfmon")))
+
+    def test_no_more_processes(self) -> None:
+        """The limit lets nobody start a second one."""
+        result = self.attempt("prlimit", "--nproc=1:1", *with_capabilities("bpf", "perfmon"))
+        self.assert_refuses(result, "start command", "touch", os.strerror(errno.EAGAIN), "")
+
+    def test_no_more_descriptors(self) -> None:
+        """Too few for the recorder's maps and programs, wherever they run out."""
+        for limit in range(6, 22, 3):
+            with self.subTest(limit):
+                result = self.attempt("prlimit", f"--nofile={limit}:{limit}", python=(sys.executable, "-S"))
+                self.assert_refuses(result, "", "", os.strerror(errno.EMFILE), "")
+                self.assert_nothing_done()
+
+
+class Kernel(CopyCase):
+    """A kernel that refuses bpf(2)."""
+
+    def test_refusals(self) -> None:
+        load, attach = ("load BPF programs", str(self.object)), ("attach to tracepoint", "sched_process_fork")
+        for number, command, (operation, subject), remedy in (
+                (errno.ENOSYS, ANY_COMMAND, load, "CONFIG_BPF_SYSCALL"),
+                (errno.EPERM, ANY_COMMAND, load, "seccomp filter, kernel lockdown"),
+                (errno.ENOMEM, ANY_COMMAND, load, "memory"),
+                (errno.EPERM, BPF_MAP_CREATE, load, "ulimit -l unlimited"),
+                (errno.ENOMEM, BPF_MAP_CREATE, load, "memory"),
+                (errno.EINVAL, BPF_PROG_LOAD, load, "Linux 5.8 or newer"),
+                (errno.EPERM, BPF_RAW_TRACEPOINT_OPEN, attach, "seccomp filter, kernel lockdown"),
+                (errno.ENOENT, BPF_RAW_TRACEPOINT_OPEN, attach, "CONFIG_BPF_EVENTS")):
+            with self.subTest(f"{errno.errorcode[number]} to command {command}"):
+                result = self.attempt(build("refuse.c"), str(number), str(command))
+                self.assert_refuses(result, operation, subject, os.strerror(number), remedy)
+
+    def test_the_filter_itself_does_no_harm(self) -> None:
+        self.assert_works(self.attempt(build("refuse.c"), str(errno.EPERM), "1000"))
+
+
+class Libraries(CopyCase):
+    MISSING = r"[^\n;]*cannot open shared object file: No such file or directory"
+
+    def stub(self, name: str, source: str = "") -> Dict[str, str]:
+        """An environment in which a library holds no more than this C source."""
+        require_command("gcc")
+        folder = self.folder / "stubs"
+        folder.mkdir(exist_ok=True)
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(folder / name), "-x", "c", "-"], input=source, text=True,
+                       check=True)
+        return {"LD_LIBRARY_PATH": str(folder)}
+
+    def test_no_libbpf(self) -> None:
+        path = library_path("libbpf.so.1")
+        result = self.attempt(*self.hiding(path.parent, "libbpf.so.1", path.name))
+        self.assert_refuses(result, "load library", "libbpf.so.1", self.MISSING, "install libbpf .*libbpf1")
+
+    def test_libbpf_of_the_older_soname(self) -> None:
+        path = library_path("libbpf.so.1")
+        folder = self.folder / "older"
+        folder.mkdir()
+        shutil.copy(path, folder / "libbpf.so.0")
+        hiding = self.hiding(path.parent, "libbpf.so.1", path.name)
+        self.assert_works(self.attempt(*hiding, environment={"LD_LIBRARY_PATH": str(folder)}))
+
+    def test_libbpf_too_old(self) -> None:
+        result = self.attempt(environment=self.stub("libbpf.so.1"))
+        self.assert_refuses(result, "load library", "libbpf.so.1", r"has no \w+, too old",
+                            "install libbpf 0.3 or newer")
+
+    def test_libbpf_that_is_no_library(self) -> None:
+        folder = self.folder / "broken"
+        folder.mkdir()
+        (folder / "libbpf.so.1").write_bytes(b"\x7fELF")
+        hiding = self.hiding(library_path("libbpf.so.1").parent, "libbpf.so.1")
+        result = self.attempt(*hiding, environment={"LD_LIBRARY_PATH": str(folder)})
+        self.assert_refuses(result, "load library", "libbpf.so.1", "[^\n;]*file too short", "install libbpf")
+
+    def test_no_libseccomp(self) -> None:
+        path = library_path("libseccomp.so.2")
+        hiding = self.hiding(path.parent, "libseccomp.so.2", path.name)
+        for options in (("-n",), (), ("-b", "read")):
+            with self.subTest(options):
+                result = self.attempt(*hiding, options=options)
+                self.assert_refuses(result, "load library", "libseccomp.so.2", self.MISSING,
+                                    "install libseccomp .*libseccomp2")
+
+    def test_libseccomp_too_old(self) -> None:
+        result = self.attempt(environment=self.stub("libseccomp.so.2"))
+        self.assert_refuses(result, "load library", "libseccomp.so.2", r"has no \w+, too old", "install libseccomp 2.5")
+
+    def test_version_without_libraries(self) -> None:
+        path = library_path("libseccomp.so.2")
+        hiding = self.hiding(path.parent, "libseccomp.so.2", path.name)
+        result = subprocess.run([*hiding, sys.executable, str(self.program), "version"], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, rf"\A{CLOCK} Error: load library: libseccomp\.so\.2: {self.MISSING}; "
+                                        r"install libseccomp [^\n]*\n\Z")
+
+
+class BpfObject(CopyCase):
+    """The object file beside spoc.py."""
+
+    OPERATION = "read BPF object"
+    COPY_AGAIN = "copy recorder.bpf.o"
+
+    def assert_refuses_object(self, reason: str, remedy: str, operation: str = OPERATION) -> None:
+        self.assert_refuses(self.attempt(), operation, str(self.object), reason, remedy)
+
+    def test_missing(self) -> None:
+        self.object.unlink()
+        result = self.attempt()
+        self.assert_refuses(result, self.OPERATION, str(self.folder / "bpf" / "recorder.bpf.o"),
+                            os.strerror(errno.ENOENT), self.COPY_AGAIN)
+
+    def test_either_place_serves(self) -> None:
+        self.assert_works(self.attempt())
+        (self.folder / "bpf").mkdir()
+        self.object.rename(self.folder / "bpf" / "recorder.bpf.o")
+        self.assert_works(self.attempt())
+
+    def test_truncated(self) -> None:
+        data = OBJECT.read_bytes()
+        for size in (0, 3, 4, 64, *(len(data) * part // 8 for part in range(1, 8)), len(data) - 1):
+            with self.subTest(size):
+                self.object.write_bytes(data[:size])
+                result = self.attempt()
+                operation = "load BPF programs" if "load BPF" in result.stderr else self.OPERATION
+                self.assert_refuses(result, operation, str(self.object), "[^\n]*damaged[^\n]*", self.COPY_AGAIN)
+
+    def test_no_bpf_object(self) -> None:
+        for data in (b"#!/bin/sh\n", pathlib.Path("/bin/true").read_bytes(), b"\x7fELF" + bytes(4 << 20)):
+            self.object.write_bytes(data)
+            self.assert_refuses_object("[^\n]*damaged[^\n]*", self.COPY_AGAIN)
+
+    def test_another_version(self) -> None:
+        data = bytearray(OBJECT.read_bytes())
+        data[len(data) // 2] ^= 1
+        self.object.write_bytes(data)
+        self.assert_refuses_object("[^\n]*another version of spoc.py[^\n]*", "with the spoc.py that belongs to it")
+
+    def test_open_to_others(self) -> None:
+        """Whoever may change it could run code in the kernel."""
+        self.object.chmod(0o666)
+        self.assert_refuses_object("[^\n]*may write it", "chmod")
+        self.object.chmod(0o644)
+        os.chown(self.object, NOBODY, 0)
+        self.assert_refuses_object("[^\n]*may write it", "chown")
+        # Its owner could as well have changed spoc.py.
+        os.chown(self.program, NOBODY, 0)
+        self.assert_works(self.attempt())
+
+    def test_no_regular_file(self) -> None:
+        not_one: Dict[str, Tuple[Callable[[], None], str]] = {
+            "a symbolic link to itself": (lambda: self.object.symlink_to(self.object), os.strerror(errno.ELOOP)),
+            "a symbolic link to nothing": (lambda: self.object.symlink_to("nothing"), os.strerror(errno.ENOENT)),
+            "a folder": (self.object.mkdir, os.strerror(errno.EISDIR)),
+            "a fifo": (lambda: os.mkfifo(self.object), "[^\n]+"),
+            "a device": (lambda: self.object.symlink_to("/dev/zero"), "[^\n]+"),
+        }
+        for name, (make, reason) in not_one.items():
+            with self.subTest(name):
+                if self.object.is_dir():
+                    self.object.rmdir()
+                elif os.path.lexists(self.object):
+                    self.object.unlink()
+                make()
+                self.assert_refuses_object(reason, "")
+
+    def test_unreadable(self) -> None:
+        self.object.chmod(0o600)
+        self.assert_refuses(self.attempt(*with_capabilities("bpf", "perfmon")), self.OPERATION, str(self.object),
+                            os.strerror(errno.EACCES), "")
+
+
+class PythonItself(CopyCase):
+    """Interpreters that are too old, or lack a part, or are started in other ways."""
+
+    def assert_does_not_start(self, result: "subprocess.CompletedProcess[str]", subject: str, reason: str,
+                              remedy: str) -> None:
+        self.assertEqual((result.returncode, result.stdout), (125, ""), result.stderr)
+        self.assertRegex(result.stderr, rf"\Aspoc: start: {subject}: {reason}; [^\n]*{remedy}[^\n]*\n\Z")
+        self.assert_nothing_done()
+
+    def test_without_ctypes(self) -> None:
+        import _ctypes
+
+        path = getattr(_ctypes, "__file__", None)
+        if not path:
+            raise unittest.SkipTest("needs a Python whose _ctypes is a file")
+        result = self.attempt(*self.hiding(pathlib.Path(path).parent, os.path.basename(path)))
+        self.assert_does_not_start(result, "Python module _ctypes", "not installed", "install the full python3 package")
+
+    def test_debians_python3_minimal(self) -> None:
+        """Where the standard library is what that package holds, and nothing more."""
+        require_command("dpkg-query")
+        library = pathlib.Path(os.__file__).parent
+        package = f"libpython{sys.version_info[0]}.{sys.version_info[1]}-minimal"
+        listed = subprocess.run(["dpkg-query", "-L", package], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                text=True).stdout.splitlines()
+        files = [path for path in map(pathlib.Path, listed) if library in path.parents and path.is_file()]
+        require(len(files) > 50, f"{library} from the package {package}")
+        minimal = self.folder / "minimal"
+        for path in files:
+            target = minimal / path.relative_to(library)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+        # What others have put into dist-packages is not there either.
+        script = (f"mount --bind {minimal} {library}\n"
+                  "if [ -d /usr/lib/python3 ]; then mount -t tmpfs none /usr/lib/python3; fi")
+        result = self.attempt(*in_mounts(script))
+        self.assert_does_not_start(result, r"Python module \w+", "not installed", "python3-minimal is not enough")
+
+    def test_too_old(self) -> None:
+        folders = [*map(pathlib.Path, os.environ["PATH"].split(":")),
+                   *pathlib.Path.home().glob(".pyenv/versions/*/bin")]
+        found: Dict[str, pathlib.Path] = {}
+        for path in (folder / f"python3.{minor}" for folder in folders for minor in (6, 7, 8)):
+            # A shim of a version that is not there starts, and fails.
+            if path.exists() and not subprocess.run([str(path), "-c", ""], stderr=subprocess.DEVNULL).returncode:
+                found[path.name] = path
+        if not found:
+            raise unittest.SkipTest("needs a python3.6, python3.7 or python3.8 on PATH")
+        for name, path in found.items():
+            with self.subTest(name):
+                result = self.attempt(python=(str(path),))
+                self.assert_does_not_start(result, f"Python {re.escape(name[6:])}", "too old", "Python 3.9 or newer")
+
+    def test_ways_to_start_it(self) -> None:
+        for flags in ("-I", "-S", "-E", "-s", "-IS", "-B", "-O", "-OO", "-P", "-W error", "-X dev"):
+            if flags == "-P" and sys.version_info < (3, 11):
+                continue
+            with self.subTest(flags):
+                self.assert_works(self.attempt(python=(sys.executable, *flags.split())))
+
+    def test_planted_modules(self) -> None:
+        """A module beside spoc.py, or in the working folder, is not the standard library's."""
+        tree = ast.parse(SPOC.read_text("utf-8"))
+        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        self.assertTrue({"ctypes", "signal", "contextlib", "json", "pwd"} <= names)
+        for name in names:
+            (self.folder / f"{name}.py").write_text(f"open({str(self.open / 'planted')!r}, 'a').write({name!r})\n")
+        as_root: Dict[str, str] = {}
+        for environment in (as_root, {"SUDO_UID": str(NOBODY), "SUDO_GID": str(NOBODY)}):
+            for options in (("-n", "--stats"), ("-n", "--append", "--follow"), ("-b", "read")):
+                result = subprocess.run([sys.executable, "spoc.py", "record", "-t", "raw-seccomp", "-o",
+                                         str(self.profile), *options, "touch", str(self.marker)], cwd=self.folder,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, env={**os.environ, **environment})
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.marker.unlink()
+        # They would be found where nothing keeps them out.
+        subprocess.run([sys.executable, "-c", "import json"], cwd=self.folder, check=True)
+        self.assertEqual((self.open / "planted").read_text(), "json")
+
+
+class Surroundings(CopyCase):
+    """A system without this or that."""
+
+    def test_no_proc(self) -> None:
+        self.assert_works(self.attempt(*in_mounts("mount -t tmpfs none /proc")))
+
+    def test_no_dev_null(self) -> None:
+        self.assert_works(self.attempt(*in_mounts("mount -t tmpfs none /dev")))
+
+    def test_pid_namespace(self) -> None:
+        self.assert_works(self.attempt("unshare", "--pid", "--fork", "--mount-proc"))
+
+    def test_pid_namespace_without_proc(self) -> None:
+        """Nothing tells which process the armed one is: that may not pass for a command that calls nothing."""
+        result = self.attempt("unshare", "--pid", "--fork", "--mount", "--propagation", "private", "sh", "-ec",
+                              'mount -t tmpfs none /proc; exec "$@"', "sh")
+        if result.returncode == 0:
+            self.assert_works(result)
+        else:
+            self.assertEqual(result.returncode, 125)
+            self.assertRegex(result.stderr, rf"\A{CLOCK} Error: [^\n]*/proc[^\n]*\n\Z")
+
+    def test_closed_descriptors(self) -> None:
+        self.assert_works(self.attempt("sh", "-c", 'exec "$@" <&-', "sh"))
+        self.assert_works(self.attempt("sh", "-c", 'exec "$@" >&-', "sh"))
+        self.assert_works(self.attempt("sh", "-c", 'exec "$@" 2>&-', "sh"))
+        self.assert_works(self.attempt("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"))
+
+    def test_standard_output_that_takes_nothing(self) -> None:
+        for redirection, reason in ((">&-", os.strerror(errno.EBADF)), (">/dev/full", os.strerror(errno.ENOSPC))):
+            for arguments in (["version"], ["--help"], ["record", "--help"]):
+                with self.subTest(f"{arguments} {redirection}"):
+                    result = subprocess.run(["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable,
+                                             str(self.program), *arguments], stderr=subprocess.PIPE, text=True)
+                    self.assertEqual(result.returncode, 125, result.stderr)
+                    self.assertRegex(result.stderr, rf"\A{CLOCK} Error: [^\n]*{reason}[^\n]*\n\Z")
+
+
+class Incomplete(CopyCase):
+    """A recording that is not all says so, ends with 125, and is written all the same."""
+
+    def assert_incomplete(self, result: "subprocess.CompletedProcess[str]", *lines: str) -> None:
+        """These regular expressions match the lines on standard error, one each and in any order."""
+        found = result.stderr.splitlines()
+        self.assertEqual(result.returncode, 125, found[:5])
+        for line in lines:
+            pattern = re.compile(rf"{CLOCK} Error: the profile is incomplete: {line}\Z")
+            matching = [text for text in found if pattern.match(text)]
+            self.assertEqual(len(matching), 1, f"{line}: {found[:5]}")
+            found.remove(matching[0])
+        self.assertEqual(found, [])
+        self.assertIn("exit_group", self.names())
+
+    def test_numbers_without_a_name(self) -> None:
+        """Those within the array, those beyond it, and the largest."""
+        for number in (1000, 1023, 1024, 5000, 0x3fffffff):
+            with self.subTest(number):
+                result = self.attempt(command=(build("numbers.c"), str(number), "1"))
+                self.assert_incomplete(result, rf"[^\n]*\b{number} \(SCMP_ARCH_\w+\)[^\n]*; a newer libseccomp may")
+
+    def test_more_numbers_than_the_map_holds(self) -> None:
+        first, room, lost = 1024, 2048, 100
+        result = self.attempt(command=(build("numbers.c"), str(first), str(room + lost)))
+        found = result.stderr.splitlines()
+        overflow = [line for line in found if "calls of unusual numbers were not recorded" in line]
+        self.assertEqual(len(overflow), 1, found[:5])
+        self.assertRegex(overflow[0], rf"{CLOCK} Error: the profile is incomplete: {lost} calls .*; [^\n]+\Z")
+        # Every number that was recorded is reported.
+        reported = {int(number) for line in found if line not in overflow
+                    for number in re.findall(r"\b\d{4,}\b", line[16:])}
+        self.assertEqual(reported, set(range(first, first + room)))
+        self.assertEqual(result.returncode, 125)
+        self.assertIn("exit_group", self.names())
+
+    def test_more_tasks_than_the_map_holds(self) -> None:
+        room, threads = 16384, 17000
+        for path, needed in (("/proc/sys/kernel/pid_max", threads + 8000),
+                             ("/proc/sys/kernel/threads-max", threads + 8000),
+                             ("/proc/sys/vm/max_map_count", 2 * threads + 1000)):
+            if int(pathlib.Path(path).read_text()) < needed:
+                raise unittest.SkipTest(f"needs at least {needed} in {path}")
+        program = build("sweep.c", "-pthread")
+        alone = subprocess.run([program, "threads", str(threads)])
+        if alone.returncode:
+            raise unittest.SkipTest(f"needs room for {threads} threads (pids.max, memory)")
+        result = self.attempt(command=(program, "threads", str(threads)))
+        self.assert_incomplete(result, rf"{threads + 1 - room} processes or threads were not followed: .*; .*--append")
+
+
+def kernel_objects(pid: int) -> List[Tuple[str, str]]:
+    """What a process holds of BPF: (kind, id)."""
+    found = set()
+    for path in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+        found.update(re.findall(r"^(prog|map|link)_id:\s*(\d+)$", path.read_text(), re.MULTILINE))
+    return sorted(found)
+
+
+class Leftovers(CopyCase):
+    """Nothing stays in the kernel, however a recording ends."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        require_command("bpftool")
+        self.go = self.open / "go"
+        self.done = self.open / "done"
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Record a command that goes on until it is told."""
+        script = f"touch {self.marker}; until [ -e {self.go} ]; do sleep 0.1; done; touch {self.done}"
+        process = subprocess.Popen([sys.executable, str(self.program), "record", "-q", "-t", "raw-seccomp", "-o",
+                                    str(self.profile), "sh", "-c", script], stdin=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(self.go.touch)
+        self.assertTrue(wait_until(self.marker.exists))
+        return process
+
+    @staticmethod
+    def exists(kind: str, number: str) -> bool:
+        return subprocess.run(["bpftool", kind, "show", "id", number], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL).returncode == 0
+
+    def objects_of(self, process: "subprocess.Popen[bytes]") -> List[Tuple[str, str]]:
+        objects = kernel_objects(process.pid)
+        self.assertTrue({"prog", "map", "link"} <= {kind for kind, _ in objects}, objects)
+        for kind, number in objects:
+            self.assertTrue(self.exists(kind, number), (kind, number))
+        return objects
+
+    def assert_gone(self, objects: List[Tuple[str, str]]) -> None:
+        """The kernel frees them with a delay, after a grace period."""
+        wait_until(lambda: not any(self.exists(*found) for found in objects))
+        self.assertEqual([found for found in objects if self.exists(*found)], [])
+
+    def test_normal_end(self) -> None:
+        process = self.start()
+        objects = self.objects_of(process)
+        self.go.touch()
+        self.assertEqual(process.wait(), 0)
+        self.assert_gone(objects)
+        self.assertTrue(self.done.exists())
+
+    def test_ended_by_a_signal(self) -> None:
+        process = self.start()
+        objects = self.objects_of(process)
+        process.terminate()
+        self.assertEqual(process.wait(), 128 + signal.SIGTERM)
+        self.assert_gone(objects)
+        self.assertFalse(self.done.exists())
+        self.assertIn("exit_group", self.names())
+
+    def test_killed(self) -> None:
+        """The command goes on, and finds no trace of the recording."""
+        process = self.start()
+        objects = self.objects_of(process)
+        process.kill()
+        self.assertEqual(process.wait(), -signal.SIGKILL)
+        self.assert_gone(objects)
+        self.assertEqual(list(self.open.iterdir()), [self.marker])
+        self.go.touch()
+        self.assertTrue(wait_until(self.done.exists))
+
+
+if __name__ == "__main__":
+    unittest.main()

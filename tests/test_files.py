@@ -1,0 +1,642 @@
+# SPDX-License-Identifier: MIT
+"""Where a profile goes: files, links, fifos, devices and descriptors; full disks; --append and --checkpoint."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import yaml
+
+import support
+
+OLD = "defaultAction: SCMP_ACT_ERRNO  # an old profile\n"
+LOG_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{6} .*\n")
+WAIT_S = 60
+TMPFS_BYTES = 512 << 10
+
+# Makes a syscall that Python itself has no use for, of the name given.
+CALL = {"getpriority": "os.getpriority(0, 0)", "sync": "os.sync()", "getsid": "os.getsid(0)",
+        "sched_get_priority_max": "os.sched_get_priority_max(0)",
+        "sched_rr_get_interval": "os.sched_rr_get_interval(0)"}
+
+
+def calling(*names: str) -> Tuple[str, ...]:
+    """A command that makes these calls."""
+    return (sys.executable, "-I", "-S", "-c", "import os; " + "; ".join(CALL[name] for name in names))
+
+
+def yaml_names(text: str) -> "set[str]":
+    """The names that a CRD allows; the text must be one whole, valid document."""
+    document = yaml.safe_load(text)
+    assert document["kind"] == "SeccompProfile" and document["spec"]["defaultAction"] == "SCMP_ACT_ERRNO"
+    return {name for rule in document["spec"]["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW"
+            for name in rule["names"]}
+
+
+def shown(stderr: str) -> "set[str]":
+    """The names of the profile that went to standard error."""
+    return yaml_names(stderr[stderr.index("apiVersion:"):stderr.index("status: {}")])
+
+
+class FilesCase(support.Case):
+    """Records `touch started` (or another command) and looks at what became of the target."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        support.require_root()
+        self.started = self.folder / "started"
+        self.target = self.folder / "out" / "profile.yaml"
+        self.target.parent.mkdir()
+
+    def run_spoc(self, target: object, *command: str, options: Tuple[str, ...] = (), code: int = 0,
+                 **run: Any) -> "subprocess.CompletedProcess[str]":
+        command = command or ("touch", str(self.started))
+        result = support.spoc("record", "-n", *options, "-o", str(target), "--", *command, **run)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result
+
+    def refused(self, target: object, *reasons: str, options: Tuple[str, ...] = (), **run: Any) -> None:
+        """Recording must fail, name the target and the reason, and not start the command."""
+        result = self.run_spoc(target, options=options, code=125, **run)
+        error = result.stderr.splitlines()[-1]
+        for reason in (str(target), *reasons):
+            self.assertIn(reason, error)
+        self.assertRegex(error, r"^\d\d:\d\d:\d\d\.\d{6} Error: ")
+        self.assertNotIn("Running command", result.stderr)
+        self.assertFalse(self.started.exists(), "the command was started")
+        self.assertEqual(result.stdout or "", "")
+
+    def no_litter(self, *names: str, folder: Optional[pathlib.Path] = None) -> None:
+        """Just these files, by default the target, are in the folder."""
+        self.assertEqual(sorted(os.listdir(folder or self.target.parent)), sorted(names or [self.target.name]))
+
+    def mount_tmpfs(self, options: str) -> pathlib.Path:
+        support.require_command("mount", "umount")
+        folder = self.folder / "tmpfs"
+        folder.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
+        self.addCleanup(lambda: subprocess.run(["umount", "-l", str(folder)], check=True))
+        return folder
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        deadline_s = time.monotonic() + WAIT_S
+        while not condition():
+            self.assertLess(time.monotonic(), deadline_s, f"waited in vain for {what}")
+            time.sleep(0.05)
+
+    @staticmethod
+    def run_closed(closing: str, *args: str) -> "subprocess.CompletedProcess[str]":
+        """Record with some standard descriptors closed, as a shell closes them."""
+        command = ["sh", "-c", f'exec "$@" {closing}', "sh", sys.executable, str(support.SPOC), "record", "-n", *args]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, check=False)
+
+    def start(self, *args: str, **options: Any) -> "subprocess.Popen[str]":
+        """Start spoc.py record; it is killed if the test leaves it running."""
+        options.setdefault("stdout", subprocess.DEVNULL)
+        options.setdefault("stderr", subprocess.DEVNULL)
+        process = subprocess.Popen([sys.executable, str(support.SPOC), "record", "-n", *args],
+                                   stdin=subprocess.DEVNULL, text=True, **options)
+        self.addCleanup(self.stop, process)
+        return process
+
+    @staticmethod
+    def stop(process: "subprocess.Popen[str]") -> None:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+class RegularFile(FilesCase):
+    """The target is a file, or is to become one."""
+
+    def test_new_file(self) -> None:
+        result = self.run_spoc(self.target)
+        self.assertTrue(self.started.exists())
+        self.assertGreater(len(yaml_names(self.target.read_text())), 5)
+        self.assertIn(f" Wrote seccomp profile to: {self.target}\n", result.stderr)
+        self.assertEqual(result.stdout, "")
+        self.no_litter()
+
+    def test_relative_name(self) -> None:
+        self.run_spoc("profile.yaml", cwd=self.target.parent)
+        self.assertTrue(self.target.is_file())
+
+    def test_strange_name(self) -> None:
+        name = "new\nline \udcff'\"*" + "x" * 200
+        target = self.target.parent / name
+        result = self.run_spoc(target, errors="surrogateescape")
+        self.assertTrue(yaml_names(target.read_text()))
+        self.no_litter(name)
+        self.assertEqual(LOG_LINE.sub("", result.stderr), "")
+
+    def test_old_file_is_replaced_not_overwritten(self) -> None:
+        self.target.write_text(OLD)
+        other_name = self.target.parent / "hard-link"
+        os.link(self.target, other_name)
+        self.run_spoc(self.target)
+        self.assertEqual(other_name.read_text(), OLD)
+        self.assertTrue(yaml_names(self.target.read_text()))
+        self.no_litter(self.target.name, other_name.name)
+
+    def test_reader_sees_whole_profiles_only(self) -> None:
+        self.target.write_text("kind: SeccompProfile\nspec:\n  defaultAction: SCMP_ACT_ERRNO\n  syscalls: []\n")
+        stop, found = threading.Event(), []
+
+        def read() -> None:
+            while not stop.is_set():
+                found.append(self.target.read_text())
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            for _ in range(5):
+                self.run_spoc(self.target)
+        finally:
+            stop.set()
+            reader.join()
+        texts = set(found)
+        self.assertGreaterEqual(len(texts), 2)
+        for text in texts:
+            yaml_names(text)
+
+    def test_synced_before_renamed(self) -> None:
+        support.require_command("strace")
+        log = self.folder / "log"
+        subprocess.run(["strace", "-y", "-o", str(log), "-e", "trace=fsync,fdatasync,rename,renameat,renameat2",
+                        sys.executable, str(support.SPOC), "record", "-q", "-o", str(self.target), "--", "true"],
+                       check=True, stdin=subprocess.DEVNULL)
+        text = log.read_text()
+        order = re.search(r'f(?:data)?sync\(\d+<([^>]+)>\)\s+= 0\n(?:.*\n)*?rename\w*\(.*"([^"]+)".*"([^"]+)".*\) = 0\n'
+                          r'(?:.*\n)*?f(?:data)?sync\(\d+<([^>]+)>\)\s+= 0\n', text)
+        assert order, text
+        temporary, renamed, to, folder = order.groups()
+        self.assertEqual(os.path.dirname(temporary), str(self.target.parent))
+        self.assertEqual(os.path.basename(renamed), os.path.basename(temporary))
+        self.assertEqual(os.path.basename(to), self.target.name)
+        self.assertEqual(folder, str(self.target.parent))
+
+    def test_umask(self) -> None:
+        for umask in (0o022, 0o077, 0o002, 0o000):
+            result = self.run_spoc(self.target, "sh", "-c", "umask", umask=umask)
+            self.assertEqual(stat.S_IMODE(self.target.stat().st_mode), 0o666 & ~umask)
+            self.assertEqual(int(result.stdout, 8), umask)
+
+    def test_symbolic_link_is_replaced(self) -> None:
+        victim = self.folder / "victim"
+        victim.write_text(OLD)
+        self.target.symlink_to(victim)
+        self.run_spoc(self.target)
+        self.assertEqual(victim.read_text(), OLD)
+        self.assertFalse(self.target.is_symlink())
+        self.assertTrue(yaml_names(self.target.read_text()))
+        self.no_litter()
+
+    def test_dangling_link_is_replaced(self) -> None:
+        for destination in (self.folder / "nothing", self.target, pathlib.Path("/nowhere/at/all")):
+            self.target.unlink(missing_ok=True)
+            self.target.symlink_to(destination)
+            self.run_spoc(self.target)
+            self.assertFalse(self.target.is_symlink())
+            self.assertTrue(yaml_names(self.target.read_text()))
+        self.assertFalse((self.folder / "nothing").exists())
+
+    def test_link_to_folder_and_device(self) -> None:
+        for destination in (self.folder, pathlib.Path("/dev/null")):
+            self.target.unlink(missing_ok=True)
+            self.target.symlink_to(destination)
+            self.run_spoc(self.target)
+            self.assertFalse(self.target.is_symlink())
+        self.assertTrue(stat.S_ISCHR(os.stat("/dev/null").st_mode))
+
+    def test_link_in_the_path_is_followed(self) -> None:
+        (self.folder / "link").symlink_to(self.target.parent)
+        self.run_spoc(self.folder / "link" / "profile.yaml")
+        self.assertTrue(yaml_names(self.target.read_text()))
+
+    def test_link_that_the_command_puts_there(self) -> None:
+        victim = self.folder / "victim"
+        victim.write_text(OLD)
+        self.run_spoc(self.target, "ln", "-s", str(victim), str(self.target))
+        self.assertEqual(victim.read_text(), OLD)
+        self.assertFalse(self.target.is_symlink())
+
+    def test_written_though_the_command_failed(self) -> None:
+        for command, code in (("exit 3", 3), ("kill -KILL $$", 137)):
+            self.target.unlink(missing_ok=True)
+            self.run_spoc(self.target, "sh", "-c", command, code=code)
+            self.assertTrue(yaml_names(self.target.read_text()))
+
+
+class Refused(FilesCase):
+    """What can be known before the command is started is said then."""
+
+    def test_folder(self) -> None:
+        self.refused(self.target.parent, "Is a directory")
+        self.refused(f"{self.target.parent}/", "Is a directory")
+        self.assertEqual(os.listdir(self.target.parent), [])
+
+    def test_missing_folder(self) -> None:
+        self.refused(self.folder / "none" / "profile.yaml", "No such file or directory", "make the folder")
+        self.refused(f"{self.folder}/none/")
+        self.assertFalse((self.folder / "none").exists())
+
+    def test_file_as_folder(self) -> None:
+        self.target.write_text(OLD)
+        self.refused(self.target / "profile.yaml", "Not a directory")
+        self.refused(f"{self.target}/")
+        self.assertEqual(self.target.read_text(), OLD)
+
+    def test_read_only_folder(self) -> None:
+        folder = self.mount_tmpfs("size=512k")
+        (folder / "profile.yaml").write_text(OLD)
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        for name in ("profile.yaml", "new.yaml"):
+            self.refused(folder / name, "Read-only file system", "choose another file")
+        self.no_litter("profile.yaml", folder=folder)
+        self.assertEqual((folder / "profile.yaml").read_text(), OLD)
+
+    def test_full_disk(self) -> None:
+        folder = self.mount_tmpfs(f"size={TMPFS_BYTES}")
+        (folder / "profile.yaml").write_text(OLD)
+        subprocess.run(["dd", "if=/dev/zero", f"of={folder}/fill"], stderr=subprocess.DEVNULL, check=False)
+        for name in ("profile.yaml", "new.yaml"):
+            self.refused(folder / name, "No space left on device", "free some")
+        self.no_litter("profile.yaml", "fill", folder=folder)
+        self.assertEqual((folder / "profile.yaml").read_text(), OLD)
+
+    def test_no_inodes(self) -> None:
+        folder = self.mount_tmpfs("size=512k,nr_inodes=2")
+        (folder / "profile.yaml").write_text(OLD)
+        self.refused(folder / "profile.yaml", "No space left on device")
+        self.no_litter("profile.yaml", folder=folder)
+        self.assertEqual((folder / "profile.yaml").read_text(), OLD)
+
+    def test_name_too_long(self) -> None:
+        self.refused(self.target.parent / ("x" * 256), "File name too long")
+
+    def test_device_that_is_full(self) -> None:
+        self.refused("/dev/full", "No space left on device")
+
+    def test_closed_descriptor(self) -> None:
+        self.refused("/dev/fd/77", "Bad file descriptor")
+
+    def test_descriptor_for_reading(self) -> None:
+        with open("/dev/null", "rb") as file:
+            self.refused(f"/dev/fd/{file.fileno()}", "Bad file descriptor", pass_fds=[file.fileno()])
+
+    def test_closed_stdout(self) -> None:
+        """Silence would be the worst answer: the recording would be lost, and nobody would know."""
+        for target in ("-", "/dev/stdout"):
+            result = self.run_closed(">&-", "-o", target, "--", "touch", str(self.started))
+            self.assertEqual(result.returncode, 125, result.stderr)
+            self.assertRegex(result.stderr, r"Error: write profile: \S+: Bad file descriptor")
+            self.assertFalse(self.started.exists())
+
+    def test_append_and_checkpoint_need_a_file(self) -> None:
+        for target in ("-", "/dev/stdout", "/dev/null", "/dev/fd/1"):
+            for option in (("--append",), ("--checkpoint", "5")):
+                self.run_spoc(target, options=option, code=2)
+        self.assertFalse(self.started.exists())
+
+
+class FullDisk(FilesCase):
+    """Full only when the profile is to be written: it goes to standard error, and the old one stays."""
+
+    def record_filling(self, target: pathlib.Path, *options: str) -> str:
+        fill = f"dd if=/dev/zero of={target.parent}/fill; true"
+        result = self.run_spoc(target, "sh", "-c", fill, options=options, code=125)
+        self.assertRegex(result.stderr, rf"\n\d\d:\d\d:\d\d\.\d+ Error: [^\n]*{target}[^\n]*No space left on device")
+        self.assertNotIn("Wrote seccomp profile", result.stderr)
+        self.no_litter(*{target.name, "fill"} & set(os.listdir(target.parent)), folder=target.parent)
+        return result.stderr
+
+    def test_filled_by_the_command(self) -> None:
+        target = self.mount_tmpfs(f"size={TMPFS_BYTES}") / "profile.yaml"
+        target.write_text(OLD)
+        stderr = self.record_filling(target)
+        self.assertIn("write", shown(stderr))
+        self.assertEqual(target.read_text(), OLD)
+
+    def test_no_old_file(self) -> None:
+        target = self.mount_tmpfs(f"size={TMPFS_BYTES}") / "profile.json"
+        stderr = self.record_filling(target, "-t", "raw-seccomp", "-q")
+        profile = json.loads(LOG_LINE.sub("", stderr[stderr.index("\n{\n"):]))
+        self.assertIn("write", profile["syscalls"][0]["names"])
+        self.assertFalse(target.exists())
+
+    def test_append(self) -> None:
+        """What was recorded is shown; what was in the file is still there."""
+        target = self.mount_tmpfs(f"size={TMPFS_BYTES}") / "profile.yaml"
+        self.run_spoc(target, *calling("getpriority"))
+        old = target.read_text()
+        stderr = self.record_filling(target, "--append")
+        self.assertIn("write", shown(stderr))
+        self.assertEqual(target.read_text(), old)
+
+    def test_folder_removed_by_the_command(self) -> None:
+        result = self.run_spoc(self.target, "rm", "-r", str(self.target.parent), code=125)
+        self.assertTrue(shown(result.stderr))
+
+
+class Streams(FilesCase):
+    """Fifos, devices and open descriptors are written to directly."""
+
+    def test_fifo(self) -> None:
+        os.mkfifo(self.target)
+        found: List[str] = []
+        reader = threading.Thread(target=lambda: found.append(self.target.read_text()), daemon=True)
+        reader.start()
+        process = self.start("-o", str(self.target), "--", "touch", str(self.started), stderr=subprocess.PIPE)
+        _, stderr = process.communicate(timeout=WAIT_S)
+        self.assertEqual(process.returncode, 0, stderr)
+        reader.join(WAIT_S)
+        self.assertEqual(len(found), 1)
+        self.assertTrue(yaml_names(found[0]))
+        self.assertTrue(stat.S_ISFIFO(self.target.lstat().st_mode))
+        self.assertTrue(self.started.exists())
+        self.no_litter()
+
+    def test_null(self) -> None:
+        before = os.stat("/dev/null")
+        self.run_spoc("/dev/null")
+        after = os.stat("/dev/null")
+        self.assertTrue(self.started.exists())
+        self.assertEqual((after.st_mode, after.st_rdev, after.st_ino), (before.st_mode, before.st_rdev, before.st_ino))
+
+    def test_standard_output(self) -> None:
+        for target in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+            with self.subTest(target=target):
+                result = self.run_spoc(target, "sh", "-c", "echo one; printf two >&2; printf 'three\\n'")
+                output, mark, profile = result.stdout.partition("apiVersion:")
+                self.assertEqual(output, "one\nthree\n")
+                self.assertIn("write", yaml_names(mark + profile))
+                self.assertTrue(profile.endswith("\nstatus: {}\n"))
+                self.assertIn("two", result.stderr)
+
+    def test_standard_output_as_json(self) -> None:
+        result = self.run_spoc("-", "true", options=("-t", "raw-seccomp"))
+        self.assertEqual(list(json.loads(result.stdout)), ["defaultAction", "architectures", "syscalls"])
+
+    def test_standard_output_to_a_file(self) -> None:
+        """A file that standard output has been pointed at is neither truncated nor replaced."""
+        path = self.folder / "output"
+        path.write_text("before\n")
+        inode = path.stat().st_ino
+        for target in ("-", "/dev/stdout"):
+            with open(path, "a", encoding="utf-8") as file:
+                self.run_spoc(target, "echo", "hello", stdout=file)
+        self.assertEqual(path.stat().st_ino, inode)
+        first, *profiles = re.split("(?m)^hello\n", path.read_text())
+        self.assertEqual(first, "before\n")
+        self.assertEqual(len(profiles), 2)
+        for profile in profiles:
+            self.assertTrue(yaml_names(profile))
+
+    def test_closed_pipe(self) -> None:
+        """Nobody reads standard output: an error, and no traceback."""
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        with open(write_end, "wb") as file:
+            result = self.run_spoc("-", "true", stdout=file, code=125)
+        self.assertIn("Broken pipe", result.stderr)
+        self.assertNotIn("Traceback", result.stderr)
+
+    def test_standard_error(self) -> None:
+        for target in ("/dev/stderr", "/dev/fd/2"):
+            result = self.run_spoc(target, "sh", "-c", "echo out")
+            self.assertEqual(result.stdout, "out\n")
+            self.assertTrue(yaml_names(LOG_LINE.sub("", result.stderr)))
+
+    def test_numbered_descriptor(self) -> None:
+        read_end, write_end = os.pipe()
+        try:
+            self.run_spoc(f"/dev/fd/{write_end}", "true", pass_fds=[write_end])
+        finally:
+            os.close(write_end)
+        with open(read_end, encoding="utf-8") as file:
+            self.assertTrue(yaml_names(file.read()))
+
+    def test_closed_standard_descriptors(self) -> None:
+        """No file of spoc.py's takes the place of a closed descriptor: nothing but the profile is in the profile."""
+        for closing in ("<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"):
+            self.target.unlink(missing_ok=True)
+            self.started.unlink(missing_ok=True)
+            with self.subTest(closing=closing):
+                result = self.run_closed(closing, "-v", "-o", str(self.target), "--", "touch", str(self.started))
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertTrue(yaml_names(self.target.read_text()))
+                self.assertTrue(self.started.exists())
+                self.no_litter()
+
+    def test_closed_standard_input_and_profile_on_output(self) -> None:
+        result = self.run_closed("<&- 2>&-", "-o", "-", "--", "echo", "hello")
+        self.assertEqual(result.returncode, 0)
+        output, mark, profile = result.stdout.partition("apiVersion:")
+        self.assertEqual(output, "hello\n")
+        self.assertTrue(yaml_names(mark + profile))
+
+
+class Append(FilesCase):
+    """--append: what is in the file stays there."""
+
+    CRD = """\
+# Written by hand.
+apiVersion: security-profiles-operator.x-k8s.io/v1
+kind: SeccompProfile
+metadata:
+  name: by-hand
+  annotations:
+    description: "keep: this"  # and this
+spec:
+  defaultAction: SCMP_ACT_ERRNO
+  architectures:
+  - SCMP_ARCH_X86_64
+  - SCMP_ARCH_AARCH64
+  flags: [SECCOMP_FILTER_FLAG_LOG]
+  syscalls:
+  # Not without a reason.
+  - action: SCMP_ACT_KILL_PROCESS
+    names: [getsid]
+  - action: SCMP_ACT_ALLOW
+    names:
+    - uname
+"""
+
+    def test_no_file_yet(self) -> None:
+        self.run_spoc(self.target, *calling("getsid"), options=("--append",))
+        self.assertIn("getsid", yaml_names(self.target.read_text()))
+
+    def test_union(self) -> None:
+        for profile_type in ("seccomp", "raw-seccomp"):
+            target = self.target.with_suffix("." + profile_type)
+            sets: List["set[str]"] = []
+            for name in ("getpriority", "sync"):
+                self.run_spoc(target, *calling(name), options=("-t", profile_type, "--append"))
+                document = yaml.safe_load(target.read_text())
+                rules = document.get("spec", document)["syscalls"]
+                self.assertEqual(len(rules), 1)
+                self.assertEqual(rules[0]["names"], sorted(set(rules[0]["names"])))
+                sets.append(set(rules[0]["names"]))
+            self.assertEqual(sets[1] - sets[0], {"sync"})
+            self.assertGreater(sets[1], sets[0])
+            text = target.read_text()
+            self.run_spoc(target, *calling("sync"), options=("-t", profile_type, "--append"))
+            self.assertEqual(target.read_text(), text)
+
+    def test_base_syscalls(self) -> None:
+        self.run_spoc(self.target, "true")
+        result = support.spoc("record", "--append", "-b", "pivot_root,sync", "-o", str(self.target), "--", "true")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertGreater(yaml_names(self.target.read_text()), {"pivot_root", "sync", "brk"})
+
+    def test_all_else_is_kept(self) -> None:
+        self.target.write_text(self.CRD)
+        result = self.run_spoc(self.target, *calling("getsid", "getpriority"), options=("--append",))
+        text = self.target.read_text()
+        names = yaml_names(text)
+        self.assertGreater(names, {"uname", "getpriority", "brk"})
+        self.assertNotIn("getsid", names)
+        kept = [line for line in result.stderr.splitlines() if "getsid" in line and "Got syscalls" not in line]
+        self.assertEqual(len(kept), 1, result.stderr)
+        before, after = yaml.safe_load(self.CRD), yaml.safe_load(text)
+        for document in (before, after):
+            del document["spec"]["syscalls"][1], document["spec"]["architectures"]
+        self.assertEqual(after, before)
+        lines = iter(text.splitlines())
+        self.assertEqual([line for line in self.CRD.splitlines() if line not in lines], [], "a line is gone")
+
+    def test_json_with_more_than_names(self) -> None:
+        old: Dict[str, Any] = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38,
+                               "architectures": ["SCMP_ARCH_ARM"], "flags": []}
+        old["syscalls"] = [
+            {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]},
+            {"names": ["sync"], "action": "SCMP_ACT_LOG", "comment": "caf\u00e9"},
+            {"names": ["uname"], "action": "SCMP_ACT_ALLOW"}]
+        self.target.write_text(json.dumps(old), encoding="utf-8")
+        self.run_spoc(self.target, *calling("sync", "getsid"), options=("-t", "raw-seccomp", "--append"))
+        new = json.loads(self.target.read_text())
+        self.assertEqual(new["syscalls"][:2], old["syscalls"][:2])
+        self.assertGreater(set(new["syscalls"][2]["names"]), {"uname", "getsid", "brk"})
+        self.assertNotIn("sync", new["syscalls"][2]["names"])
+        self.assertEqual(new["architectures"][0], "SCMP_ARCH_ARM")
+        for key in ("defaultAction", "defaultErrnoRet", "flags"):
+            self.assertEqual(new[key], old[key])
+
+    def test_docker_default(self) -> None:
+        text = (support.DATA / "docker-default.json").read_text(encoding="utf-8")
+        self.target.write_text(text, encoding="utf-8")
+        self.run_spoc(self.target, "true", options=("-t", "raw-seccomp", "--append"))
+        old, new = json.loads(text), json.loads(self.target.read_text())
+        rules, new_rules = old.pop("syscalls"), new.pop("syscalls")
+        self.assertTrue(new == old, "more than rules has changed")
+        # arch_prctl is allowed under a condition only, so that it is new.
+        added = [(set(new_rule["names"]) - set(rule["names"])) for rule, new_rule in zip(rules, new_rules)
+                 if new_rule != rule]
+        self.assertEqual((len(new_rules), added), (len(rules), [{"arch_prctl"}]))
+
+    def test_mode_and_owner_of_a_replaced_file(self) -> None:
+        self.run_spoc(self.target, "true")
+        os.chmod(self.target, 0o600)
+        self.run_spoc(self.target, "true", options=("--append",), umask=0o022)
+        self.assertEqual(stat.S_IMODE(self.target.stat().st_mode) & ~0o644, 0)
+        self.no_litter()
+
+    def test_wrong_type(self) -> None:
+        for written, asked in (("seccomp", "raw-seccomp"), ("raw-seccomp", "seccomp")):
+            self.run_spoc(self.target, "true", options=("-t", written))
+            text = self.target.read_bytes()
+            self.refused(self.target, "-t", options=("-t", asked, "--append"))
+            self.assertEqual(self.target.read_bytes(), text)
+            self.no_litter()
+
+    def test_damaged_file(self) -> None:
+        for data, place in (
+            (b"", ""), (b"\x00", ":1:1"), (b"kind: SeccompProfile\nspec: [\n", ":3:1"), (b"a: b\n", ""),
+            (b"kind: SeccompProfile\nspec: &x {defaultAction: a}\n", ":2:7"), (b"{", ":1:2"), (b"\xff", ":1:1"),
+            (OLD.encode() * 2, ":2:1"), (b"kind: Pod\nspec: {defaultAction: a}\n", ""),
+            (b"kind: SeccompProfile\nspec:\n  defaultAction: a\n  syscalls: [1]\n", ""),
+            (b"kind: SeccompProfile\nspec:\n  defaultAction: a\n  syscalls: [{action: b, names: [1]}]\n", ""),
+        ):
+            with self.subTest(data=data):
+                self.target.write_bytes(data)
+                self.refused(self.target, f"{self.target}{place}: ", options=("--append",))
+                self.assertEqual(self.target.read_bytes(), data)
+                self.no_litter()
+
+    def test_not_through_a_link(self) -> None:
+        victim = self.folder / "victim"
+        self.run_spoc(victim, "true")
+        text = victim.read_text()
+        self.target.symlink_to(victim)
+        self.refused(self.target, "symbolic link", options=("--append",))
+        self.assertEqual(victim.read_text(), text)
+        self.assertTrue(self.target.is_symlink())
+
+    def test_damaged_by_the_command(self) -> None:
+        self.run_spoc(self.target, "true")
+        result = self.run_spoc(self.target, "sh", "-c", f"echo '[' > {self.target}", options=("--append",), code=125)
+        self.assertEqual(self.target.read_text(), "[\n")
+        self.assertTrue(shown(result.stderr))
+
+    def test_recordings_at_the_same_time(self) -> None:
+        """None loses what another has added meanwhile."""
+        self.run_spoc(self.target, "true")
+        processes = [self.start("--append", "-o", str(self.target), "--", *calling(name)) for name in CALL]
+        for process in processes:
+            self.assertEqual(process.wait(WAIT_S), 0)
+        self.assertGreater(yaml_names(self.target.read_text()), {*CALL, "brk"})
+        self.no_litter()
+
+
+class Checkpoint(FilesCase):
+    """--checkpoint: a power cut costs what was recorded since."""
+
+    def test_killed(self) -> None:
+        trigger = self.folder / "trigger"
+        program = (f"import os, time\n{CALL['getpriority']}\n"
+                   f"while not os.path.exists({str(trigger)!r}): time.sleep(0.05)\n"
+                   f"{CALL['sync']}\ntime.sleep({2 * WAIT_S})")
+        log = open(self.folder / "log", "w+", encoding="utf-8")
+        self.addCleanup(log.close)
+        process = self.start("--checkpoint", "1", "-o", str(self.target), "--", sys.executable, "-c", program,
+                             stderr=log)
+        self.wait_for(lambda: "Running command with PID: " in (self.folder / "log").read_text(), "the command")
+        pid = int((self.folder / "log").read_text().split("Running command with PID: ")[1].split()[0])
+        self.addCleanup(os.kill, pid, signal.SIGKILL)
+        self.wait_for(self.target.exists, "the first checkpoint")
+        self.wait_for(lambda: "getpriority" in yaml_names(self.target.read_text()), "a checkpoint with the first call")
+        self.assertNotIn("sync", yaml_names(self.target.read_text()))
+        trigger.touch()
+        self.wait_for(lambda: "sync" in yaml_names(self.target.read_text()), "a checkpoint with the second call")
+        process.kill()
+        process.wait(WAIT_S)
+        self.assertGreater(yaml_names(self.target.read_text()), {"getpriority", "sync", "brk"})
+        self.no_litter()
+
+    def test_append(self) -> None:
+        self.run_spoc(self.target, *calling("getsid"))
+        process = self.start("--checkpoint", "1", "--append", "-o", str(self.target), "--", sys.executable, "-c",
+                             f"import os, sys; {CALL['sync']}; sys.stdin.read()", stderr=subprocess.PIPE)
+        _, stderr = process.communicate(timeout=WAIT_S)
+        self.assertEqual(process.returncode, 0, stderr)
+        self.assertGreater(yaml_names(self.target.read_text()), {"getsid", "sync"})
+
+    def test_failed_checkpoint_does_not_end_the_command(self) -> None:
+        folder = self.folder / "moved"
+        process = self.start("--checkpoint", "1", "-o", str(self.target), "--", "sh", "-c",
+                             f"mv {self.target.parent} {folder}; sleep 3; mv {folder} {self.target.parent}; exit 5",
+                             stderr=subprocess.PIPE)
+        _, stderr = process.communicate(timeout=WAIT_S)
+        self.assertEqual(process.returncode, 5, stderr)
+        self.assertIn("No such file or directory", stderr)
+        self.assertTrue(yaml_names(self.target.read_text()))
+        self.no_litter()

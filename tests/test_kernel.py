@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: MIT
+"""The kernel side: what spoc.py says about C (structs, constants, prototypes) is what the C headers say; and both
+variants of the recorder load, attach and record.
+"""
+
+import ctypes
+import json
+import os
+import pathlib
+import platform
+import re
+import subprocess
+import sys
+import unittest
+import zlib
+from typing import Any, Dict, List, Set, Tuple
+
+from support import DATA, OBJECT, ROOT, Case, build, require, require_command, require_root
+
+sys.path.insert(0, str(ROOT))
+import spoc as module  # noqa: E402
+
+X86 = platform.machine() in ("x86_64", "i686")
+X86_64 = platform.machine() == "x86_64"
+
+# ctypes class -> its C struct.
+STRUCTS: Dict[Any, str] = {module.Config: "config", module.Counters: "counters", module.CallKey: "call_key",
+                           module.CallValue: "call"}
+
+
+def layout_of(structure: Any) -> Dict[str, Tuple[int, int]]:
+    """Field -> (offset, size), and "" -> (0, size of the whole)."""
+    fields = {name: (getattr(structure, name).offset, getattr(structure, name).size) for name, _ in structure._fields_}
+    return {"": (0, ctypes.sizeof(structure)), **fields}
+
+
+class CompiledCase(Case):
+    """A case that asks a C compiler."""
+
+    def run_c(self, source: str, *flags: str) -> str:
+        """What a C program prints."""
+        require_command("gcc")
+        path = self.folder / "program.c"
+        path.write_text(source)
+        program = str(self.folder / "program")
+        compiled = subprocess.run(["gcc", "-D_GNU_SOURCE", *flags, "-o", program, str(path)], stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(compiled.returncode, 0, compiled.stdout)
+        return subprocess.run([program], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    def c_values(self, includes: str, expressions: List[str], *flags: str) -> Dict[str, int]:
+        """The values of C expressions."""
+        lines = "".join(f'    printf("%lld\\n", (long long)({text}));\n' for text in expressions)
+        printed = self.run_c(f"{includes}\n#include <stdio.h>\nint main(void)\n{{\n{lines}    return 0;\n}}\n", *flags)
+        return dict(zip(expressions, map(int, printed.split())))
+
+
+class Structs(CompiledCase):
+    """Structs that the kernel side and libraries share with Python."""
+
+    def assert_layout(self, structure: Any, c_name: str, includes: str, *flags: str) -> None:
+        wanted = {f"sizeof(struct {c_name})": ctypes.sizeof(structure)}
+        for name, (offset, size) in layout_of(structure).items():
+            if name:
+                wanted[f"__builtin_offsetof(struct {c_name}, {name})"] = offset
+                wanted[f"sizeof(((struct {c_name} *)0)->{name})"] = size
+        self.assertEqual(self.c_values(includes, list(wanted), *flags), wanted)
+        # No C field may be missing on the Python side: then the sizes of those above do not fill the struct.
+        sizes = [size for name, (_, size) in layout_of(structure).items() if name]
+        self.assertEqual(sum(sizes), ctypes.sizeof(structure))
+
+    def test_as_the_source_has_them(self) -> None:
+        require(os.path.exists("/usr/include/bpf/bpf_helpers.h"), "bpf/bpf_helpers.h (libbpf-dev)")
+        for structure, c_name in STRUCTS.items():
+            with self.subTest(c_name):
+                self.assert_layout(structure, c_name, '#include "recorder.bpf.c"', f"-I{OBJECT.parent}", "-w")
+
+    def test_as_a_32_bit_kernel_has_them(self) -> None:
+        """The same object and the same offsets serve it: nothing may depend on how it aligns 64-bit fields."""
+        if not X86_64:
+            raise unittest.SkipTest("needs gcc -m32")
+        require(os.path.exists("/usr/include/bpf/bpf_helpers.h"), "bpf/bpf_helpers.h (libbpf-dev)")
+        for structure, c_name in STRUCTS.items():
+            with self.subTest(c_name):
+                self.assert_layout(structure, c_name, '#include "recorder.bpf.c"', f"-I{OBJECT.parent}", "-w", "-m32")
+
+    def test_as_the_committed_object_has_them(self) -> None:
+        require_command("bpftool")
+        dump = subprocess.run(["bpftool", "btf", "dump", "file", str(OBJECT), "format", "c"], stdout=subprocess.PIPE,
+                              check=True).stdout
+        (self.folder / "object.h").write_bytes(dump)
+        for structure, c_name in STRUCTS.items():
+            with self.subTest(c_name):
+                self.assert_layout(structure, c_name, '#include "object.h"', f"-I{self.folder}")
+
+    def test_scmp_version(self) -> None:
+        require(os.path.exists("/usr/include/seccomp.h"), "seccomp.h (libseccomp-dev)")
+        self.assert_layout(module.ScmpVersion, "scmp_version", "#include <seccomp.h>")
+
+
+class Constants(CompiledCase):
+    """Numbers that spoc.py spells out because Python does not have them."""
+
+    def test_linux(self) -> None:
+        includes = "".join(f"#include <{header}>\n" for header in (
+            "linux/audit.h", "linux/capability.h", "signal.h", "sys/prctl.h"))
+        wanted = {
+            "AUDIT_ARCH_X86_64": module.X86_64.token, "AUDIT_ARCH_I386": module.X86.token,
+            "AUDIT_ARCH_AARCH64": module.AARCH64.token, "AUDIT_ARCH_ARM": module.ARM.token,
+            "AUDIT_ARCH_RISCV64": module.RISCV64.token, "AUDIT_ARCH_PPC64LE": module.PPC64LE.token,
+            "CAP_SYS_ADMIN": module.CAP_SYS_ADMIN, "CAP_PERFMON": module.CAP_PERFMON, "CAP_BPF": module.CAP_BPF,
+            "SI_KERNEL": module.SI_KERNEL, "PR_SET_CHILD_SUBREAPER": module.PR_SET_CHILD_SUBREAPER,
+        }
+        if X86:
+            includes += "#include <asm/unistd.h>\n"
+            wanted["__X32_SYSCALL_BIT"] = module.X32_SYSCALL_BIT
+        self.assertEqual(self.c_values(includes, list(wanted)), wanted)
+
+    def test_libseccomp(self) -> None:
+        """The names that a profile gives to architectures are the macros that stand for their tokens."""
+        require(os.path.exists("/usr/include/seccomp.h"), "seccomp.h (libseccomp-dev)")
+        wanted = {value.name: value.token for value in vars(module).values() if isinstance(value, module.Architecture)}
+        self.assertGreaterEqual(len(wanted), 7)
+        found = self.c_values("#include <seccomp.h>", [f"(uint32_t)({name})" for name in wanted] + ["__NR_SCMP_ERROR"])
+        self.assertEqual(found.pop("__NR_SCMP_ERROR"), module.NR_SCMP_ERROR)
+        self.assertEqual({name[len("(uint32_t)("):-1]: token for name, token in found.items()}, wanted)
+
+    def test_recorder(self) -> None:
+        require(os.path.exists("/usr/include/bpf/bpf_helpers.h"), "bpf/bpf_helpers.h (libbpf-dev)")
+        wanted = {"ABIS": module.ABIS, "NUMBERS": module.NUMBERS, "COMPAT_NONE": module.COMPAT_NONE[0],
+                  "COMPAT_TASK": module.COMPAT_X86[0], "COMPAT_REGS": module.COMPAT_ARM64[0]}
+        self.assertEqual(self.c_values('#include "recorder.bpf.c"', list(wanted), f"-I{OBJECT.parent}", "-w"), wanted)
+        self.assertEqual(module.COMPAT_X86_BEFORE_5_11[0], module.COMPAT_X86[0])
+
+    def test_compat_bits(self) -> None:
+        """TS_COMPAT is the kernel's own; PSR_MODE32_BIT and the place of pstate are in the headers of arm64 alone."""
+        if platform.machine() != "aarch64":
+            raise unittest.SkipTest("needs the headers of arm64")
+        wanted = {"PSR_MODE32_BIT": module.COMPAT_ARM64[2],
+                  "__builtin_offsetof(struct user_pt_regs, pstate)": module.COMPAT_ARM64[1]}
+        self.assertEqual(self.c_values("#include <asm/ptrace.h>", list(wanted)), wanted)
+
+
+# Function -> its C prototype: the result's type, then the parameters'. Checked against the headers by a compiler.
+PROTOTYPES: Dict[str, Tuple[str, ...]] = {
+    "bpf_object__open_mem": ("struct bpf_object *", "const void *", "size_t", "const struct bpf_object_open_opts *"),
+    "bpf_object__close": ("void", "struct bpf_object *"),
+    "bpf_object__load": ("int", "struct bpf_object *"),
+    "bpf_object__find_program_by_name": ("struct bpf_program *", "const struct bpf_object *", "const char *"),
+    "bpf_object__find_map_by_name": ("struct bpf_map *", "const struct bpf_object *", "const char *"),
+    "bpf_program__set_autoload": ("int", "struct bpf_program *", "bool"),
+    "bpf_program__attach_raw_tracepoint": ("struct bpf_link *", "const struct bpf_program *", "const char *"),
+    "bpf_link__destroy": ("int", "struct bpf_link *"),
+    "bpf_map__fd": ("int", "const struct bpf_map *"),
+    "bpf_map_get_next_key": ("int", "int", "const void *", "void *"),
+    "bpf_map_lookup_elem": ("int", "int", "const void *", "void *"),
+    "libbpf_set_print": ("libbpf_print_fn_t", "libbpf_print_fn_t"),
+    "seccomp_version": ("const struct scmp_version *",),
+    "seccomp_syscall_resolve_name": ("int", "const char *"),
+    "seccomp_syscall_resolve_num_arch": ("char *", "uint32_t", "int"),
+    "free": ("void", "void *"),
+    "vsnprintf": ("int", "char *restrict", "size_t", "const char *restrict", "va_list"),
+    "prctl": ("int", "int", "..."),
+    "ring_buffer__new": ("struct ring_buffer *", "int", "ring_buffer_sample_fn", "void *",
+                         "const struct ring_buffer_opts *"),
+    "ring_buffer__consume": ("int", "struct ring_buffer *"),
+    "ring_buffer__free": ("void", "struct ring_buffer *"),
+    "seccomp_init": ("scmp_filter_ctx", "uint32_t"),
+    "seccomp_release": ("void", "scmp_filter_ctx"),
+    "seccomp_arch_add": ("int", "scmp_filter_ctx", "uint32_t"),
+    "seccomp_arch_resolve_name": ("uint32_t", "const char *"),
+    "seccomp_attr_set": ("int", "scmp_filter_ctx", "enum scmp_filter_attr", "uint32_t"),
+    "seccomp_rule_add_array": ("int", "scmp_filter_ctx", "uint32_t", "int", "unsigned int",
+                               "const struct scmp_arg_cmp *"),
+    "seccomp_syscall_resolve_name_arch": ("int", "uint32_t", "const char *"),
+    "seccomp_export_bpf": ("int", "const scmp_filter_ctx", "int"),
+    "signalfd": ("int", "int", "const sigset_t *", "int"),
+    "execve": ("int", "const char *", "char *const *", "char *const *"),
+    "capset": ("int", "cap_user_header_t", "const cap_user_data_t"),
+    "syscall": ("long", "long", "..."),
+}
+CALLBACK = ("int", "enum libbpf_print_level", "const char *", "va_list")
+
+# C type -> the ctypes that carry it. `char *` as a result is memory that the caller frees, so its address is needed.
+CTYPES: Dict[str, Tuple[Any, ...]] = {
+    "void": (None,), "int": (ctypes.c_int,), "bool": (ctypes.c_bool,), "size_t": (ctypes.c_size_t,),
+    "uint32_t": (ctypes.c_uint32,), "enum libbpf_print_level": (ctypes.c_int,), "void *": (ctypes.c_void_p,),
+    "const void *": (ctypes.c_void_p, ctypes.c_char_p), "const char *": (ctypes.c_char_p,),
+    "char *": (ctypes.c_void_p,), "char *restrict": (ctypes.c_char_p,),
+    "const char *restrict": (ctypes.c_char_p,), "va_list": (ctypes.c_void_p,),
+    "struct bpf_object *": (module.BpfObject,), "const struct bpf_object *": (module.BpfObject,),
+    "struct bpf_program *": (module.BpfProgram,), "const struct bpf_program *": (module.BpfProgram,),
+    "struct bpf_map *": (module.BpfMap,), "const struct bpf_map *": (module.BpfMap,),
+    "struct bpf_link *": (module.BpfLink,), "const struct bpf_object_open_opts *": (ctypes.c_void_p,),
+    "const struct scmp_version *": (ctypes.POINTER(module.ScmpVersion),),
+    "unsigned int": (ctypes.c_int, ctypes.c_uint), "long": (ctypes.c_long, ctypes.c_ulong),
+    "enum scmp_filter_attr": (ctypes.c_int,), "scmp_filter_ctx": (module.ScmpContext,),
+    "const scmp_filter_ctx": (module.ScmpContext,), "struct ring_buffer *": (module.BpfRing,),
+    "ring_buffer_sample_fn": (module.RING_CALLBACK,), "const struct ring_buffer_opts *": (ctypes.c_void_p,),
+    "const struct scmp_arg_cmp *": (ctypes.POINTER(module.ScmpArgument),), "const sigset_t *": (ctypes.c_char_p,),
+    "char *const *": (ctypes.c_void_p,), "cap_user_header_t": (ctypes.c_void_p,),
+    "const cap_user_data_t": (ctypes.c_void_p,),
+    "libbpf_print_fn_t": (module.PRINT_CALLBACK, ctypes.c_void_p),
+}
+
+
+class Prototypes(CompiledCase):
+    """The signature tables."""
+
+    def functions(self) -> Dict[str, Any]:
+        """All functions that may be called, as ctypes have them."""
+        return {name: getattr(library, name) for library in (module.libbpf, module.libseccomp, module.libc)
+                for name in library._functions}
+
+    def test_every_function_is_known(self) -> None:
+        self.assertEqual(set(self.functions()), set(PROTOTYPES))
+
+    def test_as_the_headers_have_them(self) -> None:
+        for header in ("bpf/libbpf.h", "seccomp.h"):
+            require(os.path.exists(f"/usr/include/{header}"), f"{header} (a -dev package)")
+        source = ["#include <bpf/bpf.h>", "#include <bpf/libbpf.h>", "#include <seccomp.h>", "#include <stdarg.h>",
+                  "#include <stdbool.h>", "#include <stdio.h>", "#include <stdlib.h>", "#include <sys/prctl.h>",
+                  "#include <sys/signalfd.h>", "#include <unistd.h>", "#include <linux/capability.h>",
+                  "int capset(cap_user_header_t header, const cap_user_data_t data);"]
+        source += [f"{result} (*const {name}_pointer)({', '.join(parameters) or 'void'}) = {name};"
+                   for name, (result, *parameters) in PROTOTYPES.items()]
+        source += [f"{CALLBACK[0]} callback({', '.join(CALLBACK[1:])});", "const libbpf_print_fn_t printer = callback;"]
+        # Only compiled, to one object that nothing is linked with.
+        path = self.folder / "prototypes.c"
+        path.write_text("\n".join(source) + "\n")
+        compiled = subprocess.run(["gcc", "-D_GNU_SOURCE", "-Wall", "-Werror", "-Wno-unused", "-c", "-o",
+                                   str(self.folder / "prototypes.o"), str(path)],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(compiled.returncode, 0, compiled.stdout)
+
+    def test_as_ctypes_have_them(self) -> None:
+        for name, (result, *parameters) in PROTOTYPES.items():
+            with self.subTest(name):
+                function = self.functions()[name]
+                self.assertIn(function.restype, CTYPES[result])
+                arguments = list(function.argtypes)
+                if parameters[-1:] == ["..."]:
+                    # In every ABI that is supported a variadic integer is passed as a long.
+                    self.assertLessEqual(set(arguments[len(parameters) - 1:]), {ctypes.c_ulong, ctypes.c_void_p})
+                    del arguments[len(parameters) - 1:], parameters[-1]
+                self.assertEqual(len(arguments), len(parameters))
+                for argument, parameter in zip(arguments, parameters):
+                    self.assertIn(argument, CTYPES[parameter])
+        callback: Any = module.PRINT_CALLBACK
+        self.assertEqual((callback._restype_, *callback._argtypes_), tuple(CTYPES[text][0] for text in CALLBACK))
+
+
+class BaseSyscalls(unittest.TestCase):
+    def test_union_of_the_runtimes_profiles(self) -> None:
+        try:
+            import yaml
+        except ImportError:
+            return require(False, "the Python module yaml")
+        union: Set[str] = set()
+        for path in (DATA / "spo-baseprofile-runc.yaml", DATA / "spo-baseprofile-crun.yaml"):
+            names = {name for rule in yaml.safe_load(path.read_text("utf-8"))["spec"]["syscalls"]
+                     if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+            self.assertGreaterEqual(len(names), 40)
+            union |= names
+        self.assertEqual(set(module.BASE_SYSCALLS), union)
+        self.assertEqual(list(module.BASE_SYSCALLS), sorted(union))
+
+
+def kernel_ids(kind: str, pid: str = "self") -> Set[int]:
+    """The ids of the BPF objects (kind: prog, map, link) that a process holds open."""
+    ids = set()
+    for path in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            continue
+        ids |= {int(number) for number in re.findall(rf"^{kind}_id:\s*(\d+)$", text, re.MULTILINE)}
+    return ids
+
+
+(ENTER_ABIS,), (ENTER_PLAIN,) = module.ENTER_ABIS, module.ENTER_PLAIN
+
+
+class Loaded(Case):
+    """The recorder in the kernel."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        require_root()
+        uname = os.uname()
+        self.machine = module.machine_of(uname.machine, uname.release)
+
+    @property
+    def plain_machine(self) -> Any:
+        """The machine as one without 32-bit calls, for which the program without bpf_probe_read_kernel is loaded."""
+        return module.Machine(self.machine.native, None, module.COMPAT_NONE)
+
+    def recorded(self, recorder: Any, *command: str) -> Set[Tuple[int, int]]:
+        """The (abi, number) pairs of the calls that a command makes."""
+        with module.Supervisor() as supervisor:
+            child = module.Child(command, None, supervisor)
+            recorder.arm(child.pid)
+            child.release()
+            child.wait_started({})
+        self.assertEqual(os.waitpid(child.pid, 0)[1], 0)
+        return {*recorder.seen(), *recorder.calls()}
+
+    def loaded_programs(self) -> Set[str]:
+        require_command("bpftool")
+        names = set()
+        for number in kernel_ids("prog"):
+            shown = subprocess.run(["bpftool", "-j", "prog", "show", "id", str(number)], stdout=subprocess.PIPE,
+                                   check=True)
+            names.add(json.loads(shown.stdout)["name"])
+        return names
+
+    def test_both_programs_record_the_same(self) -> None:
+        if self.machine.compat is None:
+            raise unittest.SkipTest("needs a 64-bit kernel with 32-bit calls")
+        program = build("numbers.c")
+        # kcmp, which nothing else calls, and a number for the hash.
+        commands = [(program, "1029", "1"), (program, str(self.number_of("kcmp")), "1")]
+        found = []
+        for machine, loaded, other in ((self.machine, ENTER_ABIS, ENTER_PLAIN),
+                                       (self.plain_machine, ENTER_PLAIN, ENTER_ABIS)):
+            sets = []
+            for command in commands:
+                with module.Recorder(machine) as recorder:
+                    recorder.load()
+                    names = self.loaded_programs()
+                    self.assertIn(loaded, names)
+                    self.assertNotIn(other, names)
+                    recorder.attach()
+                    sets.append(self.recorded(recorder, *command))
+                    self.assertEqual(recorder.counters.followed, 1)
+            found.append(sets)
+        self.assertEqual(found[0], found[1])
+        self.assertEqual(found[0][0] - found[0][1], {(0, 1029)})
+        self.assertEqual(found[0][1] - found[0][0], {(0, self.number_of("kcmp"))})
+
+    @staticmethod
+    def number_of(name: str) -> int:
+        return int(module.libseccomp.seccomp_syscall_resolve_name(name.encode()))
+
+    def test_32_bit_calls(self) -> None:
+        """Told apart by the one program; all taken for native ones by the other."""
+        if not X86_64:
+            raise unittest.SkipTest("needs gcc -m32")
+        program = build("numbers.c", "-m32", "-static")
+        for machine, abi in ((self.machine, 1), (self.plain_machine, 0)):
+            with module.Recorder(machine) as recorder:
+                recorder.load()
+                recorder.attach()
+                calls = self.recorded(recorder, program, "349", "1")  # kcmp of i386
+            self.assertIn((abi, 349), calls)
+            self.assertEqual({found for found, _ in calls}, {abi})
+
+    def test_maps_are_as_wide_as_user_space_takes_them(self) -> None:
+        require_command("bpftool")
+        with module.Recorder(self.machine) as recorder:
+            recorder.load()
+            maps = {}
+            for number in kernel_ids("map"):
+                shown = subprocess.run(["bpftool", "-j", "map", "show", "id", str(number)], stdout=subprocess.PIPE,
+                                       check=True)
+                found = json.loads(shown.stdout)
+                maps[found["name"]] = (found["bytes_key"], found["bytes_value"], found["max_entries"])
+        self.assertEqual(maps["config"], (4, ctypes.sizeof(module.Config), 1))
+        self.assertEqual(maps["counters"], (4, ctypes.sizeof(module.Counters), 1))
+        self.assertEqual(maps["seen"], (4, 8, module.ABIS * module.NUMBERS))
+        self.assertEqual(maps["calls"][:2], (ctypes.sizeof(module.CallKey), ctypes.sizeof(module.CallValue)))
+
+    def test_nothing_before_it_is_armed_and_nothing_stays_after_close(self) -> None:
+        with module.Recorder(self.machine) as recorder:
+            recorder.load()
+            recorder.attach()
+            self.assertTrue(kernel_ids("prog") and kernel_ids("map") and kernel_ids("link"))
+            subprocess.run(["true"], check=True)
+            self.assertEqual((recorder.seen(), recorder.calls(), recorder.counters.followed), ({}, {}, 0))
+        self.assertEqual([kernel_ids(kind) for kind in ("prog", "link")], [set(), set()])
+        del recorder  # and with it what is mapped of the arrays
+        self.assertEqual(kernel_ids("map"), set())
+
+
+BPF_CALL = b"\x85\0\0\0"  # struct bpf_insn with code BPF_JMP | BPF_CALL and no registers; the helper's number follows
+PROBE_READ_KERNEL = 113  # enum bpf_func_id
+NO_HELPER = 100000
+
+
+class Lockdown(Case):
+    """A kernel in lockdown mode `confidentiality` refuses programs that call bpf_probe_read_kernel.
+
+    It does so as it refuses a helper that it does not know, and so does any kernel if the object is made to call one.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        require_root()
+        if platform.machine() not in ("x86_64", "aarch64"):
+            raise unittest.SkipTest("needs a 64-bit kernel with 32-bit calls")
+        call, unknown = (BPF_CALL + number.to_bytes(4, "little") for number in (PROBE_READ_KERNEL, NO_HELPER))
+        data = OBJECT.read_bytes()
+        self.assertIn(call, data)
+        data = data.replace(call, unknown)
+        (self.folder / "recorder.bpf.o").write_bytes(data)
+        (self.folder / "spoc.py").write_text(re.sub("OBJECT_CRC32 = 0x[0-9A-F]+", f"OBJECT_CRC32 = {zlib.crc32(data)}",
+                                                    pathlib.Path(module.__file__).read_text()))
+
+    def test_records_and_says_what_is_missing(self) -> None:
+        names = self.record("true")
+        profile = self.folder / "locked.json"
+        result = subprocess.run([sys.executable, str(self.folder / "spoc.py"), "record", "-q", "-n",
+                                 "-t", "raw-seccomp", "-o", str(profile), "true"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stderr, r"^\S+ Error: [^\n]*lockdown[^\n]* 32-bit calls [^\n]* 64-bit programs only\n$")
+        document = json.loads(profile.read_text())
+        self.assertEqual({name for rule in document["syscalls"] for name in rule["names"]}, names)
+        self.assertEqual(len(document["architectures"]), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
