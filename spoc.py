@@ -316,6 +316,7 @@ LETTERS, DIGITS = "abcdefghijklmnopqrstuvwxyz", "0123456789"
 # A string of these that begins with a letter or underscore, and is none of the words that YAML 1.1 (yaml.org/type)
 # takes for a boolean or null, is a string to every YAML reader; any other is quoted.
 YAML_PLAIN = LETTERS + LETTERS.upper() + DIGITS + "_./-"
+YAML_NOT_FIRST = ("", *DIGITS, *"./-")
 YAML_WORDS = frozenset("y n yes no on off true false null".split())
 YAML_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 
@@ -326,9 +327,14 @@ def format_scalar(value: object) -> str:
         return str(value).lower().replace("none", "null")
     if not isinstance(value, str):
         return repr(value)
-    if value.strip(YAML_PLAIN) or value[:1] in ("", *DIGITS, *"./-") or value.lower() in YAML_WORDS:
-        return '"' + "".join(YAML_ESCAPES.get(c) or (c if " " <= c <= "~" else f"\\U{ord(c):08X}") for c in value) + '"'
-    return value
+    if is_plain(value):
+        return value
+    return '"' + "".join(YAML_ESCAPES.get(c) or (c if " " <= c <= "~" else f"\\U{ord(c):08X}") for c in value) + '"'
+
+
+def is_plain(text: str) -> bool:
+    """Is this, without quotes, a string to every YAML reader?"""
+    return not text.strip(YAML_PLAIN) and text[:1] not in YAML_NOT_FIRST and text.lower() not in YAML_WORDS
 
 
 def _yaml_lines(value: "Any", indent: str) -> "Iterator[str]":
@@ -513,6 +519,11 @@ class YamlReader:
     def child(self, indent: int, text: str, of_key: bool) -> "Any":
         """The node behind '-' or 'key:', on the same line or, indented deeper, on those that follow; or null."""
         text = text.lstrip("\t ")
+        if is_plain(text):  # what nearly all of a profile is
+            self.advance()
+            if self.indent > indent:
+                self.fail("a scalar over several lines, or wrong indentation; quote it")
+            return text
         if text and text[0] != "#":
             self.indent += len(self.rest) - len(text)
             self.rest = text
@@ -571,14 +582,18 @@ class YamlReader:
                 return "\n" * (code.count("\n") - 1)
             if len(code) == 1 and code in YAML_ESCAPED:
                 return YAML_ESCAPED[code]
-            if len(code) == 1 or int(code[1:], 16) > sys.maxunicode or "D8" <= code[-4:-2].upper() <= "DF":
+            if len(code) == 1 or int(code[1:], 16) > sys.maxunicode:
                 self.fail(f"unknown escape \\{code}")
             return chr(int(code[1:], 16))
 
         quote, text = text[0], text[1:-1]
         if quote == "'":
             return re.sub(YAML_FOLD, fold, text.replace("''", "'"))
-        return re.sub(f"{YAML_ESCAPE}|{YAML_FOLD}", unescape, text)
+        text = re.sub(f"{YAML_ESCAPE}|{YAML_FOLD}", unescape, text)
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")  # JSON writes some characters as two
+        except UnicodeDecodeError:
+            self.fail("half a surrogate pair")
 
     def block_scalar(self, parent: int) -> str:
         header = re.match(YAML_BLOCK_HEADER, self.rest)
@@ -1418,8 +1433,15 @@ class DenialValue(ctypes.Structure):
                 ("tid", ctypes.c_uint32), ("count", ctypes.c_uint64)]
 
 
+class TaskValue(ctypes.Structure):
+    """Value of the map `tasks`: repeats of its last denial that are not in `denials` yet."""
+
+    _fields_ = [("flags", ctypes.c_uint32), ("unused", ctypes.c_uint32), ("last", ctypes.c_char * 32),
+                ("repeats", ctypes.c_uint64), ("beside", ctypes.c_uint64)]
+
+
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x24B81B38  # `make bpf` writes it
+OBJECT_CRC32 = 0x11C783CE  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS = 2, 1024
 TRACEPOINTS = {"task_fork": b"sched_process_fork", "task_exec": b"sched_process_exec",
@@ -1587,7 +1609,8 @@ class Recorder:
             for name, size in (("config", ctypes.sizeof(Config)), ("counters", ctypes.sizeof(Counters)),
                                ("seen", ABIS * NUMBERS * 8), ("logged", ABIS * NUMBERS * 8)):
                 views[name] = mmap.mmap(self._fd(name), (size + page - 1) // page * page)
-            self.calls_fd, self.denials_fd, self.events_fd = map(self._fd, ("calls", "denials", "events"))
+            self.calls_fd, self.denials_fd, self.events_fd, self.tasks_fd = map(
+                self._fd, ("calls", "denials", "events", "tasks"))
         except OSError as error:
             raise bpf_error("map BPF arrays", path, error) from None
         self._config = Config.from_buffer(views["config"])
@@ -1632,11 +1655,14 @@ class Recorder:
         return {(key.abi, key.nr): value for key, value in map_items(self.calls_fd, CallKey, CallValue)}
 
 
+MAP_ITEMS = 16384  # no map here has more
+
+
 def map_items(descriptor: int, key_type: "Any", value_type: "Any") -> "Iterator[Tuple[Any, Any]]":
-    """The items of a BPF hash map from which nothing is ever deleted."""
+    """The items of a BPF hash map. Where some are deleted meanwhile the walk may begin anew: it ends all the same."""
     key = None
     with contextlib.suppress(FileNotFoundError):  # ENOENT ends the walk
-        while True:
+        for _ in range(MAP_ITEMS):
             next_key, value = key_type(), value_type()
             libbpf.bpf_map_get_next_key(descriptor, key and ctypes.byref(key), ctypes.byref(next_key))
             key = next_key
@@ -2481,8 +2507,13 @@ class TracepointSource:
 
     def finish(self) -> "List[Denial]":
         """The repeats, once the command has ended."""
-        items = map_items(self._recorder.denials_fd, ctypes.c_char * DENIAL_KEY_BYTES, DenialValue)
-        return self.read() + [self._denial(value, value.count - 1) for _, value in items if value.count > 1]
+        counted = [(value, value.count - 1) for _, value in map_items(
+            self._recorder.denials_fd, ctypes.c_char * DENIAL_KEY_BYTES, DenialValue)]
+        # Of tasks that live on some repeats are still with the task itself.
+        size = ctypes.sizeof(DenialValue)
+        counted += [(DenialValue.from_buffer_copy(bytes(task)[TaskValue.last.offset:].ljust(size, b"\0")), task.repeats)
+                    for _, task in map_items(self._recorder.tasks_fd, ctypes.c_uint64, TaskValue)]
+        return self.read() + [self._denial(value, times) for value, times in counted if times]
 
     @property
     def losses(self) -> "List[str]":

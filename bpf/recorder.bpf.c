@@ -16,11 +16,12 @@
 #define TASKS		16384
 #define CALLS		2048
 #define DENIALS		1024
+#define NO_SYSCALL	0xffffffff	/* what a tracer has put there skips the call */
 #define EVENT_BYTES	(256 << 10)	/* a multiple of every page size */
 
 #define COMM_LEN	16	/* TASK_COMM_LEN, include/linux/sched.h */
 
-enum task_flag { TASK_COUNTED = 1, TASK_INSIDE = 2 };
+enum task_flag { TASK_COUNTED = 1, TASK_INSIDE = 2, TASK_DENIED = 4 };
 enum compat_source { COMPAT_NONE, COMPAT_TASK, COMPAT_REGS };
 
 struct config {
@@ -76,6 +77,14 @@ struct denial {
 	__u32 tgid;		/* the first time */
 	__u32 tid;
 	__u64 count;
+};
+
+struct task {
+	__u32 flags;		/* enum task_flag */
+	__u32 unused;
+	struct denial_key last;	/* with TASK_DENIED: what it was last denied, ... */
+	__u64 repeats;		/* ... how often since, not yet in `denials`, ... */
+	__u64 beside;		/* ... and what stood beside the number in pt_regs */
 };
 
 /* 0 -> the settings; the program itself clears armed_tgid. */
@@ -136,12 +145,12 @@ struct {
 	__uint(max_entries, EVENT_BYTES);
 } events SEC(".maps");
 
-/* task_struct address -> enum task_flag: the tasks recorded, the truth behind `slots`. */
+/* task_struct address -> the tasks recorded, the truth behind `slots`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, TASKS);
 	__type(key, __u64);
-	__type(value, __u32);
+	__type(value, struct task);
 } tasks SEC(".maps");
 
 /*
@@ -186,15 +195,15 @@ static __always_inline int is_leader(void)
 /* Is the current task, which hashes to `slot`, recorded? Counts its process when it first asks. */
 static __always_inline int is_recorded(__u64 task, struct slot *slot)
 {
-	__u32 *flag;
+	struct task *state;
 
 	if (slot->last == task)
 		return 1;
-	flag = bpf_map_lookup_elem(&tasks, &task);
-	if (!flag)
+	state = bpf_map_lookup_elem(&tasks, &task);
+	if (!state)
 		return 0;
-	if (!(*flag & TASK_COUNTED)) {
-		*flag |= TASK_COUNTED;
+	if (!(state->flags & TASK_COUNTED)) {
+		state->flags |= TASK_COUNTED;
 		if (is_leader())
 			COUNT(processes, 1);
 	}
@@ -205,9 +214,10 @@ static __always_inline int is_recorded(__u64 task, struct slot *slot)
 static __always_inline void follow(__u64 task)
 {
 	struct slot *slot = slot_of(task);
-	__u32 flag = TASK_INSIDE;	/* fork and exec return without an enter of their own */
+	/* fork and exec return without an enter of their own */
+	struct task state = { .flags = TASK_INSIDE };
 
-	if (!slot || bpf_map_update_elem(&tasks, &task, &flag, BPF_ANY)) {
+	if (!slot || bpf_map_update_elem(&tasks, &task, &state, BPF_ANY)) {
 		COUNT(tasks_lost, 1);
 		return;
 	}
@@ -292,16 +302,35 @@ int enter_plain(struct bpf_raw_tracepoint_args *ctx)
 	return enter(ctx, 0);
 }
 
-static __always_inline void deny(const struct config *conf, __u64 task, __u64 regs, __u32 nr, __s32 result, __u32 logged)
+/* Bring `denials` up to date with the repeats of a task. */
+static __always_inline void flush(struct task *state)
+{
+	struct denial *denial;
+
+	if (!(state->flags & TASK_DENIED) || !state->repeats)
+		return;
+	denial = bpf_map_lookup_elem(&denials, &state->last);
+	if (denial)
+		__sync_fetch_and_add(&denial->count, state->repeats);
+	else
+		COUNT(denials_lost, state->repeats);
+	state->repeats = 0;
+}
+
+/* Enter a denial of the current task that is not a repeat of its last; the first of its kind goes to user space. */
+static __always_inline void enter_denial(struct task *state, __u32 abi, __u32 nr, __s32 result, __u32 logged)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct denial first = {
-		.key = { .abi = abi_of(conf, task, regs), .nr = nr, .result = result, .logged = logged },
+		.key = { .abi = abi, .nr = nr, .result = result, .logged = logged },
 		.tgid = pid_tgid >> 32, .tid = pid_tgid, .count = 1,
 	};
 	struct denial *denial;
 
+	flush(state);
 	bpf_get_current_comm(first.key.comm, sizeof(first.key.comm));
+	state->last = first.key;
+	state->flags |= TASK_DENIED;
 	denial = bpf_map_lookup_elem(&denials, &first.key);
 	if (!denial) {
 		if (!bpf_map_update_elem(&denials, &first.key, &first, BPF_NOEXIST)) {
@@ -318,7 +347,22 @@ static __always_inline void deny(const struct config *conf, __u64 task, __u64 re
 		COUNT(denials_lost, 1);
 }
 
-static __always_inline __u32 *flag_of(__u64 task)
+static __always_inline int is_repeat(const struct task *state, __u32 nr, __s32 result, __u32 logged)
+{
+	return (state->flags & TASK_DENIED) && state->last.nr == nr && state->last.result == result &&
+	       state->last.logged == logged;
+}
+
+/* Count a denial of the current task. */
+static __always_inline void deny(struct task *state, __u32 abi, __u32 nr, __s32 result, __u32 logged)
+{
+	if (is_repeat(state, nr, result, logged) && state->last.abi == abi)
+		state->repeats++;
+	else
+		enter_denial(state, abi, nr, result, logged);
+}
+
+static __always_inline struct task *state_of(__u64 task)
 {
 	struct slot *slot = slot_of(task);
 
@@ -332,19 +376,21 @@ SEC("raw_tp/sys_enter")
 int run_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task(), *is_logged;
-	__u32 *flag = flag_of(task), zero = 0, nr = ctx->args[1], index;
+	__u32 zero = 0, nr = ctx->args[1], abi, index;
+	struct task *state = state_of(task);
 	struct config *conf;
 
-	if (!flag)
+	if (!state)
 		return 0;
-	*flag |= TASK_INSIDE;
+	state->flags |= TASK_INSIDE;
 	conf = bpf_map_lookup_elem(&config, &zero);
 	if (!conf || nr >= NUMBERS)
 		return 0;
-	index = abi_of(conf, task, ctx->args[0]) * NUMBERS + nr;
+	abi = abi_of(conf, task, ctx->args[0]);
+	index = abi * NUMBERS + nr;
 	is_logged = bpf_map_lookup_elem(&logged, &index);
 	if (is_logged && *is_logged)
-		deny(conf, task, ctx->args[0], nr, 0, 1);
+		deny(state, abi, nr, 0, 1);
 	return 0;
 }
 
@@ -353,22 +399,33 @@ SEC("raw_tp/sys_exit")
 int run_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
-	__u32 *flag = flag_of(task), zero = 0, nr = 0;
+	struct task *state = state_of(task);
 	struct config *conf;
+	__u64 words[2] = {};	/* the number and, on x86-64, the instruction pointer */
+	__u32 zero = 0, nr;
 
-	if (!flag)
+	if (!state)
 		return 0;
-	if (*flag & TASK_INSIDE) {
-		*flag &= ~TASK_INSIDE;
+	if (state->flags & TASK_INSIDE) {
+		state->flags &= ~TASK_INSIDE;
 		return 0;
 	}
 	conf = bpf_map_lookup_elem(&config, &zero);
-	if (!conf || bpf_probe_read_kernel(&nr, sizeof(nr), (void *)(unsigned long)
+	if (!conf || bpf_probe_read_kernel(words, sizeof(words), (void *)(unsigned long)
 					   (ctx->args[0] + conf->number_offset))) {
 		COUNT(reads_lost, 1);
 		return 0;
 	}
-	deny(conf, task, ctx->args[0], nr, ctx->args[1], 0);
+	nr = words[0];
+	if (nr == NO_SYSCALL)
+		return 0;
+	/* The instruction that made the same call before makes it in the same ABI: spares a read. */
+	if (is_repeat(state, nr, ctx->args[1], 0) && state->beside == words[1]) {
+		state->repeats++;
+		return 0;
+	}
+	state->beside = words[1];
+	deny(state, abi_of(conf, task, ctx->args[0]), nr, ctx->args[1], 0);
 	return 0;
 }
 
@@ -401,7 +458,7 @@ SEC("raw_tp/sched_process_exec")
 int task_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
-	struct slot *slot = slot_of(task);
+	struct task *state;
 	__u32 zero = 0;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
@@ -410,10 +467,15 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 		follow(task);
 		return 0;
 	}
+	state = state_of(task);
+	if (!state)
+		return 0;
 	/* A thread that execs takes over the leader's id, and the leader has been counted out. */
-	if (slot && slot->count && is_recorded(task, slot) &&
-	    (__u32)ctx->args[1] != (__u32)bpf_get_current_pid_tgid())
+	if ((__u32)ctx->args[1] != (__u32)bpf_get_current_pid_tgid())
 		COUNT(processes, 1);
+	/* Its name is another from now on. */
+	flush(state);
+	state->flags &= ~TASK_DENIED;
 	return 0;
 }
 
@@ -423,14 +485,16 @@ int task_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
 	struct slot *slot = slot_of(task);
-	__u32 *flag, counted_in;
+	struct task *state;
+	__u32 counted_in;
 
 	if (!slot || !slot->count)
 		return 0;
-	flag = bpf_map_lookup_elem(&tasks, &task);
-	if (!flag)
+	state = bpf_map_lookup_elem(&tasks, &task);
+	if (!state)
 		return 0;
-	counted_in = (*flag & TASK_COUNTED) && is_leader();
+	flush(state);
+	counted_in = (state->flags & TASK_COUNTED) && is_leader();
 	bpf_map_delete_elem(&tasks, &task);
 	/* The address will be another task's: it must not pass for a recorded one. */
 	if (slot->last == task)

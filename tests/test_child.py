@@ -94,19 +94,28 @@ class ChildCase(support.Case):
         return outputs[0], outputs[1]
 
     def start(self, *command: str, options: Sequence[str] = (), **popen: Any) -> "subprocess.Popen[str]":
-        """Start recording; the process is killed if the test leaves it running."""
+        """Start recording, in a session of its own; it and the command are killed if the test leaves them running."""
         popen.setdefault("stdout", subprocess.PIPE)
         popen.setdefault("stderr", subprocess.PIPE)
         process = subprocess.Popen(self.recorded(*command, options=options), stdin=subprocess.DEVNULL, text=True,
-                                   **popen)
+                                   start_new_session=True, **popen)
         self.addCleanup(self.stop, process)
         return process
 
     @staticmethod
     def stop(process: "subprocess.Popen[str]") -> None:
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+    def repeat_until_ended(self, process: "subprocess.Popen[Any]", action: Callable[[], None]) -> None:
+        """Act once, and again if that was too soon: two equal signals that nobody has taken yet are one."""
+        deadline_s = time.monotonic() + WAIT_S
+        while process.poll() is None:
+            self.assertLess(time.monotonic(), deadline_s, "it does not end")
+            action()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(2)
 
     def ended(self, process: "subprocess.Popen[str]", code: int) -> str:
         """Wait for its end, which must be with this exit code; what is left of standard output."""
@@ -295,7 +304,7 @@ class Kept(ChildCase):
         self.assertTrue(bare.endswith(b" 5\n"))
 
     def test_session_leader_is_spoc(self) -> None:
-        process = self.start(*PYTHON, "import os; print(os.getpgrp(), os.getsid(0))", start_new_session=True)
+        process = self.start(*PYTHON, "import os; print(os.getpgrp(), os.getsid(0))")
         self.assertEqual(self.ended(process, 0), f"{process.pid} {process.pid}\n")
 
     def test_limits(self) -> None:
@@ -377,7 +386,7 @@ class Signals(ChildCase):
             assert process.stdout
             process.send_signal(first)
             self.assertEqual(process.stdout.readline(), f"got {first.name}\n")
-            process.send_signal(second)
+            self.repeat_until_ended(process, lambda: process.send_signal(second))
             self.ended(process, 128 + signal.SIGKILL)
             self.assertIn("rt_sigaction", self.names())
             self.profile.unlink()
@@ -589,7 +598,7 @@ class OnTerminal(ChildCase):
         terminal.read_until("ready")
         terminal.type("\x03")
         terminal.read_until("got SIGINT")
-        terminal.type("\x03")
+        self.repeat_until_ended(terminal.process, lambda: terminal.type("\x03"))
         self.assertEqual(terminal.finish(), 128 + signal.SIGKILL)
         self.assertIn("rt_sigaction", self.names())
 
@@ -623,7 +632,7 @@ class OnTerminal(ChildCase):
         pid = int(found[1])
         terminal.type("\x1a")
         place = terminal.read_until("prompt>", terminal.read_until("Stopped", place))
-        self.assertEqual(self.state(pid), "T")
+        self.wait_for(lambda: self.state(pid) == "T", "the command to stop")
         terminal.type("fg\n")
         place = terminal.read_until("tick", place)
         terminal.type("\x03")
@@ -688,6 +697,13 @@ class OnTerminal(ChildCase):
     def test_no_status_line_when_quiet(self) -> None:
         terminal = self.terminal("sleep", "2.3", options=("-q",))
         self.assertEqual((terminal.finish(), terminal.data), (0, b""))
+
+    def test_no_status_line_in_the_background(self) -> None:
+        line = " ".join(map(shlex.quote, self.recorded("sleep", "2.3")))
+        terminal = Terminal(self, ["sh", "-c", f"set -m; {line} & wait $!"])
+        self.assertEqual(terminal.finish(), 0)
+        self.assertIn(b"Wrote seccomp profile", terminal.data)
+        self.assertNotIn(b"\x1b", terminal.data)
 
     def test_no_status_line_over_a_program_that_has_the_screen(self) -> None:
         terminal = self.terminal("sh", "-c", "stty -icanon -echo; sleep 2.3; stty icanon echo")

@@ -100,18 +100,18 @@ class FilesCase(support.Case):
                               text=True, check=False)
 
     def start(self, *args: str, **options: Any) -> "subprocess.Popen[str]":
-        """Start spoc.py record; it is killed if the test leaves it running."""
+        """Start spoc.py record; it and the command are killed if the test leaves them running."""
         options.setdefault("stdout", subprocess.DEVNULL)
         options.setdefault("stderr", subprocess.DEVNULL)
         process = subprocess.Popen([sys.executable, str(support.SPOC), "record", "-n", *args],
-                                   stdin=subprocess.DEVNULL, text=True, **options)
+                                   stdin=subprocess.DEVNULL, text=True, start_new_session=True, **options)
         self.addCleanup(self.stop, process)
         return process
 
     @staticmethod
     def stop(process: "subprocess.Popen[str]") -> None:
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 

@@ -76,6 +76,11 @@ class Bench:
         run(*gcc, "-static", "-nostartfiles", "-o", self.exit, str(HERE / "exit.c"))
         run(*gcc, "-o", self.rawtp, str(HERE / "rawtp.c"), "-lbpf")
         run("clang-14", "-O2", "-target", "bpf", "-c", "-o", self.empty, str(HERE / "empty.bpf.c"))
+        self.pair = f"{folder}/pair.bpf.o"
+        run("clang-14", "-O2", "-target", "bpf", "-DEXIT", "-c", "-o", self.pair, str(HERE / "empty.bpf.c"))
+        self.filter = f"{folder}/filter"
+        run(*gcc, "-o", self.filter, str(HERE / "filter.c"), "-lseccomp")
+        self.profile = f"{folder}/profile.json"
 
     def calls(self, *under: str, blocks: int = 200, count: int = 5000) -> float:
         """Nanoseconds of one getppid, made under that command."""
@@ -223,13 +228,98 @@ def activity(pid: int) -> "tuple[int, int]":
     return int(stat[11]) + int(stat[12]), switches
 
 
+def run_under(profile: str, enricher: str) -> Sequence[str]:
+    return (sys.executable, str(SPOC), "run", "-q", "-p", profile, "--enricher", enricher, "--")
+
+
+def allow(profile: str, names: Sequence[str]) -> None:
+    """Write a profile that allows these and answers an errno to all else."""
+    document = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": [],
+                "syscalls": [{"names": list(names), "action": "SCMP_ACT_ALLOW"}]}
+    pathlib.Path(profile).write_text(json.dumps(document), encoding="utf-8")
+
+
+def measure_run(bench: Bench) -> Iterator[Row]:
+    """What a filter costs, by itself and with what it blocks being named."""
+    for command in ((bench.load, "calls", bench.cpu, "1", "10"), ("true",)):
+        run(sys.executable, str(SPOC), "record", "-t", "raw-seccomp", "-b", "execve", "--append", "-o", bench.profile,
+            "--", *command)
+    document = json.loads(pathlib.Path(bench.profile).read_text(encoding="utf-8"))
+    names = [name for rule in document["syscalls"] for name in rule["names"]]
+    ns = bench.alternate(
+        11, bare=bench.calls,
+        pair=lambda: bench.calls_beside(bench.rawtp, "attach", bench.pair),
+        library=lambda: bench.calls(bench.filter, ",".join(names)),
+        filtered=lambda: bench.calls(*run_under(bench.profile, "none")),
+        traced=lambda: bench.calls(*run_under(bench.profile, "tracepoint")))
+    yield Row("getppid under a filter that libseccomp's C API loads", median(ns["library"]), "ns")
+    yield Row("getppid under the same filter, run --enricher none", median(ns["filtered"]), "ns")
+    yield Row("the same, against libseccomp's C API", ratio(ns["filtered"], ns["library"]), "x", 1.05)
+    yield Row("getppid, added by empty programs on sys_enter and sys_exit",
+              median(pair - bare for bare, pair in zip(ns["bare"], ns["pair"])), "ns")
+    yield Row("getppid, added by the tracepoint source",
+              median(traced - filtered for filtered, traced in zip(ns["filtered"], ns["traced"])), "ns")
+    yield Row("the same, against the two empty programs",
+              median((traced - filtered) / (pair - bare) for bare, pair, filtered, traced in
+                     zip(ns["bare"], ns["pair"], ns["filtered"], ns["traced"])), "x", 2.5)
+    runs = bench.alternate(21, python=lambda: bench.start(sys.executable, "-I", "-c", "pass"),
+                           run=lambda: bench.start(*run_under(bench.profile, "auto"), "true"))
+    wall_ns = {way: [wall for wall, _ in samples] for way, samples in runs.items()}
+    yield Row("run true", median(wall_ns["run"]) / 1e6, "ms")
+    yield Row("run true, against python3 -I -c pass", ratio(wall_ns["run"], wall_ns["python"]), "x", 4.0)
+
+
+def measure_denials(bench: Bench) -> Iterator[Row]:
+    """What 100,000 blocked calls in a row cost."""
+    document = json.loads(pathlib.Path(bench.profile).read_text(encoding="utf-8"))
+    allow(bench.profile, [name for rule in document["syscalls"] for name in rule["names"] if name != "getppid"])
+    ns = bench.alternate(11, silent=lambda: bench.calls(*run_under(bench.profile, "none"), blocks=20),
+                         named=lambda: bench.calls(*run_under(bench.profile, "tracepoint"), blocks=20))
+    yield Row("100,000 blocked calls, each", median(ns["silent"]), "ns")
+    yield Row("100,000 blocked calls, slowed by naming them", ratio(ns["named"], ns["silent"]), "x", 2.0)
+    few, many = (bench.start(*run_under(bench.profile, "tracepoint"), bench.load, "calls", bench.cpu, "20", count)[1]
+                 for count in ("5", "5000"))
+    yield Row("peak memory, 100,000 blocked calls against 100", many / few, "x", 1.02)
+
+
+def measure_reading(bench: Bench) -> Iterator[Row]:
+    """How fast profiles are read."""
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(ROOT))
+    import spoc
+    import yaml
+
+    def text(names: int) -> str:
+        return spoc.format_profile(spoc.Profile("SCMP_ACT_ERRNO", ("SCMP_ARCH_X86_64",), (
+            spoc.Rule("SCMP_ACT_ALLOW", tuple(f"syscall_{number}" for number in range(names))),)), "seccomp", "x")
+
+    def seconds(read: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        read()
+        return time.perf_counter() - start
+
+    profile = text(400)
+    rules = {count: "kind: SeccompProfile\nspec:\n  defaultAction: SCMP_ACT_ERRNO\n  syscalls:\n" + "".join(
+        f"  - action: SCMP_ACT_ALLOW\n    names: [name_{number}]\n    args:\n    - {{index: 0, value: {number}, "
+        "op: SCMP_CMP_EQ}\n" for number in range(count)) for count in (1000, 10000)}
+    spent = bench.alternate(
+        11, ours=lambda: seconds(lambda: spoc.parse_yaml(profile)),
+        peer=lambda: seconds(lambda: yaml.load(profile, Loader=yaml.SafeLoader)),
+        thousand=lambda: seconds(lambda: spoc.parse_yaml(rules[1000])),
+        ten=lambda: seconds(lambda: spoc.parse_yaml(rules[10000])))
+    yield Row("reading 400 names of YAML", median(spent["ours"]) * 1e3, "ms")
+    yield Row("the same, against PyYAML's SafeLoader", ratio(spent["ours"], spent["peer"]), "x", 0.1)
+    yield Row("reading 10,000 rules, against ten times 1,000", ratio(spent["ten"], spent["thousand"]) / 10, "x", 1.3)
+
+
 def measure_size(bench: Bench) -> Iterator[Row]:
     """What has to be copied to another machine."""
     yield Row("spoc.py and recorder.bpf.o", (SPOC.stat().st_size + OBJECT.stat().st_size) / 1e3, "KB", 300)
 
 
 MEASUREMENTS: Sequence[Callable[[Bench], Iterator[Row]]] = (
-    measure_calls, measure_spawns, measure_start, measure_idle, measure_size)
+    measure_calls, measure_spawns, measure_start, measure_idle, measure_run, measure_denials, measure_reading,
+    measure_size)
 
 
 def machine() -> str:
