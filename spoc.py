@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     import resource
     import select
     import signal
+    import socket
     import termios
     from typing import (Any, BinaryIO, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, NoReturn,
                         Optional, Sequence, Set, Tuple)
@@ -69,8 +70,8 @@ else:
             globals()[self._name] = module = __import__(self._name)
             return getattr(module, attribute)
 
-    binascii, bisect, fcntl, json, pwd, re, resource, select, termios = map(
-        _Deferred, "binascii bisect fcntl json pwd re resource select termios".split())
+    binascii, bisect, fcntl, json, pwd, re, resource, select, socket, termios = map(
+        _Deferred, "binascii bisect fcntl json pwd re resource select socket termios".split())
 
     class NamedTuple:
         """The annotated fields of a class as immutable attributes, as typing.NamedTuple has them, but no tuple."""
@@ -87,6 +88,9 @@ else:
 
         def __eq__(self, other):
             return type(self) is type(other) and self.__dict__ == other.__dict__
+
+        def __hash__(self):
+            return hash(tuple(self.__dict__.values()))
 
         def __repr__(self):
             return f"{type(self).__name__}{self.__dict__}"
@@ -111,13 +115,14 @@ DEFAULT_OUTPUT = {TYPE_CRD: "/tmp/profile.yaml", TYPE_JSON: "/tmp/profile.json"}
 
 SCMP_ACT_ALLOW = "SCMP_ACT_ALLOW"
 SCMP_ACT_ERRNO = "SCMP_ACT_ERRNO"
+SCMP_ACT_TRAP = "SCMP_ACT_TRAP"
 SCMP_ACT_TRACE = "SCMP_ACT_TRACE"
 SCMP_ACT_LOG = "SCMP_ACT_LOG"
 SCMP_ACT_NOTIFY = "SCMP_ACT_NOTIFY"
 SCMP_ACT_KILL_THREAD = "SCMP_ACT_KILL_THREAD"
 # seccomp.h; an errno goes into the lowest 16 bits. KILL is the older name of KILL_THREAD.
 ACTIONS = {
-    "SCMP_ACT_KILL": 0, SCMP_ACT_KILL_THREAD: 0, "SCMP_ACT_KILL_PROCESS": 0x80000000, "SCMP_ACT_TRAP": 0x00030000,
+    "SCMP_ACT_KILL": 0, SCMP_ACT_KILL_THREAD: 0, "SCMP_ACT_KILL_PROCESS": 0x80000000, SCMP_ACT_TRAP: 0x00030000,
     SCMP_ACT_ERRNO: 0x00050000, SCMP_ACT_NOTIFY: 0x7FC00000, SCMP_ACT_TRACE: 0x7FF00000, SCMP_ACT_LOG: 0x7FFC0000,
     SCMP_ACT_ALLOW: 0x7FFF0000}
 OPERATORS = ("", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
@@ -1331,6 +1336,8 @@ LIBC = """
     capset     result  pointer pointer
     syscall    register  long long long pointer
     execve     result  string pointer pointer
+    inotify_init1      result  int
+    inotify_add_watch  result  int string uint32
 """
 NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls of other architectures
 # linux/prctl.h, linux/seccomp.h, seccomp.h
@@ -1753,6 +1760,119 @@ class FilterBuilder:
                 libseccomp.seccomp_rule_add_array(
                     context, action, libseccomp.seccomp_syscall_resolve_name(encoded), len(conditions), conditions)
 
+
+# linux/seccomp.h, field by field.
+
+
+class SeccompData(ctypes.Structure):
+    """struct seccomp_data: what a filter is given, and a notification is about."""
+
+    _fields_ = [("nr", ctypes.c_int), ("arch", ctypes.c_uint32), ("instruction_pointer", ctypes.c_uint64),
+                ("args", ctypes.c_uint64 * 6)]
+
+
+class SeccompNotifSizes(ctypes.Structure):
+    """struct seccomp_notif_sizes"""
+
+    _fields_ = [(name, ctypes.c_uint16) for name in "seccomp_notif seccomp_notif_resp seccomp_data".split()]
+
+
+class SeccompNotif(ctypes.Structure):
+    """struct seccomp_notif"""
+
+    _fields_ = [("id", ctypes.c_uint64), ("pid", ctypes.c_uint32), ("flags", ctypes.c_uint32), ("data", SeccompData)]
+
+
+class SeccompNotifResp(ctypes.Structure):
+    """struct seccomp_notif_resp"""
+
+    _fields_ = [("id", ctypes.c_uint64), ("val", ctypes.c_int64), ("error", ctypes.c_int32), ("flags", ctypes.c_uint32)]
+
+
+class SigsysInfo(ctypes.Structure):
+    """siginfo_t as SIGSYS fills it (asm-generic/siginfo.h)"""
+
+    _fields_ = [("si_signo", ctypes.c_int), ("si_errno", ctypes.c_int), ("si_code", ctypes.c_int),
+                ("si_call_addr", ctypes.c_void_p), ("si_syscall", ctypes.c_int), ("si_arch", ctypes.c_uint32),
+                ("unused", ctypes.c_char * 96)]
+
+
+SECCOMP_GET_NOTIF_SIZES, SECCOMP_USER_NOTIF_FLAG_CONTINUE = 3, 1
+SI_QUEUE = -1  # asm-generic/siginfo.h
+NR_PIDFD_OPEN, NR_PIDFD_GETFD = 434, 438  # the same on every architecture (asm-generic/unistd.h)
+
+
+def seccomp_ioctls(machine: str) -> "Tuple[int, int, int]":
+    """SECCOMP_IOCTL_NOTIF_RECV, _SEND and _ID_VALID on the machine that uname(2) calls so."""
+    # asm-generic/ioctl.h; arch/powerpc/include/uapi/asm/ioctl.h (the size takes 13 bits there, and write is 4).
+    write, read_write = (4 << 29, 6 << 29) if machine.startswith("ppc") else (1 << 30, 3 << 30)
+    magic = ord("!") << 8
+    return (read_write | ctypes.sizeof(SeccompNotif) << 16 | magic,
+            read_write | ctypes.sizeof(SeccompNotifResp) << 16 | magic | 1,
+            write | ctypes.sizeof(ctypes.c_uint64) << 16 | magic | 2)
+
+
+def take_listener(pid: int, number: int) -> int:
+    """A descriptor of our own for what is descriptor `number` in process `pid` (pidfd_getfd(2)), close-on-exec."""
+    try:
+        pidfd = int(libc.syscall(NR_PIDFD_OPEN, pid, 0, None))
+        try:
+            return int(libc.syscall(NR_PIDFD_GETFD, pidfd, number, None))
+        finally:
+            os.close(pidfd)
+    except OSError as error:
+        hints = {errno.ENOSYS: "Linux 5.6 or newer is needed",
+                 errno.EPERM: "Yama (kernel.yama.ptrace_scope above 1), or the seccomp filter of a container, does "
+                              "not let a process take descriptors of its child; try as root, or outside the container"}
+        raise KernelError("take the listener of the filter", f"of process {pid}", error.strerror or str(error),
+                          hints.get(error.errno or 0, "")) from None
+
+
+class FilterJudge:
+    """Answers as the kernel would under a filter, classic BPF as libseccomp makes it, without loading it."""
+
+    def __init__(self, program: bytes):
+        # struct sock_filter (linux/filter.h): code, jt, jf, k.
+        self._steps = [tuple(int.from_bytes(program[start + first:start + last], sys.byteorder)
+                             for first, last in ((0, 2), (2, 3), (3, 4), (4, 8)))
+                       for start in range(0, len(program), SOCK_FILTER_BYTES)]
+        self._names = {value: name for name, value in ACTIONS.items()}
+        self._known: "Dict[Tuple[int, int], Tuple[str, int]]" = {}
+
+    def __call__(self, data: SeccompData) -> "Tuple[str, int]":
+        """The action, with its errno, that this call meets."""
+        call = data.arch, data.nr
+        verdict = self._known.get(call)
+        if verdict is None:
+            result, depends = self._run(bytes(data))
+            number = result & 0xFFFF  # SECCOMP_RET_DATA
+            verdict = self._names[result - number], min(number, MAX_SECCOMP_ERRNO)
+            if not depends and len(self._known) < MAX_KNOWN_CALLS:
+                self._known[call] = verdict
+        return verdict
+
+    def _run(self, data: bytes) -> "Tuple[int, bool]":
+        """What the program returns, and whether it looked at more than architecture and number."""
+        at, value, depends = 0, 0, False
+        while True:
+            code, if_true, if_false, k = self._steps[at]
+            at += 1
+            if code == 0x20:  # BPF_LD | BPF_W | BPF_ABS
+                value = int.from_bytes(data[k:k + 4], sys.byteorder)
+                depends |= k >= SeccompData.instruction_pointer.offset
+            elif code == 0x06:  # BPF_RET | BPF_K
+                return k, depends
+            elif code == 0x05:  # BPF_JMP | BPF_JA
+                at += k
+            elif code == 0x54:  # BPF_ALU | BPF_AND | BPF_K
+                value &= k
+            else:  # BPF_JMP | BPF_K with BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET
+                holds = {0x15: value == k, 0x25: value > k, 0x35: value >= k, 0x45: value & k != 0}[code]
+                at += if_true if holds else if_false
+
+
+MAX_KNOWN_CALLS = 4096  # numbers that a hostile command makes up must not fill the memory
+
 # --- Recording ---------------------------------------------------------------
 
 
@@ -1791,6 +1911,9 @@ class Denial(NamedTuple):
     comm: str
     exe: str = ""
     times: int = 1
+
+    def repeated(self, times: int) -> "Denial":
+        return Denial(self.architecture, self.number, self.verdict, self.tgid, self.tid, self.comm, self.exe, times)
 
 
 def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details: "Dict[Tuple[int, int], CallValue]",
@@ -2010,6 +2133,18 @@ def initial_environment() -> "Dict[str, str]":
         return dict(os.environ)
 
 
+def start_audit_session(uid: int) -> None:
+    """Become an audit session of its own, as a login does: every write of loginuid starts one (kernel/auditsc.c).
+
+    A login id that is set stays the same. It may be refused: that is no error.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        with open("/proc/self/loginuid", "r+", encoding="ascii") as file:
+            login_id = int(file.read())
+            file.seek(0)
+            file.write(str(uid if login_id == NO_ID else login_id))
+
+
 STAGE_IDENTITY, STAGE_FILTER, STAGE_EXEC = range(3)
 
 
@@ -2025,9 +2160,9 @@ class Child:
     EXEC_POLL_MS = 50
 
     def __init__(self, command: "Sequence[str]", identity: "Optional[Identity]", supervisor: Supervisor,
-                 applied: "Optional[Filter]" = None):
+                 applied: "Optional[Filter]" = None, audited: bool = False):
         """Fork. The command gets the signal mask and dispositions that the supervisor found, and no Python's."""
-        self.command, self.identity, self.filter = command, identity, applied
+        self.command, self.identity, self.filter, self._audited = command, identity, applied, audited
         self.environment = initial_environment()
         if identity:
             self.environment.update(identity.environment)
@@ -2050,6 +2185,8 @@ class Child:
 
     def _become_command(self, release: int, supervisor: Supervisor) -> None:
         try:
+            if self._audited:
+                start_audit_session(self.identity.uid if self.identity else os.getuid())
             if self.identity:
                 drop_privileges(self.identity, self.filter is not None and not self.filter.no_new_privs)
             self._shared.stage = STAGE_EXEC
@@ -2116,6 +2253,15 @@ class Child:
         with contextlib.suppress(BrokenPipeError):  # a child that has failed is gone: see wait_started
             os.write(self._release, b"r")
         os.close(self._release)
+
+    def audit_session(self) -> str:
+        """The number of the audit session that it has given itself, if it could; it waits for its release by then."""
+        while not self._shared.stage and not self._shared.errno and not self._ended():
+            time.sleep(0.0005)
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{self.pid}/sessionid", encoding="ascii") as file:
+                return file.read()
+        return ""
 
     def wait_listener(self) -> int:
         """The number that the listener of its filter has in the child, once the filter is loaded."""
@@ -2526,6 +2672,469 @@ class TracepointSource:
         self._recorder.close()
 
 
+class NotifySource:
+    """Is asked by the kernel about each call that the filter would stop, and gives the profile's answer itself.
+
+    Needs no privilege. A handler for SIGSYS finds si_code SI_QUEUE, as only the kernel may send SYS_SECCOMP; a process
+    that handles, blocks or ignores SIGSYS is killed by SIGKILL instead; KILL_THREAD ends the whole process.
+    """
+
+    title, reads = "notify", "seccomp user notification"
+    notifies, audits = True, False
+    losses: "List[str]" = []
+    MAX_CALLS = 256  # in one read(): signals and timers must have their turn
+    MAX_TASKS = 64
+
+    def __init__(self, machine: Machine, answer: "Callable[[SeccompData], Tuple[str, int]]", learn: bool = False):
+        """`answer` gives a call's action and errno; with `learn` the call is let pass all the same."""
+        self._machine, self._answer, self._learn = machine, answer, learn
+        self._listener = -1
+        self._tasks: "Dict[int, Tuple[int, int]]" = {}  # tid -> descriptor of its /proc/TID/comm, tgid
+        self.alive = True
+        uname = os.uname()
+        self._recv, self._send, self._id_valid = seccomp_ioctls(uname.machine)
+        # WAIT_KILLABLE_RECV, from which on a signal does not interrupt a call that is being answered.
+        self._killable = release_numbers(uname.release) >= (5, 19)
+        # An epoll descriptor takes the listener later, and lets go of it when that has hung up for good.
+        self._epoll = select.epoll()
+        self.descriptor = self._epoll.fileno()
+        try:
+            sizes = self._check()
+        except SpocError:
+            self.close()
+            raise
+        self._request_bytes = max(sizes.seccomp_notif, ctypes.sizeof(SeccompNotif))
+        self._request_buffer = bytearray(self._request_bytes)
+        self._request = SeccompNotif.from_buffer(self._request_buffer)
+        self._response_buffer = bytearray(max(sizes.seccomp_notif_resp, ctypes.sizeof(SeccompNotifResp)))
+        self._response = SeccompNotifResp.from_buffer(self._response_buffer)
+
+    def _check(self) -> SeccompNotifSizes:
+        """The kernel's sizes. Raises KernelError if it is foreseeable that there will be no listener."""
+        sizes = SeccompNotifSizes()
+        number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
+        try:
+            libc.syscall(number, SECCOMP_GET_NOTIF_SIZES, 0, ctypes.byref(sizes))
+        except OSError as error:
+            raise KernelError("use user notification", "seccomp(2)", error.strerror or str(error),
+                              "Linux 5.8 or newer with CONFIG_SECCOMP_FILTER is needed") from None
+        os.close(take_listener(os.getpid(), self.descriptor))
+        with contextlib.suppress(OSError, ValueError):
+            with open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as file:
+                scope = int(file.read())
+            may_attach = effective_capabilities() >> CAPABILITIES.index("CAP_SYS_PTRACE") & 1
+            if scope > 2 or (scope == 2 and not may_attach):
+                raise KernelError("use user notification", "kernel.yama.ptrace_scope", f"is {scope}", "set it to 1"
+                                  if scope == 2 else "restart with it set to 1")
+        return sizes
+
+    def begin(self, child: Child) -> None:
+        child.release()
+        number = child.wait_listener()
+        if not number:
+            return  # it could not load the filter: Child.wait_started says why
+        try:
+            self.listen(take_listener(child.pid, number))
+        except SpocError:
+            os.kill(child.pid, signal.SIGKILL)  # it waits for its listener to be taken, and nothing else
+            os.waitpid(child.pid, 0)
+            raise
+        child.listener_taken()
+
+    def listen(self, listener: int) -> None:
+        """Take over the listener."""
+        self._listener = listener
+        self._epoll.register(listener, select.EPOLLIN)
+
+    def read(self) -> "List[Denial]":
+        """Answer what is there; a rest has the descriptor readable again."""
+        found: "Dict[Denial, int]" = {}
+        for _ in range(self.MAX_CALLS):
+            events = self._epoll.poll(0, 1)
+            if not events:
+                break
+            if not events[0][1] & select.EPOLLIN:  # a hang-up: nothing is left that has the filter
+                self._epoll.unregister(self._listener)
+                self.alive = False
+                break
+            denial = self._serve()
+            if denial:
+                found[denial] = found.get(denial, 0) + 1
+        return [denial.repeated(times) for denial, times in found.items()]
+
+    def finish(self) -> "List[Denial]":
+        found: "List[Denial]" = []
+        for _ in range(self.MAX_TASKS):
+            more = self.read()
+            found += more
+            if not more:
+                break
+        return found
+
+    def close(self) -> None:
+        self._forget()
+        if self._listener >= 0:
+            os.close(self._listener)
+        self._epoll.close()
+
+    def _serve(self) -> "Optional[Denial]":
+        """Answer one call; give what there is to tell of it."""
+        self._request_buffer[:] = bytes(self._request_bytes)  # or it is EINVAL
+        try:
+            fcntl.ioctl(self._listener, self._recv, self._request_buffer)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINTR):  # the caller is gone, or was interrupted
+                return None
+            raise KernelError("receive a notification", "of the filter", error.strerror or str(error)) from None
+        call, tid = self._request.data, self._request.pid
+        machine, number = self._machine, call.nr & 0xFFFFFFFF
+        architecture = None
+        for abi, candidate in enumerate((machine.native, machine.compat)):
+            if candidate and candidate.token == call.arch:
+                architecture = machine.architecture(abi, number)
+        tgid, comm, exe = self._describe(tid)
+        action, error_number = verdict = self._answer(call)
+        if self._learn or action in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
+            done = self._respond(0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+        elif action == SCMP_ACT_ERRNO:
+            done = self._respond(0, -error_number)
+        elif action == SCMP_ACT_TRACE:
+            done = self._respond(0, -errno.ENOSYS)
+        else:
+            done = self._signal(action, tgid, tid, architecture is machine.native)
+        if not done or action == SCMP_ACT_ALLOW:
+            return None  # what was read of /proc may belong to another process by now; or there is nothing to tell
+        return Denial(architecture, number, verdict, tgid, tid, comm, exe)
+
+    def _respond(self, value: int, error: int, flags: int = 0) -> bool:
+        """Give the call this result. False if nobody waits for it any more."""
+        response = self._response
+        response.id, response.val, response.error, response.flags = self._request.id, value, error, flags
+        try:
+            fcntl.ioctl(self._listener, self._send, self._response_buffer)
+        except OSError as failure:
+            if failure.errno not in (errno.ENOENT, errno.EINPROGRESS):
+                raise KernelError("answer a notification", "of the filter", failure.strerror or str(failure)) from None
+            return False
+        return True
+
+    def _signal(self, action: str, tgid: int, tid: int, native: bool) -> bool:
+        """End the process as SECCOMP_RET_KILL_PROCESS does, or have its handler run as under SECCOMP_RET_TRAP."""
+        status = self._status(tid)
+        caught, blocked, ignored = (int(status.get(name, "0"), 16) >> signal.SIGSYS - 1 & 1
+                                    for name in ("SigCgt", "SigBlk", "SigIgn"))
+        handled = action == SCMP_ACT_TRAP and caught and not blocked
+        # Neither an init of a pid namespace nor a process that is traced is sure to die of SIGSYS.
+        untouched = (status and not caught and not blocked and not ignored and status.get("TracerPid") == "0"
+                     and status.get("NSpid", "").split()[1:][-1:] != ["1"])
+        # The result that a handler finds: where the registers are as before the call (syscall_rollback() in Linux).
+        call = self._request.data
+        value = call.nr if self._machine.native in (X86_64, X86) else call.args[0]
+        valid = bytearray(ctypes.string_at(ctypes.addressof(self._request), ctypes.sizeof(ctypes.c_uint64)))
+        try:
+            if handled and not self._killable:
+                # The signal would have the call made again after the handler, and so on for ever.
+                return self._respond(value, 0) and self._send_sigsys(tgid, tid, native)
+            fcntl.ioctl(self._listener, self._id_valid, valid)  # or the tid may be another's
+            if not ((handled or untouched) and self._send_sigsys(tgid, tid, native)):
+                os.kill(tgid, signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        except PermissionError:
+            value = -errno.EPERM  # it has become another user's process
+        self._respond(value, 0)
+        return True
+
+    def _send_sigsys(self, tgid: int, tid: int, native: bool) -> bool:
+        """Send SIGSYS to the thread, with what it tells when it comes from a filter, but for si_code."""
+        call = self._request.data
+        info = SigsysInfo(signal.SIGSYS, 0, SI_QUEUE, call.instruction_pointer, call.nr, call.arch)
+        if not native:
+            # The kernel makes it a 32-bit siginfo_t: fields of 32 bits, one behind the other.
+            info.si_call_addr, info.si_syscall = call.instruction_pointer | (call.nr & 0xFFFFFFFF) << 32, call.arch
+        number = libseccomp.seccomp_syscall_resolve_name(b"rt_tgsigqueueinfo")
+        try:
+            libc.syscall(number, tgid, tid, int(signal.SIGSYS), ctypes.byref(info))
+        except OSError:
+            return False
+        return True
+
+    @staticmethod
+    def _status(tid: int) -> "Dict[str, str]":
+        """The fields of /proc/TID/status; none if it cannot be read."""
+        try:
+            with open(f"/proc/{tid}/status", encoding="utf-8", errors="replace") as file:
+                pairs = [line.partition(":") for line in file]
+        except OSError:
+            return {}
+        return {name: value.strip() for name, _, value in pairs}
+
+    def _describe(self, tid: int) -> "Tuple[int, str, str]":
+        """Process, name and program of a thread. An open file of /proc is never another thread's of the same tid."""
+        comm, exe = b"", ""
+        try:
+            if tid in self._tasks:
+                with contextlib.suppress(ProcessLookupError):
+                    comm = os.pread(self._tasks[tid][0], 64, 0)
+            if not comm:
+                self._forget(tid)
+                descriptor = os.open(f"/proc/{tid}/comm", os.O_RDONLY)
+                self._tasks[tid] = descriptor, int(self._status(tid).get("Tgid", tid))
+                comm = os.pread(descriptor, 64, 0)
+            exe = os.readlink(f"/proc/{tid}/exe")
+        except OSError:
+            pass
+        return self._tasks.get(tid, (-1, tid))[1], os.fsdecode(comm[:-1]), exe
+
+    def _forget(self, tid: "Optional[int]" = None) -> None:
+        """Close the file of one thread, or of all; of all, too, when there are many."""
+        for each in [tid] if tid in self._tasks and len(self._tasks) < self.MAX_TASKS else list(self._tasks):
+            if tid is None or each == tid or len(self._tasks) >= self.MAX_TASKS:
+                os.close(self._tasks.pop(each)[0])
+
+
+def parse_audit_record(text: str) -> "Dict[str, str]":
+    """The fields of a record: no value holds a space, since the kernel writes a string that does in hexadecimal.
+
+    Behind a group separator auditd repeats some, translated.
+    """
+    fields: "Dict[str, str]" = {}
+    for part in text.split("\x1d")[0].split():
+        name, _, value = part.partition("=")
+        fields.setdefault(name, value)
+    return fields
+
+
+def decode_audit_string(value: str) -> str:
+    """A string field: in double quotes, or hexadecimal (audit_log_untrustedstring() in kernel/audit.c)."""
+    if value.startswith('"'):
+        return value[1:-1]
+    try:
+        return bytes.fromhex(value).split(b"\0")[0].decode(errors="replace")
+    except ValueError:
+        return value
+
+
+AUDIT_SECCOMP = 1326  # linux/audit.h
+NO_SESSION = str(NO_ID)
+
+
+class AuditSource:
+    """What the kernel's audit system says of calls that a filter stopped; its subclasses read it from somewhere.
+
+    The command gets an audit session of its own, by which all its descendants are known. Where that is refused they are
+    known by their parents, as long as these can be asked for.
+    """
+
+    notifies, audits = False, True
+    title = reads = ""
+    descriptor = -1
+    LINGER_MS = 200  # the kernel hands records over at its leisure
+
+    def __init__(self, machine: Machine):
+        self._machine, self.losses = machine, []  # type: Machine, List[str]
+        self._session, self._root, self._strangers = "", 0, 0
+        self._actions = {value: name for name, value in ACTIONS.items()}
+        self._open()
+        with contextlib.suppress(OSError):
+            with open("/proc/sys/kernel/seccomp/actions_logged", encoding="ascii") as file:
+                logged = file.read().split()
+            if "errno" not in logged or "trap" not in logged:
+                Log.info(f"The kernel audits these actions only: {', '.join(logged)} (kernel.seccomp.actions_logged)")
+
+    def _open(self) -> None:
+        """Open what is read from, and set `descriptor`."""
+
+    def _records(self) -> "Iterator[str]":
+        """The texts of the SECCOMP records that are there."""
+        return iter(())
+
+    def begin(self, child: Child) -> None:
+        own, its = read_proc("self", "sessionid"), child.audit_session()
+        if its not in ("", NO_SESSION, own):
+            self._session = its
+        else:
+            libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._root = child.pid
+        child.release()
+
+    def _belongs(self, fields: "Dict[str, str]") -> bool:
+        if self._session:
+            return fields.get("ses") == self._session
+        pid = fields.get("pid", "0")
+        for _ in range(MAX_DEPTH):
+            if pid == str(self._root):
+                return True
+            parents = [line.split()[1] for line in read_proc(pid, "status").splitlines() if line.startswith("PPid:")]
+            if not parents:
+                self._strangers += pid == fields.get("pid")
+                return False
+            pid = parents[0]
+            if pid == str(os.getpid()):
+                return True
+        return False
+
+    def read(self) -> "List[Denial]":
+        return [denial for text in self._records() for denial in self._denials(parse_audit_record(text))]
+
+    def _denials(self, fields: "Dict[str, str]") -> "Iterator[Denial]":
+        try:
+            token, number, tgid = int(fields["arch"], 16), int(fields["syscall"]), int(fields["pid"])
+            action = self._actions.get(int(fields["code"], 16) & ~0xFFFF, "")
+        except (KeyError, ValueError):
+            return
+        if not self._belongs(fields):
+            return
+        architecture = None
+        for abi, candidate in enumerate((self._machine.native, self._machine.compat)):
+            if candidate and candidate.token == token:
+                architecture = self._machine.architecture(abi, number & 0xFFFFFFFF)
+        yield Denial(architecture, number & 0xFFFFFFFF, (action, 0), tgid, tgid,
+                     decode_audit_string(fields.get("comm", "")), decode_audit_string(fields.get("exe", "")))
+
+    def finish(self) -> "List[Denial]":
+        found = self.read()
+        while select_readable([self.descriptor], self.LINGER_MS):
+            found += self.read()
+        if self._strangers:
+            self.losses.append(f"{self._strangers} records were of processes that had ended and may be the command's")
+        return found
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def read_proc(pid: str, name: str) -> str:
+    """A file of a process in /proc; "" if it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+class NetlinkSource(AuditSource):
+    """The audit records that the kernel multicasts, auditd or not (netlink(7), linux/audit.h)."""
+
+    title, reads = "netlink", "the kernel's audit multicast (NETLINK_AUDIT)"
+    NETLINK_AUDIT, AUDIT_NLGRP_READLOG, HEADER_BYTES, MAX_BYTES = 9, 1, 16, 16384
+
+    def _open(self) -> None:
+        try:
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, self.NETLINK_AUDIT)
+            self._socket.setblocking(False)
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+            self._socket.bind((0, self.AUDIT_NLGRP_READLOG))
+        except OSError as error:
+            hint = "it takes CAP_AUDIT_READ in the initial namespace" if error.errno == errno.EPERM else (
+                "the kernel was built without CONFIG_AUDIT")
+            raise KernelError("read audit records", "NETLINK_AUDIT", error.strerror or str(error), hint) from None
+        self.descriptor = self._socket.fileno()
+
+    def _records(self) -> "Iterator[str]":
+        while True:
+            try:
+                data, (sender, _) = self._socket.recvfrom(self.MAX_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.losses.append(f"audit records were lost: {error.strerror}")
+                continue
+            if sender == 0 and int.from_bytes(data[4:6], sys.byteorder) == AUDIT_SECCOMP:
+                yield data[self.HEADER_BYTES:].decode(errors="replace").rstrip("\0\n")
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class KmsgSource(AuditSource):
+    """The kernel's log, to which it writes audit records that no auditd takes (Linux: ABI/testing/dev-kmsg)."""
+
+    title, reads = "kmsg", "/dev/kmsg"
+    MARK = f"audit: type={AUDIT_SECCOMP} "
+
+    def _open(self) -> None:
+        if os.path.exists("/run/auditd.pid"):
+            raise KernelError("read audit records", "/dev/kmsg", "a running auditd takes them away",
+                              "choose --enricher audit-log or netlink")
+        try:
+            self.descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+            os.lseek(self.descriptor, 0, os.SEEK_END)
+        except OSError as error:
+            raise KernelError("read audit records", "/dev/kmsg", error.strerror or str(error),
+                              "it takes root or, where kernel.dmesg_restrict is set, CAP_SYSLOG") from None
+
+    def _records(self) -> "Iterator[str]":
+        while True:
+            try:
+                prefix, _, message = os.read(self.descriptor, 8192).decode(errors="replace").partition(";")
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.losses.append(f"messages of the kernel were lost: {error.strerror}")
+                continue
+            priority = prefix.split(",")[0]
+            if not priority.isdecimal() or int(priority) >> 3:
+                continue  # not of the kernel itself
+            if message.startswith(self.MARK):
+                yield message.split("\n")[0]
+            elif message.startswith(("audit: rate limit", "kauditd_printk_skb:")):
+                self.losses.append("the kernel did not log all audit records: " + message.split("\n")[0])
+
+
+class AuditLogSource(AuditSource):
+    """The log file that auditd writes; it may be rotated or cut off while it is read."""
+
+    title = "audit log"
+    IN_EVENTS = 0x2 | 0x80 | 0x100 | 0x40  # IN_MODIFY, IN_MOVED_TO, IN_CREATE, IN_MOVED_FROM (sys/inotify.h)
+    MAX_LINE_BYTES = 1 << 16
+
+    def __init__(self, machine: Machine, path: str):
+        self._path, self.reads, self._rest = path, f"file {path}", b""
+        super().__init__(machine)
+
+    def _open(self) -> None:
+        try:
+            self._file = open(self._path, "rb", buffering=0)
+            self._file.seek(0, os.SEEK_END)
+            self.descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+            libc.inotify_add_watch(self.descriptor, os.fsencode(os.path.dirname(self._path) or "."), self.IN_EVENTS)
+        except OSError as error:
+            raise KernelError("read audit records", self._path, error.strerror or str(error),
+                              "start auditd, name its log with --audit-log, or choose another --enricher") from None
+
+    def _records(self) -> "Iterator[str]":
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self.descriptor, 65536):
+                pass  # that something happened is all that they tell
+        yield from self._lines()
+        with contextlib.suppress(OSError):
+            if os.stat(self._path).st_ino != os.fstat(self._file.fileno()).st_ino:
+                yield from self._lines()  # what was written before it was renamed
+                self._file.close()
+                self._file, self._rest = open(self._path, "rb", buffering=0), b""
+                yield from self._lines()
+
+    def _lines(self) -> "Iterator[str]":
+        if os.fstat(self._file.fileno()).st_size < self._file.tell():
+            self._file.seek(0)
+            self._rest = b""
+        while True:
+            data = self._file.read(self.MAX_LINE_BYTES)
+            if not data:
+                return
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            self._rest = self._rest[-self.MAX_LINE_BYTES:]
+            for line in lines:
+                if line.startswith(b"type=SECCOMP "):
+                    yield line.decode(errors="replace")
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 class DenialReport:
     """Names what was stopped: a line at the first time, a summary at the end, and JSON for scripts."""
 
@@ -2587,13 +3196,13 @@ class DenialReport:
             self.losses.append(f"events could not be written: {error.strerror}")
             self.events = None
 
-    def summarize(self) -> None:
+    def summarize(self, learned: bool) -> None:
         for (label, _, what), programs in sorted(self.counts.items()):
             by = ", ".join(f"{comm} ({times})" for comm, times in sorted(programs.items()))
             total = sum(programs.values())
             Log.result(f"Seccomp summary: {label}, action: {what}, {total} time{'s' * (total != 1)}, by: {by}")
         names = sorted(self.missing - {""})
-        if names:
+        if names and not learned:
             Log.result(f"To allow what was blocked: run -b {','.join(names)}; to add it to a profile: run --learn FILE")
 
 
@@ -2695,7 +3304,7 @@ class RunCommand:
         return self._exit_code(status, complete)
 
     def _run_command(self, supervisor: Supervisor, applied: Filter, source: "Any", report: DenialReport) -> int:
-        child = Child(self.command, self.identity, supervisor, applied)
+        child = Child(self.command, self.identity, supervisor, applied, bool(source and source.audits))
         inputs: "Dict[int, Callable[[], None]]" = {}
         if source is None:
             child.release()
@@ -2711,7 +3320,7 @@ class RunCommand:
         if source:
             report.add(source.finish())
             report.losses += source.losses
-        report.summarize()
+        report.summarize(self.learned is not None)
         for loss in report.losses:
             Log.error(f"not all blocked calls may be known: {loss}")
         if self.learned:
@@ -2743,15 +3352,23 @@ class RunCommand:
             Log.result(f"Unable to run: launch runner: wait for command: {reason}")
         return code if complete else EXIT_FAILURE
 
+    def _notify_source(self) -> "NotifySource":
+        judge = FilterJudge(FilterBuilder(self.profile, self.machine.native, False).build(0, False).program)
+        return NotifySource(self.machine, judge, bool(self.options.learn))
+
     def _open_source(self) -> "Any":
         """The source that was asked for or, for auto, the first that works."""
         if self.options.enricher == "none":
             return None
         makers: "Dict[str, Callable[[], Any]]" = {
             "tracepoint": lambda: TracepointSource(self.machine, self.profile),
+            "notify": self._notify_source,
+            "audit-log": lambda: AuditLogSource(self.machine, self.options.audit_log),
+            "netlink": lambda: NetlinkSource(self.machine),
+            "kmsg": lambda: KmsgSource(self.machine),
         }
-        if self.options.enricher != "auto":
-            return makers[self.options.enricher]()
+        if self.options.learn or self.options.enricher != "auto":
+            return makers["notify" if self.options.learn else self.options.enricher]()
         reasons = []
         for name, make in makers.items():
             try:

@@ -178,6 +178,8 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "execve": ("int", "const char *", "char *const *", "char *const *"),
     "capset": ("int", "cap_user_header_t", "const cap_user_data_t"),
     "syscall": ("long", "long", "..."),
+    "inotify_init1": ("int", "int"),
+    "inotify_add_watch": ("int", "int", "const char *", "uint32_t"),
 }
 CALLBACK = ("int", "enum libbpf_print_level", "const char *", "va_list")
 
@@ -220,6 +222,7 @@ class Prototypes(CompiledCase):
             require(os.path.exists(f"/usr/include/{header}"), f"{header} (a -dev package)")
         source = ["#include <bpf/bpf.h>", "#include <bpf/libbpf.h>", "#include <seccomp.h>", "#include <stdarg.h>",
                   "#include <stdbool.h>", "#include <stdio.h>", "#include <stdlib.h>", "#include <sys/prctl.h>",
+                  "#include <sys/inotify.h>",
                   "#include <sys/signalfd.h>", "#include <unistd.h>", "#include <linux/capability.h>",
                   "int capset(cap_user_header_t header, const cap_user_data_t data);"]
         source += [f"{result} (*const {name}_pointer)({', '.join(parameters) or 'void'}) = {name};"
