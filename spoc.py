@@ -127,7 +127,7 @@ ACTIONS = {
     SCMP_ACT_ALLOW: 0x7FFF0000}
 OPERATORS = ("", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
              "SCMP_CMP_MASKED_EQ")  # enum scmp_compare in seccomp.h
-MAX_SECCOMP_ERRNO = 4095  # MAX_ERRNO, to which the kernel cuts the errno of a filter (kernel/seccomp.c)
+MAX_SECCOMP_ERRNO = 4094  # libseccomp refuses more (MAX_ERRNO in its src/db.h)
 # linux/seccomp.h. TSYNC means nothing here: the filter is loaded by a process of one thread.
 FILTER_FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": 0, "SECCOMP_FILTER_FLAG_LOG": 2, "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
                 "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32}
@@ -262,12 +262,6 @@ class Condition(NamedTuple):
     value: int
     value_two: int = 0
 
-    def holds(self, arguments: "Sequence[int]") -> bool:
-        given, value = arguments[self.argument], self.value
-        return {"SCMP_CMP_NE": given != value, "SCMP_CMP_LT": given < value, "SCMP_CMP_LE": given <= value,
-                "SCMP_CMP_EQ": given == value, "SCMP_CMP_GE": given >= value, "SCMP_CMP_GT": given > value,
-                "SCMP_CMP_MASKED_EQ": given & value == self.value_two}[self.op]
-
 
 class Rule(NamedTuple):
     """An action for some syscalls, if all conditions hold."""
@@ -294,21 +288,15 @@ class Profile(NamedTuple):
     def verdicts(self, name: str) -> "List[Tuple[str, int]]":
         """Each action, with its errno, that a call of this name may meet; the default last.
 
-        An unconditional rule, the first of them, stands before all conditional ones, as in libseccomp.
+        As in libseccomp, rules that say what the default says are none, and of the others an unconditional one, the
+        first, stands before all conditional ones.
         """
-        rules = [rule for rule in self.rules if name in rule.names]
+        default = Rule(self.default_action, (), self.default_errno).verdict
+        rules = [rule for rule in self.rules if name in rule.names and rule.verdict != default]
         for rule in rules:
             if not rule.conditions:
                 return [rule.verdict]
-        return [rule.verdict for rule in rules] + [Rule(self.default_action, (), self.default_errno).verdict]
-
-    def verdict(self, name: str, arguments: "Sequence[int]") -> "Tuple[str, int]":
-        """The action, with its errno, that a call of this name with these arguments meets."""
-        rules = [rule for rule in self.rules if name in rule.names]
-        for rule in sorted(rules, key=lambda rule: bool(rule.conditions)):
-            if all(condition.holds(arguments) for condition in rule.conditions):
-                return rule.verdict
-        return Rule(self.default_action, (), self.default_errno).verdict
+        return [rule.verdict for rule in rules] + [default]
 
 
 API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
@@ -1408,8 +1396,8 @@ def is_syscall_name(name: str) -> bool:
 class Config(ctypes.Structure):
     """What user space tells the recorder."""
 
-    _fields_ = [*((name, ctypes.c_uint64) for name in "ns_dev ns_ino".split()), *((name, ctypes.c_uint32) for name in
-                "armed_tgid compat_source compat_offset compat_mask statistics number_offset".split())]
+    _fields_ = [*((name, ctypes.c_uint64) for name in "ns_dev ns_ino".split()), *((name, ctypes.c_uint32) for name in (
+        "armed_tgid compat_source compat_offset compat_mask statistics number_offset x86_64 unused").split())]
 
 
 class Counters(ctypes.Structure):
@@ -1436,7 +1424,7 @@ class DenialValue(ctypes.Structure):
     """Value of the map `denials`, its key first; what comes through `events`."""
 
     _fields_ = [("abi", ctypes.c_uint32), ("nr", ctypes.c_uint32), ("result", ctypes.c_int32),
-                ("logged", ctypes.c_uint32), ("comm", ctypes.c_char * 16), ("tgid", ctypes.c_uint32),
+                ("kind", ctypes.c_uint32), ("comm", ctypes.c_char * 16), ("tgid", ctypes.c_uint32),
                 ("tid", ctypes.c_uint32), ("count", ctypes.c_uint64)]
 
 
@@ -1444,17 +1432,18 @@ class TaskValue(ctypes.Structure):
     """Value of the map `tasks`: repeats of its last denial that are not in `denials` yet."""
 
     _fields_ = [("flags", ctypes.c_uint32), ("unused", ctypes.c_uint32), ("last", ctypes.c_char * 32),
-                ("repeats", ctypes.c_uint64), ("beside", ctypes.c_uint64)]
+                ("repeats", ctypes.c_uint64), ("beside", ctypes.c_uint64), ("regs", ctypes.c_uint64)]
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x11C783CE  # `make bpf` writes it
+OBJECT_CRC32 = 0x555CD4F2  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS = 2, 1024
-TRACEPOINTS = {"task_fork": b"sched_process_fork", "task_exec": b"sched_process_exec",
-               "task_exit": b"sched_process_exit"}
+TRACEPOINTS = {"task_fork": b"sched_process_fork", "task_exec": b"sched_process_exec"}
+TASK_EXIT = {"task_exit": b"sched_process_exit"}
 ENTER_ABIS, ENTER_PLAIN = {"enter_abis": b"sys_enter"}, {"enter_plain": b"sys_enter"}
-RUN_TRACEPOINTS = {"run_enter": b"sys_enter", "run_exit": b"sys_exit"}
+RUN_TRACEPOINTS = {"run_enter": b"sys_enter", "run_exit": b"sys_exit", "run_task_exit": b"sched_process_exit"}
+DENIAL_LOGGED, DENIAL_ENDED = 1, 2  # enum denial_kind of recorder.bpf.c
 
 
 def find_object() -> str:
@@ -1591,12 +1580,14 @@ class Recorder:
     @property
     def _programs(self) -> "Dict[str, bytes]":
         """The programs to load, and the tracepoint of each."""
-        return {**TRACEPOINTS, **(RUN_TRACEPOINTS if self.denials else ENTER_ABIS if self.tells_abis else ENTER_PLAIN)}
+        if self.denials:
+            return {**TRACEPOINTS, **RUN_TRACEPOINTS}
+        return {**TRACEPOINTS, **TASK_EXIT, **(ENTER_ABIS if self.tells_abis else ENTER_PLAIN)}
 
     def _load(self, data: bytes) -> None:
         handle = libbpf.bpf_object__open_mem(data, len(data), None)
         try:
-            for name in {**ENTER_ABIS, **ENTER_PLAIN, **RUN_TRACEPOINTS}.keys() - self._programs.keys():
+            for name in {**TASK_EXIT, **ENTER_ABIS, **ENTER_PLAIN, **RUN_TRACEPOINTS}.keys() - self._programs.keys():
                 libbpf.bpf_program__set_autoload(
                     libbpf.bpf_object__find_program_by_name(handle, name.encode()), False)
             libbpf.bpf_object__load(handle)
@@ -1631,6 +1622,7 @@ class Recorder:
             self._config.compat_source, self._config.compat_offset, self._config.compat_mask = \
                 self.machine.compat_test
         self._config.statistics, self._config.number_offset = self.statistics, self.machine.number_offset
+        self._config.x86_64 = self.machine.native is X86_64
         for name, tracepoint in self._programs.items():
             try:
                 program = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
@@ -2305,6 +2297,9 @@ class Child:
             hint = ("it is there, but not the interpreter or dynamic loader that it names" if os.path.exists(name)
                     and "/" in name else "check the spelling and PATH")
             raise ChildError("start command", name, reason, hint, EXIT_NOT_FOUND)
+        if self.filter and number not in (errno.EACCES, errno.ENOEXEC):
+            raise ChildError("start command", name, reason, "if the profile blocks execve, -b execve allows it",
+                             EXIT_NOT_EXECUTABLE)
         hints = {errno.EACCES: "it is not executable for the user that it runs as",
                  errno.ENOEXEC: "it is neither a program for this machine nor a script that begins with #!"}
         raise ChildError("start command", name, reason, hints.get(number, ""), EXIT_NOT_EXECUTABLE)
@@ -2637,7 +2632,9 @@ class TracepointSource:
         child.release()
 
     def _denial(self, value: DenialValue, times: int) -> Denial:
-        verdict = (SCMP_ACT_LOG, 0) if value.logged else ("", -value.result if -4096 < value.result < 0 else 0)
+        verdict = ("", -value.result if -4096 < value.result < 0 else 0)
+        if value.kind:
+            verdict = (SCMP_ACT_LOG if value.kind == DENIAL_LOGGED else SCMP_ACT_KILL_THREAD, 0)
         return Denial(self.machine.architecture(value.abi, value.nr), value.nr, verdict, value.tgid, value.tid,
                       value.comm.decode(errors="replace"), "", times)
 
@@ -3153,7 +3150,10 @@ class DenialReport:
             return SCMP_ACT_KILL_THREAD, 0, True  # libseccomp's answer to calls of other architectures
         if action == SCMP_ACT_LOG:
             return action, 0, True
-        stopping = [each for each in self.profile.verdicts(name) if each[0] not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG)]
+        verdicts = self.profile.verdicts(name)
+        if name in ("socketcall", "ipc"):  # which stand for others in i386's rules
+            verdicts += [rule.verdict for rule in self.profile.rules]
+        stopping = [each for each in verdicts if each[0] not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG)]
         for verdict in stopping:
             if verdict == (action or SCMP_ACT_ERRNO, number):
                 return (*verdict, True)
@@ -3244,8 +3244,11 @@ class RunCommand:
                 raise ProfileError(path, 0, 0, f"{SCMP_ACT_NOTIFY} needs a listener, and there is none",
                                    "use another action")
         if options.base_syscalls:
-            first = Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls))
-            profile = Profile(profile.default_action, profile.architectures, (first, *profile.rules),
+            allowed = set(options.base_syscalls)
+            others = [Rule(rule.action, tuple(name for name in rule.names if name not in allowed), rule.errno,
+                           rule.conditions) for rule in profile.rules]
+            profile = Profile(profile.default_action, profile.architectures,
+                              (Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls)), *others),
                               profile.default_errno, profile.flags)
         verdicts = profile.verdicts("execve")
         if not options.learn and all(action not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG) for action, _ in verdicts):

@@ -22,6 +22,7 @@
 #define COMM_LEN	16	/* TASK_COMM_LEN, include/linux/sched.h */
 
 enum task_flag { TASK_COUNTED = 1, TASK_INSIDE = 2, TASK_DENIED = 4 };
+enum denial_kind { DENIAL_RETURNED, DENIAL_LOGGED, DENIAL_ENDED };
 enum compat_source { COMPAT_NONE, COMPAT_TASK, COMPAT_REGS };
 
 struct config {
@@ -33,6 +34,8 @@ struct config {
 	__u32 compat_mask;	/* bits of the __u32 there */
 	__u32 statistics;	/* not 0: count every call, in `calls` */
 	__u32 number_offset;	/* bytes into pt_regs: the syscall's number, once it has returned */
+	__u32 x86_64;		/* not 0: pt_regs are those of x86-64 */
+	__u32 unused;
 };
 
 struct counters {
@@ -67,8 +70,8 @@ struct call {
 struct denial_key {
 	__u32 abi;
 	__u32 nr;
-	__s32 result;		/* what the syscall returned; not for calls that were only logged */
-	__u32 logged;		/* not 0: the call was let pass */
+	__s32 result;		/* of DENIAL_RETURNED: what the syscall returned */
+	__u32 kind;		/* enum denial_kind */
 	char comm[COMM_LEN];
 };
 
@@ -85,6 +88,7 @@ struct task {
 	struct denial_key last;	/* with TASK_DENIED: what it was last denied, ... */
 	__u64 repeats;		/* ... how often since, not yet in `denials`, ... */
 	__u64 beside;		/* ... and what stood beside the number in pt_regs */
+	__u64 regs;		/* in `run`: its pt_regs, which stay where they are on its kernel stack */
 };
 
 /* 0 -> the settings; the program itself clears armed_tgid. */
@@ -318,11 +322,11 @@ static __always_inline void flush(struct task *state)
 }
 
 /* Enter a denial of the current task that is not a repeat of its last; the first of its kind goes to user space. */
-static __always_inline void enter_denial(struct task *state, __u32 abi, __u32 nr, __s32 result, __u32 logged)
+static __always_inline void enter_denial(struct task *state, __u32 abi, __u32 nr, __s32 result, __u32 kind)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct denial first = {
-		.key = { .abi = abi, .nr = nr, .result = result, .logged = logged },
+		.key = { .abi = abi, .nr = nr, .result = result, .kind = kind },
 		.tgid = pid_tgid >> 32, .tid = pid_tgid, .count = 1,
 	};
 	struct denial *denial;
@@ -347,19 +351,19 @@ static __always_inline void enter_denial(struct task *state, __u32 abi, __u32 nr
 		COUNT(denials_lost, 1);
 }
 
-static __always_inline int is_repeat(const struct task *state, __u32 nr, __s32 result, __u32 logged)
+static __always_inline int is_repeat(const struct task *state, __u32 nr, __s32 result, __u32 kind)
 {
 	return (state->flags & TASK_DENIED) && state->last.nr == nr && state->last.result == result &&
-	       state->last.logged == logged;
+	       state->last.kind == kind;
 }
 
 /* Count a denial of the current task. */
-static __always_inline void deny(struct task *state, __u32 abi, __u32 nr, __s32 result, __u32 logged)
+static __always_inline void deny(struct task *state, __u32 abi, __u32 nr, __s32 result, __u32 kind)
 {
-	if (is_repeat(state, nr, result, logged) && state->last.abi == abi)
+	if (is_repeat(state, nr, result, kind) && state->last.abi == abi)
 		state->repeats++;
 	else
-		enter_denial(state, abi, nr, result, logged);
+		enter_denial(state, abi, nr, result, kind);
 }
 
 static __always_inline struct task *state_of(__u64 task)
@@ -383,6 +387,7 @@ int run_enter(struct bpf_raw_tracepoint_args *ctx)
 	if (!state)
 		return 0;
 	state->flags |= TASK_INSIDE;
+	state->regs = ctx->args[0];
 	conf = bpf_map_lookup_elem(&config, &zero);
 	if (!conf || nr >= NUMBERS)
 		return 0;
@@ -390,7 +395,7 @@ int run_enter(struct bpf_raw_tracepoint_args *ctx)
 	index = abi * NUMBERS + nr;
 	is_logged = bpf_map_lookup_elem(&logged, &index);
 	if (is_logged && *is_logged)
-		deny(state, abi, nr, 0, 1);
+		deny(state, abi, nr, 0, DENIAL_LOGGED);
 	return 0;
 }
 
@@ -420,12 +425,12 @@ int run_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (nr == NO_SYSCALL)
 		return 0;
 	/* The instruction that made the same call before makes it in the same ABI: spares a read. */
-	if (is_repeat(state, nr, ctx->args[1], 0) && state->beside == words[1]) {
+	if (is_repeat(state, nr, ctx->args[1], DENIAL_RETURNED) && state->beside == words[1]) {
 		state->repeats++;
 		return 0;
 	}
 	state->beside = words[1];
-	deny(state, abi_of(conf, task, ctx->args[0]), nr, ctx->args[1], 0);
+	deny(state, abi_of(conf, task, ctx->args[0]), nr, ctx->args[1], DENIAL_RETURNED);
 	return 0;
 }
 
@@ -479,22 +484,12 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* TP_PROTO(struct task_struct *p): the last that is seen of the current task. */
-SEC("raw_tp/sched_process_exit")
-int task_exit(struct bpf_raw_tracepoint_args *ctx)
+/* The last that is seen of the current task. */
+static __always_inline void leave(__u64 task, struct slot *slot, struct task *state)
 {
-	__u64 task = bpf_get_current_task();
-	struct slot *slot = slot_of(task);
-	struct task *state;
-	__u32 counted_in;
+	__u32 counted_in = (state->flags & TASK_COUNTED) && is_leader();
 
-	if (!slot || !slot->count)
-		return 0;
-	state = bpf_map_lookup_elem(&tasks, &task);
-	if (!state)
-		return 0;
 	flush(state);
-	counted_in = (state->flags & TASK_COUNTED) && is_leader();
 	bpf_map_delete_elem(&tasks, &task);
 	/* The address will be another task's: it must not pass for a recorded one. */
 	if (slot->last == task)
@@ -503,6 +498,70 @@ int task_exit(struct bpf_raw_tracepoint_args *ctx)
 	COUNT(alive, -1);
 	if (counted_in)
 		COUNT(processes, -1);
+}
+
+/* TP_PROTO(struct task_struct *p) */
+SEC("raw_tp/sched_process_exit")
+int task_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 task = bpf_get_current_task();
+	struct slot *slot = slot_of(task);
+	struct task *state;
+
+	if (!slot || !slot->count)
+		return 0;
+	state = bpf_map_lookup_elem(&tasks, &task);
+	if (state)
+		leave(task, slot, state);
+	return 0;
+}
+
+/* struct pt_regs of x86-64 from ax on (arch/x86/include/asm/ptrace.h). */
+struct x86_64_regs {
+	__u64 ax, cx, dx, si, di, orig_ax, ip;
+};
+#define X86_64_AX_OFFSET	80
+#define ENOSYS			38
+
+/*
+ * The task ends outside any syscall that it entered: a filter has killed it at the entry to one, which
+ * SECCOMP_RET_KILL_THREAD does on the spot (and before Linux 5.16 KILL_PROCESS, too), or a signal has. On x86-64 it was
+ * the filter if ax still says what it does until a syscall has an answer, and cx what the instruction syscall left there.
+ */
+static __always_inline void end_outside(__u64 task, struct task *state)
+{
+	struct x86_64_regs regs = {};
+	__u32 zero = 0, abi;
+	struct config *conf = bpf_map_lookup_elem(&config, &zero);
+
+	if (!conf || !conf->x86_64 ||
+	    bpf_probe_read_kernel(&regs, sizeof(regs), (void *)(unsigned long)(state->regs + X86_64_AX_OFFSET)) ||
+	    (__s64)regs.ax != -ENOSYS || (__s32)regs.orig_ax < 0)
+		return;
+	/* It may have returned from there, to the signal of SECCOMP_RET_KILL_PROCESS: that has been counted. */
+	if ((state->flags & TASK_DENIED) && state->last.nr == (__u32)regs.orig_ax && state->beside == regs.ip)
+		return;
+	abi = abi_of(conf, task, state->regs);
+	if (abi || regs.cx == regs.ip)
+		deny(state, abi, regs.orig_ax, 0, DENIAL_ENDED);
+}
+
+/* For `run`, in place of task_exit. */
+SEC("raw_tp/sched_process_exit")
+int run_task_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 task = bpf_get_current_task();
+	struct slot *slot = slot_of(task);
+	struct task *state;
+
+	if (!slot || !slot->count)
+		return 0;
+	state = bpf_map_lookup_elem(&tasks, &task);
+	if (!state)
+		return 0;
+	if (state->regs && !(state->flags & TASK_INSIDE))
+		end_outside(task, state);
+	leave(task, slot, state);
 	return 0;
 }
 
