@@ -2971,6 +2971,10 @@ class AuditSource:
                 return True
         return False
 
+    def _lose(self, reason: str) -> None:
+        if reason not in self.losses:
+            self.losses.append(reason)
+
     def read(self) -> "List[Denial]":
         return [denial for text in self._records() for denial in self._denials(parse_audit_record(text))]
 
@@ -3036,7 +3040,7 @@ class NetlinkSource(AuditSource):
             except BlockingIOError:
                 return
             except OSError as error:
-                self.losses.append(f"audit records were lost: {error.strerror}")
+                self._lose(f"audit records were lost: {error.strerror}")
                 continue
             if sender == 0 and int.from_bytes(data[4:6], sys.byteorder) == AUDIT_SECCOMP:
                 yield data[self.HEADER_BYTES:].decode(errors="replace").rstrip("\0\n")
@@ -3069,7 +3073,7 @@ class KmsgSource(AuditSource):
             except BlockingIOError:
                 return
             except OSError as error:
-                self.losses.append(f"messages of the kernel were lost: {error.strerror}")
+                self._lose(f"messages of the kernel were lost: {error.strerror}")
                 continue
             priority = prefix.split(",")[0]
             if not priority.isdecimal() or int(priority) >> 3:
@@ -3077,7 +3081,7 @@ class KmsgSource(AuditSource):
             if message.startswith(self.MARK):
                 yield message.split("\n")[0]
             elif message.startswith(("audit: rate limit", "kauditd_printk_skb:")):
-                self.losses.append("the kernel did not log all audit records: " + message.split("\n")[0])
+                self._lose("the kernel did not log all audit records")
 
 
 class AuditLogSource(AuditSource):
@@ -3135,6 +3139,8 @@ class AuditLogSource(AuditSource):
 class DenialReport:
     """Names what was stopped: a line at the first time, a summary at the end, and JSON for scripts."""
 
+    MAX_PROGRAMS = 1000
+
     def __init__(self, profile: Profile, native: Architecture, events: "Optional[BinaryIO]"):
         self.profile, self.native, self.events = profile, native.name, events
         self.architectures = {native.name, *profile.architectures}
@@ -3175,9 +3181,13 @@ class DenialReport:
             what = action + (f" ({errno_name})" if errno_name else "") + (
                 "" if is_profiles else " of the command's own filter")
             programs = self.counts.setdefault((label, arch_name, what), {})
-            if denial.comm not in programs:
-                Log.result(f"Seccomp: {label}, action: {what}, pid: {denial.tgid}, comm: {denial.comm}")
-            programs[denial.comm] = programs.get(denial.comm, 0) + denial.times
+            comm = denial.comm
+            if comm not in programs:
+                # A command that gives itself a new name at each call must not fill the memory.
+                comm = comm if len(programs) < self.MAX_PROGRAMS else "(others)"
+            if comm not in programs:
+                Log.result(f"Seccomp: {label}, action: {what}, pid: {denial.tgid}, comm: {comm}")
+            programs[comm] = programs.get(comm, 0) + denial.times
             if is_profiles and action != SCMP_ACT_LOG:
                 self.missing.add(name)
                 self.architectures.add(arch_name)
@@ -3343,7 +3353,13 @@ class RunCommand:
         else:
             text = format_appended(self.reader, self.document, new) or format_yaml(new)
         Log.info(f"Learned syscalls: {', '.join(names) or 'none'}")
-        target.write(text)
+        try:
+            target.write(text)
+        except SpocError as error:  # it goes to standard error rather than being lost
+            report.losses.append(str(error))
+            Log.error(error)
+            write_stderr(text)
+            return
         Log.info(f"Wrote seccomp profile to: {target.path}")
 
     @staticmethod
