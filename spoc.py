@@ -197,6 +197,7 @@ class ChildError(SpocError):
 
 def printable(text: str) -> str:
     """One line, and nothing in it that a terminal would obey."""
+    text = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
@@ -303,7 +304,7 @@ API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
 KIND = "SeccompProfile"
 NAME_MAX_LENGTH = 253
 MAX_DEPTH = 64
-MAX_PROFILE_BYTES = 64 << 20
+MAX_PROFILE_BYTES = 16 << 20
 
 LETTERS, DIGITS = "abcdefghijklmnopqrstuvwxyz", "0123456789"
 # A string of these that begins with a letter or underscore, and is none of the words that YAML 1.1 (yaml.org/type)
@@ -390,7 +391,7 @@ YAML_CONSTANTS: "Dict[str, Optional[bool]]" = {
 YAML_AMBIGUOUS = (r"(?i)(yes|no|on|off|[=~]|<<)\Z|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
                   r"|[-+]?(0o?[0-7_]+|0b[01_]+|0x[0-9a-f_]+"
                   r"|[0-9][0-9_,:.]*(e[-+]?[0-9]+)?|\.[0-9_]+(e[-+]?[0-9]+)?|\.(inf|nan))\Z")
-YAML_FORBIDDEN = "\r(?!\n)|[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+YAML_FORBIDDEN = "\r(?!\n)|[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 YAML_QUOTED = r'''"[^"\\]*(?:\\[\s\S][^"\\]*)*"|'[^']*(?:''[^']*)*\''''
 YAML_KEY = rf"({YAML_QUOTED}|[^\s\[\]{{}}#&*!|>'\"%@`,]\S*?)[ \t]*:(?=[ \t]|\Z)"
 YAML_FLOW = (r"(?:[ \t\r\n]+(?:#[^\n]*)?)*"
@@ -438,6 +439,23 @@ class YamlReader:
     def seek(self, offset: int) -> None:
         self.row = bisect.bisect_right(self.starts, offset) - 1
         self.indent = offset - self.starts[self.row]
+
+    def fail_in(self, where: "Any", key: "Any", reason: str) -> "NoReturn":
+        """Fail at this key or index of a collection or, if it is missing, at its first."""
+        place = self.marks.get((id(where), key))
+        if place is None:
+            place = next((each for (owner, _), each in self.marks.items() if owner == id(where)),
+                         next((each for (_, _), each in self.marks.items()), (0, 0)))
+        row, column = place
+        raise ProfileError(self.file, max(row, ~row) + 1, max(column, ~column) + 1, reason)
+
+    def check_list(self, where: "Any", key: str, kind: "Any", name: str) -> None:
+        values = where.get(key)
+        if values is not None and not isinstance(values, list):
+            self.fail_in(where, key, f"{key}: expected a list, found {values!r:.60}")
+        for index, value in enumerate(values or []):
+            if not isinstance(value, kind):
+                self.fail_in(values, index, f"{key}: expected {name}, found {value!r:.60}")
 
     def documents(self) -> "List[Any]":
         """Every document of the stream, empty ones left out."""
@@ -536,7 +554,7 @@ class YamlReader:
             if not re.match(r"[ \t\r]*(?:\Z|(?<=[ \t])#)", self.lines[self.row][self.indent:]):
                 self.fail("unexpected text behind the value")
         else:
-            text = re.split(r"(?<=[ \t])#", self.rest, 1)[0].rstrip("\t ")
+            text = re.split(r"(?<=[ \t])#", self.rest, maxsplit=1)[0].rstrip("\t ")
             if re.search(r":(?:[ \t]|\Z)", text) or "\t" in text:
                 self.fail("': ' or a tab within a plain scalar; quote it")
             value = self.scalar(text)
@@ -596,11 +614,12 @@ class YamlReader:
         indent = max(parent, 0) + int(digit) if digit else 0
         lines: "List[str]" = []
         blank = True
-        for line in self.lines[self.row + 1:]:
-            line = line.rstrip("\r")
+        longest = 0
+        for row in range(self.row + 1, len(self.lines)):
+            line = self.lines[row].rstrip("\r")
             width = len(line) - len(line.lstrip(" "))
             if width < len(line):
-                if not indent and width > parent and max(map(len, lines), default=0) <= width:
+                if not indent and width > parent and longest <= width:
                     indent = width
                 if not indent and width > parent:
                     self.fail("a leading blank line is indented deeper than the text")
@@ -608,6 +627,7 @@ class YamlReader:
                     break
                 blank = False
             lines.append(line)
+            longest = max(longest, len(line))
         self.row += len(lines)
         ended = bool(lines)
         if lines and self.row == len(self.lines) - 1:
@@ -658,7 +678,7 @@ class YamlReader:
     def flow_pair(self, pairs: "Dict[str, Any]", offset: int) -> int:
         key, end = self.flow(offset)
         if not isinstance(key, str) or key in pairs:
-            self.fail_at(offset, f"key {key!r} " + ("appears twice" if isinstance(key, str) else "is not a string"))
+            self.fail(f"key {key!r:.60} " + ("appears twice" if isinstance(key, str) else "is not a string"))
         self.marks[id(pairs), key] = self.row, self.indent
         token, value_start = self.flow_token(end)
         if token[:1] != ":":
@@ -699,15 +719,19 @@ def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any
                            if len(documents) != 1 else "is no profile", "choose one as FILE#NAME" if documents else "")
     document = documents[0]
     spec = document.get("spec") if document.get("kind") == KIND else document
-    if not isinstance(spec, dict) or not isinstance(spec.get("defaultAction"), str):
-        raise ProfileError(file, 0, 0, f"is no profile: there is no defaultAction, nor kind {KIND} with a spec")
-    rules = spec.get("syscalls") or []
-    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        raise ProfileError(file, 0, 0, "syscalls is not a list of rules")
-    for names in [spec.get("architectures"), *(rule.get("names") for rule in rules),
-                  [rule.get("name", "") for rule in rules]]:
-        if not isinstance(names or [], list) or not all(isinstance(name, str) for name in names or []):
-            raise ProfileError(file, 0, 0, f"expected a list of names, found {names!r:.60}")
+    if spec is document and "defaultAction" not in spec:
+        reader.fail_in(document, "", f"is no profile: there is no defaultAction, nor kind {KIND} with a spec")
+    if not isinstance(spec, dict):
+        reader.fail_in(document, "spec", f"spec: expected a mapping, found {spec!r:.60}")
+    for where, key, kind, name in [(spec, "architectures", str, "a string"), (spec, "syscalls", dict, "a mapping")]:
+        reader.check_list(where, key, kind, name)
+    if not isinstance(spec.get("defaultAction"), str):
+        reader.fail_in(spec, "defaultAction",
+                       f"defaultAction: expected a string, found {spec.get('defaultAction')!r:.60}")
+    for rule in spec.get("syscalls") or []:
+        reader.check_list(rule, "names", str, "a string")
+        if not isinstance(rule.get("name") or "", str):
+            reader.fail_in(rule, "name", f"name: expected a string, found {rule['name']!r:.60}")
     return document, reader
 
 
@@ -730,6 +754,11 @@ DOCKER_ARCHITECTURES = {"SCMP_ARCH_X86_64": "amd64", "SCMP_ARCH_X86": "x86", "SC
                         "SCMP_ARCH_ARM": "arm", "SCMP_ARCH_RISCV64": "riscv64", "SCMP_ARCH_PPC64LE": "ppc64le"}
 
 
+ARCHITECTURES = [f"SCMP_ARCH_{name}" for name in """NATIVE X86 X86_64 X32 ARM AARCH64 LOONGARCH64 M68K MIPS MIPS64
+                 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE S390 S390X PARISC PARISC64 RISCV64 SH SHEB
+                 """.split()]  # config-linux.md, seccomp; NATIVE is the CRD's
+
+
 class ProfileDecoder:
     """What a profile's document means: the OCI runtime specification's (config-linux.md, seccomp), in SPO's CRD or as
     JSON, with Docker's extensions (moby/profiles) and Podman's (containers/common). Whatever it does not understand is
@@ -741,11 +770,7 @@ class ProfileDecoder:
         self.base_profile_name = ""
 
     def fail(self, where: "Any", key: "Any", reason: str) -> "NoReturn":
-        row, column = self.reader.marks.get((id(where), key), (-1, -1))
-        if row < 0 and column != row:
-            row, column = ~row, ~column
-        raise ProfileError(self.reader.file, row + 1, column + 1,
-                           f"{key}: {reason}" if isinstance(key, str) else reason)
+        self.reader.fail_in(where, key, f"{key}: {reason}" if isinstance(key, str) else reason)
 
     def get(self, where: "Dict[str, Any]", key: str, kind: "Any", default: "Any" = None) -> "Any":
         """The value of a key, of the right type; null is as good as no key."""
@@ -784,6 +809,10 @@ class ProfileDecoder:
             if document.get("apiVersion") not in API_VERSIONS:
                 self.fail(document, "apiVersion", f"expected {' or '.join(API_VERSIONS)}")
             spec = document["spec"]
+            self.get(document, "metadata", dict)
+            self.get(document, "status", dict)
+        for key in ("listenerPath", "listenerMetadata"):
+            self.get(spec, key, str)
         self.know(spec, CRD_KEYS if is_crd else JSON_KEYS)
         if self.get(spec, "state", str, "Enabled") != "Enabled":
             self.fail(spec, "state", "the profile is not enabled")
@@ -800,10 +829,10 @@ class ProfileDecoder:
         """An action and its errno, as a number or by name."""
         action = self.get(where, key, str, "")
         if action not in ACTIONS:
-            self.fail(where, key, f"unknown action {action}" if action else "missing")
+            self.fail(where, key, f"unknown action {action:.60}" if action else "missing")
         number = self.number(where, errno_key, MAX_SECCOMP_ERRNO, -1) if where.get(errno_key) is not None else -1
         name = self.get(where, name_key, str, "")
-        named = getattr(errno, name, -2) if name else number
+        named = next((code for code, known in errno.errorcode.items() if known == name), -2) if name else number
         if named < -1 or (number >= 0 and named != number):
             self.fail(where, name_key, f"unknown errno {name}, or another one than {errno_key}")
         if named >= 0 and action not in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE):
@@ -813,24 +842,34 @@ class ProfileDecoder:
 
     def architectures(self, spec: "Dict[str, Any]") -> "Tuple[str, ...]":
         listed = self.items(spec, "architectures", str)
+        for index, name in enumerate(listed):
+            if name not in ARCHITECTURES:
+                self.fail(listed, index, f"architectures: unknown architecture {name:.60}")
+        mapped: "Tuple[str, ...]" = ()
         for entry in self.items(spec, "archMap", dict):
             if listed:
                 self.fail(spec, "archMap", "stands beside architectures")
             self.know(entry, ("architecture", "subArchitectures"))
-            if self.get(entry, "architecture", str) == self.host.architecture:
-                return (self.host.architecture, *self.items(entry, "subArchitectures", str))
-        return tuple(listed)
+            architecture = self.get(entry, "architecture", str, "")
+            if not architecture:
+                self.fail(entry, "architecture", "missing")
+            names = (architecture, *self.items(entry, "subArchitectures", str))
+            if architecture == self.host.architecture:
+                mapped = mapped or names
+        return mapped or tuple(listed)
 
     def rules(self, where: "Dict[str, Any]", is_crd: bool) -> "List[Rule]":
         """The rules that one item of syscalls stands for."""
         self.know(where, RULE_KEYS if is_crd else JSON_RULE_KEYS)
+        self.get(where, "comment", str)
         name, names = self.get(where, "name", str, ""), self.items(where, "names", str)
         if bool(name) == bool(names):
             self.fail(where, "names", "stands beside name" if name else "missing or empty")
         action, number = self.action(where, "action", "errnoRet", "errno")
         conditions = [self.condition(item) for item in self.items(where, "args", dict)]
         excludes, includes = self.get(where, "excludes", dict, {}), self.get(where, "includes", dict, {})
-        if any(self.matches(excludes)) or not all(self.matches(includes)):
+        excluded, included = list(self.matches(excludes)), list(self.matches(includes))
+        if any(excluded) or not all(included):
             return []
         if len({condition.argument for condition in conditions}) < len(conditions):
             # As runc has it: several conditions on one argument make each condition of the item a rule of its own.
@@ -957,7 +996,7 @@ def read_stdin() -> str:
         return decode_text(file.read(MAX_PROFILE_BYTES + 1), "-")
 
 
-def read_text(path: str, follow: bool = False) -> str:
+def read_text(path: str, follow: bool = False, owner: "Optional[Tuple[int, int]]" = None) -> str:
     """The text of a profile, whose size is not to be trusted. Raises ProfileError, FileNotFoundError if there is none.
     """
     try:
@@ -965,13 +1004,15 @@ def read_text(path: str, follow: bool = False) -> str:
         with open(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ProfileError(path, 0, 0, "is not a regular file")
+            if not follow and os.fstat(file.fileno()).st_uid not in (0, os.geteuid(), (owner or (0,))[0]):
+                raise ProfileError(path, 0, 0, "belongs to another user", "chown it, or choose another file with -o")
             data = file.read(MAX_PROFILE_BYTES + 1)
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ProfileError(path, 0, 0, error.strerror or str(error),
-                           "it is a symbolic link; name the file that it points to" if error.errno == errno.ELOOP
-                           else "") from None
+        if error.errno == errno.ELOOP:
+            raise ProfileError(path, 0, 0, "is a symbolic link", "name the file that it points to") from None
+        raise ProfileError(path, 0, 0, error.strerror or str(error)) from None
     return decode_text(data, path)
 
 
@@ -992,7 +1033,7 @@ class Target:
     A fifo or a device is written to directly, and so are standard output and the other names of open descriptors.
     """
 
-    PROBE_BYTES = 64 << 10
+    PROBE_BYTES = 16 << 10
     LOCK_TRIES = 30
 
     def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None):
@@ -1005,6 +1046,8 @@ class Target:
                 mode = os.lstat(path).st_mode
                 if stat.S_ISDIR(mode):
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                if os.path.ismount(path):
+                    raise OSError(errno.EBUSY, "it is mounted, and cannot be replaced")
                 self.is_file = stat.S_ISREG(mode) or stat.S_ISLNK(mode)
             except FileNotFoundError:
                 pass
@@ -1012,10 +1055,11 @@ class Target:
                 raise self._error(error) from None
 
     def _named_descriptor(self) -> "Optional[int]":
-        names = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
-        if self.folder in ("/dev/fd", "/proc/self/fd") and self.name.isdecimal() and len(self.name) < 9:
-            return int(self.name)
-        return names.get(self.path)
+        names = {"-": 1, "/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+        folder, name = os.path.split(os.path.normpath(self.path))
+        if folder in ("/dev/fd", "/proc/self/fd") and name.isdecimal() and len(name) < 9:
+            return int(name)
+        return names.get(os.path.normpath(self.path))
 
     def _error(self, error: OSError) -> SpocError:
         hints = {errno.ENOSPC: "free some space, or ", errno.EDQUOT: "free some space, or ",
@@ -1068,11 +1112,20 @@ class Target:
 
     def _opened(self) -> "BinaryIO":
         if self.descriptor is not None:
+            os.set_blocking(self.descriptor, True)  # a command may have left it otherwise
             return open(self.descriptor, "wb", closefd=False)
-        return open(os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW), "wb")
+        file = open(os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY), "wb")
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise OSError(errno.EEXIST, "it has become a regular file meanwhile")
+        return file
 
     def _probe(self) -> None:
-        """Write and drop a file of a profile's size beside the target."""
+        """Write and drop a file of a profile's size beside the target, and see that the target may be replaced."""
+        with contextlib.suppress(FileNotFoundError):
+            folder, target = os.stat(self.folder or "."), os.lstat(self.path)
+            if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, target.st_uid):
+                raise PermissionError(errno.EPERM, "it is another user's, in a folder with the sticky bit")
         try:
             probe = os.open(self.folder or ".", os.O_TMPFILE | os.O_WRONLY, 0o600)  # no litter, come what may
         except OSError as error:
@@ -1085,9 +1138,17 @@ class Target:
 
     def _create(self) -> "Tuple[str, int]":
         while True:
-            name = os.path.join(self.folder, f".{self.name[:200]}.{os.urandom(6).hex()}")
+            name = os.path.join(self.folder, f".spoc.{os.urandom(6).hex()}")
             with contextlib.suppress(FileExistsError):
                 return name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+
+    def _mode(self) -> int:
+        """The mode of a file of our own that is replaced; else what a new file gets."""
+        with contextlib.suppress(OSError):
+            status = os.lstat(self.path)
+            if stat.S_ISREG(status.st_mode) and status.st_uid == (self.owner or (os.geteuid(), 0))[0]:
+                return stat.S_IMODE(status.st_mode) & 0o777
+        return 0o666 & ~current_umask()
 
     def _replace(self, data: bytes) -> None:
         name, descriptor = self._create()
@@ -1097,7 +1158,7 @@ class Target:
                 file.flush()
                 if self.owner:
                     os.fchown(descriptor, *self.owner)
-                os.fchmod(descriptor, 0o666 & ~current_umask())
+                os.fchmod(descriptor, self._mode())
                 os.fsync(descriptor)
             os.rename(name, self.path)
         except BaseException:
@@ -1320,6 +1381,7 @@ LIBC = """
     free       none    pointer
     vsnprintf  int     string size string pointer
     prctl      result  int long long long long
+    personality  result  long
     signalfd   result  int string int
     capset     result  pointer pointer
     syscall    register  long long long pointer
@@ -1372,10 +1434,21 @@ libseccomp = Library(("libseccomp.so.2",), LIBSECCOMP, "install libseccomp 2.5 o
 libc = Library((None,), LIBC)
 
 
+def kernel_uname() -> "os.uname_result":
+    """What the kernel is, whatever setarch(8) has it say to this process (personality(2))."""
+    personality = libc.personality(0xFFFFFFFF)
+    libc.personality(0)
+    try:
+        return os.uname()
+    finally:
+        libc.personality(personality)
+
+
 def syscall_name(architecture: Architecture, number: int) -> "Optional[str]":
     """The syscall's name for that architecture, None if the installed libseccomp knows none."""
-    signed = number - (1 << 32) if number >> 31 else number
-    pointer = libseccomp.seccomp_syscall_resolve_num_arch(architecture.token, signed)
+    if number >> 31:  # libseccomp has names for negative numbers that are no syscalls
+        return None
+    pointer = libseccomp.seccomp_syscall_resolve_num_arch(architecture.token, number)
     if not pointer:
         return None
     try:
@@ -1386,7 +1459,7 @@ def syscall_name(architecture: Architecture, number: int) -> "Optional[str]":
 
 def is_syscall_name(name: str) -> bool:
     """Does the installed libseccomp know this name, of whatever architecture?"""
-    return bool(libseccomp.seccomp_syscall_resolve_name(name.encode()) != NR_SCMP_ERROR)
+    return bool(libseccomp.seccomp_syscall_resolve_name(name.encode(errors="replace")) != NR_SCMP_ERROR)
 
 # --- Kernel objects ----------------------------------------------------------
 
@@ -1436,7 +1509,7 @@ class TaskValue(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x555CD4F2  # `make bpf` writes it
+OBJECT_CRC32 = 0x6128640E  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS = 2, 1024
 TRACEPOINTS = {"task_fork": b"sched_process_fork", "task_exec": b"sched_process_exec"}
@@ -1465,7 +1538,7 @@ def read_object(path: str) -> bytes:
         raise KernelError(operation, path, error.strerror or str(error), copy_again) from None
     if not stat.S_ISREG(status.st_mode):
         raise KernelError(operation, path, "it is no regular file", copy_again)
-    if status.st_uid not in trusted or status.st_mode & stat.S_IWOTH:
+    if status.st_uid not in trusted or status.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
         raise KernelError(operation, path, "someone other than root, you or spoc.py's owner may write it",
                           "whoever does runs code in the kernel; chown and chmod it")
     if binascii.crc32(data) != OBJECT_CRC32:
@@ -1499,11 +1572,13 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
         hint = "run it as root, or with CAP_BPF and CAP_PERFMON"
     elif error.errno == errno.EPERM:
         hint = ("a seccomp filter, kernel lockdown or (before Linux 5.11) the limit on locked memory refuses it: "
-                "try `ulimit -l unlimited`, or outside the container")
+                "try `ulimit -l unlimited`, or outside the container or user namespace")
     elif error.errno == errno.ENOSYS:
         hint = "the kernel was built without CONFIG_BPF_SYSCALL"
     elif error.errno == errno.ENOMEM:
         hint = "free some memory"
+    elif error.errno == errno.EMFILE:
+        hint = "raise the limit on open files (ulimit -n)"
     elif error.errno in (errno.EINVAL, errno.ENOENT):
         hint = "Linux 5.8 or newer with CONFIG_BPF_EVENTS is needed, and an undamaged recorder.bpf.o; -v tells more"
     else:
@@ -1573,6 +1648,8 @@ class Recorder:
                 break
             except OSError as error:
                 refusal = refusal or error
+                if error.errno not in (errno.EPERM, errno.EACCES, errno.EINVAL):
+                    raise bpf_error("load BPF programs", path, error) from None
         else:
             raise bpf_error("load BPF programs", path, refusal or OSError())
         self._map_arrays(path)
@@ -1692,13 +1769,13 @@ class FilterBuilder:
         self.profile, self.notify = profile, notify
         self.unknown: "Set[str]" = set()
         self._subject = profile.default_action
-        self._tokens = [native.token]
+        self._tokens = {native.token: native.name}
         for name in profile.architectures:
             token = libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode())
             if not token and name != "SCMP_ARCH_NATIVE":
                 raise SpocError("build filter", name, "libseccomp knows no such architecture", "check the spelling")
             if token and token not in self._tokens:
-                self._tokens.append(token)
+                self._tokens[token] = name
 
     def build(self, flags: int, no_new_privs: bool) -> Filter:
         """The filter, to be loaded with these flags and those of the profile."""
@@ -1725,7 +1802,8 @@ class FilterBuilder:
             default = self._action(self.profile.default_action, self.profile.default_errno)
             context = libseccomp.seccomp_init(default)
             resources.callback(libseccomp.seccomp_release, context)
-            for token in self._tokens[1:]:
+            for token, name in list(self._tokens.items())[1:]:
+                self._subject = name
                 libseccomp.seccomp_arch_add(context, token)
             if self.notify:
                 libseccomp.seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, ACTIONS[SCMP_ACT_NOTIFY])
@@ -1739,6 +1817,8 @@ class FilterBuilder:
         return program
 
     def _add(self, context: ScmpContext, rule: Rule, default: int) -> None:
+        if any(each.op == "SCMP_CMP_MASKED_EQ" and each.value_two & ~each.value for each in rule.conditions):
+            return  # it never holds, but libseccomp would take the bits outside the mask away
         action = self._action(rule.action, rule.errno)
         conditions = (ScmpArgument * len(rule.conditions))(*(
             ScmpArgument(each.argument, OPERATORS.index(each.op), each.value, each.value_two)
@@ -1997,7 +2077,8 @@ def sudo_identity(environment: "os._Environ[str]") -> "Optional[Identity]":
         if not 0 < uid < NO_ID or not 0 <= gid < NO_ID:
             raise ValueError
     except (KeyError, ValueError):
-        raise ChildError("start command", "SUDO_UID and SUDO_GID", "they name no user",
+        raise ChildError("start command", f"SUDO_UID={environment.get('SUDO_UID')} SUDO_GID="
+                         f"{environment.get('SUDO_GID')}", "no user",
                          "--privileged runs the command as root") from None
     try:
         user = pwd.getpwuid(uid)
@@ -2015,7 +2096,9 @@ def select_readable(descriptors: "Iterable[int]", timeout_ms: "Optional[float]")
     return [descriptor for descriptor, _ in poll.poll(timeout_ms)]
 
 
-SIGNALS_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+SIGNALS_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+# Meant for a program that knows them: would they end the recorder instead, the recording would be lost.
+SIGNALS_RELAYED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPWR)
 SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signals have it
 
 
@@ -2036,12 +2119,15 @@ class Timer:
 class Supervisor:
     """Waits for a command without polling: every signal of interest is blocked, and read from a descriptor."""
 
+    SAME_REQUEST_S = 0.1
     SIGINFO_BYTES = 128  # struct signalfd_siginfo, signalfd(2)
 
     def __init__(self) -> None:
         # A signal that is ignored, as under nohup, would be taken all the same if it were blocked.
-        self.signals = [signum for signum in SIGNALS_PASSED_ON if signal.getsignal(signum) is not signal.SIG_IGN]
+        self.signals = [signum for signum in SIGNALS_TO_END + SIGNALS_RELAYED
+                        if signal.getsignal(signum) is not signal.SIG_IGN]
         self.requests = 0
+        self._last = 0, 0.0  # signal, time
         self.mask: "Set[int]" = set()
 
     def __enter__(self) -> "Supervisor":
@@ -2055,11 +2141,19 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         self.restore()
 
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal has asked to stop before there is a command to pass it on to."""
+        if any(signum in SIGNALS_TO_END for signum, _ in self._received()):
+            raise KeyboardInterrupt
+
     def restore(self) -> None:
         """Let signals act on this process again; what arrived so far was meant for a command that is gone."""
-        list(self._received())
-        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
-        signal.signal(signal.SIGCHLD, self.sigchld)
+        if self._descriptor >= 0:
+            list(self._received())
+            os.close(self._descriptor)
+            self._descriptor = -1
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+            signal.signal(signal.SIGCHLD, self.sigchld)
 
     def wait(self, pid: int, timers: "Sequence[Timer]", alive: "Optional[Callable[[], bool]]" = None,
              inputs: "Optional[Dict[int, Callable[[], None]]]" = None) -> int:
@@ -2104,15 +2198,23 @@ class Supervisor:
                 yield ended, status
 
     def _pass_on(self, signum: int, from_kernel: bool, pid: "Optional[int]") -> None:
-        self.requests += 1
+        now_s = time.monotonic()
+        if signum == self._last[0] and now_s - self._last[1] < self.SAME_REQUEST_S:
+            return  # timeout(1) signals its child, and then the group that it is in
+        self._last = signum, now_s
+        self.requests += signum in SIGNALS_TO_END
         if pid is None:
             return
         # A terminal signals its whole foreground process group: the command has the signal if it is in ours.
-        if self.requests > 1:
-            os.kill(pid, signal.SIGKILL)
-        elif not from_kernel or os.getpgid(pid) != os.getpgrp() or (
-                signum == signal.SIGHUP and os.getsid(0) == os.getpid()):  # a hang-up reaches the session's leader only
-            os.kill(pid, signum)
+        reached = from_kernel and os.getpgid(pid) == os.getpgrp() and not (
+            signum == signal.SIGHUP and os.getsid(0) == os.getpid())  # a hang-up reaches the session's leader only
+        if self.requests > 1 and signum in SIGNALS_TO_END:
+            signum, reached = signal.SIGKILL, False
+        if not reached:
+            try:
+                os.kill(pid, signum)
+            except OSError as error:  # it may have become another user's
+                Log.error(SpocError("pass on signal", str(signum), error.strerror or str(error), "send it yourself"))
 
 
 def initial_environment() -> "Dict[str, str]":
@@ -2150,6 +2252,7 @@ class Child:
     """The command's process: forked at once, it execs when released, and reports if it cannot."""
 
     EXEC_POLL_MS = 50
+    MAX_SPINS = 200_000_000  # some ten seconds: a parent that is gone must not leave a child that spins
 
     def __init__(self, command: "Sequence[str]", identity: "Optional[Identity]", supervisor: Supervisor,
                  applied: "Optional[Filter]" = None, audited: bool = False):
@@ -2236,8 +2339,9 @@ class Child:
                 if error.errno != errno.EINVAL or attempt is flags[-1]:
                     raise
         shared.stage = STAGE_EXEC
-        while applied.listens and not shared.taken:
-            pass  # the parent takes the listener, which exec closes; to sleep would take a syscall
+        for _ in range(self.MAX_SPINS if applied.listens else 0):
+            if shared.taken:  # the parent takes the listener, which exec closes; to sleep would take a syscall
+                break
         execve(encoded, argv, envp)
 
     def release(self) -> None:
@@ -2403,13 +2507,13 @@ class RecordCommand:
     def __init__(self, options: RecordOptions, command: "Sequence[str]"):
         """Check all that can be known to fail before the command is started."""
         self.options, self.command = options, command
-        uname = os.uname()
+        uname = kernel_uname()
         self.machine = machine_of(uname.machine, uname.release)
         self.identity = None if options.privileged else sudo_identity(os.environ)
         self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
         self.name = options.name or kubernetes_name(command[0])
         self.start_ns = 0
-        self.written: "Optional[Set[str]]" = None
+        self.written: "Optional[Profile]" = None
         self._check()
 
     def _check(self) -> None:
@@ -2430,11 +2534,13 @@ class RecordCommand:
         """The profile's text, joined with what is in the file if that was asked for."""
         if self.options.append:
             with contextlib.suppress(FileNotFoundError):
-                return self._appended(profile, read_text(self.target.path))
+                return self._appended(profile, read_text(self.target.path, owner=self.target.owner))
         return format_profile(profile, self.options.type, self.name)
 
     def _appended(self, profile: Profile, text: str) -> str:
         path, options = self.target.path, self.options
+        if not text.strip():
+            return format_profile(profile, options.type, self.name)
         document, reader = parse_document(text, path)
         if (options.type == TYPE_CRD) != (document.get("kind") == KIND):
             raise ProfileError(path, 0, 0, f"is not of type {options.type}", "give the other -t")
@@ -2467,6 +2573,9 @@ class RecordCommand:
             status = self._run_command(recorder, supervisor)
             end_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
             Log.info("Processing recorded data")
+            left = recorder.counters.alive
+            if left:
+                Log.info(f"{left} tasks of the command run on and are not recorded any more; --follow records them")
             recording = self._recording(recorder)
             complete = self._report(recording)
             if not self.target.is_file:
@@ -2482,9 +2591,10 @@ class RecordCommand:
     def _run_command(self, recorder: Recorder, supervisor: Supervisor) -> int:
         if self.options.follow:
             libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        supervisor.check()
         child = Child(self.command, self.identity, supervisor)
         recorder.arm(child.pid)
-        cgroups = self._cgroups(child.pid)
+        cgroups = self._cgroups()
         self.start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         Log.info("Processing events")
         child.release()
@@ -2500,6 +2610,8 @@ class RecordCommand:
 
     def _timers(self, recorder: Recorder, status_line: StatusLine) -> "List[Timer]":
         timers = []
+        if self.options.follow:  # the end of a descendant in another pid namespace shows as no signal here
+            timers.append(Timer(self.STATUS_INTERVAL_S, lambda: None))
         if os.isatty(2) and not self.options.quiet:
             timers.append(Timer(self.STATUS_INTERVAL_S, lambda: status_line.draw(self._status(recorder))))
         if self.options.checkpoint:
@@ -2507,9 +2619,9 @@ class RecordCommand:
         return timers
 
     @staticmethod
-    def _cgroups(pid: int) -> str:
+    def _cgroups() -> str:
         try:
-            with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+            with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as file:
                 return file.read()
         except OSError as error:
             return f"error: {error.strerror}"
@@ -2536,7 +2648,7 @@ class RecordCommand:
         seen = recorder.seen()
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         minutes, seconds = divmod((now_ns - self.start_ns) // 10 ** 9, 60)
-        text = f"{minutes:d}:{seconds:02d}  {recorder.counters.processes} processes  {len(seen)} syscalls"
+        text = f"{minutes:d}:{seconds:02d}  processes: {recorder.counters.processes}  syscalls: {len(seen)}"
         if seen:
             (abi, number), newest_ns = max(seen.items(), key=lambda item: item[1])
             name = syscall_name(self.machine.architecture(abi, number), number) or f"number {number}"
@@ -2546,11 +2658,12 @@ class RecordCommand:
     def _checkpoint(self, recorder: Recorder) -> None:
         """Write what there is, if there is more than at the last time: flash wears out."""
         recording = self._recording(recorder)
-        if recording.names == self.written:
+        profile = make_profile(self.machine, recording, self.base)
+        if profile == self.written:
             return
         try:
-            self._write_profile(make_profile(self.machine, recording, self.base))
-            self.written = recording.names
+            self._write_profile(profile)
+            self.written = profile
         except SpocError as error:
             Log.error(error)
 
@@ -2611,9 +2724,13 @@ class TracepointSource:
         if not machine.number_offset:
             raise KernelError("read tracepoints", machine.native.name, "not known how", "choose another --enricher")
         self._recorder = Recorder(machine, denials=True)
-        self._recorder.load()
-        self._mark_logged(profile)
-        self._recorder.attach()
+        try:
+            self._recorder.load()
+            self._mark_logged(profile)
+            self._recorder.attach()
+        except SpocError:
+            self._recorder.close()
+            raise
         self.descriptor = self._recorder.events_fd
         self._callback = RING_CALLBACK(self._on_event)  # referenced as long as libbpf may call it
         self._ring = libbpf.ring_buffer__new(self.descriptor, self._callback, None, None)
@@ -2769,7 +2886,7 @@ class NotifySource:
         return found
 
     def close(self) -> None:
-        self._forget()
+        self._forget(list(self._tasks))
         if self._listener >= 0:
             os.close(self._listener)
         self._epoll.close()
@@ -2824,22 +2941,21 @@ class NotifySource:
         # Neither an init of a pid namespace nor a process that is traced is sure to die of SIGSYS.
         untouched = (status and not caught and not blocked and not ignored and status.get("TracerPid") == "0"
                      and status.get("NSpid", "").split()[1:][-1:] != ["1"])
-        # The result that a handler finds: where the registers are as before the call (syscall_rollback() in Linux).
+        # The result that a handler finds: what is there before the call (syscall_rollback() in the kernel).
         call = self._request.data
-        value = call.nr if self._machine.native in (X86_64, X86) else call.args[0]
-        valid = bytearray(ctypes.string_at(ctypes.addressof(self._request), ctypes.sizeof(ctypes.c_uint64)))
+        value, error = call.nr if self._machine.native in (X86_64, X86) else call.args[0], 0
         try:
             if handled and not self._killable:
-                # The signal would have the call made again after the handler, and so on for ever.
+                # A signal sent first would have the call made again after the handler, and so on for ever.
                 return self._respond(value, 0) and self._send_sigsys(tgid, tid, native)
-            fcntl.ioctl(self._listener, self._id_valid, valid)  # or the tid may be another's
+            fcntl.ioctl(self._listener, self._id_valid, bytes(self._request_buffer[:8]))  # or the tid may be another's
             if not ((handled or untouched) and self._send_sigsys(tgid, tid, native)):
                 os.kill(tgid, signal.SIGKILL)
         except (FileNotFoundError, ProcessLookupError):
             return False
         except PermissionError:
-            value = -errno.EPERM  # it has become another user's process
-        self._respond(value, 0)
+            error = -errno.EPERM  # it has become another user's process
+        self._respond(0 if error else value, error)
         return True
 
     def _send_sigsys(self, tgid: int, tid: int, native: bool) -> bool:
@@ -2874,7 +2990,7 @@ class NotifySource:
                 with contextlib.suppress(ProcessLookupError):
                     comm = os.pread(self._tasks[tid][0], 64, 0)
             if not comm:
-                self._forget(tid)
+                self._forget([tid] if tid in self._tasks else list(self._tasks)[:1 - self.MAX_TASKS])
                 descriptor = os.open(f"/proc/{tid}/comm", os.O_RDONLY)
                 self._tasks[tid] = descriptor, int(self._status(tid).get("Tgid", tid))
                 comm = os.pread(descriptor, 64, 0)
@@ -2883,11 +2999,9 @@ class NotifySource:
             pass
         return self._tasks.get(tid, (-1, tid))[1], os.fsdecode(comm[:-1]), exe
 
-    def _forget(self, tid: "Optional[int]" = None) -> None:
-        """Close the file of one thread, or of all; of all, too, when there are many."""
-        for each in [tid] if tid in self._tasks and len(self._tasks) < self.MAX_TASKS else list(self._tasks):
-            if tid is None or each == tid or len(self._tasks) >= self.MAX_TASKS:
-                os.close(self._tasks.pop(each)[0])
+    def _forget(self, tids: "Iterable[int]") -> None:
+        for tid in tids:
+            os.close(self._tasks.pop(tid)[0])
 
 
 def parse_audit_record(text: str) -> "Dict[str, str]":
@@ -2906,12 +3020,15 @@ def decode_audit_string(value: str) -> str:
     """A string field: in double quotes, or hexadecimal (audit_log_untrustedstring() in kernel/audit.c)."""
     if value.startswith('"'):
         return value[1:-1]
+    if value == "(null)":
+        return ""
     try:
         return bytes.fromhex(value).split(b"\0")[0].decode(errors="replace")
     except ValueError:
         return value
 
 
+MAX_RECORDS = 10000  # in one read(): signals must have their turn
 AUDIT_SECCOMP = 1326  # linux/audit.h
 NO_SESSION = str(NO_ID)
 
@@ -2926,6 +3043,7 @@ class AuditSource:
     notifies, audits = False, True
     title = reads = ""
     descriptor = -1
+    MAX_READS = 20
     LINGER_MS = 200  # the kernel hands records over at its leisure
 
     def __init__(self, machine: Machine):
@@ -2995,7 +3113,9 @@ class AuditSource:
 
     def finish(self) -> "List[Denial]":
         found = self.read()
-        while select_readable([self.descriptor], self.LINGER_MS):
+        for _ in range(self.MAX_READS):  # others may go on producing records
+            if not select_readable([self.descriptor], self.LINGER_MS):
+                break
             found += self.read()
         if self._strangers:
             self.losses.append(f"{self._strangers} records were of processes that had ended and may be the command's")
@@ -3034,7 +3154,7 @@ class NetlinkSource(AuditSource):
         self.descriptor = self._socket.fileno()
 
     def _records(self) -> "Iterator[str]":
-        while True:
+        for _ in range(MAX_RECORDS):
             try:
                 data, (sender, _) = self._socket.recvfrom(self.MAX_BYTES)
             except BlockingIOError:
@@ -3067,7 +3187,7 @@ class KmsgSource(AuditSource):
                               "it takes root or, where kernel.dmesg_restrict is set, CAP_SYSLOG") from None
 
     def _records(self) -> "Iterator[str]":
-        while True:
+        for _ in range(MAX_RECORDS):
             try:
                 prefix, _, message = os.read(self.descriptor, 8192).decode(errors="replace").partition(";")
             except BlockingIOError:
@@ -3097,7 +3217,9 @@ class AuditLogSource(AuditSource):
 
     def _open(self) -> None:
         try:
-            self._file = open(self._path, "rb", buffering=0)
+            self._file = open(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "it is no regular file")
             self._file.seek(0, os.SEEK_END)
             self.descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
             libc.inotify_add_watch(self.descriptor, os.fsencode(os.path.dirname(self._path) or "."), self.IN_EVENTS)
@@ -3222,7 +3344,7 @@ class RunCommand:
     def __init__(self, options: RunOptions, command: "Sequence[str]"):
         """Read the profile, and check all that can be known to fail before the command is started."""
         self.options, self.command = options, command
-        uname = os.uname()
+        uname = kernel_uname()
         self.machine = machine_of(uname.machine, uname.release)
         self.identity = None if options.privileged else sudo_identity(os.environ)
         libseccomp.load()
@@ -3241,18 +3363,18 @@ class RunCommand:
         options = self.options
         path = options.profile or next(filter(os.path.lexists, DEFAULT_OUTPUT.values()), DEFAULT_OUTPUT[TYPE_CRD])
         self.file, self.document, self.reader, decoder, profile = self._read_one(path)
-        wanted = decoder.base_profile_name
+        wanted, given = {decoder.base_profile_name}, {""}
         for base in options.base_profile:
-            _, document, _, _, base_rules = self._read_one(base)
-            wanted = "" if _metadata_name(document) == wanted else wanted
+            _, document, _, base_decoder, base_rules = self._read_one(base)
+            given.add(_metadata_name(document))
+            wanted.add(base_decoder.base_profile_name)
             profile = Profile(profile.default_action, profile.architectures, profile.rules + base_rules.rules,
                               profile.default_errno, profile.flags)
-        if wanted:
-            raise ProfileError(path, 0, 0, f"it builds on the profile {wanted}", "give that as --base-profile FILE")
-        for rule in profile.rules:
-            if SCMP_ACT_NOTIFY in (rule.action, profile.default_action):
-                raise ProfileError(path, 0, 0, f"{SCMP_ACT_NOTIFY} needs a listener, and there is none",
-                                   "use another action")
+        for name in wanted - given:
+            raise ProfileError(path, 0, 0, f"it builds on the profile {name}", "give that as --base-profile FILE")
+        if SCMP_ACT_NOTIFY in (profile.default_action, *(rule.action for rule in profile.rules)):
+            raise ProfileError(path, 0, 0, f"{SCMP_ACT_NOTIFY} needs a listener, and there is none",
+                               "use another action")
         if options.base_syscalls:
             allowed = set(options.base_syscalls)
             others = [Rule(rule.action, tuple(name for name in rule.names if name not in allowed), rule.errno,
@@ -3284,12 +3406,23 @@ class RunCommand:
 
     def _open_events(self, owner: "Optional[Tuple[int, int]]") -> "BinaryIO":
         path = self.options.events
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY
         try:
-            descriptor = 1 if path == "-" else os.open(
-                path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-            if owner and path != "-" and stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.fchown(descriptor, *owner)
-            return open(descriptor, "wb", closefd=False)
+            if path == "-":
+                return open(1, "wb", closefd=False)
+            try:
+                descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
+                if owner:
+                    os.fchown(descriptor, *owner)
+            except FileExistsError:
+                descriptor = os.open(path, flags | os.O_NONBLOCK)  # a fifo without a reader fails
+                os.set_blocking(descriptor, True)
+                status = os.fstat(descriptor)
+                if stat.S_ISREG(status.st_mode):
+                    if status.st_nlink > 1 or status.st_uid not in (os.geteuid(), (owner or (0,))[0]):
+                        raise PermissionError(errno.EPERM, "it is another user's, or has several names") from None
+                    os.ftruncate(descriptor, 0)
+            return open(descriptor, "wb")
         except OSError as error:
             raise SpocError("write events", path, error.strerror or str(error), "choose another file") from None
 
@@ -3317,6 +3450,7 @@ class RunCommand:
         return self._exit_code(status, complete)
 
     def _run_command(self, supervisor: Supervisor, applied: Filter, source: "Any", report: DenialReport) -> int:
+        supervisor.check()
         child = Child(self.command, self.identity, supervisor, applied, bool(source and source.audits))
         inputs: "Dict[int, Callable[[], None]]" = {}
         if source is None:
@@ -3427,11 +3561,12 @@ def run_record(values: "Dict[str, Any]", operands: "List[str]") -> int:
         raise UsageError("-o", "an empty file name")
     if "checkpoint" in values:
         try:
-            values["checkpoint"] = float(values["checkpoint"])
+            seconds = float(values["checkpoint"])
         except ValueError:
-            values["checkpoint"] = 0.0
-        if not 1 <= values["checkpoint"] <= 10 ** 9:
-            raise UsageError("--checkpoint", "not a number of seconds, at least 1")
+            seconds = 0.0
+        if not 1 <= seconds <= 10 ** 9:
+            raise UsageError(f"--checkpoint {values['checkpoint']}", "not a number of seconds, at least 1")
+        values["checkpoint"] = seconds
     options = RecordOptions(**values)
     Log.quiet, Log.verbose = options.quiet, options.verbose
     return RecordCommand(options, operands).run()
@@ -3603,6 +3738,8 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
         if not arguments or arguments[0] in ("-h", "--help", "help"):
             write_stdout(HELP)
             return 0 if arguments else EXIT_USAGE
+        if arguments[0] == "--version":
+            arguments[0] = "version"
         if arguments[0] not in COMMANDS:
             raise UsageError(arguments[0], "no such command", "see spoc.py --help")
         values, operands = parse_options(arguments[0], arguments[1:])
@@ -3613,6 +3750,9 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
     except SpocError as error:
         Log.error(error)
         return error.exit_code
+    except MemoryError:
+        Log.error(SpocError("run", "spoc.py", "out of memory", "free some, or raise the limit (ulimit -v)"))
+        return EXIT_FAILURE
     except KeyboardInterrupt:
         return EXIT_SIGNAL + signal.SIGINT
 

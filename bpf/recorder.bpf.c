@@ -490,7 +490,8 @@ static __always_inline void leave(__u64 task, struct slot *slot, struct task *st
 	__u32 counted_in = (state->flags & TASK_COUNTED) && is_leader();
 
 	flush(state);
-	bpf_map_delete_elem(&tasks, &task);
+	if (bpf_map_delete_elem(&tasks, &task))
+		COUNT(tasks_lost, 1);
 	/* The address will be another task's: it must not pass for a recorded one. */
 	if (slot->last == task)
 		slot->last = 0;

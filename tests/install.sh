@@ -35,6 +35,7 @@ python3-yaml        reads the YAML that spoc.py writes
 python3-jsonschema  checks it against the cluster's own schema
 python3-pyte        a terminal that shows what the status line draws
 jq                  reads the JSON that spoc.py writes
+auditd              writes the log that a source of run reads
 sudo                records as the user who calls sudo
 bpftool             says what is loaded in the kernel, and what was left there
 libcap2-bin         runs spoc.py with some capabilities and not with others

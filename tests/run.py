@@ -226,6 +226,9 @@ def main(args: Sequence[str]) -> int:
     for name in ("SUDO_USER", "SUDO_UID", "SUDO_GID", "SUDO_COMMAND"):
         os.environ.pop(name, None)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    # A shell ignores these for what it starts in the background, and the tests for what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if args[:1] == ["--work"]:
         work(args[1], args[2], args[3:])
         return 0

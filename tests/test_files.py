@@ -184,8 +184,25 @@ class RegularFile(FilesCase):
         self.assertEqual(os.path.basename(to), self.target.name)
         self.assertEqual(folder, str(self.target.parent))
 
+    def test_empty_file_is_none(self) -> None:
+        """As mktemp makes it."""
+        self.target.write_text("")
+        self.run_spoc(self.target, options=("--append",))
+        self.assertIn("SCMP_ACT_ALLOW", self.target.read_text())
+
+    def test_mode_stays(self) -> None:
+        """What a user has made private does not become public; another user's file says nothing about ours."""
+        self.target.write_text(OLD)
+        for owner, mode in ((os.getuid(), 0o600), (65534, 0o644)):
+            self.target.chmod(0o600)
+            os.chown(self.target, owner, 0)
+            self.run_spoc(self.target, umask=0o022)
+            self.assertEqual(stat.S_IMODE(self.target.stat().st_mode), mode)
+            self.assertEqual(self.target.stat().st_uid, os.getuid())
+
     def test_umask(self) -> None:
         for umask in (0o022, 0o077, 0o002, 0o000):
+            self.target.unlink(missing_ok=True)
             result = self.run_spoc(self.target, "sh", "-c", "umask", umask=umask)
             self.assertEqual(stat.S_IMODE(self.target.stat().st_mode), 0o666 & ~umask)
             self.assertEqual(int(result.stdout, 8), umask)
@@ -560,7 +577,7 @@ spec:
 
     def test_damaged_file(self) -> None:
         for data, place in (
-            (b"", ""), (b"\x00", ":1:1"), (b"kind: SeccompProfile\nspec: [\n", ":3:1"), (b"a: b\n", ""),
+            (b"\x00", ":1:1"), (b"kind: SeccompProfile\nspec: [\n", ":3:1"), (b"a: b\n", ""),
             (b"kind: SeccompProfile\nspec: &x {defaultAction: a}\n", ":2:7"), (b"{", ":1:2"), (b"\xff", ":1:1"),
             (OLD.encode() * 2, ":2:1"), (b"kind: Pod\nspec: {defaultAction: a}\n", ""),
             (b"kind: SeccompProfile\nspec:\n  defaultAction: a\n  syscalls: [1]\n", ""),
@@ -568,7 +585,7 @@ spec:
         ):
             with self.subTest(data=data):
                 self.target.write_bytes(data)
-                self.refused(self.target, f"{self.target}{place}: ", options=("--append",))
+                self.refused(self.target, f"{self.target}{place}", options=("--append",))
                 self.assertEqual(self.target.read_bytes(), data)
                 self.no_litter()
 

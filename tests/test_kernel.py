@@ -178,6 +178,7 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "execve": ("int", "const char *", "char *const *", "char *const *"),
     "capset": ("int", "cap_user_header_t", "const cap_user_data_t"),
     "syscall": ("long", "long", "..."),
+    "personality": ("int", "unsigned long"),
     "inotify_init1": ("int", "int"),
     "inotify_add_watch": ("int", "int", "const char *", "uint32_t"),
 }
@@ -196,6 +197,7 @@ CTYPES: Dict[str, Tuple[Any, ...]] = {
     "struct bpf_link *": (module.BpfLink,), "const struct bpf_object_open_opts *": (ctypes.c_void_p,),
     "const struct scmp_version *": (ctypes.POINTER(module.ScmpVersion),),
     "unsigned int": (ctypes.c_int, ctypes.c_uint), "long": (ctypes.c_long, ctypes.c_ulong),
+    "unsigned long": (ctypes.c_ulong,),
     "enum scmp_filter_attr": (ctypes.c_int,), "scmp_filter_ctx": (module.ScmpContext,),
     "const scmp_filter_ctx": (module.ScmpContext,), "struct ring_buffer *": (module.BpfRing,),
     "ring_buffer_sample_fn": (module.RING_CALLBACK,), "const struct ring_buffer_opts *": (ctypes.c_void_p,),
@@ -222,7 +224,7 @@ class Prototypes(CompiledCase):
             require(os.path.exists(f"/usr/include/{header}"), f"{header} (a -dev package)")
         source = ["#include <bpf/bpf.h>", "#include <bpf/libbpf.h>", "#include <seccomp.h>", "#include <stdarg.h>",
                   "#include <stdbool.h>", "#include <stdio.h>", "#include <stdlib.h>", "#include <sys/prctl.h>",
-                  "#include <sys/inotify.h>",
+                  "#include <sys/inotify.h>", "#include <sys/personality.h>",
                   "#include <sys/signalfd.h>", "#include <unistd.h>", "#include <linux/capability.h>",
                   "int capset(cap_user_header_t header, const cap_user_data_t data);"]
         source += [f"{result} (*const {name}_pointer)({', '.join(parameters) or 'void'}) = {name};"

@@ -470,7 +470,7 @@ class Parse(support.Case):
         for text, line, column in (
             ("a: &x b\n", 1, 4), ("a: *x\n", 1, 4), ("a: !!str b\n", 1, 4), ("a: !x b\n", 1, 4), ("- &x a\n", 1, 3),
             ("%YAML 1.2\n---\na: b\n", 1, 1), ("? a\n: b\n", 1, 1), ("a: @b\n", 1, 4), ("a: `b\n", 1, 4),
-            ("a: b\na: c\n", 2, 1), ("a: {b: c, b: d}\n", 1, 10), ("a: b\n'a': c\n", 2, 1), ("<<: {a: b}\n", 1, 1),
+            ("a: b\na: c\n", 2, 1), ("a: {b: c, b: d}\n", 1, 11), ("a: b\n'a': c\n", 2, 1), ("<<: {a: b}\n", 1, 1),
             ("a:\n\tb: c\n", 2, 1), ("a: b: c\n", 1, None), ("a:\n  b: c\n d: e\n", 3, 2), ("a: b\n  c\n", 2, 3),
             ("a: [b\n", 2, 1), ('a: "b\n', None, None), ("a: 'b\n", None, None), ("a: {b\n", None, None),
             ("a: yes\n", 1, 4), ("a: 017\n", 1, 4), ("a: 1:30\n", 1, 4), ("a: 1e3\n", 1, 4), ("a: 2001-01-01\n", 1, 4),

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: MIT
+"""Seccomp user notification: structs and ioctl numbers as the C header has them, the filter interpreter, and
+NotifySource under a filter of a few instructions, where the kernel says what each call got.
+"""
+
+import errno
+import os
+import platform
+import signal
+import struct
+import sys
+import time
+import unittest
+from typing import Any, Callable, List, Sequence, Tuple
+
+from support import ROOT, build, require
+from test_kernel import CompiledCase
+
+sys.path.insert(0, str(ROOT))
+import spoc as module  # noqa: E402
+
+X86_64 = platform.machine() == "x86_64"
+WAIT_S = 60
+HEADERS = "#include <linux/seccomp.h>\n#include <sys/ioctl.h>\n#include <signal.h>\n#include <stddef.h>"
+# linux/audit.h; asm/unistd_64.h and asm/unistd_32.h: a call without arguments, so that tests can give it any.
+AUDIT_ARCH_X86_64, AUDIT_ARCH_I386 = 0xC000003E, 0x40000003
+SCHED_YIELD, SCHED_YIELD_32, UNAME = 24, 158, 63
+SIGSYS, SI_QUEUE = int(signal.SIGSYS), -1
+
+# linux/bpf_common.h, linux/filter.h
+LOAD, JUMP_EQUAL, RETURN = 0x20, 0x15, 0x06
+RET_USER_NOTIF, RET_ALLOW = 0x7FC00000, 0x7FFF0000
+
+Verdict = Tuple[str, int]
+
+
+def assemble(*steps: Tuple[int, int, int, int]) -> bytes:
+    return b"".join(struct.pack("HBBI", *step) for step in steps)
+
+
+def ask_about(number: int, token: int) -> bytes:
+    """A filter that asks its listener about this call of this architecture (struct seccomp_data)."""
+    return assemble((LOAD, 0, 0, 4), (JUMP_EQUAL, 0, 3, token), (LOAD, 0, 0, 0), (JUMP_EQUAL, 0, 1, number),
+                    (RETURN, 0, 0, RET_USER_NOTIF), (RETURN, 0, 0, RET_ALLOW))
+
+
+class Layouts(CompiledCase):
+    """What is passed to the kernel, as a C compiler sees it."""
+
+    def check(self, *flags: str) -> None:
+        structs = {"struct seccomp_data": module.SeccompData, "struct seccomp_notif": module.SeccompNotif,
+                   "struct seccomp_notif_resp": module.SeccompNotifResp,
+                   "struct seccomp_notif_sizes": module.SeccompNotifSizes}
+        wanted = {}
+        for c_name, structure in structs.items():
+            wanted[f"sizeof({c_name})"] = module.ctypes.sizeof(structure)
+            for name, *_ in structure._fields_:
+                field = getattr(structure, name)
+                wanted[f"offsetof({c_name}, {name})"] = field.offset
+                wanted[f"sizeof((({c_name} *)0)->{name})"] = field.size
+        receive, send, valid = module.seccomp_ioctls(platform.machine())
+        wanted.update({"(unsigned)SECCOMP_IOCTL_NOTIF_RECV": receive, "(unsigned)SECCOMP_IOCTL_NOTIF_SEND": send,
+                       "(unsigned)SECCOMP_IOCTL_NOTIF_ID_VALID": valid, "SI_QUEUE": module.SI_QUEUE,
+                       "SECCOMP_GET_NOTIF_SIZES": module.SECCOMP_GET_NOTIF_SIZES,
+                       "SECCOMP_USER_NOTIF_FLAG_CONTINUE": module.SECCOMP_USER_NOTIF_FLAG_CONTINUE})
+        self.assertEqual(self.c_values(HEADERS, list(wanted), *flags), wanted)
+
+    def test_structs_and_ioctls(self) -> None:
+        self.check()
+
+    def test_structs_and_ioctls_of_32_bit(self) -> None:
+        require(X86_64, "gcc -m32")
+        self.check("-m32")
+
+    def test_siginfo(self) -> None:
+        wanted = {"sizeof(siginfo_t)": module.ctypes.sizeof(module.SigsysInfo)}
+        wanted.update((f"offsetof(siginfo_t, {name})", getattr(module.SigsysInfo, name).offset)
+                      for name, _ in module.SigsysInfo._fields_[:-1])
+        self.assertEqual(self.c_values(HEADERS, list(wanted)), wanted)
+
+    def test_powerpc(self) -> None:
+        """arch/powerpc/include/uapi/asm/ioctl.h: _IOC_WRITE 4, _IOC_READ 2, from bit 29 on."""
+        self.assertEqual(module.seccomp_ioctls("ppc64le"), (0xC0502100, 0xC0182101, 0x80082102))
+
+
+class Running(CompiledCase):
+    """A command under a filter with a listener, and what came of it."""
+
+    denials: List[Any]
+
+    def start(self, source: Any, command: Sequence[str], program: bytes, keep: bool = False) -> int:
+        """Run the command under the filter, and answer until it has ended; give its wait status."""
+        if not keep:
+            self.addCleanup(source.close)
+        applied = module.Filter(program, module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
+        self.denials = []
+        with module.Supervisor() as supervisor:
+            child = module.Child(command, None, supervisor, applied)
+            source.begin(child)
+            inputs = {source.descriptor: lambda: self.denials.extend(source.read())}
+            child.wait_started(inputs)
+            self.pid = child.pid
+            status = int(supervisor.wait(child.pid, (), None, inputs))
+        self.denials += source.finish()
+        return status
+
+    def source(self, answer: "Callable[[Any], Verdict]", learn: bool = False) -> Any:
+        return module.NotifySource(module.machine_of(platform.machine(), os.uname().release), answer, learn)
+
+    def calls(self, verdicts: Sequence[Verdict], lines: Sequence[str], *flags: str, learn: bool = False) -> List[str]:
+        """Have tests/programs/call.c make calls whose first argument is the index of the verdict to give."""
+        require(X86_64, "an x86_64 machine")
+        calls = self.folder / "calls"
+        calls.write_text("".join(line + " 0 0 0 0 0\n" for line in lines))
+        command = ["/bin/sh", "-c", '"$0" <"$1" >"$2"', build("call.c", *flags), str(calls), str(self.folder / "said")]
+        self.start(self.source(lambda call: verdicts[call.args[0]], learn), command,
+                   ask_about(SCHED_YIELD_32, AUDIT_ARCH_I386) if "-m32" in flags or lines[0][0] == "i" else
+                   ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64))
+        return (self.folder / "said").read_text().splitlines()
+
+    def found(self) -> "List[Tuple[str, int, Verdict, int]]":
+        return [(denial.architecture.name, denial.number, denial.verdict, denial.times) for denial in self.denials]
+
+
+class Answers(Running):
+    """Each action, as the caller sees it."""
+
+    def test_errno(self) -> None:
+        verdicts = [("SCMP_ACT_ERRNO", number) for number in (errno.EPERM, errno.EXDEV, 0, 4095)]
+        said = self.calls(verdicts, [f"n {SCHED_YIELD} {index}" for index in range(len(verdicts))])
+        self.assertEqual(said, ["! 1", f"! {errno.EXDEV}", "= 0", "! 4095"])
+        self.assertEqual(self.found(), [("SCMP_ARCH_X86_64", SCHED_YIELD, verdict, 1) for verdict in verdicts])
+        self.assertEqual({denial.comm for denial in self.denials}, {os.path.basename(build("call.c"))[:15]})
+        self.assertEqual({denial.exe for denial in self.denials}, {build("call.c")})
+
+    def test_int80(self) -> None:
+        said = self.calls([("SCMP_ACT_ERRNO", errno.EXDEV)], [f"i {SCHED_YIELD_32} 0"])
+        self.assertEqual(said, [f"! {errno.EXDEV}"])
+        self.assertEqual(self.found(), [("SCMP_ARCH_X86", SCHED_YIELD_32, ("SCMP_ACT_ERRNO", errno.EXDEV), 1)])
+
+    def test_log_is_told_and_allow_is_not(self) -> None:
+        said = self.calls([("SCMP_ACT_LOG", 0), ("SCMP_ACT_ALLOW", 0)], [f"n {SCHED_YIELD} 0", f"n {SCHED_YIELD} 1"])
+        self.assertEqual(said, ["= 0", "= 0"])
+        self.assertEqual(self.found(), [("SCMP_ARCH_X86_64", SCHED_YIELD, ("SCMP_ACT_LOG", 0), 1)])
+
+    def test_trace_without_tracer(self) -> None:
+        self.assertEqual(self.calls([("SCMP_ACT_TRACE", 7)], [f"n {SCHED_YIELD} 0"]), [f"! {errno.ENOSYS}"])
+
+    def test_trap(self) -> None:
+        """All that the handler of a real one gets, but for si_code; the call is made once, not again and again."""
+        for flags, line, number, token in (((), f"n {SCHED_YIELD} 0", SCHED_YIELD, AUDIT_ARCH_X86_64),
+                                           (("-m32",), f"n {SCHED_YIELD_32} 0", SCHED_YIELD_32, AUDIT_ARCH_I386)):
+            with self.subTest(flags=flags):
+                said = self.calls([("SCMP_ACT_TRAP", 0)], [line], *flags)
+                self.assertEqual(said, [f"trap {SI_QUEUE} {number} 0 {token:#x}"])
+                self.assertEqual([denial.times for denial in self.denials], [1])
+
+    def test_kill(self) -> None:
+        """call.c handles SIGSYS, so that only SIGKILL is sure to end it; the parent lives on."""
+        for action in ("SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_PROCESS"):
+            with self.subTest(action):
+                said = self.calls([(action, 0)], [f"nf {SCHED_YIELD} 0"])
+                self.assertEqual(said, [f"killed {int(signal.SIGKILL)}"])
+                self.assertEqual(self.found(), [("SCMP_ARCH_X86_64", SCHED_YIELD, (action, 0), 1)])
+
+    def test_learn_blocks_nothing(self) -> None:
+        verdicts = [("SCMP_ACT_ERRNO", 1), ("SCMP_ACT_KILL_PROCESS", 0), ("SCMP_ACT_TRAP", 0)]
+        said = self.calls(verdicts, [f"n {SCHED_YIELD} {index}" for index in range(3)], learn=True)
+        self.assertEqual(said, ["= 0"] * 3)
+        self.assertEqual([denial.verdict for denial in self.denials], verdicts)
+
+
+class Tasks(Running):
+    """Whose call it is, and what else may happen meanwhile."""
+
+    def python(self, code: str, verdict: Verdict) -> int:
+        """Run Python code, in which call() is sched_yield(2) and gives its errno."""
+        path = self.folder / "code.py"
+        path.write_text("import ctypes, os, signal, threading, time\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+                        f"def call():\n    return ctypes.get_errno() if libc.syscall({SCHED_YIELD}) else 0\n{code}")
+        return self.start(self.source(lambda call: verdict), [sys.executable, "-I", str(path)],
+                          ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64))
+
+    def test_unhandled_kill_is_sigsys(self) -> None:
+        for action in ("SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP"):
+            with self.subTest(action):
+                self.assertEqual(self.python("call()", (action, 0)) & 0x7F, SIGSYS)
+
+    def test_blocked_and_ignored_sigsys(self) -> None:
+        """Nothing outlives it, also not a TRAP (force_sig(): a handler that cannot run is none)."""
+        for action in ("SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"):
+            for code in ("signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGSYS])",
+                         "signal.signal(signal.SIGSYS, signal.SIG_IGN)"):
+                with self.subTest(action, code=code):
+                    self.assertEqual(self.python(code + "\ncall()\n", (action, 0)) & 0x7F, signal.SIGKILL)
+                    self.assertEqual(len(self.denials), 1)
+
+    def test_thread(self) -> None:
+        status = self.python("threading.Thread(target=call).start()", ("SCMP_ACT_ERRNO", errno.EXDEV))
+        self.assertEqual(status, 0)
+        self.assertEqual([(denial.tgid, denial.tid == self.pid) for denial in self.denials], [(self.pid, False)])
+
+    def test_signals_meanwhile(self) -> None:
+        """A timer every 200 us, its handler with SA_RESTART: each call is answered once, with the profile's errno."""
+        status = self.python("signal.signal(signal.SIGALRM, lambda *_: None)\n"
+                             "signal.siginterrupt(signal.SIGALRM, False)\n"
+                             "signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)\n"
+                             "got = [call() for _ in range(2000)]\nsignal.setitimer(signal.ITIMER_REAL, 0)\n"
+                             f"os._exit(set(got) != {{{errno.EXDEV}}})", ("SCMP_ACT_ERRNO", errno.EXDEV))
+        self.assertEqual(status, 0)
+        if module.release_numbers(os.uname().release) >= (5, 19):
+            self.assertEqual(sum(denial.times for denial in self.denials), 2000)
+
+    def test_names(self) -> None:
+        """A name of any bytes, and more processes than are remembered."""
+        count = module.NotifySource.MAX_TASKS + 40
+        status = self.python(
+            f"call()\nopen('/proc/self/comm', 'w').write('with ) (\\n')\ncall()\nchildren = []\n"
+            f"for _ in range({count}):\n"
+            "    pid = os.fork()\n    if not pid:\n        call()\n        os._exit(0)\n    children.append(pid)\n"
+            "[os.waitpid(pid, 0) for pid in children]\n"
+            "os.execv('/bin/true', ['true'])\n", ("SCMP_ACT_ERRNO", errno.EXDEV))
+        self.assertEqual(status, 0)
+        self.assertEqual({denial.tgid for denial in self.denials[:2]}, {self.pid})
+        self.assertEqual(self.denials[1].comm, "with ) (\n")
+        self.assertEqual(len({denial.tid for denial in self.denials}), count + 1)
+        self.assertEqual(sum(denial.times for denial in self.denials), count + 2)
+
+    def test_name_after_exec(self) -> None:
+        """Two calls in one process, of two programs, within a moment."""
+        program = build("deny.c")
+        path = self.folder / "code.py"
+        path.write_text("import os\ntry:\n    os.uname()\nexcept PermissionError:\n"
+                        f"    os.execv({program!r}, ['x'])\n")
+        self.start(self.source(lambda call: ("SCMP_ACT_ERRNO", errno.EPERM)),
+                   ["/bin/sh", "-c", 'exec "$0" -I -S "$1" >/dev/null', sys.executable, str(path)],
+                   ask_about(UNAME, AUDIT_ARCH_X86_64))
+        self.assertEqual({denial.tgid for denial in self.denials}, {self.pid})
+        self.assertEqual([denial.exe for denial in self.denials], [os.path.realpath(sys.executable), program])
+        self.assertEqual(self.denials[1].comm, os.path.basename(program)[:15])
+
+    def test_hang_up(self) -> None:
+        """The end of the last process is seen once, and does not keep the descriptor readable."""
+        source = self.source(lambda call: ("SCMP_ACT_ERRNO", 1))
+        self.start(source, ["/bin/true"], ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64))
+        deadline_s = time.monotonic() + WAIT_S
+        while source.alive and time.monotonic() < deadline_s:
+            source.read()
+        self.assertFalse(source.alive)
+        self.assertEqual(module.select_readable([source.descriptor], 0), [])
+
+    def test_descriptors_are_closed(self) -> None:
+        def held() -> List[str]:
+            links = [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")
+                     if os.path.lexists(f"/proc/self/fd/{name}")]
+            return [link for link in links if "eventpoll" in link or "seccomp" in link or link.endswith("/comm")]
+
+        before = held()
+        source = self.source(lambda call: ("SCMP_ACT_ERRNO", 1))
+        self.start(source, ["/bin/true"], ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64), keep=True)
+        self.assertEqual(len(held()), len(before) + 2)
+        source.close()
+        self.assertEqual(held(), before)
+
+
+class TakeListener(Running):
+    def test_refusals(self) -> None:
+        for pid, number in ((os.getpid(), 1 << 20), (2 ** 22 + 1, 0)):
+            with self.assertRaises(module.KernelError):
+                module.take_listener(pid, number)
+
+    def test_close_on_exec(self) -> None:
+        read, write = os.pipe()
+        os.set_inheritable(write, True)
+        taken = module.take_listener(os.getpid(), write)
+        try:
+            self.assertFalse(os.get_inheritable(taken))
+            os.write(taken, b"x")
+            self.assertEqual(os.read(read, 1), b"x")
+        finally:
+            for descriptor in (read, write, taken):
+                os.close(descriptor)
+
+
+class Judge(unittest.TestCase):
+    """The interpreter of filters: programs by hand, so that the expected values come from linux/filter.h."""
+
+    def judge(self, *steps: Tuple[int, int, int, int], **call: int) -> Verdict:
+        data = module.SeccompData(call.get("nr", 0), call.get("arch", 0))
+        data.args[0] = call.get("argument", 0)
+        return module.FilterJudge(assemble(*steps))(data)
+
+    def test_actions(self) -> None:
+        """linux/seccomp.h"""
+        for value, wanted in ((0x80000000, ("SCMP_ACT_KILL_PROCESS", 0)), (0, ("SCMP_ACT_KILL_THREAD", 0)),
+                              (0x30000, ("SCMP_ACT_TRAP", 0)), (0x50001, ("SCMP_ACT_ERRNO", 1)),
+                              (0x50FFE, ("SCMP_ACT_ERRNO", 4094)), (0x7FF00007, ("SCMP_ACT_TRACE", 7)),
+                              (0x7FFC0000, ("SCMP_ACT_LOG", 0)), (0x7FFF0000, ("SCMP_ACT_ALLOW", 0))):
+            self.assertEqual(self.judge((RETURN, 0, 0, value)), wanted)
+
+    def test_jumps(self) -> None:
+        for code, argument, k, holds in ((0x15, 5, 5, True), (0x15, 4, 5, False), (0x25, 6, 5, True),
+                                         (0x25, 5, 5, False), (0x35, 5, 5, True), (0x35, 4, 5, False),
+                                         (0x45, 6, 2, True), (0x45, 5, 2, False)):
+            verdict = self.judge((LOAD, 0, 0, 16), (code, 0, 1, k), (RETURN, 0, 0, 0x50001), (RETURN, 0, 0, 0x50002),
+                                 argument=argument)
+            self.assertEqual(verdict, ("SCMP_ACT_ERRNO", 1 if holds else 2), (code, argument))
+        self.assertEqual(self.judge((0x05, 0, 0, 1), (RETURN, 0, 0, 0x50001), (RETURN, 0, 0, 0x50002)),
+                         ("SCMP_ACT_ERRNO", 2))
+
+    def test_and(self) -> None:
+        self.assertEqual(self.judge((LOAD, 0, 0, 16), (0x54, 0, 0, 0xF0), (0x15, 0, 1, 0x30), (RETURN, 0, 0, 0x50001),
+                                    (RETURN, 0, 0, 0x50002), argument=0x35), ("SCMP_ACT_ERRNO", 1))
+
+    def test_remembers_only_what_depends_on_no_argument(self) -> None:
+        judge = module.FilterJudge(assemble((LOAD, 0, 0, 16), (JUMP_EQUAL, 0, 1, 1), (RETURN, 0, 0, 0x50001),
+                                            (RETURN, 0, 0, 0x50002)))
+        data = module.SeccompData()
+        got = []
+        for data.args[0] in (1, 2, 1):
+            got.append(judge(data)[1])
+        self.assertEqual(got, [1, 2, 1])

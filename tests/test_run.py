@@ -1,0 +1,1383 @@
+# SPDX-License-Identifier: MIT
+"""`run`, with the kernel as the judge: what calls get under a profile, and what is said about those that it stops.
+
+Expected values come from the OCI runtime specification (config-linux.md, seccomp) and seccomp_rule_add(3).
+"""
+
+import contextlib
+import errno
+import itertools
+import json
+import os
+import platform
+import pty
+import random
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import unittest
+import urllib.request
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
+
+import test_servers
+from support import PROGRAMS, SPOC, Case, build, require, require_command, require_root, spoc
+
+X86_64 = platform.machine() == "x86_64"
+WAIT_S = 60
+SIGSYS = int(signal.SIGSYS)
+MAX_64 = (1 << 64) - 1
+
+# linux/audit.h
+AUDIT_ARCH_X86_64, AUDIT_ARCH_I386 = 0xC000003E, 0x40000003
+NETLINK_AUDIT, AUDIT_NLGRP_READLOG, AUDIT_SECCOMP = 9, 1, 1326
+
+# Calls that take no arguments, so that a filter sees six of them and the kernel cares for none: name -> number.
+FREE = {"getppid": 110, "getuid": 102, "getgid": 104, "geteuid": 107, "getegid": 108, "gettid": 186, "getpgrp": 111,
+        "sched_yield": 24}
+# The same for i386; those whose names it has for calls of the same kind.
+FREE_32 = {"getppid": 64, "getuid": 24, "getgid": 47, "geteuid": 49, "getegid": 50, "gettid": 224, "getpgrp": 65,
+           "sched_yield": 158}
+
+# All that tests/programs/call.c may call of its own accord, on either architecture. None of FREE.
+OWN_CALLS = """
+    access arch_prctl brk clone clone3 execve exit exit_group fstat fstat64 futex futex_time64 getpid getrandom
+    kill madvise mmap mmap2 mprotect munmap newfstatat prlimit64 ptrace read readlink readlinkat rseq rt_sigaction
+    rt_sigprocmask rt_sigreturn set_robust_list set_thread_area set_tid_address sigreturn statx tgkill ugetrlimit uname
+    wait4 waitpid write
+""".split()
+
+OPERATORS: Dict[str, Callable[[int, int, int], bool]] = {
+    "SCMP_CMP_NE": lambda given, value, _: given != value,
+    "SCMP_CMP_LT": lambda given, value, _: given < value,
+    "SCMP_CMP_LE": lambda given, value, _: given <= value,
+    "SCMP_CMP_EQ": lambda given, value, _: given == value,
+    "SCMP_CMP_GE": lambda given, value, _: given >= value,
+    "SCMP_CMP_GT": lambda given, value, _: given > value,
+    "SCMP_CMP_MASKED_EQ": lambda given, mask, value: given & mask == value,
+}
+
+
+def call_line(how: str, number: int, arguments: Sequence[int] = ()) -> str:
+    return " ".join([how, str(number), *map(str, (*arguments, *[0] * 6)[:6])])
+
+
+class RunCase(Case):
+    """Runs programs under profiles."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        require_root()
+        self.profile = self.folder / "profile.json"
+
+    def write(self, action: str = "SCMP_ACT_ALLOW", rules: Sequence[Dict[str, Any]] = (), **keys: Any) -> None:
+        """The profile: this default action and these rules, and all else as given."""
+        self.profile.write_text(json.dumps({"defaultAction": action, "syscalls": list(rules), **keys}))
+
+    def block(self, *names: str, action: str = "SCMP_ACT_ERRNO", architectures: Sequence[str] = (),
+              flags: Sequence[str] = (), **keys: Any) -> None:
+        """A profile that allows all but these."""
+        self.write(rules=[{"names": list(names), "action": action, **keys}], architectures=list(architectures),
+                   flags=list(flags))
+
+    def arguments(self, *command: str, options: Sequence[str] = ()) -> List[str]:
+        return [sys.executable, str(SPOC), "run", "-p", str(self.profile), *options, "--", *command]
+
+    def run_it(self, *command: str, options: Sequence[str] = (), code: int = 0,
+               **run: Any) -> "subprocess.CompletedProcess[str]":
+        """Run the command under the profile; it has to end with this exit code."""
+        result = spoc("run", "-p", str(self.profile), *options, "--", *command, **run)
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        self.assertNotIn("Traceback", result.stderr)
+        return result
+
+    def call(self, *lines: str, enricher: str = "none", program: str = "", code: int = 0) -> List[str]:
+        """What these calls of tests/programs/call.c get."""
+        with open(self.folder / "calls", "w+") as calls:
+            calls.write("".join(line + "\n" for line in lines))
+            calls.flush()
+            calls.seek(0)
+            result = self.run_it(program or build("call.c", "-static"), options=("-q", "--enricher", enricher),
+                                 code=code, stdin=calls)
+        answers = result.stdout.splitlines()
+        if not code:
+            self.assertEqual(len(answers), len(lines), result.stderr)
+        return answers
+
+    def denials(self, stderr: str) -> List[str]:
+        """What follows the time on each line about a call."""
+        return re.findall(r"^[0-9:.]{15} Seccomp: (.*)$", stderr, re.MULTILINE)
+
+    def summary(self, stderr: str) -> List[str]:
+        return re.findall(r"^[0-9:.]{15} Seccomp summary: (.*)$", stderr, re.MULTILINE)
+
+
+@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
+class Answers(RunCase):
+    """What a call gets, by each action, under either of: nobody watches, tracepoints watch."""
+
+    # A rule -> what its call gets in the process itself, in a thread, in a child, in a traced child. %: the number, the
+    # architecture. errnoRet is EPERM by default; TRACE without a tracer is ENOSYS (seccomp(2)).
+    ALLOWED = r"= [1-9]\d*"
+    RULES: List[Tuple[Any, ...]] = [
+        ({"action": "SCMP_ACT_ERRNO"}, *["! 1"] * 4),
+        ({"action": "SCMP_ACT_ERRNO", "errnoRet": 0}, *["= 0"] * 4),
+        *(({"action": "SCMP_ACT_ERRNO", "errnoRet": number}, *[f"! {number}"] * 4) for number in (1, 38, 133, 4094)),
+        ({"action": "SCMP_ACT_TRAP"}, *["trap 1 %d 0 %#x"] * 4),
+        ({"action": "SCMP_ACT_KILL"}, "", "thread killed", "killed 31", "killed 31"),
+        ({"action": "SCMP_ACT_KILL_THREAD"}, "", "thread killed", "killed 31", "killed 31"),
+        ({"action": "SCMP_ACT_KILL_PROCESS"}, "", "", "killed 31", "killed 31"),
+        ({"action": "SCMP_ACT_TRACE"}, "! 38", "! 38", "! 38", "traced 1"),
+        ({"action": "SCMP_ACT_TRACE", "errnoRet": 77}, "! 38", "! 38", "! 38", "traced 77"),
+        ({"action": "SCMP_ACT_LOG"}, *[ALLOWED] * 4),
+        ({"action": "SCMP_ACT_ALLOW"}, *[ALLOWED] * 4),
+    ]
+
+    def check(self, rule: Dict[str, Any], answers: Sequence[str], enricher: str) -> None:
+        for compat, number, arch, program in (
+                ("n", FREE["getppid"], AUDIT_ARCH_X86_64, build("call.c", "-static")),
+                ("i", FREE_32["getppid"], AUDIT_ARCH_I386, build("call.c", "-static")),
+                ("n", FREE_32["getppid"], AUDIT_ARCH_I386, build("call.c", "-m32", "-static"))):
+            with self.subTest(rule=rule, enricher=enricher, compat=compat, arch=arch):
+                expected = [(kind, answer % (number, arch) if "%" in answer else answer)
+                            for kind, answer in zip(("", "t", "f", "p"), answers) if answer]
+                found = self.call(*(call_line(compat + kind, number) for kind, _ in expected), enricher=enricher,
+                                  program=program)
+                for (_, answer), one in zip(expected, found):
+                    self.assertRegex(one, f"^{answer}$")
+                for kind, answer in zip(("", "t"), answers):
+                    if not answer:  # it ends the whole program
+                        self.assertEqual(self.call(call_line(compat + kind, number), enricher=enricher,
+                                                   code=128 + SIGSYS, program=program), [])
+
+    def test_rules(self) -> None:
+        for enricher in ("none", "tracepoint"):
+            for rule, *answers in self.RULES:
+                default = "SCMP_ACT_KILL_PROCESS" if rule["action"] == "SCMP_ACT_ALLOW" else "SCMP_ACT_ALLOW"
+                self.write(default, [{"names": ["getppid"], **rule}, {"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}],
+                           architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+                self.check(rule, answers, enricher)
+
+    def test_defaults(self) -> None:
+        for enricher in ("none", "tracepoint"):
+            for rule, *answers in self.RULES:
+                keys = {"defaultErrnoRet": rule["errnoRet"]} if "errnoRet" in rule else {}
+                self.write(rule["action"], [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}],
+                           architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], **keys)
+                self.check(rule, answers, enricher)
+
+    def test_errno_where_an_action_has_none(self) -> None:
+        """The runtime MUST print an error and fail."""
+        for action in ("KILL", "KILL_THREAD", "KILL_PROCESS", "TRAP", "LOG", "ALLOW"):
+            with self.subTest(action=action):
+                self.block("getppid", action=f"SCMP_ACT_{action}", errnoRet=1)
+                result = self.run_it("touch", str(self.folder / "started"), code=125)
+                self.assertRegex(result.stderr, r"Error: read profile: [^\n]*errnoRet: [^\n]*no errno\n$")
+                self.write(f"SCMP_ACT_{action}", defaultErrnoRet=1)
+                result = self.run_it("touch", str(self.folder / "started"), code=125)
+                self.assertRegex(result.stderr, r"Error: read profile: [^\n]*defaultErrnoRet: [^\n]*no errno\n$")
+                self.assertFalse((self.folder / "started").exists())
+
+    def test_notify_has_no_listener(self) -> None:
+        for name, default in (("getppid", "SCMP_ACT_ALLOW"), ("execve", "SCMP_ACT_NOTIFY")):
+            self.write(default, [{"names": [name], "action": "SCMP_ACT_NOTIFY" if name == "getppid" else
+                                  "SCMP_ACT_ALLOW"}])
+            self.assertRegex(self.run_it("true", code=125).stderr, "Error: [^\n]*SCMP_ACT_NOTIFY needs a listener")
+
+    def test_errno_beyond_libseccomp_is_refused(self) -> None:
+        """seccomp_rule_add(3) takes those below 4095, the kernel's MAX_ERRNO."""
+        for number in (4095, 4096, 1 << 16, (1 << 32) + 1, -1):
+            self.block("getppid", errnoRet=number)
+            expected = f"rrnoRet: {number} is not within 0 and 4094\n$"
+            self.assertRegex(self.run_it("true", code=125).stderr, f" e{expected}")
+            self.write("SCMP_ACT_ERRNO", defaultErrnoRet=number)
+            self.assertRegex(self.run_it("true", code=125).stderr, f" defaultE{expected}")
+
+    def test_rule_that_equals_the_default(self) -> None:
+        self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"},
+                                      {"names": ["getppid"], "action": "SCMP_ACT_ERRNO"},
+                                      {"names": ["getuid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 9}])
+        self.assertEqual(self.call(*(call_line("n", FREE[name]) for name in ("getppid", "getuid", "getgid"))),
+                         ["! 1", "! 9", "! 1"])
+
+    def test_names_unknown_or_of_other_machines(self) -> None:
+        self.block("getppid", "no_such_call", "riscv_flush_icache", "arm_fadvise64_64")
+        result = self.run_it("true", options=("--enricher", "none"))
+        warnings = [line for line in result.stderr.splitlines() if "no_such_call" in line]
+        self.assertEqual(len(warnings), 1, result.stderr)
+        self.assertIn("no_such_call", warnings[0])
+        self.assertNotIn("getppid", warnings[0])
+        self.assertEqual(self.call(call_line("n", FREE["getppid"])), ["! 1"])
+
+    def test_base_syscalls_win(self) -> None:
+        """-b allows a call whatever the profile says of it."""
+        condition = [{"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}]
+        conditions: Tuple[Dict[str, Any], ...] = ({}, {"args": condition})
+        for default, keys in itertools.product(("SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"),
+                                               conditions):
+            for action in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRAP", "SCMP_ACT_KILL"):
+                with self.subTest(default=default, action=action, **keys):
+                    self.write(default, [{"names": ["uname"], "action": action, **keys},
+                                         {"names": [name for name in OWN_CALLS if name != "uname"],
+                                          "action": "SCMP_ACT_ALLOW"}])
+                    result = self.run_it(build("deny.c", "-static"),
+                                         options=("-b", "uname", "--enricher", "tracepoint"))
+                    self.assertEqual(self.denials(result.stderr), [])
+
+
+@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
+class Conditions(RunCase):
+    """Operators, and how conditions go together."""
+
+    VALUES = (0, 1, 5, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 32) + 5, 1 << 63, MAX_64 - 1, MAX_64)
+
+    def test_operators(self) -> None:
+        """Each operator with values about which 64 bits, their halves, and signs matter; on each argument."""
+        given = sorted({value + step & MAX_64 for value in self.VALUES for step in (-1, 0, 1)})
+        for index, value in zip(itertools.cycle(range(6)), self.VALUES):
+            two = value & 0xFFFFFFFF00000005
+            rules = [{"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": 7, "args": [
+                {"index": index, "op": op, "value": value, **({"valueTwo": two} if "MASKED" in op else {})}]}
+                for name, op in zip(FREE, OPERATORS)]
+            self.write(rules=rules)
+            cases = [(name, op, number) for name, op in zip(FREE, OPERATORS) for number in given]
+            found = self.call(*(call_line("n", FREE[name], [0] * index + [number]) for name, _, number in cases))
+            for (name, op, number), answer in zip(cases, found):
+                expected = OPERATORS[op](number, value, two)
+                self.assertEqual(answer == "! 7", expected, f"argument {index}: {number:#x} {op} {value:#x}: {answer}")
+
+    def test_masks(self) -> None:
+        masks = [(mask, value) for mask in (0, 1, 0xFF, 1 << 31, 0xFFFFFFFF, 0xFF00000000, 1 << 63, MAX_64)
+                 for value in {0, mask, mask & 0x5500000055, mask & ~0xF}]
+        for start in range(0, len(masks), len(FREE)):
+            part = list(zip(FREE, masks[start:start + len(FREE)]))
+            self.write(rules=[{"names": [name], "action": "SCMP_ACT_ERRNO", "args": [
+                {"index": 2, "op": "SCMP_CMP_MASKED_EQ", "value": mask, "valueTwo": value}]}
+                for name, (mask, value) in part])
+            cases = [(name, mask, value, given) for name, (mask, value) in part
+                     for given in {0, value, value ^ 1, value | ~mask & MAX_64, mask, 0x5500000055, MAX_64}]
+            found = self.call(*(call_line("n", FREE[name], [9, 9, given]) for name, _, _, given in cases))
+            for (name, mask, value, given), answer in zip(cases, found):
+                self.assertEqual(answer == "! 1", given & mask == value, f"{given:#x} & {mask:#x} == {value:#x}")
+
+    def test_value_outside_its_mask(self) -> None:
+        """No argument has a bit under a mask that does not: such a condition never holds."""
+        for mask, value in ((0xFFFFFFFF, MAX_64), (0, 1), (0, 1 << 32), (6, 7), (1 << 63, (1 << 63) + 1)):
+            with self.subTest(mask=mask, value=value):
+                self.block("getppid", args=[{"index": 0, "op": "SCMP_CMP_MASKED_EQ", "value": mask, "valueTwo": value}])
+                found = self.call(*(call_line("n", FREE["getppid"], [given]) for given in (0, mask, value, MAX_64)))
+                self.assertNotIn("! 1", found)
+
+    @staticmethod
+    def condition(index: int, value: int, op: str = "SCMP_CMP_EQ") -> Dict[str, Any]:
+        return {"index": index, "value": value, "op": op}
+
+    def assert_denied(self, args: List[Dict[str, Any]], denied: List[Tuple[int, ...]],
+                      passed: List[Tuple[int, ...]]) -> None:
+        self.block("getppid", args=args)
+        found = self.call(*(call_line("n", FREE["getppid"], arguments) for arguments in denied + passed))
+        self.assertEqual([answer == "! 1" for answer in found], [True] * len(denied) + [False] * len(passed), found)
+
+    def test_one_argument_means_or(self) -> None:
+        self.assert_denied([self.condition(0, 1), self.condition(0, 2), self.condition(0, 9, "SCMP_CMP_GE")],
+                           [(1,), (2,), (9,), (10,), (MAX_64,)], [(0,), (3,), (8,)])
+
+    def test_several_arguments_mean_and(self) -> None:
+        self.assert_denied([self.condition(0, 1), self.condition(1, 2), self.condition(5, 4, "SCMP_CMP_LT")],
+                           [(1, 2, 0, 0, 0, 0), (1, 2, 9, 9, 9, 3)],
+                           [(1, 2, 0, 0, 0, 4), (1, 3, 0, 0, 0, 0), (2, 2, 0, 0, 0, 0), (0,)])
+
+    def test_one_argument_twice_and_another(self) -> None:
+        """As runc reads it: each condition stands alone as soon as one argument is named twice."""
+        self.assert_denied([self.condition(0, 1), self.condition(0, 2), self.condition(1, 5)],
+                           [(1, 0), (2, 0), (7, 5), (1, 5)], [(3, 4), (0, 0)])
+
+    def test_several_rules_mean_or(self) -> None:
+        self.write(rules=[{"names": ["getppid", "getuid"], "action": "SCMP_ACT_ERRNO", "args": [self.condition(0, 1)]},
+                          {"names": ["getppid"], "action": "SCMP_ACT_ERRNO", "args": [self.condition(1, 1)]}])
+        found = self.call(*(call_line("n", FREE[name], arguments) for name in ("getppid", "getuid")
+                            for arguments in ((1, 0), (0, 1), (0, 0))))
+        self.assertEqual([answer == "! 1" for answer in found], [True, True, False, True, False, False])
+
+    def test_narrow_arguments(self) -> None:
+        """Calls of 32-bit programs have arguments of 32 bits."""
+        self.write(rules=[{"names": [name], "action": "SCMP_ACT_ERRNO", "args": [self.condition(index, value, op)]}
+                          for index, (name, op, value) in enumerate((
+                              ("getppid", "SCMP_CMP_EQ", 0xFFFFFFFF), ("getuid", "SCMP_CMP_GT", 0x7FFFFFFF),
+                              ("gettid", "SCMP_CMP_LE", 0x80000000)))],
+                   architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+        given = (0, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFFF)
+        expected = [value == 0xFFFFFFFF for value in given] + [value > 0x7FFFFFFF for value in given] + [
+            value <= 0x80000000 for value in given]
+        for program, how in (("-static", "i"), ("-m32", "n")):
+            found = self.call(*(call_line(how, FREE_32[name], [0] * index + [value]) for index, name in enumerate(
+                ("getppid", "getuid", "gettid")) for value in given), program=build("call.c", program))
+            self.assertEqual([answer == "! 1" for answer in found], expected)
+
+
+@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
+class Random(RunCase):
+    """Generated profiles, each with rules for eight calls that have nothing to do with one another, against an
+    evaluation of the same rules that is not ours.
+
+    Where several rules with different actions hold for a call, the specification does not say which one counts: any of
+    them is right.
+    """
+
+    SEED, PROFILES, CALLS = 20240817, 400, 12
+    # Those that the kernel writes to its log, slowly, are few.
+    ACTIONS = (*["ALLOW", "ERRNO", "ERRNO", "TRAP", "TRACE"] * 4, "LOG", "KILL_PROCESS", "KILL_THREAD")
+
+    def value(self, bits: int) -> int:
+        value = self.random.choice((self.random.getrandbits(bits), self.random.getrandbits(4), 1 << bits - 1,
+                                    (1 << bits) - 1, self.random.choice((0, 1 << 31, 1 << 32, 0xFFFFFFFF))))
+        return value + self.random.choice((0, 0, 1, -1)) & (1 << bits) - 1
+
+    def rules(self, name: str, bits: int, overlap: bool) -> List[Dict[str, Any]]:
+        """Up to three rules; only with `overlap` may one of several be other than equalities."""
+        rules: List[Dict[str, Any]] = []
+        action = self.random.choice(self.ACTIONS)
+        count = self.random.randint(0, 3)
+        for _ in range(count):
+            if self.random.random() < 0.3:
+                action = self.random.choice(self.ACTIONS)
+            rule: Dict[str, Any] = {"names": [name], "action": "SCMP_ACT_" + action}
+            if action == "ERRNO" and self.random.random() < 0.8:
+                rule["errnoRet"] = self.random.randint(2, 4094)
+            chosen = self.random.sample(range(6), self.random.randint(0, 3))
+            if overlap and chosen and self.random.random() < 0.2:
+                chosen.append(chosen[0])
+            rule["args"] = [self.condition(index, bits) for index in chosen]
+            if count > 1 and not overlap:
+                for each in rule["args"]:
+                    each["op"] = "SCMP_CMP_EQ"
+            rules.append(rule)
+        return rules
+
+    def condition(self, index: int, bits: int) -> Dict[str, Any]:
+        op, value, two = self.random.choice(list(OPERATORS)), self.value(bits), self.value(bits)
+        # A value outside its mask has a test of its own.
+        return {"index": index, "op": op, "value": value, "valueTwo": two & value if "MASKED" in op else two}
+
+    @staticmethod
+    def holds(rule: Dict[str, Any], arguments: Sequence[int]) -> bool:
+        results = [OPERATORS[each["op"]](arguments[each["index"]], each["value"], each["valueTwo"])
+                   for each in rule["args"]]
+        indexes = [each["index"] for each in rule["args"]]
+        return any(results) if len(set(indexes)) < len(indexes) else all(results)
+
+    @staticmethod
+    def answer(rule: Dict[str, Any], number: int, arch: int) -> str:
+        return {"ALLOW": "=", "LOG": "=", "ERRNO": f"! {rule.get('errnoRet', 1)}", "TRACE": "! 38",
+                "TRAP": f"trap 1 {number} 0 {arch:#x}"}.get(rule["action"][9:], "killed 31")
+
+    def arguments_for(self, rules: List[Dict[str, Any]], bits: int) -> List[int]:
+        """Six arguments, some of them just what a condition is about."""
+        arguments = [self.value(bits) for _ in range(6)]
+        conditions = [each for rule in rules for each in rule["args"]]
+        for each in self.random.sample(conditions, len(conditions) // 2):
+            arguments[each["index"]] = self.random.choice((each["value"], each["valueTwo"]))
+        return arguments
+
+    def load(self, by_name: Dict[str, List[Dict[str, Any]]], default: str) -> None:
+        """Write a profile that can be loaded: libseccomp refuses different actions for the same arguments of a call."""
+        while True:
+            rules = [rule for each in by_name.values() for rule in each]
+            self.random.shuffle(rules)
+            self.write("SCMP_ACT_" + default, [*rules, {"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}],
+                       architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+            mixed = {name for name in by_name
+                     if len({(rule["action"], rule.get("errnoRet")) for rule in by_name[name]}) > 1}
+            if not mixed:
+                return
+            result = spoc("run", "-q", "-p", str(self.profile), "--enricher", "none", build("call.c", "-static"))
+            if result.returncode != 125:
+                return
+            refused = re.findall("Error: build filter: ([a-z_]+): ", result.stderr)
+            self.assertEqual(len(refused), 1, result.stderr)
+            self.assertIn(refused[0], mixed)
+            del by_name[refused[0]][1:]
+
+    def test_profiles(self) -> None:
+        self.check(self.PROFILES, False)
+
+    def check(self, profiles: int, overlap: bool) -> None:
+        self.random = random.Random(self.SEED)
+        total = decided = 0
+        for serial in range(profiles):
+            compat = serial % 4 == 3
+            bits, numbers, arch = (32, FREE_32, AUDIT_ARCH_I386) if compat else (64, FREE, AUDIT_ARCH_X86_64)
+            by_name = {name: self.rules(name, bits, overlap) for name in numbers}
+            default = "ALLOW" if serial % 3 else self.random.choice(self.ACTIONS)
+            self.load(by_name, default)
+            lines, expected = [], []
+            for name, number in numbers.items():
+                logged = re.search("KILL|LOG", json.dumps([default, *by_name[name]]))
+                for _ in range(4 if logged else self.CALLS):
+                    arguments = self.arguments_for(by_name[name], bits)
+                    holding = [rule for rule in by_name[name] if self.holds(rule, arguments)]
+                    right = {self.answer(rule, number, arch)
+                             for rule in holding or [{"action": "SCMP_ACT_" + default}]}
+                    total, decided = total + 1, decided + (len(right) == 1)
+                    lines.append(call_line(("i" if compat else "n") + ("f" if logged else ""), number, arguments))
+                    expected.append((name, arguments, right))
+            found = self.call(*lines)
+            for (name, arguments, right), answer in zip(expected, found):
+                self.assertIn("=" if answer.startswith("=") else answer, right, "\n".join([
+                    f"profile {serial}, default {default}, {name}({', '.join(map(hex, arguments))})",
+                    *map(json.dumps, by_name[name])]))
+        self.assertGreater(total, profiles * len(FREE) * 8)
+        self.assertGreater(decided, total * 0.9)
+
+
+@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
+class Architectures(RunCase):
+    """Rules hold for the architectures that are listed and for the machine's own; calls of others are killed."""
+
+    KILLED, DENIED, PASSED = "killed 31", "! 1", r"= \d+"
+    X32_BIT = 0x40000000
+
+    def check(self, architectures: "List[str] | None", native: str, compat: str, x32: str) -> None:
+        keys: Dict[str, Any] = {} if architectures is None else {"architectures": architectures}
+        self.write(rules=[{"names": ["getppid"], "action": "SCMP_ACT_ERRNO"}], **keys)
+        with self.subTest(architectures=architectures):
+            found = self.call(call_line("nf", FREE["getppid"]), call_line("if", FREE_32["getppid"]),
+                              call_line("nf", self.X32_BIT | FREE["getppid"]))
+            for answer, expected in zip(found, (native, compat, x32)):
+                self.assertRegex(answer, f"^{expected}$")
+
+    def test_native(self) -> None:
+        lists: Tuple[Any, ...] = (None, [], ["SCMP_ARCH_X86_64"], ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"])
+        for architectures in lists:
+            self.check(architectures, self.DENIED, self.KILLED, self.KILLED)
+
+    def test_all_of_the_machine(self) -> None:
+        self.check(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], self.DENIED, self.DENIED, self.KILLED)
+        self.check(["SCMP_ARCH_X86"], self.DENIED, self.DENIED, self.KILLED)
+        self.check(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], self.DENIED, self.DENIED, self.DENIED)
+
+    def test_program_of_an_unlisted_one(self) -> None:
+        self.block("getppid", architectures=["SCMP_ARCH_X86_64"])
+        result = self.run_it(build("deny.c", "-m32", "-static"), code=128 + SIGSYS,
+                             options=("--enricher", "tracepoint"))
+        self.assertRegex(self.denials(result.stderr)[0],
+                         r"^brk \(45\), arch: SCMP_ARCH_X86, action: SCMP_ACT_KILL_THREAD, pid: \d+, "
+                         r"comm: deny\.c-m32-stat$")
+
+    def test_call_that_has_its_own_number_on_one(self) -> None:
+        """uname is 63 on x86_64, and 122 on i386. The same numbers mean dup2 and setfsuid on the other."""
+        self.block("uname", architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+        self.assertEqual(self.call(call_line("n", 63), call_line("i", 122), call_line("i", 63, [999, 999]),
+                                   call_line("n", 122)), ["! 1", "! 1", "! 9", "= 0"])
+
+    def test_i386_multiplexed_calls(self) -> None:
+        """socket(2) is there twice on i386: by itself, and as the first of socketcall(2)."""
+        self.block("socket", errnoRet=97, architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+        self.assertEqual(self.call(call_line("i", 102, [1]), call_line("i", 359, [1, 1]), call_line("i", 102, [2]),
+                                   call_line("n", 41, [1, 1])), ["! 97", "! 97", "! 14", "! 97"])
+        program = build("call.c", "-static")
+        calls = self.folder / "calls"
+        calls.write_text(call_line("i", 102, [1]) + "\n")
+        with open(calls) as stream:
+            result = self.run_it(program, stdin=stream, options=("--enricher", "tracepoint"))
+        self.assertEqual(result.stdout, "! 97\n")
+        self.assertRegex(self.denials(result.stderr)[0],
+                         r"^socketcall \(102\), arch: SCMP_ARCH_X86, action: SCMP_ACT_ERRNO \(EAFNOSUPPORT\), "
+                         r"pid: \d+, comm: call\.c-static$")
+
+    def test_unknown(self) -> None:
+        self.block("getppid", architectures=["SCMP_ARCH_VAX"])
+        self.assertIn("SCMP_ARCH_VAX", self.run_it("true", code=125).stderr)
+
+
+class Audit:
+    """The kernel's own records of what seccomp did, from the multicast group that is there beside any auditd."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_AUDIT)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.socket.bind((0, 1 << AUDIT_NLGRP_READLOG - 1))
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def syscalls(self, pid: str, wait_s: float) -> List[int]:
+        """Numbers of the calls on record of a process; none of them comes later than that."""
+        found = []
+        while select.select([self.socket], [], [], wait_s)[0]:
+            data = self.socket.recv(9000)
+            match = re.search(rf" pid={pid} .* syscall=(\d+) ", data.decode(errors="replace"))
+            if int.from_bytes(data[4:6], sys.byteorder) == AUDIT_SECCOMP and match:
+                found.append(int(match[1]))
+        return found
+
+
+@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
+class Flags(RunCase):
+    def seccomp_call(self, flags: Sequence[str]) -> str:
+        """How the filter is loaded, as strace sees it."""
+        self.block("getppid", flags=flags)
+        log = self.folder / "strace"
+        subprocess.run(["strace", "-f", "-e", "trace=seccomp", "-o", str(log), *self.arguments(
+            "true", options=("-q", "--enricher", "none"))], check=True, timeout=WAIT_S)
+        match = re.findall(r"seccomp\(SECCOMP_SET_MODE_FILTER, ([^,]*), [^)]*\) = 0", log.read_text())
+        self.assertEqual(len(match), 1, log.read_text())
+        self.assertEqual(self.call(call_line("n", FREE["getppid"])), ["! 1"])
+        return str(match[0])
+
+    def test_flags(self) -> None:
+        require_command("strace")
+        for given in ("", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+                      "SECCOMP_FILTER_FLAG_LOG|SECCOMP_FILTER_FLAG_SPEC_ALLOW"):
+            with self.subTest(flags=given):
+                self.assertEqual(self.seccomp_call(given.split("|") if given else ()), given or "0")
+
+    def test_flags_without_a_meaning_here(self) -> None:
+        """Of one thread there is nobody to synchronize with; without a listener there is nothing to wait for."""
+        require_command("strace")
+        self.assertIn(self.seccomp_call(["SECCOMP_FILTER_FLAG_TSYNC"]), ("0", "SECCOMP_FILTER_FLAG_TSYNC"))
+        self.assertEqual(self.seccomp_call(["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]), "0")
+
+    def test_unknown(self) -> None:
+        self.block("getppid", flags=["SECCOMP_FILTER_FLAG_NEW_LISTENER", "SECCOMP_FILTER_FLAG_X"])
+        self.assertRegex(self.run_it("true", code=125).stderr, "flags: unknown flag SECCOMP_FILTER_FLAG_")
+
+    def test_what_is_audited(self) -> None:
+        """LOG the action is, ERRNO is with the flag only."""
+        with open("/proc/sys/kernel/seccomp/actions_logged") as file:
+            require({"errno", "log"} <= set(file.read().split()), "seccomp's errno and log in actions_logged")
+        audit = Audit()
+        self.addCleanup(audit.close)
+        program = build("deny.c", "-static")
+        for action, flags, recorded in (("SCMP_ACT_LOG", [], True), ("SCMP_ACT_ERRNO", [], False),
+                                        ("SCMP_ACT_ERRNO", ["SECCOMP_FILTER_FLAG_LOG"], True)):
+            with self.subTest(action=action, flags=flags):
+                self.write(rules=[{"names": ["uname"], "action": action}], flags=flags)
+                stdout = self.run_it(program, options=("--enricher", "none"),
+                                     code=0 if action == "SCMP_ACT_LOG" else 2).stdout
+                self.assertEqual(audit.syscalls(stdout.split()[1], 0.5), [63] * recorded)
+
+
+ACTIONS = {"SCMP_ACT_ERRNO": "SCMP_ACT_ERRNO (EPERM)", "SCMP_ACT_TRAP": "SCMP_ACT_TRAP",
+           "SCMP_ACT_KILL": "SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_THREAD": "SCMP_ACT_KILL_THREAD",
+           "SCMP_ACT_KILL_PROCESS": "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRACE": "SCMP_ACT_TRACE",
+           "SCMP_ACT_LOG": "SCMP_ACT_LOG"}
+
+
+@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
+class Denials(RunCase):
+    """What is said of calls that do not pass, or are logged: seen by tracepoints."""
+
+    TRACEPOINT = ("--enricher", "tracepoint")
+    KINDS = ("self", "child", "grandchild", "thread", "vfork", "exec", "daemon", "pidns")
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.deny = build("deny.c", "-static")
+
+    def test_everywhere(self) -> None:
+        """Every action in every kind of task: named once, with who it was, and counted."""
+        for action, kind in itertools.product(ACTIONS, self.KINDS):
+            with self.subTest(action=action, kind=kind):
+                self.block("uname", action=action)
+                ends = "KILL" in action or action == "SCMP_ACT_TRAP"
+                code = 2 if action in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE") else 0
+                if kind == "self":
+                    code = 128 + SIGSYS if ends else code
+                elif kind == "thread" and action in ("SCMP_ACT_TRAP", "SCMP_ACT_KILL_PROCESS"):
+                    code = 128 + SIGSYS
+                else:
+                    code = 0
+                result = self.run_it(self.deny, kind, options=self.TRACEPOINT, code=code)
+                lines = self.denials(result.stderr)
+                self.assertEqual(len(lines), 1, result.stderr)
+                match = re.fullmatch(rf"uname \(63\), action: {re.escape(ACTIONS[action])}, pid: (\d+), "
+                                     r"comm: deny\.c-static", lines[0])
+                self.assertTrue(match, lines)
+                if result.stdout and kind != "pidns":
+                    self.assertEqual(f"{kind} {match and match[1]}", result.stdout.splitlines()[-1])
+                self.assertEqual(self.summary(result.stderr), [
+                    f"uname (63), action: {ACTIONS[action]}, 1 time, by: deny.c-static (1)"])
+                self.assertEqual("To allow what was blocked: run -b uname" in result.stderr, action != "SCMP_ACT_LOG")
+
+    def test_errno_names(self) -> None:
+        for number, name in ((0, "0"), (errno.ENOSYS, "ENOSYS"), (errno.EACCES, "EACCES"), (4094, "4094")):
+            with self.subTest(errno=number):
+                self.block("uname", errnoRet=number)
+                result = self.run_it(self.deny, options=self.TRACEPOINT, code=2 if number else 0)
+                self.assertIn(f"uname (63), action: SCMP_ACT_ERRNO ({name}), pid:", self.denials(result.stderr)[0])
+
+    def test_default_action(self) -> None:
+        """Names that no rule holds meet the default."""
+        for action in ("SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP", "SCMP_ACT_TRACE"):
+            with self.subTest(action=action):
+                allowed = [name for name in OWN_CALLS if name != "uname"]
+                self.write(action, [{"names": allowed, "action": "SCMP_ACT_ALLOW"}])
+                result = self.run_it(self.deny, "self", options=self.TRACEPOINT,
+                                     code=2 if action in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE") else 128 + SIGSYS)
+                self.assertRegex(self.denials(result.stderr)[0],
+                                 rf"^uname \(63\), action: {re.escape(ACTIONS[action])}, pid: \d+, "
+                                 r"comm: deny\.c-static$")
+
+    def test_logged_by_default(self) -> None:
+        self.write("SCMP_ACT_LOG", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"},
+                                    {"names": ["getuid"], "action": "SCMP_ACT_ERRNO"}])
+        calls = self.folder / "calls"
+        calls.write_text("".join(call_line("n", FREE[name]) + "\n" for name in ("getppid", "getuid", "getppid")))
+        with open(calls) as stream:
+            result = self.run_it(build("call.c", "-static"), stdin=stream, options=self.TRACEPOINT)
+        self.assertEqual([re.sub("pid: [0-9]+", "pid: N", line) for line in self.denials(result.stderr)], [
+            "getppid (110), action: SCMP_ACT_LOG, pid: N, comm: call.c-static",
+            "getuid (102), action: SCMP_ACT_ERRNO (EPERM), pid: N, comm: call.c-static"])
+        self.assertIn("getppid (110), action: SCMP_ACT_LOG, 2 times, by: call.c-static (2)",
+                      self.summary(result.stderr))
+
+    def test_logged_under_conditions(self) -> None:
+        """Tracepoints cannot tell whether conditions hold, and name none (the README says so)."""
+        self.block("getppid", action="SCMP_ACT_LOG", args=[{"index": 0, "value": 7, "op": "SCMP_CMP_EQ"}])
+        calls = self.folder / "calls"
+        for arguments, times in (((7,), 0), ((8,), 0)):
+            calls.write_text(call_line("n", FREE["getppid"], arguments) + "\n")
+            with open(calls) as stream:
+                result = self.run_it(build("call.c", "-static"), stdin=stream, options=self.TRACEPOINT)
+            self.assertEqual(len(self.denials(result.stderr)), times, result.stderr)
+
+    def test_32_bit_calls(self) -> None:
+        for action, code in (("SCMP_ACT_ERRNO", 2), ("SCMP_ACT_KILL_PROCESS", 128 + SIGSYS), ("SCMP_ACT_LOG", 0)):
+            with self.subTest(action=action):
+                self.write(rules=[{"names": ["uname"], "action": action}],
+                           architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+                result = self.run_it(build("deny.c", "-m32", "-static"), options=self.TRACEPOINT, code=code)
+                self.assertRegex(
+                    "\n".join(self.denials(result.stderr)), rf"^uname \(122\), arch: SCMP_ARCH_X86, action: "
+                    rf"{re.escape(ACTIONS[action])}, pid: \d+, comm: deny\.c-m32-stat$")
+
+    def test_numbers_that_nobody_knows(self) -> None:
+        self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}])
+        calls = self.folder / "calls"
+        numbers = (999, 70000, 0x3FFFFFFF)
+        calls.write_text("".join(call_line("n", number) + "\n" for number in numbers))
+        with open(calls) as stream:
+            result = self.run_it(build("call.c", "-static"), stdin=stream, options=self.TRACEPOINT)
+        self.assertEqual(result.stdout, "! 1\n" * 3)
+        self.assertEqual([re.sub("pid: [0-9]+", "pid: N", line) for line in self.denials(result.stderr)], [
+            f"number ({number}), action: SCMP_ACT_ERRNO (EPERM), pid: N, comm: call.c-static" for number in numbers])
+
+    def test_own_filter_of_the_command(self) -> None:
+        """It is named too, but nothing in the profile would change it."""
+        for rules, code in (((), 2), ([{"names": ["uname"], "action": "SCMP_ACT_ERRNO"}], 2)):
+            self.write(rules=rules)
+            result = self.run_it(self.deny, "nested", options=self.TRACEPOINT, code=code)
+            self.assertRegex("\n".join(self.denials(result.stderr)),
+                             r"^uname \(63\), action: SCMP_ACT_ERRNO \(EXDEV\) of the command's own filter, pid: \d+, "
+                             r"comm: deny\.c-static$")
+            self.assertNotIn("To allow", result.stderr)
+        self.block("uname", action="SCMP_ACT_TRAP")
+        result = self.run_it(self.deny, "nested", options=self.TRACEPOINT, code=128 + SIGSYS)
+        self.assertRegex("\n".join(self.denials(result.stderr)), r"^uname \(63\), action: SCMP_ACT_TRAP, pid: \d+, ")
+
+    def test_only_descendants(self) -> None:
+        """Another run of the same program at the same time is none of its business."""
+        self.block("uname")
+        with subprocess.Popen(self.arguments(self.deny, "pause", "3", options=("-q", *self.TRACEPOINT)), text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            self.assertIn("Seccomp: ", process.stderr.readline())
+            result = self.run_it(self.deny, "self", "5", options=self.TRACEPOINT, code=2)
+            self.assertEqual(self.summary(result.stderr), [
+                "uname (63), action: SCMP_ACT_ERRNO (EPERM), 5 times, by: deny.c-static (5)"])
+            _, stderr = process.communicate("x", timeout=WAIT_S)
+        self.assertEqual(self.summary(stderr), [
+            "uname (63), action: SCMP_ACT_ERRNO (EPERM), 3 times, by: deny.c-static (3)"])
+
+    def test_at_once(self) -> None:
+        """The line is there while the program goes on; within 100 ms of the call, if the machine is not too busy."""
+        self.block("uname")
+        delays_s = []
+        for _ in range(5):
+            program = ("import os, sys, time\nsys.stdout.write(repr(time.time()) + chr(10)); sys.stdout.flush()\n"
+                       "try: os.uname()\nexcept PermissionError: pass\nsys.stdin.read()")
+            with subprocess.Popen(self.arguments(sys.executable, "-I", "-S", "-c", program,
+                                                 options=("-q", *self.TRACEPOINT)), text=True,
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+                assert process.stdout is not None and process.stderr is not None
+                called_s = float(process.stdout.readline())
+                line = process.stderr.readline()
+                delays_s.append(time.time() - called_s)
+                self.assertIn("Seccomp: uname (63)", line)
+                self.assertIsNone(process.poll())
+                process.communicate("", timeout=WAIT_S)
+        self.assertLess(min(delays_s), 0.1, delays_s)
+
+    def test_one_line_per_kind(self) -> None:
+        """Per syscall, architecture, action and program: repeats are counted."""
+        self.write(rules=[{"names": ["uname"], "action": "SCMP_ACT_ERRNO"},
+                          {"names": ["sched_yield"], "action": "SCMP_ACT_LOG"}],
+                   architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+        native, compat = self.deny, build("deny.c", "-m32", "-static")
+        script = f"for i in 1 2 3; do {native} self 10; {native} child; {compat} grandchild 2; uname; done 2>&-; exit 0"
+        result = self.run_it("sh", "-c", script, options=self.TRACEPOINT)
+        self.assertEqual(sorted(re.sub("pid: [0-9]+", "pid: N", line) for line in self.denials(result.stderr)), [
+            "uname (122), arch: SCMP_ARCH_X86, action: SCMP_ACT_ERRNO (EPERM), pid: N, comm: deny.c-m32-stat",
+            "uname (63), action: SCMP_ACT_ERRNO (EPERM), pid: N, comm: deny.c-static",
+            "uname (63), action: SCMP_ACT_ERRNO (EPERM), pid: N, comm: uname"])
+        self.assertEqual(self.summary(result.stderr), [
+            "uname (122), arch: SCMP_ARCH_X86, action: SCMP_ACT_ERRNO (EPERM), 6 times, by: deny.c-m32-stat (6)",
+            "uname (63), action: SCMP_ACT_ERRNO (EPERM), 36 times, by: deny.c-static (33), uname (3)"])
+
+    def test_exact_counts(self) -> None:
+        """A hundred thousand in a row; and as many from sixteen threads of four processes at a time."""
+        for action in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE", "SCMP_ACT_LOG"):
+            for kind, count in (("self", 100000), ("crowd", 6250)):
+                with self.subTest(action=action, kind=kind):
+                    self.block("uname", action=action)
+                    denied = kind == "self" and action != "SCMP_ACT_LOG"
+                    result = self.run_it(self.deny, kind, str(count), options=self.TRACEPOINT, code=2 if denied else 0)
+                    self.assertEqual(len(self.denials(result.stderr)), 1, result.stderr)
+                    self.assertEqual(self.summary(result.stderr), [
+                        f"uname (63), action: {ACTIONS[action]}, 100000 times, by: deny.c-static (100000)"])
+                    self.assertNotIn("Error", result.stderr)
+
+    def test_two_in_turn(self) -> None:
+        """Denials that alternate are no repeats of one another, and counted all the same."""
+        self.block("getuid", "getppid")
+        calls = self.folder / "calls"
+        calls.write_text((call_line("n", FREE["getuid"]) + "\n" + call_line("n", FREE["getppid"]) + "\n") * 500)
+        with open(calls) as stream:
+            result = self.run_it(build("call.c", "-static"), stdin=stream, options=self.TRACEPOINT)
+        self.assertEqual(self.summary(result.stderr), [
+            f"{name} ({FREE[name]}), action: SCMP_ACT_ERRNO (EPERM), 500 times, by: call.c-static (500)"
+            for name in ("getppid", "getuid")])
+
+    def test_those_who_live_on(self) -> None:
+        """What a process that the command leaves behind was denied until then is in the summary."""
+        self.block("uname")
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
+        with open(fifo, "r+b", 0):  # its end lets the program go
+            script = (f"{self.deny} pause 7 <{fifo} >/dev/null 2>&1 & "
+                      "until grep -q '^0 ' /proc/$!/syscall; do sleep 0.05; done; echo $!")
+            result = self.run_it("sh", "-c", script, options=self.TRACEPOINT)
+            os.kill(int(result.stdout), 0)
+        self.assertEqual(self.summary(result.stderr), [
+            "uname (63), action: SCMP_ACT_ERRNO (EPERM), 7 times, by: deny.c-static (7)"])
+
+
+class LogLines(RunCase):
+    """In order, and each true when it is printed."""
+
+    def messages(self, *command: str, options: Sequence[str] = (), code: int = 0, **run: Any) -> List[str]:
+        result = self.run_it(*command, options=options, code=code, **run)
+        lines = result.stderr.splitlines()
+        self.assertTrue(all(re.match(r"\d\d:\d\d:\d\d\.\d{6} ", line) for line in lines), lines)
+        return [re.sub(r"(PID|pid): \d+", r"\1: N", line[16:]) for line in lines]
+
+    BLOCKED = "uname (63), action: SCMP_ACT_ERRNO (EPERM)"
+    END = [f"Seccomp: {BLOCKED}, pid: N, comm: deny.c-static",
+           f"Seccomp summary: {BLOCKED}, 1 time, by: deny.c-static (1)",
+           "To allow what was blocked: run -b uname; to add it to a profile: run --learn FILE",
+           "Unable to run: launch runner: wait for command: exit status 2"]
+
+    def test_in_order(self) -> None:
+        self.block("uname")
+        self.assertEqual(self.messages(build("deny.c", "-static"), options=("--enricher", "tracepoint"), code=2), [
+            f"Reading file {self.profile}", "Setting up seccomp", "Load seccomp profile",
+            "Starting tracepoint enricher", "Enricher reading from the tracepoints sys_enter and sys_exit",
+            "Running command with PID: N", *self.END])
+
+    def test_auto_takes_tracepoints(self) -> None:
+        self.block("uname")
+        self.assertIn("Starting tracepoint enricher", self.messages(build("deny.c", "-static"), code=2))
+
+    def test_yaml(self) -> None:
+        self.profile.write_text("defaultAction: SCMP_ACT_ALLOW\n")
+        self.assertEqual(self.messages("true", options=("--enricher", "none")), [
+            f"Reading file {self.profile}", "Assuming YAML profile", "Setting up seccomp", "Load seccomp profile",
+            "Running command with PID: N"])
+
+    def test_quiet(self) -> None:
+        self.block("uname")
+        self.assertEqual(self.messages(build("deny.c", "-static"), options=("-q", "--enricher", "tracepoint"), code=2),
+                         self.END)
+        self.assertEqual(self.messages("true", options=("-q", "--enricher", "tracepoint")), [])
+
+    def test_signal(self) -> None:
+        self.block("uname", action="SCMP_ACT_KILL_PROCESS")
+        self.assertEqual(self.messages(build("deny.c", "-static"), options=("-q",), code=128 + SIGSYS)[-1],
+                         "Unable to run: launch runner: wait for command: signal: bad system call")
+
+    def test_pid(self) -> None:
+        self.write()
+        result = self.run_it("sh", "-c", "echo $$", options=("--enricher", "none"))
+        self.assertIn(f" Running command with PID: {result.stdout}", result.stderr)
+
+
+class ExitCodes(RunCase):
+    def test_own(self) -> None:
+        self.write()
+        for enricher, code in itertools.product(("none", "tracepoint"), (0, 1, 2, 125, 255)):
+            with self.subTest(enricher=enricher, code=code):
+                stderr = self.run_it("sh", "-c", f"exit {code}", options=("--enricher", enricher), code=code).stderr
+                last = f" Unable to run: launch runner: wait for command: exit status {code}\n"
+                self.assertEqual(stderr.endswith(last), code != 0, stderr)
+
+    def test_signal(self) -> None:
+        self.write()
+        for signum, name in ((signal.SIGKILL, "killed"), (signal.SIGTERM, "terminated"),
+                             (signal.SIGSYS, "bad system call")):
+            stderr = self.run_it("sh", "-c", f"kill -{int(signum)} $$", code=128 + signum).stderr
+            self.assertRegex(stderr, f" Unable to run: launch runner: wait for command: signal: {name}\n$")
+
+    def test_not_started(self) -> None:
+        self.write()
+        script = self.folder / "script"
+        script.write_text("echo no interpreter\n")
+        for command, code in (("no-such-command", 127), (str(self.folder / "nothing"), 127), ("", 127),
+                              (str(self.profile), 126), (str(self.folder), 126), (str(script), 126)):
+            for mode in (0o644, 0o755) if command == str(script) else (0,):
+                if mode:
+                    script.chmod(mode)
+                for enricher in ("none", "tracepoint"):
+                    with self.subTest(command=command, enricher=enricher, mode=mode):
+                        stderr = self.run_it(command, options=("--enricher", enricher), code=code).stderr
+                        self.assertRegex(stderr, r"Error: start command: [^\n]+\n$")
+                        self.assertNotIn("Running command", stderr)
+
+    def test_spoc_fails(self) -> None:
+        for text in ("", "{", "- a\n", '{"defaultAction": "SCMP_ACT_NONSENSE"}',
+                     '{"defaultAction": "SCMP_ACT_ALLOW", "x": 1}'):
+            self.profile.write_text(text)
+            self.assertRegex(self.run_it("touch", str(self.folder / "started"), code=125).stderr,
+                             rf"Error: read profile: {self.profile}[^\n]*\n$")
+        self.profile.unlink()
+        self.assertIn("no such file", self.run_it("touch", str(self.folder / "started"), code=125).stderr)
+        self.assertFalse((self.folder / "started").exists())
+
+    def test_usage(self) -> None:
+        self.write()
+        for options, named in ((("-x",), "-x"), (("--enricher", "guess"), "guess"), (("-b", "no_such"), "no_such"),
+                               (("-b", "read,,write"), "-b"), (("--events",), "--events")):
+            with self.subTest(options=options):
+                result = spoc("run", *options)
+                self.assertEqual(result.returncode, 2, result.stderr)
+                result = spoc("run", *options, "true") if options != ("--events",) else result
+                self.assertEqual(result.returncode, 2, result.stderr)
+                self.assertIn(named, result.stderr)
+        self.assertEqual(spoc("run").returncode, 2)
+
+
+class Start(RunCase):
+    """The filter is loaded last of all, and the command gets what it would have had without it."""
+
+    def test_nothing_runs_under_the_filter(self) -> None:
+        require_command("strace")
+        self.block("uname")
+        for enricher, options in itertools.product(("none", "tracepoint"), ((), ("--no-new-privs",))):
+            with self.subTest(enricher=enricher, options=options):
+                log = self.folder / "strace"
+                subprocess.run(["strace", "-f", "-o", str(log), *self.arguments(
+                    "true", options=("-q", "--enricher", enricher, *options))], check=True, timeout=WAIT_S)
+                lines = log.read_text().splitlines()
+                loads = [index for index, line in enumerate(lines) if
+                         re.search(r"\d+ +seccomp\(SECCOMP_SET_MODE_FILTER, .* = 0$", line)]
+                self.assertEqual(len(loads), 1)
+                pid = lines[loads[0]].split()[0]
+                after = [line for line in lines[loads[0]:] if line.split()[0] == pid]
+                after = [line for line in after if "resumed>" not in line]
+                self.assertRegex(after[1], rf'^{pid} +execve\("[^"]*/true", ')
+
+    @unittest.skipUnless(X86_64, "needs x86_64, for whose programs the list is")
+    def test_smallest_profile(self) -> None:
+        """What tests/programs/call.c needs is enough, and all else deadly."""
+        for enricher in ("none", "tracepoint"):
+            self.write("SCMP_ACT_KILL_PROCESS", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}])
+            self.assertEqual(self.call(call_line("n", 39), enricher=enricher)[0][:2], "= ")
+
+    def test_execve_is_blocked(self) -> None:
+        for default, rules in (("SCMP_ACT_ALLOW", ["execve"]), ("SCMP_ACT_ERRNO", []), ("SCMP_ACT_KILL_PROCESS", [])):
+            for enricher in ("none", "tracepoint"):
+                with self.subTest(default=default, enricher=enricher):
+                    self.write(default, [{"names": rules, "action": "SCMP_ACT_ERRNO"}] if rules else [])
+                    stderr = self.run_it("true", options=("--enricher", enricher), code=126).stderr
+                    self.assertRegex(stderr, r"Error: start command: true: [^\n]*execve; -b execve [^\n]*\n$")
+
+    def test_execve_is_blocked_for_its_arguments(self) -> None:
+        """That shows only when it is tried; a filter that kills leaves no more than the signal."""
+        condition = [{"index": 3, "value": 77, "op": "SCMP_CMP_NE"}]
+        self.block("execve", args=condition)
+        stderr = self.run_it("true", options=("--enricher", "none"), code=126).stderr
+        self.assertRegex(stderr, r"Error: start command: true: [^\n]*-b execve[^\n]*\n$")
+
+    def test_base_syscalls_allow_execve(self) -> None:
+        self.write("SCMP_ACT_ERRNO", [{"names": [name for name in OWN_CALLS if name != "execve"],
+                                       "action": "SCMP_ACT_ALLOW"}])
+        self.run_it(build("deny.c", "-static"), options=("-b", "execve"))
+
+    def status(self, *options: str, before: Sequence[str] = (), env: "Dict[str, str] | None" = None) -> Dict[str, str]:
+        """/proc/self/status of the command, and its ids."""
+        folder = self.folder / "copy"  # that any user may read
+        folder.mkdir(exist_ok=True)
+        shutil.copy(SPOC, folder)
+        shutil.copy(SPOC.parent / "bpf" / "recorder.bpf.o", folder)
+        self.block("uname")
+        self.profile.chmod(0o644)
+        result = subprocess.run([*before, sys.executable, str(folder / "spoc.py"), "run", "-q", "-p", str(self.profile),
+                                 *options, "--", "cat", "/proc/self/status"], stdin=subprocess.DEVNULL, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=WAIT_S, cwd="/", env=env)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return dict(line.split(":\t", 1) for line in result.stdout.splitlines() if ":\t" in line)
+
+    def test_no_new_privs(self) -> None:
+        """Only where the caller could not load the filter without it, or asks."""
+        require_command("setpriv")
+        nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        for options, before, expected in (((), (), "0"), (("--no-new-privs",), (), "1"), ((), nobody, "1")):
+            with self.subTest(options=options, before=before):
+                status = self.status("--enricher", "none", *options, before=before)
+                self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), (expected, "2"))
+
+    def test_sudo(self) -> None:
+        """As who called sudo: no capability is left, and the filter needed no no_new_privs."""
+        for enricher in ("none", "tracepoint"):
+            for options, expected in (((), "0"), (("--no-new-privs",), "1")):
+                with self.subTest(enricher=enricher, options=options):
+                    status = self.status("--enricher", enricher, *options,
+                                         env={**os.environ, "SUDO_UID": "65534", "SUDO_GID": "65534"})
+                    self.assertEqual((status["Uid"].split(), status["Gid"].split(), status["Groups"].split()),
+                                     (["65534"] * 4, ["65534"] * 4, ["65534"]))
+                    self.assertEqual({status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")}, {"0" * 16})
+                    self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), (expected, "2"))
+        status = self.status("--privileged", env={**os.environ, "SUDO_UID": "65534", "SUDO_GID": "65534"})
+        self.assertEqual((status["Uid"].split(), status["Seccomp"]), (["0"] * 4, "2"))
+        self.assertNotEqual(status["CapEff"], "0" * 16)
+
+    def both(self, *command: str, **run: Any) -> List[str]:
+        """What the command prints on its own, and under a profile that stops nothing, seen by tracepoints or not."""
+        self.block("kcmp")
+        outputs = []
+        run.setdefault("stdin", subprocess.DEVNULL)
+        for arguments in (command, *(self.arguments(*command, options=("-q", "--enricher", enricher))
+                                     for enricher in ("none", "tracepoint"))):
+            result = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                    timeout=WAIT_S, **run)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            outputs.append(result.stdout)
+        self.assertTrue(outputs[0])
+        return outputs
+
+    def assert_same(self, *command: str, **run: Any) -> None:
+        first, *others = self.both(*command, **run)
+        for other in others:
+            self.assertEqual(other, first)
+
+    def test_environment(self) -> None:
+        self.assert_same("env", "-0", env={"A": "1", "B": "two\nlines", "PATH": os.environ["PATH"], "LC_ALL": "C"})
+        self.assert_same("/usr/bin/env", "-0", env={"ONLY": "this"})
+
+    def test_descriptors(self) -> None:
+        with open(self.folder / "inherited", "w+") as file:
+            file.write("what the file holds")
+            file.flush()
+            script = (f"ls -l /proc/self/fd | grep -v /proc | sed 's/.* \\([0-9]* -> \\)/\\1/; s/pipe:.*/pipe/'; "
+                      f"cat <&{file.fileno()}; exec sed -n 1p /proc/self/fd/{file.fileno()}")
+            self.assert_same("sh", "-c", script, pass_fds=[file.fileno()])
+
+    def test_signals(self) -> None:
+        """Masks and dispositions; and those that arrive are passed on."""
+        def prepare() -> None:
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGWINCH])
+
+        self.assert_same("grep", "^Sig", "/proc/self/status", preexec_fn=prepare)
+        self.write()
+        program = "trap 'echo stopped; exit 7' TERM; echo ready; while :; do sleep 0.1; done"
+        for enricher in ("none", "tracepoint"):
+            with subprocess.Popen(self.arguments("sh", "-c", program, options=("-q", "--enricher", enricher)),
+                                  text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE) as process:
+                assert process.stdout is not None
+                self.assertEqual(process.stdout.readline(), "ready\n")
+                process.terminate()
+                stdout, stderr = process.communicate(timeout=WAIT_S)
+            self.assertEqual((process.returncode, stdout), (7, "stopped\n"), stderr)
+
+    def test_arguments_folder_limits(self) -> None:
+        self.assert_same("printf", "%s\\n", "-x", "--", "", "a b", "\u00e9", "'\"\\")
+        self.assert_same("sh", "-c", "pwd; umask; ulimit -a; cat /proc/self/cgroup", cwd=self.folder, umask=0o137)
+
+    def test_profile_from_standard_input(self) -> None:
+        """Which the command then finds at its end."""
+        result = spoc("run", "-q", "-p", "-", "--", build("deny.c", "-static"), stdin=None, input=json.dumps(
+            {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["uname"], "action": "SCMP_ACT_ERRNO"}]}))
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertEqual(len(self.denials(result.stderr)), 1)
+
+    def test_terminal(self) -> None:
+        """The command has it: its size, its foreground, its interrupt key."""
+        self.write()
+        pid, master = pty.fork()
+        if not pid:
+            try:
+                arguments = self.arguments("sh", "-c", "tty -s && stty size && echo ready && cat", options=("-q",))
+                os.execv(arguments[0], arguments)
+            finally:
+                os._exit(1)
+        data = b""
+        try:
+            while b"ready" not in data:
+                self.assertTrue(select.select([master], [], [], WAIT_S)[0], data)
+                data += os.read(master, 4096)
+            os.write(master, b"hello\n")
+            while data.count(b"hello\r\n") < 2:
+                self.assertTrue(select.select([master], [], [], WAIT_S)[0], data)
+                data += os.read(master, 4096)
+            os.write(master, b"\x03")
+            with contextlib.suppress(OSError):
+                while select.select([master], [], [], WAIT_S)[0]:
+                    data += os.read(master, 4096)
+        finally:
+            os.close(master)
+            _, status = os.waitpid(pid, 0)
+        self.assertEqual(os.WEXITSTATUS(status), 128 + signal.SIGINT, data)
+
+
+@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
+class Events(RunCase):
+    """--events: JSON, a line for each."""
+
+    KEYS: Dict[str, Any] = {"time": (int, float), "pid": int, "tgid": int, "comm": str, "exe": str, "arch": str,
+                            "number": int, "name": str, "action": str, "errno": str, "count": int}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.block("uname")
+        self.file = self.folder / "events"
+        self.program = build("deny.c", "-static")
+
+    def events(self, text: str) -> List[Dict[str, Any]]:
+        events = [json.loads(line) for line in text.splitlines()]
+        for event in events:
+            self.assertEqual(list(event), list(self.KEYS))
+            for key, kind in self.KEYS.items():
+                self.assertIsInstance(event[key], kind, key)
+        return events
+
+    def test_each(self) -> None:
+        started_s = time.time()
+        result = self.run_it(self.program, "child", "1000", options=("--events", str(self.file)))
+        events = self.events(self.file.read_text())
+        self.assertEqual(sum(event["count"] for event in events), 1000)
+        for event in events:
+            self.assertEqual({key: event[key] for key in ("comm", "arch", "number", "name", "action", "errno")}, {
+                "comm": "deny.c-static", "arch": "SCMP_ARCH_X86_64", "number": 63, "name": "uname",
+                "action": "SCMP_ACT_ERRNO", "errno": "EPERM"})
+            self.assertEqual(f"child {event['tgid']}\n", result.stdout)
+            self.assertEqual(event["pid"], event["tgid"])
+            self.assertTrue(started_s <= event["time"] <= time.time())
+
+    def test_sums_equal_counts(self) -> None:
+        self.write(rules=[{"names": ["uname"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+                          {"names": ["wait4"], "action": "SCMP_ACT_LOG"}],
+                   architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+        compat = build("deny.c", "-m32", "-static")
+        script = f"for i in 1 2 3; do {self.program} child 20; {compat} crowd 5; {self.program} thread 4; done; uname"
+        result = self.run_it("sh", "-c", script, options=("--events", str(self.file)), code=1)
+        counts: Dict[Tuple[str, str, str, str], int] = {}
+        for event in self.events(self.file.read_text()):
+            key = (event["name"], event["arch"], event["action"], event["errno"])
+            counts[key] = counts.get(key, 0) + event["count"]
+        self.assertEqual(counts["uname", "SCMP_ARCH_X86_64", "SCMP_ACT_ERRNO", "ENOSYS"], 3 * 24 + 1)
+        self.assertEqual(counts["uname", "SCMP_ARCH_X86", "SCMP_ACT_ERRNO", "ENOSYS"], 3 * 80)
+        summed = [int(times) for times in re.findall(r", (\d+) times?, by: ", result.stderr)]
+        self.assertEqual(sorted(summed), sorted(counts.values()))
+
+    def test_thread(self) -> None:
+        result = self.run_it(self.program, "thread", options=("--events", str(self.file)))
+        event = self.events(self.file.read_text())[0]
+        self.assertEqual(f"thread {event['tgid']}\n", result.stdout)
+        self.assertNotEqual(event["pid"], event["tgid"])
+
+    def test_standard_output(self) -> None:
+        result = self.run_it(self.program, options=("-q", "--events", "-"), code=2)
+        own = [line for line in result.stdout.splitlines() if not line.startswith("{")]
+        self.assertEqual(len(own), 1)
+        self.assertEqual(len(self.events("\n".join(line for line in result.stdout.splitlines() if line not in own))), 1)
+
+    def test_nothing_blocked(self) -> None:
+        self.file.write_text("old")
+        self.run_it("true", options=("--events", str(self.file)))
+        self.assertEqual(self.file.read_text(), "")
+
+    def test_at_once(self) -> None:
+        """The line is in the file while the program goes on."""
+        with subprocess.Popen(self.arguments(self.program, "pause", options=("--events", str(self.file))), text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            deadline_s = time.monotonic() + WAIT_S
+            while not self.file.exists() or not self.file.read_text().endswith("\n"):
+                self.assertLess(time.monotonic(), deadline_s)
+                time.sleep(0.02)
+            self.assertIsNone(process.poll())
+            process.communicate("x", timeout=WAIT_S)
+
+    def test_fifo(self) -> None:
+        os.mkfifo(self.file)
+        reader = os.open(self.file, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            self.run_it(self.program, options=("--events", str(self.file)), code=2)
+            self.assertEqual(len(self.events(os.read(reader, 1 << 16).decode())), 1)
+        finally:
+            os.close(reader)
+        self.assertRegex(self.run_it(self.program, options=("--events", str(self.file)), code=125).stderr,
+                         r"Error: write events: [^\n]*\n$")
+
+    def test_fifo_whose_reader_goes(self) -> None:
+        os.mkfifo(self.file)
+        reader = os.open(self.file, os.O_RDONLY | os.O_NONBLOCK)
+        with subprocess.Popen(self.arguments("sh", "-c", f"echo; read x; {self.program}", options=(
+                "--events", str(self.file))), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            os.close(reader)
+            _, stderr = process.communicate("x\n", timeout=WAIT_S)
+        self.assertEqual(process.returncode, 125, stderr)
+        self.assertIn("events could not be written", stderr)
+        self.assertEqual(len(self.denials(stderr)), 1)
+
+    def test_full_disk(self) -> None:
+        result = self.run_it(self.program, options=("--events", "/dev/full"), code=125)
+        self.assertIn("Error: ", result.stderr)
+        self.assertIn("events could not be written: No space left on device", result.stderr)
+        self.assertEqual(len(self.denials(result.stderr)), 1)
+
+    def test_symlink(self) -> None:
+        """Someone else's link in /tmp must not have root write to its target."""
+        target = self.folder / "target"
+        target.write_text("untouched")
+        self.file.symlink_to(target)
+        self.assertRegex(self.run_it(self.program, options=("--events", str(self.file)), code=125).stderr,
+                         r"Error: write events: [^\n]*\n$")
+        self.assertEqual(target.read_text(), "untouched")
+
+    def test_no_place_for_it(self) -> None:
+        for path in (self.folder, self.folder / "nowhere" / "events"):
+            self.assertRegex(self.run_it("touch", str(self.folder / "started"), options=("--events", str(path)),
+                                         code=125).stderr, r"Error: write events: [^\n]*\n$")
+        self.assertFalse((self.folder / "started").exists())
+
+    def test_belongs_to_who_called_sudo(self) -> None:
+        self.run_it("true", options=("--events", str(self.file)),
+                    env={**os.environ, "SUDO_UID": "65534", "SUDO_GID": "65534"})
+        status = self.file.stat()
+        self.assertEqual((status.st_uid, status.st_gid, status.st_mode & 0o777), (65534, 65534, 0o644))
+
+
+@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
+class Story(RunCase):
+    """A program is recorded, and one call taken out of its profile."""
+
+    LINE = r"uname \(63\), action: %s, pid: \d+, comm: deny\.c-static"
+
+    def recorded(self, kind: str) -> str:
+        self.profile = self.folder / ("profile.json" if kind == "raw-seccomp" else "profile.yaml")
+        result = spoc("record", "-t", kind, "-o", str(self.profile), build("deny.c", "-static"))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("uname", self.profile.read_text())
+        self.assertEqual(self.denials(self.run_it(build("deny.c", "-static")).stderr), [])
+        return self.profile.read_text()
+
+    def assert_blocked(self) -> None:
+        result = self.run_it(build("deny.c", "-static"), code=2)
+        self.assertRegex("\n".join(self.denials(result.stderr)), "^" + self.LINE % r"SCMP_ACT_ERRNO \(EPERM\)" + "$")
+        self.assertRegex(result.stderr, "Unable to run: launch runner: wait for command: exit status 2\n$")
+
+    def remove_with_jq(self) -> None:
+        self.edit_with_jq('del(.syscalls[].names[] | select(. == "uname"))')
+
+    def edit_with_jq(self, expression: str) -> None:
+        self.profile.write_text(subprocess.run(["jq", expression, str(self.profile)], stdout=subprocess.PIPE, text=True,
+                                               check=True).stdout)
+
+    def test_json(self) -> None:
+        require_command("jq")
+        self.recorded("raw-seccomp")
+        self.remove_with_jq()
+        self.assert_blocked()
+        self.run_it(build("deny.c", "-static"), options=("-b", "uname"))
+
+    def test_yaml(self) -> None:
+        self.recorded("seccomp")
+        subprocess.run(["sed", "-i", "/^ *- uname$/d", str(self.profile)], check=True)
+        self.assert_blocked()
+        self.run_it(build("deny.c", "-static"), options=("-b", "uname"))
+
+    def test_log(self) -> None:
+        require_command("jq")
+        self.recorded("raw-seccomp")
+        self.remove_with_jq()
+        self.edit_with_jq('.syscalls += [{"names": ["uname"], "action": "SCMP_ACT_LOG"}]')
+        result = self.run_it(build("deny.c", "-static"))
+        self.assertRegex("\n".join(self.denials(result.stderr)), "^" + self.LINE % "SCMP_ACT_LOG" + "$")
+
+    def test_learn(self) -> None:
+        """The profile is whole again, and nothing was blocked meanwhile."""
+        for kind in ("seccomp", "raw-seccomp"):
+            with self.subTest(kind=kind):
+                whole = self.recorded(kind)
+                if kind == "seccomp":
+                    subprocess.run(["sed", "-i", "/^ *- uname$/d", str(self.profile)], check=True)
+                else:
+                    self.remove_with_jq()
+                learned = self.folder / "learned"
+                result = self.run_it(build("deny.c", "-static"), options=("--learn", str(learned)))
+                self.assertIn("Learned syscalls: uname", result.stderr)
+                self.assertEqual(learned.read_text(), whole)
+                self.profile = learned
+                self.assertEqual(self.denials(self.run_it(build("deny.c", "-static")).stderr), [])
+                learned.unlink()
+
+
+class Whole(RunCase):
+    """Record, then run under what was recorded: nothing is blocked, and nothing changes in what is printed."""
+
+    def assert_same(self, *command: str, before: Callable[[], None] = lambda: None, **run: Any) -> None:
+        run.setdefault("stdin", subprocess.DEVNULL)
+        outputs = []
+        before()
+        bare = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=WAIT_S, **run)
+        outputs.append((bare.returncode, bare.stdout))
+        before()
+        recorded = spoc("record", "-n", "-t", "raw-seccomp", "-o", str(self.profile), "--", *command, **run)
+        outputs.append((recorded.returncode, recorded.stdout))
+        for enricher in ("tracepoint", "none"):
+            before()
+            result = spoc("run", "-p", str(self.profile), "-b", "execve", "--enricher", enricher, "--", *command, **run)
+            self.assertNotIn("Seccomp", result.stderr)
+            self.assertNotIn("Error", result.stderr)
+            outputs.append((result.returncode, result.stdout))
+        self.assertEqual(bare.returncode, 0, bare.stderr)
+        for output in outputs[1:]:
+            self.assertEqual(output, outputs[0])
+
+    def test_pipes(self) -> None:
+        self.assert_same("sh", "-c", "ls /usr/share | grep -v x | sort -r | head -n 20 | tr a-z A-Z; echo $(echo done)")
+
+    def test_git(self) -> None:
+        require_command("git")
+        work = self.folder / "work"
+
+        def before() -> None:
+            shutil.rmtree(work, True)
+            work.mkdir()
+
+        script = """
+            set -e
+            cd work
+            git init -q -b trunk one; cd one; echo text >file; git add file; git commit -q -m first; echo more >>file
+            git commit -q -a -m second; git log --oneline --stat; git gc -q; git clone -q . ../two; git -C ../two log -p
+            git -C ../two fsck
+        """
+        environment = {"PATH": os.environ["PATH"], "HOME": str(work), "LC_ALL": "C"}
+        for who in ("AUTHOR", "COMMITTER"):
+            environment.update({f"GIT_{who}_NAME": "n", f"GIT_{who}_EMAIL": "e",
+                                f"GIT_{who}_DATE": "2001-01-01T00:00:00Z"})
+        self.assert_same("sh", "-c", script, before=before, cwd=self.folder, env={**environment, "GIT_PAGER": "cat"})
+
+    def test_go(self) -> None:
+        require_command("go")
+        program = str(self.folder / "goroutines")
+        subprocess.run(["go", "build", "-o", program, str(PROGRAMS / "goroutines.go")], check=True, env={
+            **os.environ, "GOCACHE": str(self.folder / "cache"), "GO111MODULE": "off", "GOFLAGS": ""})
+        self.assert_same(program)
+
+
+class Served(test_servers.ServerCase):
+    """Servers that are recorded under load, then run under that profile and the same load."""
+
+    # Whether a call is made is chance; it must not decide a test.
+    CHANCE = ",".join(sorted({"execve", *test_servers.CHANCE}))
+
+    @contextlib.contextmanager
+    def running(self, port: int, ready: Callable[[int], bool], profile: str, *command: str) -> Iterator[Any]:
+        """A server under the profile that is ready for its load; in the end it must have been stopped in nothing."""
+        messages = self.folder / "run.messages"
+        with open(messages, "wb") as stream:
+            process = subprocess.Popen([sys.executable, str(SPOC), "run", "-p", profile, "-b", self.CHANCE,
+                                        "--enricher", "tracepoint", "--", *command],
+                                       stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
+        try:
+            deadline_s = time.monotonic() + WAIT_S
+            while not ready(port):
+                self.assertIsNone(process.poll(), messages.read_text("utf-8", "replace"))
+                self.assertLess(time.monotonic(), deadline_s, messages.read_text("utf-8", "replace"))
+                time.sleep(0.1)
+            yield process
+            self.assertEqual(process.wait(WAIT_S), 0, messages.read_text("utf-8", "replace"))
+            self.assertNotRegex(messages.read_text("utf-8", "replace"), r"Seccomp|\bError: ")
+            self.assertIn("Running command with PID", messages.read_text("utf-8", "replace"))
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
+                process.terminate()
+                process.wait(WAIT_S)
+
+    def assert_runs(self, command: Callable[[str, int], List[str]], load: Callable[[int, bool], None],
+                    ready: Callable[[int], bool], stop: int = signal.SIGTERM) -> None:
+        port = test_servers.free_port()
+        with self.recorded(lambda: ready(port), *command("loaded", port)) as server:
+            load(port, False)
+            server.process.send_signal(stop)
+        port = test_servers.free_port()
+        with self.running(port, ready, str(server.profile), *command("run", port)) as process:
+            load(port, True)
+            process.send_signal(stop)
+
+
+class ServedLoad(Served):
+    """Takes a test of test_servers, with its command and its load, and runs what it records."""
+
+    def assert_records(self, command: Callable[[str, int], List[str]], load: Callable[[int, bool], None],
+                       must_hold: Set[str], ready: Callable[[int], bool] = test_servers.answers) -> None:
+        self.assert_runs(command, load, ready)
+
+
+class ServedRedis(ServedLoad, test_servers.Redis):
+    pass
+
+
+class ServedNginx(ServedLoad, test_servers.Nginx):
+    pass
+
+
+class ServedPostgres(ServedLoad, test_servers.Postgres):
+    pass
+
+
+class ServedPython(Served):
+    def test_web_server(self) -> None:
+        site = self.folder / "site"
+        site.mkdir()
+        for number in range(5):
+            (site / f"page{number}").write_text(f"page {number}\n" * 10000)
+
+        def command(_run: str, port: int) -> List[str]:
+            return [sys.executable, "-I", "-m", "http.server", "-b", "127.0.0.1", "-d", str(site), str(port)]
+
+        def load(port: int, _light: bool) -> None:
+            for number in range(50):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/page{number % 5}", timeout=WAIT_S) as response:
+                    self.assertEqual(response.read().decode(), f"page {number % 5}\n" * 10000)
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=WAIT_S) as response:
+                self.assertIn(b"page4", response.read())
+
+        self.assert_runs(command, load, test_servers.answers, signal.SIGINT)
+
+
+if __name__ == "__main__":
+    unittest.main()
