@@ -249,16 +249,21 @@ class Kept(ChildCase):
         self.assertEqual(recorded, bare)
         return bare
 
+    @staticmethod
+    def ignored(status: str) -> int:
+        """The signals ignored; not those that libc keeps for itself (32 and 33), which timeout(1) passes on."""
+        return int(re.findall(r"SigIgn:\t(\w+)", status)[0], 16) & 0x7FFFFFFF
+
     def test_signals_privileges_umask(self) -> None:
         bare = self.same_status()
-        self.assertIn("SigIgn:\t0000000000000000\n", bare)
+        self.assertEqual(self.ignored(bare), 0)
         self.assertIn("SigCgt:\t0000000000000000\n", bare)
 
     def test_signals_that_the_caller_ignores_or_blocks(self) -> None:
         for name in ("HUP", "INT", "QUIT", "TERM", "CHLD", "USR1", "TSTP", "WINCH"):
             with self.subTest(ignored=name):
                 bit = 1 << getattr(signal, f"SIG{name}") - 1
-                self.assertIn(f"SigIgn:\t{bit:016x}\n", self.same_status("env", f"--ignore-signal={name}"))
+                self.assertEqual(self.ignored(self.same_status("env", f"--ignore-signal={name}")), bit)
             with self.subTest(blocked=name):
                 self.assertIn(f"SigBlk:\t{bit:016x}\n", self.same_status("env", f"--block-signal={name}"))
 
