@@ -3,6 +3,7 @@
 # make check    lint, verify-bpf and all tests (installs the test tools)
 # make test     the tests alone; make test TESTS='test_profile Storm' runs those whose names hold one of the words
 # make bench    measure speed and size against strace and an empty BPF program
+# make dist     build dist/spoc.pyz, the program and its BPF object in one file that starts faster
 # make install  PREFIX=/usr/local DESTDIR=
 
 PREFIX  = /usr/local
@@ -24,9 +25,8 @@ BUILD = $(CLANG) -target bpf -mcpu=v2 -O2 -g -Wall -Werror -fdebug-compilation-d
 
 SHELL_FILES  = .ci/run $(wildcard tests/*.sh)
 PYTHON_FILES = spoc.py $(wildcard tests/*.py tests/*/*.py)
-LIB          = $(DESTDIR)$(PREFIX)/lib/spoc
 
-.PHONY: all demo check bench lint bpf verify-bpf test install uninstall clean
+.PHONY: all demo check bench lint bpf verify-bpf test dist install uninstall clean
 .NOTPARALLEL:
 
 all: $(if $(shell command -v $(CLANG)),verify-bpf)
@@ -41,7 +41,7 @@ check:
 	@tests/install.sh check
 	@$(MAKE) --no-print-directory --keep-going lint verify-bpf test
 
-bench:
+bench: dist
 	@tests/install.sh check
 	$(SUDO) $(PYTHON) -B tests/bench/bench.py
 
@@ -72,15 +72,24 @@ verify-bpf:
 test:
 	@$(SUDO) env CI='$(CI)' $(PYTHON) -B tests/run.py $(TESTS)
 
-install:
-	install -d '$(LIB)' '$(DESTDIR)$(PREFIX)/bin'
-	install -m 755 spoc.py '$(LIB)/spoc.py'
-	install -m 644 bpf/recorder.bpf.o '$(LIB)/recorder.bpf.o'
-	ln -sfn ../lib/spoc/spoc.py '$(DESTDIR)$(PREFIX)/bin/spoc'
+# The same bytes on any day, in any folder, under any umask. Beside the source lies its bytecode, which spares CPython
+# to compile the whole program at each start; a Python of another version than this takes the source.
+dist:
+	rm -rf build/spoc && install -d build/spoc/bpf dist
+	install -m 644 spoc.py build/spoc/__main__.py
+	install -m 644 bpf/recorder.bpf.o build/spoc/bpf/
+	cd build/spoc && PYTHONHASHSEED=0 $(PYTHON) -c 'import py_compile; py_compile.compile("__main__.py", "__main__.pyc", \
+	    "spoc.py", True, 2, py_compile.PycInvalidationMode.UNCHECKED_HASH)'
+	chmod 644 build/spoc/__main__.pyc && chmod 755 build/spoc/bpf
+	find build/spoc -exec touch -d @315532800 {} +
+	TZ=UTC $(PYTHON) -m zipapp -p '/usr/bin/env python3' -o dist/spoc.pyz build/spoc
+	chmod 755 dist/spoc.pyz
+
+install: dist
+	install -D -m 755 dist/spoc.pyz '$(DESTDIR)$(PREFIX)/bin/spoc'
 
 uninstall:
-	rm -f '$(DESTDIR)$(PREFIX)/bin/spoc' '$(LIB)/spoc.py' '$(LIB)/recorder.bpf.o'
-	[ ! -d '$(LIB)' ] || rmdir '$(LIB)'
+	rm -f '$(DESTDIR)$(PREFIX)/bin/spoc'
 
 clean:
-	rm -rf build .mypy_cache __pycache__ tests/__pycache__ tests/*/__pycache__
+	rm -rf build dist .mypy_cache __pycache__ tests/__pycache__ tests/*/__pycache__

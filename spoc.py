@@ -1520,27 +1520,35 @@ DENIAL_LOGGED, DENIAL_ENDED = 1, 2  # enum denial_kind of recorder.bpf.c
 
 
 def find_object() -> str:
-    """The recorder's object: bpf/recorder.bpf.o beside this file or, copied to a node, recorder.bpf.o."""
+    """The recorder's object: bpf/recorder.bpf.o beside this file or in spoc.pyz; copied to a node, recorder.bpf.o."""
     here = os.path.dirname(os.path.realpath(__file__))
     candidates = [os.path.join(here, "bpf", "recorder.bpf.o"), os.path.join(here, "recorder.bpf.o")]
     return next((path for path in candidates if os.path.lexists(path)), candidates[0])
+
+
+def _read_trusted(path: str, operation: str, copy_again: str) -> bytes:
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        status = os.fstat(file.fileno())
+        data = file.read(MAX_OBJECT_BYTES + 1)
+    if not stat.S_ISREG(status.st_mode):
+        raise KernelError(operation, path, "it is no regular file", copy_again)
+    trusted = {0, os.geteuid(), os.stat(__file__).st_uid}
+    if status.st_uid not in trusted or status.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
+        raise KernelError(operation, path, "someone other than root, you or spoc.py's owner may write it",
+                          "whoever does runs code in the kernel; chown and chmod it")
+    return data
 
 
 def read_object(path: str) -> bytes:
     """The object's bytes, if they are of this version and come from someone who could as well have changed spoc.py."""
     operation, copy_again = "read BPF object", "copy recorder.bpf.o to it again, with the spoc.py that belongs to it"
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            status = os.fstat(file.fileno())
-            data = file.read(MAX_OBJECT_BYTES + 1)
-        trusted = {0, os.geteuid(), os.stat(__file__).st_uid}
+        if os.path.isfile(os.path.dirname(__file__)):  # spoc.pyz: whoever may write it may change the program as well
+            data = bytes(globals()["__loader__"].get_data(path))
+        else:
+            data = _read_trusted(path, operation, copy_again)
     except OSError as error:
         raise KernelError(operation, path, error.strerror or str(error), copy_again) from None
-    if not stat.S_ISREG(status.st_mode):
-        raise KernelError(operation, path, "it is no regular file", copy_again)
-    if status.st_uid not in trusted or status.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
-        raise KernelError(operation, path, "someone other than root, you or spoc.py's owner may write it",
-                          "whoever does runs code in the kernel; chown and chmod it")
     if binascii.crc32(data) != OBJECT_CRC32:
         raise KernelError(operation, path, "it is damaged, or belongs to another version of spoc.py", copy_again)
     return data

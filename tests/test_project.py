@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import types
 import unittest
+import zipfile
 import zlib
 from typing import Dict, Iterator, List, Set, Tuple
 
@@ -352,21 +353,76 @@ class Files(support.Case):
 
     def test_install_and_uninstall(self) -> None:
         support.require_command("make")
-
-        def make(target: str) -> None:
-            subprocess.run(["make", "-s", "-C", str(support.ROOT), target, f"DESTDIR={self.folder}/a b", "PREFIX=/usr"],
-                           check=True)
-        make("install")
-        result = subprocess.run([str(self.folder / "a b/usr/bin/spoc"), "version"], stdout=subprocess.PIPE, text=True)
+        tree = copy_of_tree(self.folder / "tree")
+        installed = self.folder / "a b/usr/bin/spoc"
+        make(tree, "install", f"DESTDIR={self.folder}/a b", "PREFIX=/usr")
+        result = subprocess.run([str(installed), "version"], stdout=subprocess.PIPE, text=True)
         self.assertEqual(result.returncode, 0)
         self.assertEqual(result.stdout.splitlines()[0], support.spoc("version").stdout.splitlines()[0])
+        make(tree, "uninstall", f"DESTDIR={self.folder}/a b", "PREFIX=/usr")
+        self.assertEqual([path for path in (self.folder / "a b").rglob("*") if not path.is_dir()], [])
+
+
+def make(tree: pathlib.Path, *arguments: str, umask: int = 0o022, **environment: str) -> None:
+    subprocess.run(["sh", "-c", f'umask {umask:03o}; exec make -s -C "$@"', "sh", str(tree), *arguments],
+                   check=True, env={**os.environ, **environment})
+
+
+def copy_of_tree(path: pathlib.Path) -> pathlib.Path:
+    """What make dist reads, in a folder of its own."""
+    for name in ("Makefile", "spoc.py", "bpf/recorder.bpf.o"):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(support.ROOT / name, path / name)
+    return path
+
+
+class Archive(support.Case):
+    """dist/spoc.pyz, the program in one file."""
+
+    def build(self, folder: str = "tree", umask: int = 0o022, **environment: str) -> pathlib.Path:
+        support.require_command("make")
+        tree = copy_of_tree(self.folder / folder)
+        make(tree, "dist", f"PYTHON={sys.executable}", umask=umask, **environment)
+        return tree / "dist/spoc.pyz"
+
+    def test_same_bytes_anywhere(self) -> None:
+        one = self.build(TZ="America/St_Johns", PYTHONHASHSEED="1")
+        other = self.build("another, and deeper/tree", umask=0o077, TZ="Asia/Tokyo", LC_ALL="C")
+        self.assertEqual(one.read_bytes(), other.read_bytes())
+        self.assertEqual(one.stat().st_mode & 0o777, 0o755)
+
+    def test_records(self) -> None:
         support.require_root()
-        result = subprocess.run([str(self.folder / "a b/usr/bin/spoc"), "record", "-o", "-", "true"],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        archive = shutil.copy(self.build(), self.folder / "carried")
+        result = subprocess.run([sys.executable, archive, "record", "-n", "-o", "-", "true"], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, cwd="/")
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("exit_group", result.stdout)
-        make("uninstall")
-        self.assertEqual([path for path in self.folder.rglob("*") if not path.is_dir() or path.name == "spoc"], [])
+        self.assertEqual(result.stdout, support.spoc("record", "-n", "-o", "-", "true").stdout)
+
+    def test_bytecode_is_used(self) -> None:
+        # Of two copies, one whose source would fail and one whose bytecode is another Python's, both run: the first by
+        # its bytecode, the second by its source.
+        for broken, mark in (("__main__.py", b"nonsense("), ("__main__.pyc", b"\0\0\0\0")):
+            archive = self.build(broken)
+            with zipfile.ZipFile(archive) as whole:
+                members = {name: whole.read(name) for name in whole.namelist()}
+            members[broken] = mark + members[broken][len(mark):]
+            with zipfile.ZipFile(archive, "w") as changed:
+                for name, data in members.items():
+                    changed.writestr(name, data)
+            result = subprocess.run([sys.executable, str(archive), "version"], stdout=subprocess.PIPE, text=True)
+            self.assertEqual(result.stdout, support.spoc("version").stdout, broken)
+
+    def test_damaged_object(self) -> None:
+        support.require_root()
+        archive = self.build()
+        data = archive.read_bytes()
+        start = data.index(b"\x7fELF") + 100
+        archive.write_bytes(data[:start] + b"damaged" + data[start + 7:])
+        result = subprocess.run([sys.executable, str(archive), "record", "-o", "/dev/null", "true"],
+                                stderr=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, r"recorder\.bpf\.o: (it is damaged|Bad CRC)")
 
 
 class Runner(support.Case):
