@@ -1209,6 +1209,11 @@ class Machine(NamedTuple):
     compat_test: "Tuple[int, int, int]"
     number_offset: int = 0  # of the syscall's number in pt_regs, in bytes; 0: not known
 
+    @property
+    def own(self) -> Architecture:
+        """What this very process is, and with it libseccomp: a 64-bit kernel may have a 32-bit userland."""
+        return self.compat if self.compat and ctypes.sizeof(ctypes.c_void_p) == 4 else self.native
+
     def architecture(self, abi: int, number: int) -> Architecture:
         """Whose call this is, of ABI 0 (native) or 1 (compat)."""
         if abi and self.compat:
@@ -1509,7 +1514,7 @@ class TaskValue(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x6128640E  # `make bpf` writes it
+OBJECT_CRC32 = 0xA03C3968  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS = 2, 1024
 TRACEPOINTS = {"task_fork": b"sched_process_fork", "task_exec": b"sched_process_exec"}
@@ -1874,7 +1879,7 @@ class SigsysInfo(ctypes.Structure):
 
     _fields_ = [("si_signo", ctypes.c_int), ("si_errno", ctypes.c_int), ("si_code", ctypes.c_int),
                 ("si_call_addr", ctypes.c_void_p), ("si_syscall", ctypes.c_int), ("si_arch", ctypes.c_uint32),
-                ("unused", ctypes.c_char * 96)]
+                ("unused", ctypes.c_char * (112 - 2 * ctypes.sizeof(ctypes.c_void_p)))]
 
 
 SECCOMP_GET_NOTIF_SIZES, SECCOMP_USER_NOTIF_FLAG_CONTINUE = 3, 1
@@ -2022,7 +2027,7 @@ def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details
 
 def make_profile(machine: Machine, recording: Recording, base: "Iterable[str]") -> Profile:
     """Allow what was recorded, and the base syscalls; answer an errno to all else."""
-    architectures = {machine.native.name: None}
+    architectures = {machine.own.name: None}
     architectures.update((call.architecture.name, None) for call in recording.calls)
     first, *others = architectures
     return Profile(SCMP_ACT_ERRNO, (first, *sorted(others)),
@@ -2923,7 +2928,7 @@ class NotifySource:
         elif action == SCMP_ACT_TRACE:
             done = self._respond(0, -errno.ENOSYS)
         else:
-            done = self._signal(action, tgid, tid, architecture is machine.native)
+            done = self._signal(action, tgid, tid, architecture is machine.own)
         if not done or action == SCMP_ACT_ALLOW:
             return None  # what was read of /proc may belong to another process by now; or there is nothing to tell
         return Denial(architecture, number, verdict, tgid, tid, comm, exe)
@@ -3357,7 +3362,7 @@ class RunCommand:
         self.identity = None if options.privileged else sudo_identity(os.environ)
         libseccomp.load()
         capabilities = 0 if self.identity else effective_capabilities()
-        self.host = Host(self.machine.native.name, uname.release, [
+        self.host = Host(self.machine.own.name, uname.release, [
             name for number, name in enumerate(CAPABILITIES) if capabilities >> number & 1])
         self.no_new_privs = options.no_new_privs or not effective_capabilities() >> CAP_SYS_ADMIN & 1
         self.profile = self._read_profile()
@@ -3441,7 +3446,7 @@ class RunCommand:
             source = self._open_source()
             if source:
                 resources.callback(source.close)
-            builder = FilterBuilder(self.profile, self.machine.native, bool(source and source.notifies))
+            builder = FilterBuilder(self.profile, self.machine.own, bool(source and source.notifies))
             applied = builder.build(SECCOMP_FILTER_FLAG_LOG if source and source.audits else 0, self.no_new_privs)
             if builder.unknown:
                 Log.info(f"Skipping syscalls that are not known here: {', '.join(sorted(builder.unknown))}")
@@ -3451,7 +3456,7 @@ class RunCommand:
             if source:
                 Log.info(f"Starting {source.title} enricher")
                 Log.info(f"Enricher reading from {source.reads}")
-            report = DenialReport(self.profile, self.machine.native, self.events)
+            report = DenialReport(self.profile, self.machine.own, self.events)
             supervisor = resources.enter_context(Supervisor())
             status = self._run_command(supervisor, applied, source, report)
             complete = self._conclude(source, report)
@@ -3487,7 +3492,7 @@ class RunCommand:
         if "" in report.missing:
             report.losses.append("libseccomp knows no name for some syscalls")
             Log.error("the profile is incomplete: libseccomp knows no name for some syscalls; a newer one may")
-        native = self.machine.native.name
+        native = self.machine.own.name
         architectures = [native, *sorted(report.architectures - {native, "unknown"})]
         new, _ = append_names(self.document, names, architectures, override=True)
         if is_json(self.reader.text):
@@ -3514,7 +3519,7 @@ class RunCommand:
         return code if complete else EXIT_FAILURE
 
     def _notify_source(self) -> "NotifySource":
-        judge = FilterJudge(FilterBuilder(self.profile, self.machine.native, False).build(0, False).program)
+        judge = FilterJudge(FilterBuilder(self.profile, self.machine.own, False).build(0, False).program)
         return NotifySource(self.machine, judge, bool(self.options.learn))
 
     def _open_source(self) -> "Any":

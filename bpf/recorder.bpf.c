@@ -434,6 +434,16 @@ int run_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/*
+ * A task_struct's address as bpf_get_current_task() gives it, from a tracepoint's argument. On 32-bit kernels the former
+ * is sign-extended to 64 bits (kernel/trace/bpf_trace.c), the latter is not (include/trace/bpf_probe.h). On 64-bit ones
+ * no kernel address is below 2^32.
+ */
+static __always_inline __u64 task_of(__u64 argument)
+{
+	return argument >> 32 ? argument : (__u64)(__s64)(__s32)argument;
+}
+
 /* TP_PROTO(struct task_struct *parent, struct task_struct *child): before the child can run. */
 SEC("raw_tp/sched_process_fork")
 int task_fork(struct bpf_raw_tracepoint_args *ctx)
@@ -442,7 +452,7 @@ int task_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct slot *slot = slot_of(task);
 
 	if (slot && slot->count && is_recorded(task, slot))
-		follow(ctx->args[1]);
+		follow(task_of(ctx->args[1]));
 	return 0;
 }
 
