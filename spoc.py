@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     import socket
     import termios
     from typing import (Any, BinaryIO, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, NoReturn,
-                        Optional, Sequence, Set, Tuple)
+                        Optional, Sequence, Set, Tuple, Union)
 else:
     import _signal as signal  # the same functions without enumerations, which take as long to make as all of ctypes
 
@@ -1437,7 +1437,7 @@ LIBC = """
 """
 NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls of other architectures
 # linux/prctl.h, linux/seccomp.h, seccomp.h
-PR_SET_KEEPCAPS, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 8, 36, 38
+PR_SET_KEEPCAPS, PR_GET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 8, 21, 36, 38
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 2, 8
 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
 SCMP_FLTATR_ACT_BADARCH = 2
@@ -1610,12 +1610,32 @@ CAPABILITIES = ["CAP_" + name for name in """
 CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = map(CAPABILITIES.index, ("CAP_SYS_ADMIN", "CAP_PERFMON", "CAP_BPF"))
 
 
+def read_proc(pid: "Union[int, str]", name: str) -> str:
+    """A file of a process in /proc; "" if it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def proc_status(pid: "Union[int, str]") -> "Dict[str, str]":
+    """The fields of /proc/PID/status; none if it cannot be read."""
+    pairs = [line.partition(":") for line in read_proc(pid, "status").splitlines()]
+    return {name: value.strip() for name, _, value in pairs}
+
+
 def effective_capabilities() -> int:
     """Bits of the capabilities in effect; 0 where /proc does not tell."""
-    with contextlib.suppress(OSError, ValueError):
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            return next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
-    return 0
+    return int(proc_status("self").get("CapEff", "0"), 16)
+
+
+def is_filtered() -> bool:
+    """Is this process under a seccomp filter?"""
+    try:
+        return bool(libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0))
+    except OSError as error:
+        return error.errno != errno.EINVAL  # which means that the kernel has no seccomp
 
 
 def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
@@ -1672,6 +1692,8 @@ class Recorder:
     def __init__(self, machine: Machine, statistics: bool = False, denials: bool = False):
         self.machine, self.statistics, self.denials = machine, statistics, denials
         self.tells_abis = False
+        self.filter: "Optional[Filter]" = None  # none that the command should have, ...
+        self.inputs: "Dict[int, Callable[[], None]]" = {}  # ... and nothing to serve meanwhile
         self._resources = contextlib.ExitStack()
         self._object: "Optional[BpfObject]" = None
 
@@ -1771,6 +1793,21 @@ class Recorder:
             self._config.ns_ino = namespace.st_ino
         self._config.armed_tgid = tgid
 
+    def begin(self, child: "Any") -> None:
+        """Arm a Child's process, and let it go on to its exec."""
+        self.arm(child.pid)
+        child.release()
+
+    def leave(self) -> None:
+        """Say what is not recorded any more, now that the command has ended."""
+        left = self.counters.alive
+        if left:
+            Log.info(f"{left} tasks of the command run on and are not recorded any more; --follow records them")
+
+    @property
+    def found(self) -> str:
+        return f"Found {self.counters.followed} tasks in bpf map"
+
     @property
     def counters(self) -> Counters:
         """The counters as they stand."""
@@ -1813,6 +1850,8 @@ class Filter(NamedTuple):
 
 
 SOCK_FILTER_BYTES = 8
+# struct sock_filter: BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF. Every call of every architecture is asked about.
+ASK_ALL = b"".join(value.to_bytes(size, sys.byteorder) for value, size in ((0x06, 2), (0, 2), (0x7FC00000, 4)))
 BPF_MAXINSNS = 4096  # linux/filter.h
 
 
@@ -1923,19 +1962,20 @@ class SigsysInfo(ctypes.Structure):
                 ("unused", ctypes.c_char * (112 - 2 * ctypes.sizeof(ctypes.c_void_p)))]
 
 
-SECCOMP_GET_NOTIF_SIZES, SECCOMP_USER_NOTIF_FLAG_CONTINUE = 3, 1
+SECCOMP_GET_NOTIF_SIZES, SECCOMP_USER_NOTIF_FLAG_CONTINUE, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP = 3, 1, 1
 SI_QUEUE = -1  # asm-generic/siginfo.h
 NR_PIDFD_OPEN, NR_PIDFD_GETFD = 434, 438  # the same on every architecture (asm-generic/unistd.h)
 
 
-def seccomp_ioctls(machine: str) -> "Tuple[int, int, int]":
-    """SECCOMP_IOCTL_NOTIF_RECV, _SEND and _ID_VALID on the machine that uname(2) calls so."""
+def seccomp_ioctls(machine: str) -> "Tuple[int, int, int, int]":
+    """SECCOMP_IOCTL_NOTIF_RECV, _SEND, _ID_VALID and _SET_FLAGS on the machine that uname(2) calls so."""
     # asm-generic/ioctl.h; arch/powerpc/include/uapi/asm/ioctl.h (the size takes 13 bits there, and write is 4).
     write, read_write = (4 << 29, 6 << 29) if machine.startswith("ppc") else (1 << 30, 3 << 30)
     magic = ord("!") << 8
     return (read_write | ctypes.sizeof(SeccompNotif) << 16 | magic,
             read_write | ctypes.sizeof(SeccompNotifResp) << 16 | magic | 1,
-            write | ctypes.sizeof(ctypes.c_uint64) << 16 | magic | 2)
+            write | ctypes.sizeof(ctypes.c_uint64) << 16 | magic | 2,
+            write | ctypes.sizeof(ctypes.c_uint64) << 16 | magic | 4)
 
 
 def take_listener(pid: int, number: int) -> int:
@@ -1952,6 +1992,99 @@ def take_listener(pid: int, number: int) -> int:
                               "not let a process take descriptors of its child; try as root, or outside the container"}
         raise KernelError("take the listener of the filter", f"of process {pid}", error.strerror or str(error),
                           hints.get(error.errno or 0, "")) from None
+
+
+class Listener:
+    """Where the kernel asks about the calls that a filter leaves to it (seccomp_unotify(2)): one at a time, each waits
+    for its answer. Needs no privilege.
+    """
+
+    def __init__(self) -> None:
+        """Raises KernelError if it is foreseeable that take() will fail."""
+        uname = os.uname()
+        self._recv, self._send, self._id_valid, self._set_flags = seccomp_ioctls(uname.machine)
+        # WAIT_KILLABLE_RECV, from which on a signal does not interrupt a call that is being answered.
+        self.killable = release_numbers(uname.release) >= (5, 19)
+        self.descriptor, self.hung_up = -1, False
+        sizes = SeccompNotifSizes()
+        number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
+        try:
+            libc.syscall(number, SECCOMP_GET_NOTIF_SIZES, 0, ctypes.byref(sizes))
+        except OSError as error:
+            raise KernelError("use user notification", "seccomp(2)", error.strerror or str(error),
+                              "Linux 5.6 or newer with CONFIG_SECCOMP_FILTER is needed") from None
+        self._check_access()
+        self.buffer = bytearray(max(sizes.seccomp_notif, ctypes.sizeof(SeccompNotif)))
+        self.request = SeccompNotif.from_buffer(self.buffer)
+        self._zeros = bytes(self.buffer)
+        self._response_buffer = bytearray(max(sizes.seccomp_notif_resp, ctypes.sizeof(SeccompNotifResp)))
+        self._response = SeccompNotifResp.from_buffer(self._response_buffer)
+
+    @staticmethod
+    def _check_access() -> None:
+        os.close(take_listener(os.getpid(), 2))
+        with contextlib.suppress(OSError, ValueError):
+            with open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as file:
+                scope = int(file.read())
+            may_attach = effective_capabilities() >> CAPABILITIES.index("CAP_SYS_PTRACE") & 1
+            if scope > 2 or (scope == 2 and not may_attach):
+                raise KernelError("use user notification", "kernel.yama.ptrace_scope", f"is {scope}", "set it to 1"
+                                  if scope == 2 else "restart with it set to 1")
+
+    def take(self, pid: int, number: int) -> None:
+        """Take over what is descriptor `number` in process `pid`."""
+        self.descriptor = take_listener(pid, number)
+        self._poll = select.poll()
+        self._poll.register(self.descriptor, select.POLLIN)
+        # From Linux 6.6 on: the kernel goes to and fro on one CPU, which takes a tenth of the time.
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self.descriptor, self._set_flags, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP)
+
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+    def pending(self, timeout_ms: "Optional[int]" = 0) -> bool:
+        """Does a call wait? Without one receive() might never return, O_NONBLOCK or not."""
+        events = self._poll.poll(timeout_ms)
+        # Nothing is left that has the filter; before Linux 6.11 a zombie still has it.
+        self.hung_up = bool(events) and not events[0][1] & select.POLLIN
+        return bool(events) and not self.hung_up
+
+    def receive(self) -> bool:
+        """Take the next call into `request`. False if it is gone again."""
+        self.buffer[:] = self._zeros  # or it is EINVAL
+        try:
+            fcntl.ioctl(self.descriptor, self._recv, self.buffer)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINTR):
+                return False
+            raise KernelError("receive a notification", "of the filter", error.strerror or str(error)) from None
+        return True
+
+    def is_waiting(self) -> bool:
+        """Does the call still wait? If not, its tid may be another task's."""
+        try:
+            fcntl.ioctl(self.descriptor, self._id_valid, bytes(self.buffer[:8]))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def respond(self, value: int, error: int, flags: int = 0) -> bool:
+        """Give the call this result. False if nobody waits for it any more."""
+        response = self._response
+        response.id, response.val, response.error, response.flags = self.request.id, value, error, flags
+        try:
+            fcntl.ioctl(self.descriptor, self._send, self._response_buffer)
+        except OSError as failure:
+            if failure.errno not in (errno.ENOENT, errno.EINPROGRESS):
+                raise KernelError("answer a notification", "of the filter", failure.strerror or str(failure)) from None
+            return False
+        return True
+
+    def proceed(self) -> bool:
+        """Let the call happen."""
+        return self.respond(0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
 
 
 class FilterJudge:
@@ -2218,15 +2351,27 @@ class Supervisor:
         the end of each shows as SIGCHLD.
         """
         status: "Optional[int]" = None
-        served = dict(inputs or {})
+        served = inputs or {}
+        poll = select.poll()
+        for descriptor in (self._descriptor, *served):
+            poll.register(descriptor, select.POLLIN)
+        timeout_ms: "Optional[float]" = None
         while True:
-            next_s = min((timer.due_s for timer in timers), default=None)
-            timeout_ms = None if next_s is None else max(0.0, next_s - time.monotonic()) * 1000
-            for descriptor in select_readable([self._descriptor, *served], timeout_ms):
-                if descriptor in served:
+            if timers:
+                timeout_ms = max(0.0, min(timer.due_s for timer in timers) - time.monotonic()) * 1000
+            events = poll.poll(timeout_ms)
+            only_served = events != []  # as it is nearly always while a listener is served, where time counts
+            for descriptor, event in events:
+                if descriptor in served and event & select.POLLIN:
                     served[descriptor]()
+                    continue
+                only_served = False
+                if descriptor in served:  # it has hung up for good
+                    poll.unregister(descriptor)
             for timer in timers:
                 timer.run_if_due()
+            if only_served:
+                continue
             for signum, from_kernel in self._received():
                 if signum != signal.SIGCHLD:
                     self._pass_on(signum, from_kernel, pid if status is None else None)
@@ -2351,34 +2496,47 @@ class Child:
             self._shared.errno = error.errno or errno.EIO
 
     def _exec(self) -> None:
-        """As execvp(3): the first in PATH that can be executed; of the failures the one that tells most."""
+        if self.filter is None:
+            self._search(self._execute)
+        elif self.filter.program == ASK_ALL:  # under which every call succeeds as without it
+            self._apply(self.filter, lambda: self._search(self._execute))
+        else:
+            # All that exec needs is at hand before, so that no syscall comes between the filter and it.
+            encoded = os.fsencode(self._search(self._check_executable))
+            arguments = [os.fsencode(argument) for argument in self.command]
+            environment = [os.fsencode(f"{key}={value}") for key, value in self.environment.items()]
+            argv = (ctypes.c_char_p * (len(arguments) + 1))(*arguments, None)
+            envp = (ctypes.c_char_p * (len(environment) + 1))(*environment, None)
+            execve = libc.execve
+            self._apply(self.filter, lambda: execve(encoded, argv, envp))
+
+    def _search(self, attempt: "Callable[[str], None]") -> str:
+        """As execvp(3): the first in PATH of which the attempt succeeds; of the failures the one that tells most."""
         name = self.command[0]
         folders = [""] if "/" in name else self.environment.get("PATH", os.defpath).split(":")
         failure = OSError(errno.ENOENT, "")
         for folder in folders if name else ():
             path = os.path.join(folder, name)
             try:
-                if self.filter is None:
-                    os.execve(path, list(self.command), self.environment)
-                elif stat.S_ISDIR(os.stat(path).st_mode) or not os.access(path, os.X_OK):
-                    raise PermissionError(errno.EACCES, "")
+                attempt(path)
+                return path
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                     failure = error
-            else:
-                self._exec_filtered(path)
         raise failure
 
-    def _exec_filtered(self, path: str) -> None:
-        """Load the filter and exec. Everything is at hand before, so that no syscall comes between the two."""
-        applied = self.filter
-        assert applied is not None
-        arguments = [os.fsencode(argument) for argument in self.command]
-        environment = [os.fsencode(f"{key}={value}") for key, value in self.environment.items()]
-        argv = (ctypes.c_char_p * (len(arguments) + 1))(*arguments, None)
-        envp = (ctypes.c_char_p * (len(environment) + 1))(*environment, None)
+    def _execute(self, path: str) -> None:
+        os.execve(path, list(self.command), self.environment)
+
+    @staticmethod
+    def _check_executable(path: str) -> None:
+        if stat.S_ISDIR(os.stat(path).st_mode) or not os.access(path, os.X_OK):
+            raise PermissionError(errno.EACCES, "")
+
+    def _apply(self, applied: Filter, last: "Callable[[], object]") -> None:
+        """Load the filter and do the last thing, which is exec. Not even a return comes between: it may free memory."""
         program = SockFprog(len(applied.program) // SOCK_FILTER_BYTES, applied.program)
-        seccomp, execve, encoded, shared = libc.syscall, libc.execve, os.fsencode(path), self._shared
+        seccomp, shared = libc.syscall, self._shared
         number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
         flags = [applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, applied.flags] if applied.listens else [
             applied.flags]
@@ -2396,7 +2554,7 @@ class Child:
         for _ in range(self.MAX_SPINS if applied.listens else 0):
             if shared.taken:  # the parent takes the listener, which exec closes; to sleep would take a syscall
                 break
-        execve(encoded, argv, envp)
+        last()
 
     def release(self) -> None:
         """Let it go on to its exec."""
@@ -2406,24 +2564,31 @@ class Child:
 
     def audit_session(self) -> str:
         """The number of the audit session that it has given itself, if it could; it waits for its release by then."""
-        while not self._shared.stage and not self._shared.errno and not self._ended():
+        while not self._shared.stage and not self._shared.errno and not self.has_execed():
             time.sleep(0.0005)
         with contextlib.suppress(OSError):
             with open(f"/proc/{self.pid}/sessionid", encoding="ascii") as file:
                 return file.read()
         return ""
 
-    def wait_listener(self) -> int:
-        """The number that the listener of its filter has in the child, once the filter is loaded."""
-        while not self._shared.listener and not self._shared.errno and not self._ended():
+    def release_to(self, listener: Listener) -> None:
+        """Let it load its filter, whose listener is taken over, and go on to its exec."""
+        self.release()
+        while not self._shared.listener and not self._shared.errno and not self.has_execed():
             time.sleep(0.0005)
-        return int(self._shared.listener)
-
-    def listener_taken(self) -> None:
+        if not self._shared.listener:
+            return  # it could not load the filter: wait_started() says why
+        try:
+            listener.take(self.pid, self._shared.listener)
+        except SpocError:
+            os.kill(self.pid, signal.SIGKILL)  # it waits for its listener to be taken, and nothing else
+            os.waitpid(self.pid, 0)
+            raise
         self._shared.taken = 1
 
-    def _ended(self) -> bool:
-        return select_readable([self._started], 0) != []
+    def has_execed(self) -> bool:
+        """Has it left this program, by exec or by its end?"""
+        return self._started < 0 or select_readable([self._started], 0) != []
 
     def wait_started(self, inputs: "Dict[int, Callable[[], None]]") -> None:
         """Return when it has exec'ed. Raises ChildError, the process being gone, if it cannot.
@@ -2438,6 +2603,7 @@ class Child:
             if self._started in ready:
                 break
         os.close(self._started)
+        self._started = -1
         if self._shared.errno:
             os.kill(self.pid, signal.SIGKILL)  # a filter may keep it from ending itself
             os.waitpid(self.pid, 0)
@@ -2507,6 +2673,7 @@ class RecordOptions(NamedTuple):
     follow: bool = False
     checkpoint: float = 0
     stats: bool = False
+    backend: str = "auto"
     privileged: bool = False
     quiet: bool = False
     verbose: bool = False
@@ -2551,6 +2718,173 @@ class StatusLine:
         if self._size and self._usable_size() == self._size:
             write_stderr(f"\x1b7\x1b[{self._size.lines};1H\x1b[2K\x1b[r\x1b8")
         self._size = None
+
+
+class NotifyRecorder:
+    """Records without BPF or any privilege: by a filter that asks about every call, each of which is let happen.
+
+    What the kernel asks is kept as it comes: seccomp_data's number and architecture, together, are the key of a call.
+    """
+
+    KEY = slice(SeccompNotif.data.offset, SeccompNotif.data.offset + SeccompData.instruction_pointer.offset)
+    MAX_PATH_BYTES = 4096  # PATH_MAX
+    MAX_MESSAGES = 100
+    AT_EMPTY_PATH = 0x1000  # linux/fcntl.h
+
+    def __init__(self, machine: Machine, statistics: bool = False):
+        """Raises KernelError if it is foreseeable that it cannot work."""
+        self._machine, self._statistics = machine, statistics
+        self.filter = Filter(ASK_ALL, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+                             not effective_capabilities() >> CAP_SYS_ADMIN & 1)
+        self._listener = Listener()
+        self._child: "Optional[Child]" = None
+        self._running = False
+        self._calls: "Dict[bytes, CallValue]" = {}
+        self._lost = 0
+        self._messages: "Set[str]" = set()
+        self._tokens = {each.token: abi for abi, each in enumerate((machine.native, machine.compat)) if each}
+        self._special = dict(self._find_special())
+        # Another pid namespace's /proc would tell of other processes.
+        self._proc = os.path.lexists("/proc/self") and os.readlink("/proc/self") == str(os.getpid())
+
+    def _find_special(self) -> "Iterator[Tuple[bytes, str]]":
+        """Keys and names of the calls that go otherwise than without the filter."""
+        names = ["seccomp", *("execve", "execveat")[:2 * self.filter.no_new_privs]]
+        for architecture in (self._machine.native, self._machine.compat, X32):
+            token = (self._machine.native if architecture is X32 else architecture or X32).token
+            for name in names:
+                number = libseccomp.seccomp_syscall_resolve_name_arch((architecture or X32).token, name.encode())
+                yield b"".join(each.to_bytes(4, sys.byteorder) for each in (number & 0xFFFFFFFF, token)), name
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def begin(self, child: Child) -> None:
+        """Release the child, which has the filter of this recorder, and take over its listener."""
+        self._child = child
+        child.release_to(self._listener)
+
+    @property
+    def inputs(self) -> "Dict[int, Callable[[], None]]":
+        return {self._listener.descriptor: self._serve}
+
+    def _serve(self) -> None:
+        """Answer the call that waits, and note it if the command's program has begun."""
+        listener, calls = self._listener, self._calls
+        if not self._running:
+            # exec closes the child's end of a pipe before its program can call anything.
+            self._running = bool(self._child and self._child.has_execed())
+            if not listener.pending():
+                return
+        if not listener.receive():
+            return
+        key = bytes(listener.buffer[self.KEY])
+        if key in self._special:
+            self._explain(self._special[key], listener.request)
+        if not self._running:
+            listener.proceed()
+            return
+        call = calls.get(key) or self._first(key, listener.request.pid)
+        call.count += 1
+        if not listener.proceed():  # the task has ended, or a signal has interrupted it: the call was not made
+            call.count -= 1
+            if not call.count:
+                calls.pop(key, None)
+
+    def _first(self, key: bytes, tid: int) -> CallValue:
+        call = CallValue(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+        if len(self._calls) >= MAX_KNOWN_CALLS or int.from_bytes(key[4:], sys.byteorder) not in self._tokens:
+            self._lost += 1
+            return call
+        if self._statistics and self._proc:
+            call.comm = os.fsencode(read_proc(tid, "comm"))[:15].rstrip(b"\n")
+            call.tgid = int(proc_status(tid).get("Tgid", "0"))
+        self._calls[key] = call
+        return call
+
+    def _explain(self, name: str, request: SeccompNotif) -> None:
+        """Say what this call does otherwise than without the filter."""
+        arguments = request.data.args
+        if name == "seccomp":
+            if arguments[0] == SECCOMP_SET_MODE_FILTER and arguments[1] & SECCOMP_FILTER_FLAG_NEW_LISTENER:
+                self._tell(f"seccomp of process {request.pid} fails with EBUSY: the kernel allows one listener, "
+                           "and that is spoc.py's; record with --backend bpf")
+        elif self._proc:
+            with contextlib.suppress(OSError, OverflowError):
+                path = self._executed(request, name == "execveat")
+                mode = os.stat(path).st_mode
+                changes = mode & stat.S_ISUID or mode & stat.S_ISGID and mode & stat.S_IXGRP
+                if changes or "security.capability" in os.listxattr(path):
+                    self._tell(f"{os.readlink(path) if os.path.islink(path) else path} gets no other user, group or "
+                               "capabilities: no_new_privs is set; record as root, or with --backend bpf")
+
+    def _executed(self, request: SeccompNotif, is_at: bool) -> str:
+        """The file that execve(2) or execveat(2) names, as it looks from here. It may name another in a moment."""
+        arguments, folder = list(request.data.args), f"/proc/{request.pid}/cwd"
+        if is_at:
+            descriptor, *arguments = arguments
+            if descriptor < 1 << 31:  # not AT_FDCWD
+                folder = f"/proc/{request.pid}/fd/{descriptor}"
+        with open(f"/proc/{request.pid}/mem", "rb", buffering=0) as memory:
+            path = os.fsdecode(os.pread(memory.fileno(), self.MAX_PATH_BYTES, arguments[0]).split(b"\0")[0])
+        if path.startswith("/"):
+            return f"/proc/{request.pid}/root{path}"
+        return f"{folder}/{path}" if path else folder
+
+    def _tell(self, message: str) -> None:
+        if message not in self._messages and len(self._messages) < self.MAX_MESSAGES:
+            self._messages.add(message)
+            Log.error(message)
+
+    def leave(self) -> None:
+        """Record no more. What lives on is left to a process that answers until all of it has ended: without one
+        every call of it would fail with ENOSYS.
+        """
+        if not self.counters.alive:
+            return
+        try:
+            pid = os.fork()
+        except OSError as error:
+            Log.error(SpocError("leave tasks of the command", "to another process", error.strerror or str(error),
+                                "all their calls will fail"))
+            return
+        if pid:
+            Log.info("Tasks of the command run on and are not recorded any more; --follow records them. "
+                     f"Process {pid} answers their calls until they have ended")
+            return
+        try:
+            os.setsid()
+            os.chdir("/")
+            os.closerange(0, self._listener.descriptor)
+            os.closerange(self._listener.descriptor + 1, MAX_DESCRIPTORS)
+            while self._listener.pending(None) or not self._listener.hung_up:
+                if self._listener.receive():
+                    self._listener.proceed()
+        finally:
+            os._exit(0)
+
+    @property
+    def counters(self) -> Counters:
+        """As of Recorder; not known is how many tasks there are."""
+        self._listener.pending()
+        return Counters(followed=1, alive=not self._listener.hung_up, calls_lost=self._lost)
+
+    @property
+    def found(self) -> str:
+        return f"Answered {sum(call.count for call in self._calls.values())} notifications"
+
+    def calls(self) -> "Dict[Tuple[int, int], CallValue]":
+        """As of Recorder."""
+        return {(self._tokens[int.from_bytes(key[4:], sys.byteorder)], int.from_bytes(key[:4], sys.byteorder)): call
+                for key, call in self._calls.items()}
+
+    def seen(self) -> "Dict[Tuple[int, int], int]":
+        """As of Recorder, of all numbers."""
+        return {key: call.first_ns for key, call in self.calls().items()}
+
+
+MAX_DESCRIPTORS = 4096
+BACKENDS = ("auto", "bpf", "notify")
 
 
 class RecordCommand:
@@ -2615,21 +2949,16 @@ class RecordCommand:
 
     def run(self) -> int:
         """Record; give the exit code."""
-        with Recorder(self.machine, self.options.stats) as recorder, Supervisor() as supervisor:
-            Log.info("Loading bpf module")
-            recorder.load()
-            Log.info("Attaching bpf tracepoints")
-            recorder.attach()
-            Log.info("Module successfully loaded")
-            if self.machine.compat and not recorder.tells_abis:
-                Log.error("the kernel (lockdown) does not let 32-bit calls be told apart: "
-                          "the profile is right for 64-bit programs only")
+        if is_filtered():
+            Log.info("spoc.py itself is under a seccomp filter: calls of the command that it stops are not recorded")
+        with contextlib.ExitStack() as resources, Supervisor() as supervisor:
+            recorder = self._open_recorder()
+            resources.callback(recorder.close)
             status = self._run_command(recorder, supervisor)
+            recorder.leave()
             end_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
             Log.info("Processing recorded data")
-            left = recorder.counters.alive
-            if left:
-                Log.info(f"{left} tasks of the command run on and are not recorded any more; --follow records them")
+            Log.info(recorder.found)
             recording = self._recording(recorder)
             complete = self._report(recording)
             if not self.target.is_file:
@@ -2639,30 +2968,64 @@ class RecordCommand:
                 encoding = (sys.stderr and sys.stderr.encoding or "").lower()
                 blocks = " ▁▂▃▄▅▆▇█" if encoding == "utf-8" else " .:-=+*#"
                 write_stderr(format_statistics(recording, self.start_ns, end_ns, blocks))
-            Log.info("Unloading bpf module")
+            if isinstance(recorder, Recorder):
+                Log.info("Unloading bpf module")
         return exit_code(status) if complete else EXIT_FAILURE
 
-    def _run_command(self, recorder: Recorder, supervisor: Supervisor) -> int:
+    def _open_recorder(self) -> "Union[Recorder, NotifyRecorder]":
+        """A recorder that is ready for the command: BPF's or, where that does not work, the other."""
+        options, reason = self.options, ""
+        if options.backend != "notify":
+            recorder = Recorder(self.machine, options.stats)
+            try:
+                return self._attach(recorder)
+            except SpocError as error:
+                recorder.close()
+                if options.backend == "bpf":
+                    raise
+                reason = str(error)
+        Log.info("Recording with user notification" + (reason and f": {reason}"))
+        try:
+            return NotifyRecorder(self.machine, options.stats)
+        except SpocError as error:
+            if reason:
+                raise SpocError("record", "this machine can do neither", f"--backend bpf: {reason}",
+                                f"--backend notify: {error}") from None
+            raise
+
+    def _attach(self, recorder: Recorder) -> Recorder:
+        Log.info("Loading bpf module")
+        recorder.load()
+        Log.info("Attaching bpf tracepoints")
+        recorder.attach()
+        Log.info("Module successfully loaded")
+        if self.machine.compat and not recorder.tells_abis:
+            Log.error("the kernel (lockdown) does not let 32-bit calls be told apart: "
+                      "the profile is right for 64-bit programs only")
+        return recorder
+
+    def _run_command(self, recorder: "Union[Recorder, NotifyRecorder]", supervisor: Supervisor) -> int:
         if self.options.follow:
             libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         supervisor.check()
-        child = Child(self.command, self.identity, supervisor)
-        recorder.arm(child.pid)
+        if recorder.filter and recorder.filter.no_new_privs:
+            Log.info("Setting no_new_privs: set-uid programs will not change the user")
+        child = Child(self.command, self.identity, supervisor, recorder.filter)
         cgroups = self._cgroups()
         self.start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         Log.info("Processing events")
-        child.release()
-        child.wait_started({})
+        recorder.begin(child)
+        child.wait_started(recorder.inputs)
         Log.info(f"Running command with PID: {child.pid}")
         self._log_container(child.pid, cgroups)
         status_line = StatusLine()
         alive = (lambda: recorder.counters.alive > 0) if self.options.follow else None
         try:
-            return supervisor.wait(child.pid, self._timers(recorder, status_line), alive)
+            return supervisor.wait(child.pid, self._timers(recorder, status_line), alive, recorder.inputs)
         finally:
             status_line.clear()
 
-    def _timers(self, recorder: Recorder, status_line: StatusLine) -> "List[Timer]":
+    def _timers(self, recorder: "Union[Recorder, NotifyRecorder]", status_line: StatusLine) -> "List[Timer]":
         timers = []
         if self.options.follow:  # the end of a descendant in another pid namespace shows as no signal here
             timers.append(Timer(self.STATUS_INTERVAL_S, lambda: None))
@@ -2695,21 +3058,23 @@ class RecordCommand:
             reason = cgroups[7:] if cgroups.startswith("error: ") else "no container in its cgroups"
             Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, err={reason})")
 
-    def _recording(self, recorder: Recorder) -> Recording:
+    def _recording(self, recorder: "Union[Recorder, NotifyRecorder]") -> Recording:
         return make_recording(self.machine, recorder.seen(), recorder.calls(), recorder.counters, syscall_name)
 
-    def _status(self, recorder: Recorder) -> str:
+    def _status(self, recorder: "Union[Recorder, NotifyRecorder]") -> str:
         seen = recorder.seen()
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         minutes, seconds = divmod((now_ns - self.start_ns) // 10 ** 9, 60)
-        text = f"{minutes:d}:{seconds:02d}  processes: {recorder.counters.processes}  syscalls: {len(seen)}"
+        processes = recorder.counters.processes
+        text = f"{minutes:d}:{seconds:02d}  " + (f"processes: {processes}  " if processes else "")
+        text += f"syscalls: {len(seen)}"
         if seen:
             (abi, number), newest_ns = max(seen.items(), key=lambda item: item[1])
             name = syscall_name(self.machine.architecture(abi, number), number) or f"number {number}"
             text += f"  newest: {name}, {max(0, now_ns - newest_ns) // 10 ** 9} s ago"
         return text
 
-    def _checkpoint(self, recorder: Recorder) -> None:
+    def _checkpoint(self, recorder: "Union[Recorder, NotifyRecorder]") -> None:
         """Write what there is, if there is more than at the last time: flash wears out."""
         recording = self._recording(recorder)
         profile = make_profile(self.machine, recording, self.base)
@@ -2723,7 +3088,6 @@ class RecordCommand:
 
     def _report(self, recording: Recording) -> bool:
         """Say what was recorded, and whether it is all."""
-        Log.info(f"Found {recording.tasks} tasks in bpf map")
         Log.info(f"Got syscalls: {', '.join(sorted(recording.names))}")
         added = sorted(set(self.base) - recording.names)
         if added:
@@ -2799,8 +3163,7 @@ class TracepointSource:
             self._recorder.logged[index] = all(action == SCMP_ACT_LOG for action, _ in verdicts)
 
     def begin(self, child: Child) -> None:
-        self._recorder.arm(child.pid)
-        child.release()
+        self._recorder.begin(child)
 
     def _denial(self, value: DenialValue, times: int) -> Denial:
         verdict = ("", -value.result if -4096 < value.result < 0 else 0)
@@ -2856,74 +3219,21 @@ class NotifySource:
     def __init__(self, machine: Machine, answer: "Callable[[SeccompData], Tuple[str, int]]", learn: bool = False):
         """`answer` gives a call's action and errno; with `learn` the call is let pass all the same."""
         self._machine, self._answer, self._learn = machine, answer, learn
-        self._listener = -1
         self._tasks: "Dict[int, Tuple[int, int]]" = {}  # tid -> descriptor of its /proc/TID/comm, tgid
-        self.alive = True
-        uname = os.uname()
-        self._recv, self._send, self._id_valid = seccomp_ioctls(uname.machine)
-        # WAIT_KILLABLE_RECV, from which on a signal does not interrupt a call that is being answered.
-        self._killable = release_numbers(uname.release) >= (5, 19)
-        # An epoll descriptor takes the listener later, and lets go of it when that has hung up for good.
-        self._epoll = select.epoll()
-        self.descriptor = self._epoll.fileno()
-        try:
-            sizes = self._check()
-        except SpocError:
-            self.close()
-            raise
-        self._request_bytes = max(sizes.seccomp_notif, ctypes.sizeof(SeccompNotif))
-        self._request_buffer = bytearray(self._request_bytes)
-        self._request = SeccompNotif.from_buffer(self._request_buffer)
-        self._response_buffer = bytearray(max(sizes.seccomp_notif_resp, ctypes.sizeof(SeccompNotifResp)))
-        self._response = SeccompNotifResp.from_buffer(self._response_buffer)
+        self._listener = Listener()
 
-    def _check(self) -> SeccompNotifSizes:
-        """The kernel's sizes. Raises KernelError if it is foreseeable that there will be no listener."""
-        sizes = SeccompNotifSizes()
-        number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
-        try:
-            libc.syscall(number, SECCOMP_GET_NOTIF_SIZES, 0, ctypes.byref(sizes))
-        except OSError as error:
-            raise KernelError("use user notification", "seccomp(2)", error.strerror or str(error),
-                              "Linux 5.8 or newer with CONFIG_SECCOMP_FILTER is needed") from None
-        os.close(take_listener(os.getpid(), self.descriptor))
-        with contextlib.suppress(OSError, ValueError):
-            with open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as file:
-                scope = int(file.read())
-            may_attach = effective_capabilities() >> CAPABILITIES.index("CAP_SYS_PTRACE") & 1
-            if scope > 2 or (scope == 2 and not may_attach):
-                raise KernelError("use user notification", "kernel.yama.ptrace_scope", f"is {scope}", "set it to 1"
-                                  if scope == 2 else "restart with it set to 1")
-        return sizes
+    @property
+    def descriptor(self) -> int:
+        return self._listener.descriptor
 
     def begin(self, child: Child) -> None:
-        child.release()
-        number = child.wait_listener()
-        if not number:
-            return  # it could not load the filter: Child.wait_started says why
-        try:
-            self.listen(take_listener(child.pid, number))
-        except SpocError:
-            os.kill(child.pid, signal.SIGKILL)  # it waits for its listener to be taken, and nothing else
-            os.waitpid(child.pid, 0)
-            raise
-        child.listener_taken()
-
-    def listen(self, listener: int) -> None:
-        """Take over the listener."""
-        self._listener = listener
-        self._epoll.register(listener, select.EPOLLIN)
+        child.release_to(self._listener)
 
     def read(self) -> "List[Denial]":
         """Answer what is there; a rest has the descriptor readable again."""
         found: "Dict[Denial, int]" = {}
         for _ in range(self.MAX_CALLS):
-            events = self._epoll.poll(0, 1)
-            if not events:
-                break
-            if not events[0][1] & select.EPOLLIN:  # a hang-up: nothing is left that has the filter
-                self._epoll.unregister(self._listener)
-                self.alive = False
+            if not self._listener.pending():
                 break
             denial = self._serve()
             if denial:
@@ -2941,20 +3251,14 @@ class NotifySource:
 
     def close(self) -> None:
         self._forget(list(self._tasks))
-        if self._listener >= 0:
-            os.close(self._listener)
-        self._epoll.close()
+        self._listener.close()
 
     def _serve(self) -> "Optional[Denial]":
         """Answer one call; give what there is to tell of it."""
-        self._request_buffer[:] = bytes(self._request_bytes)  # or it is EINVAL
-        try:
-            fcntl.ioctl(self._listener, self._recv, self._request_buffer)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.EINTR):  # the caller is gone, or was interrupted
-                return None
-            raise KernelError("receive a notification", "of the filter", error.strerror or str(error)) from None
-        call, tid = self._request.data, self._request.pid
+        listener = self._listener
+        if not listener.receive():
+            return None
+        call, tid = listener.request.data, listener.request.pid
         machine, number = self._machine, call.nr & 0xFFFFFFFF
         architecture = None
         for abi, candidate in enumerate((machine.native, machine.compat)):
@@ -2963,32 +3267,20 @@ class NotifySource:
         tgid, comm, exe = self._describe(tid)
         action, error_number = verdict = self._answer(call)
         if self._learn or action in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
-            done = self._respond(0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+            done = listener.proceed()
         elif action == SCMP_ACT_ERRNO:
-            done = self._respond(0, -error_number)
+            done = listener.respond(0, -error_number)
         elif action == SCMP_ACT_TRACE:
-            done = self._respond(0, -errno.ENOSYS)
+            done = listener.respond(0, -errno.ENOSYS)
         else:
             done = self._signal(action, tgid, tid, architecture is machine.own)
         if not done or action == SCMP_ACT_ALLOW:
             return None  # what was read of /proc may belong to another process by now; or there is nothing to tell
         return Denial(architecture, number, verdict, tgid, tid, comm, exe)
 
-    def _respond(self, value: int, error: int, flags: int = 0) -> bool:
-        """Give the call this result. False if nobody waits for it any more."""
-        response = self._response
-        response.id, response.val, response.error, response.flags = self._request.id, value, error, flags
-        try:
-            fcntl.ioctl(self._listener, self._send, self._response_buffer)
-        except OSError as failure:
-            if failure.errno not in (errno.ENOENT, errno.EINPROGRESS):
-                raise KernelError("answer a notification", "of the filter", failure.strerror or str(failure)) from None
-            return False
-        return True
-
     def _signal(self, action: str, tgid: int, tid: int, native: bool) -> bool:
         """End the process as SECCOMP_RET_KILL_PROCESS does, or have its handler run as under SECCOMP_RET_TRAP."""
-        status = self._status(tid)
+        status = proc_status(tid)
         caught, blocked, ignored = (int(status.get(name, "0"), 16) >> signal.SIGSYS - 1 & 1
                                     for name in ("SigCgt", "SigBlk", "SigIgn"))
         handled = action == SCMP_ACT_TRAP and caught and not blocked
@@ -2996,25 +3288,26 @@ class NotifySource:
         untouched = (status and not caught and not blocked and not ignored and status.get("TracerPid") == "0"
                      and status.get("NSpid", "").split()[1:][-1:] != ["1"])
         # The result that a handler finds: what is there before the call (syscall_rollback() in the kernel).
-        call = self._request.data
+        call, respond = self._listener.request.data, self._listener.respond
         value, error = call.nr if self._machine.native in (X86_64, X86) else call.args[0], 0
         try:
-            if handled and not self._killable:
+            if handled and not self._listener.killable:
                 # A signal sent first would have the call made again after the handler, and so on for ever.
-                return self._respond(value, 0) and self._send_sigsys(tgid, tid, native)
-            fcntl.ioctl(self._listener, self._id_valid, bytes(self._request_buffer[:8]))  # or the tid may be another's
+                return respond(value, 0) and self._send_sigsys(tgid, tid, native)
+            if not self._listener.is_waiting():
+                return False
             if not ((handled or untouched) and self._send_sigsys(tgid, tid, native)):
                 os.kill(tgid, signal.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError):
+        except ProcessLookupError:
             return False
         except PermissionError:
             error = -errno.EPERM  # it has become another user's process
-        self._respond(0 if error else value, error)
+        respond(0 if error else value, error)
         return True
 
     def _send_sigsys(self, tgid: int, tid: int, native: bool) -> bool:
         """Send SIGSYS to the thread, with what it tells when it comes from a filter, but for si_code."""
-        call = self._request.data
+        call = self._listener.request.data
         info = SigsysInfo(signal.SIGSYS, 0, SI_QUEUE, call.instruction_pointer, call.nr, call.arch)
         if not native:
             # The kernel makes it a 32-bit siginfo_t: fields of 32 bits, one behind the other.
@@ -3026,16 +3319,6 @@ class NotifySource:
             return False
         return True
 
-    @staticmethod
-    def _status(tid: int) -> "Dict[str, str]":
-        """The fields of /proc/TID/status; none if it cannot be read."""
-        try:
-            with open(f"/proc/{tid}/status", encoding="utf-8", errors="replace") as file:
-                pairs = [line.partition(":") for line in file]
-        except OSError:
-            return {}
-        return {name: value.strip() for name, _, value in pairs}
-
     def _describe(self, tid: int) -> "Tuple[int, str, str]":
         """Process, name and program of a thread. An open file of /proc is never another thread's of the same tid."""
         comm, exe = b"", ""
@@ -3046,7 +3329,7 @@ class NotifySource:
             if not comm:
                 self._forget([tid] if tid in self._tasks else list(self._tasks)[:1 - self.MAX_TASKS])
                 descriptor = os.open(f"/proc/{tid}/comm", os.O_RDONLY)
-                self._tasks[tid] = descriptor, int(self._status(tid).get("Tgid", tid))
+                self._tasks[tid] = descriptor, int(proc_status(tid).get("Tgid", tid))
                 comm = os.pread(descriptor, 64, 0)
             exe = os.readlink(f"/proc/{tid}/exe")
         except OSError:
@@ -3177,15 +3460,6 @@ class AuditSource:
 
     def close(self) -> None:
         os.close(self.descriptor)
-
-
-def read_proc(pid: str, name: str) -> str:
-    """A file of a process in /proc; "" if it cannot be read."""
-    try:
-        with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 class NetlinkSource(AuditSource):
@@ -3595,11 +3869,13 @@ def run_record(values: "Dict[str, Any]", operands: "List[str]") -> int:
         if values.get("no_base_syscalls"):
             raise UsageError("record", "-b and -n contradict each other")
         values["base_syscalls"] = _syscall_names(values["base_syscalls"])
-    for name in ("type", "output_file", "name", "checkpoint"):
+    for name in ("type", "output_file", "name", "checkpoint", "backend"):
         if name in values:
             values[name] = values[name][-1]
     if values.get("type", TYPE_CRD) not in DEFAULT_OUTPUT:
         raise UsageError(f"-t {values['type']}", f"not one of {', '.join(DEFAULT_OUTPUT)}")
+    if values.get("backend", "auto") not in BACKENDS:
+        raise UsageError(f"--backend {values['backend']}", f"not one of {', '.join(BACKENDS)}")
     if "name" in values and values["name"] != kubernetes_name(values["name"]):
         raise UsageError(f"--name {values['name']}", "not a Kubernetes name",
                          "lower-case letters, digits, '-' and '.', a letter or digit at both ends")
@@ -3677,6 +3953,8 @@ Run CMD and write a seccomp profile of the syscalls that it and all its descenda
   --follow                   record until the last descendant has ended or a signal asks to stop, not just CMD
   --checkpoint SECONDS       write the profile at this interval while CMD runs, too
   --stats                    count the calls, and print a table of them at the end
+  --backend NAME             bpf: with BPF (root, or CAP_BPF and CAP_PERFMON); notify: with seccomp user notification,
+                             which needs no privilege but slows CMD down; auto, the default: bpf where it works
   --privileged               under sudo, run CMD as root and not as the calling user
   -q, --quiet                print errors only
   -v, --verbose              print libbpf's messages as well

@@ -75,11 +75,11 @@ class CopyCase(Case):
 
     def attempt(self, *wrapper: str, python: Sequence[str] = (sys.executable,), options: Sequence[str] = ("-n",),
                 command: Optional[Sequence[str]] = None, environment: Optional[Dict[str, str]] = None,
-                ) -> "subprocess.CompletedProcess[str]":
+                backend: str = "bpf") -> "subprocess.CompletedProcess[str]":
         """Record, quietly, a command that leaves a mark, under what `wrapper` sets up."""
         command = command or ("touch", str(self.marker))
         return subprocess.run([*wrapper, *python, str(self.program), "record", "-q", "-t", "raw-seccomp",
-                               "-o", str(self.profile), *options, "--", *command],
+                               "--backend", backend, "-o", str(self.profile), *options, "--", *command],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               timeout=120, env={**os.environ, **(environment or {})})
 
