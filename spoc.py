@@ -2597,11 +2597,10 @@ class Child:
         """
         while self._shared.errno == 0:
             ready = select_readable([self._started, *inputs], self.EXEC_POLL_MS)
-            for descriptor in ready:
-                if descriptor in inputs:
-                    inputs[descriptor]()
-            if self._started in ready:
+            if self._started in ready:  # what its program has done is for later
                 break
+            for descriptor in ready:
+                inputs[descriptor]()
         os.close(self._started)
         self._started = -1
         if self._shared.errno:
