@@ -1407,6 +1407,10 @@ LIBBPF = """
     ring_buffer__consume                status   ring
     ring_buffer__free                   none     ring
 """
+LIBBPF_VERSIONS = """
+    libbpf_major_version  uint32
+    libbpf_minor_version  uint32
+"""
 # seccomp.h; the caller frees the name of a number.
 LIBSECCOMP = """
     seccomp_version                   version
@@ -1430,6 +1434,7 @@ LIBC = """
     personality  result  long
     signalfd   result  int string int
     capset     result  pointer pointer
+    capget     result  pointer pointer
     syscall    register  long long long pointer
     execve     result  string pointer pointer
     inotify_init1      result  int
@@ -1447,7 +1452,7 @@ class Library:
     """A C library, loaded when first used; its functions are attributes, and only those of its table can be called."""
 
     def __init__(self, sonames: "Sequence[Optional[str]]", functions: str, hint: str = ""):
-        self._sonames, self._hint = sonames, hint
+        self._sonames, self.hint = sonames, hint
         self._functions = {line.split()[0]: line.split()[1:] for line in functions.strip().splitlines()}
 
     def load(self) -> ctypes.CDLL:
@@ -1460,11 +1465,11 @@ class Library:
             except OSError as error:
                 reasons.append(str(error))
         else:
-            raise LibraryError("load library", str(self._sonames[0]), reasons[0], self._hint)
+            raise LibraryError("load library", str(self._sonames[0]), reasons[0], self.hint)
         for name, (result, *arguments) in self._functions.items():
             function = getattr(handle, name, None)
             if function is None:
-                raise LibraryError("load library", handle._name, f"has no {name}, too old", self._hint)
+                raise LibraryError("load library", handle._name, f"has no {name}, too old", self.hint)
             function.restype, function.argtypes = C_TYPES[result], [C_TYPES[argument] for argument in arguments]
             if result in CHECKS:
                 function.errcheck = CHECKS[result]
@@ -1477,7 +1482,24 @@ class Library:
 
 libbpf = Library(("libbpf.so.1", "libbpf.so.0"), LIBBPF, "install libbpf 0.3 or newer (Debian: libbpf1 or libbpf0)")
 libseccomp = Library(("libseccomp.so.2",), LIBSECCOMP, "install libseccomp 2.5 or newer (Debian: libseccomp2)")
+libbpf_versions = Library(("libbpf.so.1", "libbpf.so.0"), LIBBPF_VERSIONS)
 libc = Library((None,), LIBC)
+
+
+def libbpf_version() -> str:
+    """Version, which it tells from 0.6 on, and soname of libbpf. Raises LibraryError if it cannot be used."""
+    soname = libbpf.load()._name
+    try:
+        version = f"{libbpf_versions.libbpf_major_version()}.{libbpf_versions.libbpf_minor_version()}"
+    except LibraryError:
+        version = "before 0.6"
+    return f"{version} ({soname})"
+
+
+def libseccomp_version() -> "Tuple[int, int, int]":
+    """Raises LibraryError if it cannot be used."""
+    version = libseccomp.seccomp_version().contents
+    return version.major, version.minor, version.micro
 
 
 def kernel_uname() -> "os.uname_result":
@@ -1607,6 +1629,7 @@ CAPABILITIES = ["CAP_" + name for name in """
     SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
     MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
 """.split()]
+LINUX_CAPABILITY_VERSION_3 = 0x20080522
 CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = map(CAPABILITIES.index, ("CAP_SYS_ADMIN", "CAP_PERFMON", "CAP_BPF"))
 
 
@@ -1626,8 +1649,12 @@ def proc_status(pid: "Union[int, str]") -> "Dict[str, str]":
 
 
 def effective_capabilities() -> int:
-    """Bits of the capabilities in effect; 0 where /proc does not tell."""
-    return int(proc_status("self").get("CapEff", "0"), 16)
+    """Bits of the capabilities in effect; 0 where a seccomp filter keeps the kernel from telling."""
+    # capget(2), linux/capability.h: header (version, pid); effective, permitted, inheritable, low bits first.
+    sets = (ctypes.c_uint32 * 6)()
+    with contextlib.suppress(OSError):
+        libc.capget(ctypes.byref((ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)), ctypes.byref(sets))
+    return sets[0] | sets[3] << 32
 
 
 def is_filtered() -> bool:
@@ -2648,9 +2675,6 @@ def drop_privileges(identity: Identity, keep_admin: bool) -> None:
     except PermissionError:
         return
     raise OSError(errno.EPERM, "")
-
-
-LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 
 def exit_code(status: int) -> int:
@@ -3850,6 +3874,424 @@ class RunCommand:
 
 # --- Shipping ----------------------------------------------------------------
 
+
+# --- Doctor ------------------------------------------------------------------
+
+
+class Finding(NamedTuple):
+    """What a check found: OK, DEGRADED or MISSING, a short fact and, where it is not ok, the remedy.
+
+    `works` names the backends of record and the enrichers of run that the check has proved to work.
+    """
+
+    state: str
+    fact: str
+    remedy: str = ""
+    works: "Tuple[str, ...]" = ()
+
+
+OK, DEGRADED, MISSING = "ok", "degraded", "missing"
+
+
+class Diagnosis(NamedTuple):
+    """All findings by item, what `auto` comes to, and the exit code that says how much of both commands works."""
+
+    findings: "Dict[str, Finding]"
+    record: "Optional[str]"
+    run: "Optional[str]"
+    exit_code: int
+
+
+def this_machine() -> Machine:
+    uname = kernel_uname()
+    return machine_of(uname.machine, uname.release)
+
+
+def read_setting(path: str) -> str:
+    """What a file of the kernel's says; "" if it cannot be read."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def examine_kernel() -> Finding:
+    release = kernel_uname().release
+    if release_numbers(release) < (5, 8):
+        return Finding(DEGRADED, f"Linux {release}", "record with BPF needs Linux 5.8 or newer: upgrade the kernel")
+    return Finding(OK, f"Linux {release}")
+
+
+def examine_architecture() -> Finding:
+    fact = f"{kernel_uname().machine}, {8 * ctypes.sizeof(ctypes.c_void_p)}-bit userland"
+    if not this_machine().number_offset:
+        return Finding(DEGRADED, fact, "run cannot read the tracepoints here; it has other enrichers")
+    return Finding(OK, fact)
+
+
+def examine_python() -> Finding:
+    fact = f"{sys.version.split()[0]} ({sys.executable})"
+    lacking = []
+    for name in "binascii bisect fcntl json pwd re resource select socket termios".split():
+        try:
+            __import__(name)
+        except ImportError:
+            lacking.append(name)
+    if lacking:
+        return Finding(DEGRADED, f"{fact} without {', '.join(lacking)}", "install the full python3 package")
+    return Finding(OK, fact)
+
+
+def examine_privileges() -> Finding:
+    bits = effective_capabilities()
+    last = read_setting("/proc/sys/kernel/cap_last_cap") or len(CAPABILITIES) - 1
+    held, lacking = ([name.lower() for number, name in enumerate(CAPABILITIES[:int(last) + 1])
+                      if bits >> number & 1 == bit] for bit in (1, 0))
+    user = f"uid {os.geteuid()}" if os.geteuid() else "root"
+    if "SUDO_UID" in os.environ:
+        user += f" (sudo, by uid {os.environ['SUDO_UID']})"
+    names = ", ".join(held)
+    if len(held) > len(lacking):
+        names = f"all capabilities{' but ' if lacking else ''}{', '.join(lacking)}"
+    fact = f"{user}, {names or 'no capabilities'}"
+    if read_setting("/proc/self/uid_map").split() not in ([], ["0", "0", str(NO_ID)]):
+        return Finding(DEGRADED, f"{fact}, in a user namespace", "run it as root outside of the user namespace")
+    if bits >> CAP_SYS_ADMIN & 1 or bits >> CAP_BPF & bits >> CAP_PERFMON & 1:
+        return Finding(OK, fact)
+    sudo = [folder for folder in os.get_exec_path() if os.access(os.path.join(folder, "sudo"), os.X_OK)]
+    return Finding(DEGRADED, fact, f"run it {'with sudo' if sudo else 'as root'}, or with CAP_BPF and CAP_PERFMON")
+
+
+def examine_libbpf() -> Finding:
+    return Finding(OK, libbpf_version())
+
+
+def examine_libseccomp() -> Finding:
+    libseccomp.load()
+    version = libseccomp_version()
+    fact = "%d.%d.%d (libseccomp.so.2)" % version
+    return Finding(OK, fact) if version >= (2, 5) else Finding(DEGRADED, fact, libseccomp.hint)
+
+
+# Of bpf(2) and seccomp(2) in the tables of the kernel (arch/*/.../syscall.tbl, asm-generic/unistd.h): known without
+# libseccomp, so that its absence hides nothing else.
+CALL_NUMBERS = {X86_64: (321, 317), X86: (357, 354), AARCH64: (280, 277), RISCV64: (280, 277), ARM: (386, 383),
+                PPC64LE: (361, 358)}
+BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN, BPF_PROG_TYPE_RAW_TRACEPOINT = 5, 17, 17  # linux/bpf.h
+SECCOMP_GET_ACTION_AVAIL, PR_SET_PDEATHSIG, PR_GET_SECCOMP = 2, 1, 21  # linux/seccomp.h, linux/prctl.h
+
+
+def call_numbers() -> "Tuple[int, int]":
+    """The numbers of bpf(2) and seccomp(2) for a process like this one."""
+    machine = this_machine()
+    narrow = machine.compat and ctypes.sizeof(ctypes.c_void_p) == 4
+    return CALL_NUMBERS[machine.compat if narrow and machine.compat else machine.native]
+
+
+def call_bpf(command: int, *fields: int) -> int:
+    """bpf(2) with a union bpf_attr of these 64-bit fields (linux/bpf.h; little-endian, as every machine here is)."""
+    attribute = (ctypes.c_uint64 * 9)(*fields)
+    return int(libc.syscall(call_numbers()[0], command, ctypes.addressof(attribute), ctypes.sizeof(attribute)))
+
+
+def load_probe() -> int:
+    """The descriptor of a raw tracepoint program that does nothing."""
+    program = ctypes.create_string_buffer(b"\xb7\0\0\0\0\0\0\0\x95\0\0\0\0\0\0\0")  # r0 = 0; exit
+    licence = ctypes.create_string_buffer(b"GPL")
+    try:
+        return call_bpf(BPF_PROG_LOAD, BPF_PROG_TYPE_RAW_TRACEPOINT | 2 << 32, ctypes.addressof(program),
+                        ctypes.addressof(licence))
+    except OSError as error:
+        raise bpf_error("load a program", "bpf(2)", error) from None
+
+
+def examine_bpf() -> Finding:
+    load_probe()
+    return Finding(OK, "loads a program")
+
+
+def examine_tracepoints() -> Finding:
+    program = load_probe()
+    for tracepoint in {**TRACEPOINTS, **TASK_EXIT, **RUN_TRACEPOINTS}.values():
+        name = ctypes.create_string_buffer(tracepoint)
+        try:
+            call_bpf(BPF_RAW_TRACEPOINT_OPEN, ctypes.addressof(name), program)
+        except OSError as error:
+            raise bpf_error("attach to tracepoint", tracepoint.decode(), error) from None
+    return Finding(OK, "programs attach to those of syscalls and tasks")
+
+
+def examine_memlock() -> Finding:
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    fact = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit >> 10} KiB"
+    if release_numbers(kernel_uname().release) >= (5, 11):
+        return Finding(OK, f"{fact}; BPF does not count from Linux 5.11 on")
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except (OSError, ValueError):
+        return Finding(DEGRADED, f"{fact}, and may not be raised",
+                       "as root: ulimit -l unlimited; in a systemd unit: LimitMEMLOCK=infinity")
+    return Finding(OK, f"{fact}, and may be raised")
+
+
+def examine_unprivileged_bpf() -> Finding:
+    value = read_setting("/proc/sys/kernel/unprivileged_bpf_disabled")
+    meaning = {"": "kernel.unprivileged_bpf_disabled is not there", "0": "0: bpf(2) is open to all, but tracepoints "
+               "take CAP_BPF and CAP_PERFMON"}
+    return Finding(OK, meaning.get(value, f"{value}: bpf(2) takes CAP_BPF"))
+
+
+def examine_lockdown() -> Finding:
+    modes = read_setting("/sys/kernel/security/lockdown")
+    mode = modes.partition("[")[2].partition("]")[0]
+    if mode == "confidentiality":
+        return Finding(DEGRADED, mode, "boot without lockdown=confidentiality")
+    return Finding(OK, mode or "not known: /sys/kernel/security/lockdown is not there")
+
+
+def examine_seccomp() -> Finding:
+    """This loads a filter that allows everything, into the process of the check."""
+    number = call_numbers()[1]
+    lacking = []
+    try:
+        for name, value in ACTIONS.items():
+            try:
+                libc.syscall(number, SECCOMP_GET_ACTION_AVAIL, 0, ctypes.byref(ctypes.c_uint32(value)))
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
+                lacking.append(name)
+        if not effective_capabilities() >> CAP_SYS_ADMIN & 1:
+            libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        allow = bytes((6, 0, 0, 0)) + ACTIONS[SCMP_ACT_ALLOW].to_bytes(4, sys.byteorder)  # BPF_RET | BPF_K
+        libc.syscall(number, SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(SockFprog(1, allow)))
+    except OSError as error:
+        raise KernelError("load a filter", "seccomp(2)", error.strerror or str(error), "boot a kernel with "
+                          "CONFIG_SECCOMP_FILTER or, in a container, let its own filter allow seccomp(2)") from None
+    if lacking:
+        return Finding(DEGRADED, f"loads a filter, but knows no {', '.join(lacking)}", "upgrade the kernel to 5.5 or "
+                       "newer", ("none",))
+    return Finding(OK, "loads a filter, knows all actions", "", ("none",))
+
+
+def examine_actions_logged() -> Finding:
+    path = "/proc/sys/kernel/seccomp/actions_"
+    logged, wanted = read_setting(f"{path}logged"), read_setting(f"{path}avail").replace("allow", "").strip()
+    lacking = set(wanted.split()) - {"user_notif", *logged.split()}
+    if lacking or not wanted:
+        return Finding(DEGRADED if logged else MISSING, f"not {', '.join(sorted(lacking))}" if wanted else
+                       "kernel.seccomp.actions_logged is not there",
+                       f"as root: echo {wanted} > {path}logged" if wanted else "mount /proc")
+    return Finding(OK, logged)
+
+
+def examine_notification() -> Finding:
+    """Have a child load a filter that asks about execve, and refuse that: nothing is started."""
+    machine = this_machine()
+    profile = Profile(SCMP_ACT_ALLOW, (), (Rule(SCMP_ACT_ERRNO, ("execve",), errno.EPERM),))
+    seen: "List[Denial]" = []
+    source = NotifySource(machine, lambda _: (SCMP_ACT_ERRNO, errno.EPERM))
+    applied = FilterBuilder(profile, machine.native, True).build(0, not effective_capabilities() >> CAP_SYS_ADMIN & 1)
+    with Supervisor() as supervisor:
+        child = Child((sys.executable,), None, supervisor, applied)
+        source.begin(child)
+        try:
+            child.wait_started({source.descriptor: lambda: seen.extend(source.read())})
+        except ChildError as error:
+            if seen:
+                return Finding(OK, "asks about a call, and takes the answer", "", ("notify",))
+            raise KernelError("use user notification", "seccomp(2)", error.reason, error.hint) from None
+    raise KernelError("use user notification", "seccomp(2)", "the answer had no effect", "upgrade the kernel")
+
+
+def examine_audit() -> Finding:
+    machine = this_machine()
+    makers: "Dict[str, Callable[[], AuditSource]]" = {
+        "audit-log": lambda: AuditLogSource(machine, RunOptions.audit_log), "netlink": lambda: NetlinkSource(machine),
+        "kmsg": lambda: KmsgSource(machine)}
+    facts, works, remedy = [], [], ""
+    for name, make in makers.items():
+        try:
+            make().close()
+            works.append(name)
+        except SpocError as error:
+            facts.append(f"{name}: {error.reason}")
+            remedy = error.hint if name == "netlink" else remedy
+    auditd = "auditd runs" if os.path.exists("/run/auditd.pid") else "no auditd runs"
+    fact = "; ".join([f"{', '.join(works)} can be read" if works else "nothing can be read", auditd, *facts])
+    return Finding(OK, fact, "", tuple(works)) if works else Finding(MISSING, fact, remedy)
+
+
+def examine_filter() -> Finding:
+    try:
+        filtered = libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0)
+    except OSError as error:  # EINVAL: CONFIG_SECCOMP is off
+        filtered = error.errno != errno.EINVAL
+    if not filtered:
+        return Finding(OK, "none on spoc.py itself")
+    counts = [line.split()[1] for line in read_proc("self", "status").splitlines() if line.startswith("Seccomp_fil")]
+    return Finding(DEGRADED, f"{''.join(counts) or 'some'} on spoc.py itself: record does not see what they refuse",
+                   "run it outside of the container, or start that with --security-opt seccomp=unconfined")
+
+
+CONTAINER_MARKS = {"/.dockerenv": "Docker", "/run/.containerenv": "Podman", "/run/systemd/container": "systemd-nspawn"}
+# linux/proc_ns.h: the inodes of the initial ones, downwards from 0xFFFFFFF of the user's.
+INITIAL_NAMESPACES = {name: 0xEFFFFFFF - index for index, name in enumerate("ipc uts user pid cgroup time".split())}
+
+
+def examine_container() -> Finding:
+    marks = [name for path, name in CONTAINER_MARKS.items() if os.path.exists(path)]
+    container = parse_container_id(read_proc("self", "cgroup"))
+    if container:
+        marks.append(f"ID {container[:12]}")
+    own = []
+    for name, inode in INITIAL_NAMESPACES.items():
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/self/ns/{name}").st_ino != inode:
+                own.append(name)
+    namespaces = f"own namespaces: {', '.join(own)}" if own else (
+        "the initial namespaces" if os.path.exists("/proc/self/ns") else "namespaces not known without /proc")
+    return Finding(OK, f"{' '.join(marks) or 'none'}; {namespaces}")
+
+
+def examine_object() -> Finding:
+    path = find_object()
+    data = read_object(path)
+    holder = path if os.path.exists(path) else os.path.dirname(__file__)  # spoc.pyz
+    return Finding(OK, f"intact, {len(data)} bytes, of uid {os.stat(holder).st_uid}: {path}")
+
+
+def examine_recorder() -> Finding:
+    """Record a program that does nothing, and set up for naming what is blocked."""
+    machine = this_machine()
+    with Recorder(machine) as recorder, Supervisor() as supervisor:
+        recorder.load()
+        recorder.attach()
+        child = Child((sys.executable, "-ISc", ""), None, supervisor)
+        recorder.arm(child.pid)
+        child.release()
+        child.wait_started({})
+        supervisor.wait(child.pid, ())
+        calls, tells_abis = len(recorder.seen()), recorder.tells_abis
+    if not calls:
+        raise KernelError("record", sys.executable, "nothing was seen", "mount /proc, which tells the pid namespace")
+    try:
+        TracepointSource(machine, Profile(SCMP_ACT_ALLOW, (), ())).close()
+    except SpocError as error:
+        return Finding(DEGRADED, f"records, but names nothing that is blocked: {error.reason}", error.hint, ("bpf",))
+    if machine.compat and not tells_abis:
+        return Finding(DEGRADED, "cannot tell 32-bit calls apart", "boot without lockdown=confidentiality",
+                       ("bpf", "tracepoint"))
+    return Finding(OK, f"saw {calls} different calls of {sys.executable}", "", ("bpf", "tracepoint"))
+
+
+def examine_proc() -> Finding:
+    if read_proc("self", "status"):
+        return Finding(OK, "mounted")
+    return Finding(DEGRADED, "not mounted: programs have no names, and pid namespaces cannot be told apart",
+                   "mount -t proc proc /proc")
+
+
+def examine_tmp() -> Finding:
+    try:
+        for path in DEFAULT_OUTPUT.values():
+            Target(path).check()
+    except SpocError as error:
+        return Finding(DEGRADED, f"cannot write {error.subject}: {error.reason}", error.hint)
+    return Finding(OK, "takes a profile")
+
+
+EXAMINATIONS = {
+    "kernel": examine_kernel, "architecture": examine_architecture, "python": examine_python,
+    "privileges": examine_privileges, "libbpf": examine_libbpf, "libseccomp": examine_libseccomp, "bpf": examine_bpf,
+    "tracepoints": examine_tracepoints, "memlock": examine_memlock, "unprivileged_bpf": examine_unprivileged_bpf,
+    "lockdown": examine_lockdown, "seccomp": examine_seccomp, "actions_logged": examine_actions_logged,
+    "notification": examine_notification, "audit": examine_audit, "filter": examine_filter,
+    "container": examine_container, "object": examine_object, "recorder": examine_recorder, "proc": examine_proc,
+    "tmp": examine_tmp}
+CHECK_TIMEOUT_MS = 20000
+NEEDED_BY_ALL = ("architecture", "libseccomp", "seccomp")
+FOR_AUDIT = ("actions_logged", "audit")  # which matter only where the tracepoints cannot be used
+
+
+def isolated(check: "Callable[[], Finding]") -> Finding:
+    """What a check finds, in a process of its own: whatever it opens, loads, starts or breaks goes with that."""
+    try:
+        reading, writing = os.pipe()
+        pid = os.fork()
+    except OSError as error:
+        return Finding(MISSING, f"cannot be tried: {error.strerror}", "raise the limits on processes and open files")
+    if not pid:
+        try:
+            os.setpgid(0, 0)
+            os.write(writing, json.dumps(run_check(check).__dict__).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    try:
+        data = os.read(reading, 1 << 16) if select_readable([reading], CHECK_TIMEOUT_MS) else None
+    finally:
+        os.close(reading)
+        for kill in os.kill, os.killpg:
+            with contextlib.suppress(OSError):
+                kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+    if data:
+        return Finding(**json.loads(data))
+    ended = f"ended by signal {os.WTERMSIG(status)}" if data is not None and os.WIFSIGNALED(status) else "did not end"
+    return Finding(MISSING, f"the check {ended}", "a seccomp filter or a broken library does that")
+
+
+def run_check(check: "Callable[[], Finding]") -> Finding:
+    Log.quiet = True
+    with contextlib.suppress(OSError):
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # no dump, be it to a file or to a program (core(5))
+    try:
+        return check()
+    except SpocError as error:
+        return Finding(MISSING, f"{error.operation}: {error.subject}: {error.reason}", error.hint)
+    except Exception as error:
+        return Finding(MISSING, f"the check failed: {type(error).__name__}: {error}", "this is a fault of spoc.py")
+
+
+def diagnose() -> Diagnosis:
+    """Run all checks."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the status away
+    findings = {item: isolated(check) for item, check in EXAMINATIONS.items()}
+    works = [name for finding in findings.values() for name in finding.works]
+    if any(findings[item].state == MISSING for item in NEEDED_BY_ALL):
+        works = []
+    record, run = (next((name for name in names.split() if name in works), None)
+                   for names in ("bpf", "tracepoint notify audit-log netlink kmsg none"))
+    wanting = [item for item, finding in findings.items() if finding.state != OK and item not in FOR_AUDIT]
+    return Diagnosis(findings, record, run, 2 if not record or not run else 1 if wanting else 0)
+
+
+def diagnosis_document(diagnosis: Diagnosis) -> "Dict[str, Any]":
+    """What --json prints: documented in the help."""
+    checks = [{"item": item, "state": finding.state, "fact": finding.fact, "remedy": finding.remedy}
+              for item, finding in diagnosis.findings.items()]
+    return {"version": VERSION, "checks": checks, "record": diagnosis.record, "run": diagnosis.run,
+            "exit_code": diagnosis.exit_code}
+
+
+def format_diagnosis(diagnosis: Diagnosis) -> str:
+    """A table for a terminal of 80 columns, and what it comes to."""
+    import textwrap
+
+    lines = []
+    for item, finding in diagnosis.findings.items():
+        texts = [finding.fact, f"remedy: {finding.remedy}" if finding.remedy else ""]
+        folded = [line for text in texts for line in textwrap.wrap(printable(text), 53, break_on_hyphens=False)]
+        lines.append(f"{item:16} {finding.state:8} {folded[0]}")
+        lines += [f"{'':25} {line}" for line in folded[1:]]
+    record, run = diagnosis.record or "does not work", diagnosis.run or "does not work"
+    strength = ("full strength", "degraded", "not usable")[diagnosis.exit_code]
+    return "\n".join([*lines, f"auto: record: {record}, run: {run}; {strength}", ""])
+
 # --- Command line ------------------------------------------------------------
 
 
@@ -3916,13 +4358,26 @@ def run_run(values: "Dict[str, Any]", operands: "List[str]") -> int:
     return RunCommand(options, operands).run()
 
 
+def run_doctor(values: "Dict[str, Any]", operands: "List[str]") -> int:
+    """The subcommand `doctor`."""
+    if operands:
+        raise UsageError(f"doctor {operands[0]}", "it takes no operands")
+    diagnosis = diagnose()
+    write_stdout(format_json(diagnosis_document(diagnosis)) if values else format_diagnosis(diagnosis))
+    return diagnosis.exit_code
+
+
 def run_version(_values: "Dict[str, Any]", operands: "List[str]") -> int:
-    """The subcommand `version`."""
+    """The subcommand `version`: a library that is missing is a fact like any other."""
     if operands:
         raise UsageError(f"version {operands[0]}", "it takes no operands")
-    seccomp = libseccomp.seccomp_version().contents
-    write_stdout(f"spoc.py {VERSION}\nlibseccomp {seccomp.major}.{seccomp.minor}.{seccomp.micro}\n"
-                 f"Python {sys.version.split()[0]}\n")
+    lines = [f"spoc.py {VERSION}"]
+    for name, version in (("libbpf", libbpf_version), ("libseccomp", lambda: "%d.%d.%d" % libseccomp_version())):
+        try:
+            lines.append(f"{name} {version()}")
+        except LibraryError as error:
+            lines.append(f"{name} not usable: {error}")
+    write_stdout("\n".join([*lines, f"Python {sys.version.split()[0]}", ""]))
     return 0
 
 
@@ -3931,6 +4386,7 @@ usage: spoc.py COMMAND [OPTION...] ...
 
   record   run a command and write a seccomp profile of the syscalls that it makes
   run      run a command under a seccomp profile and name the syscalls that it blocks
+  doctor   tell what this machine can do, and how it could do more
   version  print the versions of spoc.py and of what it uses
 
 spoc.py COMMAND --help tells more.
@@ -3984,6 +4440,19 @@ Run CMD under a seccomp profile, and name every syscall that the profile blocks 
 example: spoc.py run -p nginx.yaml -- nginx -g 'daemon off;'
 """
 
+DOCTOR_HELP = """\
+usage: spoc.py doctor [--json]
+
+Try what record and run need, and tell what works, what does not, and the remedy. Nothing is changed.
+
+  --json                     print one JSON object: version, checks (a list of item, state, fact and remedy),
+                             record and run (what auto would use, or null), exit_code
+
+Exit code: 0 if both work with full strength, 1 if something is missing but both work, 2 if one of them does not.
+
+example: spoc.py doctor
+"""
+
 VERSION_HELP = """\
 usage: spoc.py version
 
@@ -4001,7 +4470,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {"record": Command(RECORD_HELP, run_record), "run": Command(RUN_HELP, run_run),
-            "version": Command(VERSION_HELP, run_version)}
+            "doctor": Command(DOCTOR_HELP, run_doctor), "version": Command(VERSION_HELP, run_version)}
 
 
 def parse_help(text: str) -> "Dict[str, Tuple[str, bool]]":

@@ -15,6 +15,7 @@ import time
 import unittest
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
+import spoc
 from support import OBJECT, SPOC, Case, build, require, require_command, require_root
 
 NOBODY = 65534
@@ -232,14 +233,38 @@ class Libraries(CopyCase):
         result = self.attempt(environment=self.stub("libseccomp.so.2"))
         self.assert_refuses(result, "load library", "libseccomp.so.2", r"has no \w+, too old", "install libseccomp 2.5")
 
+    def version(self, *wrapper: str, **environment: str) -> Dict[str, str]:
+        """What `version` says of each, by its name."""
+        result = subprocess.run([*wrapper, sys.executable, str(self.program), "version"], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        pairs = [line.partition(" ") for line in result.stdout.splitlines()]
+        self.assertEqual([name for name, _, _ in pairs], ["spoc.py", "libbpf", "libseccomp", "Python"])
+        return {name: value for name, _, value in pairs}
+
+    def test_version(self) -> None:
+        require_command("dpkg-query")
+        versions = self.version()
+        for name, package in (("libbpf", "libbpf1"), ("libseccomp", "libseccomp2")):
+            shown = subprocess.run(["dpkg-query", "-W", "-f=${Version}", package], stdout=subprocess.PIPE, text=True)
+            numbers = versions[name].split()[0]
+            self.assertRegex(shown.stdout, rf"\A(\d+:)?{re.escape(numbers)}[.-]")
+        self.assertIn("libbpf.so.1", versions["libbpf"])
+        self.assertEqual(versions["Python"], "%d.%d.%d" % sys.version_info[:3])
+
     def test_version_without_libraries(self) -> None:
-        path = library_path("libseccomp.so.2")
-        hiding = self.hiding(path.parent, "libseccomp.so.2", path.name)
-        result = subprocess.run([*hiding, sys.executable, str(self.program), "version"], stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
-        self.assertEqual(result.returncode, 125)
-        self.assertRegex(result.stderr, rf"\A{CLOCK} Error: load library: libseccomp\.so\.2: {self.MISSING}; "
-                                        r"install libseccomp [^\n]*\n\Z")
+        whole = self.version()
+        for name, soname in (("libbpf", "libbpf.so.1"), ("libseccomp", "libseccomp.so.2")):
+            path = library_path(soname)
+            versions = self.version(*self.hiding(path.parent, soname, path.name))
+            self.assertRegex(versions.pop(name), rf"\Anot usable: load library: {re.escape(soname)}: {self.MISSING}; "
+                                                 rf"install {name} [^\n]*\Z")
+            self.assertEqual(versions, {other: value for other, value in whole.items() if other != name})
+
+    def test_version_of_a_libbpf_that_does_not_tell(self) -> None:
+        """Before 0.6 it had no function for that."""
+        functions = " ".join(f"void {line.split()[0]}(void) {{}}" for line in spoc.LIBBPF.strip().splitlines())
+        self.assertEqual(self.version(**self.stub("libbpf.so.1", functions))["libbpf"], "before 0.6 (libbpf.so.1)")
 
 
 class BpfObject(CopyCase):

@@ -164,6 +164,8 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "ring_buffer__new": ("struct ring_buffer *", "int", "ring_buffer_sample_fn", "void *",
                          "const struct ring_buffer_opts *"),
     "ring_buffer__consume": ("int", "struct ring_buffer *"),
+    "libbpf_major_version": ("uint32_t",),
+    "libbpf_minor_version": ("uint32_t",),
     "ring_buffer__free": ("void", "struct ring_buffer *"),
     "seccomp_init": ("scmp_filter_ctx", "uint32_t"),
     "seccomp_release": ("void", "scmp_filter_ctx"),
@@ -177,6 +179,7 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "signalfd": ("int", "int", "const sigset_t *", "int"),
     "execve": ("int", "const char *", "char *const *", "char *const *"),
     "capset": ("int", "cap_user_header_t", "const cap_user_data_t"),
+    "capget": ("int", "cap_user_header_t", "cap_user_data_t"),
     "syscall": ("long", "long", "..."),
     "personality": ("int", "unsigned long"),
     "inotify_init1": ("int", "int"),
@@ -203,7 +206,7 @@ CTYPES: Dict[str, Tuple[Any, ...]] = {
     "ring_buffer_sample_fn": (module.RING_CALLBACK,), "const struct ring_buffer_opts *": (ctypes.c_void_p,),
     "const struct scmp_arg_cmp *": (ctypes.POINTER(module.ScmpArgument),), "const sigset_t *": (ctypes.c_char_p,),
     "char *const *": (ctypes.c_void_p,), "cap_user_header_t": (ctypes.c_void_p,),
-    "const cap_user_data_t": (ctypes.c_void_p,),
+    "const cap_user_data_t": (ctypes.c_void_p,), "cap_user_data_t": (ctypes.c_void_p,),
     "libbpf_print_fn_t": (module.PRINT_CALLBACK, ctypes.c_void_p),
 }
 
@@ -213,8 +216,8 @@ class Prototypes(CompiledCase):
 
     def functions(self) -> Dict[str, Any]:
         """All functions that may be called, as ctypes have them."""
-        return {name: getattr(library, name) for library in (module.libbpf, module.libseccomp, module.libc)
-                for name in library._functions}
+        libraries = (module.libbpf, module.libbpf_versions, module.libseccomp, module.libc)
+        return {name: getattr(library, name) for library in libraries for name in library._functions}
 
     def test_every_function_is_known(self) -> None:
         self.assertEqual(set(self.functions()), set(PROTOTYPES))
@@ -226,7 +229,8 @@ class Prototypes(CompiledCase):
                   "#include <stdbool.h>", "#include <stdio.h>", "#include <stdlib.h>", "#include <sys/prctl.h>",
                   "#include <sys/inotify.h>", "#include <sys/personality.h>",
                   "#include <sys/signalfd.h>", "#include <unistd.h>", "#include <linux/capability.h>",
-                  "int capset(cap_user_header_t header, const cap_user_data_t data);"]
+                  "int capset(cap_user_header_t header, const cap_user_data_t data);",
+                  "int capget(cap_user_header_t header, cap_user_data_t data);"]
         source += [f"{result} (*const {name}_pointer)({', '.join(parameters) or 'void'}) = {name};"
                    for name, (result, *parameters) in PROTOTYPES.items()]
         source += [f"{CALLBACK[0]} callback({', '.join(CALLBACK[1:])});", "const libbpf_print_fn_t printer = callback;"]

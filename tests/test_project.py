@@ -23,7 +23,7 @@ import spoc
 import support
 
 SECTIONS = ["Constants", "Errors", "Profile", "Syscalls", "Bindings", "Kernel objects", "Recording", "Child", "Record",
-            "Replay", "Shipping", "Command line"]
+            "Replay", "Shipping", "Doctor", "Command line"]
 SIZE_LIMIT_BYTES = 300_000
 SOURCE = support.SPOC.read_text(encoding="utf-8")
 TREE = ast.parse(SOURCE)
