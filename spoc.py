@@ -3154,6 +3154,9 @@ class RunOptions(NamedTuple):
     verbose: bool = False
 
 
+ENRICHERS = "auto tracepoint notify audit-log netlink kmsg none".split()  # auto takes the first that works
+
+
 class TracepointSource:
     """Sees what a filter stops by a return from a syscall that was never entered; exact, also for repeats."""
 
@@ -3219,6 +3222,8 @@ class TracepointSource:
     def losses(self) -> "List[str]":
         counters = self._recorder.counters
         lost = counters.denials_lost + counters.reads_lost + counters.tasks_lost
+        if not counters.followed:
+            return ["the start of the command was not seen; mount /proc, without which its id means nothing here"]
         return [f"{lost} events of the tracepoints were lost: too many different ones at a time"] if lost else []
 
     def close(self) -> None:
@@ -3879,27 +3884,19 @@ class RunCommand:
 
 
 class Finding(NamedTuple):
-    """What a check found: OK, DEGRADED or MISSING, a short fact and, where it is not ok, the remedy.
+    """What a check found: a short fact; the remedy, where all is not well; and what `auto` would choose because of it.
 
-    `works` names the backends of record and the enrichers of run that the check has proved to work.
+    `offers` names backends of record and enrichers of run. What is missing may be chosen all the same, and then fails.
     """
 
-    state: str
     fact: str
     remedy: str = ""
-    works: "Tuple[str, ...]" = ()
+    offers: "Sequence[str]" = ()
+    missing: bool = False
 
-
-OK, DEGRADED, MISSING = "ok", "degraded", "missing"
-
-
-class Diagnosis(NamedTuple):
-    """All findings by item, what `auto` comes to, and the exit code that says how much of both commands works."""
-
-    findings: "Dict[str, Finding]"
-    record: "Optional[str]"
-    run: "Optional[str]"
-    exit_code: int
+    @property
+    def state(self) -> str:
+        return "missing" if self.missing else "degraded" if self.remedy else "ok"
 
 
 def this_machine() -> Machine:
@@ -3916,66 +3913,59 @@ def read_setting(path: str) -> str:
         return ""
 
 
+def may_administer() -> bool:
+    return bool(effective_capabilities() >> CAP_SYS_ADMIN & 1)
+
+
 def examine_kernel() -> Finding:
     release = kernel_uname().release
-    if release_numbers(release) < (5, 8):
-        return Finding(DEGRADED, f"Linux {release}", "record with BPF needs Linux 5.8 or newer: upgrade the kernel")
-    return Finding(OK, f"Linux {release}")
+    return Finding(f"Linux {release}", "" if release_numbers(release) >= (5, 8) else
+                   "upgrade it: record with BPF needs Linux 5.8 or newer")
 
 
 def examine_architecture() -> Finding:
-    fact = f"{kernel_uname().machine}, {8 * ctypes.sizeof(ctypes.c_void_p)}-bit userland"
-    if not this_machine().number_offset:
-        return Finding(DEGRADED, fact, "run cannot read the tracepoints here; it has other enrichers")
-    return Finding(OK, fact)
+    return Finding(f"{kernel_uname().machine}, {8 * ctypes.sizeof(ctypes.c_void_p)}-bit userland",
+                   "" if this_machine().number_offset else "run --enricher notify: the tracepoints are not known here")
 
 
 def examine_python() -> Finding:
-    fact = f"{sys.version.split()[0]} ({sys.executable})"
     lacking = []
     for name in "binascii bisect fcntl json pwd re resource select socket termios".split():
         try:
             __import__(name)
         except ImportError:
             lacking.append(name)
-    if lacking:
-        return Finding(DEGRADED, f"{fact} without {', '.join(lacking)}", "install the full python3 package")
-    return Finding(OK, fact)
+    fact = f"{sys.version.split()[0]} ({sys.executable})"
+    return Finding(f"{fact} without {', '.join(lacking)}", "install the full python3 package") if lacking else Finding(
+        fact)
 
 
 def examine_privileges() -> Finding:
     bits = effective_capabilities()
     last = read_setting("/proc/sys/kernel/cap_last_cap") or len(CAPABILITIES) - 1
-    held, lacking = ([name.lower() for number, name in enumerate(CAPABILITIES[:int(last) + 1])
-                      if bits >> number & 1 == bit] for bit in (1, 0))
-    user = f"uid {os.geteuid()}" if os.geteuid() else "root"
-    if "SUDO_UID" in os.environ:
-        user += f" (sudo, by uid {os.environ['SUDO_UID']})"
-    names = ", ".join(held)
+    held, lacking = (", ".join(name.lower() for number, name in enumerate(CAPABILITIES[:int(last) + 1])
+                               if bits >> number & 1 == bit) for bit in (1, 0))
     if len(held) > len(lacking):
-        names = f"all capabilities{' but ' if lacking else ''}{', '.join(lacking)}"
-    fact = f"{user}, {names or 'no capabilities'}"
+        held = f"all capabilities but {lacking}" if lacking else "all capabilities"
+    fact = f"{f'uid {os.geteuid()}' if os.geteuid() else 'root'}, {held or 'no capabilities'}"
+    if "SUDO_UID" in os.environ:
+        fact += f"; through sudo, by uid {os.environ['SUDO_UID']}"
     if read_setting("/proc/self/uid_map").split() not in ([], ["0", "0", str(NO_ID)]):
-        return Finding(DEGRADED, f"{fact}, in a user namespace", "run it as root outside of the user namespace")
+        return Finding(f"{fact}; in a user namespace", "run it as root outside of the user namespace")
     if bits >> CAP_SYS_ADMIN & 1 or bits >> CAP_BPF & bits >> CAP_PERFMON & 1:
-        return Finding(OK, fact)
-    sudo = [folder for folder in os.get_exec_path() if os.access(os.path.join(folder, "sudo"), os.X_OK)]
-    return Finding(DEGRADED, fact, f"run it {'with sudo' if sudo else 'as root'}, or with CAP_BPF and CAP_PERFMON")
-
-
-def examine_libbpf() -> Finding:
-    return Finding(OK, libbpf_version())
+        return Finding(fact)
+    sudo = any(os.access(os.path.join(folder, "sudo"), os.X_OK) for folder in os.get_exec_path())
+    return Finding(fact, f"run it {'with sudo' if sudo else 'as root'}, or with CAP_BPF and CAP_PERFMON")
 
 
 def examine_libseccomp() -> Finding:
     libseccomp.load()
     version = libseccomp_version()
-    fact = "%d.%d.%d (libseccomp.so.2)" % version
-    return Finding(OK, fact) if version >= (2, 5) else Finding(DEGRADED, fact, libseccomp.hint)
+    return Finding("%d.%d.%d (libseccomp.so.2)" % version, "" if version >= (2, 5) else libseccomp.hint)
 
 
-# Of bpf(2) and seccomp(2) in the tables of the kernel (arch/*/.../syscall.tbl, asm-generic/unistd.h): known without
-# libseccomp, so that its absence hides nothing else.
+# Of bpf(2) and seccomp(2) (arch/*/.../syscall.tbl and asm-generic/unistd.h in Linux): known without libseccomp, so that
+# its absence hides nothing else.
 CALL_NUMBERS = {X86_64: (321, 317), X86: (357, 354), AARCH64: (280, 277), RISCV64: (280, 277), ARM: (386, 383),
                 PPC64LE: (361, 358)}
 BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN, BPF_PROG_TYPE_RAW_TRACEPOINT = 5, 17, 17  # linux/bpf.h
@@ -3983,10 +3973,9 @@ SECCOMP_GET_ACTION_AVAIL, PR_SET_PDEATHSIG, PR_GET_SECCOMP = 2, 1, 21  # linux/s
 
 
 def call_numbers() -> "Tuple[int, int]":
-    """The numbers of bpf(2) and seccomp(2) for a process like this one."""
+    """The numbers of bpf(2) and seccomp(2) in a process like this one."""
     machine = this_machine()
-    narrow = machine.compat and ctypes.sizeof(ctypes.c_void_p) == 4
-    return CALL_NUMBERS[machine.compat if narrow and machine.compat else machine.native]
+    return CALL_NUMBERS[machine.compat if machine.compat and sys.maxsize < 1 << 32 else machine.native]
 
 
 def call_bpf(command: int, *fields: int) -> int:
@@ -4008,7 +3997,7 @@ def load_probe() -> int:
 
 def examine_bpf() -> Finding:
     load_probe()
-    return Finding(OK, "loads a program")
+    return Finding("loads a program")
 
 
 def examine_tracepoints() -> Finding:
@@ -4019,39 +4008,36 @@ def examine_tracepoints() -> Finding:
             call_bpf(BPF_RAW_TRACEPOINT_OPEN, ctypes.addressof(name), program)
         except OSError as error:
             raise bpf_error("attach to tracepoint", tracepoint.decode(), error) from None
-    return Finding(OK, "programs attach to those of syscalls and tasks")
+    return Finding("programs attach to those of syscalls and tasks")
 
 
 def examine_memlock() -> Finding:
     limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     fact = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit >> 10} KiB"
     if release_numbers(kernel_uname().release) >= (5, 11):
-        return Finding(OK, f"{fact}; BPF does not count from Linux 5.11 on")
+        return Finding(f"{fact}; BPF does not count from Linux 5.11 on")
     try:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     except (OSError, ValueError):
-        return Finding(DEGRADED, f"{fact}, and may not be raised",
+        return Finding(f"{fact}, and may not be raised",
                        "as root: ulimit -l unlimited; in a systemd unit: LimitMEMLOCK=infinity")
-    return Finding(OK, f"{fact}, and may be raised")
+    return Finding(f"{fact}, and may be raised")
 
 
 def examine_unprivileged_bpf() -> Finding:
     value = read_setting("/proc/sys/kernel/unprivileged_bpf_disabled")
-    meaning = {"": "kernel.unprivileged_bpf_disabled is not there", "0": "0: bpf(2) is open to all, but tracepoints "
-               "take CAP_BPF and CAP_PERFMON"}
-    return Finding(OK, meaning.get(value, f"{value}: bpf(2) takes CAP_BPF"))
+    return Finding({"": "kernel.unprivileged_bpf_disabled is not there", "0": "0: tracepoints take CAP_BPF all the same"
+                    }.get(value, f"{value}: bpf(2) takes CAP_BPF"))
 
 
 def examine_lockdown() -> Finding:
-    modes = read_setting("/sys/kernel/security/lockdown")
-    mode = modes.partition("[")[2].partition("]")[0]
-    if mode == "confidentiality":
-        return Finding(DEGRADED, mode, "boot without lockdown=confidentiality")
-    return Finding(OK, mode or "not known: /sys/kernel/security/lockdown is not there")
+    mode = read_setting("/sys/kernel/security/lockdown").partition("[")[2].partition("]")[0]
+    return Finding(mode or "not known: /sys/kernel/security/lockdown is not there",
+                   "boot without lockdown=confidentiality" if mode == "confidentiality" else "")
 
 
 def examine_seccomp() -> Finding:
-    """This loads a filter that allows everything, into the process of the check."""
+    """This loads a filter that allows everything into the process of the check."""
     number = call_numbers()[1]
     lacking = []
     try:
@@ -4062,82 +4048,78 @@ def examine_seccomp() -> Finding:
                 if error.errno != errno.EOPNOTSUPP:
                     raise
                 lacking.append(name)
-        if not effective_capabilities() >> CAP_SYS_ADMIN & 1:
+        if not may_administer():
             libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        allow = bytes((6, 0, 0, 0)) + ACTIONS[SCMP_ACT_ALLOW].to_bytes(4, sys.byteorder)  # BPF_RET | BPF_K
+        allow = b"\6\0\0\0" + ACTIONS[SCMP_ACT_ALLOW].to_bytes(4, sys.byteorder)  # BPF_RET | BPF_K
         libc.syscall(number, SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(SockFprog(1, allow)))
     except OSError as error:
         raise KernelError("load a filter", "seccomp(2)", error.strerror or str(error), "boot a kernel with "
-                          "CONFIG_SECCOMP_FILTER or, in a container, let its own filter allow seccomp(2)") from None
+                          "CONFIG_SECCOMP_FILTER or, in a container, have its own filter allow seccomp(2)") from None
     if lacking:
-        return Finding(DEGRADED, f"loads a filter, but knows no {', '.join(lacking)}", "upgrade the kernel to 5.5 or "
-                       "newer", ("none",))
-    return Finding(OK, "loads a filter, knows all actions", "", ("none",))
+        return Finding(f"loads a filter, knows no {', '.join(lacking)}", "upgrade the kernel", ("none",))
+    return Finding("loads a filter, knows all actions", "", ("none",))
 
 
 def examine_actions_logged() -> Finding:
     path = "/proc/sys/kernel/seccomp/actions_"
     logged, wanted = read_setting(f"{path}logged"), read_setting(f"{path}avail").replace("allow", "").strip()
-    lacking = set(wanted.split()) - {"user_notif", *logged.split()}
-    if lacking or not wanted:
-        return Finding(DEGRADED if logged else MISSING, f"not {', '.join(sorted(lacking))}" if wanted else
-                       "kernel.seccomp.actions_logged is not there",
-                       f"as root: echo {wanted} > {path}logged" if wanted else "mount /proc")
-    return Finding(OK, logged)
+    if not wanted:
+        return Finding("kernel.seccomp.actions_logged is not there", "mount -t proc proc /proc", (), True)
+    lacking = sorted(set(wanted.split()) - {"user_notif", *logged.split()})
+    return Finding(f"not {', '.join(lacking)}" if lacking else logged,
+                   f"as root: echo {wanted} > {path}logged" if lacking else "")
 
 
 def examine_notification() -> Finding:
     """Have a child load a filter that asks about execve, and refuse that: nothing is started."""
     machine = this_machine()
     profile = Profile(SCMP_ACT_ALLOW, (), (Rule(SCMP_ACT_ERRNO, ("execve",), errno.EPERM),))
-    seen: "List[Denial]" = []
     source = NotifySource(machine, lambda _: (SCMP_ACT_ERRNO, errno.EPERM))
-    applied = FilterBuilder(profile, machine.native, True).build(0, not effective_capabilities() >> CAP_SYS_ADMIN & 1)
-    with Supervisor() as supervisor:
-        child = Child((sys.executable,), None, supervisor, applied)
-        source.begin(child)
-        try:
+    seen: "List[Denial]" = []
+    reason = "the answer had no effect"
+    try:
+        with Supervisor() as supervisor:
+            child = Child((sys.executable,), None, supervisor, FilterBuilder(profile, machine.native, True).build(
+                0, not may_administer()))
+            source.begin(child)
             child.wait_started({source.descriptor: lambda: seen.extend(source.read())})
-        except ChildError as error:
-            if seen:
-                return Finding(OK, "asks about a call, and takes the answer", "", ("notify",))
-            raise KernelError("use user notification", "seccomp(2)", error.reason, error.hint) from None
-    raise KernelError("use user notification", "seccomp(2)", "the answer had no effect", "upgrade the kernel")
+    except SpocError as error:
+        reason = error.reason
+    if seen:
+        return Finding("asks about a call, and takes the answer", "", ("notify",))
+    return Finding(f"seccomp(2): {reason}", "run it outside of the container", ("notify",), True)
 
 
 def examine_audit() -> Finding:
-    machine = this_machine()
+    machine, offers, remedy = this_machine(), [], ""
+    facts = ["auditd runs" if os.path.exists("/run/auditd.pid") else "no auditd runs"]
     makers: "Dict[str, Callable[[], AuditSource]]" = {
-        "audit-log": lambda: AuditLogSource(machine, RunOptions.audit_log), "netlink": lambda: NetlinkSource(machine),
-        "kmsg": lambda: KmsgSource(machine)}
-    facts, works, remedy = [], [], ""
+        "audit-log": lambda: AuditLogSource(machine, RunOptions.audit_log),
+        "netlink": lambda: NetlinkSource(machine), "kmsg": lambda: KmsgSource(machine)}
     for name, make in makers.items():
         try:
             make().close()
-            works.append(name)
+            offers.append(name)
         except SpocError as error:
             facts.append(f"{name}: {error.reason}")
-            remedy = error.hint if name == "netlink" else remedy
-    auditd = "auditd runs" if os.path.exists("/run/auditd.pid") else "no auditd runs"
-    fact = "; ".join([f"{', '.join(works)} can be read" if works else "nothing can be read", auditd, *facts])
-    return Finding(OK, fact, "", tuple(works)) if works else Finding(MISSING, fact, remedy)
+            remedy = error.hint
+    return Finding("; ".join([f"{', '.join(offers) or 'nothing'} can be read", *facts]), "" if offers else remedy,
+                   offers, not offers)
 
 
 def examine_filter() -> Finding:
     try:
         filtered = libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0)
-    except OSError as error:  # EINVAL: CONFIG_SECCOMP is off
-        filtered = error.errno != errno.EINVAL
+    except OSError as error:
+        filtered = error.errno != errno.EINVAL  # which says that CONFIG_SECCOMP is off
     if not filtered:
-        return Finding(OK, "none on spoc.py itself")
-    counts = [line.split()[1] for line in read_proc("self", "status").splitlines() if line.startswith("Seccomp_fil")]
-    return Finding(DEGRADED, f"{''.join(counts) or 'some'} on spoc.py itself: record does not see what they refuse",
-                   "run it outside of the container, or start that with --security-opt seccomp=unconfined")
+        return Finding("none on spoc.py itself")
+    return Finding("on spoc.py itself: record does not see what it refuses", "run it outside of the container, or "
+                   "start that with --security-opt seccomp=unconfined")
 
 
 CONTAINER_MARKS = {"/.dockerenv": "Docker", "/run/.containerenv": "Podman", "/run/systemd/container": "systemd-nspawn"}
-# linux/proc_ns.h: the inodes of the initial ones, downwards from 0xFFFFFFF of the user's.
-INITIAL_NAMESPACES = {name: 0xEFFFFFFF - index for index, name in enumerate("ipc uts user pid cgroup time".split())}
+INITIAL_NAMESPACES = "ipc uts user pid cgroup time".split()  # inodes from 0xEFFFFFFF downwards (linux/proc_ns.h)
 
 
 def examine_container() -> Finding:
@@ -4146,20 +4128,20 @@ def examine_container() -> Finding:
     if container:
         marks.append(f"ID {container[:12]}")
     own = []
-    for name, inode in INITIAL_NAMESPACES.items():
+    for index, name in enumerate(INITIAL_NAMESPACES):
         with contextlib.suppress(OSError):
-            if os.stat(f"/proc/self/ns/{name}").st_ino != inode:
+            if os.stat(f"/proc/self/ns/{name}").st_ino != 0xEFFFFFFF - index:
                 own.append(name)
-    namespaces = f"own namespaces: {', '.join(own)}" if own else (
-        "the initial namespaces" if os.path.exists("/proc/self/ns") else "namespaces not known without /proc")
-    return Finding(OK, f"{' '.join(marks) or 'none'}; {namespaces}")
+    namespaces = f"its own {', '.join(own)} namespace" if own else (
+        "the initial namespaces" if os.path.exists("/proc/self/ns") else "namespaces are not known without /proc")
+    return Finding(f"{' '.join(marks) or 'none'}; {namespaces}")
 
 
 def examine_object() -> Finding:
     path = find_object()
-    data = read_object(path)
+    size = len(read_object(path))
     holder = path if os.path.exists(path) else os.path.dirname(__file__)  # spoc.pyz
-    return Finding(OK, f"intact, {len(data)} bytes, of uid {os.stat(holder).st_uid}: {path}")
+    return Finding(f"intact, {size} bytes, of uid {os.stat(holder).st_uid}: {path}")
 
 
 def examine_recorder() -> Finding:
@@ -4174,23 +4156,21 @@ def examine_recorder() -> Finding:
         child.wait_started({})
         supervisor.wait(child.pid, ())
         calls, tells_abis = len(recorder.seen()), recorder.tells_abis
-    if not calls:
-        raise KernelError("record", sys.executable, "nothing was seen", "mount /proc, which tells the pid namespace")
+    offers = ["bpf", "tracepoint"]
     try:
         TracepointSource(machine, Profile(SCMP_ACT_ALLOW, (), ())).close()
     except SpocError as error:
-        return Finding(DEGRADED, f"records, but names nothing that is blocked: {error.reason}", error.hint, ("bpf",))
+        return Finding(f"blocked calls cannot be named by tracepoints: {error.reason}", error.hint, offers[:1])
+    if not calls:
+        return Finding("sees nothing of its command", "mount -t proc proc /proc", offers, True)
     if machine.compat and not tells_abis:
-        return Finding(DEGRADED, "cannot tell 32-bit calls apart", "boot without lockdown=confidentiality",
-                       ("bpf", "tracepoint"))
-    return Finding(OK, f"saw {calls} different calls of {sys.executable}", "", ("bpf", "tracepoint"))
+        return Finding("cannot tell 32-bit calls apart", "boot without lockdown=confidentiality", offers)
+    return Finding(f"saw {calls} different calls of {sys.executable}", "", offers)
 
 
 def examine_proc() -> Finding:
-    if read_proc("self", "status"):
-        return Finding(OK, "mounted")
-    return Finding(DEGRADED, "not mounted: programs have no names, and pid namespaces cannot be told apart",
-                   "mount -t proc proc /proc")
+    return Finding("mounted") if read_proc("self", "status") else Finding(
+        "not mounted: containers and programs cannot be named", "mount -t proc proc /proc")
 
 
 def examine_tmp() -> Finding:
@@ -4198,39 +4178,38 @@ def examine_tmp() -> Finding:
         for path in DEFAULT_OUTPUT.values():
             Target(path).check()
     except SpocError as error:
-        return Finding(DEGRADED, f"cannot write {error.subject}: {error.reason}", error.hint)
-    return Finding(OK, "takes a profile")
+        return Finding(f"cannot write {error.subject}: {error.reason}", error.hint)
+    return Finding("takes a profile")
 
 
-EXAMINATIONS = {
+EXAMINATIONS: "Dict[str, Callable[[], Finding]]" = {
     "kernel": examine_kernel, "architecture": examine_architecture, "python": examine_python,
-    "privileges": examine_privileges, "libbpf": examine_libbpf, "libseccomp": examine_libseccomp, "bpf": examine_bpf,
-    "tracepoints": examine_tracepoints, "memlock": examine_memlock, "unprivileged_bpf": examine_unprivileged_bpf,
-    "lockdown": examine_lockdown, "seccomp": examine_seccomp, "actions_logged": examine_actions_logged,
-    "notification": examine_notification, "audit": examine_audit, "filter": examine_filter,
-    "container": examine_container, "object": examine_object, "recorder": examine_recorder, "proc": examine_proc,
-    "tmp": examine_tmp}
-CHECK_TIMEOUT_MS = 20000
-NEEDED_BY_ALL = ("architecture", "libseccomp", "seccomp")
-FOR_AUDIT = ("actions_logged", "audit")  # which matter only where the tracepoints cannot be used
+    "privileges": examine_privileges, "libbpf": lambda: Finding(libbpf_version()), "libseccomp": examine_libseccomp,
+    "bpf": examine_bpf, "tracepoints": examine_tracepoints, "memlock": examine_memlock,
+    "unprivileged_bpf": examine_unprivileged_bpf, "lockdown": examine_lockdown, "seccomp": examine_seccomp,
+    "actions_logged": examine_actions_logged, "notification": examine_notification, "audit": examine_audit,
+    "filter": examine_filter, "container": examine_container, "object": examine_object, "recorder": examine_recorder,
+    "proc": examine_proc, "tmp": examine_tmp}
+EXAMINATION_LIMIT_MS = 20000
+BACKENDS = "bpf notify".split()
 
 
-def isolated(check: "Callable[[], Finding]") -> Finding:
+def isolated(examine: "Callable[[], Finding]") -> Finding:
     """What a check finds, in a process of its own: whatever it opens, loads, starts or breaks goes with that."""
     try:
         reading, writing = os.pipe()
         pid = os.fork()
     except OSError as error:
-        return Finding(MISSING, f"cannot be tried: {error.strerror}", "raise the limits on processes and open files")
+        return Finding(f"not tried: {error.strerror}", "raise the limits on processes and open files", (), True)
     if not pid:
         try:
             os.setpgid(0, 0)
-            os.write(writing, json.dumps(run_check(check).__dict__).encode())
+            os.write(writing, json.dumps(guarded(examine).__dict__).encode())
         finally:
             os._exit(0)
     os.close(writing)
     try:
-        data = os.read(reading, 1 << 16) if select_readable([reading], CHECK_TIMEOUT_MS) else None
+        data = os.read(reading, 1 << 16) if select_readable([reading], EXAMINATION_LIMIT_MS) else None
     finally:
         os.close(reading)
         for kill in os.kill, os.killpg:
@@ -4239,58 +4218,58 @@ def isolated(check: "Callable[[], Finding]") -> Finding:
         status = os.waitpid(pid, 0)[1]
     if data:
         return Finding(**json.loads(data))
-    ended = f"ended by signal {os.WTERMSIG(status)}" if data is not None and os.WIFSIGNALED(status) else "did not end"
-    return Finding(MISSING, f"the check {ended}", "a seccomp filter or a broken library does that")
+    end = "did not end" if data is None else f"was ended by signal {status & 0x7F}"
+    return Finding(f"the check {end}", "look for a seccomp filter or a broken library that does that", (), True)
 
 
-def run_check(check: "Callable[[], Finding]") -> Finding:
+def guarded(examine: "Callable[[], Finding]") -> Finding:
+    """What a check finds, or why it failed; it leaves no dump, and ends with its parent."""
     Log.quiet = True
-    with contextlib.suppress(OSError):
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # no dump, be it to a file or to a program (core(5))
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 0 would not hold for a program that takes dumps (core(5))
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     try:
-        return check()
+        return examine()
     except SpocError as error:
-        return Finding(MISSING, f"{error.operation}: {error.subject}: {error.reason}", error.hint)
+        return Finding(f"{error.operation}: {error.subject}: {error.reason}", error.hint, (), True)
     except Exception as error:
-        return Finding(MISSING, f"the check failed: {type(error).__name__}: {error}", "this is a fault of spoc.py")
+        return Finding(f"the check failed: {type(error).__name__}: {error}", "report it", (), True)
 
 
-def diagnose() -> Diagnosis:
-    """Run all checks."""
+def diagnose() -> "Dict[str, Any]":
+    """Run all checks; what --json prints, as its help says."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the status away
-    findings = {item: isolated(check) for item, check in EXAMINATIONS.items()}
-    works = [name for finding in findings.values() for name in finding.works]
-    if any(findings[item].state == MISSING for item in NEEDED_BY_ALL):
-        works = []
-    record, run = (next((name for name in names.split() if name in works), None)
-                   for names in ("bpf", "tracepoint notify audit-log netlink kmsg none"))
-    wanting = [item for item, finding in findings.items() if finding.state != OK and item not in FOR_AUDIT]
-    return Diagnosis(findings, record, run, 2 if not record or not run else 1 if wanting else 0)
+    findings = {item: isolated(examine) for item, examine in EXAMINATIONS.items()}
+    usable = not findings["architecture"].missing and not findings["libseccomp"].missing
+    record, run = (next((name for name in names if usable and any(name in each.offers for each in findings.values())),
+                        None) for names in (BACKENDS, ENRICHERS))
+    if findings["seccomp"].missing:
+        run = None
+    chosen = {record, run}
+    if None in chosen or any(each.missing and chosen & {*each.offers} for each in findings.values()):
+        code = 2
+    else:  # what the audit system lacks matters only where there are no tracepoints
+        code = int(any(each.remedy for item, each in findings.items() if item not in ("actions_logged", "audit")))
+    return {"version": VERSION, "record": record, "run": run, "exit_code": code, "checks": [
+        {"item": item, "state": each.state, "fact": each.fact, "remedy": each.remedy}
+        for item, each in findings.items()]}
 
 
-def diagnosis_document(diagnosis: Diagnosis) -> "Dict[str, Any]":
-    """What --json prints: documented in the help."""
-    checks = [{"item": item, "state": finding.state, "fact": finding.fact, "remedy": finding.remedy}
-              for item, finding in diagnosis.findings.items()]
-    return {"version": VERSION, "checks": checks, "record": diagnosis.record, "run": diagnosis.run,
-            "exit_code": diagnosis.exit_code}
-
-
-def format_diagnosis(diagnosis: Diagnosis) -> str:
+def format_diagnosis(diagnosis: "Dict[str, Any]") -> str:
     """A table for a terminal of 80 columns, and what it comes to."""
     import textwrap
 
-    lines = []
-    for item, finding in diagnosis.findings.items():
-        texts = [finding.fact, f"remedy: {finding.remedy}" if finding.remedy else ""]
-        folded = [line for text in texts for line in textwrap.wrap(printable(text), 53, break_on_hyphens=False)]
-        lines.append(f"{item:16} {finding.state:8} {folded[0]}")
+    lines, remedies = [], {"": ""}
+    for check in diagnosis["checks"]:
+        remedy = check["remedy"]
+        first = remedies.setdefault(remedy, check["item"])
+        advice = f"remedy: {remedy if first == check['item'] else 'as for ' + first}" if remedy else ""
+        folded = [line for text in (check["fact"], advice) for line in textwrap.wrap(printable(text), 54)]
+        lines.append(f"{check['item']:16} {check['state']:8} {folded[0]}")
         lines += [f"{'':25} {line}" for line in folded[1:]]
-    record, run = diagnosis.record or "does not work", diagnosis.run or "does not work"
-    strength = ("full strength", "degraded", "not usable")[diagnosis.exit_code]
-    return "\n".join([*lines, f"auto: record: {record}, run: {run}; {strength}", ""])
+    record, run = (diagnosis[name] or "nothing that works" for name in ("record", "run"))
+    strength = ("full strength", "degraded", "not usable")[diagnosis["exit_code"]]
+    return "\n".join([*lines, f"auto: record uses {record}, run uses {run}: {strength}", ""])
 
 # --- Command line ------------------------------------------------------------
 
@@ -4363,8 +4342,8 @@ def run_doctor(values: "Dict[str, Any]", operands: "List[str]") -> int:
     if operands:
         raise UsageError(f"doctor {operands[0]}", "it takes no operands")
     diagnosis = diagnose()
-    write_stdout(format_json(diagnosis_document(diagnosis)) if values else format_diagnosis(diagnosis))
-    return diagnosis.exit_code
+    write_stdout(format_json(diagnosis) if values else format_diagnosis(diagnosis))
+    return int(diagnosis["exit_code"])
 
 
 def run_version(_values: "Dict[str, Any]", operands: "List[str]") -> int:
@@ -4417,8 +4396,6 @@ Run CMD and write a seccomp profile of the syscalls that it and all its descenda
 example: spoc.py record -o nginx.yaml -- nginx -g 'daemon off;'
 """
 
-ENRICHERS = "auto tracepoint notify audit-log netlink kmsg none".split()
-
 RUN_HELP = f"""\
 usage: spoc.py run [OPTION...] [--] CMD [ARG...]
 
@@ -4443,12 +4420,12 @@ example: spoc.py run -p nginx.yaml -- nginx -g 'daemon off;'
 DOCTOR_HELP = """\
 usage: spoc.py doctor [--json]
 
-Try what record and run need, and tell what works, what does not, and the remedy. Nothing is changed.
+Try what record and run need, and tell what works, what does not, and the remedy. Nothing is changed, nothing stays.
 
-  --json                     print one JSON object: version, checks (a list of item, state, fact and remedy),
-                             record and run (what auto would use, or null), exit_code
+  --json                     print an object: checks (a list of objects with item, state, fact and remedy), record and
+                             run (what auto would choose, or null), exit_code, version
 
-Exit code: 0 if both work with full strength, 1 if something is missing but both work, 2 if one of them does not.
+Exit code: 0 if record and run work with full strength, 1 if something is missing but both work, 2 if one does not.
 
 example: spoc.py doctor
 """
