@@ -4191,7 +4191,6 @@ EXAMINATIONS: "Dict[str, Callable[[], Finding]]" = {
     "filter": examine_filter, "container": examine_container, "object": examine_object, "recorder": examine_recorder,
     "proc": examine_proc, "tmp": examine_tmp}
 EXAMINATION_LIMIT_MS = 20000
-BACKENDS = "bpf notify".split()
 
 
 def isolated(examine: "Callable[[], Finding]") -> Finding:
