@@ -419,7 +419,8 @@ class Archive(support.Case):
         data = archive.read_bytes()
         start = data.index(b"\x7fELF") + 100
         archive.write_bytes(data[:start] + b"damaged" + data[start + 7:])
-        result = subprocess.run([sys.executable, str(archive), "record", "-o", "/dev/null", "true"],
+        result = subprocess.run([sys.executable, str(archive), "record", "--backend", "bpf", "-o", "/dev/null",
+                                 "true"],
                                 stderr=subprocess.PIPE, text=True)
         self.assertEqual(result.returncode, 125)
         self.assertRegex(result.stderr, r"recorder\.bpf\.o: (it is damaged|Bad CRC)")
