@@ -44,6 +44,7 @@ except ImportError as missing:
 # strings, NamedTuple is a smaller one, and these modules are imported when first used.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     import binascii
     import bisect
     import fcntl
@@ -70,8 +71,8 @@ else:
             globals()[self._name] = module = __import__(self._name)
             return getattr(module, attribute)
 
-    binascii, bisect, fcntl, json, pwd, re, resource, select, socket, termios = map(
-        _Deferred, "binascii bisect fcntl json pwd re resource select socket termios".split())
+    _socket, binascii, bisect, fcntl, json, pwd, re, resource, select, socket, termios = map(
+        _Deferred, "_socket binascii bisect fcntl json pwd re resource select socket termios".split())
 
     class NamedTuple:
         """The annotated fields of a class as immutable attributes, as typing.NamedTuple has them, but no tuple."""
@@ -1991,7 +1992,6 @@ class SigsysInfo(ctypes.Structure):
 
 SECCOMP_GET_NOTIF_SIZES, SECCOMP_USER_NOTIF_FLAG_CONTINUE, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP = 3, 1, 1
 SI_QUEUE = -1  # asm-generic/siginfo.h
-NR_PIDFD_OPEN, NR_PIDFD_GETFD = 434, 438  # the same on every architecture (asm-generic/unistd.h)
 
 
 def seccomp_ioctls(machine: str) -> "Tuple[int, int, int, int]":
@@ -2005,30 +2005,14 @@ def seccomp_ioctls(machine: str) -> "Tuple[int, int, int, int]":
             write | ctypes.sizeof(ctypes.c_uint64) << 16 | magic | 4)
 
 
-def take_listener(pid: int, number: int) -> int:
-    """A descriptor of our own for what is descriptor `number` in process `pid` (pidfd_getfd(2)), close-on-exec."""
-    try:
-        pidfd = int(libc.syscall(NR_PIDFD_OPEN, pid, 0, None))
-        try:
-            return int(libc.syscall(NR_PIDFD_GETFD, pidfd, number, None))
-        finally:
-            os.close(pidfd)
-    except OSError as error:
-        hints = {errno.ENOSYS: "Linux 5.6 or newer is needed",
-                 errno.EPERM: "Yama (kernel.yama.ptrace_scope above 1), or the seccomp filter of a container, does "
-                              "not let a process take descriptors of its child; try as root, or outside the container"}
-        raise KernelError("take the listener of the filter", f"of process {pid}", error.strerror or str(error),
-                          hints.get(error.errno or 0, "")) from None
-
-
 class Listener:
     """Where the kernel asks about the calls that a filter leaves to it (seccomp_unotify(2)): one at a time, each waits
     for its answer. Needs no privilege.
     """
 
     def __init__(self) -> None:
-        """Raises KernelError if it is foreseeable that take() will fail."""
-        uname = os.uname()
+        """Raises KernelError if it is foreseeable that no filter can have a listener."""
+        uname = kernel_uname()
         self._recv, self._send, self._id_valid, self._set_flags = seccomp_ioctls(uname.machine)
         # WAIT_KILLABLE_RECV, from which on a signal does not interrupt a call that is being answered.
         self.killable = release_numbers(uname.release) >= (5, 19)
@@ -2036,31 +2020,21 @@ class Listener:
         sizes = SeccompNotifSizes()
         number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
         try:
+            if release_numbers(uname.release) < (5, 5):  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+                raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
             libc.syscall(number, SECCOMP_GET_NOTIF_SIZES, 0, ctypes.byref(sizes))
         except OSError as error:
             raise KernelError("use user notification", "seccomp(2)", error.strerror or str(error),
-                              "Linux 5.6 or newer with CONFIG_SECCOMP_FILTER is needed") from None
-        self._check_access()
+                              "Linux 5.5 or newer with CONFIG_SECCOMP_FILTER is needed") from None
         self.buffer = bytearray(max(sizes.seccomp_notif, ctypes.sizeof(SeccompNotif)))
         self.request = SeccompNotif.from_buffer(self.buffer)
         self._zeros = bytes(self.buffer)
         self._response_buffer = bytearray(max(sizes.seccomp_notif_resp, ctypes.sizeof(SeccompNotifResp)))
         self._response = SeccompNotifResp.from_buffer(self._response_buffer)
 
-    @staticmethod
-    def _check_access() -> None:
-        os.close(take_listener(os.getpid(), 2))
-        with contextlib.suppress(OSError, ValueError):
-            with open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as file:
-                scope = int(file.read())
-            may_attach = effective_capabilities() >> CAPABILITIES.index("CAP_SYS_PTRACE") & 1
-            if scope > 2 or (scope == 2 and not may_attach):
-                raise KernelError("use user notification", "kernel.yama.ptrace_scope", f"is {scope}", "set it to 1"
-                                  if scope == 2 else "restart with it set to 1")
-
-    def take(self, pid: int, number: int) -> None:
-        """Take over what is descriptor `number` in process `pid`."""
-        self.descriptor = take_listener(pid, number)
+    def take(self, descriptor: int) -> None:
+        """Take over the descriptor."""
+        self.descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(self.descriptor, select.POLLIN)
         # From Linux 6.6 on: the kernel goes to and fro on one CPU, which takes a tenth of the time.
@@ -2466,12 +2440,13 @@ def start_audit_session(uid: int) -> None:
 
 
 STAGE_IDENTITY, STAGE_FILTER, STAGE_EXEC = range(3)
+CLONE_FILES, CLONE_PARENT = 0x400, 0x8000  # linux/sched.h
 
 
 class Shared(ctypes.Structure):
     """What the child tells its parent, in memory that both map: under a filter it may be able to do nothing else."""
 
-    _fields_ = [(name, ctypes.c_int) for name in "stage errno listener taken".split()]
+    _fields_ = [(name, ctypes.c_int) for name in "stage errno helper listener taken".split()]
 
 
 class Child:
@@ -2479,6 +2454,7 @@ class Child:
 
     EXEC_POLL_MS = 50
     MAX_SPINS = 200_000_000  # some ten seconds: a parent that is gone must not leave a child that spins
+    WAIT_S, MAX_WAITS = 0.0005, 20_000
 
     def __init__(self, command: "Sequence[str]", identity: "Optional[Identity]", supervisor: Supervisor,
                  applied: "Optional[Filter]" = None, audited: bool = False):
@@ -2491,6 +2467,8 @@ class Child:
             self._shared = Shared.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
             release_read, self._release = os.pipe()
             self._started, started_write = os.pipe()
+            passing: "Any" = _socket.socketpair() if applied and applied.listens else (None, None)
+            self._passed, self._passing = passing
             self.pid = os.fork()
         except OSError as error:
             raise ChildError("start command", command[0], error.strerror or str(error),
@@ -2567,6 +2545,8 @@ class Child:
         number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
         flags = [applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, applied.flags] if applied.listens else [
             applied.flags]
+        if applied.listens:
+            self._start_helper(libseccomp.seccomp_syscall_resolve_name(b"clone"))
         shared.stage = STAGE_FILTER
         if applied.no_new_privs:
             libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -2578,10 +2558,30 @@ class Child:
                 if error.errno != errno.EINVAL or attempt is flags[-1]:
                     raise
         shared.stage = STAGE_EXEC
+        # The listener has to be taken before exec closes it; to sleep meanwhile would take a syscall.
         for _ in range(self.MAX_SPINS if applied.listens else 0):
-            if shared.taken:  # the parent takes the listener, which exec closes; to sleep would take a syscall
+            if shared.taken:
                 break
         last()
+
+    def _start_helper(self, clone: int) -> None:
+        """Start a process that shares the descriptors but not the filter, to pass the listener on to the parent.
+
+        pidfd_getfd(2) would be the short way, but Docker's filter and Yama refuse it, and Linux before 5.6 has none.
+        """
+        helper = libc.syscall(clone, CLONE_FILES | CLONE_PARENT | int(signal.SIGCHLD), 0, None)
+        if helper:
+            self._shared.helper = helper
+            return
+        try:
+            for _ in range(self.MAX_WAITS):
+                if self._shared.listener or self._shared.errno:
+                    break
+                time.sleep(self.WAIT_S)
+            self._passing.sendmsg([b"x"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, bytes(
+                ctypes.c_int(self._shared.listener)))])
+        finally:
+            os._exit(0)
 
     def release(self) -> None:
         """Let it go on to its exec."""
@@ -2592,7 +2592,7 @@ class Child:
     def audit_session(self) -> str:
         """The number of the audit session that it has given itself, if it could; it waits for its release by then."""
         while not self._shared.stage and not self._shared.errno and not self.has_execed():
-            time.sleep(0.0005)
+            time.sleep(self.WAIT_S)
         with contextlib.suppress(OSError):
             with open(f"/proc/{self.pid}/sessionid", encoding="ascii") as file:
                 return file.read()
@@ -2601,17 +2601,21 @@ class Child:
     def release_to(self, listener: Listener) -> None:
         """Let it load its filter, whose listener is taken over, and go on to its exec."""
         self.release()
-        while not self._shared.listener and not self._shared.errno and not self.has_execed():
-            time.sleep(0.0005)
-        if not self._shared.listener:
+        shared, passed = self._shared, b""
+        while not shared.listener and not shared.errno and not self.has_execed():
+            time.sleep(self.WAIT_S)
+        if shared.helper:
+            os.waitpid(shared.helper, 0)
+        if not shared.listener:
             return  # it could not load the filter: wait_started() says why
-        try:
-            listener.take(self.pid, self._shared.listener)
-        except SpocError:
+        with contextlib.suppress(OSError, IndexError):
+            passed = self._passed.recvmsg(1, 64, _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC)[1][0][2]
+        if not passed:
             os.kill(self.pid, signal.SIGKILL)  # it waits for its listener to be taken, and nothing else
             os.waitpid(self.pid, 0)
-            raise
-        self._shared.taken = 1
+            raise ChildError("start command", self.command[0], "the listener of its filter did not arrive", "try again")
+        listener.take(int.from_bytes(passed, sys.byteorder))
+        shared.taken = 1
 
     def has_execed(self) -> bool:
         """Has it left this program, by exec or by its end?"""
@@ -2641,13 +2645,15 @@ class Child:
             raise ChildError("start command", f"as user {self.identity.uid}", reason,
                              "--privileged runs it as root")
         if stage == STAGE_FILTER:
-            raise ChildError("load filter", name, reason, "--no-new-privs loads it without CAP_SYS_ADMIN"
-                             if number in (errno.EPERM, errno.EACCES) else "the kernel has no such seccomp feature")
+            hints = {errno.EPERM: "--no-new-privs loads it without CAP_SYS_ADMIN",
+                     errno.EACCES: "--no-new-privs loads it without CAP_SYS_ADMIN",
+                     errno.EBUSY: "a filter that spoc.py is under has a listener, and the kernel allows only one"}
+            raise ChildError("load filter", name, reason, hints.get(number, "the kernel has no such seccomp feature"))
         if number == errno.ENOENT:
             hint = ("it is there, but not the interpreter or dynamic loader that it names" if os.path.exists(name)
                     and "/" in name else "check the spelling and PATH")
             raise ChildError("start command", name, reason, hint, EXIT_NOT_FOUND)
-        if self.filter and number not in (errno.EACCES, errno.ENOEXEC):
+        if self.filter and self.filter.program != ASK_ALL and number not in (errno.EACCES, errno.ENOEXEC):
             raise ChildError("start command", name, reason, "if the profile blocks execve, -b execve allows it",
                              EXIT_NOT_EXECUTABLE)
         hints = {errno.EACCES: "it is not executable for the user that it runs as",
@@ -2752,7 +2758,6 @@ class NotifyRecorder:
     KEY = slice(SeccompNotif.data.offset, SeccompNotif.data.offset + SeccompData.instruction_pointer.offset)
     MAX_PATH_BYTES = 4096  # PATH_MAX
     MAX_MESSAGES = 100
-    AT_EMPTY_PATH = 0x1000  # linux/fcntl.h
 
     def __init__(self, machine: Machine, statistics: bool = False):
         """Raises KernelError if it is foreseeable that it cannot work."""
@@ -2834,25 +2839,25 @@ class NotifyRecorder:
                            "and that is spoc.py's; record with --backend bpf")
         elif self._proc:
             with contextlib.suppress(OSError, OverflowError):
-                path = self._executed(request, name == "execveat")
+                path, name = self._executed(request.pid, list(arguments), name == "execveat")
                 mode = os.stat(path).st_mode
                 changes = mode & stat.S_ISUID or mode & stat.S_ISGID and mode & stat.S_IXGRP
                 if changes or "security.capability" in os.listxattr(path):
-                    self._tell(f"{os.readlink(path) if os.path.islink(path) else path} gets no other user, group or "
-                               "capabilities: no_new_privs is set; record as root, or with --backend bpf")
+                    self._tell(f"{name} gets no other user, group or capabilities: no_new_privs is set; record as "
+                               "root, or with --backend bpf")
 
-    def _executed(self, request: SeccompNotif, is_at: bool) -> str:
-        """The file that execve(2) or execveat(2) names, as it looks from here. It may name another in a moment."""
-        arguments, folder = list(request.data.args), f"/proc/{request.pid}/cwd"
+    def _executed(self, pid: int, arguments: "List[int]", is_at: bool) -> "Tuple[str, str]":
+        """Where the file stands that execve(2) or execveat(2) names, and its name. In a moment it may be another."""
+        folder = f"/proc/{pid}/cwd"
         if is_at:
-            descriptor, *arguments = arguments
+            descriptor = arguments.pop(0)
             if descriptor < 1 << 31:  # not AT_FDCWD
-                folder = f"/proc/{request.pid}/fd/{descriptor}"
-        with open(f"/proc/{request.pid}/mem", "rb", buffering=0) as memory:
+                folder = f"/proc/{pid}/fd/{descriptor}"
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
             path = os.fsdecode(os.pread(memory.fileno(), self.MAX_PATH_BYTES, arguments[0]).split(b"\0")[0])
         if path.startswith("/"):
-            return f"/proc/{request.pid}/root{path}"
-        return f"{folder}/{path}" if path else folder
+            return f"/proc/{pid}/root{path}", path
+        return (f"{folder}/{path}" if path else folder), os.path.normpath(os.path.join(os.readlink(folder), path))
 
     def _tell(self, message: str) -> None:
         if message not in self._messages and len(self._messages) < self.MAX_MESSAGES:
@@ -3001,6 +3006,8 @@ class RecordCommand:
         if options.backend != "notify":
             recorder = Recorder(self.machine, options.stats)
             try:
+                if options.backend == "auto" and not os.path.lexists("/proc/self/ns/pid"):
+                    raise KernelError("record with BPF", "/proc/self/ns/pid", "is not there", "mount /proc")
                 return self._attach(recorder)
             except SpocError as error:
                 recorder.close()

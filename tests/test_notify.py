@@ -283,25 +283,6 @@ class Tasks(Running):
         self.assertEqual(held(), before)
 
 
-class TakeListener(Running):
-    def test_refusals(self) -> None:
-        for pid, number in ((os.getpid(), 1 << 20), (2 ** 22 + 1, 0)):
-            with self.assertRaises(module.KernelError):
-                module.take_listener(pid, number)
-
-    def test_close_on_exec(self) -> None:
-        read, write = os.pipe()
-        os.set_inheritable(write, True)
-        taken = module.take_listener(os.getpid(), write)
-        try:
-            self.assertFalse(os.get_inheritable(taken))
-            os.write(taken, b"x")
-            self.assertEqual(os.read(read, 1), b"x")
-        finally:
-            for descriptor in (read, write, taken):
-                os.close(descriptor)
-
-
 class Judge(unittest.TestCase):
     """The interpreter of filters: programs by hand, so that the expected values come from linux/filter.h."""
 

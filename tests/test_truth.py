@@ -115,10 +115,15 @@ class Parser(unittest.TestCase):
 class TracedCase(Case):
     """A case that knows, from strace, what a command calls."""
 
+    backend = "bpf"
+
     def setUp(self) -> None:
         super().setUp()
         require_root()
         require_command("strace")
+
+    def record(self, *command: str, options: Tuple[str, ...] = (), code: int = 0, **run: Any) -> Set[str]:
+        return super().record(*command, options=("--backend", self.backend, *options), code=code, **run)
 
     def strace(self, *command: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(["strace", "-f", "-qq", "-o", str(self.folder / "strace.log"), "--", *command],
@@ -134,8 +139,8 @@ class TracedCase(Case):
     def recorded_and_traced(self, *command: str) -> Tuple[Set[str], Set[str]]:
         """The names that `record` and strace find in one and the same run of a command."""
         profile = self.folder / "both.json"
-        result = self.strace(sys.executable, str(SPOC), "record", "-n", "-t", "raw-seccomp", "-o", str(profile),
-                             "--", *command)
+        result = self.strace(sys.executable, str(SPOC), "record", "--backend", self.backend, "-n", "-t", "raw-seccomp",
+                             "-o", str(profile), "--", *command)
         self.assertEqual(result.returncode, 0, result.stderr)
         started = re.search(r"Running command with PID: (\d+)$", result.stderr, re.MULTILINE)
         assert started, result.stderr
@@ -292,7 +297,8 @@ class Start(TracedCase):
 
     def refused(self, codes: Set[int], *command: str, **run: Any) -> None:
         profile = self.folder / "refused.json"
-        result = spoc("record", "-n", "-t", "raw-seccomp", "-o", str(profile), "--", *command, **run)
+        result = spoc("record", "--backend", self.backend, "-n", "-t", "raw-seccomp", "-o", str(profile), "--",
+                      *command, **run)
         self.assertIn(result.returncode, codes, result.stderr)
         self.assertNotIn("Traceback", result.stderr)
         if profile.exists():
@@ -413,8 +419,8 @@ class Company(TracedCase):
         program = build("truth.c")
         recordings = []
         for index in range(4):
-            command = [sys.executable, str(SPOC), "record", "-n", "-t", "raw-seccomp", "-o",
-                       str(self.folder / f"{index}.json"), "--", program, "meet", str(self.folder / str(index))]
+            command = [sys.executable, str(SPOC), "record", "--backend", self.backend, "-n", "-t", "raw-seccomp",
+                       "-o", str(self.folder / f"{index}.json"), "--", program, "meet", str(self.folder / str(index))]
             recordings.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                                stderr=subprocess.PIPE, text=True))
         # The programs give up by themselves when they do not meet.
@@ -431,8 +437,8 @@ class Company(TracedCase):
 
     def test_a_recording_of_a_recording(self) -> None:
         inner = self.folder / "inner.json"
-        outer = self.record(sys.executable, str(SPOC), "record", "-n", "-t", "raw-seccomp", "-o", str(inner), "--",
-                            build("truth.c"), "leaf")
+        outer = self.record(sys.executable, str(SPOC), "record", "--backend", "bpf", "-n", "-t", "raw-seccomp",
+                            "-o", str(inner), "--", build("truth.c"), "leaf")
         names = {name for rule in json.loads(inner.read_text())["syscalls"] for name in rule["names"]}
         self.assertEqual(names, self.traced(build("truth.c"), "leaf"))
         self.assertLessEqual(names | {"bpf", "execve"}, outer)

@@ -32,6 +32,7 @@ ARCHIVE = ROOT / "dist" / "spoc.pyz"
 
 RECORD_OPTIONS = ("record", "-n", "-o", "/dev/null", "--")
 RECORD = (sys.executable, str(SPOC), *RECORD_OPTIONS)
+NOTIFY = (*RECORD[:-1], "--backend", "notify", "--")
 STRACE = ("strace", "-f", "-o", "/dev/null")
 # A background command: it says when it runs, sleeps until its standard input ends, and needs no signal for that.
 SLEEPER = ("sh", "-c", "echo ready; exec cat")
@@ -173,6 +174,7 @@ def measure_calls(bench: Bench) -> Iterator[Row]:
         empty=lambda: bench.calls_beside(bench.rawtp, "attach", bench.empty),
         recorded=lambda: bench.calls(*RECORD),
         unrecorded=lambda: bench.calls_beside(*RECORD, *SLEEPER),
+        notify=lambda: bench.calls(*NOTIFY, blocks=20, count=100),
         strace=lambda: bench.calls(*STRACE, blocks=20, count=100))
     added = {way: median(s - b for b, s in zip(ns["bare"], samples)) for way, samples in ns.items()}
     yield Row("getppid, bare", median(ns["bare"]), "ns")
@@ -180,18 +182,24 @@ def measure_calls(bench: Bench) -> Iterator[Row]:
     yield Row("getppid, added while recorded", added["recorded"], "ns")
     yield Row("getppid, added while another process is recorded", added["unrecorded"], "ns")
     yield Row("getppid, added by strace -f", added["strace"], "ns")
+    yield Row("getppid, added while recorded with user notification", added["notify"], "ns")
     yield Row("added while recorded, against the empty program",
               ratio_of_added(ns["bare"], ns["recorded"], ns["empty"]), "x", 2.0)
     yield Row("added while another is recorded, against the empty program",
               ratio_of_added(ns["bare"], ns["unrecorded"], ns["empty"]), "x", 1.4)
+    yield Row("added while recorded with user notification, against strace -f",
+              ratio_of_added(ns["bare"], ns["notify"], ns["strace"]), "x", 0.8)
 
 
 def measure_spawns(bench: Bench) -> Iterator[Row]:
     """The time that a short process takes from fork to exit."""
     ns = bench.alternate(15, bare=bench.spawns, recorded=lambda: bench.spawns(*RECORD),
+                         notify=lambda: bench.spawns(*NOTIFY, blocks=5),
                          strace=lambda: bench.spawns(*STRACE, blocks=5))
     yield Row("fork, exec and exit, bare", median(ns["bare"]) / 1e3, "µs")
     yield Row("fork, exec and exit, added by strace -f", (ratio(ns["strace"], ns["bare"]) - 1) * 100, "%")
+    yield Row("fork, exec and exit, added while recorded with user notification",
+              (ratio(ns["notify"], ns["bare"]) - 1) * 100, "%")
     yield Row("fork, exec and exit, added while recorded", (ratio(ns["recorded"], ns["bare"]) - 1) * 100, "%", 10.0)
 
 
