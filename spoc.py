@@ -10,9 +10,9 @@ Data flows one way through this file, top to bottom:
 
     kernel -> maps (Kernel objects) -> Recording -> Profile -> text -> file
 
-and the sections stand so that each uses only those above it. Needed at run time: Python 3.9, Linux 5.8, libbpf 0.3 and
-libseccomp 2.5 (loaded when first used, through ctypes), recorder.bpf.o beside this file, and root or CAP_BPF with
-CAP_PERFMON.
+and the sections stand so that each uses only those above it. Needed at run time: Python 3.9 and libseccomp 2.5 (loaded
+when first used, through ctypes); Linux 5.8, libbpf 0.3, recorder.bpf.o beside this file, and root or CAP_BPF with
+CAP_PERFMON; or, for what works without BPF and privileges, Linux 5.5.
 
 Exit codes: the command's own, 128+N if signal N ended it; 125 if spoc.py itself failed or the profile may be
 incomplete, 126 if the command is not executable, 127 if it was not found, 2 for wrong usage.
@@ -2016,7 +2016,8 @@ class Listener:
         self._recv, self._send, self._id_valid, self._set_flags = seccomp_ioctls(uname.machine)
         # WAIT_KILLABLE_RECV, from which on a signal does not interrupt a call that is being answered.
         self.killable = release_numbers(uname.release) >= (5, 19)
-        self.descriptor, self.hung_up = -1, False
+        # hung_up: nothing is left that has the filter. Before Linux 6.11 a zombie still has it.
+        self.descriptor, self.hung_up, self._poll = -1, True, select.poll()
         sizes = SeccompNotifSizes()
         number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
         try:
@@ -2034,8 +2035,7 @@ class Listener:
 
     def take(self, descriptor: int) -> None:
         """Take over the descriptor."""
-        self.descriptor = descriptor
-        self._poll = select.poll()
+        self.descriptor, self.hung_up = descriptor, False
         self._poll.register(self.descriptor, select.POLLIN)
         # From Linux 6.6 on: the kernel goes to and fro on one CPU, which takes a tenth of the time.
         with contextlib.suppress(OSError):
@@ -2047,10 +2047,10 @@ class Listener:
 
     def pending(self, timeout_ms: "Optional[int]" = 0) -> bool:
         """Does a call wait? Without one receive() might never return, O_NONBLOCK or not."""
-        events = self._poll.poll(timeout_ms)
-        # Nothing is left that has the filter; before Linux 6.11 a zombie still has it.
-        self.hung_up = bool(events) and not events[0][1] & select.POLLIN
-        return bool(events) and not self.hung_up
+        for _, event in self._poll.poll(timeout_ms):
+            self.hung_up = not event & select.POLLIN
+            return not self.hung_up
+        return False
 
     def receive(self) -> bool:
         """Take the next call into `request`. False if it is gone again."""
@@ -2363,11 +2363,11 @@ class Supervisor:
             events = poll.poll(timeout_ms)
             only_served = events != []  # as it is nearly always while a listener is served, where time counts
             for descriptor, event in events:
-                if descriptor in served and event & select.POLLIN:
+                if descriptor in served and event != select.POLLHUP:
                     served[descriptor]()
                     continue
                 only_served = False
-                if descriptor in served:  # it has hung up for good
+                if descriptor in served:  # nothing will ever come again
                     poll.unregister(descriptor)
             for timer in timers:
                 timer.run_if_due()
@@ -2602,12 +2602,15 @@ class Child:
         """Let it load its filter, whose listener is taken over, and go on to its exec."""
         self.release()
         shared, passed = self._shared, b""
-        while not shared.listener and not shared.errno and not self.has_execed():
+        while not shared.listener and not shared.errno and not os.waitid(
+                os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             time.sleep(self.WAIT_S)
         if shared.helper:
+            if not shared.listener:
+                os.kill(shared.helper, signal.SIGKILL)
             os.waitpid(shared.helper, 0)
         if not shared.listener:
-            return  # it could not load the filter: wait_started() says why
+            return  # it has ended, or could not load the filter: wait_started() says why
         with contextlib.suppress(OSError, IndexError):
             passed = self._passed.recvmsg(1, 64, _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC)[1][0][2]
         if not passed:
@@ -2750,26 +2753,28 @@ class StatusLine:
 
 
 class NotifyRecorder:
-    """Records without BPF or any privilege: by a filter that asks about every call, each of which is let happen.
+    """Records without BPF and any privilege, by a filter that asks about every call. Each is let happen.
 
-    What the kernel asks is kept as it comes: seccomp_data's number and architecture, together, are the key of a call.
+    A call's key is what the kernel gives, number and architecture as they begin struct seccomp_data.
     """
 
     KEY = slice(SeccompNotif.data.offset, SeccompNotif.data.offset + SeccompData.instruction_pointer.offset)
     MAX_PATH_BYTES = 4096  # PATH_MAX
     MAX_MESSAGES = 100
+    MAX_DESCRIPTORS = 4096
 
     def __init__(self, machine: Machine, statistics: bool = False):
         """Raises KernelError if it is foreseeable that it cannot work."""
         self._machine, self._statistics = machine, statistics
-        self.filter = Filter(ASK_ALL, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+        # SPEC_ALLOW: before Linux 5.16 a filter slows a program down by mitigations that it may not want.
+        self.filter = Filter(ASK_ALL, SECCOMP_FILTER_FLAG_NEW_LISTENER | FILTER_FLAGS["SECCOMP_FILTER_FLAG_SPEC_ALLOW"],
                              not effective_capabilities() >> CAP_SYS_ADMIN & 1)
         self._listener = Listener()
         self._child: "Optional[Child]" = None
         self._running = False
         self._calls: "Dict[bytes, CallValue]" = {}
         self._lost = 0
-        self._messages: "Set[str]" = set()
+        self._told: "Set[str]" = set()
         self._tokens = {each.token: abi for abi, each in enumerate((machine.native, machine.compat)) if each}
         self._special = dict(self._find_special())
         # Another pid namespace's /proc would tell of other processes.
@@ -2777,11 +2782,10 @@ class NotifyRecorder:
 
     def _find_special(self) -> "Iterator[Tuple[bytes, str]]":
         """Keys and names of the calls that go otherwise than without the filter."""
-        names = ["seccomp", *("execve", "execveat")[:2 * self.filter.no_new_privs]]
-        for architecture in (self._machine.native, self._machine.compat, X32):
-            token = (self._machine.native if architecture is X32 else architecture or X32).token
-            for name in names:
-                number = libseccomp.seccomp_syscall_resolve_name_arch((architecture or X32).token, name.encode())
+        for architecture in filter(None, (self._machine.native, self._machine.compat, X32)):
+            token = X86_64.token if architecture is X32 else architecture.token
+            for name in ("seccomp", "execve", "execveat") if self.filter.no_new_privs else ("seccomp",):
+                number = libseccomp.seccomp_syscall_resolve_name_arch(architecture.token, name.encode())
                 yield b"".join(each.to_bytes(4, sys.byteorder) for each in (number & 0xFFFFFFFF, token)), name
 
     def close(self) -> None:
@@ -2794,7 +2798,7 @@ class NotifyRecorder:
 
     @property
     def inputs(self) -> "Dict[int, Callable[[], None]]":
-        return {self._listener.descriptor: self._serve}
+        return {} if self._listener.hung_up else {self._listener.descriptor: self._serve}
 
     def _serve(self) -> None:
         """Answer the call that waits, and note it if the command's program has begun."""
@@ -2832,25 +2836,28 @@ class NotifyRecorder:
 
     def _explain(self, name: str, request: SeccompNotif) -> None:
         """Say what this call does otherwise than without the filter."""
-        arguments = request.data.args
+        arguments, message = list(request.data.args), ""
         if name == "seccomp":
             if arguments[0] == SECCOMP_SET_MODE_FILTER and arguments[1] & SECCOMP_FILTER_FLAG_NEW_LISTENER:
-                self._tell(f"seccomp of process {request.pid} fails with EBUSY: the kernel allows one listener, "
-                           "and that is spoc.py's; record with --backend bpf")
+                message = (f"seccomp of process {request.pid} fails with EBUSY: the kernel allows one listener, and "
+                           "that is spoc.py's; record with --backend bpf")
         elif self._proc:
             with contextlib.suppress(OSError, OverflowError):
-                path, name = self._executed(request.pid, list(arguments), name == "execveat")
+                path, name = self._executed(request.pid, arguments, name == "execveat")
                 mode = os.stat(path).st_mode
                 changes = mode & stat.S_ISUID or mode & stat.S_ISGID and mode & stat.S_IXGRP
                 if changes or "security.capability" in os.listxattr(path):
-                    self._tell(f"{name} gets no other user, group or capabilities: no_new_privs is set; record as "
+                    message = (f"{name} gets no other user, group or capabilities: no_new_privs is set; record as "
                                "root, or with --backend bpf")
+        if message and message not in self._told and len(self._told) < self.MAX_MESSAGES:
+            self._told.add(message)
+            Log.error(message)
 
     def _executed(self, pid: int, arguments: "List[int]", is_at: bool) -> "Tuple[str, str]":
         """Where the file stands that execve(2) or execveat(2) names, and its name. In a moment it may be another."""
         folder = f"/proc/{pid}/cwd"
         if is_at:
-            descriptor = arguments.pop(0)
+            descriptor = arguments.pop(0) & 0xFFFFFFFF
             if descriptor < 1 << 31:  # not AT_FDCWD
                 folder = f"/proc/{pid}/fd/{descriptor}"
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
@@ -2859,14 +2866,9 @@ class NotifyRecorder:
             return f"/proc/{pid}/root{path}", path
         return (f"{folder}/{path}" if path else folder), os.path.normpath(os.path.join(os.readlink(folder), path))
 
-    def _tell(self, message: str) -> None:
-        if message not in self._messages and len(self._messages) < self.MAX_MESSAGES:
-            self._messages.add(message)
-            Log.error(message)
-
     def leave(self) -> None:
-        """Record no more. What lives on is left to a process that answers until all of it has ended: without one
-        every call of it would fail with ENOSYS.
+        """Record no more. A process of its own answers what lives on until all has ended, or every call would fail
+        with ENOSYS.
         """
         if not self.counters.alive:
             return
@@ -2884,7 +2886,7 @@ class NotifyRecorder:
             os.setsid()
             os.chdir("/")
             os.closerange(0, self._listener.descriptor)
-            os.closerange(self._listener.descriptor + 1, MAX_DESCRIPTORS)
+            os.closerange(self._listener.descriptor + 1, self.MAX_DESCRIPTORS)
             while self._listener.pending(None) or not self._listener.hung_up:
                 if self._listener.receive():
                     self._listener.proceed()
@@ -2911,7 +2913,6 @@ class NotifyRecorder:
         return {key: call.first_ns for key, call in self.calls().items()}
 
 
-MAX_DESCRIPTORS = 4096
 BACKENDS = ("auto", "bpf", "notify")
 
 
@@ -3810,7 +3811,8 @@ class RunCommand:
             child.release()
         else:
             source.begin(child)
-            inputs[source.descriptor] = lambda: report.add(source.read())
+            if source.descriptor >= 0:
+                inputs[source.descriptor] = lambda: report.add(source.read())
         child.wait_started(inputs)
         Log.info(f"Running command with PID: {child.pid}")
         return supervisor.wait(child.pid, (), None, inputs)

@@ -276,7 +276,8 @@ class Meanwhile(AnybodyCase):
         log = self.open / "inner.log"
         command = ("strace", "-f", "-qq", "-o", str(log), build("truth.c"), "fork")
         found, _ = self.as_anybody(*command, options=NOTIFY)
-        self.assertEqual(found, self.by_bpf(*command))
+        # Whether strace's child has to wait for it is chance.
+        self.assertEqual(found - {"pause"}, self.by_bpf(*command) - {"pause"})
         self.assertIn("ptrace", found)
         self.assertEqual(calls_after_exec(log.read_text("utf-8")), self.traced(build("truth.c"), "fork"))
 

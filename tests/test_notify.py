@@ -269,6 +269,27 @@ class Tasks(Running):
         self.assertTrue(listener.hung_up)
         self.assertLess(len(looks), 40)
 
+    def test_death_before_its_listener_is_taken(self) -> None:
+        """Killed with or without the helper, or before its filter is loaded: its end is seen, and nothing waits."""
+        for with_helper in (False, True):
+            class Dying(module.Child):
+                def _start_helper(self, clone: int) -> None:
+                    if with_helper:
+                        super()._start_helper(clone)
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            with self.subTest(with_helper=with_helper), module.Supervisor() as supervisor:
+                source = self.source(lambda call: ("SCMP_ACT_ERRNO", 1))
+                self.addCleanup(source.close)
+                child = Dying(["/bin/true"], None, supervisor, module.Filter(
+                    ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64), module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True))
+                source.begin(child)
+                child.wait_started({})
+                self.assertEqual(supervisor.wait(child.pid, ()), signal.SIGKILL)
+                self.assertEqual((source.finish(), source.descriptor), ([], -1))
+                with self.assertRaises(ChildProcessError):
+                    os.waitpid(-1, os.WNOHANG)
+
     def test_descriptors_are_closed(self) -> None:
         def held() -> List[str]:
             links = [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")
