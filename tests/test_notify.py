@@ -304,6 +304,48 @@ class Tasks(Running):
         self.assertEqual(held(), before)
 
 
+class Recorder(Running):
+    """NotifyRecorder, where what happens has to happen at a certain moment."""
+
+    def record(self, listener: Any, *command: str) -> "Tuple[Any, int]":
+        recorder = module.NotifyRecorder(module.machine_of(platform.machine(), os.uname().release))
+        self.addCleanup(recorder.close)
+        recorder._listener = listener
+        with module.Supervisor() as supervisor:
+            child = module.Child(command, None, supervisor, recorder.filter)
+            recorder.begin(child)
+            child.wait_started(recorder.inputs)
+            status = supervisor.wait(child.pid, (), None, recorder.inputs)
+        return recorder, status
+
+    def test_a_call_that_is_not_made_does_not_count(self) -> None:
+        """The task is killed when its call is known, but not yet answered."""
+        require(X86_64, "an x86_64 machine")
+        exit_group = 231
+
+        class Killing(module.Listener):
+            def proceed(self) -> bool:
+                if self.request.data.nr == exit_group:
+                    os.kill(self.request.pid, signal.SIGKILL)
+                    while self.is_waiting():
+                        os.sched_yield()
+                return super().proceed()
+
+        recorder, status = self.record(Killing(), "/bin/true")
+        self.assertEqual(status, signal.SIGKILL)
+        self.assertIn((0, 0), recorder.seen())
+        self.assertNotIn((0, exit_group), recorder.seen())
+        self.assertNotIn((0, 59), recorder.seen())
+
+    def test_more_numbers_than_are_kept(self) -> None:
+        first, room, lost = 2000, module.MAX_KNOWN_CALLS, 100
+        recorder, status = self.record(module.Listener(), build("numbers.c"), str(first), str(room + lost))
+        self.assertEqual(status, 0)
+        self.assertEqual(len(recorder.calls()), room)
+        self.assertGreaterEqual(recorder.counters.calls_lost, lost)
+        self.assertLess(recorder.counters.calls_lost, lost + 100)
+
+
 class Judge(unittest.TestCase):
     """The interpreter of filters: programs by hand, so that the expected values come from linux/filter.h."""
 
