@@ -307,7 +307,7 @@ class Tasks(Running):
 class Recorder(Running):
     """NotifyRecorder, where what happens has to happen at a certain moment."""
 
-    def record(self, listener: Any, *command: str) -> "Tuple[Any, int]":
+    def record_by(self, listener: Any, *command: str) -> "Tuple[Any, int]":
         recorder = module.NotifyRecorder(module.machine_of(platform.machine(), os.uname().release))
         self.addCleanup(recorder.close)
         recorder._listener = listener
@@ -331,7 +331,7 @@ class Recorder(Running):
                         os.sched_yield()
                 return super().proceed()
 
-        recorder, status = self.record(Killing(), "/bin/true")
+        recorder, status = self.record_by(Killing(), "/bin/true")
         self.assertEqual(status, signal.SIGKILL)
         self.assertIn((0, 0), recorder.seen())
         self.assertNotIn((0, exit_group), recorder.seen())
@@ -339,7 +339,7 @@ class Recorder(Running):
 
     def test_more_numbers_than_are_kept(self) -> None:
         first, room, lost = 2000, module.MAX_KNOWN_CALLS, 100
-        recorder, status = self.record(module.Listener(), build("numbers.c"), str(first), str(room + lost))
+        recorder, status = self.record_by(module.Listener(), build("numbers.c"), str(first), str(room + lost))
         self.assertEqual(status, 0)
         self.assertEqual(len(recorder.calls()), room)
         self.assertGreaterEqual(recorder.counters.calls_lost, lost)
