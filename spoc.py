@@ -1658,6 +1658,10 @@ def effective_capabilities() -> int:
     return sets[0] | sets[3] << 32
 
 
+def may_administer() -> bool:
+    return bool(effective_capabilities() >> CAP_SYS_ADMIN & 1)
+
+
 def is_filtered() -> bool:
     """Is this process under a seccomp filter?"""
     try:
@@ -2768,7 +2772,7 @@ class NotifyRecorder:
         self._machine, self._statistics = machine, statistics
         # SPEC_ALLOW: before Linux 5.16 a filter slows a program down by mitigations that it may not want.
         self.filter = Filter(ASK_ALL, SECCOMP_FILTER_FLAG_NEW_LISTENER | FILTER_FLAGS["SECCOMP_FILTER_FLAG_SPEC_ALLOW"],
-                             not effective_capabilities() >> CAP_SYS_ADMIN & 1)
+                             not may_administer())
         self._listener = Listener()
         self._child: "Optional[Child]" = None
         self._running = False
@@ -3715,7 +3719,7 @@ class RunCommand:
         capabilities = 0 if self.identity else effective_capabilities()
         self.host = Host(self.machine.own.name, uname.release, [
             name for number, name in enumerate(CAPABILITIES) if capabilities >> number & 1])
-        self.no_new_privs = options.no_new_privs or not effective_capabilities() >> CAP_SYS_ADMIN & 1
+        self.no_new_privs = options.no_new_privs or not may_administer()
         self.profile = self._read_profile()
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
         self.learned = Target(options.learn, owner) if options.learn else None
@@ -3922,10 +3926,6 @@ def read_setting(path: str) -> str:
         return ""
 
 
-def may_administer() -> bool:
-    return bool(effective_capabilities() >> CAP_SYS_ADMIN & 1)
-
-
 def examine_kernel() -> Finding:
     release = kernel_uname().release
     return Finding(f"Linux {release}", "" if release_numbers(release) >= (5, 8) else
@@ -3978,7 +3978,7 @@ def examine_libseccomp() -> Finding:
 CALL_NUMBERS = {X86_64: (321, 317), X86: (357, 354), AARCH64: (280, 277), RISCV64: (280, 277), ARM: (386, 383),
                 PPC64LE: (361, 358)}
 BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN, BPF_PROG_TYPE_RAW_TRACEPOINT = 5, 17, 17  # linux/bpf.h
-SECCOMP_GET_ACTION_AVAIL, PR_SET_PDEATHSIG, PR_GET_SECCOMP = 2, 1, 21  # linux/seccomp.h, linux/prctl.h
+SECCOMP_GET_ACTION_AVAIL, PR_SET_PDEATHSIG = 2, 1  # linux/seccomp.h, linux/prctl.h
 
 
 def call_numbers() -> "Tuple[int, int]":
@@ -4117,11 +4117,7 @@ def examine_audit() -> Finding:
 
 
 def examine_filter() -> Finding:
-    try:
-        filtered = libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0)
-    except OSError as error:
-        filtered = error.errno != errno.EINVAL  # which says that CONFIG_SECCOMP is off
-    if not filtered:
+    if not is_filtered():
         return Finding("none on spoc.py itself")
     return Finding("on spoc.py itself: record does not see what it refuses", "run it outside of the container, or "
                    "start that with --security-opt seccomp=unconfined")

@@ -14,6 +14,7 @@ from typing import AbstractSet, Any, Dict, List, Sequence, Set, Tuple
 
 import test_child
 import test_errors
+import test_servers
 import test_truth
 from support import DATA, build, require, require_command, spoc
 from test_errors import CLOCK, NOBODY, in_mounts, wait_until
@@ -102,11 +103,18 @@ class Follow(ChildCase, test_child.Follow):
 
 
 class OnTerminal(ChildCase, test_child.OnTerminal):
+    ROWS = (24,)
     STATUS = re.compile(r"\d+:\d\d  syscalls: \d+  newest: \w+, \d+ s ago")
 
 
 class Sudo(ChildCase, test_child.Sudo):
     pass
+
+
+class Nginx(test_servers.Nginx):
+    """A server of several processes, under load."""
+
+    backend = "notify"
 
 
 class AnybodyCase(test_errors.CopyCase):

@@ -575,6 +575,7 @@ class OnTerminal(ChildCase):
     """Keys and the status line."""
 
     STATUS = re.compile(r"\d+:\d\d  processes: \d+  syscalls: \d+  newest: \w+, \d+ s ago")
+    ROWS: Tuple[int, ...] = (24, 10, 100)
 
     def terminal(self, *command: str, options: Sequence[str] = (), after: str = "", **more: Any) -> Terminal:
         """Record on a terminal, started by a shell that leads the session."""
@@ -658,7 +659,7 @@ class OnTerminal(ChildCase):
     COUNTED = [*(f"line {number}" for number in range(1, 41)), "partial end"]
 
     def test_status_line(self) -> None:
-        for rows in (24, 10, 100):
+        for rows in self.ROWS:
             with self.subTest(rows=rows):
                 terminal = self.terminal("sh", "-c", self.COUNT, after="echo after", rows=rows)
                 self.assertEqual(terminal.finish(), 0)

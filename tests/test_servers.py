@@ -64,6 +64,8 @@ class Server:
 class ServerCase(Case):
     """A case that records a server."""
 
+    backend = "bpf"
+
     def setUp(self) -> None:
         super().setUp()
         require_root()
@@ -76,8 +78,8 @@ class ServerCase(Case):
         messages, profile, log = (self.folder / f"{stem}.{kind}" for kind in ("messages", "json", "strace"))
         tracer = ["strace", "-f", "-qq", "-o", str(log)] if traced else []
         with open(messages, "wb") as stream:
-            process = subprocess.Popen([*tracer, sys.executable, str(SPOC), "record", "-n", "-t", "raw-seccomp",
-                                        "-o", str(profile), "--", *command],
+            process = subprocess.Popen([*tracer, sys.executable, str(SPOC), "record", "--backend", self.backend, "-n",
+                                        "-t", "raw-seccomp", "-o", str(profile), "--", *command],
                                        stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
         server = Server(process, messages, profile)
         try:
