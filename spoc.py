@@ -2613,10 +2613,12 @@ class Child:
             if not shared.listener:
                 os.kill(shared.helper, signal.SIGKILL)
             os.waitpid(shared.helper, 0)
-        if not shared.listener:
-            return  # it has ended, or could not load the filter: wait_started() says why
         with contextlib.suppress(OSError, IndexError):
             passed = self._passed.recvmsg(1, 64, _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC)[1][0][2]
+        self._passed.close()
+        self._passing.close()
+        if not shared.listener:
+            return  # it has ended, or could not load the filter: wait_started() says why
         if not passed:
             os.kill(self.pid, signal.SIGKILL)  # it waits for its listener to be taken, and nothing else
             os.waitpid(self.pid, 0)
