@@ -1578,14 +1578,14 @@ class TaskValue(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0xA03C3968  # `make bpf` writes it
+OBJECT_CRC32 = 0x1F7989A1  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS = 2, 1024
 TRACEPOINTS = {"task_fork": b"sched_process_fork", "task_exec": b"sched_process_exec"}
 TASK_EXIT = {"task_exit": b"sched_process_exit"}
 ENTER_ABIS, ENTER_PLAIN = {"enter_abis": b"sys_enter"}, {"enter_plain": b"sys_enter"}
 RUN_TRACEPOINTS = {"run_enter": b"sys_enter", "run_exit": b"sys_exit", "run_task_exit": b"sched_process_exit"}
-DENIAL_LOGGED, DENIAL_ENDED = 1, 2  # enum denial_kind of recorder.bpf.c
+DENIAL_LOGGED, DENIAL_ENDED, DENIAL_ROLLED_BACK = 1, 2, 3  # enum denial_kind of recorder.bpf.c
 
 
 def find_object() -> str:
@@ -3178,7 +3178,7 @@ class TracepointSource:
     notifies = audits = False
 
     def __init__(self, machine: Machine, profile: Profile):
-        self.machine, self._found = machine, []  # type: Machine, List[Denial]
+        self.machine, self._profile, self._found = machine, profile, []  # type: Machine, Profile, List[Denial]
         if not machine.number_offset:
             raise KernelError("read tracepoints", machine.native.name, "not known how", "choose another --enricher")
         self._recorder = Recorder(machine, denials=True)
@@ -3205,16 +3205,22 @@ class TracepointSource:
     def begin(self, child: Child) -> None:
         self._recorder.begin(child)
 
-    def _denial(self, value: DenialValue, times: int) -> Denial:
+    def _denials(self, value: DenialValue, times: int) -> "Iterator[Denial]":
         verdict = ("", -value.result if -4096 < value.result < 0 else 0)
-        if value.kind:
+        architecture = self.machine.architecture(value.abi, value.nr)
+        if value.kind in (DENIAL_LOGGED, DENIAL_ENDED):
             verdict = (SCMP_ACT_LOG if value.kind == DENIAL_LOGGED else SCMP_ACT_KILL_THREAD, 0)
-        return Denial(self.machine.architecture(value.abi, value.nr), value.nr, verdict, value.tgid, value.tid,
-                      value.comm.decode(errors="replace"), "", times)
+        elif value.kind == DENIAL_ROLLED_BACK and architecture.name in (self.machine.own.name,
+                                                                        *self._profile.architectures):
+            name = syscall_name(architecture, value.nr) or ""
+            if not any(action.startswith("SCMP_ACT_KILL") for action, _ in self._profile.verdicts(name)):
+                return  # the call had returned, and a signal ended the task
+        yield Denial(architecture, value.nr, verdict, value.tgid, value.tid, value.comm.decode(errors="replace"), "",
+                     times)
 
     def _on_event(self, _context: int, address: int, size: int) -> int:
         if size >= ctypes.sizeof(DenialValue):
-            self._found.append(self._denial(DenialValue.from_buffer_copy(ctypes.string_at(address, size)), 1))
+            self._found += self._denials(DenialValue.from_buffer_copy(ctypes.string_at(address, size)), 1)
         return 0
 
     def read(self) -> "List[Denial]":
@@ -3230,7 +3236,7 @@ class TracepointSource:
         size = ctypes.sizeof(DenialValue)
         counted += [(DenialValue.from_buffer_copy(bytes(task)[TaskValue.last.offset:].ljust(size, b"\0")), task.repeats)
                     for _, task in map_items(self._recorder.tasks_fd, ctypes.c_uint64, TaskValue)]
-        return self.read() + [self._denial(value, times) for value, times in counted if times]
+        return self.read() + [denial for value, times in counted if times for denial in self._denials(value, times)]
 
     @property
     def losses(self) -> "List[str]":

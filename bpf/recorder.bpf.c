@@ -22,7 +22,7 @@
 #define COMM_LEN	16	/* TASK_COMM_LEN, include/linux/sched.h */
 
 enum task_flag { TASK_COUNTED = 1, TASK_INSIDE = 2, TASK_DENIED = 4 };
-enum denial_kind { DENIAL_RETURNED, DENIAL_LOGGED, DENIAL_ENDED };
+enum denial_kind { DENIAL_RETURNED, DENIAL_LOGGED, DENIAL_ENDED, DENIAL_ROLLED_BACK };
 enum compat_source { COMPAT_NONE, COMPAT_TASK, COMPAT_REGS };
 
 struct config {
@@ -538,6 +538,8 @@ struct x86_64_regs {
  * The task ends outside any syscall that it entered: a filter has killed it at the entry to one, which
  * SECCOMP_RET_KILL_THREAD does on the spot (and before Linux 5.16 KILL_PROCESS, too), or a signal has. On x86-64 it was
  * the filter if ax still says what it does until a syscall has an answer, and cx what the instruction syscall left there.
+ * Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the number (syscall_rollback()); but a call
+ * may also have returned its own number, so that user space has to ask the profile.
  */
 static __always_inline void end_outside(__u64 task, struct task *state)
 {
@@ -547,14 +549,14 @@ static __always_inline void end_outside(__u64 task, struct task *state)
 
 	if (!conf || !conf->x86_64 ||
 	    bpf_probe_read_kernel(&regs, sizeof(regs), (void *)(unsigned long)(state->regs + X86_64_AX_OFFSET)) ||
-	    (__s64)regs.ax != -ENOSYS || (__s32)regs.orig_ax < 0)
+	    ((__s64)regs.ax != -ENOSYS && regs.ax != regs.orig_ax) || (__s32)regs.orig_ax < 0)
 		return;
 	/* It may have returned from there, to the signal of SECCOMP_RET_KILL_PROCESS: that has been counted. */
 	if ((state->flags & TASK_DENIED) && state->last.nr == (__u32)regs.orig_ax && state->beside == regs.ip)
 		return;
 	abi = abi_of(conf, task, state->regs);
 	if (abi || regs.cx == regs.ip)
-		deny(state, abi, regs.orig_ax, 0, DENIAL_ENDED);
+		deny(state, abi, regs.orig_ax, 0, regs.ax == regs.orig_ax ? DENIAL_ROLLED_BACK : DENIAL_ENDED);
 }
 
 /* For `run`, in place of task_exit. */
