@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # make demo     record a real program and show its profile (installs what that needs)
 # make check    lint, verify-bpf and all tests (installs the test tools)
+# make check-vm boot other machines under QEMU and test there (installs QEMU); make check-vm MACHINES='arm64 floor'
 # make test     the tests alone; make test TESTS='test_profile Storm' runs those whose names hold one of the words
 # make bench    measure speed and size against strace and an empty BPF program
 # make dist     build dist/spoc.pyz, the program and its BPF object in one file that starts faster
@@ -9,6 +10,7 @@
 PREFIX  = /usr/local
 DESTDIR =
 TESTS   =
+MACHINES =
 
 # The distribution's own Python: the packages that the tests compare with belong to it.
 PYTHON = $(firstword $(wildcard /usr/bin/python3) python3)
@@ -23,10 +25,10 @@ BUILD = $(CLANG) -target bpf -mcpu=v2 -O2 -g -Wall -Werror -fdebug-compilation-d
         -I/usr/include/$$($(CLANG) -print-multiarch) -c recorder.bpf.c -o recorder.bpf.tmp && \
         $(OBJCOPY) --strip-debug --discard-all -R .BTF.ext -R .rel.BTF.ext recorder.bpf.tmp && mv recorder.bpf.tmp recorder.bpf.o
 
-SHELL_FILES  = .ci/run $(wildcard tests/*.sh)
+SHELL_FILES  = .ci/run $(wildcard tests/*.sh examples/busybox/*)
 PYTHON_FILES = spoc.py $(wildcard tests/*.py tests/*/*.py)
 
-.PHONY: all demo check bench lint bpf verify-bpf test dist install uninstall clean
+.PHONY: all demo check check-vm bench lint bpf verify-bpf test dist install uninstall clean
 .NOTPARALLEL:
 
 all: $(if $(shell command -v $(CLANG)),verify-bpf)
@@ -41,8 +43,12 @@ check:
 	@tests/install.sh check
 	@$(MAKE) --no-print-directory --keep-going lint verify-bpf test
 
+check-vm:
+	@tests/install.sh vm
+	@$(PYTHON) -B tests/vm/check.py $(MACHINES)
+
 bench: dist
-	@tests/install.sh check
+	@tests/install.sh check && tests/install.sh vm
 	$(SUDO) $(PYTHON) -B tests/bench/bench.py
 
 lint:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs what `make demo` or `make check` needs, by package name, and only what is not there yet.
-# usage: tests/install.sh demo|check
+# Installs what `make demo`, `make check` or `make check-vm` needs, by package name, and only what is not there yet.
+# usage: tests/install.sh demo|check|vm
 set -eu
 
 python=${PYTHON:-python3}
@@ -47,6 +47,18 @@ git                 lists the files of the project
 mypy                lint: types, and the oldest Python's standard library
 flake8              lint: style
 shellcheck          lint: shell scripts
+musl-tools          builds a program for the other libc
+binutils            lists what that libc has
+systemd             verifies the units in examples
+END
+}
+
+vm_packages() {
+    cat <<'END'
+qemu-system-arm          the ARM machines, 32 and 64 bits
+qemu-system-x86          the x86 machines
+debian-archive-keyring   apt verifies the machines' packages with it
+e2fsprogs                makes the disk of the machine that loses its power
 END
 }
 
@@ -73,8 +85,9 @@ missing_for_demo() {
     loads libseccomp.so.2 || echo libseccomp2
 }
 
-missing_for_check() {
-    check_packages | while read -r package _; do
+# Of a list of packages on standard input.
+missing_packages() {
+    while read -r package _; do
         # Only there do 32-bit programs come with the compiler.
         if [ "$package" = gcc-multilib ] && [ "$(uname -m)" != x86_64 ]; then
             continue
@@ -102,8 +115,9 @@ clean_up() {
 
 case ${1-} in
     demo) missing=$(missing_for_demo | tr '\n' ' ') ;;
-    check) missing=$(missing_for_check | tr '\n' ' ') ;;
-    *) die "usage: tests/install.sh demo|check" ;;
+    check) missing=$(check_packages | missing_packages | tr '\n' ' ') ;;
+    vm) missing=$(vm_packages | missing_packages | tr '\n' ' ') ;;
+    *) die "usage: tests/install.sh demo|check|vm" ;;
 esac
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null || die "no apt-get here; install what these Debian packages hold: $missing"

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MIT
+"""What `make check-vm` rests on, where it can be tested without booting; the other libc; and the examples."""
+
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+import zlib
+from typing import List
+
+from support import ROOT, SPOC, Case, require_command, require_root
+from test_truth import calls_after_exec
+
+sys.path.insert(0, str(ROOT / "tests" / "vm"))
+import build as machine_build  # noqa: E402
+import check  # noqa: E402
+
+sys.path.insert(0, str(ROOT))
+import spoc as module  # noqa: E402
+
+EXAMPLES = ROOT / "examples"
+
+
+class Console(unittest.TestCase):
+    """Only what a machine's tests have written, whole, counts."""
+
+    def setUp(self) -> None:
+        self.console = check.Console("5ec7e7")
+
+    def line(self, text: str, secret: str = "5ec7e7") -> str:
+        return f"@{secret} {zlib.crc32(text.encode()):08x} {text}\r\n"
+
+    def test_a_line(self) -> None:
+        self.assertEqual(self.console.event(self.line('{"test": "a"}')), {"test": "a"})
+        self.assertIsNone(self.console.event("[    1.0] reboot: Restarting system\r\n"))
+        self.assertIn("Restarting", self.console.text)
+
+    def test_what_is_not_from_the_tests(self) -> None:
+        self.assertIsNone(self.console.event(self.line('{"test": "a"}', "0ther")))
+        self.assertIsNone(self.console.event("it printed " + self.line('{"test": "a"}')))
+
+    def test_a_garbled_line(self) -> None:
+        self.assertIsNone(self.console.event(self.line('{"test": "a"}').replace('"a"', '"[ 1.0] kernel a"')))
+        self.assertIsNone(self.console.event(self.line('{"test": "a"}')[:-4]))
+
+    def test_what_a_machine_did_not_tell_has_failed(self) -> None:
+        machine = check.MACHINES[0]
+        table = check.table([machine], [check.Result(machine.name, "a", "failed", "", 0)])
+        self.assertRegex(table, r"\na +FAILED$")
+
+
+class Archives(Case):
+    """The systems that machines boot, and the cache that keeps them."""
+
+    def test_what_cpio_unpacks(self) -> None:
+        require_command("busybox")
+        archive = machine_build.Archive()
+        archive.add("etc/deep/er/file", b"content\n", 0o100640)
+        archive.add("bin/program", b"#!/bin/sh\n", 0o100755)
+        archive.add("bin/link", b"program", 0o120777)
+        archive.add("tmp", mode=0o041777)
+        subprocess.run(["busybox", "cpio", "-idm"], input=archive.finish(), cwd=self.folder, check=True,
+                       stderr=subprocess.DEVNULL)
+        self.assertEqual((self.folder / "etc/deep/er/file").read_text(), "content\n")
+        self.assertEqual([(self.folder / name).stat().st_mode for name in ("etc/deep/er/file", "bin/program", "tmp")],
+                         [0o100640, 0o100755, 0o041777])
+        self.assertEqual(os.readlink(self.folder / "bin/link"), "program")
+
+    def test_a_damaged_cache_is_seen(self) -> None:
+        path = self.folder / "built" / "a.initrd"
+        self.assertFalse(machine_build.is_whole(path))
+        machine_build.write_whole(path, b"system" * 1000)
+        self.assertTrue(machine_build.is_whole(path))
+        path.write_bytes(b"System" + b"system" * 999)
+        self.assertFalse(machine_build.is_whole(path))
+        machine_build.write_whole(path, b"system" * 1000)
+        path.with_name("a.initrd.sha256").unlink()
+        self.assertFalse(machine_build.is_whole(path))
+
+
+class Sum(Case):
+    """The last line of .ci/run."""
+
+    def last_line(self, *output: str, code: int = 0) -> str:
+        shutil.copytree(ROOT / ".ci", self.folder / ".ci", dirs_exist_ok=True)
+        make = self.folder / "make"
+        make.write_text("#!/bin/sh\n" + "".join(f"echo {shlex.quote(line)}\n" for line in output) + f"exit {code}\n")
+        make.chmod(0o755)
+        result = subprocess.run([str(self.folder / ".ci/run")], stdout=subprocess.PIPE, text=True,
+                                env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}"})
+        self.assertEqual(result.returncode, code)
+        return result.stdout.splitlines()[-1]
+
+    def test_both_counts(self) -> None:
+        self.assertEqual(self.last_line("5 passed, 0 failed, 1 skipped", "more", "7 passed, 0 failed, 2 skipped",
+                                        "end"), "12 passed, 0 failed, 3 skipped")
+        self.assertEqual(self.last_line("5 passed, 1 failed, 0 skipped", "7 passed, 2 failed, 2 skipped", code=2),
+                         "12 passed, 3 failed, 2 skipped")
+
+    def test_one_without_a_count_has_failed(self) -> None:
+        self.assertEqual(self.last_line("5 passed, 0 failed, 1 skipped", "make: *** [check-vm] Error 1", code=2),
+                         "5 passed, 1 failed, 1 skipped")
+
+
+class Musl(Case):
+    """The other libc."""
+
+    def test_it_has_what_spoc_calls(self) -> None:
+        require_command("musl-gcc", "readelf")
+        libraries = list(pathlib.Path("/lib").glob("ld-musl-*.so.1"))
+        self.assertEqual(len(libraries), 1)
+        listed = subprocess.run(["readelf", "--wide", "--dyn-syms", str(libraries[0])], stdout=subprocess.PIPE,
+                                text=True, check=True).stdout
+        defined = {line.split()[7] for line in listed.splitlines() if " FUNC " in line and " UND " not in line}
+        called = {line.split()[0] for line in module.LIBC.strip().splitlines()}
+        self.assertGreater(len(called), 5)
+        self.assertEqual(called - defined, set())
+
+    def test_its_programs_are_recorded(self) -> None:
+        require_root()
+        require_command("musl-gcc", "strace")
+        program, log = self.folder / "program", self.folder / "strace.log"
+        source = self.folder / "program.c"
+        source.write_text('#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n#include <sys/wait.h>\n'
+                          'int main(void) { pid_t pid = fork(); if (!pid) { sync(); _exit(0); } waitpid(pid, 0, 0);\n'
+                          'FILE *file = fopen("/etc/passwd", "r"); char text[100]; fgets(text, 100, file);\n'
+                          'return !malloc(1 << 20); }\n')
+        subprocess.run(["musl-gcc", "-o", str(program), str(source)], check=True)
+        subprocess.run(["strace", "-f", "-qq", "-o", str(log), str(program)], check=True)
+        expected = calls_after_exec(log.read_text())
+        self.assertIn("sync", expected)
+        self.assertEqual(self.record(str(program)), expected)
+
+
+class Units(Case):
+    """The systemd units of examples/."""
+
+    def commands(self) -> "List[List[str]]":
+        return [shlex.split(line[len("ExecStart="):]) for name in ("record-service", "run-service")
+                for line in (EXAMPLES / f"systemd/{name}.service").read_text().replace("\\\n", " ").splitlines()
+                if line.startswith("ExecStart=")]
+
+    def test_systemd_takes_them(self) -> None:
+        require_command("systemd-analyze")
+        copies = []
+        for unit in sorted((EXAMPLES / "systemd").glob("*.service")):
+            copies.append(self.folder / unit.name)
+            copies[-1].write_text(unit.read_text().replace("/usr/local/bin/spoc", str(SPOC)))
+        self.assertEqual(len(copies), 2)
+        result = subprocess.run(["systemd-analyze", "verify", "--man=no", *map(str, copies)], stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True)
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+
+    def test_what_they_start(self) -> None:
+        """Recorded, stopped as systemd stops it, and run under the profile, by the units' own options."""
+        require_root()
+        record, run = self.commands()
+        profile = str(self.folder / "service.yaml")
+        for command, needs in ((record, "getsid"), (run, "")):
+            options = [word.replace("/var/lib/spoc/service.yaml", profile) for word in command[1:command.index("--")]]
+            process = subprocess.Popen([sys.executable, str(SPOC), *options, "--", sys.executable, "-I", "-c",
+                                        "import os, time; os.getsid(0); print('up', flush=True); time.sleep(60)"],
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            assert process.stdout and process.stderr
+            with process:
+                self.assertEqual(process.stdout.readline(), "up\n")
+                time.sleep(0.1)
+                process.send_signal(signal.SIGTERM)
+                error = process.stderr.read()
+            self.assertEqual(process.returncode, 143, error)  # the units' SuccessExitStatus
+            self.assertIn(f"- {needs}", pathlib.Path(profile).read_text())
+        self.assertNotIn("Seccomp", error)
+
+
+class Scripts(Case):
+    """The init scripts of examples/, without a machine: `make check-vm` runs them on one."""
+
+    def run_script(self, name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        require_command("busybox")
+        return subprocess.run(["busybox", "sh", str(EXAMPLES / "busybox" / name), *arguments], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True)
+
+    def test_usage(self) -> None:
+        for name in ("record-service", "run-service"):
+            result = self.run_script(name)
+            self.assertEqual((result.returncode, result.stdout), (2, ""))
+            self.assertRegex(result.stderr, "^usage: .* start|stop|restart\n$")
+
+    def test_without_settings_nothing_starts(self) -> None:
+        self.assertFalse(os.path.exists("/etc/default/spoc"))
+        for name in ("record-service", "run-service"):
+            result = self.run_script(name, "start")
+            self.assertEqual((result.returncode, result.stdout), (1, ""))
+            self.assertIn("spoc: /etc/default/spoc names no SERVICE", result.stderr)

@@ -1,0 +1,307 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Boots the machines of MACHINES under QEMU, two at a time, has each run the tests of guest.py, and prints a table.
+
+usage: check.py [MACHINE...]
+
+What is fetched for it, some 300 MB of Debian packages, is kept (see build.py). The last line is `N passed, N failed,
+N skipped`.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import random
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zlib
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import build
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+JOBS = 2
+BOOT_TIMEOUT_S = 900
+MEMORY_MIB = 192
+DISK_BYTES = 8 << 20
+CUT_WITHIN_S = 1.0
+
+QEMU = {
+    "arm64": ("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57"),
+    "armhf": ("qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15"),
+    "i386": ("qemu-system-i386", "-M", "pc"),
+    "amd64": ("qemu-system-x86_64", "-M", "pc"),
+}
+CONSOLE = {"arm64": "ttyAMA0", "armhf": "ttyAMA0", "i386": "ttyS0", "amd64": "ttyS0"}
+UNAME = {"arm64": "aarch64", "armhf": "armv7l", "i386": "i686", "amd64": "x86_64"}
+# The number of getsid(2): asm/unistd.h of each.
+GETSID_NUMBER = {"arm64": 156, "armhf": 147, "i386": 147, "amd64": 124}
+SUITES = {"bookworm": ("6.1.", "3.11", "libbpf.so.1", "2.5.4"), "bullseye": ("5.10.", "3.9", "libbpf.so.0", "2.5.1")}
+
+CORE = """
+    machine memory_192_mib record_shell record_follow backend_bpf backend_notify record_then_run denials_tracepoint
+    denials_notify doctor
+""".split()
+ALL = [*CORE, *"""
+    record_32_bit record_stats backend_auto run_filters denial_in_thread learn no_cgroup no_tmp no_sys no_proc
+    read_only_root
+""".split()]
+# Each boot of the machine with a disk: what it tests, and the script of examples/busybox that starts its service.
+BOOTS = [("power_cut", "record-service"), ("power_cut_loses_nothing", "record-service"),
+         ("shutdown_writes service_runs_under_profile", "run-service")]
+LOCKED = "machine record_shell run_filters denials_notify lockdown doctor".split()
+
+
+class Machine(NamedTuple):
+    """A machine to boot: its kernel's and its programs' architectures, and which tests it runs."""
+
+    name: str
+    what: str
+    suite: str
+    kernel: str  # a package
+    kernel_architecture: str
+    architecture: str
+    more: "Tuple[str, ...]" = ()  # packages of another architecture, a busybox each
+    lockdown: str = ""
+    tests: Sequence[str] = CORE
+
+
+ARM64 = ("bookworm", "linux-image-arm64", "arm64", "arm64", ("busybox-static:armhf",))
+MACHINES = [
+    Machine("arm64", "64-bit ARM, with 32-bit programs", *ARM64, tests=ALL),
+    Machine("armhf", "32-bit ARM", "bookworm", "linux-image-armmp", "armhf", "armhf"),
+    Machine("mixed", "64-bit ARM kernel, 32-bit userland", "bookworm", "linux-image-arm64", "arm64", "armhf"),
+    Machine("i386", "32-bit x86", "bookworm", "linux-image-686", "i386", "i386"),
+    Machine("floor", "x86-64 with 32-bit programs, the oldest of all that is needed", "bullseye", "linux-image-amd64",
+            "amd64", "amd64", ("busybox-static:i386",), tests=ALL),
+    Machine("integrity", "64-bit ARM, lockdown=integrity", *ARM64, "integrity", LOCKED),
+    Machine("confidential", "64-bit ARM, lockdown=confidentiality", *ARM64, "confidentiality", LOCKED),
+    Machine("init", "64-bit ARM, booted three times: init scripts of examples/busybox, a disk, a power cut", *ARM64,
+            tests=" ".join(tests for tests, _ in BOOTS).split()),
+]
+
+
+MOUNT = """#!/bin/busybox sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+for each in "proc proc /proc" "sysfs sysfs /sys" "devtmpfs dev /dev"; do
+    /bin/busybox mount -t $each
+done
+/bin/busybox mount -t securityfs securityfs /sys/kernel/security
+/bin/busybox dmesg -n 1
+/bin/busybox --install -s /bin
+ip link set lo up
+"""
+INIT = MOUNT + """
+python3 /root/guest.py
+reboot -f
+"""
+# The machine that loses its power is started by BusyBox's own init, as such systems are.
+BUSYBOX_INIT = MOUNT + """
+for module in /lib/modules/*.ko; do
+    insmod $module
+done
+mount -t ext4 /dev/vda /var/lib/spoc
+cp /var/lib/spoc/service.yaml /run/found.yaml 2>/dev/null
+exec /bin/busybox linuxrc
+"""
+INITTAB = """\
+::sysinit:/etc/init.d/S50service start
+::once:/bin/sh -c 'python3 /root/guest.py; reboot'
+::shutdown:/etc/init.d/S50service stop
+::shutdown:/bin/umount /var/lib/spoc
+"""
+
+
+RUNNING: "List[subprocess.Popen[str]]" = []
+
+
+class Result(NamedTuple):
+    """What came of one test on one machine."""
+
+    machine: str
+    test: str
+    outcome: str
+    detail: str
+    took_s: float
+
+
+class Console:
+    """What a machine prints, and the lines of guest.py in it."""
+
+    def __init__(self, secret: str):
+        self.text = ""
+        self._line = re.compile(rf"@{secret} ([0-9a-f]{{8}}) (.*)")
+
+    def event(self, line: str) -> "Optional[Dict[str, Any]]":
+        """What a line tells, if it comes from guest.py as it was written."""
+        self.text += line
+        match = self._line.fullmatch(line.strip())
+        if not match or zlib.crc32(match[2].encode()) != int(match[1], 16):
+            return None
+        event: "Dict[str, Any]" = json.loads(match[2])
+        return event
+
+
+def overlay(job: "Dict[str, Any]", boot_number: int) -> bytes:
+    """What is added to the machine's system: the two files that a user copies, and the tests; `boot_number` is 0 for a
+    machine that is booted once, else 1 to 3.
+    """
+    archive = build.Archive()
+    archive.add("root", mode=0o040755)
+    for source in (ROOT / "spoc.py", ROOT / "bpf" / "recorder.bpf.o", HERE / "guest.py", HERE / "service.py"):
+        archive.add(f"root/{source.name}", source.read_bytes(), 0o100755 if source.suffix == ".py" else 0o100644)
+    if "figures" in job["tests"]:
+        archive.add("root/spoc.pyz", (ROOT / "dist" / "spoc.pyz").read_bytes())
+    archive.add("root/job.json", json.dumps(job).encode())
+    archive.add("init", (BUSYBOX_INIT if boot_number else INIT).encode(), 0o100755)
+    if boot_number:
+        script = ROOT / "examples" / "busybox" / BOOTS[boot_number - 1][1]
+        archive.add("etc/init.d/S50service", script.read_bytes(), 0o100755)
+        archive.add("etc/inittab", INITTAB.encode())
+        # At the second boot what is new is written at the end only.
+        archive.add("etc/default/spoc", f"SPOC=/root/spoc.py SERVICE='python3 -I /root/service.py {boot_number}'\n"
+                    f"LOG=/run/spoc.log CHECKPOINT_S={1 if boot_number == 1 else 3600}\n".encode())
+        archive.add("var/run", mode=0o040755)
+        archive.add("var/lib/spoc", mode=0o040755)
+    return archive.finish()
+
+
+def make_job(machine: Machine, secret: str, tests: Sequence[str], held: Sequence[str]) -> "Dict[str, Any]":
+    """guest.Job, as what it is made from."""
+    release, python, libbpf, libseccomp = SUITES[machine.suite]
+    return {"secret": secret, "tests": tests, "machine": UNAME[machine.kernel_architecture], "release": release,
+            "bits": 64 if machine.architecture.endswith("64") else 32, "python": python, "libbpf": libbpf,
+            "libseccomp": libseccomp, "lockdown": machine.lockdown,
+            "getsid_number": GETSID_NUMBER[machine.architecture], "held": held}
+
+
+def boot(machine: Machine, base: build.Base, job: "Dict[str, Any]", disk: str = "",
+         boot_number: int = 0) -> "Tuple[List[Dict[str, Any]], str]":
+    """Boot a machine and wait for its end; give what guest.py told, and all that was on the console.
+
+    When it tells "cut" the power goes.
+    """
+    if not MACHINES:
+        raise build.BuildError("stopped")
+    architecture = machine.kernel_architecture
+    append = f"console={CONSOLE[architecture]} quiet panic=-1 rdinit=/init"
+    if machine.lockdown:
+        append += f" lockdown={machine.lockdown}"
+    command = [*QEMU[architecture], "-m", str(MEMORY_MIB), "-smp", "2", "-nographic", "-no-reboot", "-net", "none",
+               "-kernel", str(base.kernel), "-append", append]
+    if disk:
+        command += ["-drive", f"if=none,id=disk,format=raw,file={disk}", "-device", "virtio-blk-device,drive=disk"]
+    console, events = Console(job["secret"]), []
+    with tempfile.NamedTemporaryFile(prefix="spoc-initrd-") as initrd:
+        initrd.write(base.initrd.read_bytes() + overlay(job, boot_number))
+        initrd.flush()
+        with subprocess.Popen([*command, "-initrd", initrd.name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+            RUNNING.append(process)
+            timer = threading.Timer(BOOT_TIMEOUT_S, process.kill)
+            timer.start()
+            try:
+                assert process.stdout
+                for line in process.stdout:
+                    event = console.event(line)
+                    if event:
+                        events.append(event)
+                    if event and "cut" in event:
+                        time.sleep(random.uniform(0, CUT_WITHIN_S))
+                        process.kill()
+            finally:
+                timer.cancel()
+                process.kill()
+                RUNNING.remove(process)
+    return events, console.text
+
+
+def stop(signum: int, _frame: object) -> None:
+    """Have all machines end; what they have not told by then has failed."""
+    print(f"signal {signum}: stopping", flush=True)
+    MACHINES.clear()
+    for process in RUNNING:
+        process.kill()
+
+
+def boot_thrice(machine: Machine, base: build.Base, secret: str) -> "Tuple[List[Dict[str, Any]], str]":
+    """Boot a machine with a disk as BOOTS says; the first time its power is cut, which is what it has to tell then."""
+    events: "List[Dict[str, Any]]" = []
+    text = ""
+    with tempfile.NamedTemporaryFile(prefix="spoc-disk-") as disk:
+        disk.truncate(DISK_BYTES)
+        subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", disk.name], check=True,
+                       env={**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"})
+        for number, (tests, _) in enumerate(BOOTS, 1):
+            held: "List[str]" = next((event["cut"] for event in events if "cut" in event), [])
+            job = make_job(machine, secret, tests.split(), held)
+            more, console = boot(machine, base, job, disk.name, number)
+            events += more
+            text += console
+            if number == 1 and any("cut" in event for event in more):
+                events.append({"test": tests, "outcome": "passed", "detail": "", "took_s": 0})
+    return events, text
+
+
+def check(machine: Machine) -> "List[Result]":
+    """Build and boot a machine; give an outcome for each of its tests."""
+    began_s = time.monotonic()
+    secret = secrets.token_hex(16)
+    try:
+        base = build.build(machine.suite, machine.kernel, machine.kernel_architecture, machine.architecture,
+                           machine.more)
+        if machine.name == "init":
+            events, text = boot_thrice(machine, base, secret)
+        else:
+            events, text = boot(machine, base, make_job(machine, secret, machine.tests, []))
+    except (build.BuildError, OSError, subprocess.SubprocessError) as error:
+        return [Result(machine.name, test, "failed", f"not booted: {error}", 0) for test in machine.tests]
+    told = {event["test"]: event for event in events if "test" in event}
+    results = [Result(machine.name, test, told[test]["outcome"], told[test]["detail"], told[test]["took_s"])
+               if test in told else Result(machine.name, test, "failed", "the machine did not tell", 0)
+               for test in machine.tests]
+    if any(result.outcome == "failed" for result in results):
+        print(f"---- the console of {machine.name}\n{text[-20000:]}")
+    print(f"{machine.name}: {len(results)} tests, {time.monotonic() - began_s:.1f} s", flush=True)
+    return results
+
+
+def table(machines: Sequence[Machine], results: Sequence[Result]) -> str:
+    """Tests in rows, machines in columns."""
+    marks = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
+    cells = {(result.test, result.machine): marks[result.outcome] for result in results}
+    tests = list(dict.fromkeys(result.test for result in results))
+    width = max(map(len, tests))
+    widths = [max(len(machine.name), 6) for machine in machines]
+    rows = [["", *(machine.name for machine in machines)]]
+    rows += [[test, *(cells.get((test, machine.name), "") for machine in machines)] for test in tests]
+    text = "\n".join("  ".join(map(str.ljust, row, [width, *widths])).rstrip() for row in rows)
+    return "\n".join([*(f"{machine.name}: {machine.what}" for machine in machines), "", text])
+
+
+def main(names: Sequence[str]) -> int:
+    machines = [machine for machine in MACHINES if not names or machine.name in names]
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, stop)
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        results = [result for found in pool.map(check, machines) for result in found]
+    print(f"\n{table(machines, results)}\n")
+    for outcome in ("skipped", "failed"):
+        for result in results:
+            if result.outcome == outcome:
+                print(f"{'FAILED ' if outcome == 'failed' else '-'} {result.machine}: {result.test}: {result.detail}")
+    counts = [sum(result.outcome == outcome for result in results) for outcome in ("passed", "failed", "skipped")]
+    print("{} passed, {} failed, {} skipped".format(*counts), flush=True)
+    return 0 if counts[0] and not counts[1] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,570 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The tests of `make check-vm` that run on the booted machine itself, beside spoc.py and recorder.bpf.o.
+
+/root/job.json says which tests to run and what machine this should be. Each test runs in a process and a mount
+namespace of its own. What came of it goes to the console as a line with the job's secret and a checksum.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import platform
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import zlib
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Set
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SPOC = os.path.join(HERE, "spoc.py")
+TEST_TIMEOUT_S = 120
+ORDINARY_USER = 1000
+CLONE_NEWNS, MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 1, 32, 4096, 16384, 1 << 18
+MNT_DETACH = 2
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Skip(Exception):
+    """The test has no meaning on this machine: why."""
+
+
+class Job(NamedTuple):
+    """What the host wants to know."""
+
+    secret: str
+    tests: Sequence[str]
+    machine: str
+    release: str
+    bits: int
+    python: str
+    libbpf: str
+    libseccomp: str
+    lockdown: str
+    getsid_number: int
+    held: Sequence[str]  # what the profile held before the power went
+
+
+TESTS: "Dict[str, Callable[[Job], None]]" = {}
+
+
+def test(function: "Callable[[Job], None]") -> "Callable[[Job], None]":
+    """Enter a function in TESTS."""
+    TESTS[function.__name__] = function
+    return function
+
+
+# --- What the tests share ----------------------------------------------------
+
+
+def run(command: Sequence[str], user: int = 0, code: int = 0) -> "subprocess.CompletedProcess[str]":
+    """Run a command as that user; it must end with exit code `code`."""
+    def become_user() -> None:
+        if user:
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            universal_newlines=True, timeout=110, preexec_fn=become_user)
+    assert result.returncode == code, f"exit code {result.returncode}, not {code}, of {command}:\n" \
+        f"{result.stdout}\n{result.stderr}"
+    return result
+
+
+def spoc(*arguments: str, user: int = 0, code: int = 0) -> "subprocess.CompletedProcess[str]":
+    """Run spoc.py as somebody on this machine would."""
+    return run(["python3", SPOC, *arguments], user, code)
+
+
+def read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def write(path: str, text: str) -> str:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def equal(found: Any, expected: Any) -> None:
+    assert found == expected, f"{found!r} is not {expected!r}"
+
+
+def contains(text: str, part: str) -> None:
+    assert part in text, f"{part!r} is not in:\n{text}"
+
+
+def record(*command: str, options: Sequence[str] = (), user: int = 0) -> "Set[str]":
+    """The names that `record -n` finds."""
+    result = spoc("record", "-q", "-n", "-t", "raw-seccomp", "-o", "-", *options, "--", *command, user=user)
+    document = json.loads(result.stdout[result.stdout.index("{"):])
+    return {name for rule in document["syscalls"] for name in rule["names"]}
+
+
+def traced(*command: str, user: int = 0) -> "Set[str]":
+    """The names that strace sees after the command's execve has succeeded."""
+    path = f"/tmp/strace.{user}"
+    run(["strace", "-f", "-qq", "-o", path, "--", *command], user)
+    lines = read(path).splitlines()
+    os.unlink(path)
+    assert "execve(" in lines[0] and lines[0].endswith(" = 0"), lines[0]
+    calls = [re.match(r"\d+ +(\w+)\(", line) for line in lines[1:]]
+    return {call[1] for call in calls if call}
+
+
+def same_as_strace(*command: str, options: Sequence[str] = (), user: int = 0) -> None:
+    """What is recorded of a command is what strace sees; a first run has Python write its bytecode."""
+    run(command)
+    found, expected = record(*command, options=options, user=user), traced(*command, user=user)
+    assert found == expected, f"only recorded: {found - expected}, only traced: {expected - found}"
+    assert len(found) > 8, found
+
+
+SHELL = ("busybox", "sh", "-c", "cd /tmp; busybox mkdir -p d; busybox ls -l / | busybox sort >d/f; busybox mv d/f d/g;"
+         "busybox rm -r d")
+PYTHON = ("python3", "-I", "-c", "import os, select\n"
+          "os.close(os.memfd_create('m')); select.epoll().close(); os.nice(0); os.getsid(0); os.urandom(4)\n"
+          "if os.fork() == 0: os.execv('/bin/busybox', ['busybox', 'true'])\n"
+          "os.wait()")
+# Neither Python nor BusyBox calls getsid(2) unless told to.
+GETSID = ("python3", "-I", "-c",
+          "import os\ntry: print(os.getsid(0) >= 0)\nexcept OSError as e: print('errno', e.errno)")
+
+
+def blocking(action: str, **more: Any) -> str:
+    """The file name of a profile that stops getsid(2) alone."""
+    return write("/run/profile.json", json.dumps({
+        "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["getsid"], "action": action, **more}]}))
+
+
+def libc_call(name: str, *arguments: Any) -> None:
+    if getattr(libc, name)(*arguments) != 0:
+        raise OSError(ctypes.get_errno(), f"{name}{arguments}: {os.strerror(ctypes.get_errno())}")
+
+
+def unmount(path: str) -> None:
+    libc_call("umount2", path.encode(), MNT_DETACH)
+
+
+def commands() -> str:
+    return spoc("--help").stdout
+
+
+# --- What the machine is -----------------------------------------------------
+
+
+@test
+def machine(job: Job) -> None:
+    """It is the machine that the table says, with no more memory, and all of spoc.py is there that a user copies."""
+    equal(platform.machine(), job.machine)
+    assert platform.release().startswith(job.release), platform.release()
+    equal(ctypes.sizeof(ctypes.c_void_p) * 8, job.bits)
+    equal(".".join(map(str, sys.version_info[:2])), job.python)
+    contains(spoc("version").stdout, f"libseccomp {job.libseccomp}\n")
+    ctypes.CDLL(job.libbpf)
+    other = {"libbpf.so.0": "libbpf.so.1", "libbpf.so.1": "libbpf.so.0"}[job.libbpf]
+    with contextlib.suppress(OSError):
+        ctypes.CDLL(other)
+        raise AssertionError(f"{other} is there as well")
+    if job.lockdown:
+        contains(read("/sys/kernel/security/lockdown"), f"[{job.lockdown}]")
+
+
+@test
+def memory_192_mib(job: Job) -> None:
+    """192 MiB of memory hold the unpacked system, spoc.py and what it records, and nothing had to be killed."""
+    fields = dict(re.findall(r"(\w+): +(\d+) kB", read("/proc/meminfo")))
+    assert int(fields["MemTotal"]) <= 192 << 10, fields
+    equal(fields["SwapTotal"], "0")
+    record("busybox", "sh", "-c", "i=0; while [ $i -lt 50 ]; do busybox true; i=$((i+1)); done")
+    peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert peak_kib < 32 << 10, peak_kib
+    with open("/dev/kmsg", encoding="utf-8", errors="replace", opener=lambda path, flags: os.open(
+            path, flags | os.O_NONBLOCK)) as log, contextlib.suppress(BlockingIOError):
+        for line in log:
+            assert "Out of memory" not in line and "oom-kill" not in line, line
+
+
+# --- Recording ---------------------------------------------------------------
+
+
+@test
+def record_shell(job: Job) -> None:
+    same_as_strace(*SHELL)
+
+
+@test
+def record_32_bit(job: Job) -> None:
+    """Calls of a 32-bit program are told from those of the 64-bit one that starts it."""
+    folders = [name for name in ("armhf", "i386") if os.path.exists(f"/opt/{name}/busybox")]
+    if not folders:
+        raise Skip("the kernel is a 32-bit one, or there is nothing but 32-bit programs")
+    same_as_strace("busybox", "sh", "-c", f"/opt/{folders[0]}/busybox stat / >/dev/null; busybox stat / >/dev/null")
+    profile = spoc("record", "-n", "-q", "-o", "-", "--", f"/opt/{folders[0]}/busybox", "true").stdout
+    contains(profile, "SCMP_ARCH_" + {"armhf": "ARM", "i386": "X86"}[folders[0]])
+
+
+@test
+def record_stats(job: Job) -> None:
+    """The counts are those of calls that were made on purpose."""
+    program = "import os\nfor _ in range(321): os.getppid()\nfor _ in range(123): os.getsid(0)"
+    report = spoc("record", "-q", "-n", "--stats", "-o", "/dev/null", "--", "python3", "-I", "-c", program).stderr
+    for name, times in (("getppid", 321), ("getsid", 123)):
+        assert re.search(rf"^ *{name} +{times} ", report, re.MULTILINE), report
+
+
+@test
+def record_follow(job: Job) -> None:
+    """A daemon that forks away is recorded until SIGTERM; what was recorded before is not lost when it is added to."""
+    write("/run/a.yaml", spoc("record", "-q", "-n", "-o", "-", "--", "busybox", "uname").stdout.partition("\n")[2])
+    before = read("/run/a.yaml")
+    daemon = "busybox setsid busybox sh -c 'busybox usleep 300000; busybox chroot / busybox true' & exit 0"
+    spoc("record", "-q", "-n", "--append", "--follow", "--checkpoint", "1", "-o", "/run/a.yaml", "--",
+         "busybox", "sh", "-c", daemon)
+    contains(before, "- uname")
+    for name in ("- uname", "- setsid", "- chroot"):
+        contains(read("/run/a.yaml"), name)
+
+
+@test
+def backend_bpf(job: Job) -> None:
+    same_as_strace(*PYTHON, options=("--backend", "bpf"))
+
+
+@test
+def backend_notify(job: Job) -> None:
+    """An ordinary user records without any privilege."""
+    same_as_strace(*SHELL, options=("--backend", "notify"), user=ORDINARY_USER)
+    same_as_strace(*PYTHON, options=("--backend", "notify"), user=ORDINARY_USER)
+
+
+@test
+def backend_auto(job: Job) -> None:
+    """It takes bpf for root and notify for others, and says why."""
+    command = ("record", "-n", "-o", "/dev/null", "--", "busybox", "true")
+    contains(spoc(*command).stderr, "Module successfully loaded")
+    told = spoc(*command, user=ORDINARY_USER).stderr
+    contains(told, "Recording with user notification: load BPF programs: ")
+    spoc(*command[:1], "--backend", "bpf", *command[1:], user=ORDINARY_USER, code=125)
+
+
+# --- Running -----------------------------------------------------------------
+
+
+@test
+def run_filters(job: Job) -> None:
+    """The filter is loaded: the kernel says so, and a program that knows nothing of it gets the profile's errno."""
+    profile = blocking("SCMP_ACT_ERRNO", errnoRet=95)
+    equal(spoc("run", "-q", "-p", profile, "--enricher", "none", "--", *GETSID).stdout, "errno 95\n")
+    status = spoc("run", "-q", "-p", profile, "--", "busybox", "grep", "^Seccomp:", "/proc/self/status").stdout
+    equal(status.split(), ["Seccomp:", "2"])
+
+
+@test
+def record_then_run(job: Job) -> None:
+    """Under its own recorded profile, base syscalls included, a program works as it does without: nothing is named.
+    """
+    command = ("busybox", "sh", "-c", "busybox ls /etc | busybox sort; busybox mkdir /run/$$; busybox rmdir /run/$$")
+    profile = "/run/own.yaml"
+    spoc("record", "-q", "-o", profile, "--", *command)
+    for name in ("- execve", "- pivot_root", "- setgroups", "- capset"):
+        contains(read(profile), name)
+    bare = run(command)
+    result = spoc("run", "-q", "-p", profile, "--", *command)
+    equal((result.stdout, result.stderr), (bare.stdout, ""))
+
+
+ACTIONS = {"getsid": "SCMP_ACT_ERRNO", "getpgid": "SCMP_ACT_TRAP", "sched_getscheduler": "SCMP_ACT_KILL_PROCESS"}
+CALLS = ("python3", "-I", "-c", f"import os\nfor name in {list(ACTIONS)}:\n"
+         "    if os.fork() == 0:\n"
+         "        try: getattr(os, name)(0)\n"
+         "        except OSError as error: os._exit(error.errno)\n"
+         "        os._exit(0)\n"
+         "    print(os.waitstatus_to_exitcode(os.wait()[1]))")
+
+
+def denials(job: Job, enricher: str, user: int = 0) -> None:
+    """Each action does to a child what the kernel's manual says, and is named, and nothing else is."""
+    profile = write("/run/actions.json", json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": [name], "action": action} for name, action in ACTIONS.items()]}))
+    result = spoc("run", "-q", "-p", profile, "--enricher", enricher, "--", *CALLS, user=user)
+    equal(result.stdout.split(), ["1", f"{-signal.SIGSYS}", f"{-signal.SIGSYS}"])
+    named = re.findall(r"Seccomp: (\w+) \((\d+)\), action: (\w+)( \(EPERM\))?, pid: \d+, comm: python3\n",
+                       result.stderr)
+    equal({name: action for name, _, action, _ in named}, ACTIONS)
+    equal(len(re.findall("Seccomp: ", result.stderr)), len(named))
+    equal([number for name, number, _, _ in named if name == "getsid"], [str(job.getsid_number)])
+
+
+@test
+def denials_tracepoint(job: Job) -> None:
+    denials(job, "tracepoint")
+
+
+@test
+def denials_notify(job: Job) -> None:
+    """An ordinary user is told."""
+    denials(job, "notify", ORDINARY_USER)
+
+
+@test
+def denial_in_thread(job: Job) -> None:
+    """KILL_THREAD ends a thread, and the process goes on."""
+    if platform.machine() != "x86_64":
+        raise Skip("what KILL_THREAD ends is seen on x86-64 only, as the README says")
+    # ctypes, so that the thread does not end with the interpreter's lock
+    program = ("import ctypes, os, threading, time\n"
+               "threading.Thread(target=ctypes.CDLL(None).getsid, args=(0,), daemon=True).start()\n"
+               "time.sleep(0.3); print('alive', flush=True); os._exit(0)")
+    result = spoc("run", "-q", "-p", blocking("SCMP_ACT_KILL_THREAD"), "--enricher", "tracepoint", "--",
+                  "python3", "-I", "-c", program)
+    equal(result.stdout, "alive\n")
+    contains(result.stderr, f"Seccomp: getsid ({job.getsid_number}), action: SCMP_ACT_KILL_THREAD")
+
+
+@test
+def learn(job: Job) -> None:
+    """What was blocked is learned, and blocked no more."""
+    profile = blocking("SCMP_ACT_ERRNO")
+    spoc("run", "-q", "-p", profile, "--learn", profile, "--", *GETSID)
+    equal(spoc("run", "-q", "-p", profile, "--", *GETSID).stdout, "True\n")
+
+
+# --- What the machine lacks --------------------------------------------------
+
+
+def works(job: Job, profile: str = "/run/w.yaml") -> None:
+    """Recording and running work, to the point."""
+    spoc("record", "-q", "-n", "-o", profile, "--", "busybox", "uname")
+    contains(read(profile), "- uname")
+    result = spoc("run", "-q", "-p", blocking("SCMP_ACT_ERRNO"), "--enricher", "tracepoint", "--", *GETSID)
+    equal(result.stdout, "errno 1\n")
+    contains(result.stderr, f"Seccomp: getsid ({job.getsid_number})")
+
+
+@test
+def no_cgroup(job: Job) -> None:
+    assert "cgroup" not in read("/proc/mounts"), read("/proc/mounts")
+    result = spoc("record", "-n", "-o", "/dev/null", "--", "busybox", "true")
+    contains(result.stderr, "No container ID found for PID")
+
+
+@test
+def no_tmp(job: Job) -> None:
+    """Without /tmp the default file is refused before the command starts, and any other is as good."""
+    os.rename("/tmp", "/no-tmp")
+    try:
+        result = spoc("record", "--", "busybox", "touch", "/run/started", code=125)
+        contains(result.stderr, "/tmp/profile.yaml: No such file or directory; make the folder, or choose another file")
+        assert not os.path.exists("/run/started")
+        works(job)
+    finally:
+        os.rename("/no-tmp", "/tmp")
+
+
+@test
+def no_sys(job: Job) -> None:
+    unmount("/sys")
+    assert not os.listdir("/sys"), os.listdir("/sys")
+    works(job)
+
+
+@test
+def no_proc(job: Job) -> None:
+    unmount("/proc")
+    assert not os.listdir("/proc"), os.listdir("/proc")
+    works(job)
+
+
+@test
+def read_only_root(job: Job) -> None:
+    """Nothing but a small file system for the profile can be written to."""
+    libc_call("mount", b"tmpfs", b"/mnt", b"tmpfs", 0, b"size=1m")
+    libc_call("mount", b"none", b"/", None, MS_REMOUNT | MS_BIND | MS_RDONLY, None)
+    with contextlib.suppress(OSError):
+        open("/tmp/x", "w").close()
+        raise AssertionError("/ can be written to")
+    spoc("record", "-q", "-n", "-o", "/mnt/p.yaml", "--", "busybox", "uname")
+    contains(read("/mnt/p.yaml"), "- uname")
+    equal(os.listdir("/mnt"), ["p.yaml"])
+    result = spoc("record", "-o", "/root/p.yaml", "--", "busybox", "true", code=125)
+    contains(result.stderr, "/root/p.yaml: Read-only file system; choose another file with -o")
+    spoc("run", "-q", "-p", "/mnt/p.yaml", "-b", "execve", "--", "busybox", "uname")
+
+
+@test
+def lockdown(job: Job) -> None:
+    """Under confidentiality no program may read kernel memory: 32-bit calls are not told apart, and notify names."""
+    spoc("record", "-q", "-n", "-o", "/run/l.yaml", "--", "busybox", "uname")
+    contains(read("/run/l.yaml"), "- uname")
+    told = spoc("record", "-n", "-o", "/dev/null", "--", "busybox", "true").stderr
+    result = spoc("run", "-p", blocking("SCMP_ACT_ERRNO"), "--", *GETSID)
+    equal(result.stdout, "errno 1\n")
+    contains(result.stderr, f"Seccomp: getsid ({job.getsid_number}), action: SCMP_ACT_ERRNO (EPERM)")
+    if job.lockdown != "confidentiality":
+        contains(result.stderr, "Starting tracepoint enricher")
+        assert "lockdown" not in told, told
+        return
+    contains(told, "the kernel (lockdown) does not let 32-bit calls be told apart")
+    contains(result.stderr, "Starting notify enricher")
+    result = spoc("run", "-p", blocking("SCMP_ACT_ERRNO"), "--enricher", "tracepoint", "--", *GETSID, code=125)
+    contains(result.stderr, "kernel lockdown")
+
+
+@test
+def doctor(job: Job) -> None:
+    """It says what this machine is and can do, for root and for others, and leaves nothing behind."""
+    before = os.listdir("/tmp"), [name for name in os.listdir("/proc") if name.isdigit()]
+    strength = 1 if job.lockdown == "confidentiality" else 0
+    result = spoc("doctor", code=strength)
+    equal((os.listdir("/tmp"), [name for name in os.listdir("/proc") if name.isdigit()]), before)
+    lines = result.stdout.splitlines()
+    for item, what in (("kernel", job.release), ("architecture", f"{job.bits}-bit userland"), ("python", job.python),
+                       ("libbpf", job.libbpf), ("libseccomp", job.libseccomp), ("lockdown", job.lockdown)):
+        assert any(line.startswith(item + " ") and what in line for line in lines), f"{item}: {what}\n{result.stdout}"
+    equal(lines[-1], "auto: record uses bpf, run uses notify: degraded" if strength else
+          "auto: record uses bpf, run uses tracepoint: full strength")
+    equal(spoc("doctor", code=1, user=ORDINARY_USER).stdout.splitlines()[-1],
+          "auto: record uses notify, run uses notify: degraded")
+
+
+@test
+def figures(job: Job) -> None:
+    """For `make bench`: medians of the time and the peak memory of three ways, which take turns."""
+    ways = {"python": ["python3", "-I", "-c", "pass"]}
+    for name in ("spoc.py", "spoc.pyz"):
+        ways[name] = ["python3", os.path.join(HERE, name), "record", "-n", "-o", "/dev/null", "--", "busybox", "true"]
+    found: "Dict[str, List[List[float]]]" = {way: [] for way in ways}
+    for _ in range(8):
+        for way, command in ways.items():
+            began_s = time.monotonic()
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = status
+            equal(status, 0)
+            found[way].append([time.monotonic() - began_s, usage.ru_maxrss])
+    tell(job, figures={way: runs[1:] for way, runs in found.items()})  # the first run has Python write its bytecode
+
+
+# --- The init scripts of examples/busybox, over three boots of a machine with a disk ---
+
+PROFILE = "/var/lib/spoc/service.yaml"
+FOUND = "/run/found.yaml"  # what was on the disk before the service was started
+PIDFILES = {"record": "/var/run/spoc-record.pid", "run": "/var/run/spoc-run.pid"}
+
+
+def profile_names(path: str) -> "List[str]":
+    """The names in a whole profile."""
+    text = read(path)
+    assert text.startswith("apiVersion: ") and text.endswith("\nstatus: {}\n"), text
+    return re.findall(r"^ {8}- (\w+)$", text, re.MULTILINE)
+
+
+def wait_for(what: "Callable[[], Any]", reason: str) -> None:
+    for _ in range(600):
+        with contextlib.suppress(OSError):
+            if what():
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"{reason} did not come to be; the log: {read('/run/spoc.log')}")
+
+
+@test
+def power_cut(job: Job) -> None:
+    """First boot: the host takes the power away while the service goes on making calls that are new."""
+    wait_for(lambda: os.path.exists(PROFILE), "a profile")
+    first = len(profile_names(PROFILE))
+    wait_for(lambda: len(profile_names(PROFILE)) > first, "a second checkpoint")
+    tell(job, cut=profile_names(PROFILE))
+    time.sleep(60)
+    raise AssertionError("the power is still there")
+
+
+@test
+def power_cut_loses_nothing(job: Job) -> None:
+    """Second boot: the profile is whole, and holds what it held before the power went; the recording goes on."""
+    assert len(job.held) > 10, job.held
+    missing = set(job.held) - set(profile_names(FOUND))
+    assert not missing, missing
+    wait_for(lambda: os.path.exists("/run/service.ready"), "the service")
+    assert "getresuid" not in profile_names(PROFILE)  # that is written at the end
+
+
+@test
+def shutdown_writes(job: Job) -> None:
+    """Third boot: what was called last is in the profile, since init's shutdown waited for it."""
+    missing = {"getresuid", *job.held} - set(profile_names(FOUND))
+    assert not missing, missing
+
+
+@test
+def service_runs_under_profile(job: Job) -> None:
+    """Third boot: the service works under its profile, which stops what it never did before, and is ended by stop."""
+    wait_for(lambda: os.path.exists("/run/service.ready"), "the service")
+    contains(read("/run/service.ready"), "Seccomp:\t2\n")
+    contains(read("/run/service.ready"), "errno: 1\n")
+    wait_for(lambda: "Seccomp: sched_rr_get_interval (" in read("/run/spoc.log"), "the name of what was blocked")
+    pid = int(read(PIDFILES["run"]))
+    run(["/etc/init.d/S50service", "stop"])
+    assert not os.path.exists(f"/proc/{pid}") and not os.path.exists(PIDFILES["run"])
+    contains(read("/run/spoc.log"), "Seccomp summary: sched_rr_get_interval (")
+
+
+# --- The runner --------------------------------------------------------------
+
+
+def tell(job: Job, **event: Any) -> None:
+    """A line for the host: nothing else on the console begins with the secret, and what garbles it breaks the sum."""
+    text = json.dumps(event)
+    line = f"\n@{job.secret} {zlib.crc32(text.encode()):08x} {text}\n"
+    os.write(1, line.encode())
+
+
+def run_test(job: Job, name: str) -> "Dict[str, str]":
+    """Run one test in this process, which is its own; tell what came of it."""
+    try:
+        libc_call("unshare", CLONE_NEWNS)
+        libc_call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+        TESTS[name](job)
+    except Skip as reason:
+        return {"outcome": "skipped", "detail": str(reason)}
+    except BaseException:
+        return {"outcome": "failed", "detail": traceback.format_exc()[-3000:]}
+    return {"outcome": "passed", "detail": ""}
+
+
+def run_apart(job: Job, name: str) -> "Dict[str, Any]":
+    """Run one test in a process of its own; give what came of it."""
+    began_s = time.monotonic()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        signal.alarm(TEST_TIMEOUT_S)
+        os.write(writer, json.dumps(run_test(job, name)).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as file:
+        text = file.read()
+    _, status = os.waitpid(pid, 0)
+    found = json.loads(text) if text else {
+        "outcome": "failed", "detail": f"its process ended with wait status {status}"}
+    return {**found, "took_s": round(time.monotonic() - began_s, 2)}
+
+
+def main() -> None:
+    with open(os.path.join(HERE, "job.json"), encoding="utf-8") as file:
+        job = Job(**json.load(file))
+    for name in job.tests:
+        tell(job, test=name, **run_apart(job, name))
+    tell(job, end=len(job.tests))
+
+
+if __name__ == "__main__":
+    main()
