@@ -4238,7 +4238,7 @@ def isolated(examine: "Callable[[], Finding]") -> Finding:
 def guarded(examine: "Callable[[], Finding]") -> Finding:
     """What a check finds, or why it failed; it leaves no dump, and ends with its parent."""
     Log.quiet = True
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, ImportError):
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 0 would not hold for a program that takes dumps (core(5))
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     try:
@@ -4277,7 +4277,8 @@ def format_diagnosis(diagnosis: "Dict[str, Any]") -> str:
         remedy = check["remedy"]
         first = remedies.setdefault(remedy, check["item"])
         advice = f"remedy: {remedy if first == check['item'] else 'as for ' + first}" if remedy else ""
-        folded = [line for text in (check["fact"], advice) for line in textwrap.wrap(printable(text), 54)]
+        folded = [line for text in (check["fact"], advice) for line in textwrap.wrap(
+            printable(text), 54, break_on_hyphens=False)]
         lines.append(f"{check['item']:16} {check['state']:8} {folded[0]}")
         lines += [f"{'':25} {line}" for line in folded[1:]]
     record, run = (diagnosis[name] or "nothing that works" for name in ("record", "run"))
