@@ -1670,15 +1670,31 @@ def is_filtered() -> bool:
         return error.errno != errno.EINVAL  # which means that the kernel has no seccomp
 
 
+def read_setting(path: str) -> str:
+    """What a file of the kernel's says; "" if it cannot be read."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def in_user_namespace() -> bool:
+    """Is this another than the initial one, which maps every id to itself (user_namespaces(7))?"""
+    return read_setting("/proc/self/uid_map").split() not in ([], ["0", "0", "4294967295"])
+
+
 def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
     """A refusal of bpf(2) with what is known to cause it."""
     capabilities = effective_capabilities()
     privileged = capabilities >> CAP_SYS_ADMIN & 1 or capabilities >> CAP_BPF & capabilities >> CAP_PERFMON & 1
     if error.errno in (errno.EPERM, errno.EACCES) and not privileged:
         hint = "run it as root, or with CAP_BPF and CAP_PERFMON"
+    elif error.errno == errno.EPERM and in_user_namespace():
+        hint = "run it as root outside of the user namespace"
     elif error.errno == errno.EPERM:
         hint = ("a seccomp filter, kernel lockdown or (before Linux 5.11) the limit on locked memory refuses it: "
-                "try `ulimit -l unlimited`, or outside the container or user namespace")
+                "try it outside of the container, or after `ulimit -l unlimited`")
     elif error.errno == errno.ENOSYS:
         hint = "the kernel was built without CONFIG_BPF_SYSCALL"
     elif error.errno == errno.ENOMEM:
@@ -2654,10 +2670,11 @@ class Child:
             raise ChildError("start command", f"as user {self.identity.uid}", reason,
                              "--privileged runs it as root")
         if stage == STAGE_FILTER:
-            hints = {errno.EPERM: "--no-new-privs loads it without CAP_SYS_ADMIN",
-                     errno.EACCES: "--no-new-privs loads it without CAP_SYS_ADMIN",
+            hints = {errno.EPERM: "--no-new-privs loads it without CAP_SYS_ADMIN", errno.ENOSYS: "boot a kernel with "
+                     "CONFIG_SECCOMP_FILTER",
                      errno.EBUSY: "a filter that spoc.py is under has a listener, and the kernel allows only one"}
-            raise ChildError("load filter", name, reason, hints.get(number, "the kernel has no such seccomp feature"))
+            hints[errno.EACCES] = hints[errno.EPERM]
+            raise ChildError("load filter", name, reason, hints.get(number, "a newer kernel may have that feature"))
         if number == errno.ENOENT:
             hint = ("it is there, but not the interpreter or dynamic loader that it names" if os.path.exists(name)
                     and "/" in name else "check the spelling and PATH")
@@ -3925,15 +3942,6 @@ def this_machine() -> Machine:
     return machine_of(uname.machine, uname.release)
 
 
-def read_setting(path: str) -> str:
-    """What a file of the kernel's says; "" if it cannot be read."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
-
-
 def examine_kernel() -> Finding:
     release = kernel_uname().release
     return Finding(f"Linux {release}", "" if release_numbers(release) >= (5, 8) else
@@ -3967,7 +3975,7 @@ def examine_privileges() -> Finding:
     fact = f"{f'uid {os.geteuid()}' if os.geteuid() else 'root'}, {held or 'no capabilities'}"
     if "SUDO_UID" in os.environ:
         fact += f"; through sudo, by uid {os.environ['SUDO_UID']}"
-    if read_setting("/proc/self/uid_map").split() not in ([], ["0", "0", str(NO_ID)]):
+    if in_user_namespace():
         return Finding(f"{fact}; in a user namespace", "run it as root outside of the user namespace")
     if bits >> CAP_SYS_ADMIN & 1 or bits >> CAP_BPF & bits >> CAP_PERFMON & 1:
         return Finding(fact)

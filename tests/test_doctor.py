@@ -17,7 +17,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import spoc
 from support import DATA, OBJECT, build, require_command
-from test_errors import AS_NOBODY, NOBODY, CopyCase, in_mounts, library_path, wait_until, with_capabilities
+from test_errors import (AS_NOBODY, NOBODY, PR_GET_SECCOMP, PR_SET_SECCOMP, LibraryCase, in_mounts, library_path,
+                         wait_until, with_capabilities, without)
 
 ITEMS = ("kernel architecture python privileges libbpf libseccomp bpf tracepoints memlock unprivileged_bpf lockdown "
          "seccomp actions_logged notification audit filter container object recorder proc tmp").split()
@@ -29,19 +30,11 @@ def output(*command: str) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
-def without(*refusals: Tuple[int, str, Optional[int]]) -> Tuple[str, ...]:
-    """Run where the kernel answers this errno to that syscall, if it has this first argument; errno 0 is SIGSYS."""
-    words = []
-    for number, name, argument in refusals:
-        words.append(f"{number}:{spoc.libseccomp.seccomp_syscall_resolve_name(name.encode())}"
-                     + (f":{argument}" if argument is not None else ""))
-    return (build("without.c"), *words, "--", "/usr/bin/env")
+NO_SECCOMP = ((errno.ENOSYS, "seccomp", None), (errno.EINVAL, "prctl", PR_GET_SECCOMP),
+              (errno.EINVAL, "prctl", PR_SET_SECCOMP))
 
 
-NO_SECCOMP = ((errno.ENOSYS, "seccomp", None), (errno.EINVAL, "prctl", 21), (errno.EINVAL, "prctl", 22))
-
-
-class DoctorCase(CopyCase):
+class DoctorCase(LibraryCase):
     def doctor(self, *wrapper: str, environment: Optional[Dict[str, str]] = None) -> Dict[str, Any]:
         """What --json prints, once the form of it has been checked."""
         result = subprocess.run([*wrapper, sys.executable, str(self.program), "doctor", "--json"],
@@ -244,24 +237,17 @@ class Machines(DoctorCase):
                             "install libseccomp .*libseccomp2")
         self.assertEqual((document["record"], document["run"], document["exit_code"]), (None, None, 2))
 
-    def library(self, name: str, source: str) -> Dict[str, str]:
-        """An environment in which a library is made of this C source."""
-        require_command("gcc")
-        subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(self.folder / name), "-x", "c", "-"], input=source,
-                       text=True, check=True)
-        return {"LD_LIBRARY_PATH": str(self.folder)}
-
     def test_libseccomp_without_a_symbol(self) -> None:
         names = [line.split()[0] for line in spoc.LIBSECCOMP.strip().splitlines()]
         lacking = "seccomp_rule_add_array"
         source = "".join(f"void {name}(void) {{}}\n" for name in names if name != lacking)
-        document = self.doctor(environment=self.library("libseccomp.so.2", source))
+        document = self.doctor(environment=self.stub("libseccomp.so.2", source))
         self.assert_wanting(document, "libseccomp notification", f"has no {lacking}, too old", "install libseccomp 2.5")
 
     def test_libraries_that_crash(self) -> None:
         """The checks that load it end; all others are made, and no dump is left."""
         source = "__attribute__((constructor)) static void f(void) { __builtin_trap(); }"
-        environment = self.library("libbpf.so.1", source)
+        environment = self.stub("libbpf.so.1", source)
         document = self.doctor("sh", "-c", f'cd {self.open}; ulimit -c unlimited; exec "$@"', "sh",
                                environment=environment)
         self.assert_wanting(document, "libbpf recorder", f"ended by signal {int(signal.SIGILL)}", "broken library")
@@ -274,7 +260,7 @@ class Machines(DoctorCase):
         script = (f"import sys; sys.path.insert(0, {str(self.folder)!r}); import spoc\n"
                   "spoc.EXAMINATION_LIMIT_MS = 700; print(spoc.main(['doctor', '--json']))")
         result = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True, env={**os.environ, **self.library("libbpf.so.1", source)},
+                                text=True, env={**os.environ, **self.stub("libbpf.so.1", source)},
                                 start_new_session=True)
         document = json.loads(result.stdout.rpartition("}")[0] + "}")
         self.assertRegex(self.check(document, "libbpf")["fact"], "did not end")

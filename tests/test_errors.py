@@ -24,6 +24,7 @@ CLOCK = r"\d\d:\d\d:\d\d\.\d{6}"
 
 # enum bpf_cmd, linux/bpf.h
 ANY_COMMAND, BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN = -1, 0, 5, 17
+PR_GET_SECCOMP, PR_SET_SECCOMP = 21, 22  # linux/prctl.h
 
 
 def with_capabilities(*names: str) -> Tuple[str, ...]:
@@ -53,6 +54,13 @@ def library_path(module: str) -> pathlib.Path:
     maps = subprocess.run([sys.executable, "-c", script, module], stdout=subprocess.PIPE, text=True, check=True).stdout
     stem = module.split(".so")[0]
     return pathlib.Path(next(line.split()[-1] for line in maps.splitlines() if f"/{stem}.so" in line))
+
+
+def without(*refusals: Tuple[int, str, Optional[int]]) -> Tuple[str, ...]:
+    """Run where the kernel answers this errno to that syscall, if it has this first argument; errno 0 is SIGSYS."""
+    words = [f"{number}:{spoc.libseccomp.seccomp_syscall_resolve_name(name.encode())}"
+             + (f":{argument}" if argument is not None else "") for number, name, argument in refusals]
+    return (build("without.c"), *words, "--", "/usr/bin/env")
 
 
 class CopyCase(Case):
@@ -182,7 +190,7 @@ class Kernel(CopyCase):
         self.assert_works(self.attempt(build("refuse.c"), str(errno.EPERM), "1000"))
 
 
-class Libraries(CopyCase):
+class LibraryCase(CopyCase):
     MISSING = r"[^\n;]*cannot open shared object file: No such file or directory"
 
     def stub(self, name: str, source: str = "") -> Dict[str, str]:
@@ -194,6 +202,8 @@ class Libraries(CopyCase):
                        check=True)
         return {"LD_LIBRARY_PATH": str(folder)}
 
+
+class Libraries(LibraryCase):
     def test_no_libbpf(self) -> None:
         path = library_path("libbpf.so.1")
         result = self.attempt(*self.hiding(path.parent, "libbpf.so.1", path.name))
@@ -265,6 +275,111 @@ class Libraries(CopyCase):
         """Before 0.6 it had no function for that."""
         functions = " ".join(f"void {line.split()[0]}(void) {{}}" for line in spoc.LIBBPF.strip().splitlines())
         self.assertEqual(self.version(**self.stub("libbpf.so.1", functions))["libbpf"], "before 0.6 (libbpf.so.1)")
+
+
+class Enrichers(LibraryCase):
+    """One that was asked for by name, and cannot work, is an error like any other; `auto` takes the next."""
+
+    PROFILE = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}]}
+
+    def attempt_run(self, enricher: str, *wrapper: str, environment: Optional[Dict[str, str]] = None,
+                    ) -> "subprocess.CompletedProcess[str]":
+        profile = self.folder / "allow.json"
+        profile.write_text(json.dumps(self.PROFILE))
+        return subprocess.run([*wrapper, sys.executable, str(self.program), "run", "-q", "--enricher", enricher,
+                               "-p", str(profile), "touch", str(self.marker)], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120,
+                              env={**os.environ, **(environment or {})})
+
+    def assert_runs(self, result: "subprocess.CompletedProcess[str]") -> None:
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+        self.marker.unlink()
+
+    def test_tracepoint_without_libbpf(self) -> None:
+        path = library_path("libbpf.so.1")
+        hiding = self.hiding(path.parent, "libbpf.so.1", path.name)
+        result = self.attempt_run("tracepoint", *hiding)
+        self.assert_refuses(result, "load library", "libbpf.so.1", self.MISSING, "install libbpf .*libbpf1")
+        self.assert_runs(self.attempt_run("auto", *hiding))
+
+    def test_tracepoint_without_bpf(self) -> None:
+        for number, command, remedy in ((errno.EPERM, ANY_COMMAND, "a seccomp filter"),
+                                        (errno.ENOSYS, ANY_COMMAND, "CONFIG_BPF_SYSCALL"),
+                                        (errno.EPERM, BPF_MAP_CREATE, "ulimit -l unlimited")):
+            with self.subTest(f"{errno.errorcode[number]} to command {command}"):
+                refuse = (build("refuse.c"), str(number), str(command))
+                result = self.attempt_run("tracepoint", *refuse)
+                self.assert_refuses(result, "load BPF programs", str(self.object), os.strerror(number), remedy)
+                self.assert_runs(self.attempt_run("auto", *refuse))
+
+    def test_tracepoint_in_a_user_namespace(self) -> None:
+        result = self.attempt_run("tracepoint", "unshare", "--map-root-user")
+        self.assert_refuses(result, "load BPF programs", str(self.object), os.strerror(errno.EPERM),
+                            "as root outside of the user namespace")
+        self.assert_runs(self.attempt_run("auto", "unshare", "--map-root-user"))
+
+    def test_tracepoint_with_a_damaged_object(self) -> None:
+        self.object.write_bytes(OBJECT.read_bytes()[:-1])
+        result = self.attempt_run("tracepoint")
+        self.assert_refuses(result, "read BPF object", str(self.object), "[^\n;]*damaged[^\n;]*", "copy recorder.bpf.o")
+        self.assert_runs(self.attempt_run("auto"))
+
+    def test_tracepoint_that_cannot_tell_its_command(self) -> None:
+        """In a pid namespace without /proc nothing may be blocked without a word."""
+        namespace = ("unshare", "--pid", "--fork", "--mount", "--propagation", "private", "sh", "-ec",
+                     'mount -t tmpfs none /proc; exec "$@"', "sh")
+        result = self.attempt_run("tracepoint", *namespace)
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, rf"\A{CLOCK} Error: [^\n]*the command was not seen; mount /proc[^\n]*\n\Z")
+
+    def test_no_libseccomp(self) -> None:
+        path = library_path("libseccomp.so.2")
+        hiding = self.hiding(path.parent, "libseccomp.so.2", path.name)
+        for enricher in ("auto", "tracepoint", "notify", "none"):
+            result = self.attempt_run(enricher, *hiding)
+            self.assert_refuses(result, "load library", "libseccomp.so.2", self.MISSING, "install libseccomp ")
+
+    def test_libseccomp_without_a_symbol(self) -> None:
+        """One function of a real library's is gone, be it used by this command or not."""
+        names = [line.split()[0] for line in spoc.LIBSECCOMP.strip().splitlines()]
+        for lacking in ("seccomp_export_bpf", "seccomp_version", "seccomp_syscall_resolve_num_arch"):
+            source = "".join(f"void {name}(void) {{}}\n" for name in names if name != lacking)
+            stub = self.stub("libseccomp.so.2", source)
+            for result in (self.attempt_run("none", environment=stub), self.attempt(environment=stub)):
+                self.assert_refuses(result, "load library", "libseccomp.so.2", f"has no {lacking}, too old",
+                                    "install libseccomp 2.5")
+
+    def test_kernel_without_seccomp(self) -> None:
+        """record needs none; run says what is missing, with whatever source of blocked calls."""
+        refuse = without((errno.ENOSYS, "seccomp", None), (errno.EINVAL, "prctl", PR_GET_SECCOMP),
+                         (errno.EINVAL, "prctl", PR_SET_SECCOMP))
+        self.assert_works(self.attempt(*refuse))
+        for enricher in ("none", "tracepoint", "auto"):
+            result = self.attempt_run(enricher, *refuse)
+            self.assert_refuses(result, "load filter", "touch", os.strerror(errno.ENOSYS), "CONFIG_SECCOMP_FILTER")
+        result = self.attempt_run("notify", *refuse)
+        self.assert_refuses(result, "use user notification", "seccomp(2)", os.strerror(errno.ENOSYS),
+                            "CONFIG_SECCOMP_FILTER")
+
+    def test_no_listener(self) -> None:
+        for number, name, operation, remedy in (
+                (errno.EPERM, "pidfd_getfd", "take the listener of the filter", "outside the container"),
+                (errno.ENOSYS, "pidfd_open", "take the listener of the filter", "Linux 5.6 or newer"),
+                (errno.EBUSY, "seccomp", "load filter", "--enricher none")):
+            with self.subTest(name):
+                refuse = without((number, name, 1 if name == "seccomp" else None))
+                result = self.attempt_run("notify", *refuse)
+                self.assert_refuses(result, operation, "", os.strerror(number), remedy)
+                if name != "seccomp":
+                    self.assert_runs(self.attempt_run("auto", *refuse))
+
+    def test_limit_on_locked_memory_that_may_not_be_raised(self) -> None:
+        """It is tried only where the kernel has refused something, so from Linux 5.11 on this changes nothing."""
+        release = [int(part) for part in re.findall(r"\d+", os.uname().release)[:2]]
+        if release < [5, 11]:
+            raise unittest.SkipTest("needs Linux 5.11, which does not account BPF maps as locked memory")
+        refuse = without((errno.EPERM, "prlimit64", None))
+        self.assert_works(self.attempt(*refuse))
 
 
 class BpfObject(CopyCase):
