@@ -3997,16 +3997,11 @@ BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN, BPF_PROG_TYPE_RAW_TRACEPOINT = 5, 17, 17
 SECCOMP_GET_ACTION_AVAIL, PR_SET_PDEATHSIG = 2, 1  # linux/seccomp.h, linux/prctl.h
 
 
-def call_numbers() -> "Tuple[int, int]":
-    """The numbers of bpf(2) and seccomp(2) in a process like this one."""
-    machine = this_machine()
-    return CALL_NUMBERS[machine.compat if machine.compat and sys.maxsize < 1 << 32 else machine.native]
-
-
 def call_bpf(command: int, *fields: int) -> int:
     """bpf(2) with a union bpf_attr of these 64-bit fields (linux/bpf.h; little-endian, as every machine here is)."""
     attribute = (ctypes.c_uint64 * 9)(*fields)
-    return int(libc.syscall(call_numbers()[0], command, ctypes.addressof(attribute), ctypes.sizeof(attribute)))
+    return int(libc.syscall(CALL_NUMBERS[this_machine().own][0], command, ctypes.addressof(attribute),
+                            ctypes.sizeof(attribute)))
 
 
 def load_probe() -> int:
@@ -4064,7 +4059,7 @@ def examine_lockdown() -> Finding:
 
 def examine_seccomp() -> Finding:
     """This loads a filter that allows everything into the process of the check."""
-    number = call_numbers()[1]
+    number = CALL_NUMBERS[this_machine().own][1]
     lacking = []
     try:
         for name, value in ACTIONS.items():
@@ -4105,7 +4100,7 @@ def examine_notification() -> Finding:
     reason = "the answer had no effect"
     try:
         with Supervisor() as supervisor:
-            child = Child((sys.executable,), None, supervisor, FilterBuilder(profile, machine.native, True).build(
+            child = Child((sys.executable,), None, supervisor, FilterBuilder(profile, machine.own, True).build(
                 0, not may_administer()))
             source.begin(child)
             child.wait_started({source.descriptor: lambda: seen.extend(source.read())})
@@ -4173,8 +4168,7 @@ def examine_recorder() -> Finding:
         recorder.load()
         recorder.attach()
         child = Child((sys.executable, "-ISc", ""), None, supervisor)
-        recorder.arm(child.pid)
-        child.release()
+        recorder.begin(child)
         child.wait_started({})
         supervisor.wait(child.pid, ())
         calls, tells_abis = len(recorder.seen()), recorder.tells_abis

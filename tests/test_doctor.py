@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """doctor, on machines that lack something for real: its facts, its remedies, and that its verdict comes true."""
 
-import ctypes
 import errno
 import json
 import os
@@ -40,7 +39,7 @@ class DoctorCase(LibraryCase):
         result = subprocess.run([*wrapper, sys.executable, str(self.program), "doctor", "--json"],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 timeout=120, env={**os.environ, **(environment or {})})
-        self.assertEqual(result.stderr, "")
+        self.assertRegex(result.stderr, r"\A(\S+ Unable to run: launch runner: .*\n)?\Z")  # of a wrapper
         document: Dict[str, Any] = json.loads(result.stdout)
         self.assertEqual(list(document), ["version", "record", "run", "exit_code", "checks"])
         self.assertEqual(document["exit_code"], result.returncode)
@@ -413,7 +412,7 @@ class Verdict(DoctorCase):
             {"names": ["uname"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM}]}))
         ran = subprocess.run([*program, "run", "-p", str(profile), "--", "uname"], **options)
         found = self.ENRICHER.findall(ran.stderr)
-        if ran.returncode == 125:
+        if ran.returncode == 125 or "Error: " in ran.stderr:
             return works, ""
         self.assertEqual(ran.returncode, 1, ran.stderr)
         self.assertEqual(bool(found), "Seccomp: uname" in ran.stderr, ran.stderr)
@@ -455,23 +454,13 @@ class Verdict(DoctorCase):
         self.assert_true(("bpf", None, 2), *without(*NO_SECCOMP))
 
     def test_under_dockers_filter(self) -> None:
-        """As its profile is for a container with CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN, and for one without."""
-        profile = str(DATA / "docker-default.json")
-        inside = (sys.executable, str(self.program), "run", "-q", "--enricher", "none", "-p", profile)
-
-        def verdict(*wrapper: str) -> Tuple[Dict[str, Any], int]:
-            result = subprocess.run([*wrapper, *inside, sys.executable, str(self.program), "doctor", "--json"],
-                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            return json.loads(result.stdout), result.returncode
-        document, code = verdict()
-        self.assertEqual((document["record"], document["run"], code), ("bpf", "tracepoint", 1))
-        self.assertEqual(self.check(document, "filter")["state"], "degraded")
-        document, code = verdict(*AS_NOBODY)
-        self.assertEqual(document["record"], self.record_without_bpf)
-        result = subprocess.run([*AS_NOBODY, *inside, sys.executable, str(self.program), "run", "-p", os.devnull,
-                                 "true"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.assertNotEqual(result.returncode, 0)
-        self.assertEqual(self.check(document, "notification")["state"] == "ok", document["run"] == "notify")
+        """As its profile is for a container with the capabilities, and for one without: CAP_SYS_PTRACE decides there
+        whether pidfd_getfd(2) is allowed, without which there is no listener."""
+        inside = (sys.executable, str(self.program), "run", "-q", "--enricher", "none", "-p",
+                  str(DATA / "docker-default.json"))
+        self.assert_true(("bpf", "tracepoint", 1), *inside)
+        self.assert_true((None, "none", 2), *AS_NOBODY, *inside)
+        self.assert_true(("notify", "notify", 1), *with_capabilities("sys_ptrace"), *inside)
 
     def test_no_proc(self) -> None:
         self.assert_true(("bpf", "tracepoint", 1), *in_mounts("mount -t tmpfs none /proc"))
@@ -600,9 +589,6 @@ class Tables(unittest.TestCase):
         tried = re.findall(r'^            "([a-z-]+)": lambda|"notify": (self\._notify_source)',
                            pathlib.Path(spoc.__file__).read_text("utf-8"), re.MULTILINE)
         self.assertEqual([name or "notify" for name, _ in tried], spoc.ENRICHERS[1:-1])
-
-    def test_pointer_size(self) -> None:
-        self.assertEqual(sys.maxsize < 1 << 32, ctypes.sizeof(ctypes.c_void_p) == 4)
 
 
 if __name__ == "__main__":
