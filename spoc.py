@@ -1684,12 +1684,19 @@ def in_user_namespace() -> bool:
     return read_setting("/proc/self/uid_map").split() not in ([], ["0", "0", "4294967295"])
 
 
+def lockdown_mode() -> str:
+    """none, integrity or confidentiality (kernel_lockdown(7)); "" if it is not known."""
+    return read_setting("/sys/kernel/security/lockdown").partition("[")[2].partition("]")[0]
+
+
 def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
     """A refusal of bpf(2) with what is known to cause it."""
     capabilities = effective_capabilities()
     privileged = capabilities >> CAP_SYS_ADMIN & 1 or capabilities >> CAP_BPF & capabilities >> CAP_PERFMON & 1
     if error.errno in (errno.EPERM, errno.EACCES) and not privileged:
         hint = "run it as root, or with CAP_BPF and CAP_PERFMON"
+    elif lockdown_mode() == "confidentiality" and error.errno in (errno.EPERM, errno.EACCES, errno.EINVAL):
+        hint = "kernel lockdown refuses it: boot without lockdown=confidentiality"
     elif error.errno == errno.EPERM and in_user_namespace():
         hint = "run it as root outside of the user namespace"
     elif error.errno == errno.EPERM:
@@ -4052,7 +4059,7 @@ def examine_unprivileged_bpf() -> Finding:
 
 
 def examine_lockdown() -> Finding:
-    mode = read_setting("/sys/kernel/security/lockdown").partition("[")[2].partition("]")[0]
+    mode = lockdown_mode()
     return Finding(mode or "not known: /sys/kernel/security/lockdown is not there",
                    "boot without lockdown=confidentiality" if mode == "confidentiality" else "")
 
