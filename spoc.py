@@ -3967,9 +3967,8 @@ def examine_python() -> Finding:
             __import__(name)
         except ImportError:
             lacking.append(name)
-    fact = f"{sys.version.split()[0]} ({sys.executable})"
-    return Finding(f"{fact} without {', '.join(lacking)}", "install the full python3 package") if lacking else Finding(
-        fact)
+    return Finding(f"{sys.version.split()[0]} ({sys.executable}){' without ' if lacking else ''}{', '.join(lacking)}",
+                   "install the full python3 package" if lacking else "")
 
 
 def examine_privileges() -> Finding:
@@ -4247,13 +4246,15 @@ def isolated(examine: "Callable[[], Finding]") -> Finding:
 def guarded(examine: "Callable[[], Finding]") -> Finding:
     """What a check finds, or why it failed; it leaves no dump, and ends with its parent."""
     Log.quiet = True
+    with contextlib.suppress(OSError):
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     with contextlib.suppress(OSError, ValueError, ImportError):
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 0 would not hold for a program that takes dumps (core(5))
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     try:
         return examine()
     except SpocError as error:
-        return Finding(f"{error.operation}: {error.subject}: {error.reason}", error.hint, (), True)
+        return Finding(f"{error.operation}: {error.subject}: {error.reason}",
+                       error.hint or "upgrade the kernel", (), True)
     except Exception as error:
         return Finding(f"the check failed: {type(error).__name__}: {error}", "report it", (), True)
 

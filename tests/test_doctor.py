@@ -258,17 +258,21 @@ class Machines(DoctorCase):
                   " { if (!fork()) execlp(\"sleep\", \"sleep\", \"98765\", (char *)0); for (;;) pause(); }")
         script = (f"import sys; sys.path.insert(0, {str(self.folder)!r}); import spoc\n"
                   "spoc.EXAMINATION_LIMIT_MS = 700; print(spoc.main(['doctor', '--json']))")
-        result = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True, env={**os.environ, **self.stub("libbpf.so.1", source)},
-                                start_new_session=True)
-        document = json.loads(result.stdout.rpartition("}")[0] + "}")
+        shown = self.folder / "shown"  # no pipe, which what is left would keep open
+        with shown.open("w") as file:
+            subprocess.run([sys.executable, "-c", script], stdout=file, timeout=120, start_new_session=True,
+                           env={**os.environ, **self.stub("libbpf.so.1", source)})
+        document = json.loads(shown.read_text().rpartition("}")[0] + "}")
         self.assertRegex(self.check(document, "libbpf")["fact"], "did not end")
         self.assertEqual(self.check(document, "proc")["state"], "ok")
 
-        def sleepers() -> List[pathlib.Path]:
-            return [path for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")
-                    if b"sleep\x0098765\x00" in spoc.read_proc(path.parent.name, "cmdline").encode()]
-        self.assertTrue(wait_until(lambda: not sleepers()), sleepers())
+        def sleepers() -> List[int]:
+            return [int(path.parent.name) for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")
+                    if spoc.read_proc(path.parent.name, "cmdline") == "sleep\x0098765\x00"]
+        gone = wait_until(lambda: not sleepers())
+        for pid in sleepers():
+            os.kill(pid, signal.SIGKILL)
+        self.assertTrue(gone)
 
     def test_bpf_refused(self) -> None:
         both = "bpf tracepoints recorder filter"
