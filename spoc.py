@@ -2679,7 +2679,8 @@ class Child:
         if stage == STAGE_FILTER:
             hints = {errno.EPERM: "--no-new-privs loads it without CAP_SYS_ADMIN", errno.ENOSYS: "boot a kernel with "
                      "CONFIG_SECCOMP_FILTER",
-                     errno.EBUSY: "a filter that spoc.py is under has a listener, and the kernel allows only one"}
+                     errno.EBUSY: "a filter that spoc.py is under has a listener, and the kernel allows only one: "
+                     "run it outside of that"}
             hints[errno.EACCES] = hints[errno.EPERM]
             raise ChildError("load filter", name, reason, hints.get(number, "a newer kernel may have that feature"))
         if number == errno.ENOENT:

@@ -16,8 +16,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import spoc
 from support import DATA, OBJECT, build, require_command
-from test_errors import (AS_NOBODY, NOBODY, PR_GET_SECCOMP, PR_SET_SECCOMP, LibraryCase, in_mounts, library_path,
-                         wait_until, with_capabilities, without)
+from test_errors import (AS_NOBODY, NOBODY, PR_GET_SECCOMP, PR_SET_SECCOMP, SECCOMP_GET_NOTIF_SIZES, LibraryCase,
+                         in_mounts, library_path, wait_until, with_capabilities, without)
 
 ITEMS = ("kernel architecture python privileges libbpf libseccomp bpf tracepoints memlock unprivileged_bpf lockdown "
          "seccomp actions_logged notification audit filter container object recorder proc tmp").split()
@@ -196,14 +196,16 @@ class Facts(DoctorCase):
         self.assertEqual(self.fact("object"), f"intact, {size} bytes, of uid {uid}: {self.object}")
 
     def test_notification(self) -> None:
-        """Without a listener, or the descriptor of one, or its answers."""
+        """Where no filter can have a listener."""
         self.assertEqual(self.check(self.doctor(*AS_NOBODY), "notification")["state"], "ok")
-        for refusal in ((errno.EPERM, "pidfd_getfd", None), (errno.ENOSYS, "pidfd_open", None),
-                        (errno.EBUSY, "seccomp", 1)):
-            with self.subTest(refusal):
-                found = self.check(self.doctor(*without(refusal)), "notification")
+        for number, name, argument, reason in (
+                (errno.EBUSY, "seccomp", 1, os.strerror(errno.EBUSY)),
+                (errno.EINVAL, "seccomp", SECCOMP_GET_NOTIF_SIZES, os.strerror(errno.EINVAL)),
+                (errno.EPERM, "sendmsg", None, "the listener of its filter did not arrive")):
+            with self.subTest(reason):
+                found = self.check(self.doctor(*without((number, name, argument))), "notification")
                 self.assertEqual(found["state"], "missing", found)
-                self.assertIn(os.strerror(refusal[0]), found["fact"])
+                self.assertIn(reason, found["fact"])
 
 
 class Machines(DoctorCase):
@@ -458,13 +460,22 @@ class Verdict(DoctorCase):
         self.assert_true(("bpf", None, 2), *without(*NO_SECCOMP))
 
     def test_under_dockers_filter(self) -> None:
-        """As its profile is for a container with the capabilities, and for one without: CAP_SYS_PTRACE decides there
-        whether pidfd_getfd(2) is allowed, without which there is no listener."""
+        """As its profile is for a container with the capabilities, and for one without."""
         inside = (sys.executable, str(self.program), "run", "-q", "--enricher", "none", "-p",
                   str(DATA / "docker-default.json"))
         self.assert_true(("bpf", "tracepoint", 1), *inside)
-        self.assert_true((None, "none", 2), *AS_NOBODY, *inside)
-        self.assert_true(("notify", "notify", 1), *with_capabilities("sys_ptrace"), *inside)
+        self.assert_true(("notify", "notify", 1), *AS_NOBODY, *inside)
+
+    def test_under_a_filter_that_has_the_listener(self) -> None:
+        """The filter of `run --enricher notify`, which asks it about one call that nothing here makes."""
+        profile = self.folder / "asking.json"
+        profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}]}))
+        inside = (sys.executable, str(self.program), "run", "-q", "--enricher", "notify", "-p", str(profile))
+        document = self.doctor(*AS_NOBODY, *inside)
+        self.assertEqual(self.check(document, "notification")["state"], "missing")
+        self.assertEqual(document["exit_code"], 2)
+        self.assertEqual(self.results(*AS_NOBODY, *inside), (False, ""))
 
     def test_no_proc(self) -> None:
         self.assert_true(("bpf", "tracepoint", 1), *in_mounts("mount -t tmpfs none /proc"))
