@@ -1539,7 +1539,7 @@ class Config(ctypes.Structure):
     """What user space tells the recorder."""
 
     _fields_ = [*((name, ctypes.c_uint64) for name in "ns_dev ns_ino".split()), *((name, ctypes.c_uint32) for name in (
-        "armed_tgid compat_source compat_offset compat_mask statistics number_offset x86_64 unused").split())]
+        "armed_tgid compat_source compat_offset compat_mask statistics number_offset x86_64 logs").split())]
 
 
 class Counters(ctypes.Structure):
@@ -1571,20 +1571,29 @@ class DenialValue(ctypes.Structure):
 
 
 class TaskValue(ctypes.Structure):
-    """Value of the map `tasks`: repeats of its last denial that are not in `denials` yet."""
+    """Value of the map `tasks`, and part of `slots`: repeats of its last denial that are not in `denials` yet."""
 
     _fields_ = [("flags", ctypes.c_uint32), ("unused", ctypes.c_uint32), ("last", ctypes.c_char * 32),
                 ("repeats", ctypes.c_uint64), ("beside", ctypes.c_uint64), ("regs", ctypes.c_uint64)]
 
 
+class SlotValue(ctypes.Structure):
+    """Value of the map `slots`."""
+
+    _fields_ = [("count", ctypes.c_uint64), ("owner", ctypes.c_uint64), ("state", TaskValue)]
+
+
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x1F7989A1  # `make bpf` writes it
+OBJECT_CRC32 = 0x8EEA9A36  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
-ABIS, NUMBERS = 2, 1024
+ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 TRACEPOINTS = {"task_fork": b"sched_process_fork", "task_exec": b"sched_process_exec"}
 TASK_EXIT = {"task_exit": b"sched_process_exit"}
-ENTER_ABIS, ENTER_PLAIN = {"enter_abis": b"sys_enter"}, {"enter_plain": b"sys_enter"}
 RUN_TRACEPOINTS = {"run_enter": b"sys_enter", "run_exit": b"sys_exit", "run_task_exit": b"sched_process_exit"}
+# Of these one is loaded, see enum telling of recorder.bpf.c.
+ENTER_DIRECT, ENTER_ABIS, ENTER_PLAIN = ({name: b"sys_enter"} for name in "enter_direct enter_abis enter_plain".split())
+VARIANTS = {**TASK_EXIT, **ENTER_DIRECT, **ENTER_ABIS, **ENTER_PLAIN, **RUN_TRACEPOINTS}
+KERNEL_BTF = "/sys/kernel/btf/vmlinux"
 DENIAL_LOGGED, DENIAL_ENDED, DENIAL_ROLLED_BACK = 1, 2, 3  # enum denial_kind of recorder.bpf.c
 
 
@@ -1746,7 +1755,7 @@ class Recorder:
 
     def __init__(self, machine: Machine, statistics: bool = False, denials: bool = False):
         self.machine, self.statistics, self.denials = machine, statistics, denials
-        self.tells_abis = False
+        self.tells_abis = self._direct = False
         self.filter: "Optional[Filter]" = None  # none that the command should have, ...
         self.inputs: "Dict[int, Callable[[], None]]" = {}  # ... and nothing to serve meanwhile
         self._resources = contextlib.ExitStack()
@@ -1769,16 +1778,21 @@ class Recorder:
         libbpf.libbpf_set_print(PRINT_LIBBPF)
         # Kernels before 5.11 account maps to RLIMIT_MEMLOCK; lockdown=confidentiality refuses what reads kernel memory.
         refusal: "Optional[OSError]" = None
-        attempts: "Tuple[Tuple[Callable[[], ContextManager[None]], bool], ...]" = (
-            (contextlib.nullcontext, True), (locked_memory, True), (locked_memory, False))
-        for context, tells_abis in attempts[:2] if self.denials else attempts:
+        attempts: "List[Tuple[Callable[[], ContextManager[None]], bool]]" = [
+            (contextlib.nullcontext, True), (locked_memory, True), (locked_memory, False)]
+        self._direct = self.machine.native is X86_64 and os.path.exists(KERNEL_BTF)
+        if self.denials:
+            del attempts[2]
+        elif self._direct:
+            attempts.insert(0, attempts[0])
+        for context, tells_abis in attempts:
             self.tells_abis = tells_abis and self.machine.compat is not None
             try:
                 with context():
                     self._load(data)
                 break
             except OSError as error:
-                refusal = refusal or error
+                refusal, self._direct = refusal or error, False
                 if error.errno not in (errno.EPERM, errno.EACCES, errno.EINVAL):
                     raise bpf_error("load BPF programs", path, error) from None
         else:
@@ -1790,12 +1804,13 @@ class Recorder:
         """The programs to load, and the tracepoint of each."""
         if self.denials:
             return {**TRACEPOINTS, **RUN_TRACEPOINTS}
-        return {**TRACEPOINTS, **TASK_EXIT, **(ENTER_ABIS if self.tells_abis else ENTER_PLAIN)}
+        enter = ENTER_PLAIN if not self.tells_abis else ENTER_DIRECT if self._direct else ENTER_ABIS
+        return {**TRACEPOINTS, **TASK_EXIT, **enter}
 
     def _load(self, data: bytes) -> None:
         handle = libbpf.bpf_object__open_mem(data, len(data), None)
         try:
-            for name in {**TASK_EXIT, **ENTER_ABIS, **ENTER_PLAIN, **RUN_TRACEPOINTS}.keys() - self._programs.keys():
+            for name in VARIANTS.keys() - self._programs.keys():
                 libbpf.bpf_program__set_autoload(
                     libbpf.bpf_object__find_program_by_name(handle, name.encode()), False)
             libbpf.bpf_object__load(handle)
@@ -1813,16 +1828,18 @@ class Recorder:
         views = {}
         try:
             for name, size in (("config", ctypes.sizeof(Config)), ("counters", ctypes.sizeof(Counters)),
-                               ("seen", ABIS * NUMBERS * 8), ("logged", ABIS * NUMBERS * 8)):
+                               ("seen", ABIS * NUMBERS * 8), ("logged", ABIS * NUMBERS * 8),
+                               ("slots", SLOTS * ctypes.sizeof(SlotValue))):
                 views[name] = mmap.mmap(self._fd(name), (size + page - 1) // page * page)
-            self.calls_fd, self.denials_fd, self.events_fd, self.tasks_fd = map(
-                self._fd, ("calls", "denials", "events", "tasks"))
+            self.calls_fd, self.denials_fd, self.events_fd, self.owners_fd, self.tasks_fd = map(
+                self._fd, "calls denials events owners tasks".split())
         except OSError as error:
             raise bpf_error("map BPF arrays", path, error) from None
         self._config = Config.from_buffer(views["config"])
         self._counters = Counters.from_buffer(views["counters"])
         self._seen, self.logged = ((ctypes.c_uint64 * (ABIS * NUMBERS)).from_buffer(views[name])
                                    for name in ("seen", "logged"))
+        self._slots = (SlotValue * SLOTS).from_buffer(views["slots"])
 
     def attach(self) -> None:
         """Attach all programs: nothing is recorded before arm()."""
@@ -1831,6 +1848,7 @@ class Recorder:
                 self.machine.compat_test
         self._config.statistics, self._config.number_offset = self.statistics, self.machine.number_offset
         self._config.x86_64 = self.machine.native is X86_64
+        self._config.logs = self.denials and any(self.logged)
         for name, tracepoint in self._programs.items():
             try:
                 program = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
@@ -1875,6 +1893,12 @@ class Recorder:
     def calls(self) -> "Dict[Tuple[int, int], CallValue]":
         """(abi, number) -> details: of numbers from NUMBERS on and, if statistics were asked for, of all others."""
         return {(key.abi, key.nr): value for key, value in map_items(self.calls_fd, CallKey, CallValue)}
+
+    def tasks(self) -> "List[TaskValue]":
+        """The states of the tasks that live."""
+        return [self._slots[index.value].state for index, _ in map_items(
+            self.owners_fd, ctypes.c_uint32, ctypes.c_uint64)] + [
+                task for _, task in map_items(self.tasks_fd, ctypes.c_uint64, TaskValue)]
 
 
 MAP_ITEMS = 16384  # no map here has more
@@ -3260,7 +3284,7 @@ class TracepointSource:
         # Of tasks that live on some repeats are still with the task itself.
         size = ctypes.sizeof(DenialValue)
         counted += [(DenialValue.from_buffer_copy(bytes(task)[TaskValue.last.offset:].ljust(size, b"\0")), task.repeats)
-                    for _, task in map_items(self._recorder.tasks_fd, ctypes.c_uint64, TaskValue)]
+                    for task in self._recorder.tasks()]
         return self.read() + [denial for value, times in counted if times for denial in self._denials(value, times)]
 
     @property

@@ -13,6 +13,9 @@
 #define ABIS		2	/* 0: the kernel's own calling convention, 1: its 32-bit one */
 #define NUMBERS		1024	/* syscall numbers in `seen`, a power of two; larger ones go to `calls` */
 #define SLOTS		4096	/* a power of two */
+#define ANSWERS		4096	/* a power of two */
+#define STACK_SHIFT	13	/* no kernel has smaller stacks than 8 KB (THREAD_SIZE), aligned to their size */
+#define MAX_CHANGES	(1 << 30)
 #define TASKS		16384
 #define CALLS		2048
 #define DENIALS		1024
@@ -22,6 +25,8 @@
 #define COMM_LEN	16	/* TASK_COMM_LEN, include/linux/sched.h */
 
 enum task_flag { TASK_COUNTED = 1, TASK_INSIDE = 2, TASK_DENIED = 4 };
+/* How a 32-bit call is told: not; by bpf_probe_read_kernel; on x86-64 with BTF by reading task_struct directly. */
+enum telling { TELL_NONE, TELL_READ, TELL_DIRECT };
 enum denial_kind { DENIAL_RETURNED, DENIAL_LOGGED, DENIAL_ENDED, DENIAL_ROLLED_BACK };
 enum compat_source { COMPAT_NONE, COMPAT_TASK, COMPAT_REGS };
 
@@ -35,7 +40,7 @@ struct config {
 	__u32 statistics;	/* not 0: count every call, in `calls` */
 	__u32 number_offset;	/* bytes into pt_regs: the syscall's number, once it has returned */
 	__u32 x86_64;		/* not 0: pt_regs are those of x86-64 */
-	__u32 unused;
+	__u32 logs;		/* not 0: there is something in `logged` */
 };
 
 struct counters {
@@ -46,11 +51,6 @@ struct counters {
 	__u64 calls_lost;	/* calls that `calls` had no room for */
 	__u64 reads_lost;	/* calls whose convention or number could not be read */
 	__u64 denials_lost;	/* denials that `denials` or `events` had no room for */
-};
-
-struct slot {
-	__u64 last;		/* a recorded task that hashes here */
-	__u64 count;		/* how many recorded tasks hash here */
 };
 
 struct call_key {
@@ -89,6 +89,12 @@ struct task {
 	__u64 repeats;		/* ... how often since, not yet in `denials`, ... */
 	__u64 beside;		/* ... and what stood beside the number in pt_regs */
 	__u64 regs;		/* in `run`: its pt_regs, which stay where they are on its kernel stack */
+};
+
+struct slot {
+	__u64 count;		/* how many recorded tasks hash here */
+	__u64 owner;		/* the one of them whose ... */
+	struct task state;	/* ... state this is */
 };
 
 /* 0 -> the settings; the program itself clears armed_tgid. */
@@ -149,7 +155,27 @@ struct {
 	__uint(max_entries, EVENT_BYTES);
 } events SEC(".maps");
 
-/* task_struct address -> the tasks recorded, the truth behind `slots`. */
+/*
+ * Hash of a task_struct address -> struct slot: the recorded tasks, and without a look-up in a hash map. `count` is
+ * raised before a child can run, so 0 is a safe no.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SLOTS);
+	__type(key, __u32);
+	__type(value, struct slot);
+} slots SEC(".maps");
+
+/* Index of a slot -> its owner. To enter it here is what makes a task the owner: two CPUs cannot both succeed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} owners SEC(".maps");
+
+/* task_struct address -> the recorded tasks that found their slot owned. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, TASKS);
@@ -157,16 +183,14 @@ struct {
 	__type(value, struct task);
 } tasks SEC(".maps");
 
+/* How often a task has begun or ceased to be recorded; stops at MAX_CHANGES. */
+static volatile __u64 changes;
+
 /*
- * Hash of a task_struct address -> struct slot: spares nearly every call the look-up in `tasks`, above all those of
- * processes that are not recorded. `count` is raised before a child can run, so 0 is a safe no.
+ * Hash of a pt_regs address -> whether the task is recorded on whose kernel stack it stands, see stamp_of(): spares
+ * `record` even the call that tells the current task, which costs more than all the rest for one not recorded.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SLOTS);
-	__type(key, __u32);
-	__type(value, struct slot);
-} slots SEC(".maps");
+static __u64 answers[ANSWERS];
 
 static __always_inline struct counters *counted(void)
 {
@@ -181,12 +205,10 @@ static __always_inline struct counters *counted(void)
 		__sync_fetch_and_add(&_c->field, n);			\
 } while (0)
 
-static __always_inline struct slot *slot_of(__u64 task)
+static __always_inline __u32 slot_index(__u64 task)
 {
 	/* task_structs are aligned to 64 bytes and often stand in slabs of 2^15: mix both ranges of bits. */
-	__u32 index = ((task >> 6) ^ (task >> 18)) & (SLOTS - 1);
-
-	return bpf_map_lookup_elem(&slots, &index);
+	return ((task >> 6) ^ (task >> 18)) & (SLOTS - 1);
 }
 
 static __always_inline int is_leader(void)
@@ -196,53 +218,111 @@ static __always_inline int is_leader(void)
 	return (__u32)pid_tgid == pid_tgid >> 32;
 }
 
-/* Is the current task, which hashes to `slot`, recorded? Counts its process when it first asks. */
-static __always_inline int is_recorded(__u64 task, struct slot *slot)
+/* The state of a task, if it is recorded. */
+static __always_inline struct task *find(__u64 task)
 {
-	struct task *state;
+	__u32 index = slot_index(task);
+	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
 
-	if (slot->last == task)
-		return 1;
-	state = bpf_map_lookup_elem(&tasks, &task);
-	if (!state)
+	if (!slot || !slot->count)
 		return 0;
-	if (!(state->flags & TASK_COUNTED)) {
+	if (slot->owner == task)
+		return &slot->state;
+	return bpf_map_lookup_elem(&tasks, &task);
+}
+
+/* The state of the current task, if it is recorded. Counts its process when it first asks. */
+static __always_inline struct task *state_of(__u64 task)
+{
+	struct task *state = find(task);
+
+	if (state && !(state->flags & TASK_COUNTED)) {
 		state->flags |= TASK_COUNTED;
 		if (is_leader())
 			COUNT(processes, 1);
 	}
-	slot->last = task;
-	return 1;
+	return state;
 }
 
+/* All that stands in `answers` is void from now on. */
+static __always_inline void change(void)
+{
+	if (changes < MAX_CHANGES)
+		__sync_fetch_and_add(&changes, 1);
+}
+
+/*
+ * What stands in `answers` for this task if it is not recorded; if it is, the lowest bit is set as well. A kernel stack
+ * may go from a task to another only with a change in between if one of them is recorded, so the number of changes so
+ * far vouches for the answer. Of the address the lower bits are in the index, and the uppermost are the same for all.
+ */
+static __always_inline __u64 stamp_of(__u64 regs, __u64 changes_so_far)
+{
+	return regs >> (STACK_SHIFT + 12) << 32 | changes_so_far << 1;
+}
+
+/* Is the current task recorded? */
+static __always_inline int is_recorded(__u64 regs)
+{
+	__u64 *answer = &answers[regs >> STACK_SHIFT & (ANSWERS - 1)];
+	__u64 changes_so_far = changes, stamp = stamp_of(regs, changes_so_far), difference = *answer ^ stamp;
+
+	if (difference > 1) {
+		difference = !!state_of(bpf_get_current_task());
+		/* A 32-bit kernel would write its halves one after the other. */
+		if (regs >> 32 && changes_so_far < MAX_CHANGES)
+			*answer = stamp | difference;
+	}
+	return difference;
+}
+
+/* Record a task that does not run yet, or the current one. */
 static __always_inline void follow(__u64 task)
 {
-	struct slot *slot = slot_of(task);
+	__u32 index = slot_index(task);
+	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
 	/* fork and exec return without an enter of their own */
 	struct task state = { .flags = TASK_INSIDE };
 
-	if (!slot || bpf_map_update_elem(&tasks, &task, &state, BPF_ANY)) {
+	if (slot && !bpf_map_update_elem(&owners, &index, &task, BPF_NOEXIST)) {
+		slot->state = state;
+		slot->owner = task;
+	} else if (!slot || bpf_map_update_elem(&tasks, &task, &state, BPF_ANY)) {
 		COUNT(tasks_lost, 1);
 		return;
 	}
 	__sync_fetch_and_add(&slot->count, 1);
+	change();
 	COUNT(followed, 1);
 	COUNT(alive, 1);
 }
 
 /* The calling convention of the running syscall: an index below ABIS. */
-static __always_inline __u32 abi_of(const struct config *conf, __u64 task, __u64 regs)
+static __always_inline __u32 abi_of(const struct config *conf, __u64 regs)
 {
 	__u32 word = 0;
 
 	if (conf->compat_source == COMPAT_NONE)
 		return 0;
-	if (bpf_probe_read_kernel(&word, sizeof(word), (void *)(unsigned long)
-				  ((conf->compat_source == COMPAT_TASK ? task : regs) + conf->compat_offset))) {
+	if (conf->compat_source == COMPAT_TASK)
+		regs = bpf_get_current_task();
+	if (bpf_probe_read_kernel(&word, sizeof(word), (void *)(unsigned long)(regs + conf->compat_offset))) {
 		COUNT(reads_lost, 1);
 		return 0;
 	}
 	return !!(word & conf->compat_mask);
+}
+
+/* thread_info.status and TS_COMPAT, since Linux 5.11 (arch/x86/include/asm/thread_info.h) */
+#define X86_STATUS_OFFSET	16
+#define X86_TS_COMPAT		2
+
+/* The same, TELL_DIRECT: takes a fourth of the time, and kernel lockdown has nothing against it. */
+static __always_inline __u32 abi_of_task(void)
+{
+	const char *task = (const char *)bpf_get_current_task_btf();
+
+	return !!(*(const __u32 *)(task + X86_STATUS_OFFSET) & X86_TS_COMPAT);
 }
 
 /* The entry of a call in `calls`, made if there is none. */
@@ -266,20 +346,21 @@ static __always_inline void detail(__u32 abi, __u32 nr)
 	__sync_fetch_and_add(&call->count, 1);
 }
 
-static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, int tell_abis)
+static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telling telling)
 {
-	__u64 task = bpf_get_current_task(), *first_ns;
 	__u32 nr = ctx->args[1], abi = 0, zero = 0, index;
-	struct slot *slot = slot_of(task);
 	struct config *conf;
+	__u64 *first_ns;
 
-	if (!slot || !slot->count || !is_recorded(task, slot))
+	if (!is_recorded(ctx->args[0]))
 		return 0;
 	conf = bpf_map_lookup_elem(&config, &zero);
 	if (!conf)
 		return 0;
-	if (tell_abis)
-		abi = abi_of(conf, task, ctx->args[0]);
+	if (telling == TELL_READ)
+		abi = abi_of(conf, ctx->args[0]);
+	else if (telling == TELL_DIRECT)
+		abi = abi_of_task();
 	if (nr < NUMBERS) {
 		index = abi * NUMBERS + nr;
 		first_ns = bpf_map_lookup_elem(&seen, &index);
@@ -292,18 +373,24 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, int tell_a
 	return 0;
 }
 
-/* User space loads one of these two. */
+/* User space loads one of these. */
+SEC("raw_tp/sys_enter")
+int enter_direct(struct bpf_raw_tracepoint_args *ctx)
+{
+	return enter(ctx, TELL_DIRECT);
+}
+
 SEC("raw_tp/sys_enter")
 int enter_abis(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, 1);
+	return enter(ctx, TELL_READ);
 }
 
-/* lockdown=confidentiality refuses every program that holds bpf_probe_read_kernel: all calls pass for the first ABI. */
+/* Without BTF, lockdown=confidentiality refuses every program that holds bpf_probe_read_kernel: all calls pass for the first ABI. */
 SEC("raw_tp/sys_enter")
 int enter_plain(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, 0);
+	return enter(ctx, TELL_NONE);
 }
 
 /* Bring `denials` up to date with the repeats of a task. */
@@ -366,32 +453,23 @@ static __always_inline void deny(struct task *state, __u32 abi, __u32 nr, __s32 
 		enter_denial(state, abi, nr, result, kind);
 }
 
-static __always_inline struct task *state_of(__u64 task)
-{
-	struct slot *slot = slot_of(task);
-
-	if (!slot || !slot->count || !is_recorded(task, slot))
-		return 0;
-	return bpf_map_lookup_elem(&tasks, &task);
-}
-
 /* For `run`: seccomp acts before sys_enter, so a call that gets here was let pass. */
 SEC("raw_tp/sys_enter")
 int run_enter(struct bpf_raw_tracepoint_args *ctx)
 {
-	__u64 task = bpf_get_current_task(), *is_logged;
+	struct task *state = state_of(bpf_get_current_task());
 	__u32 zero = 0, nr = ctx->args[1], abi, index;
-	struct task *state = state_of(task);
 	struct config *conf;
+	__u64 *is_logged;
 
 	if (!state)
 		return 0;
 	state->flags |= TASK_INSIDE;
 	state->regs = ctx->args[0];
 	conf = bpf_map_lookup_elem(&config, &zero);
-	if (!conf || nr >= NUMBERS)
+	if (!conf || !conf->logs || nr >= NUMBERS)
 		return 0;
-	abi = abi_of(conf, task, ctx->args[0]);
+	abi = abi_of(conf, ctx->args[0]);
 	index = abi * NUMBERS + nr;
 	is_logged = bpf_map_lookup_elem(&logged, &index);
 	if (is_logged && *is_logged)
@@ -403,8 +481,7 @@ int run_enter(struct bpf_raw_tracepoint_args *ctx)
 SEC("raw_tp/sys_exit")
 int run_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	__u64 task = bpf_get_current_task();
-	struct task *state = state_of(task);
+	struct task *state = state_of(bpf_get_current_task());
 	struct config *conf;
 	__u64 words[2] = {};	/* the number and, on x86-64, the instruction pointer */
 	__u32 zero = 0, nr;
@@ -430,7 +507,7 @@ int run_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	}
 	state->beside = words[1];
-	deny(state, abi_of(conf, task, ctx->args[0]), nr, ctx->args[1], DENIAL_RETURNED);
+	deny(state, abi_of(conf, ctx->args[0]), nr, ctx->args[1], DENIAL_RETURNED);
 	return 0;
 }
 
@@ -448,10 +525,7 @@ static __always_inline __u64 task_of(__u64 argument)
 SEC("raw_tp/sched_process_fork")
 int task_fork(struct bpf_raw_tracepoint_args *ctx)
 {
-	__u64 task = bpf_get_current_task();
-	struct slot *slot = slot_of(task);
-
-	if (slot && slot->count && is_recorded(task, slot))
+	if (state_of(bpf_get_current_task()))
 		follow(task_of(ctx->args[1]));
 	return 0;
 }
@@ -495,16 +569,25 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /* The last that is seen of the current task. */
-static __always_inline void leave(__u64 task, struct slot *slot, struct task *state)
+static __always_inline void leave(__u64 task, struct task *state)
 {
-	__u32 counted_in = (state->flags & TASK_COUNTED) && is_leader();
+	__u32 counted_in = (state->flags & TASK_COUNTED) && is_leader(), index = slot_index(task);
+	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
+	long error;
 
 	flush(state);
-	if (bpf_map_delete_elem(&tasks, &task))
+	if (!slot)
+		return;
+	/* The address, like the stack, will be another task's: it must not pass for a recorded one. */
+	if (slot->owner == task) {
+		slot->owner = 0;
+		error = bpf_map_delete_elem(&owners, &index);
+	} else {
+		error = bpf_map_delete_elem(&tasks, &task);
+	}
+	if (error)
 		COUNT(tasks_lost, 1);
-	/* The address will be another task's: it must not pass for a recorded one. */
-	if (slot->last == task)
-		slot->last = 0;
+	change();
 	__sync_fetch_and_add(&slot->count, -1);
 	COUNT(alive, -1);
 	if (counted_in)
@@ -516,14 +599,10 @@ SEC("raw_tp/sched_process_exit")
 int task_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
-	struct slot *slot = slot_of(task);
-	struct task *state;
+	struct task *state = find(task);
 
-	if (!slot || !slot->count)
-		return 0;
-	state = bpf_map_lookup_elem(&tasks, &task);
 	if (state)
-		leave(task, slot, state);
+		leave(task, state);
 	return 0;
 }
 
@@ -541,7 +620,7 @@ struct x86_64_regs {
  * Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the number (syscall_rollback()); but a call
  * may also have returned its own number, so that user space has to ask the profile.
  */
-static __always_inline void end_outside(__u64 task, struct task *state)
+static __always_inline void end_outside(struct task *state)
 {
 	struct x86_64_regs regs = {};
 	__u32 zero = 0, abi;
@@ -554,7 +633,7 @@ static __always_inline void end_outside(__u64 task, struct task *state)
 	/* It may have returned from there, to the signal of SECCOMP_RET_KILL_PROCESS: that has been counted. */
 	if ((state->flags & TASK_DENIED) && state->last.nr == (__u32)regs.orig_ax && state->beside == regs.ip)
 		return;
-	abi = abi_of(conf, task, state->regs);
+	abi = abi_of(conf, state->regs);
 	if (abi || regs.cx == regs.ip)
 		deny(state, abi, regs.orig_ax, 0, regs.ax == regs.orig_ax ? DENIAL_ROLLED_BACK : DENIAL_ENDED);
 }
@@ -564,17 +643,13 @@ SEC("raw_tp/sched_process_exit")
 int run_task_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
-	struct slot *slot = slot_of(task);
-	struct task *state;
+	struct task *state = find(task);
 
-	if (!slot || !slot->count)
-		return 0;
-	state = bpf_map_lookup_elem(&tasks, &task);
 	if (!state)
 		return 0;
 	if (state->regs && !(state->flags & TASK_INSIDE))
-		end_outside(task, state);
-	leave(task, slot, state);
+		end_outside(state);
+	leave(task, state);
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 variants of the recorder load, attach and record.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -12,6 +13,7 @@ import re
 import subprocess
 import sys
 import unittest
+import unittest.mock
 import zlib
 from typing import Any, Dict, List, Set, Tuple
 
@@ -25,7 +27,7 @@ X86_64 = platform.machine() == "x86_64"
 
 # ctypes class -> its C struct.
 STRUCTS: Dict[Any, str] = {module.Config: "config", module.Counters: "counters", module.CallKey: "call_key",
-                           module.CallValue: "call"}
+                           module.CallValue: "call", module.TaskValue: "task", module.SlotValue: "slot"}
 
 
 def layout_of(structure: Any) -> Dict[str, Tuple[int, int]]:
@@ -287,7 +289,8 @@ def kernel_ids(kind: str, pid: str = "self") -> Set[int]:
     return ids
 
 
-(ENTER_ABIS,), (ENTER_PLAIN,) = module.ENTER_ABIS, module.ENTER_PLAIN
+(ENTER_DIRECT,), (ENTER_ABIS,), (ENTER_PLAIN,) = module.ENTER_DIRECT, module.ENTER_ABIS, module.ENTER_PLAIN
+DIRECT = X86_64 and os.path.exists(module.KERNEL_BTF)
 
 
 class Loaded(Case):
@@ -303,6 +306,9 @@ class Loaded(Case):
     def plain_machine(self) -> Any:
         """The machine as one without 32-bit calls, for which the program without bpf_probe_read_kernel is loaded."""
         return module.Machine(self.machine.native, None, module.COMPAT_NONE)
+
+    def without_btf(self) -> Any:
+        return unittest.mock.patch.object(module, "KERNEL_BTF", str(self.folder / "no BTF"))
 
     def recorded(self, recorder: Any, *command: str) -> Set[Tuple[int, int]]:
         """The (abi, number) pairs of the calls that a command makes."""
@@ -323,27 +329,29 @@ class Loaded(Case):
             names.add(json.loads(shown.stdout)["name"])
         return names
 
-    def test_both_programs_record_the_same(self) -> None:
+    def test_all_programs_record_the_same(self) -> None:
         if self.machine.compat is None:
             raise unittest.SkipTest("needs a 64-bit kernel with 32-bit calls")
         program = build("numbers.c")
         # kcmp, which nothing else calls, and a number for the hash.
         commands = [(program, "1029", "1"), (program, str(self.number_of("kcmp")), "1")]
         found = []
-        for machine, loaded, other in ((self.machine, ENTER_ABIS, ENTER_PLAIN),
-                                       (self.plain_machine, ENTER_PLAIN, ENTER_ABIS)):
+        nothing = contextlib.nullcontext()
+        for machine, context, loaded in ((self.machine, nothing, ENTER_DIRECT if DIRECT else ENTER_ABIS),
+                                         (self.machine, self.without_btf(), ENTER_ABIS),
+                                         (self.plain_machine, nothing, ENTER_PLAIN)):
             sets = []
             for command in commands:
                 with module.Recorder(machine) as recorder:
-                    recorder.load()
-                    names = self.loaded_programs()
-                    self.assertIn(loaded, names)
-                    self.assertNotIn(other, names)
+                    with context:
+                        recorder.load()
+                    self.assertEqual(self.loaded_programs() & {ENTER_DIRECT, ENTER_ABIS, ENTER_PLAIN}, {loaded})
                     recorder.attach()
                     sets.append(self.recorded(recorder, *command))
                     self.assertEqual(recorder.counters.followed, 1)
             found.append(sets)
         self.assertEqual(found[0], found[1])
+        self.assertEqual(found[0], found[2])
         self.assertEqual(found[0][0] - found[0][1], {(0, 1029)})
         self.assertEqual(found[0][1] - found[0][0], {(0, self.number_of("kcmp"))})
 
@@ -352,13 +360,16 @@ class Loaded(Case):
         return int(module.libseccomp.seccomp_syscall_resolve_name(name.encode()))
 
     def test_32_bit_calls(self) -> None:
-        """Told apart by the one program; all taken for native ones by the other."""
+        """Told apart by two programs; all taken for native ones by the third."""
         if not X86_64:
             raise unittest.SkipTest("needs gcc -m32")
         program = build("numbers.c", "-m32", "-static")
-        for machine, abi in ((self.machine, 1), (self.plain_machine, 0)):
+        nothing = contextlib.nullcontext()
+        for machine, context, abi in ((self.machine, nothing, 1), (self.machine, self.without_btf(), 1),
+                                      (self.plain_machine, nothing, 0)):
             with module.Recorder(machine) as recorder:
-                recorder.load()
+                with context:
+                    recorder.load()
                 recorder.attach()
                 calls = self.recorded(recorder, program, "349", "1")  # kcmp of i386
             self.assertIn((abi, 349), calls)
@@ -377,6 +388,9 @@ class Loaded(Case):
         self.assertEqual(maps["config"], (4, ctypes.sizeof(module.Config), 1))
         self.assertEqual(maps["counters"], (4, ctypes.sizeof(module.Counters), 1))
         self.assertEqual(maps["seen"], (4, 8, module.ABIS * module.NUMBERS))
+        self.assertEqual(maps["slots"], (4, ctypes.sizeof(module.SlotValue), module.SLOTS))
+        self.assertEqual(maps["tasks"][:2], (8, ctypes.sizeof(module.TaskValue)))
+        self.assertEqual(maps["owners"], (4, 8, module.SLOTS))
         self.assertEqual(maps["calls"][:2], (ctypes.sizeof(module.CallKey), ctypes.sizeof(module.CallValue)))
 
     def test_nothing_before_it_is_armed_and_nothing_stays_after_close(self) -> None:
@@ -392,7 +406,7 @@ class Loaded(Case):
 
 
 BPF_CALL = b"\x85\0\0\0"  # struct bpf_insn with code BPF_JMP | BPF_CALL and no registers; the helper's number follows
-PROBE_READ_KERNEL = 113  # enum bpf_func_id
+PROBE_READ_KERNEL, GET_CURRENT_TASK_BTF = 113, 158  # enum bpf_func_id
 NO_HELPER = 100000
 
 
@@ -407,15 +421,31 @@ class Lockdown(Case):
         require_root()
         if platform.machine() not in ("x86_64", "aarch64"):
             raise unittest.SkipTest("needs a 64-bit kernel with 32-bit calls")
-        call, unknown = (BPF_CALL + number.to_bytes(4, "little") for number in (PROBE_READ_KERNEL, NO_HELPER))
+
+    def refuse(self, *helpers: int) -> None:
+        """Put a spoc.py into the scratch folder whose object calls a helper that no kernel knows instead of these."""
         data = OBJECT.read_bytes()
-        self.assertIn(call, data)
-        data = data.replace(call, unknown)
+        for helper in helpers:
+            call, unknown = (BPF_CALL + number.to_bytes(4, "little") for number in (helper, NO_HELPER))
+            self.assertIn(call, data)
+            data = data.replace(call, unknown)
         (self.folder / "recorder.bpf.o").write_bytes(data)
         (self.folder / "spoc.py").write_text(re.sub("OBJECT_CRC32 = 0x[0-9A-F]+", f"OBJECT_CRC32 = {zlib.crc32(data)}",
                                                     pathlib.Path(module.__file__).read_text()))
 
+    def test_btf_tells_32_bit_calls(self) -> None:
+        require(DIRECT, "an x86-64 kernel with BTF")
+        self.refuse(PROBE_READ_KERNEL)
+        result = subprocess.run([sys.executable, str(self.folder / "spoc.py"), "record", "-q", "-n", "-t",
+                                 "raw-seccomp", "-o", "-", build("numbers.c", "-m32", "-static"), "349", "1"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        document = json.loads(result.stdout)
+        self.assertIn("SCMP_ARCH_X86", document["architectures"])
+        self.assertIn("kcmp", document["syscalls"][0]["names"])
+
     def test_records_and_says_what_is_missing(self) -> None:
+        self.refuse(PROBE_READ_KERNEL, GET_CURRENT_TASK_BTF)
         names = self.record("true")
         profile = self.folder / "locked.json"
         result = subprocess.run([sys.executable, str(self.folder / "spoc.py"), "record", "-q", "-n",
