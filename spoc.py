@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     import signal
     import socket
     import termios
-    from typing import (Any, BinaryIO, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, NoReturn,
-                        Optional, Sequence, Set, Tuple, Union)
+    from typing import (Any, BinaryIO, Callable, ContextManager, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple,
+                        NoReturn, Optional, Sequence, Set, Tuple, Union)
 else:
     import _signal as signal  # the same functions without enumerations, which take as long to make as all of ctypes
 
@@ -355,7 +355,10 @@ def format_json(document: "Dict[str, Any]") -> str:
 
 def rules_document(profile: Profile) -> "List[Dict[str, Any]]":
     """The rules in the form that the CRD and the OCI specification share, names sorted."""
-    return [{"names": sorted(rule.names), "action": rule.action} for rule in profile.rules if rule.names]
+    return [{"names": sorted(rule.names), "action": rule.action,
+             **({"args": [{"index": each.argument, "op": each.op, "value": each.value, "valueTwo": each.value_two}
+                          for each in rule.conditions]} if rule.conditions else {})}
+            for rule in profile.rules if rule.names]
 
 
 def format_profile(profile: Profile, profile_type: str, name: str) -> str:
@@ -733,6 +736,7 @@ def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any
         reader.check_list(rule, "names", str, "a string")
         if not isinstance(rule.get("name") or "", str):
             reader.fail_in(rule, "name", f"name: expected a string, found {rule['name']!r:.60}")
+        reader.check_list(rule, "args", dict, "a mapping")
     return document, reader
 
 
@@ -949,6 +953,34 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
     if "archMap" not in spec and (listed or len(architectures) > 1):
         new_spec["architectures"] = [*listed, *(name for name in architectures if name not in listed)]
     return ({**document, "spec": new_spec} if spec is not document else new_spec), sorted(wanted & contrary)
+
+
+def append_rules(document: "Dict[str, Any]", profile: Profile) -> "Tuple[Dict[str, Any], List[str]]":
+    """The document with the profile's conditional rules, of one condition each, on the terms of append_names().
+
+    A rule is absorbed by one that allows the syscall whatever its arguments, or under the same condition.
+    """
+    spec = document["spec"] if document.get("kind") == KIND else document
+    old = spec.get("syscalls") or []
+    new: "List[Dict[str, Any]]" = []
+    contrary: "Set[str]" = set()
+    for rule in rules_document(profile):
+        same = [each for each in old if rule["names"][0] in (*(each.get("names") or []), each.get("name"))]
+        if any(each.get("action") != SCMP_ACT_ALLOW for each in same):
+            contrary.update(rule["names"])
+        elif "args" in rule and spec["defaultAction"] != SCMP_ACT_ALLOW and not any(
+                absorbs(each, rule["args"][0]) for each in same):
+            new.append(dict(sorted(rule.items())))
+    new_spec = {**spec, "syscalls": new + old}
+    return ({**document, "spec": new_spec} if spec is not document else new_spec), sorted(contrary)
+
+
+def absorbs(rule: "Dict[str, Any]", condition: "Dict[str, Any]") -> bool:
+    """Does a document's rule hold wherever this condition does?"""
+    conditions = [{"value": 0, "valueTwo": 0, **each} for each in rule.get("args") or []]
+    # Several on one argument are alternatives, see ProfileDecoder.rules().
+    return not rule.get("includes") and not rule.get("excludes") and (
+        not conditions or condition in conditions and len({each.get("index") for each in conditions}) == 1)
 
 
 def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[str, Any]") -> "Optional[str]":
@@ -1250,6 +1282,7 @@ class Machine(NamedTuple):
     compat: "Optional[Architecture]"
     compat_test: "Tuple[int, int, int]"
     number_offset: int = 0  # of the syscall's number in pt_regs, in bytes; 0: not known
+    arguments: "Tuple[Tuple[int, ...], ...]" = ()  # where pt_regs holds the first three, of native and compat calls
 
     @property
     def own(self) -> Architecture:
@@ -1264,20 +1297,35 @@ class Machine(NamedTuple):
 
 
 def machine_of(name: str, release: str) -> Machine:
-    """The machine that uname(2) calls `name`, under a kernel of this release."""
+    """The machine that uname(2) calls `name`, under a kernel of this release.
+
+    Offsets in pt_regs: asm/ptrace.h of each, and which of them seccomp looks at, too: asm/syscall.h.
+    """
     if name == "x86_64":
-        return Machine(X86_64, X86, COMPAT_X86 if release_numbers(release) >= (5, 11) else COMPAT_X86_BEFORE_5_11, 120)
+        return Machine(X86_64, X86, COMPAT_X86 if release_numbers(release) >= (5, 11) else COMPAT_X86_BEFORE_5_11, 120,
+                       ((112, 104, 96), (40, 88, 96)))  # di, si, dx; bx, cx, dx
     if name == "aarch64":
-        return Machine(AARCH64, ARM, COMPAT_ARM64, 280)
+        return Machine(AARCH64, ARM, COMPAT_ARM64, 280, ((272, 8, 16),) * 2)  # orig_x0, regs[1], regs[2]
     if name.startswith("arm"):
-        return Machine(ARM, None, COMPAT_NONE, 28)
+        return Machine(ARM, None, COMPAT_NONE, 28, ((68, 4, 8),))  # ARM_ORIG_r0, ARM_r1, ARM_r2
     if name in ("i386", "i486", "i586", "i686"):
-        return Machine(X86, None, COMPAT_NONE, 44)
+        return Machine(X86, None, COMPAT_NONE, 44, ((0, 4, 8),))  # bx, cx, dx
     others = {"riscv64": RISCV64, "ppc64le": PPC64LE}
     if name in others:
         return Machine(others[name], None, COMPAT_NONE)
     raise SpocError("start", f"machine {name}", "not supported", "x86, ARM, RISC-V 64 and POWER LE are")
 
+
+# What --args can tell apart: per index of the argument, syscalls of which it says what they are to do (a command, a
+# domain, flags). The kernel takes each as an int (include/linux/syscalls.h; of clone, mprotect, ptrace and unshare,
+# which take a long, it refuses or ignores what is in the upper half).
+ARGUMENTS = {name: index for index, names in enumerate((
+    "arch_prctl bpf clone keyctl membarrier personality prctl ptrace quotactl seccomp socket socketpair syslog unshare",
+    "epoll_ctl fcntl fcntl64 futex io_uring_register ioctl msgctl prlimit64 setns shmctl",
+    "getsockopt lseek madvise mprotect reboot semctl setsockopt")) for name in names.split()}
+# What does the same work as these, and takes the argument from memory, which no filter sees.
+UNSEEN_ARGUMENTS = {"clone": "clone3", **dict.fromkeys("getsockopt setsockopt socket socketpair".split(), "socketcall"),
+                    **dict.fromkeys("msgctl semctl shmctl".split(), "ipc")}
 
 CONTAINER_ID_LENGTH = 64
 
@@ -1401,6 +1449,7 @@ LIBBPF = """
     bpf_program__attach_raw_tracepoint  link     program string
     bpf_link__destroy                   status   link
     bpf_map__fd                         status   map
+    bpf_map__set_max_entries            status   map uint32
     bpf_map_get_next_key                status   int pointer pointer
     bpf_map_lookup_elem                 status   int pointer pointer
     libbpf_set_print                    pointer  printer
@@ -1562,6 +1611,18 @@ class CallValue(ctypes.Structure):
                 ("comm", ctypes.c_char * 16), ("unused", ctypes.c_uint32)]
 
 
+class Watch(ctypes.Structure):
+    """Element of the map `watched`."""
+
+    _fields_ = [("place", ctypes.c_uint32), ("count", ctypes.c_uint32)]
+
+
+class ValueKey(ctypes.Structure):
+    """Key of the map `values`."""
+
+    _fields_ = [("abi", ctypes.c_uint32), ("nr", ctypes.c_uint32), ("value", ctypes.c_uint32)]
+
+
 class DenialValue(ctypes.Structure):
     """Value of the map `denials`, its key first; what comes through `events`."""
 
@@ -1584,15 +1645,17 @@ class SlotValue(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x8EEA9A36  # `make bpf` writes it
+OBJECT_CRC32 = 0x3393B896  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
+MAX_VALUES = 64  # of one argument of one syscall
 TRACEPOINTS = {"task_fork": b"sched_process_fork", "task_exec": b"sched_process_exec"}
 TASK_EXIT = {"task_exit": b"sched_process_exit"}
 RUN_TRACEPOINTS = {"run_enter": b"sys_enter", "run_exit": b"sys_exit", "run_task_exit": b"sched_process_exit"}
 # Of these one is loaded, see enum telling of recorder.bpf.c.
-ENTER_DIRECT, ENTER_ABIS, ENTER_PLAIN = ({name: b"sys_enter"} for name in "enter_direct enter_abis enter_plain".split())
-VARIANTS = {**TASK_EXIT, **ENTER_DIRECT, **ENTER_ABIS, **ENTER_PLAIN, **RUN_TRACEPOINTS}
+ENTER_DIRECT, ENTER_ABIS, ENTER_PLAIN, ENTER_VALUES = (
+    {name: b"sys_enter"} for name in "enter_direct enter_abis enter_plain enter_values".split())
+VARIANTS = {**TASK_EXIT, **ENTER_DIRECT, **ENTER_ABIS, **ENTER_PLAIN, **ENTER_VALUES, **RUN_TRACEPOINTS}
 KERNEL_BTF = "/sys/kernel/btf/vmlinux"
 DENIAL_LOGGED, DENIAL_ENDED, DENIAL_ROLLED_BACK = 1, 2, 3  # enum denial_kind of recorder.bpf.c
 
@@ -1753,8 +1816,10 @@ PRINT_LIBBPF = PRINT_CALLBACK(_print_libbpf)
 class Recorder:
     """The BPF programs and maps of one recording, from load() to close(); or, if `denials`, of what a filter stops."""
 
-    def __init__(self, machine: Machine, statistics: bool = False, denials: bool = False):
-        self.machine, self.statistics, self.denials = machine, statistics, denials
+    def __init__(self, machine: Machine, statistics: bool = False, denials: bool = False,
+                 watched: "Optional[Dict[Tuple[int, int], int]]" = None):
+        """`watched`: (abi, number) -> index of the argument whose values are to be noted."""
+        self.machine, self.statistics, self.denials, self.watched = machine, statistics, denials, watched or {}
         self.tells_abis = self._direct = False
         self.filter: "Optional[Filter]" = None  # none that the command should have, ...
         self.inputs: "Dict[int, Callable[[], None]]" = {}  # ... and nothing to serve meanwhile
@@ -1773,6 +1838,8 @@ class Recorder:
 
     def load(self) -> None:
         """Load programs and maps into the kernel, and map those that user space reads."""
+        if self.watched and not self.machine.arguments:
+            raise KernelError("read arguments", self.machine.native.name, "not known how", "leave --args out")
         path = find_object()
         data = read_object(path)
         libbpf.libbpf_set_print(PRINT_LIBBPF)
@@ -1781,7 +1848,7 @@ class Recorder:
         attempts: "List[Tuple[Callable[[], ContextManager[None]], bool]]" = [
             (contextlib.nullcontext, True), (locked_memory, True), (locked_memory, False)]
         self._direct = self.machine.native is X86_64 and os.path.exists(KERNEL_BTF)
-        if self.denials:
+        if self.denials or self.watched:
             del attempts[2]
         elif self._direct:
             attempts.insert(0, attempts[0])
@@ -1796,7 +1863,8 @@ class Recorder:
                 if error.errno not in (errno.EPERM, errno.EACCES, errno.EINVAL):
                     raise bpf_error("load BPF programs", path, error) from None
         else:
-            raise bpf_error("load BPF programs", path, refusal or OSError())
+            what = " for --args, which kernel lockdown may refuse" if self.watched else ""
+            raise bpf_error(f"load BPF programs{what}", path, refusal or OSError())
         self._map_arrays(path)
 
     @property
@@ -1804,6 +1872,8 @@ class Recorder:
         """The programs to load, and the tracepoint of each."""
         if self.denials:
             return {**TRACEPOINTS, **RUN_TRACEPOINTS}
+        if self.watched:
+            return {**TRACEPOINTS, **TASK_EXIT, **ENTER_VALUES}
         enter = ENTER_PLAIN if not self.tells_abis else ENTER_DIRECT if self._direct else ENTER_ABIS
         return {**TRACEPOINTS, **TASK_EXIT, **enter}
 
@@ -1813,6 +1883,9 @@ class Recorder:
             for name in VARIANTS.keys() - self._programs.keys():
                 libbpf.bpf_program__set_autoload(
                     libbpf.bpf_object__find_program_by_name(handle, name.encode()), False)
+            if self.watched:  # each may be exceeded by as many as there are CPUs
+                libbpf.bpf_map__set_max_entries(libbpf.bpf_object__find_map_by_name(handle, b"values"),
+                                                len(self.watched) * (MAX_VALUES + 1 + (os.cpu_count() or 1)))
             libbpf.bpf_object__load(handle)
         except OSError:
             libbpf.bpf_object__close(handle)
@@ -1829,10 +1902,10 @@ class Recorder:
         try:
             for name, size in (("config", ctypes.sizeof(Config)), ("counters", ctypes.sizeof(Counters)),
                                ("seen", ABIS * NUMBERS * 8), ("logged", ABIS * NUMBERS * 8),
-                               ("slots", SLOTS * ctypes.sizeof(SlotValue))):
+                               ("slots", SLOTS * ctypes.sizeof(SlotValue)), ("watched", ABIS * NUMBERS * 8)):
                 views[name] = mmap.mmap(self._fd(name), (size + page - 1) // page * page)
-            self.calls_fd, self.denials_fd, self.events_fd, self.owners_fd, self.tasks_fd = map(
-                self._fd, "calls denials events owners tasks".split())
+            self.calls_fd, self.denials_fd, self.events_fd, self.owners_fd, self.tasks_fd, self.values_fd = map(
+                self._fd, "calls denials events owners tasks values".split())
         except OSError as error:
             raise bpf_error("map BPF arrays", path, error) from None
         self._config = Config.from_buffer(views["config"])
@@ -1840,6 +1913,7 @@ class Recorder:
         self._seen, self.logged = ((ctypes.c_uint64 * (ABIS * NUMBERS)).from_buffer(views[name])
                                    for name in ("seen", "logged"))
         self._slots = (SlotValue * SLOTS).from_buffer(views["slots"])
+        self._watched = (Watch * (ABIS * NUMBERS)).from_buffer(views["watched"])
 
     def attach(self) -> None:
         """Attach all programs: nothing is recorded before arm()."""
@@ -1849,6 +1923,8 @@ class Recorder:
         self._config.statistics, self._config.number_offset = self.statistics, self.machine.number_offset
         self._config.x86_64 = self.machine.native is X86_64
         self._config.logs = self.denials and any(self.logged)
+        for (abi, number), argument in self.watched.items():
+            self._watched[abi * NUMBERS + number].place = 1 + self.machine.arguments[abi][argument]
         for name, tracepoint in self._programs.items():
             try:
                 program = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
@@ -1893,6 +1969,15 @@ class Recorder:
     def calls(self) -> "Dict[Tuple[int, int], CallValue]":
         """(abi, number) -> details: of numbers from NUMBERS on and, if statistics were asked for, of all others."""
         return {(key.abi, key.nr): value for key, value in map_items(self.calls_fd, CallKey, CallValue)}
+
+    def values(self) -> "Dict[Tuple[int, int], FrozenSet[int]]":
+        """(abi, number) -> the values that the watched argument had; where they were too many nothing."""
+        found: "Dict[Tuple[int, int], Set[int]]" = {}
+        if self.watched:
+            for key, _ in map_items(self.values_fd, ValueKey, ctypes.c_uint32):
+                found.setdefault((key.abi, key.nr), set()).add(key.value)
+        return {(abi, number): frozenset(values) for (abi, number), values in found.items()
+                if self._watched[abi * NUMBERS + number].count <= MAX_VALUES}
 
     def tasks(self) -> "List[TaskValue]":
         """The states of the tasks that live."""
@@ -2197,6 +2282,7 @@ class Call(NamedTuple):
     times: int = 0
     tgid: int = 0
     comm: str = ""
+    values: "FrozenSet[int]" = frozenset()  # of the argument that --args tells apart; empty: not told, or too many
 
 
 class Recording(NamedTuple):
@@ -2228,14 +2314,15 @@ class Denial(NamedTuple):
 
 
 def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details: "Dict[Tuple[int, int], CallValue]",
-                   counters: Counters, name_of: "Callable[[Architecture, int], Optional[str]]") -> Recording:
+                   counters: Counters, name_of: "Callable[[Architecture, int], Optional[str]]",
+                   values: "Dict[Tuple[int, int], FrozenSet[int]]" = {}) -> Recording:
     """Give the kernel's figures names, in the order in which the calls were first made."""
     calls = []
     for abi, number in {*seen, *details} - {(0, NO_SYSCALL), (1, NO_SYSCALL)}:
         architecture, detail = machine.architecture(abi, number), details.get((abi, number), CallValue())
         calls.append(Call(architecture, number, name_of(architecture, number),
                           seen.get((abi, number), detail.first_ns), detail.count, detail.tgid,
-                          detail.comm.decode(errors="replace")))
+                          detail.comm.decode(errors="replace"), values.get((abi, number), frozenset())))
     losses = []
     if not counters.followed:
         losses.append("the start of the command was not seen; mount /proc, without which its id means nothing here")
@@ -2251,13 +2338,34 @@ def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details
                      tuple(losses))
 
 
+def narrowed_values(recording: Recording, base: "Iterable[str]") -> "Dict[str, List[int]]":
+    """The values that --args found, by name; of all architectures, since a rule is for all that a profile lists.
+
+    Base syscalls are not narrowed: the container runtime that needs them is not what was recorded.
+    """
+    found: "Dict[str, Set[int]]" = {}
+    for call in recording.calls:
+        if call.values and call.name and call.name not in base:
+            found.setdefault(call.name, set()).update(call.values)
+    whole = {call.name for call in recording.calls if not call.values}
+    return {name: sorted(values) for name, values in sorted(found.items()) if name not in whole}
+
+
 def make_profile(machine: Machine, recording: Recording, base: "Iterable[str]") -> Profile:
-    """Allow what was recorded, and the base syscalls; answer an errno to all else."""
+    """Allow what was recorded, and the base syscalls; answer an errno to all else.
+
+    Values are compared as the kernel takes them, by their lower 32 bits: what the compiler or libc at hand leaves in
+    the upper half of the register, where some extend the sign and others do not, is neither a need nor a risk.
+    """
     architectures = {machine.own.name: None}
     architectures.update((call.architecture.name, None) for call in recording.calls)
     first, *others = architectures
-    return Profile(SCMP_ACT_ERRNO, (first, *sorted(others)),
-                   (Rule(SCMP_ACT_ALLOW, tuple(sorted(recording.names.union(base)))),))
+    narrowed = narrowed_values(recording, base)
+    return Profile(SCMP_ACT_ERRNO, (first, *sorted(others)), (
+        Rule(SCMP_ACT_ALLOW, tuple(sorted(recording.names.union(base) - narrowed.keys()))),
+        *(Rule(SCMP_ACT_ALLOW, (name,), conditions=(
+            Condition(ARGUMENTS[name], "SCMP_CMP_MASKED_EQ", 0xFFFFFFFF, value),))
+          for name, values in narrowed.items() for value in values)))
 
 
 BAR_COLUMNS = 20
@@ -2756,6 +2864,7 @@ class RecordOptions(NamedTuple):
     base_syscalls: "Tuple[str, ...]" = ()
     no_base_syscalls: bool = False
     name: str = ""
+    args: "Tuple[str, ...]" = ()
     append: bool = False
     follow: bool = False
     checkpoint: float = 0
@@ -2818,7 +2927,8 @@ class NotifyRecorder:
     MAX_MESSAGES = 100
     MAX_DESCRIPTORS = 4096
 
-    def __init__(self, machine: Machine, statistics: bool = False):
+    def __init__(self, machine: Machine, statistics: bool = False,
+                 watched: "Optional[Dict[Tuple[int, int], int]]" = None):
         """Raises KernelError if it is foreseeable that it cannot work."""
         self._machine, self._statistics = machine, statistics
         # SPEC_ALLOW: before Linux 5.16 a filter slows a program down by mitigations that it may not want.
@@ -2831,6 +2941,7 @@ class NotifyRecorder:
         self._lost = 0
         self._told: "Set[str]" = set()
         self._tokens = {each.token: abi for abi, each in enumerate((machine.native, machine.compat)) if each}
+        self._watched, self._values = watched or {}, {}  # type: Dict[Tuple[int, int], int], Dict[bytes, Set[int]]
         self._special = dict(self._find_special())
         # Another pid namespace's /proc would tell of other processes.
         self._proc = os.path.lexists("/proc/self") and os.readlink("/proc/self") == str(os.getpid())
@@ -2873,6 +2984,8 @@ class NotifyRecorder:
             return
         call = calls.get(key) or self._first(key, listener.request.pid)
         call.count += 1
+        if self._watched:
+            self._note_value(key, listener.request)
         if not listener.proceed():  # the task has ended, or a signal has interrupted it: the call was not made
             call.count -= 1
             if not call.count:
@@ -2888,6 +3001,22 @@ class NotifyRecorder:
             call.tgid = int(proc_status(tid).get("Tgid", "0"))
         self._calls[key] = call
         return call
+
+    def _note_value(self, key: bytes, request: SeccompNotif) -> None:
+        """Before the call is let happen: so one that a signal interrupts has its value noted too, as it comes again."""
+        argument = self._watched.get(self._call_of(key), -1)
+        values = self._values.setdefault(key, set())
+        if argument >= 0 and len(values) <= MAX_VALUES:
+            values.add(request.data.args[argument] & 0xFFFFFFFF)
+
+    def _call_of(self, key: bytes) -> "Tuple[int, int]":
+        """(abi, number); of an architecture that this machine has not abi -1."""
+        return self._tokens.get(int.from_bytes(key[4:], sys.byteorder), -1), int.from_bytes(key[:4], sys.byteorder)
+
+    def values(self) -> "Dict[Tuple[int, int], FrozenSet[int]]":
+        """As of Recorder."""
+        return {self._call_of(key): frozenset(values) for key, values in self._values.items()
+                if len(values) <= MAX_VALUES}
 
     def _explain(self, name: str, request: SeccompNotif) -> None:
         """Say what this call does otherwise than without the filter."""
@@ -2960,8 +3089,7 @@ class NotifyRecorder:
 
     def calls(self) -> "Dict[Tuple[int, int], CallValue]":
         """As of Recorder."""
-        return {(self._tokens[int.from_bytes(key[4:], sys.byteorder)], int.from_bytes(key[:4], sys.byteorder)): call
-                for key, call in self._calls.items()}
+        return {self._call_of(key): call for key, call in self._calls.items()}
 
     def seen(self) -> "Dict[Tuple[int, int], int]":
         """As of Recorder, of all numbers."""
@@ -3016,15 +3144,24 @@ class RecordCommand:
         document, reader = parse_document(text, path)
         if (options.type == TYPE_CRD) != (document.get("kind") == KIND):
             raise ProfileError(path, 0, 0, f"is not of type {options.type}", "give the other -t")
-        names = [name for rule in profile.rules for name in rule.names]
+        names = [name for rule in profile.rules for name in rule.names if not rule.conditions]
         new, kept = append_names(document, names, profile.architectures)
+        text = self._merged(reader, document, new)
+        if any(rule.conditions for rule in profile.rules):
+            document, reader = parse_document(text, path)
+            new, contrary = append_rules(document, profile)
+            text, kept = self._merged(reader, document, new), sorted({*kept, *contrary})
         if kept:
             Log.info(f"Kept the other action that {path} has for: {', '.join(kept)}")
-        if options.type == TYPE_JSON:
+        return text
+
+    def _merged(self, reader: YamlReader, document: "Dict[str, Any]", new: "Dict[str, Any]") -> str:
+        """The text of `new`, with all of the text that `reader` has read of `document` that can stay."""
+        if self.options.type == TYPE_JSON:
             return format_json(new)
         appended = format_appended(reader, document, new)
-        if appended is None and "#" in text:
-            Log.info(f"Comments in {path} cannot be kept where its lists are not one item a line")
+        if appended is None and "#" in reader.text:
+            Log.info(f"Comments in {reader.file} cannot be kept where its lists are not one item a line")
         return appended or format_yaml(new)
 
     def _write_profile(self, profile: Profile) -> None:
@@ -3058,9 +3195,9 @@ class RecordCommand:
 
     def _open_recorder(self) -> "Union[Recorder, NotifyRecorder]":
         """A recorder that is ready for the command: BPF's or, where that does not work, the other."""
-        options, reason = self.options, ""
+        options, watched, reason = self.options, self._watched(), ""
         if options.backend != "notify":
-            recorder = Recorder(self.machine, options.stats)
+            recorder = Recorder(self.machine, options.stats, watched=watched)
             try:
                 if options.backend == "auto" and not os.path.lexists("/proc/self/ns/pid"):
                     raise KernelError("record with BPF", "/proc/self/ns/pid", "is not there", "mount /proc")
@@ -3072,7 +3209,7 @@ class RecordCommand:
                 reason = str(error)
         Log.info("Recording with user notification" + (reason and f": {reason}"))
         try:
-            return NotifyRecorder(self.machine, options.stats)
+            return NotifyRecorder(self.machine, options.stats, watched)
         except SpocError as error:
             if reason:
                 raise SpocError("record", "this machine can do neither", f"--backend bpf: {reason}",
@@ -3145,7 +3282,27 @@ class RecordCommand:
             Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, err={reason})")
 
     def _recording(self, recorder: "Union[Recorder, NotifyRecorder]") -> Recording:
-        return make_recording(self.machine, recorder.seen(), recorder.calls(), recorder.counters, syscall_name)
+        return make_recording(self.machine, recorder.seen(), recorder.calls(), recorder.counters, syscall_name,
+                              recorder.values())
+
+    def _watched(self) -> "Dict[Tuple[int, int], int]":
+        """(abi, number) -> index of the argument, for the names of --args."""
+        architectures = filter(None, (self.machine.native, self.machine.compat)) if self.options.args else ()
+        names = {(abi, number): syscall_name(architecture, number)
+                 for abi, architecture in enumerate(architectures) for number in range(NUMBERS)}
+        return {call: ARGUMENTS[name] for call, name in names.items() if name in self.options.args}
+
+    def _report_values(self, recording: Recording) -> None:
+        """Say which syscalls were narrowed and, of the others that --args names, why not."""
+        narrowed = narrowed_values(recording, self.base)
+        for name, values in narrowed.items():
+            Log.info(f"Narrowed {name} by argument {ARGUMENTS[name]}: {', '.join(map(hex, values))}")
+        for name in sorted(recording.names.intersection(self.options.args) - narrowed.keys()):
+            reason = ("it is one of the base syscalls: -n, or -b without it, narrows it" if name in self.base else
+                      f"more than {MAX_VALUES} values of argument {ARGUMENTS[name]}, or calls in another ABI")
+            Log.info(f"{name} is allowed whatever its arguments: {reason}")
+        for name in sorted({UNSEEN_ARGUMENTS.get(name, "") for name in self.options.args} & recording.names):
+            Log.info(f"{name} is allowed whatever its arguments: they are in memory, where no filter sees them")
 
     def _status(self, recorder: "Union[Recorder, NotifyRecorder]") -> str:
         seen = recorder.seen()
@@ -3178,6 +3335,7 @@ class RecordCommand:
         added = sorted(set(self.base) - recording.names)
         if added:
             Log.info(f"Adding base syscalls: {', '.join(added)}")
+        self._report_values(recording)
         for loss in recording.losses:
             Log.error(f"the profile is incomplete: {loss}")
         nameless = [f"{call.number} ({call.architecture.name})" for call in recording.calls if not call.name]
@@ -4323,10 +4481,10 @@ def format_diagnosis(diagnosis: "Dict[str, Any]") -> str:
 # --- Command line ------------------------------------------------------------
 
 
-def _syscall_names(values: "Iterable[str]") -> "Tuple[str, ...]":
+def _syscall_names(values: "Iterable[str]", option: str = "-b") -> "Tuple[str, ...]":
     names = [name.strip() for value in values for name in value.split(",")]
     if not all(names):
-        raise UsageError(f"-b {','.join(values)}", "an empty name in the list")
+        raise UsageError(f"{option} {','.join(values)}", "an empty name in the list")
     return tuple(names)
 
 
@@ -4338,6 +4496,11 @@ def run_record(values: "Dict[str, Any]", operands: "List[str]") -> int:
         if values.get("no_base_syscalls"):
             raise UsageError("record", "-b and -n contradict each other")
         values["base_syscalls"] = _syscall_names(values["base_syscalls"])
+    if "args" in values:
+        values["args"] = _syscall_names(values["args"], "--args")
+        for name in values["args"]:
+            if name not in ARGUMENTS:
+                raise UsageError(f"--args {name}", f"not one of {', '.join(sorted(ARGUMENTS))}")
     for name in ("type", "output_file", "name", "checkpoint", "backend"):
         if name in values:
             values[name] = values[name][-1]
@@ -4431,6 +4594,8 @@ Run CMD and write a seccomp profile of the syscalls that it and all its descenda
   -b, --base-syscalls NAMES  allow these as well, instead of those that runc and crun need to start a container
                              (separated by commas; may be given several times)
   -n, --no-base-syscalls     allow nothing but what was recorded
+  --args NAMES               of these syscalls, allow only what is seen of the argument that says what they do: domain
+                             of socket, request of ioctl, ...
   --name NAME                metadata.name of the Kubernetes object (default from CMD)
   --append                   add to the profile that is in FILE, if there is one
   --follow                   record until the last descendant has ended or a signal asks to stop, not just CMD

@@ -16,9 +16,11 @@
 #define ANSWERS		4096	/* a power of two */
 #define STACK_SHIFT	13	/* no kernel has smaller stacks than 8 KB (THREAD_SIZE), aligned to their size */
 #define MAX_CHANGES	(1 << 30)
-#define TASKS		16384
+#define TASKS		12288	/* with those of SLOTS at most 16384 */
 #define CALLS		2048
 #define DENIALS		1024
+#define MAX_VALUES	64	/* of one argument of one syscall */
+#define EEXIST		17
 #define NO_SYSCALL	0xffffffff	/* what a tracer has put there skips the call */
 #define EVENT_BYTES	(256 << 10)	/* a multiple of every page size */
 
@@ -64,6 +66,24 @@ struct call {
 	__u32 tgid;		/* who made it first */
 	char comm[COMM_LEN];
 	__u32 unused;
+};
+
+struct answers {
+	volatile __u64 changes;	/* how often a task has begun or ceased to be recorded; stops at MAX_CHANGES */
+	__u64 unused[7];	/* to the end of the cache line */
+	__u64 stamps[ANSWERS];	/* at the hash of a pt_regs address */
+};
+
+/* An argument whose values are noted, in full below MAX_VALUES. */
+struct watch {
+	__u32 place;		/* 1 + bytes into pt_regs; 0: no argument of this syscall is watched */
+	__u32 count;		/* of the values in `values`; above MAX_VALUES: they are not all */
+};
+
+struct value_key {
+	__u32 abi;
+	__u32 nr;
+	__u32 value;
 };
 
 /* A kind of denial: repeats are counted. */
@@ -132,6 +152,23 @@ struct {
 	__type(value, struct call);
 } calls SEC(".maps");
 
+/* abi * NUMBERS + syscall number -> which argument is watched. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ABIS * NUMBERS);
+	__type(key, __u32);
+	__type(value, struct watch);
+} watched SEC(".maps");
+
+/* The values that watched arguments had; user space makes room for them if there are any. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct value_key);
+	__type(value, __u32);
+} values SEC(".maps");
+
 /* abi * NUMBERS + syscall number -> not 0: the filter's answer is to log it and let it pass. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -183,14 +220,16 @@ struct {
 	__type(value, struct task);
 } tasks SEC(".maps");
 
-/* How often a task has begun or ceased to be recorded; stops at MAX_CHANGES. */
-static volatile __u64 changes;
-
 /*
- * Hash of a pt_regs address -> whether the task is recorded on whose kernel stack it stands, see stamp_of(): spares
- * `record` even the call that tells the current task, which costs more than all the rest for one not recorded.
+ * 0 -> whose pt_regs belong to a recorded task, see stamp_of(): spares `record` even the call that tells the current
+ * task, which costs more than all the rest for one that is not recorded.
  */
-static __u64 answers[ANSWERS];
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct answers);
+} answers SEC(".maps");
 
 static __always_inline struct counters *counted(void)
 {
@@ -247,8 +286,11 @@ static __always_inline struct task *state_of(__u64 task)
 /* All that stands in `answers` is void from now on. */
 static __always_inline void change(void)
 {
-	if (changes < MAX_CHANGES)
-		__sync_fetch_and_add(&changes, 1);
+	__u32 zero = 0;
+	struct answers *known = bpf_map_lookup_elem(&answers, &zero);
+
+	if (known && known->changes < MAX_CHANGES)
+		__sync_fetch_and_add(&known->changes, 1);
 }
 
 /*
@@ -256,21 +298,28 @@ static __always_inline void change(void)
  * may go from a task to another only with a change in between if one of them is recorded, so the number of changes so
  * far vouches for the answer. Of the address the lower bits are in the index, and the uppermost are the same for all.
  */
-static __always_inline __u64 stamp_of(__u64 regs, __u64 changes_so_far)
+static __always_inline __u64 stamp_of(__u64 regs, __u64 changes)
 {
-	return regs >> (STACK_SHIFT + 12) << 32 | changes_so_far << 1;
+	return regs >> (STACK_SHIFT + 12) << 32 | changes << 1;
 }
 
 /* Is the current task recorded? */
 static __always_inline int is_recorded(__u64 regs)
 {
-	__u64 *answer = &answers[regs >> STACK_SHIFT & (ANSWERS - 1)];
-	__u64 changes_so_far = changes, stamp = stamp_of(regs, changes_so_far), difference = *answer ^ stamp;
+	__u32 zero = 0;
+	struct answers *known = bpf_map_lookup_elem(&answers, &zero);
+	__u64 changes, stamp, difference, *answer;
 
+	if (!known)
+		return 0;
+	changes = known->changes;
+	stamp = stamp_of(regs, changes);
+	answer = &known->stamps[regs >> STACK_SHIFT & (ANSWERS - 1)];
+	difference = *answer ^ stamp;
 	if (difference > 1) {
 		difference = !!state_of(bpf_get_current_task());
 		/* A 32-bit kernel would write its halves one after the other. */
-		if (regs >> 32 && changes_so_far < MAX_CHANGES)
+		if (regs >> 32 && changes < MAX_CHANGES)
 			*answer = stamp | difference;
 	}
 	return difference;
@@ -346,7 +395,26 @@ static __always_inline void detail(__u32 abi, __u32 nr)
 	__sync_fetch_and_add(&call->count, 1);
 }
 
-static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telling telling)
+/* Note the value of the argument that is watched, if one is: the lower half of its register. */
+static __always_inline void note_value(__u32 index, __u64 regs)
+{
+	struct value_key key = { .abi = index / NUMBERS, .nr = index % NUMBERS };
+	struct watch *watch = bpf_map_lookup_elem(&watched, &index);
+	__u32 unused = 0;
+	long error;
+
+	if (!watch || !watch->place || watch->count > MAX_VALUES)
+		return;
+	error = bpf_probe_read_kernel(&key.value, sizeof(key.value), (void *)(unsigned long)(regs + watch->place - 1));
+	if (!error && bpf_map_lookup_elem(&values, &key))
+		return;
+	if (!error)
+		error = bpf_map_update_elem(&values, &key, &unused, BPF_NOEXIST);
+	if (error != -EEXIST)	/* another CPU was faster */
+		__sync_fetch_and_add(&watch->count, error ? MAX_VALUES + 1 : 1);
+}
+
+static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telling telling, int values_too)
 {
 	__u32 nr = ctx->args[1], abi = 0, zero = 0, index;
 	struct config *conf;
@@ -363,6 +431,9 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telli
 		abi = abi_of_task();
 	if (nr < NUMBERS) {
 		index = abi * NUMBERS + nr;
+		/* first, so that what shows in `seen` has a value */
+		if (values_too)
+			note_value(index, ctx->args[0]);
 		first_ns = bpf_map_lookup_elem(&seen, &index);
 		if (first_ns && !*first_ns)
 			*first_ns = bpf_ktime_get_ns();
@@ -377,20 +448,27 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telli
 SEC("raw_tp/sys_enter")
 int enter_direct(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, TELL_DIRECT);
+	return enter(ctx, TELL_DIRECT, 0);
 }
 
 SEC("raw_tp/sys_enter")
 int enter_abis(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, TELL_READ);
+	return enter(ctx, TELL_READ, 0);
+}
+
+/* With `watched`. */
+SEC("raw_tp/sys_enter")
+int enter_values(struct bpf_raw_tracepoint_args *ctx)
+{
+	return enter(ctx, TELL_READ, 1);
 }
 
 /* Without BTF, lockdown=confidentiality refuses every program that holds bpf_probe_read_kernel: all calls pass for the first ABI. */
 SEC("raw_tp/sys_enter")
 int enter_plain(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, TELL_NONE);
+	return enter(ctx, TELL_NONE, 0);
 }
 
 /* Bring `denials` up to date with the repeats of a task. */

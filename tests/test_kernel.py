@@ -27,7 +27,8 @@ X86_64 = platform.machine() == "x86_64"
 
 # ctypes class -> its C struct.
 STRUCTS: Dict[Any, str] = {module.Config: "config", module.Counters: "counters", module.CallKey: "call_key",
-                           module.CallValue: "call", module.TaskValue: "task", module.SlotValue: "slot"}
+                           module.CallValue: "call", module.TaskValue: "task", module.SlotValue: "slot",
+                           module.Watch: "watch", module.ValueKey: "value_key"}
 
 
 def layout_of(structure: Any) -> Dict[str, Tuple[int, int]]:
@@ -154,6 +155,7 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "bpf_program__attach_raw_tracepoint": ("struct bpf_link *", "const struct bpf_program *", "const char *"),
     "bpf_link__destroy": ("int", "struct bpf_link *"),
     "bpf_map__fd": ("int", "const struct bpf_map *"),
+    "bpf_map__set_max_entries": ("int", "struct bpf_map *", "__u32"),
     "bpf_map_get_next_key": ("int", "int", "const void *", "void *"),
     "bpf_map_lookup_elem": ("int", "int", "const void *", "void *"),
     "libbpf_set_print": ("libbpf_print_fn_t", "libbpf_print_fn_t"),
@@ -192,7 +194,8 @@ CALLBACK = ("int", "enum libbpf_print_level", "const char *", "va_list")
 # C type -> the ctypes that carry it. `char *` as a result is memory that the caller frees, so its address is needed.
 CTYPES: Dict[str, Tuple[Any, ...]] = {
     "void": (None,), "int": (ctypes.c_int,), "bool": (ctypes.c_bool,), "size_t": (ctypes.c_size_t,),
-    "uint32_t": (ctypes.c_uint32,), "enum libbpf_print_level": (ctypes.c_int,), "void *": (ctypes.c_void_p,),
+    "uint32_t": (ctypes.c_uint32,), "__u32": (ctypes.c_uint32,),
+    "enum libbpf_print_level": (ctypes.c_int,), "void *": (ctypes.c_void_p,),
     "const void *": (ctypes.c_void_p, ctypes.c_char_p), "const char *": (ctypes.c_char_p,),
     "char *": (ctypes.c_void_p,), "char *restrict": (ctypes.c_char_p,),
     "const char *restrict": (ctypes.c_char_p,), "va_list": (ctypes.c_void_p,),
@@ -391,6 +394,8 @@ class Loaded(Case):
         self.assertEqual(maps["slots"], (4, ctypes.sizeof(module.SlotValue), module.SLOTS))
         self.assertEqual(maps["tasks"][:2], (8, ctypes.sizeof(module.TaskValue)))
         self.assertEqual(maps["owners"], (4, 8, module.SLOTS))
+        self.assertEqual(maps["watched"], (4, ctypes.sizeof(module.Watch), module.ABIS * module.NUMBERS))
+        self.assertEqual(maps["values"][:2], (ctypes.sizeof(module.ValueKey), 4))
         self.assertEqual(maps["calls"][:2], (ctypes.sizeof(module.CallKey), ctypes.sizeof(module.CallValue)))
 
     def test_nothing_before_it_is_armed_and_nothing_stays_after_close(self) -> None:
