@@ -2984,9 +2984,10 @@ class NotifyRecorder:
             return
         call = calls.get(key) or self._first(key, listener.request.pid)
         call.count += 1
-        if self._watched:
-            self._note_value(key, listener.request)
-        if not listener.proceed():  # the task has ended, or a signal has interrupted it: the call was not made
+        if listener.proceed():
+            if self._watched:
+                self._note_value(key, listener.request)
+        else:  # the task has ended, or a signal has interrupted it: the call was not made
             call.count -= 1
             if not call.count:
                 calls.pop(key, None)
@@ -3003,11 +3004,11 @@ class NotifyRecorder:
         return call
 
     def _note_value(self, key: bytes, request: SeccompNotif) -> None:
-        """Before the call is let happen: so one that a signal interrupts has its value noted too, as it comes again."""
-        argument = self._watched.get(self._call_of(key), -1)
-        values = self._values.setdefault(key, set())
-        if argument >= 0 and len(values) <= MAX_VALUES:
-            values.add(request.data.args[argument] & 0xFFFFFFFF)
+        argument = self._watched.get(self._call_of(key))
+        if argument is not None:
+            values = self._values.setdefault(key, set())
+            if len(values) <= MAX_VALUES:
+                values.add(request.data.args[argument] & 0xFFFFFFFF)
 
     def _call_of(self, key: bytes) -> "Tuple[int, int]":
         """(abi, number); of an architecture that this machine has not abi -1."""

@@ -214,7 +214,6 @@ class Truth(ArgsCase):
     def test_strace_sees_the_same(self) -> None:
         require_command("strace")
         command = ("/usr/bin/python3", "-I", "-c", self.SCRIPT)
-        document = self.narrowed(",".join(self.NAMES), *command)
         log = self.folder / "strace"
         subprocess.run(["strace", "-f", "-X", "raw", "-e", "signal=none", "-o", str(log), "-e",
                         "trace=" + ",".join(self.NAMES), *command], check=True, stdin=subprocess.DEVNULL)
@@ -222,7 +221,11 @@ class Truth(ArgsCase):
         for name, arguments in re.findall(r"^\d+ +(\w+)\(([^)<]*)", log.read_text(), re.MULTILINE):
             value = arguments.split(",")[module.ARGUMENTS[name]].split("}")[0]
             traced.setdefault(name, set()).add(int(value, 0) & WHOLE)
-        self.assertEqual({name: values for name, values in values_of(document).items() if name in self.NAMES}, traced)
+        for backend in ("bpf", "notify"):
+            with self.subTest(backend=backend):
+                document = self.narrowed(",".join(self.NAMES), *command, options=("-n", "--backend", backend))
+                self.assertEqual({name: values for name, values in values_of(document).items() if name in self.NAMES},
+                                 traced)
         self.assertGreaterEqual(traced.keys(), {"socket", "ioctl", "fcntl", "setsockopt", "lseek", "mprotect"})
 
     def test_up_to_64_values_at_the_same_time(self) -> None:
@@ -233,8 +236,9 @@ class Truth(ArgsCase):
 
     def test_more_are_allowed_whatever_they_are(self) -> None:
         number = str(module.libseccomp.seccomp_syscall_resolve_name(b"fcntl"))
-        for count in ("65", "1000"):
-            document = self.narrowed("fcntl,personality", build("args.c"), "storm", number, "1000", count)
+        for count, backend in (("65", "bpf"), ("1000", "bpf"), ("65", "notify")):
+            document = self.narrowed("fcntl,personality", build("args.c"), "storm", number, "1000", count,
+                                     options=("-n", "--backend", backend))
             self.assertEqual(values_of(document)["fcntl"], set())
             self.assertEqual(len(document["syscalls"]), 1)
             self.assertIn("fcntl is allowed whatever its arguments: more than 64 values", self.log)
@@ -339,9 +343,13 @@ class Refused(ArgsCase):
         (self.folder / "spoc.py").write_text(re.sub("OBJECT_CRC32 = 0x[0-9A-F]+", f"OBJECT_CRC32 = {zlib.crc32(data)}",
                                                     SPOC.read_text()))
         command = [sys.executable, str(self.folder / "spoc.py"), "record", "-q", "-n", "-o", str(self.profile)]
-        result = subprocess.run([*command, "--args", "socket", "true"], stderr=subprocess.PIPE, text=True)
+        command += ["--args", "lseek", "-t", "raw-seccomp"]
+        result = subprocess.run([*command, "--backend", "bpf", "true"], stderr=subprocess.PIPE, text=True)
         self.assertEqual(result.returncode, 125, result.stderr)
         self.assertRegex(result.stderr, r"^\S+ Error: [^\n]*--args[^\n]*lockdown[^\n]*\n$")
+        # The other backend is given the arguments.
+        subprocess.run([*command, "/usr/bin/python3", "-I", "-c", "open('/etc/passwd').seek(0, 2)"], check=True)
+        self.assertIn(os.SEEK_END, values_of(json.loads(self.profile.read_text()))["lseek"])
 
     def test_costs_nothing_unless_asked_for(self) -> None:
         require_command("bpftool")
