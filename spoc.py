@@ -2535,7 +2535,7 @@ class Supervisor:
             for signum, from_kernel in self._received():
                 if signum != signal.SIGCHLD:
                     self._pass_on(signum, from_kernel, pid if status is None else None)
-            for ended, ended_status in self._reap(-1 if alive else pid):
+            for ended, ended_status in self._reap():
                 status = ended_status if ended == pid else status
             if status is not None and (alive is None or self.requests or not alive()):
                 return status
@@ -2548,10 +2548,10 @@ class Supervisor:
                 yield info[0], int.from_bytes(info[8:12], sys.byteorder) == SI_KERNEL
 
     @staticmethod
-    def _reap(pid: int) -> "Iterator[Tuple[int, int]]":
+    def _reap() -> "Iterator[Tuple[int, int]]":
         with contextlib.suppress(ChildProcessError):
             while True:
-                ended, status = os.waitpid(pid, os.WNOHANG)
+                ended, status = os.waitpid(-1, os.WNOHANG)  # orphans as well: they may have come to this process
                 if not ended:
                     return
                 yield ended, status
@@ -3597,33 +3597,64 @@ class NotifySource:
             os.close(self._tasks.pop(tid)[0])
 
 
-def parse_audit_record(text: str) -> "Dict[str, str]":
-    """The fields of a record: no value holds a space, since the kernel writes a string that does in hexadecimal.
+# audit_log_task() and audit_seccomp() in kernel/auditsc.c. A security module may have put anything into subj=, but what
+# stands on either side of it cannot be mistaken. A string is in quotes or, if it holds something that could be, in
+# hexadecimal (audit_log_untrustedstring()). Behind \x1d auditd repeats some fields, translated.
+AUDIT_STRING = r'"[!#-~]*"|(?:[0-9A-F]{2})*|\(null\)'
+AUDIT_RECORD = (
+    r"(?s)[^(]*audit\([0-9.]+:\d+\): +auid=\d+ uid=\d+ gid=\d+ ses=(?P<ses>\d+)(?: subj=.*)? pid=(?P<pid>\d+) "
+    rf"comm=(?P<comm>{AUDIT_STRING}) exe=(?P<exe>{AUDIT_STRING}) sig=\d+ arch=(?P<arch>[0-9a-f]{{1,8}}) "
+    r"syscall=(?P<syscall>-?\d{1,10}) compat=\d ip=0x[0-9a-f]+ code=(?P<code>0x[0-9a-f]{1,8})\s*(?:\x1d.*)?\Z")
 
-    Behind a group separator auditd repeats some, translated.
-    """
-    fields: "Dict[str, str]" = {}
-    for part in text.split("\x1d")[0].split():
-        name, _, value = part.partition("=")
-        fields.setdefault(name, value)
-    return fields
+
+def parse_audit_record(text: str) -> "Dict[str, str]":
+    """The fields of a SECCOMP record, as auditd, netlink or the kernel's log has it; none if it is no such record."""
+    match = re.match(AUDIT_RECORD, text)
+    return match.groupdict() if match else {}
 
 
 def decode_audit_string(value: str) -> str:
-    """A string field: in double quotes, or hexadecimal (audit_log_untrustedstring() in kernel/audit.c)."""
-    if value.startswith('"'):
-        return value[1:-1]
-    if value == "(null)":
-        return ""
-    try:
-        return bytes.fromhex(value).split(b"\0")[0].decode(errors="replace")
-    except ValueError:
-        return value
+    """The value of a string field."""
+    if value[:1] in ('"', "("):
+        return value.strip('"') if value != "(null)" else ""
+    return bytes.fromhex(value).decode(errors="replace")
 
 
 MAX_RECORDS = 10000  # in one read(): signals must have their turn
-AUDIT_SECCOMP = 1326  # linux/audit.h
+AUDIT_GET, AUDIT_SECCOMP = 1000, 1326  # linux/audit.h
 NO_SESSION = str(NO_ID)
+
+
+class AuditStatus(ctypes.Structure):
+    """struct audit_status (linux/audit.h), its beginning. pid is auditd's; 0: none runs."""
+
+    _fields_ = [(name, ctypes.c_uint32) for name in
+                "mask enabled failure pid rate_limit backlog_limit lost backlog".split()]
+
+
+def audit_status() -> "Optional[AuditStatus]":
+    """What the kernel's audit system says of itself; None where it may not be asked: it takes CAP_AUDIT_CONTROL."""
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_AUDIT) as kernel:
+            # struct nlmsghdr: length, type and flags (NLM_F_REQUEST), sequence, port
+            kernel.sendto(bytes((ctypes.c_uint32 * 4)(NETLINK_HEADER_BYTES, 1 << 16 | AUDIT_GET)), (0, 0))
+            kernel.settimeout(1)
+            reply = kernel.recv(MAX_AUDIT_BYTES)
+        if reply[4] | reply[5] << 8 == AUDIT_GET:
+            return AuditStatus.from_buffer_copy(reply, NETLINK_HEADER_BYTES)
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+NETLINK_AUDIT, NETLINK_HEADER_BYTES, MAX_AUDIT_BYTES = 9, 16, 16384  # linux/netlink.h
+
+
+def numbers_agree() -> bool:
+    """Is this the initial pid namespace, whose numbers are those in records? (PROC_PID_INIT_INO in linux/proc_ns.h)"""
+    with contextlib.suppress(OSError):
+        return os.stat("/proc/self/ns/pid").st_ino == 0xEFFFFFFC
+    return False
 
 
 class AuditSource:
@@ -3636,19 +3667,24 @@ class AuditSource:
     notifies, audits = False, True
     title = reads = ""
     descriptor = -1
-    MAX_READS = 20
-    LINGER_MS = 200  # the kernel hands records over at its leisure
+    auditd_matters = True
+    QUIET_S, MAX_S = 0.3, 5  # the kernel and auditd hand records over at their leisure
 
-    def __init__(self, machine: Machine):
+    def __init__(self, machine: Machine, profile: Profile):
         self._machine, self.losses = machine, []  # type: Machine, List[str]
-        self._session, self._root, self._strangers = "", 0, 0
+        self._sessions: "Set[str]" = set()
+        self._parents: "Set[str]" = set()
+        self._own = self._outer = ""
+        self._strangers = 0
         self._actions = {value: name for name, value in ACTIONS.items()}
+        logged = read_proc("sys/kernel/seccomp", "actions_logged").split()
+        used = {profile.default_action, *(rule.action for rule in profile.rules)} - {SCMP_ACT_ALLOW}
+        missing = sorted({name.replace("SCMP_ACT_", "").lower() for name in used}.difference(logged))
+        if logged and missing:
+            raise KernelError("read audit records", ", ".join(missing), "the kernel does not audit these actions", (
+                f"sysctl -w kernel.seccomp.actions_logged='{' '.join(logged + missing)}'"))
+        self._status = audit_status()
         self._open()
-        with contextlib.suppress(OSError):
-            with open("/proc/sys/kernel/seccomp/actions_logged", encoding="ascii") as file:
-                logged = file.read().split()
-            if "errno" not in logged or "trap" not in logged:
-                Log.info(f"The kernel audits these actions only: {', '.join(logged)} (kernel.seccomp.actions_logged)")
 
     def _open(self) -> None:
         """Open what is read from, and set `descriptor`."""
@@ -3658,61 +3694,83 @@ class AuditSource:
         return iter(())
 
     def begin(self, child: Child) -> None:
-        own, its = read_proc("self", "sessionid"), child.audit_session()
-        if its not in ("", NO_SESSION, own):
-            self._session = its
-        else:
+        self._outer, self._own = read_proc("self", "sessionid"), child.audit_session()
+        if self._own in ("", NO_SESSION, self._outer):
+            self._own = ""
+            if not numbers_agree():
+                raise KernelError("follow the command", "/proc/self/loginuid", "the kernel refuses a new audit session",
+                                  "CAP_AUDIT_CONTROL is needed, or the initial pid namespace")
             libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        self._root = child.pid
+            self._parents.add(str(os.getpid()))  # of orphans
+        self._sessions.add(self._own)
+        self._parents.add(str(child.pid))
         child.release()
 
     def _belongs(self, fields: "Dict[str, str]") -> bool:
-        if self._session:
-            return fields.get("ses") == self._session
-        pid = fields.get("pid", "0")
-        for _ in range(MAX_DEPTH):
-            if pid == str(self._root):
-                return True
-            parents = [line.split()[1] for line in read_proc(pid, "status").splitlines() if line.startswith("PPid:")]
-            if not parents:
-                self._strangers += pid == fields.get("pid")
+        """Is it the command's? What begins a session of its own there (a login, cron) still shows by its parents."""
+        session, pid = fields["ses"], fields["pid"]
+        if session in self._sessions:
+            return True
+        if not numbers_agree():
+            return False
+        while pid not in self._parents:
+            status = read_proc(pid, "stat").rpartition(")")[2].split()  # field 4 of proc_pid_stat(5) is the parent
+            if not status:
+                maybe = int(self._own) < int(session) < NO_ID if self._own else session == self._outer
+                self._strangers += maybe and pid == fields["pid"]
                 return False
-            pid = parents[0]
-            if pid == str(os.getpid()):
-                return True
-        return False
+            pid = status[1]
+        self._sessions |= {session} - {NO_SESSION, self._outer}
+        return True
 
     def _lose(self, reason: str) -> None:
         if reason not in self.losses:
             self.losses.append(reason)
 
     def read(self) -> "List[Denial]":
-        return [denial for text in self._records() for denial in self._denials(parse_audit_record(text))]
+        found = []
+        for text in self._records():
+            fields = parse_audit_record(text)
+            if not fields:
+                self._lose(f"an audit record is not understood: {text[:400]}")
+            elif self._belongs(fields):
+                found.append(self._denial(fields))
+        return found
 
-    def _denials(self, fields: "Dict[str, str]") -> "Iterator[Denial]":
-        try:
-            token, number, tgid = int(fields["arch"], 16), int(fields["syscall"]), int(fields["pid"])
-            action = self._actions.get(int(fields["code"], 16) & ~0xFFFF, "")
-        except (KeyError, ValueError):
-            return
-        if not self._belongs(fields):
-            return
+    def _denial(self, fields: "Dict[str, str]") -> Denial:
+        token, number = int(fields["arch"], 16), int(fields["syscall"]) & 0xFFFFFFFF
         architecture = None
         for abi, candidate in enumerate((self._machine.native, self._machine.compat)):
             if candidate and candidate.token == token:
-                architecture = self._machine.architecture(abi, number & 0xFFFFFFFF)
-        yield Denial(architecture, number & 0xFFFFFFFF, (action, 0), tgid, tgid,
-                     decode_audit_string(fields.get("comm", "")), decode_audit_string(fields.get("exe", "")))
+                architecture = self._machine.architecture(abi, number)
+        return Denial(architecture, number, (self._actions.get(int(fields["code"], 16) & ~0xFFFF, ""), 0),
+                      int(fields["pid"]), int(fields["pid"]),
+                      decode_audit_string(fields["comm"]), decode_audit_string(fields["exe"]))
 
     def finish(self) -> "List[Denial]":
-        found = self.read()
-        for _ in range(self.MAX_READS):  # others may go on producing records
-            if not select_readable([self.descriptor], self.LINGER_MS):
-                break
-            found += self.read()
-        if self._strangers:
-            self.losses.append(f"{self._strangers} records were of processes that had ended and may be the command's")
+        """What comes until there was nothing of the command for a while: others may go on producing records."""
+        found: "List[Denial]" = []
+        start_s = last_s = time.monotonic()
+        while time.monotonic() < min(start_s + self.MAX_S, last_s + self.QUIET_S):
+            select_readable([self.descriptor], self.QUIET_S * 1000)
+            new = self.read()
+            found += new
+            last_s = time.monotonic() if new else last_s
+        self._conclude(self._status, audit_status())
         return found
+
+    def _conclude(self, before: "Optional[AuditStatus]", after: "Optional[AuditStatus]") -> None:
+        if before and after:
+            if self.auditd_matters and before.pid != after.pid:
+                self._lose("auditd was started or stopped meanwhile")
+            lost = (after.lost - before.lost) & 0xFFFFFFFF
+            # Booted with audit=1 the kernel counts as lost what only an auditd that is not there would have got.
+            if lost and (after.pid or "audit=1" not in read_proc(".", "cmdline")):
+                self._lose(f"the kernel dropped {lost} audit records: backlog_limit is {after.backlog_limit}, "
+                           f"rate_limit {after.rate_limit} (auditctl -s)")
+        if self._strangers:
+            self._lose(f"{self._strangers} records were of processes that had ended and may be the command's; "
+                       "CAP_AUDIT_CONTROL helps")
 
     def close(self) -> None:
         os.close(self.descriptor)
@@ -3722,14 +3780,20 @@ class NetlinkSource(AuditSource):
     """The audit records that the kernel multicasts, auditd or not (netlink(7), linux/audit.h)."""
 
     title, reads = "netlink", "the kernel's audit multicast (NETLINK_AUDIT)"
-    NETLINK_AUDIT, AUDIT_NLGRP_READLOG, HEADER_BYTES, MAX_BYTES = 9, 1, 16, 16384
+    auditd_matters = False
+    AUDIT_NLGRP_READLOG, SO_RCVBUFFORCE = 1, 33  # asm-generic/socket.h
 
     def _open(self) -> None:
+        with contextlib.suppress(OSError):  # process 2, kthreadd, is in the initial network namespace
+            if numbers_agree() and not os.path.samestat(os.stat("/proc/self/ns/net"), os.stat("/proc/2/ns/net")):
+                raise KernelError("read audit records", "NETLINK_AUDIT", "this network namespace gets none",
+                                  "run spoc.py in the initial one, or choose another --enricher")
         try:
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, self.NETLINK_AUDIT)
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_AUDIT)
             self._socket.setblocking(False)
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+            for option in (socket.SO_RCVBUF, self.SO_RCVBUFFORCE):  # the latter takes CAP_NET_ADMIN
+                with contextlib.suppress(OSError):
+                    self._socket.setsockopt(socket.SOL_SOCKET, option, 1 << 24)
             self._socket.bind((0, self.AUDIT_NLGRP_READLOG))
         except OSError as error:
             hint = "it takes CAP_AUDIT_READ in the initial namespace" if error.errno == errno.EPERM else (
@@ -3740,14 +3804,14 @@ class NetlinkSource(AuditSource):
     def _records(self) -> "Iterator[str]":
         for _ in range(MAX_RECORDS):
             try:
-                data, (sender, _) = self._socket.recvfrom(self.MAX_BYTES)
+                data, (sender, _) = self._socket.recvfrom(MAX_AUDIT_BYTES)
             except BlockingIOError:
                 return
             except OSError as error:
                 self._lose(f"audit records were lost: {error.strerror}")
                 continue
             if sender == 0 and int.from_bytes(data[4:6], sys.byteorder) == AUDIT_SECCOMP:
-                yield data[self.HEADER_BYTES:].decode(errors="replace").rstrip("\0\n")
+                yield data[NETLINK_HEADER_BYTES:].decode(errors="replace").rstrip("\0\n")
 
     def close(self) -> None:
         self._socket.close()
@@ -3757,18 +3821,27 @@ class KmsgSource(AuditSource):
     """The kernel's log, to which it writes audit records that no auditd takes (Linux: ABI/testing/dev-kmsg)."""
 
     title, reads = "kmsg", "/dev/kmsg"
-    MARK = f"audit: type={AUDIT_SECCOMP} "
 
     def _open(self) -> None:
-        if os.path.exists("/run/auditd.pid"):
+        if self._status and self._status.pid:
             raise KernelError("read audit records", "/dev/kmsg", "a running auditd takes them away",
                               "choose --enricher audit-log or netlink")
+        # printk_ratelimit() in kernel/printk/printk.c: so many in so many seconds; what is there already counts. A
+        # record may have waited for up to a second before it was written.
+        interval_s, self._burst = (int(read_proc("sys/kernel", name) or 0)
+                                   for name in ("printk_ratelimit", "printk_ratelimit_burst"))
+        self._window_s = interval_s and interval_s + 1.0
+        self._times_s = [0.0] * max(self._burst, 1)
         try:
             self.descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
-            os.lseek(self.descriptor, 0, os.SEEK_END)
         except OSError as error:
             raise KernelError("read audit records", "/dev/kmsg", error.strerror or str(error),
                               "it takes root or, where kernel.dmesg_restrict is set, CAP_SYSLOG") from None
+        while select_readable([self.descriptor], 0):
+            for _ in self._records():
+                pass
+        self.losses.clear()
+        self._check(time.time())
 
     def _records(self) -> "Iterator[str]":
         for _ in range(MAX_RECORDS):
@@ -3782,60 +3855,112 @@ class KmsgSource(AuditSource):
             priority = prefix.split(",")[0]
             if not priority.isdecimal() or int(priority) >> 3:
                 continue  # not of the kernel itself
-            if message.startswith(self.MARK):
-                yield message.split("\n")[0]
-            elif message.startswith(("audit: rate limit", "kauditd_printk_skb:")):
-                self._lose("the kernel did not log all audit records")
+            text = re.sub(r"\\x([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), message.split("\n")[0])
+            if text.startswith("audit: "):
+                time_s = re.search(r" audit\((\d+\.\d+):", text)
+                self._times_s = [*self._times_s[1 - self._burst:], float(time_s[1]) if time_s else self._times_s[-1]]
+                self._check(self._times_s[-1])
+                if text.startswith(f"audit: type={AUDIT_SECCOMP} "):
+                    yield text
+            elif text.startswith("kauditd_printk_skb:"):  # so many were suppressed
+                self._check(0)
+
+    def _check(self, now_s: float) -> None:
+        """Report a loss if by then the limit may have been reached."""
+        if self._window_s and now_s - self._times_s[0] < self._window_s:
+            self._lose(f"the kernel's log takes {self._burst} audit records in {self._window_s - 1:.0f} s; choose "
+                       "--enricher netlink, or: sysctl -w kernel.printk_ratelimit=0")
 
 
 class AuditLogSource(AuditSource):
-    """The log file that auditd writes; it may be rotated or cut off while it is read."""
+    """The log file that auditd writes; it may be rotated, by auditd or logrotate, or cut off while it is read."""
 
     title = "audit log"
     IN_EVENTS = 0x2 | 0x80 | 0x100 | 0x40  # IN_MODIFY, IN_MOVED_TO, IN_CREATE, IN_MOVED_FROM (sys/inotify.h)
-    MAX_LINE_BYTES = 1 << 16
+    CHUNK_BYTES = 1 << 16
+    MAX_LOGS = 1000  # num_logs in auditd.conf(5)
+    LINE = rb"(?:node=\S+ )?type=(\S+) msg=audit\([0-9.]+:(\d{1,20})\)"
 
-    def __init__(self, machine: Machine, path: str):
-        self._path, self.reads, self._rest = path, f"file {path}", b""
-        super().__init__(machine)
+    def __init__(self, machine: Machine, profile: Profile, path: str):
+        self.reads, self._path = f"file {path}", os.path.realpath(path)
+        # Where the last line begins that has been read, this line, the highest number so far; may some be lost since?
+        self._at, self._last, self._serial, self._gap, self._strayed = 0, b"", 0, False, False
+        super().__init__(machine, profile)
 
     def _open(self) -> None:
+        hint = "start auditd, name its log with --audit-log, or choose another --enricher"
+        if self._status and not self._status.pid:
+            raise KernelError("read audit records", self._path, "auditd, which writes it, does not run", hint)
         try:
-            self._file = open(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+            self._file = self._open_log(self._path)
             if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "it is no regular file")
-            self._file.seek(0, os.SEEK_END)
             self.descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-            libc.inotify_add_watch(self.descriptor, os.fsencode(os.path.dirname(self._path) or "."), self.IN_EVENTS)
+            libc.inotify_add_watch(self.descriptor, os.fsencode(os.path.dirname(self._path)), self.IN_EVENTS)
         except OSError as error:
-            raise KernelError("read audit records", self._path, error.strerror or str(error),
-                              "start auditd, name its log with --audit-log, or choose another --enricher") from None
+            raise KernelError("read audit records", self._path, error.strerror or str(error), hint) from None
+        self._at = max(0, os.fstat(self._file.fileno()).st_size - self.CHUNK_BYTES)
+        for _ in self._lines():
+            pass
+
+    @staticmethod
+    def _open_log(path: str) -> "BinaryIO":
+        return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
 
     def _records(self) -> "Iterator[str]":
         with contextlib.suppress(BlockingIOError):
             while os.read(self.descriptor, 65536):
                 pass  # that something happened is all that they tell
         yield from self._lines()
-        with contextlib.suppress(OSError):
-            if os.stat(self._path).st_ino != os.fstat(self._file.fileno()).st_ino:
-                yield from self._lines()  # what was written before it was renamed
+        try:
+            for newer in iter(self._newer, None):
+                yield from self._lines()  # what was written before that
                 self._file.close()
-                self._file, self._rest = open(self._path, "rb", buffering=0), b""
+                self._file, self._at, self._last, self._gap = newer, 0, b"", self._strayed
                 yield from self._lines()
+        except OSError as error:
+            self._lose(f"{self._path} could not be followed: {error.strerror}")
+
+    def _newer(self) -> "Optional[BinaryIO]":
+        """The log that came after the one that is open, once there is something in it.
+
+        While it is empty, as logrotate has made it, auditd may still write to the old one. Logs only move from FILE to
+        FILE.1 and on, and so does the search: none is missed.
+        """
+        newest, newer, self._strayed = None, None, False
+        for number in range(self.MAX_LOGS):
+            with contextlib.suppress(FileNotFoundError):
+                file = self._open_log(f"{self._path}.{number}" if number else self._path)
+                if os.path.sameopenfile(file.fileno(), self._file.fileno()):
+                    break
+                newest, newer = newest or file, file
+        else:
+            newer, self._strayed = newest, True
+        return newer if newer is not newest or newer and os.fstat(newer.fileno()).st_size else None
 
     def _lines(self) -> "Iterator[str]":
-        if os.fstat(self._file.fileno()).st_size < self._file.tell():
-            self._file.seek(0)
-            self._rest = b""
+        """The SECCOMP records of the lines that are new."""
         while True:
-            data = self._file.read(self.MAX_LINE_BYTES)
-            if not data:
-                return
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            self._rest = self._rest[-self.MAX_LINE_BYTES:]
+            data = os.pread(self._file.fileno(), self.CHUNK_BYTES, self._at)
+            if not data.startswith(self._last):  # cut off, and maybe written anew
+                self._at, self._last, self._gap = 0, b"", True
+                continue
+            end = data.rfind(b"\n") + 1
+            if end <= len(self._last):
+                if len(data) < self.CHUNK_BYTES:
+                    return
+                end = len(data)  # no record is as long
+            lines = data[len(self._last):end].split(b"\n")
+            start = max(data.rfind(b"\n", 0, end - 1) + 1, end - MAX_AUDIT_BYTES)
+            self._at, self._last = self._at + start, data[start:end]
             for line in lines:
-                if line.startswith(b"type=SECCOMP "):
-                    yield line.decode(errors="replace")
+                match = re.match(self.LINE, line)
+                if match and not match[1].startswith(b"DAEMON_"):  # auditd's own have other numbers
+                    if self._gap and int(match[2]) > self._serial + 1:
+                        self._lose(f"{self._path} was cut off or replaced, perhaps before all of it was read")
+                    self._gap, self._serial = False, max(self._serial, int(match[2]))
+                    if match[1] == b"SECCOMP":
+                        yield line.decode(errors="replace")
 
     def close(self) -> None:
         self._file.close()
@@ -4091,9 +4216,9 @@ class RunCommand:
         makers: "Dict[str, Callable[[], Any]]" = {
             "tracepoint": lambda: TracepointSource(self.machine, self.profile),
             "notify": self._notify_source,
-            "audit-log": lambda: AuditLogSource(self.machine, self.options.audit_log),
-            "netlink": lambda: NetlinkSource(self.machine),
-            "kmsg": lambda: KmsgSource(self.machine),
+            "audit-log": lambda: AuditLogSource(self.machine, self.profile, self.options.audit_log),
+            "netlink": lambda: NetlinkSource(self.machine, self.profile),
+            "kmsg": lambda: KmsgSource(self.machine, self.profile),
         }
         if self.options.learn or self.options.enricher != "auto":
             return makers["notify" if self.options.learn else self.options.enricher]()
@@ -4302,11 +4427,11 @@ def examine_notification() -> Finding:
 
 
 def examine_audit() -> Finding:
-    machine, offers, remedy = this_machine(), [], ""
+    machine, profile, offers, remedy = this_machine(), Profile(SCMP_ACT_ALLOW, (), ()), [], ""
     facts = ["auditd runs" if os.path.exists("/run/auditd.pid") else "no auditd runs"]
     makers: "Dict[str, Callable[[], AuditSource]]" = {
-        "audit-log": lambda: AuditLogSource(machine, RunOptions.audit_log),
-        "netlink": lambda: NetlinkSource(machine), "kmsg": lambda: KmsgSource(machine)}
+        "audit-log": lambda: AuditLogSource(machine, profile, RunOptions.audit_log),
+        "netlink": lambda: NetlinkSource(machine, profile), "kmsg": lambda: KmsgSource(machine, profile)}
     for name, make in makers.items():
         try:
             make().close()

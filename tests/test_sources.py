@@ -21,6 +21,15 @@ WAIT_S = 30
 X86_64 = os.uname().machine == "x86_64"
 
 
+def audit_daemon() -> int:
+    """The pid of the auditd that the kernel sends records to."""
+    return next(int(line.split()[1]) for line in audit_control("-s").splitlines() if line.startswith("pid "))
+
+
+def audit_control(*arguments: str) -> str:
+    return subprocess.run(["auditctl", *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
 class Records(unittest.TestCase):
     """The text of records."""
 
@@ -28,8 +37,13 @@ class Records(unittest.TestCase):
            'exe="/usr/bin/uname" sig=0 arch=c000003e syscall=63 compat=0 ip=0x7f code=0x50000')
 
     def test_fields(self) -> None:
-        for text in (self.LOG, self.LOG.partition("msg=")[2], self.LOG + '\x1dARCH=x86_64 SYSCALL=uname AUID="root" '
-                     "pid=1 syscall=1"):
+        record = self.LOG.partition("msg=")[2]
+        for text in (self.LOG, record, "audit: type=1326 " + record, "node=fe80::1 " + self.LOG,
+                     self.LOG + '\x1dARCH=x86_64 SYSCALL=uname AUID="root" pid=1 syscall=1',
+                     self.LOG.replace(" subj=unconfined", ""),
+                     # What a security module's label can hold: blanks, and all that a record can.
+                     self.LOG.replace("unconfined", 'a pid=1 comm="x" exe="y" sig=0 arch=c000003e syscall=1 compat=0 '
+                                                    "ip=0x1 code=0x0\x1d\n")):
             fields = spoc.parse_audit_record(text)
             self.assertEqual({name: fields[name] for name in ("ses", "pid", "arch", "syscall", "code")},
                              {"ses": "7", "pid": "812", "arch": "c000003e", "syscall": "63", "code": "0x50000"})
@@ -40,12 +54,16 @@ class Records(unittest.TestCase):
             self.assertEqual(spoc.decode_audit_string(name.encode().hex().upper()), name)
             fields = spoc.parse_audit_record(self.LOG.replace('"uname"', name.encode().hex().upper()))
             self.assertEqual((fields["pid"], fields["syscall"]), ("812", "63"))
-        for text in ("", "zz", '"', "61zz", "(null)"):
-            self.assertIsInstance(spoc.decode_audit_string(text), str)
+        for text in ("(null)", '""', ""):
+            self.assertEqual(spoc.decode_audit_string(text), "")
 
     def test_hostile(self) -> None:
-        for text in ("", " ", "=", "a=b=c", "\x1d", "pid", "pid= pid=2", "\0" * 100, "x" * 100000):
-            self.assertIsInstance(spoc.parse_audit_record(text), dict)
+        record = self.LOG
+        for text in ("", " ", "=", "a=b=c", "\x1d", "pid", "pid= pid=2", "\0" * 100, "x" * 100000, record[:-10] + "\n",
+                     record.replace("63", "0x3f"), record.replace('"uname"', '"u name"'),
+                     record.replace('"uname"', "4a4"), record.replace("pid=812 ", ""), "(" + record,
+                     "audit(1.1:1): auid=1" + " pid=1 comm=" * 5000):
+            self.assertEqual(spoc.parse_audit_record(text), {})
 
 
 class SourceCase(Case):
@@ -118,18 +136,92 @@ class Sources(SourceCase):
 
     def test_kmsg(self) -> None:
         """The kernel writes no more than ten records in five seconds there, whosever they are (printk_ratelimit)."""
-        for kind in ("self", "grandchild", "daemon"):
-            for attempt in range(5):
-                result = self.run_source("kmsg", self.deny, kind)
-                if "Seccomp: " in result.stderr or "did not log all" in result.stderr:
-                    break
-                time.sleep(6)
-            self.assertRegex(result.stderr, r"Seccomp: uname \(63\), action: SCMP_ACT_ERRNO \(EPERM\)|did not log all")
+        for kind, count in (("self", 1), ("grandchild", 1), ("daemon", 1), ("self", 15), ("self", 1)):
+            result = self.run_source("kmsg", self.deny, kind, str(count))
+            named = sum(int(str(event["count"])) for event in self.read_events())
+            if named < count:
+                self.assertIn("the kernel's log takes 10 audit records in 5 s", result.stderr)
+                self.assertEqual(result.returncode, 125)
+        self.assertLess(named, count, "the limit was not reached: this tests nothing")
+
+    def set_sysctl(self, name: str, value: str) -> None:
+        path = pathlib.Path("/proc/sys/kernel", name)
+        self.addCleanup(path.write_text, path.read_text())
+        path.write_text(value)
+
+    def test_kmsg_unlimited(self) -> None:
+        """With a name that the kernel's log escapes, and one that audit does."""
+        self.set_sysctl("printk_ratelimit", "0")
+        self.check("kmsg")
+        for name in ("back\\slash", "a b\"c"):
+            program = self.folder / name
+            program.symlink_to(self.deny)
+            result = self.run_source("kmsg", str(program), "self", "15")
+            self.assertEqual([(event["comm"], event["exe"]) for event in self.read_events()], [(name, self.deny)] * 15)
+            self.assertEqual(result.returncode, 2, result.stderr)
+
+    def test_another_network_namespace(self) -> None:
+        """The kernel sends its records in the initial one only."""
+        self.run_source("none", "true")
+        result = subprocess.run(["unshare", "-n", sys.executable, str(SPOC), "run", "-p", str(self.profile),
+                                 "--enricher", "netlink", "true"], stderr=subprocess.PIPE, text=True, check=False)
+        self.assertEqual(result.returncode, 125)
+        self.assertIn("Error: read audit records: NETLINK_AUDIT: this network namespace gets none; run", result.stderr)
+
+    def test_another_pid_namespace(self) -> None:
+        """There the numbers in records mean nothing, but the audit session still does."""
+        self.run_source("none", "true")
+        result = subprocess.run(
+            ["unshare", "-pf", "--mount-proc", sys.executable, str(SPOC), "run", "-q", "-p", str(self.profile),
+             "--enricher", "netlink", self.deny, "child"], stderr=subprocess.PIPE, text=True, check=False)
+        self.assertIn("Seccomp: uname (63), action: SCMP_ACT_ERRNO (EPERM)", result.stderr)
+        result = subprocess.run(
+            ["setpriv", "--bounding-set=-audit_control", "--inh-caps=-audit_control", "sh", "-c",
+             'echo 0 > /proc/self/loginuid; exec unshare -pf --mount-proc "$0" "$@"', sys.executable, str(SPOC), "run",
+             "-q", "-p", str(self.profile), "--enricher", "netlink", self.deny], stderr=subprocess.PIPE, text=True,
+            check=False)
+        self.assertEqual(result.returncode, 125)
+        self.assertIn("/proc/self/loginuid: the kernel refuses a new audit session", result.stderr)
+
+    def test_by_parents(self) -> None:
+        """Where a new session is refused, and where the command itself begins one, as a login does."""
+        self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["uname"], "action": "SCMP_ACT_ERRNO"}]}))
+        with self.subTest("refused"):
+            result = subprocess.run(
+                ["setpriv", "--bounding-set=-audit_control", "--inh-caps=-audit_control", "sh", "-c",
+                 'echo 0 > /proc/self/loginuid; exec "$0" "$@"', sys.executable, str(SPOC), "run", "-q", "-p",
+                 str(self.profile), "--enricher", "netlink", "sh", "-c", f"({self.deny} child; sleep 0.5) & wait"],
+                stderr=subprocess.PIPE, text=True, check=False)
+            self.assertRegex(result.stderr, r"Seccomp: uname|1 records were of processes that had ended")
+        lasting = "import os, time\ntry: os.uname()\nexcept OSError: time.sleep(0.5)"
+        for command, pattern in ((f"{sys.executable} -c '{lasting}'", r"Seccomp summary: uname \(63\)"),
+                                 (f"{self.deny} child", r"Seccomp summary|1 records were of processes that had ended")):
+            with self.subTest(command=command):
+                result = self.run_source("netlink", "sh", "-c", f"echo 0 > /proc/self/loginuid; {command} & wait")
+                self.assertRegex(result.stderr, pattern)
+
+    def test_not_audited(self) -> None:
+        logged = pathlib.Path("/proc/sys/kernel/seccomp/actions_logged").read_text().split()
+        self.set_sysctl("seccomp/actions_logged", " ".join({*logged} - {"errno"}))
+        result = self.run_source("netlink", "true")
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, r"read audit records: errno: the kernel does not audit these actions; "
+                                        r"sysctl -w kernel\.seccomp\.actions_logged='[a-z_ ]* errno'")
+        self.assertEqual(self.run_source("netlink", "true", action="SCMP_ACT_TRAP").returncode, 0)
+
+    def test_dropped_by_the_kernel(self) -> None:
+        require_command("auditctl")
+        self.addCleanup(audit_control, "-r", "0")
+        audit_control("-r", "3")
+        result = self.run_source("netlink", self.deny, "self", "100")
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, r"the kernel dropped \d+ audit records: backlog_limit is \d+, rate_limit 3")
 
     def test_no_audit_log(self) -> None:
         result = self.run_source("audit-log", "true", options=("--audit-log", str(self.folder / "none")))
         self.assertEqual(result.returncode, 125)
-        self.assertRegex(result.stderr, r"Error: read audit records: \S+: No such file or directory; start auditd")
+        self.assertRegex(result.stderr, r"Error: read audit records: \S+: auditd, which writes it, does not run; start")
 
     def test_others_are_left_out(self) -> None:
         """A process that is none of the command's, under a filter of its own, while each source listens."""
@@ -178,22 +270,27 @@ class AuditLog(SourceCase):
 
     def setUp(self) -> None:
         super().setUp()
-        require_command("auditd")
+        require_command("auditd", "auditctl")
         require(not os.path.exists("/run/auditd.pid"), "no auditd that runs already")
+        self.addCleanup(audit_control, "-b", "64")
+        audit_control("-b", "8192")  # what Debian's rules set: others on this machine produce records, too
+        self.start()
+
+    def start(self, *settings: str) -> None:
         self.log = self.folder / "log" / "audit.log"
-        self.log.parent.mkdir(mode=0o700)
-        (self.folder / "plugins.d").mkdir()
+        self.log.parent.mkdir(mode=0o700, exist_ok=True)
+        (self.folder / "plugins.d").mkdir(exist_ok=True)
         (self.folder / "auditd.conf").write_text("\n".join([
             f"log_file = {self.log}", "log_format = RAW", "flush = NONE", f"plugin_dir = {self.folder}/plugins.d",
             "num_logs = 5", "max_log_file = 8", "max_log_file_action = ROTATE", "space_left = 2",
             "space_left_action = IGNORE", "admin_space_left = 1", "admin_space_left_action = IGNORE",
-            "disk_full_action = IGNORE", "disk_error_action = IGNORE", ""]))
+            "disk_full_action = IGNORE", "disk_error_action = IGNORE", *settings, ""]))
         os.chmod(self.folder / "auditd.conf", 0o640)
         self.auditd = subprocess.Popen(["auditd", "-n", "-c", str(self.folder)], stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL, env={**os.environ, "PATH": "/usr/sbin:/usr/bin"})
-        self.addCleanup(self.stop)
+        self.addCleanup(self.stop)  # once it has ended the kernel has no other to send to
         deadline = time.monotonic() + WAIT_S
-        while not self.log.exists() or not self.log.stat().st_size:
+        while not self.log.exists() or not self.log.stat().st_size or not audit_daemon():
             self.assertLess(time.monotonic(), deadline, "auditd did not start")
             time.sleep(0.05)
 
@@ -201,6 +298,7 @@ class AuditLog(SourceCase):
         if self.auditd:
             self.auditd.terminate()
             self.auditd.wait(WAIT_S)
+            self.auditd = None
 
     @property
     def options(self) -> List[str]:
@@ -213,16 +311,74 @@ class AuditLog(SourceCase):
         result = self.run_source("kmsg", "true")
         self.assertEqual(result.returncode, 125)
         self.assertIn("a running auditd takes them away", result.stderr)
+        result = self.run_source("audit-log", "true", options=("--audit-log", str(self.folder / "none")))
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, r"Error: read audit records: \S+: No such file or directory; start auditd")
 
-    def test_rotation_and_truncation(self) -> None:
-        """The log is renamed by auditd itself, and cut off as logrotate's copytruncate does, between the calls."""
+    def check_log(self, script: str, times: int, code: int = 0, reason: str = "") -> None:
+        """So many calls are named of what a script with DENY and STEP, a pause for auditd, in it does."""
+        script = script.replace("DENY", f"{self.deny} self >&2").replace("STEP", "sleep 0.4")
+        result = self.run_source("audit-log", "sh", "-c", f"{script}; sleep 0.2", options=self.options)
+        self.assertEqual(sum(int(str(event["count"])) for event in self.read_events()), times, result.stderr)
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertIn(reason, result.stderr)
+
+    def test_rotation(self) -> None:
+        """By auditd itself: once, and several times between two looks; the pid is spoc.py's."""
         assert self.auditd
-        for change in (f"kill -USR1 {self.auditd.pid}", f": > {self.log}"):
-            with self.subTest(change):
-                script = f"{self.deny} self; sleep 0.3; {change}; sleep 0.3; {self.deny} self; sleep 0.2"
-                result = self.run_source("audit-log", "sh", "-c", script, options=self.options)
-                events = [event for event in self.read_events() if event["name"] == "uname"]
-                self.assertEqual(sum(int(str(event["count"])) for event in events), 2, result.stderr)
+        rotate = f"kill -USR1 {self.auditd.pid}; STEP"
+        self.check_log(f"DENY; STEP; {rotate}; DENY", 2)
+        self.check_log(f"kill -STOP $PPID; DENY; STEP; {rotate}; DENY; STEP; {rotate}; DENY; STEP; kill -CONT $PPID", 3)
+        self.check_log(f"kill -STOP $PPID; DENY; STEP; {rotate}; DENY; STEP; {rotate}; kill -CONT $PPID", 2)
+
+    def test_logrotate(self) -> None:
+        """With `create`, auditd writes to the old log until it is told; with dates for names, none may be missed."""
+        assert self.auditd
+        log, rotate = self.log, f"kill -USR1 {self.auditd.pid}; STEP"
+        self.check_log(f"DENY; STEP; mv {log} {log}.1; : > {log}; DENY; STEP; {rotate}; DENY", 3)
+        self.check_log(f"DENY; STEP; mv {log} {log}-20240101; DENY; STEP; {rotate}; DENY", 3)
+        self.check_log(f"kill -STOP $PPID; DENY; STEP; mv {log} {log}-2; {rotate}; DENY; STEP; mv {log} {log}-3; "
+                       f"{rotate}; DENY; STEP; kill -CONT $PPID", 2, 125, "was cut off or replaced, perhaps before all")
+
+    def test_truncation(self) -> None:
+        """As by logrotate's copytruncate: read before, not read before, and grown beyond where it was since."""
+        self.check_log(f"DENY; STEP; : > {self.log}; STEP; DENY", 2)
+        reason = "was cut off or replaced, perhaps before all of it was read"
+        self.check_log(f"kill -STOP $PPID; DENY; STEP; : > {self.log}; DENY; STEP; kill -CONT $PPID", 1, 125, reason)
+        self.check_log(f"DENY; STEP; kill -STOP $PPID; : > {self.log}; {self.deny} self 200; STEP; kill -CONT $PPID",
+                       201)
+
+    def test_junk(self) -> None:
+        """After a power cut a log may hold zeros, or half a line; and of users' messages no word counts."""
+        require_command("auditctl")
+        self.check_log(f"head -c 200000 /dev/zero >> {self.log}; echo >> {self.log}; DENY; STEP; DENY", 2)
+        self.check_log("auditctl -m 'type=SECCOMP msg=audit(1.1:1): ses=1 pid=1'; DENY", 1)
+        self.check_log(f"echo 'type=SECCOMP msg=audit(1.1:1): auid' >> {self.log}; DENY", 1, 125, "is not understood")
+
+    def test_stopped(self) -> None:
+        """auditd ends in the middle, or has ended before; the log that it leaves says nothing."""
+        assert self.auditd
+        self.check_log(f"DENY; STEP; kill {self.auditd.pid}; STEP; DENY", 1, 125, "auditd was started or stopped")
+        result = self.run_source("audit-log", "true", options=self.options)
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, r"Error: read audit records: \S+: auditd, which writes it, does not run; start")
+        # The kernel goes on with audit enabled then.
+        self.assertEqual(len(self.run_source("netlink", self.deny).stderr.splitlines()), 4)
+
+    def test_node_and_translation(self) -> None:
+        """Names of hosts before each record, and what it means behind it."""
+        self.stop()
+        self.start("name_format = USER", "name = a.b:c", "log_format = ENRICHED")
+        self.check_log("DENY; STEP; DENY", 2)
+        self.assertIn("node=a.b:c type=SECCOMP ", self.log.read_text())
+        self.assertIn("\x1dARCH=", self.log.read_text())
+
+    def test_link(self) -> None:
+        """The log named through a symbolic link to its folder."""
+        assert self.auditd
+        (self.folder / "link").symlink_to(self.log)
+        self.log = self.folder / "link"
+        self.check_log(f"DENY; kill -USR1 {self.auditd.pid}; STEP; DENY", 2)
 
 
 if __name__ == "__main__":
