@@ -2471,8 +2471,9 @@ class Supervisor:
 
     def __init__(self) -> None:
         # A signal that is ignored, as under nohup, would be taken all the same if it were blocked.
-        self.signals = [signum for signum in SIGNALS_TO_END + SIGNALS_RELAYED
+        self.signals = [signum for signum in (*SIGNALS_TO_END, *SIGNALS_RELAYED, signal.SIGTSTP)
                         if signal.getsignal(signum) is not signal.SIG_IGN]
+        self.before_stop: "Callable[[], None]" = lambda: None
         self.requests = 0
         self._last = 0, 0.0  # signal, time
         self.mask: "Set[int]" = set()
@@ -2533,7 +2534,12 @@ class Supervisor:
             if only_served:
                 continue
             for signum, from_kernel in self._received():
-                if signum != signal.SIGCHLD:
+                if signum == signal.SIGTSTP:  # the command gets its own, if it is the terminal's
+                    self.before_stop()
+                    os.kill(os.getpid(), signum)
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])  # stops here, unless nobody could continue it
+                    signal.pthread_sigmask(signal.SIG_BLOCK, [signum])
+                elif signum != signal.SIGCHLD:
                     self._pass_on(signum, from_kernel, pid if status is None else None)
             for ended, ended_status in self._reap():
                 status = ended_status if ended == pid else status
@@ -3243,6 +3249,7 @@ class RecordCommand:
         Log.info(f"Running command with PID: {child.pid}")
         self._log_container(child.pid, cgroups)
         status_line = StatusLine()
+        supervisor.before_stop = status_line.clear
         alive = (lambda: recorder.counters.alive > 0) if self.options.follow else None
         try:
             return supervisor.wait(child.pid, self._timers(recorder, status_line), alive, recorder.inputs)

@@ -650,6 +650,38 @@ class OnTerminal(ChildCase):
         terminal.type("exit\n")
         terminal.finish()
 
+    def test_stop_key_gives_the_row_back(self) -> None:
+        """While stopped the shell has the whole screen; continued, the status line returns."""
+        support.require_command("bash")
+        terminal = Terminal(self, ["bash", "--norc", "--noprofile", "--noediting", "-i"],
+                            env={**os.environ, "PS1": "prompt>", "TERM": "dumb", "HISTFILE": "/dev/null"})
+        terminal.read_until("prompt>")
+        terminal.type(" ".join(map(shlex.quote, self.recorded("sleep", "60"))) + "\n")
+        place = terminal.read_until("processes: 1")
+        terminal.type("\x1a")
+        terminal.read_until("prompt>", terminal.read_until("Stopped", place))
+        for screen in terminal.screens():
+            pass
+        self.assertEqual(screen.margins, (0, 23), "the row was not given back")
+        self.assertNotIn("processes: 1", screen.display[-1])
+        terminal.type("fg\n")
+        place = terminal.read_until("processes: 1", terminal.read_until("fg", len(terminal.data) - 5))
+        terminal.type("\x03")
+        terminal.read_until("prompt>", place)
+        terminal.type("exit\n")
+        terminal.finish()
+
+    def test_stop_signal_without_job_control(self) -> None:
+        """Of a process group that nobody could continue the stop key stops nothing (POSIX: orphaned process group)."""
+        process = subprocess.Popen(self.recorded("sleep", "1"), start_new_session=True, stderr=subprocess.PIPE,
+                                   text=True)
+        assert process.stderr
+        while "Running command" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGTSTP)
+        process.communicate(timeout=WAIT_S)
+        self.assertEqual(process.returncode, 0)
+
     @staticmethod
     def state(pid: int) -> str:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
