@@ -1200,6 +1200,12 @@ class Target:
             folder, target = os.stat(self.folder or "."), os.lstat(self.path)
             if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, target.st_uid):
                 raise PermissionError(errno.EPERM, "it is another user's, in a folder with the sticky bit")
+            if stat.S_ISREG(target.st_mode):
+                try:
+                    os.close(os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
+                except OSError as error:  # all else does not keep it from being replaced
+                    if error.errno == errno.EPERM:
+                        raise PermissionError(errno.EPERM, "it is immutable or append-only (chattr)") from None
         try:
             probe = os.open(self.folder or ".", os.O_TMPFILE | os.O_WRONLY, 0o600)  # no litter, come what may
         except OSError as error:

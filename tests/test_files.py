@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -299,6 +300,30 @@ class Refused(FilesCase):
 
     def test_name_too_long(self) -> None:
         self.refused(self.target.parent / ("x" * 256), "File name too long")
+
+    def test_immutable(self) -> None:
+        """Neither of these lets itself be replaced, as the kernel says after the command otherwise."""
+        support.require_command("chattr")
+        self.target.write_text(OLD)
+        for flag in "ia":
+            subprocess.run(["chattr", f"+{flag}", str(self.target)], check=True)
+            try:
+                self.assertRaises(PermissionError, os.rename, self.target, self.folder / "away")
+                self.refused(self.target, "it is immutable or append-only (chattr)")
+            finally:
+                subprocess.run(["chattr", f"-{flag}", str(self.target)], check=True)
+        self.assertEqual(self.target.read_text(), OLD)
+
+    def test_busy_and_read_only_files_are_replaced(self) -> None:
+        """What keeps a file from being written to does not keep it from being replaced."""
+        shutil.copy("/bin/sleep", self.target)
+        with subprocess.Popen([str(self.target), "60"]) as busy:
+            self.assertRaises(OSError, open, self.target, "r+b")
+            self.run_spoc(self.target)
+            busy.kill()
+        self.target.chmod(0o444)
+        self.run_spoc(self.target)
+        self.assertTrue(yaml_names(self.target.read_text()))
 
     def test_device_that_is_full(self) -> None:
         self.refused("/dev/full", "No space left on device")
