@@ -1237,7 +1237,8 @@ class Target:
                 file.write(data)
                 file.flush()
                 if self.owner:
-                    os.fchown(descriptor, *self.owner)
+                    with contextlib.suppress(PermissionError):  # vfat has no owners
+                        os.fchown(descriptor, *self.owner)
                 os.fchmod(descriptor, self._mode())
                 os.fsync(descriptor)
             os.rename(name, self.path)
@@ -4125,7 +4126,8 @@ class RunCommand:
             try:
                 descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
                 if owner:
-                    os.fchown(descriptor, *owner)
+                    with contextlib.suppress(PermissionError):  # vfat has no owners
+                        os.fchown(descriptor, *owner)
             except FileExistsError:
                 descriptor = os.open(path, flags | os.O_NONBLOCK)  # a fifo without a reader fails
                 os.set_blocking(descriptor, True)

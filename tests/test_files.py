@@ -191,6 +191,18 @@ class RegularFile(FilesCase):
         self.run_spoc(self.target, options=("--append",))
         self.assertIn("SCMP_ACT_ALLOW", self.target.read_text())
 
+    def test_no_owners(self) -> None:
+        """Where the kernel refuses to give the file away, as vfat does, it is written all the same."""
+        support.require_command("setpriv")
+        for arguments in (("record", "-q", "-o", str(self.target), "true"),
+                          ("run", "-q", "-p", str(self.target), "--events", str(self.folder / "events"), "true")):
+            result = subprocess.run(
+                ["setpriv", "--bounding-set=-chown", "--inh-caps=-chown", sys.executable, str(support.SPOC),
+                 *arguments], env={**os.environ, "SUDO_UID": "54321", "SUDO_GID": "54321"}, stderr=subprocess.PIPE,
+                text=True, check=False)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertTrue(yaml_names(self.target.read_text()))
+
     def test_mode_stays(self) -> None:
         """What a user has made private does not become public; another user's file says nothing about ours."""
         self.target.write_text(OLD)
