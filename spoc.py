@@ -207,7 +207,12 @@ def write_stderr(text: str) -> None:
     data = text.encode(errors="backslashreplace")
     with contextlib.suppress(OSError):
         while data:
-            data = data[os.write(2, data):]
+            try:
+                data = data[os.write(2, data):]
+            except BlockingIOError:  # whoever shares it may have made it so; there is room again when it is writable
+                poll = select.poll()
+                poll.register(2, select.POLLOUT)
+                poll.poll()
 
 
 def write_stdout(text: str) -> None:

@@ -987,3 +987,41 @@ class LogLines(ChildCase):
         number = re.sub(r"\D", "", result.stdout)
         self.assertNotEqual(int(number), os.stat("/proc/self/ns/mnt").st_ino)
         self.assertRegex(result.stderr, rf" Received event: pid: \d+, mntns: {number}\n")
+
+    def test_time_namespace(self) -> None:
+        """BPF's clock is not the namespace's: the times of --stats count from the first call all the same."""
+        support.require_command("unshare")
+        support.require(os.path.exists("/proc/self/ns/time"), "time namespaces")
+        for offset_s in ("1000000", "-10"):
+            result = subprocess.run(["unshare", "-T", "--monotonic", offset_s, *self.recorded(
+                "sleep", "0.3", options=("--stats",))], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                timeout=WAIT_S, check=False)
+            times = [float(text) for text in re.findall(r" (\d+\.\d\d\d) s ", result.stderr)]
+            self.assertGreater(len(times), 5, result.stderr)
+            self.assertEqual(min(times), 0)
+            self.assertGreater(max(times), 0.29)
+            self.assertLess(max(times), 1000)
+            self.assertRegex(result.stderr, r"the last new one at \d{1,3}\.\d s")
+
+    def test_no_proc(self) -> None:
+        support.require_command("unshare", "umount")
+        result = subprocess.run(
+            ["unshare", "-m", "sh", "-c", 'umount -l /proc; exec "$0" "$@"', *self.recorded("true")],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=WAIT_S, check=False)
+        self.assertIn("mntns: unknown\n", result.stderr)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_standard_error_that_does_not_block(self) -> None:
+        """Nothing is left out where another user of it has made it non-blocking, and it is full for a while."""
+        read, write = os.pipe()
+        fcntl.fcntl(write, 1031, 4096)  # F_SETPIPE_SZ, which Python has from 3.10 on
+        os.set_blocking(write, False)
+        os.write(write, b"x" * 4000)
+        process = subprocess.Popen(self.recorded("true"), stdin=subprocess.DEVNULL, stderr=write)
+        os.close(write)
+        with open(read, "rb") as stream:
+            time.sleep(1)
+            text = stream.read()
+        self.assertEqual(process.wait(WAIT_S), 0)
+        self.assertIn(b"Loading bpf module", text)
+        self.assertIn(b"Unloading bpf module", text)
