@@ -997,6 +997,10 @@ def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[s
 
     def compare(old: "Any", new: "Any") -> None:
         if isinstance(old, dict):
+            for key in new:
+                if key not in old:
+                    row, column = reader.marks[id(old), next(iter(old), "")]
+                    insertions.extend((row, line) for line in _yaml_lines({key: new[key]}, " " * column))
             for key in old:
                 compare(old[key], new[key])
         elif isinstance(old, list) and old != new:
@@ -1021,6 +1025,14 @@ def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[s
         return text if parse_yaml(text, reader.file) == [new] else None
     except (KeyError, ValueError, ProfileError):
         return None
+
+
+def format_changed(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[str, Any]") -> str:
+    """The same, or new text where that cannot be."""
+    text = format_appended(reader, document, new)
+    if text is None and "#" in reader.text:
+        Log.result(f"Comments in {reader.file} are lost: it is laid out so that nothing can be put between")
+    return text or format_yaml(new)
 
 
 def is_json(text: str) -> bool:
@@ -3178,10 +3190,7 @@ class RecordCommand:
         """The text of `new`, with all of the text that `reader` has read of `document` that can stay."""
         if self.options.type == TYPE_JSON:
             return format_json(new)
-        appended = format_appended(reader, document, new)
-        if appended is None and "#" in reader.text:
-            Log.info(f"Comments in {reader.file} cannot be kept where its lists are not one item a line")
-        return appended or format_yaml(new)
+        return format_changed(reader, document, new)
 
     def _write_profile(self, profile: Profile) -> None:
         with self.target.locked() if self.options.append else contextlib.nullcontext():
@@ -4205,7 +4214,7 @@ class RunCommand:
         if is_json(self.source.reader.text):
             text = format_json(new)
         else:
-            text = format_appended(self.source.reader, self.source.document, new) or format_yaml(new)
+            text = format_changed(self.source.reader, self.source.document, new)
         Log.info(f"Learned syscalls: {', '.join(names) or 'none'}")
         try:
             target.write(text)

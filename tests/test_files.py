@@ -635,6 +635,21 @@ spec:
         self.assertEqual(victim.read_text(), text)
         self.assertTrue(self.target.is_symlink())
 
+    def test_no_list_yet(self) -> None:
+        """The first names find their place, and comments keep theirs; if not even -q is silent about it."""
+        crd = self.CRD[:self.CRD.index("  syscalls:")] + "# The end.\n"
+        for text in (crd, crd.replace("\n", "\r\n"), crd.replace("  architectures", "  # b\n  architectures")):
+            self.target.write_bytes(text.encode())
+            result = self.run_spoc(self.target, *calling("getpriority"), options=("--append", "-q"))
+            self.assertEqual(result.stderr, "")
+            written = self.target.read_bytes().decode()
+            self.assertIn("getpriority", yaml_names(written))
+            lines = iter(written.splitlines())
+            self.assertEqual([line for line in text.splitlines() if line not in lines], [], "a line is gone")
+        self.target.write_text("{kind: SeccompProfile, spec: {defaultAction: SCMP_ACT_ERRNO}} # why\n")
+        result = self.run_spoc(self.target, "true", options=("--append", "-q"))
+        self.assertIn(f"Comments in {self.target} are lost", result.stderr)
+
     def test_damaged_by_the_command(self) -> None:
         self.run_spoc(self.target, "true")
         result = self.run_spoc(self.target, "sh", "-c", f"echo '[' > {self.target}", options=("--append",), code=125)
