@@ -1125,7 +1125,7 @@ class Target:
     """
 
     PROBE_BYTES = 16 << 10
-    LOCK_TRIES = 30
+    LOCK_S = 3
 
     def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None):
         self.path, self.owner = path, owner
@@ -1191,7 +1191,8 @@ class Target:
         except OSError as error:
             raise self._error(error) from None
         try:
-            for _ in range(self.LOCK_TRIES):
+            due_s = time.monotonic() + self.LOCK_S
+            while True:
                 try:
                     fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Where a profile goes: files, links, fifos, devices and descriptors; full disks; --append and --checkpoint."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -655,6 +656,15 @@ spec:
         result = self.run_spoc(self.target, "sh", "-c", f"echo '[' > {self.target}", options=("--append",), code=125)
         self.assertEqual(self.target.read_text(), "[\n")
         self.assertTrue(shown(result.stderr))
+
+    def test_folder_is_locked(self) -> None:
+        """Anyone who can read the folder can hold its lock: that is told, and does not keep the profile from there."""
+        folder = os.open(self.target.parent, os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        result = self.run_spoc(self.target, "true", options=("--append", "-q"))
+        self.assertIn(f"Error: lock the folder of: {self.target}: Resource temporarily unavailable; ", result.stderr)
+        self.assertTrue(yaml_names(self.target.read_text()))
 
     def test_recordings_at_the_same_time(self) -> None:
         """None loses what another has added meanwhile."""
