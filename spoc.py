@@ -79,6 +79,8 @@ else:
 
         def __init__(self, *values, **named):
             given = dict(zip(type(self).__annotations__, values), **named)
+            if len(given) < len(values) + len(named):
+                raise TypeError(f"{type(self).__name__} takes fewer values, and each once")
             for field in type(self).__annotations__:
                 self.__dict__[field] = given.pop(field) if field in given else getattr(type(self), field)
             if given:

@@ -175,6 +175,19 @@ def random_document(chance: random.Random, depth: int = 0) -> Dict[str, Any]:
     return {random_text(chance): value() for _ in range(chance.randrange(1, 5))}
 
 
+class Values(unittest.TestCase):
+    """The file's own NamedTuple takes and refuses what typing's does."""
+
+    def test_arguments(self) -> None:
+        self.assertEqual(spoc.Rule(ALLOW, ("a",)), spoc.Rule(names=("a",), action=ALLOW))
+        cases: List[Tuple[Tuple[Any, ...], Dict[str, Any]]] = [
+            ((), {}), ((ALLOW, (), 1, (), "surplus"), {}), ((ALLOW, ()), {"action": ALLOW}), ((ALLOW,), {"name": ()}),
+            ((ALLOW, ()), {"surplus": 1})]
+        for values, named in cases:
+            with self.subTest(values=values, named=named):
+                self.assertRaises((TypeError, AttributeError), spoc.Rule, *values, **named)
+
+
 class Format(support.Case):
     """Profile -> text."""
 
