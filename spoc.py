@@ -45,6 +45,7 @@ except ImportError as missing:
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    import array
     import binascii
     import bisect
     import fcntl
@@ -71,8 +72,8 @@ else:
             globals()[self._name] = module = __import__(self._name)
             return getattr(module, attribute)
 
-    _socket, binascii, bisect, fcntl, json, pwd, re, resource, select, socket, termios = map(
-        _Deferred, "_socket binascii bisect fcntl json pwd re resource select socket termios".split())
+    _socket, array, binascii, bisect, fcntl, json, pwd, re, resource, select, socket, termios = map(
+        _Deferred, "_socket array binascii bisect fcntl json pwd re resource select socket termios".split())
 
     class NamedTuple:
         """The annotated fields of a class as immutable attributes, as typing.NamedTuple has them, but no tuple."""
@@ -429,16 +430,19 @@ class YamlReader:
 
     def __init__(self, text: str, file: str):
         self.file, self.text = file, text.lstrip("\ufeff")
-        self.lines = self.text.split("\n")
-        self.starts = [0]  # offset of each line
-        for line in self.lines:
-            self.starts.append(self.starts[-1] + len(line) + 1)
+        # The offset of each line, and of one behind the last: all lines as strings would take 60 bytes each.
+        self.starts = array.array("I", [0])
+        self.starts.extend(match.end() for match in re.finditer("\n|\\Z", self.text))
+        self.starts[-1] += 1
         self.row, self.indent, self.rest, self.depth = -1, 0, "", 0
         # (id of a collection, key or index) -> row and column; for a list in flow style both are negative.
         self.marks: "Dict[Tuple[int, Any], Tuple[int, int]]" = {}
         forbidden = re.search(YAML_FORBIDDEN, self.text)
         if forbidden:
             self.fail_at(forbidden.start(), f"character U+{ord(forbidden.group()):04X} is not allowed")
+
+    def line(self, row: int) -> str:
+        return self.text[self.starts[row]:self.starts[row + 1] - 1]
 
     def fail(self, reason: str) -> "NoReturn":
         raise ProfileError(self.file, self.row + 1, max(self.indent, 0) + 1, reason)
@@ -485,8 +489,8 @@ class YamlReader:
 
     def advance(self) -> None:
         """Take the next line that holds more than a comment."""
-        for self.row in range(self.row + 1, len(self.lines)):
-            line = self.lines[self.row]
+        for self.row in range(self.row + 1, len(self.starts) - 1):
+            line = self.line(self.row)
             self.rest = line.strip(" \r")
             if self.rest and self.rest.lstrip("\t\r ")[:1] not in ("", "#"):
                 self.rest = self.rest.rstrip("\t ")
@@ -562,7 +566,7 @@ class YamlReader:
         if self.rest[0] in "\"'[{":
             value, end = self.flow(self.starts[self.row] + self.indent)
             self.seek(end)
-            if not re.match(r"[ \t\r]*(?:\Z|(?<=[ \t])#)", self.lines[self.row][self.indent:]):
+            if not re.match(r"[ \t\r]*(?:\Z|(?<=[ \t])#)", self.line(self.row)[self.indent:]):
                 self.fail("unexpected text behind the value")
         else:
             text = re.split(r"(?<=[ \t])#", self.rest, maxsplit=1)[0].rstrip("\t ")
@@ -626,8 +630,8 @@ class YamlReader:
         lines: "List[str]" = []
         blank = True
         longest = 0
-        for row in range(self.row + 1, len(self.lines)):
-            line = self.lines[row].rstrip("\r")
+        for row in range(self.row + 1, len(self.starts) - 1):
+            line = self.line(row).rstrip("\r")
             width = len(line) - len(line.lstrip(" "))
             if width < len(line):
                 if not indent and width > parent and longest <= width:
@@ -641,7 +645,7 @@ class YamlReader:
             longest = max(longest, len(line))
         self.row += len(lines)
         ended = bool(lines)
-        if lines and self.row == len(self.lines) - 1:
+        if lines and self.row == len(self.starts) - 2:
             ended = not lines[-1]
             if ended:
                 lines.pop()  # what follows the last newline of the text is no line
@@ -1020,7 +1024,7 @@ def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[s
 
     try:
         compare(document, new)
-        lines = list(reader.lines)
+        lines = reader.text.split("\n")
         for row, line in reversed(insertions):
             lines.insert(row, line + ("\r" if lines[0].endswith("\r") else ""))
         text = "\n".join(lines)

@@ -9,6 +9,9 @@ import random
 import re
 import signal
 import string
+import subprocess
+import sys
+import unittest
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import jsonschema
@@ -540,6 +543,18 @@ class Hostile(support.Case):
             with self.subTest(unit=unit, frame=frame):
                 text = frame % (unit * (10_000_000 // len(unit)))
                 self.within_limit(lambda: spoc.parse_yaml(text, "file"))
+
+    def test_memory(self) -> None:
+        """Lines, and be they empty, take a small multiple of the text's own size."""
+        script = ("import resource, sys; sys.path.insert(0, sys.argv[1]); import spoc\n"
+                  "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+                  "text = sys.argv[2] * (10 ** 7 // len(sys.argv[2])); before = peak()\n"
+                  "spoc.parse_yaml(text, 'file'); print(peak() - before)")
+        for unit in ("\n", "# a\n", "\r\n"):
+            result = subprocess.run([sys.executable, "-c", script, str(support.ROOT), unit], stdout=subprocess.PIPE,
+                                    check=True)
+            with self.subTest(unit=unit):
+                self.assertLess(int(result.stdout), 6 * 10 ** 7 // 1024)
 
     def test_many_keys(self) -> None:
         text = "".join(f"key{number}: [a, b]\n" for number in range(100_000))
