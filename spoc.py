@@ -3438,12 +3438,19 @@ class TracepointSource:
 
     def _mark_logged(self, profile: Profile) -> None:
         """Have the kernel report calls that are let pass but logged. Conditions cannot be told from there."""
+        unsure = set()
         if SCMP_ACT_LOG not in (profile.default_action, *(rule.action for rule in profile.rules)):
             return
         for index in range(ABIS * NUMBERS):
             architecture = self.machine.architecture(*divmod(index, NUMBERS))
-            verdicts = profile.verdicts(syscall_name(architecture, index % NUMBERS) or "")
-            self._recorder.logged[index] = all(action == SCMP_ACT_LOG for action, _ in verdicts)
+            name = syscall_name(architecture, index % NUMBERS) or ""
+            logs = [action == SCMP_ACT_LOG for action, _ in profile.verdicts(name)]
+            self._recorder.logged[index] = all(logs)
+            if any(logs) and not all(logs):
+                unsure.add(name)
+        if unsure:
+            Log.result(f"Not named where they are logged, since rules for them have conditions: "
+                       f"{', '.join(sorted(unsure))}; --enricher netlink names them")
 
     def begin(self, child: Child) -> None:
         self._recorder.begin(child)

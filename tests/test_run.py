@@ -645,6 +645,10 @@ class Denials(RunCase):
             with open(calls) as stream:
                 result = self.run_it(build("call.c", "-static"), stdin=stream, options=self.TRACEPOINT)
             self.assertEqual(len(self.denials(result.stderr)), times, result.stderr)
+            self.assertIn("Not named where they are logged, since rules for them have conditions: getppid; --enricher "
+                          "netlink names them", result.stderr)
+        self.block("getppid", action="SCMP_ACT_LOG")
+        self.assertNotIn("Not named", self.run_it("true", options=self.TRACEPOINT).stderr)
 
     def test_32_bit_calls(self) -> None:
         for action, code in (("SCMP_ACT_ERRNO", 2), ("SCMP_ACT_KILL_PROCESS", 128 + SIGSYS), ("SCMP_ACT_LOG", 0)):
