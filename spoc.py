@@ -1202,7 +1202,11 @@ class Target:
                 try:
                     fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
-                except OSError:
+                except OSError as error:
+                    if error.errno != errno.EWOULDBLOCK or time.monotonic() > due_s:
+                        Log.error(SpocError("lock the folder of", self.path, error.strerror or str(error),
+                                            "what others append meanwhile may be lost"))
+                        break
                     time.sleep(0.1)
             yield
         finally:
@@ -3150,7 +3154,7 @@ class RecordCommand:
         self.identity = None if options.privileged else sudo_identity(os.environ)
         self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
         self.name = options.name or kubernetes_name(command[0])
-        self.start_ns = 0
+        self.start_ns = 0  # differs from BPF's times in a time namespace: only differences are used
         self.written: "Optional[Profile]" = None
         self._check()
 
@@ -3223,7 +3227,8 @@ class RecordCommand:
             if self.options.stats:
                 encoding = (sys.stderr and sys.stderr.encoding or "").lower()
                 blocks = " ▁▂▃▄▅▆▇█" if encoding == "utf-8" else " .:-=+*#"
-                write_stderr(format_statistics(recording, self.start_ns, end_ns, blocks))
+                first_ns = min((call.first_ns for call in recording.calls), default=0)
+                write_stderr(format_statistics(recording, first_ns, first_ns + end_ns - self.start_ns, blocks))
             if isinstance(recorder, Recorder):
                 Log.info("Unloading bpf module")
         return exit_code(status) if complete else EXIT_FAILURE
@@ -3306,9 +3311,9 @@ class RecordCommand:
     def _log_container(pid: int, cgroups: str) -> None:
         """The command is in the mount namespace and the control groups that it was forked in."""
         try:
-            mount_namespace = os.stat("/proc/self/ns/mnt").st_ino
+            mount_namespace = str(os.stat("/proc/self/ns/mnt").st_ino)
         except OSError:
-            mount_namespace = 0
+            mount_namespace = "unknown"
         Log.info(f"Received event: pid: {pid}, mntns: {mount_namespace}")
         container = parse_container_id(cgroups)
         if container:
@@ -3350,7 +3355,8 @@ class RecordCommand:
         if seen:
             (abi, number), newest_ns = max(seen.items(), key=lambda item: item[1])
             name = syscall_name(self.machine.architecture(abi, number), number) or f"number {number}"
-            text += f"  newest: {name}, {max(0, now_ns - newest_ns) // 10 ** 9} s ago"
+            age_ns = now_ns - self.start_ns - newest_ns + min(seen.values())
+            text += f"  newest: {name}, {max(0, age_ns) // 10 ** 9} s ago"
         return text
 
     def _checkpoint(self, recorder: "Union[Recorder, NotifyRecorder]") -> None:

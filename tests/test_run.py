@@ -637,7 +637,7 @@ class Denials(RunCase):
                       self.summary(result.stderr))
 
     def test_logged_under_conditions(self) -> None:
-        """Tracepoints cannot tell whether conditions hold, and name none (the README says so)."""
+        """Tracepoints cannot tell whether conditions hold, and name none, which they say."""
         self.block("getppid", action="SCMP_ACT_LOG", args=[{"index": 0, "value": 7, "op": "SCMP_CMP_EQ"}])
         calls = self.folder / "calls"
         for arguments, times in (((7,), 0), ((8,), 0)):
