@@ -3759,13 +3759,14 @@ class AuditSource:
         session, pid = fields["ses"], fields["pid"]
         if session in self._sessions:
             return True
-        if not numbers_agree():
+        # Sessions are numbered in turn: those before the command's cannot be of it.
+        maybe = int(self._own) < int(session) < NO_ID if self._own else session == self._outer
+        if not maybe or not numbers_agree():
             return False
         while pid not in self._parents:
             status = read_proc(pid, "stat").rpartition(")")[2].split()  # field 4 of proc_pid_stat(5) is the parent
             if not status:
-                maybe = int(self._own) < int(session) < NO_ID if self._own else session == self._outer
-                self._strangers += maybe and pid == fields["pid"]
+                self._strangers += pid == fields["pid"]
                 return False
             pid = status[1]
         self._sessions |= {session} - {NO_SESSION, self._outer}
@@ -3945,11 +3946,11 @@ class AuditLogSource(AuditSource):
                 raise OSError(errno.EINVAL, "it is no regular file")
             self.descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
             libc.inotify_add_watch(self.descriptor, os.fsencode(os.path.dirname(self._path)), self.IN_EVENTS)
+            self._at = max(0, os.fstat(self._file.fileno()).st_size - self.CHUNK_BYTES)
+            for _ in self._lines():
+                pass
         except OSError as error:
             raise KernelError("read audit records", self._path, error.strerror or str(error), hint) from None
-        self._at = max(0, os.fstat(self._file.fileno()).st_size - self.CHUNK_BYTES)
-        for _ in self._lines():
-            pass
 
     @staticmethod
     def _open_log(path: str) -> "BinaryIO":
@@ -3959,8 +3960,8 @@ class AuditLogSource(AuditSource):
         with contextlib.suppress(BlockingIOError):
             while os.read(self.descriptor, 65536):
                 pass  # that something happened is all that they tell
-        yield from self._lines()
         try:
+            yield from self._lines()
             for newer in iter(self._newer, None):
                 yield from self._lines()  # what was written before that
                 self._file.close()
