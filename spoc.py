@@ -2617,14 +2617,20 @@ class Supervisor:
                 Log.error(SpocError("pass on signal", str(signum), error.strerror or str(error), "send it yourself"))
 
 
-def initial_environment() -> "Dict[str, str]":
-    """The environment as it was before Python, which adds LC_CTYPE to that of the C locale (PEP 538)."""
+def initial_environment() -> "List[bytes]":
+    """The environment as it was before Python, which adds LC_CTYPE to that of the C locale (PEP 538).
+
+    A name may be there twice, or be empty or without a value: neither a dictionary nor os.execve() takes that.
+    """
     try:
         with open("/proc/self/environ", "rb") as file:
-            pairs = [os.fsdecode(entry).partition("=") for entry in file.read().split(b"\0")]
-        return {name: value for name, equals, value in pairs if equals}
+            return file.read().split(b"\0")[:-1]
     except OSError:
-        return dict(os.environ)
+        return [os.fsencode(f"{name}={value}") for name, value in os.environ.items()]
+
+
+def c_strings(values: "Sequence[bytes]") -> "ctypes.Array[ctypes.c_char_p]":
+    return (ctypes.c_char_p * (len(values) + 1))(*values, None)
 
 
 def start_audit_session(uid: int) -> None:
@@ -2662,7 +2668,9 @@ class Child:
         self.command, self.identity, self.filter, self._audited = command, identity, applied, audited
         self.environment = initial_environment()
         if identity:
-            self.environment.update(identity.environment)
+            self.environment = [entry for entry in self.environment
+                                if os.fsdecode(entry.partition(b"=")[0]) not in identity.environment]
+            self.environment += [os.fsencode(f"{name}={value}") for name, value in identity.environment.items()]
         try:
             self._shared = Shared.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
             release_read, self._release = os.pipe()
@@ -2701,24 +2709,22 @@ class Child:
             self._shared.errno = error.errno or errno.EIO
 
     def _exec(self) -> None:
+        # All that exec needs is at hand before, so that no syscall comes between the filter and it.
+        argv, envp = c_strings([os.fsencode(argument) for argument in self.command]), c_strings(self.environment)
+        execve = libc.execve
         if self.filter is None:
-            self._search(self._execute)
+            self._search(lambda path: execve(path, argv, envp))
         elif self.filter.program == ASK_ALL:  # under which every call succeeds as without it
-            self._apply(self.filter, lambda: self._search(self._execute))
+            self._apply(self.filter, lambda: self._search(lambda path: execve(path, argv, envp)))
         else:
-            # All that exec needs is at hand before, so that no syscall comes between the filter and it.
-            encoded = os.fsencode(self._search(self._check_executable))
-            arguments = [os.fsencode(argument) for argument in self.command]
-            environment = [os.fsencode(f"{key}={value}") for key, value in self.environment.items()]
-            argv = (ctypes.c_char_p * (len(arguments) + 1))(*arguments, None)
-            envp = (ctypes.c_char_p * (len(environment) + 1))(*environment, None)
-            execve = libc.execve
-            self._apply(self.filter, lambda: execve(encoded, argv, envp))
+            found = self._search(self._check_executable)
+            self._apply(self.filter, lambda: execve(found, argv, envp))
 
-    def _search(self, attempt: "Callable[[str], None]") -> str:
+    def _search(self, attempt: "Callable[[bytes], object]") -> bytes:
         """As execvp(3): the first in PATH of which the attempt succeeds; of the failures the one that tells most."""
-        name = self.command[0]
-        folders = [""] if "/" in name else self.environment.get("PATH", os.defpath).split(":")
+        name = os.fsencode(self.command[0])
+        paths = [entry[5:] for entry in self.environment if entry.startswith(b"PATH=")] or [os.fsencode(os.defpath)]
+        folders = [b""] if b"/" in name else paths[0].split(b":")
         failure = OSError(errno.ENOENT, "")
         for folder in folders if name else ():
             path = os.path.join(folder, name)
@@ -2730,11 +2736,8 @@ class Child:
                     failure = error
         raise failure
 
-    def _execute(self, path: str) -> None:
-        os.execve(path, list(self.command), self.environment)
-
     @staticmethod
-    def _check_executable(path: str) -> None:
+    def _check_executable(path: bytes) -> None:
         if stat.S_ISDIR(os.stat(path).st_mode) or not os.access(path, os.X_OK):
             raise PermissionError(errno.EACCES, "")
 
