@@ -1027,6 +1027,47 @@ def decode_text(data: bytes, path: str) -> str:
         raise ProfileError(path, before.count(b"\n") + 1, error.start - before.rfind(b"\n"), "is not UTF-8") from None
 
 
+class Source(NamedTuple):
+    """A profile that was read: from which file, what it means, and the text that says so."""
+
+    file: str
+    profile: Profile
+    document: "Dict[str, Any]"
+    reader: YamlReader
+    base_profile_name: str
+
+    @property
+    def type(self) -> str:
+        return TYPE_CRD if self.document.get("kind") == KIND else TYPE_JSON
+
+    @property
+    def name(self) -> str:
+        """The object's name, "" if it has none."""
+        name = _metadata_name(self.document)
+        return name if isinstance(name, str) else ""
+
+
+def split_name(path: str) -> "Tuple[str, str]":
+    """FILE#NAME, which is the document of that name in FILE, as file and name; the name of any other path is ""."""
+    if "#" in path and not os.path.lexists(path):
+        file, _, name = path.rpartition("#")
+        return file, name
+    return path, ""
+
+
+def read_profile(path: str, host: Host) -> Source:
+    """Read a profile in any format: FILE, FILE#NAME, or - for standard input. Raises ProfileError."""
+    file, name = split_name(path)
+    try:
+        text = read_stdin() if file == "-" else read_text(file, follow=True)
+    except FileNotFoundError:
+        raise ProfileError(file, 0, 0, "no such file", "record one, or give another, to run with -p FILE") from None
+    document, reader = parse_document(text, file, name)
+    decoder = ProfileDecoder(reader, host)
+    profile = decoder.decode(document)
+    return Source(file, profile, document, reader, decoder.base_profile_name)
+
+
 class Target:
     """The file that a profile goes to: replaced whole or not at all, never through a symbolic link.
 
@@ -3362,13 +3403,12 @@ class RunCommand:
     def _read_profile(self) -> Profile:
         options = self.options
         path = options.profile or next(filter(os.path.lexists, DEFAULT_OUTPUT.values()), DEFAULT_OUTPUT[TYPE_CRD])
-        self.file, self.document, self.reader, decoder, profile = self._read_one(path)
-        wanted, given = {decoder.base_profile_name}, {""}
-        for base in options.base_profile:
-            _, document, _, base_decoder, base_rules = self._read_one(base)
-            given.add(_metadata_name(document))
-            wanted.add(base_decoder.base_profile_name)
-            profile = Profile(profile.default_action, profile.architectures, profile.rules + base_rules.rules,
+        self.source = self._read_one(path)
+        profile, wanted, given = self.source.profile, {self.source.base_profile_name}, {""}
+        for base in map(self._read_one, options.base_profile):
+            given.add(base.name)
+            wanted.add(base.base_profile_name)
+            profile = Profile(profile.default_action, profile.architectures, profile.rules + base.profile.rules,
                               profile.default_errno, profile.flags)
         for name in wanted - given:
             raise ProfileError(path, 0, 0, f"it builds on the profile {name}", "give that as --base-profile FILE")
@@ -3388,21 +3428,12 @@ class RunCommand:
                              "-b execve allows it", EXIT_NOT_EXECUTABLE)
         return profile
 
-    def _read_one(self, path: str) -> "Tuple[str, Dict[str, Any], YamlReader, ProfileDecoder, Profile]":
-        """A profile's file, document, reader, decoder and meaning; FILE#NAME is the document of that name."""
-        file, name = path, ""
-        if "#" in path and not os.path.lexists(path):
-            file, _, name = path.rpartition("#")
-        Log.info(f"Reading file {file}")
-        try:
-            text = read_stdin() if file == "-" else read_text(file, follow=True)
-        except FileNotFoundError:
-            raise ProfileError(file, 0, 0, "no such file", "record one, or give -p FILE") from None
-        if not is_json(text):
+    def _read_one(self, path: str) -> Source:
+        Log.info(f"Reading file {split_name(path)[0]}")
+        source = read_profile(path, self.host)
+        if not is_json(source.reader.text):
             Log.info("Assuming YAML profile")
-        document, reader = parse_document(text, file, name)
-        decoder = ProfileDecoder(reader, self.host)
-        return file, document, reader, decoder, decoder.decode(document)
+        return source
 
     def _open_events(self, owner: "Optional[Tuple[int, int]]") -> "BinaryIO":
         path = self.options.events
@@ -3481,11 +3512,11 @@ class RunCommand:
             Log.error("the profile is incomplete: libseccomp knows no name for some syscalls; a newer one may")
         native = self.machine.native.name
         architectures = [native, *sorted(report.architectures - {native, "unknown"})]
-        new, _ = append_names(self.document, names, architectures, override=True)
-        if is_json(self.reader.text):
+        new, _ = append_names(self.source.document, names, architectures, override=True)
+        if is_json(self.source.reader.text):
             text = format_json(new)
         else:
-            text = format_appended(self.reader, self.document, new) or format_yaml(new)
+            text = format_appended(self.source.reader, self.source.document, new) or format_yaml(new)
         Log.info(f"Learned syscalls: {', '.join(names) or 'none'}")
         try:
             target.write(text)
@@ -3530,6 +3561,8 @@ class RunCommand:
                 reasons.append(f"{name}: {error}")
         Log.info(f"Blocked calls will not be named, since no enricher works: {'; '.join(reasons)}")
         return None
+
+# --- Shipping ----------------------------------------------------------------
 
 # --- Command line ------------------------------------------------------------
 
