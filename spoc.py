@@ -46,6 +46,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import binascii
     import bisect
+    import collections
     import fcntl
     import json
     import pwd
@@ -70,8 +71,8 @@ else:
             globals()[self._name] = module = __import__(self._name)
             return getattr(module, attribute)
 
-    binascii, bisect, fcntl, json, pwd, re, resource, select, socket, termios = map(
-        _Deferred, "binascii bisect fcntl json pwd re resource select socket termios".split())
+    binascii, bisect, collections, fcntl, json, pwd, re, resource, select, socket, termios = map(
+        _Deferred, "binascii bisect collections fcntl json pwd re resource select socket termios".split())
 
     class NamedTuple:
         """The annotated fields of a class as immutable attributes, as typing.NamedTuple has them, but no tuple."""
@@ -286,18 +287,22 @@ class Profile(NamedTuple):
     default_errno: int = errno.EPERM
     flags: "Tuple[str, ...]" = ()
 
+    @property
+    def default(self) -> "Tuple[str, int]":
+        """The verdict on all that no rule decides."""
+        return Rule(self.default_action, (), self.default_errno).verdict
+
     def verdicts(self, name: str) -> "List[Tuple[str, int]]":
         """Each action, with its errno, that a call of this name may meet; the default last.
 
         As in libseccomp, rules that say what the default says are none, and of the others an unconditional one, the
         first, stands before all conditional ones.
         """
-        default = Rule(self.default_action, (), self.default_errno).verdict
-        rules = [rule for rule in self.rules if name in rule.names and rule.verdict != default]
+        rules = [rule for rule in self.rules if name in rule.names and rule.verdict != self.default]
         for rule in rules:
             if not rule.conditions:
                 return [rule.verdict]
-        return [rule.verdict for rule in rules] + [default]
+        return [rule.verdict for rule in rules] + [self.default]
 
 
 API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
@@ -354,23 +359,61 @@ def format_json(document: "Dict[str, Any]") -> str:
 
 def rules_document(profile: Profile) -> "List[Dict[str, Any]]":
     """The rules in the form that the CRD and the OCI specification share, names sorted."""
-    return [{"names": sorted(rule.names), "action": rule.action} for rule in profile.rules if rule.names]
+    documents: "List[Dict[str, Any]]" = []
+    for rule in profile.rules:
+        if rule.names:
+            documents.append({"names": sorted(rule.names), "action": rule.action,
+                              **_errno_key("errnoRet", rule.verdict)})
+        if rule.names and rule.conditions:
+            documents[-1]["args"] = [
+                {"index": each.argument, "value": each.value,
+                 **({"valueTwo": each.value_two} if each.value_two else {}), "op": each.op} for each in rule.conditions]
+    return documents
 
 
-def format_profile(profile: Profile, profile_type: str, name: str) -> str:
-    """The text of a profile: equal profiles give equal bytes. The CRD has its keys in alphabetical order."""
+def _errno_key(key: str, verdict: "Tuple[str, int]") -> "Dict[str, int]":
+    action, number = verdict
+    return {key: number} if action in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) and number != errno.EPERM else {}
+
+
+def profile_document(profile: Profile) -> "Dict[str, Any]":
+    """A profile as the OCI runtime specification has it; SCMP_ARCH_NATIVE, which every filter holds, is the CRD's."""
+    return {"defaultAction": profile.default_action, **_errno_key("defaultErrnoRet", profile.default),
+            "architectures": [name for name in profile.architectures if name != "SCMP_ARCH_NATIVE"],
+            **({"flags": list(profile.flags)} if profile.flags else {}), "syscalls": rules_document(profile)}
+
+
+# What the CRD's schema has no word for.
+CRD_LACKS = "SCMP_ARCH_LOONGARCH64 SCMP_ARCH_M68K SCMP_ARCH_SH SCMP_ARCH_SHEB".split()
+
+
+def check_crd(document: "Dict[str, Any]") -> None:
+    """Raise SpocError if the CRD cannot say what this document of the OCI specification does."""
+    lacking = [key for key in document if key == "defaultErrnoRet"]
+    lacking += [name for name in document["architectures"] if name in CRD_LACKS]
+    lacking += [f"{item[key]} as {key}" for rule in document["syscalls"] for item in rule.get("args", ())
+                for key in ("value", "valueTwo") if item.get(key, 0) >> 63]
+    if lacking:
+        raise SpocError("write profile", lacking[0], f"the type {TYPE_CRD} cannot say it", f"use -t {TYPE_JSON}")
+
+
+def format_profile(profile: Profile, profile_type: str, name: str, extra: "Optional[Dict[str, Any]]" = None,
+                   metadata: "Optional[Dict[str, Any]]" = None) -> str:
+    """The text of a profile: equal profiles give equal bytes. The CRD has its keys in alphabetical order.
+
+    `extra` are further keys of the specification, and `metadata` of the object.
+    """
+    document = {**profile_document(profile), **(extra or {})}
     if profile_type == TYPE_JSON:
-        return format_json({"defaultAction": profile.default_action, "architectures": list(profile.architectures),
-                            "syscalls": rules_document(profile)})
+        return format_json(document)
+    check_crd(document)
+    document["architectures"] = list(profile.architectures)
+    document["syscalls"] = [dict(sorted(rule.items())) for rule in document["syscalls"]]
     return format_yaml({
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "metadata": {"creationTimestamp": None, "name": name},
-        "spec": {
-            "architectures": list(profile.architectures),
-            "defaultAction": profile.default_action,
-            "syscalls": [dict(sorted(rule.items())) for rule in rules_document(profile)],
-        },
+        "metadata": dict(sorted({"creationTimestamp": None, "name": name, **(metadata or {})}.items())),
+        "spec": dict(sorted(document.items())),
         "status": {},
     })
 
@@ -505,11 +548,29 @@ class YamlReader:
         items: "List[Any]" = []
         indent = self.indent
         while self.indent == indent and self.rest[:2] in ("-", "- "):
-            self.marks[id(items), len(items)] = self.row, indent
-            items.append(self.child(indent, self.rest[1:], False))
+            if not self.plain_items(items):
+                self.marks[id(items), len(items)] = self.row, indent
+                items.append(self.child(indent, self.rest[1:], False))
         if self.indent > indent:
             self.fail("unexpected indentation")
         return items
+
+    def plain_items(self, items: "List[Any]") -> bool:
+        """Take the lines that begin here and are an item of plain text each, what nearly all of a profile is, at once.
+        """
+        indent, prefix = self.indent, " " * self.indent + "- "
+        block = re.compile(f"(?:{prefix}[A-Za-z_][A-Za-z0-9_./-]*\n)+").match(self.text, self.starts[self.row])
+        texts = block.group()[len(prefix):-1].split("\n" + prefix) if block else []
+        if not texts or not YAML_WORDS.isdisjoint(map(str.lower, texts)):
+            return False
+        for row, index in enumerate(range(len(items), len(items) + len(texts)), self.row):
+            self.marks[id(items), index] = row, indent
+        items += texts
+        self.row += len(texts) - 1
+        self.advance()
+        if self.indent > indent:
+            self.fail("a scalar over several lines, or wrong indentation; quote it")
+        return True
 
     def mapping(self) -> "Dict[str, Any]":
         items: "Dict[str, Any]" = {}
@@ -2062,6 +2123,153 @@ def make_profile(machine: Machine, recording: Recording, base: "Iterable[str]") 
                    (Rule(SCMP_ACT_ALLOW, tuple(sorted(recording.names.union(base)))),))
 
 
+# Calls that other libcs, kernels and architectures make for the same work, and why they have no more authority. With
+# --portable, whoever may make one of the names left of > (of all, if there is none) may make all of the line; what has
+# none on its left is for every program: it acts on the calling process alone, or reads what all may know.
+SIBLINGS = """
+> clock_gettime clock_gettime64 clock_getres clock_getres_time64 gettimeofday time getcpu getrandom: \
+    served by the vDSO where it can, and then no recorder sees them
+> restart_syscall rt_sigreturn sigreturn exit exit_group: made by the kernel or libc for signals and at the end
+> set_tid_address set_robust_list rseq arch_prctl set_thread_area get_thread_area set_tls cacheflush membarrier \
+    riscv_flush_icache riscv_hwprobe sched_getaffinity sched_yield futex futex_time64 gettid getpid rt_sigprocmask \
+    rt_sigaction sigaltstack uname: some libc's start, threads and signals
+brk mmap mmap2 > brk mmap mmap2 munmap mremap mprotect madvise: how malloc gets and returns memory; mmap2 is of 32 bits
+open openat openat2 > open openat openat2 creat fcntl fcntl64: arm64 has no open, openat2 only limits more, creat is \
+    an open with fixed flags, musl sets FD_CLOEXEC by fcntl
+stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64 oldstat oldlstat oldfstat: read what a file is
+access faccessat faccessat2: ask for permissions
+mkdir mkdirat: arm64 has only the form with a folder's descriptor, here and below
+rmdir unlink unlinkat: unlinkat does the work of both
+rename renameat renameat2: one work
+link linkat: one work
+symlink symlinkat: one work
+readlink readlinkat: one work
+mknod mknodat: one work; CAP_MKNOD decides about devices
+chmod fchmodat fchmodat2: one work
+chown lchown fchownat chown32 lchown32: one work; *32 take ids of 32 bits
+fchown fchown32: one work
+utime utimes futimesat utimensat utimensat_time64: one work, finer or wider times
+getdents getdents64 readdir: list a folder
+read readv pread64 preadv preadv2: read a descriptor; musl's stdio takes readv
+write writev pwrite64 pwritev pwritev2: write a descriptor; musl's stdio takes writev
+lseek _llseek: one work
+fcntl fcntl64: one work
+truncate truncate64: one work
+ftruncate ftruncate64: one work
+sendfile sendfile64: one work
+statfs statfs64: one work
+fstatfs fstatfs64: one work
+fadvise64 fadvise64_64 arm_fadvise64_64: one work
+sync_file_range sync_file_range2 arm_sync_file_range: one work
+mlock mlock2: one work
+umount umount2: one work, and no mount
+close close_range: let descriptors of one's own go
+dup2 dup3: one work
+pipe pipe2: one work
+eventfd eventfd2: one work
+signalfd signalfd4: one work
+inotify_init inotify_init1: one work
+epoll_create epoll_create1: one work
+epoll_wait epoll_pwait epoll_pwait2: wait; signal masks are rt_sigprocmask's
+poll ppoll ppoll_time64: wait
+select _newselect pselect6 pselect6_time64: wait
+pause > ppoll ppoll_time64: arm64 pauses by ppoll
+nanosleep clock_nanosleep clock_nanosleep_time64: sleep
+alarm > setitimer: arm64 has no alarm
+accept accept4: one work
+send sendto: send is sendto without an address, which x86-64 lacks
+recv recvfrom: one work
+sendmsg sendmmsg > sendmsg sendmmsg sendto send: several at once, or without control messages
+recvmsg recvmmsg recvmmsg_time64 > recvmsg recvmmsg recvmmsg_time64 recvfrom recv: several at once, or without control \
+    messages
+socketcall > socket bind connect listen accept accept4 getsockname getpeername socketpair send sendto recv recvfrom \
+    shutdown setsockopt getsockopt sendmsg recvmsg sendmmsg recvmmsg: i386's one call for them all, which libseccomp \
+    adds by itself for each of these
+ipc > semop semtimedop semget semctl msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl: likewise
+semop semtimedop semtimedop_time64: one work
+clone clone3 > clone clone3 fork vfork: make processes and threads, with all flags; fork and vfork have none
+fork vfork: make processes
+wait4 waitid waitpid: wait for children
+kill > tgkill tkill: signals to one thread of those that kill may signal
+tgkill tkill: one work
+getpgrp getpgid: arm64 asks getpgid for itself
+nice > getpriority setpriority: arm64 has no nice
+getrlimit ugetrlimit > getrlimit ugetrlimit prlimit64: libc asks prlimit64
+setrlimit > getrlimit ugetrlimit prlimit64: libc asks prlimit64
+signal sigaction rt_sigaction: one work
+sigprocmask sgetmask ssetmask rt_sigprocmask: one work
+sigpending rt_sigpending: one work
+sigsuspend rt_sigsuspend: one work
+rt_sigtimedwait rt_sigtimedwait_time64: one work
+uname olduname oldolduname: one work
+time stime > time: read the clock
+stime settimeofday clock_settime clock_settime64: set the clock, for which CAP_SYS_TIME is needed
+adjtimex clock_adjtime clock_adjtime64: adjust the clock, for which CAP_SYS_TIME is needed
+timer_gettime timer_gettime64: one work; *64 take times of 64 bits, here and below
+timer_settime timer_settime64: one work
+timerfd_gettime timerfd_gettime64: one work
+timerfd_settime timerfd_settime64: one work
+sched_rr_get_interval sched_rr_get_interval_time64: one work
+mq_timedsend mq_timedsend_time64: one work
+mq_timedreceive mq_timedreceive_time64: one work
+io_getevents io_pgetevents io_pgetevents_time64: one work
+getuid getuid32: one work; *32 take or give ids of 32 bits, here and below
+geteuid geteuid32: one work
+getgid getgid32: one work
+getegid getegid32: one work
+getresuid getresuid32: one work
+getresgid getresgid32: one work
+getgroups getgroups32: one work
+setuid setuid32: one work
+setgid setgid32: one work
+setreuid setreuid32: one work
+setregid setregid32: one work
+setresuid setresuid32: one work
+setresgid setresgid32: one work
+setgroups setgroups32: one work
+setfsuid setfsuid32: one work
+setfsgid setfsgid32: one work
+"""
+# The flags of clone that make namespaces; fork has none of them. (The first argument, but on s390 the second.)
+CLONE_NAMESPACES = Condition(0, "SCMP_CMP_MASKED_EQ", 0x7E020000)
+
+
+def portable_names(names: "Iterable[str]", kept: "Set[str]") -> "Set[str]":
+    """These names and all their siblings that are not among the kept ones."""
+    lines = [line.partition(":")[0].partition(">") for line in SIBLINGS.strip().splitlines()]
+    found, before = set(names), -1
+    while len(found) > before:
+        before = len(found)
+        for left, arrow, right in lines:
+            if not left.strip() or not found.isdisjoint(left.split()):
+                found.update({*left.split(), *right.split()} - kept)
+    return found
+
+
+def portable_profile(profile: Profile, says_errno: bool) -> Profile:
+    """Allow the siblings of what is allowed unconditionally, too; what a rule decides already stays as it is.
+
+    A clone that depends on its flags has no sibling in clone3, whose flags no filter sees: ENOSYS has libc take clone.
+    So has it for other new calls: where a format says_errno for the default, ENOSYS stands for a default that says
+    nothing but no. A profile that allows by default is for all systems already.
+    """
+    if profile.default_action == SCMP_ACT_ALLOW:
+        return profile
+    decided = {name for rule in profile.rules for name in rule.names}
+    allowing = [rule for rule in profile.rules if rule.action == SCMP_ACT_ALLOW and not rule.conditions]
+    allowed = {name for rule in allowing for name in rule.names}
+    added = portable_names(allowed, decided) - decided
+    first = allowing[0] if allowing else Rule(SCMP_ACT_ALLOW, ())
+    rules = [Rule(SCMP_ACT_ALLOW, tuple(sorted(added.union(first.names)))),
+             *(rule for rule in profile.rules if rule is not first)]
+    if "fork" in allowed | added and "clone" not in decided | added:
+        rules.append(Rule(SCMP_ACT_ALLOW, ("clone",), conditions=(CLONE_NAMESPACES,)))
+    if profile.default_action != SCMP_ACT_LOG and "clone" in decided - allowed and "clone3" not in decided:
+        rules.append(Rule(SCMP_ACT_ERRNO, ("clone3",), errno.ENOSYS))
+    number = errno.ENOSYS if says_errno and profile.default == (SCMP_ACT_ERRNO, errno.EPERM) else profile.default_errno
+    return Profile(profile.default_action, profile.architectures, tuple(rules), number, profile.flags)
+
+
 BAR_COLUMNS = 20
 CURVE_COLUMNS = 60
 
@@ -2494,6 +2702,7 @@ class RecordOptions(NamedTuple):
     follow: bool = False
     checkpoint: float = 0
     stats: bool = False
+    portable: bool = False
     privileged: bool = False
     quiet: bool = False
     verbose: bool = False
@@ -2585,7 +2794,8 @@ class RecordCommand:
         document, reader = parse_document(text, path)
         if (options.type == TYPE_CRD) != (document.get("kind") == KIND):
             raise ProfileError(path, 0, 0, f"is not of type {options.type}", "give the other -t")
-        names = [name for rule in profile.rules for name in rule.names]
+        names = [name for rule in profile.rules if not rule.conditions and rule.action == SCMP_ACT_ALLOW
+                 for name in rule.names]
         new, kept = append_names(document, names, profile.architectures)
         if kept:
             Log.info(f"Kept the other action that {path} has for: {', '.join(kept)}")
@@ -2685,6 +2895,10 @@ class RecordCommand:
     def _recording(self, recorder: Recorder) -> Recording:
         return make_recording(self.machine, recorder.seen(), recorder.calls(), recorder.counters, syscall_name)
 
+    def _profile(self, recording: Recording) -> Profile:
+        profile = make_profile(self.machine, recording, self.base)
+        return portable_profile(profile, self.options.type == TYPE_JSON) if self.options.portable else profile
+
     def _status(self, recorder: Recorder) -> str:
         seen = recorder.seen()
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -2699,7 +2913,7 @@ class RecordCommand:
     def _checkpoint(self, recorder: Recorder) -> None:
         """Write what there is, if there is more than at the last time: flash wears out."""
         recording = self._recording(recorder)
-        profile = make_profile(self.machine, recording, self.base)
+        profile = self._profile(recording)
         if profile == self.written:
             return
         try:
@@ -2725,7 +2939,7 @@ class RecordCommand:
 
     def _write(self, recording: Recording) -> bool:
         """Write the profile; if that fails it goes to standard error rather than being lost."""
-        profile = make_profile(self.machine, recording, self.base)
+        profile = self._profile(recording)
         try:
             self._write_profile(profile)
         except SpocError as error:
@@ -3564,6 +3778,379 @@ class RunCommand:
 
 # --- Shipping ----------------------------------------------------------------
 
+
+PERMISSIVE = (SCMP_ACT_ALLOW, SCMP_ACT_LOG)
+MAX_CONDITIONAL = 1000  # rules of one syscall; libseccomp makes several instructions of each, of at most 4096
+FULL_MASK = (1 << 64) - 1
+if TYPE_CHECKING:
+    Verdict = Tuple[str, int]
+    # (argument, operator, value, second value) of all conditions, sorted; and what is answered if they hold.
+    Key = Tuple[Tuple[Tuple[int, str, int, int], ...], Verdict]
+    Decision = Tuple[Key, ...]
+
+
+def verdict_text(verdict: "Verdict") -> str:
+    action, number = verdict
+    return f"{action} ({errno.errorcode.get(number, number)})" if action in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else action
+
+
+def key_text(key: "Key") -> str:
+    """A verdict and its conditions for a person; "" if the syscall is allowed whatever its arguments are."""
+    terms = []
+    for argument, op, value, second in key[0]:
+        if op == "SCMP_CMP_MASKED_EQ":
+            terms.append(f"args[{argument}] & {value:#x} == {second:#x}")
+        else:
+            terms.append(f"args[{argument}] {dict(zip(OPERATORS[1:], '!= < <= == >= >'.split()))[op]} {value}")
+    verdict = "" if key[1] == (SCMP_ACT_ALLOW, 0) else f": {verdict_text(key[1])}"
+    return verdict + (f" if {' and '.join(terms)}" if terms else "")
+
+
+def holds(condition: "Tuple[int, str, int, int]", value: int) -> bool:
+    """Does the condition hold if its argument has this value?"""
+    _, op, first, second = condition
+    return {"SCMP_CMP_NE": value != first, "SCMP_CMP_LT": value < first, "SCMP_CMP_LE": value <= first,
+            "SCMP_CMP_EQ": value == first, "SCMP_CMP_GE": value >= first, "SCMP_CMP_GT": value > first,
+            "SCMP_CMP_MASKED_EQ": value & first == second}[op]
+
+
+def excludes(one: "Key", other: "Key") -> bool:
+    """Can the conditions of both, as far as one argument tells, never hold at once?"""
+    for first in one[0]:
+        for second in other[0]:
+            if first[0] == second[0] and (
+                    first[1] == "SCMP_CMP_EQ" and not holds(second, first[2])
+                    or second[1] == "SCMP_CMP_EQ" and not holds(first, second[2])
+                    or first[1] == second[1] == "SCMP_CMP_MASKED_EQ" and (first[3] ^ second[3]) & first[2] & second[2]):
+                return True
+    return False
+
+
+def implies(one: "Key", other: "Key") -> bool:
+    """Do the conditions of `other`, as far as one argument tells, hold wherever those of `one` do?"""
+    return all(any(first[0] == second[0] and (first == second or first[1] == "SCMP_CMP_EQ" and holds(second, first[2]))
+                   for first in one[0]) for second in other[0])
+
+
+def make_key(rule: Rule) -> "Key":
+    """A rule's conditions and verdict in normal form."""
+    return tuple(sorted(
+        (each.argument, "SCMP_CMP_EQ", each.value_two, 0) if each.op == "SCMP_CMP_MASKED_EQ" and each.value == FULL_MASK
+        else (each.argument, each.op, each.value, each.value_two if each.op == "SCMP_CMP_MASKED_EQ" else 0)
+        for each in rule.conditions)), rule.verdict
+
+
+def make_decision(keys: "Iterable[Key]") -> "Decision":
+    """The keys in normal form, without those that another one of the same verdict makes needless."""
+    known = set(keys)
+    if len(known) > 1 and len({verdict for _, verdict in known}) == 1:
+        known = {(conditions, verdict) for conditions, verdict in known if not any(
+            (tuple(each for index, each in enumerate(conditions) if bits >> index & 1), verdict) in known
+            for bits in range((1 << len(conditions)) - 1))}
+    return tuple(sorted(known))
+
+
+def decide(profile: Profile, default: "Verdict") -> "Dict[str, Decision]":
+    """What a profile says of each syscall other than this default.
+
+    As in libseccomp, rules that say what the profile's own default says are none (if a syscall has no others, they
+    matter where that default is replaced), and the first unconditional one stands before all conditional ones.
+    """
+    said: "Dict[str, Tuple[Key, ...]]" = {}
+    for rule in profile.rules:
+        listed: "Tuple[Key, ...]" = (make_key(rule),)
+        names = dict.fromkeys(rule.names, listed)
+        for name in said.keys() & names:
+            names[name] = said[name] + listed
+            if len(names[name]) > MAX_CONDITIONAL:
+                raise SpocError("compare profiles", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
+        said.update(names)
+    known: "Dict[int, Decision]" = {}  # most syscalls share the very object that says what their rule does
+    for keys in said.values():
+        if id(keys) not in known:
+            rules = [key for key in keys if key[1] != profile.default] or list(keys)
+            rules = [key for key in rules if not key[0]][:1] or rules
+            known[id(keys)] = make_decision(key for key in rules if key[1] != default)
+    return {name: known[id(keys)] for name, keys in said.items() if known[id(keys)]}
+
+
+def make_merged(default: "Verdict", decisions: "Dict[str, Decision]", architectures: "Iterable[str]",
+                flags: "Iterable[str]") -> Profile:
+    """The profile in normal form that says this."""
+    names: "Dict[Key, List[str]]" = {}
+    for name in sorted(decisions):
+        for key in decisions[name]:
+            names.setdefault(key, []).append(name)
+
+    def number(verdict: "Verdict") -> int:
+        return verdict[1] if verdict[0] in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else errno.EPERM
+
+    rules = (Rule(key[1][0], tuple(names[key]), number(key[1]), tuple(Condition(*each) for each in key[0]))
+             for key in sorted(names))
+    return Profile(default[0], tuple(sorted(architectures)), tuple(rules), number(default), tuple(sorted(flags)))
+
+
+def unite(name: str, decisions: "Dict[Decision, str]", default: "Verdict") -> "Decision":
+    """What allows the syscall where one of the decisions (with the file that each is from) does, and nowhere else.
+
+    Where the default allows, a syscall is stopped only where all of them stop it.
+    """
+    files = {key: file for decision, file in reversed(list(decisions.items())) for key in decision}
+    verdicts = {verdict for _, verdict in files}
+    if len(files) > MAX_CONDITIONAL:
+        raise SpocError("merge", name, f"has more than {MAX_CONDITIONAL} conditional rules", "shorten them")
+    if len(verdicts) > 1:
+        for one in files:
+            for other in files:
+                # libseccomp refuses equal conditions, and of others that overlap the order of the rules decides
+                if one[1] < other[1] and not excludes(one, other):
+                    raise SpocError("merge", name, f"{files[one]} says {key_text(one).lstrip(': ') or SCMP_ACT_ALLOW}, "
+                                    f"but {files[other]} {key_text(other).lstrip(': ') or SCMP_ACT_ALLOW}",
+                                    "change one of them")
+    if default[0] not in PERMISSIVE:
+        return make_decision(files)
+    stopping: "Optional[Set[Key]]" = None
+    for decision in decisions:
+        keys = {key for key in decision if key[1][0] not in PERMISSIVE}
+        stopping = keys if stopping is None else {
+            (tuple(sorted({*one[0], *other[0]})), one[1]) for one in stopping for other in keys
+            if one[1] == other[1] and not excludes(one, other)}
+        stopping = set(make_decision(stopping))
+        if len(stopping) > MAX_CONDITIONAL:
+            raise SpocError("merge", name, f"needs more than {MAX_CONDITIONAL} conditional rules", "shorten them")
+    for conditions, _ in stopping or ():
+        if len({each[0] for each in conditions}) < len(conditions):
+            raise SpocError("merge", name, "what all stop would take two conditions on one argument, which no rule can "
+                            "hold", "give both files the same rules for it")
+    return make_decision([*(stopping or ()), *(key for key in files if key[1][0] in PERMISSIVE)])
+
+
+def merge_profiles(inputs: "Sequence[Tuple[str, Profile]]", default: "Optional[Verdict]" = None) -> Profile:
+    """The union of profiles, each with the name of its file: it allows what one of them allows, and nothing else.
+
+    Raises SpocError if they contradict each other: different defaults, unless `default` settles that, or different
+    verdicts, other than the default, on one call. The order of the inputs does not matter.
+    """
+    defaults = {profile.default: file for file, profile in inputs}
+    if len(defaults) > 1 and not default:
+        (one, first), (other, second), *_ = sorted(defaults.items())
+        raise SpocError("merge", "defaultAction", f"{verdict_text(one)} in {first}, but {verdict_text(other)} in "
+                        f"{second}", "choose with --default-action")
+    chosen = default or next(iter(defaults))
+    said: "Dict[str, Dict[Decision, str]]" = {}
+    for file, profile in inputs:
+        for name, decision in decide(profile, chosen).items():
+            said.setdefault(name, {}).setdefault(decision, file)
+    if chosen[0] in PERMISSIVE:
+        for file, profile in inputs:
+            if profile.default_action in PERMISSIVE:
+                for name in said.keys() - decide(profile, chosen).keys():
+                    said[name].setdefault((), file)
+    united = {name: next(iter(decisions)) if len(decisions) == 1 and len(next(iter(decisions))) == 1
+              else unite(name, decisions, chosen) for name, decisions in said.items()}
+    return make_merged(chosen, united, {name for _, profile in inputs for name in profile.architectures},
+                       {flag for _, profile in inputs for flag in profile.flags})
+
+
+def diff_profiles(one: Profile, other: Profile) -> "Tuple[Profile, Profile]":
+    """What only the one says, and what only the other says, by what it means; each with its own default."""
+    first, second = decide(one, one.default), decide(other, other.default)
+    only: "Tuple[Dict[str, Decision], Dict[str, Decision]]" = {}, {}
+    for name in first.keys() | second.keys():
+        keys, others = first.get(name, ()), second.get(name, ())
+        # All that can be answered: the default too, unless the first rule, in normal form, has no conditions.
+        complete = [{*each, *(() if each and not each[0][0] else (((), default),))}
+                    for each, default in ((keys, one.default), (others, other.default))]
+        if complete[0] != complete[1]:
+            only[0][name] = tuple(key for key in keys if key not in complete[1])
+            only[1][name] = tuple(key for key in others if key not in complete[0])
+    one_only, other_only = (
+        make_merged(mine.default, decisions, set(mine.architectures) - {*its.architectures, "SCMP_ARCH_NATIVE"},
+                    set(mine.flags) - set(its.flags))
+        for mine, its, decisions in ((one, other, only[0]), (other, one, only[1])))
+    return one_only, other_only
+
+
+def missing_from(profile: Profile, needs: Profile) -> Profile:
+    """What `needs` allows by its rules and architectures, and a profile does not allow or may not."""
+    said, missing = decide(profile, profile.default), {}
+    for name, decision in decide(needs, ("", 0)).items():
+        keys = said.get(name, ())
+        allowing = [key for key in keys if key[1][0] in PERMISSIVE]
+        if profile.default_action in PERMISSIVE:
+            allowing.append(((), profile.default))
+        missing[name] = tuple(
+            key for key in decision if key[1][0] in PERMISSIVE and (
+                not any(implies(key, each) for each in allowing)
+                or any(each[1][0] not in PERMISSIVE and not excludes(key, each) for each in keys)))
+    return make_merged(needs.default, missing, set(needs.architectures) - {*profile.architectures, "SCMP_ARCH_NATIVE"},
+                       ())
+
+
+def statements(profile: Profile, extra: "Dict[str, Any]") -> "List[str]":
+    """What a profile says beside its default, one thing a line."""
+    return [*(f"{key}: {value}" for key, value in extra.items()),
+            *(f"architecture {name}" for name in profile.architectures), *(f"flag {flag}" for flag in profile.flags),
+            *sorted(name + key_text(make_key(rule)) for rule in profile.rules for name in rule.names)]
+
+
+COVERAGE = "spo.x-k8s.io/syscall-coverage"
+# Docker's, for what its dialect makes depend on them: moby/moby, daemon/pkg/oci/caps/defaults.go.
+CONTAINER_CAPABILITIES = ["CAP_" + name for name in """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID
+                          SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE""".split()]
+EXTRA_KEYS = ("baseProfileName", "listenerPath", "listenerMetadata")
+
+
+def container_host() -> Host:
+    """This machine, as a container sees it that was given no capabilities of its own."""
+    uname = kernel_uname()
+    return Host(machine_of(uname.machine, uname.release).native.name, uname.release, CONTAINER_CAPABILITIES)
+
+
+def extra_keys(source: Source) -> "Dict[str, Any]":
+    """What a profile's document holds beside what Profile does."""
+    spec = source.document["spec"] if source.type == TYPE_CRD else source.document
+    return {key: spec[key] for key in EXTRA_KEYS if spec.get(key)}
+
+
+def coverage_of(source: Source) -> "Tuple[int, Any]":
+    """In how many profiles each syscall stood, and of how many: what the annotation says, as SPO adds it up, else one.
+
+    The annotation (addSyscallCoverage in internal/pkg/manager/recordingmerger/coverage.go of SPO) is information only:
+    where it makes no sense it counts for nothing.
+    """
+    names = {name for rule in source.profile.rules for name in rule.names}
+    annotations = (source.document.get("metadata") or {}).get("annotations")
+    text = annotations.get(COVERAGE) if isinstance(annotations, dict) else None
+    if isinstance(text, str):
+        with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError, AttributeError):
+            coverage = json.loads(text)
+            total, counts = coverage["total"], coverage["syscalls"].items()
+            if coverage["version"] == "v1" and total > 0 and all(0 < count <= total for _, count in counts):
+                return int(total), {name: int(count) for name, count in counts if name in names}
+    return 1, names
+
+
+class Inputs:
+    """Profiles that are shipped as one: only what is needed of each stays in memory."""
+
+    def __init__(self) -> None:
+        self.profiles: "List[Tuple[str, Profile]]" = []
+        self.types: "Set[str]" = set()
+        self.extra: "Dict[str, Any]" = {}
+        self.metadata: "Optional[Dict[str, Any]]" = None  # what all objects have in common
+        self.total = 0
+        self.counts: "collections.Counter[str]" = collections.Counter()
+
+    def read(self, paths: "Sequence[str]") -> None:
+        """Read these files; an input of standard input can only be one."""
+        if sum(split_name(path)[0] == "-" for path in paths) > 1:
+            raise UsageError("-", "standard input can be read only once")
+        host = container_host()
+        for path in paths:
+            self._add(path, read_profile(path, host))
+
+    def _add(self, path: str, source: Source) -> None:
+        self.profiles.append((path, source.profile))
+        self.types.add(source.type)
+        for key, value in extra_keys(source).items():
+            if self.extra.setdefault(key, value) != value:
+                raise SpocError("merge", key, f"{self.extra[key]} elsewhere, but {value} in {path}", "merge them first")
+        if source.type == TYPE_CRD:
+            metadata = source.document.get("metadata") or {}
+            common = self.metadata if self.metadata is not None else metadata
+            self.metadata = {key: common[key] for key in ("name", "namespace", "labels")
+                             if common.get(key) and common[key] == metadata.get(key)}
+        if any(rule.get("includes") or rule.get("excludes") for rule in source.document.get("syscalls") or ()):
+            Log.info(f"{path}: rules that depend on the machine are taken as for a container on this one")
+        total, counts = coverage_of(source)
+        self.total += total
+        self.counts.update(counts)
+
+    def merged(self, default: "Optional[Verdict]", portable: bool, json_type: bool) -> Profile:
+        profile = merge_profiles(self.profiles, default)
+        return portable_profile(profile, json_type) if portable else profile
+
+    def text(self, profile: Profile, profile_type: str, name: str) -> str:
+        """The text of what the profiles were merged to; the object's name only if they do not agree on one."""
+        if profile_type == TYPE_JSON and "baseProfileName" in self.extra:
+            raise SpocError("write profile", "baseProfileName", f"the type {TYPE_JSON} cannot say it",
+                            f"use -t {TYPE_CRD}")
+        metadata = dict(self.metadata or {})
+        if self.total > 1:
+            counts = dict(sorted(self.counts.items()))
+            metadata["annotations"] = {COVERAGE: json.dumps(
+                {"version": "v1", "total": self.total, "syscalls": counts}, separators=(",", ":"))}
+        return format_profile(profile, profile_type, name, self.extra, metadata)
+
+
+class MergeOptions(NamedTuple):
+    """The options of `merge`."""
+
+    type: str = ""
+    output_file: str = "-"
+    name: str = ""
+    default_action: "Optional[Tuple[str, int]]" = None
+    portable: bool = False
+    check: bool = False
+    quiet: bool = False
+
+
+def merge_files(options: MergeOptions, paths: "Sequence[str]") -> int:
+    """The union of these files into one; give the exit code."""
+    inputs = Inputs()
+    owner = sudo_identity(os.environ)
+    target = Target(options.output_file, (owner.uid, owner.gid) if owner else None)
+    target.check()
+    inputs.read(paths)
+    # Where they differ: the type that record has by default, too.
+    profile_type = options.type or (TYPE_JSON if inputs.types == {TYPE_JSON} else TYPE_CRD)
+    profile = inputs.merged(options.default_action, options.portable, profile_type == TYPE_JSON)
+    if options.name and inputs.metadata:
+        inputs.metadata["name"] = options.name
+    stem = "merged" if target.descriptor is not None else os.path.basename(options.output_file).rpartition(".")[0]
+    target.write(inputs.text(profile, profile_type, options.name or kubernetes_name(stem or options.output_file)))
+    Log.info(f"Merged {len(paths)} profiles into: {target.path}")
+    return 0
+
+
+def check_file(path: str, paths: "Sequence[str]") -> int:
+    """Print what a profile would have to allow as well to allow what others do; 0 if that is nothing, 1 otherwise."""
+    held, needed = Inputs(), Inputs()
+    held.read([path])
+    needed.read(paths)
+    missing = [missing_from(held.profiles[0][1], profile) for _, profile in needed.profiles]
+    extra = {key: value for key, value in needed.extra.items() if held.extra.get(key) != value}
+    lines = {line for profile in missing for line in statements(profile, extra)}
+    write_stdout("".join(f"{printable(line)}\n" for line in sorted(lines)))
+    return 1 if lines else 0
+
+
+def diff_files(one: str, other: str, as_json: bool) -> int:
+    """Print what only the one says and what only the other; 0 if they mean the same, 1 otherwise."""
+    if split_name(one)[0] == split_name(other)[0] == "-":
+        raise UsageError("-", "standard input can be read only once")
+    host = container_host()
+    sources = [read_profile(path, host) for path in (one, other)]
+    only = diff_profiles(sources[0].profile, sources[1].profile)
+    extras = [dict(extra_keys(source).items()) for source in sources]
+    extras = [{key: value for key, value in mine.items() if its.get(key) != value}
+              for mine, its in (extras, extras[::-1])]
+    lines = [(line.split()[0], sign, line) for profile, extra, sign in zip(only, extras, "-+")
+             for line in statements(profile, extra)]
+    if only[0].default != only[1].default:
+        lines += [("", sign, f"default: {verdict_text(profile.default)}") for profile, sign in zip(only, "-+")]
+    if as_json:
+        write_stdout(format_json({"same": not lines, **{
+            side: {**profile_document(profile), **extra} for side, profile, extra in zip("ab", only, extras)}}))
+    elif lines:
+        colours = {"-": "\x1b[31m", "+": "\x1b[32m"} if os.isatty(1) else {}
+        lines = [(word, {"-": "0", "+": "1"}[sign], colours.get(sign, "") + sign + printable(line)
+                  + ("\x1b[m" if colours else "")) for word, sign, line in lines]
+        write_stdout("".join(f"{line}\n" for line in [f"--- {printable(one)}", f"+++ {printable(other)}",
+                                                      *(line for _, _, line in sorted(lines))]))
+    return 1 if lines else 0
+
 # --- Command line ------------------------------------------------------------
 
 
@@ -3582,16 +4169,7 @@ def run_record(values: "Dict[str, Any]", operands: "List[str]") -> int:
         if values.get("no_base_syscalls"):
             raise UsageError("record", "-b and -n contradict each other")
         values["base_syscalls"] = _syscall_names(values["base_syscalls"])
-    for name in ("type", "output_file", "name", "checkpoint"):
-        if name in values:
-            values[name] = values[name][-1]
-    if values.get("type", TYPE_CRD) not in DEFAULT_OUTPUT:
-        raise UsageError(f"-t {values['type']}", f"not one of {', '.join(DEFAULT_OUTPUT)}")
-    if "name" in values and values["name"] != kubernetes_name(values["name"]):
-        raise UsageError(f"--name {values['name']}", "not a Kubernetes name",
-                         "lower-case letters, digits, '-' and '.', a letter or digit at both ends")
-    if values.get("output_file") == "":
-        raise UsageError("-o", "an empty file name")
+    check_profile_options(values, ("type", "output_file", "name", "checkpoint"))
     if "checkpoint" in values:
         try:
             seconds = float(values["checkpoint"])
@@ -3628,6 +4206,59 @@ def run_run(values: "Dict[str, Any]", operands: "List[str]") -> int:
     return RunCommand(options, operands).run()
 
 
+def check_profile_options(values: "Dict[str, Any]", names: "Sequence[str]") -> None:
+    """Take the last value of each of these options; check those that are about the profile that is written."""
+    for name in names:
+        if name in values:
+            values[name] = values[name][-1]
+            if not values[name]:
+                raise UsageError(f"--{name.replace('_', '-')}", "an empty value")
+    if values.get("type", TYPE_CRD) not in DEFAULT_OUTPUT:
+        raise UsageError(f"-t {values['type']}", f"not one of {', '.join(DEFAULT_OUTPUT)}")
+    if "name" in values and values["name"] != kubernetes_name(values["name"]):
+        raise UsageError(f"--name {values['name']}", "not a Kubernetes name",
+                         "lower-case letters, digits, '-' and '.', a letter or digit at both ends")
+
+
+def parse_verdict(text: str) -> "Verdict":
+    """ACTION, or ACTION:ERRNO by number or name."""
+    action, _, named = text.partition(":")
+    number = next((code for code, name in errno.errorcode.items() if named in (name, str(code))), -1)
+    if action not in ACTIONS or named and (number < 0 or action not in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE)):
+        raise UsageError(f"--default-action {text}", "no action, or an unknown errno", f"one of {', '.join(ACTIONS)}")
+    return Rule(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, (),
+                number if named else errno.EPERM).verdict
+
+
+def run_merge(values: "Dict[str, Any]", operands: "List[str]") -> int:
+    """The subcommand `merge`."""
+    if not operands:
+        raise UsageError("merge", "no profiles to merge")
+    check_profile_options(values, ("type", "output_file", "name", "default_action"))
+    if "default_action" in values:
+        values["default_action"] = parse_verdict(values["default_action"])
+    options = MergeOptions(**values)
+    Log.quiet = options.quiet
+    if not options.check:
+        return merge_files(options, operands)
+    others = values.keys() - {"check", "output_file", "quiet"}
+    if "output_file" not in values or others:
+        raise UsageError("merge --check", f"--{others.pop().replace('_', '-')} means nothing there" if others
+                         else "no profile to check", "give that as -o FILE alone")
+    return check_file(options.output_file, operands)
+
+
+def run_diff(values: "Dict[str, Any]", operands: "List[str]") -> int:
+    """The subcommand `diff`."""
+    if len(operands) != 2:
+        raise UsageError("diff", "it takes two profiles")
+    try:
+        return diff_files(operands[0], operands[1], "json" in values)
+    except SpocError as error:
+        error.exit_code = EXIT_USAGE
+        raise
+
+
 def run_version(_values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `version`."""
     if operands:
@@ -3643,6 +4274,8 @@ usage: spoc.py COMMAND [OPTION...] ...
 
   record   run a command and write a seccomp profile of the syscalls that it makes
   run      run a command under a seccomp profile and name the syscalls that it blocks
+  merge    unite profiles, or check that one allows what others do
+  diff     show what two profiles allow differently
   version  print the versions of spoc.py and of what it uses
 
 spoc.py COMMAND --help tells more.
@@ -3664,6 +4297,7 @@ Run CMD and write a seccomp profile of the syscalls that it and all its descenda
   --follow                   record until the last descendant has ended or a signal asks to stop, not just CMD
   --checkpoint SECONDS       write the profile at this interval while CMD runs, too
   --stats                    count the calls, and print a table of them at the end
+  --portable                 allow what other libcs, kernels and architectures call for the same work, too
   --privileged               under sudo, run CMD as root and not as the calling user
   -q, --quiet                print errors only
   -v, --verbose              print libbpf's messages as well
@@ -3694,6 +4328,35 @@ Run CMD under a seccomp profile, and name every syscall that the profile blocks 
 example: spoc.py run -p nginx.yaml -- nginx -g 'daemon off;'
 """
 
+MERGE_HELP = f"""\
+usage: spoc.py merge [OPTION...] [--] FILE...
+
+Write the union of profiles: what one of them allows is allowed. FILE is what run -p takes.
+
+  -o, --output-file FILE     write the union there (default - for standard output)
+  -t, --type TYPE            {TYPE_CRD} (Kubernetes YAML) or {TYPE_JSON} (OCI JSON); the default is the type of all
+                             inputs, or {TYPE_CRD}
+  --name NAME                metadata.name of the Kubernetes object (default the inputs' or, if they differ, from -o)
+  --default-action ACTION    settle different defaults: SCMP_ACT_ERRNO, SCMP_ACT_ERRNO:ENOSYS, SCMP_ACT_LOG...
+  --portable                 allow what other libcs, kernels and architectures call for the same work, too
+  --check                    write nothing; print what the output file does not allow of what the inputs do, and
+                             exit with 1 if there is anything
+  -q, --quiet                print errors only
+
+example: spoc.py merge -o app.yaml node-1.yaml node-2.yaml
+"""
+
+DIFF_HELP = """\
+usage: spoc.py diff [OPTION...] [--] A B
+
+Print what only profile A says (-) and what only B does (+), by meaning: a bare name is allowed.
+Exit with 0 if they mean the same, 1 if not, 2 if one cannot be read.
+
+  --json                     print it as JSON
+
+example: spoc.py diff old.yaml new.json
+"""
+
 VERSION_HELP = """\
 usage: spoc.py version
 
@@ -3711,6 +4374,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {"record": Command(RECORD_HELP, run_record), "run": Command(RUN_HELP, run_run),
+            "merge": Command(MERGE_HELP, run_merge), "diff": Command(DIFF_HELP, run_diff),
             "version": Command(VERSION_HELP, run_version)}
 
 
