@@ -20,6 +20,7 @@ linux-libc-dev      linux/bpf.h and linux/seccomp.h for the same
 libseccomp-dev      its constants are compared with those of spoc.py
 gcc                 builds the programs that the tests record
 libc6-dev           the same
+musl-tools          the same, against another libc
 gcc-multilib        the same, for the 32-bit program
 golang-go           builds the Go program that the tests record
 strace              says what a recording must hold
