@@ -424,7 +424,8 @@ class Commands(support.Case):
             self.assertIn("bad.yaml", self.refused("merge", self.one, self.write("bad.yaml", text)))
         self.refused("merge", str(self.folder))
         self.refused("merge", "/dev/zero")
-        for arguments in ("", "-t x ONE", "--name A_b ONE", "--default-action x ONE", "--output-file= ONE", "--check ONE"):
+        for arguments in ("", "-t x ONE", "--name A_b ONE", "--default-action x ONE", "--output-file= ONE",
+                          "--check ONE"):
             self.refused("merge", *arguments.replace("ONE", self.one).split(), code=2)
 
     def test_files_are_written_as_record_writes_them(self) -> None:
