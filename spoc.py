@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     import socket
     import termios
     from typing import (Any, BinaryIO, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, NoReturn,
-                        Optional, Sequence, Set, Tuple)
+                        Optional, Sequence, Set, Tuple, Union)
 else:
     import _signal as signal  # the same functions without enumerations, which take as long to make as all of ctypes
 
@@ -121,9 +121,10 @@ SCMP_ACT_TRACE = "SCMP_ACT_TRACE"
 SCMP_ACT_LOG = "SCMP_ACT_LOG"
 SCMP_ACT_NOTIFY = "SCMP_ACT_NOTIFY"
 SCMP_ACT_KILL_THREAD = "SCMP_ACT_KILL_THREAD"
+SCMP_ACT_KILL_PROCESS = "SCMP_ACT_KILL_PROCESS"
 # seccomp.h; an errno goes into the lowest 16 bits. KILL is the older name of KILL_THREAD.
 ACTIONS = {
-    "SCMP_ACT_KILL": 0, SCMP_ACT_KILL_THREAD: 0, "SCMP_ACT_KILL_PROCESS": 0x80000000, SCMP_ACT_TRAP: 0x00030000,
+    "SCMP_ACT_KILL": 0, SCMP_ACT_KILL_THREAD: 0, SCMP_ACT_KILL_PROCESS: 0x80000000, SCMP_ACT_TRAP: 0x00030000,
     SCMP_ACT_ERRNO: 0x00050000, SCMP_ACT_NOTIFY: 0x7FC00000, SCMP_ACT_TRACE: 0x7FF00000, SCMP_ACT_LOG: 0x7FFC0000,
     SCMP_ACT_ALLOW: 0x7FFF0000}
 OPERATORS = ("", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
@@ -1182,16 +1183,23 @@ class Target:
         except OSError as error:
             raise self._error(error) from None
 
-    def write(self, text: str) -> None:
+    def write(self, text: "Union[str, bytes]") -> None:
         """Write the whole text; a failure leaves a regular file as it was."""
+        data = text.encode() if isinstance(text, str) else text
         try:
             if self.is_file:
-                self._replace(text.encode())
+                self._replace(data)
             else:
                 with self._opened() as file:
-                    file.write(text.encode())
+                    file.write(data)
         except OSError as error:
             raise self._error(error) from None
+
+    def is_terminal(self) -> bool:
+        """Would a person see what is written?"""
+        if self.descriptor is not None or self.is_file:
+            return self.descriptor is not None and os.isatty(self.descriptor)
+        return stat.S_ISCHR(os.stat(self.path).st_mode) and os.stat(self.path).st_rdev != os.makedev(1, 3)
 
     @contextlib.contextmanager
     def locked(self) -> "Iterator[None]":
@@ -1476,6 +1484,7 @@ LIBSECCOMP = """
     seccomp_attr_set                  status   context int uint32
     seccomp_rule_add_array            status   context uint32 int int conditions
     seccomp_export_bpf                status   context int
+    seccomp_export_pfc                status   context int
 """
 # stdlib.h, stdio.h, sys/prctl.h, sys/signalfd.h, unistd.h, capset(2). A va_list argument is a pointer, or passed as
 # one, in every ABI that is supported.
@@ -1496,7 +1505,7 @@ NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls
 PR_SET_KEEPCAPS, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 8, 36, 38
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 2, 8
 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
-SCMP_FLTATR_ACT_BADARCH = 2
+SCMP_FLTATR_ACT_BADARCH, SCMP_FLTATR_CTL_OPTIMIZE = 2, 8
 
 
 class Library:
@@ -1885,21 +1894,25 @@ class FilterBuilder:
             flags |= FILTER_FLAGS[flag]
         # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
         flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-        try:
-            program = self._compile()
-        except OSError as error:
-            raise SpocError("build filter", self._subject, error.strerror or str(error),
-                            "this libseccomp or kernel cannot do that") from None
+        program = self.export()
         if len(program) > SOCK_FILTER_BYTES * BPF_MAXINSNS:
             raise SpocError("build filter", self._subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
         return Filter(program, flags | (SECCOMP_FILTER_FLAG_NEW_LISTENER if self.notify else 0), no_new_privs)
+
+    def export(self, text: bool = False, optimize: int = 1) -> bytes:
+        """The compiled program or, as text, libseccomp's listing (PFC). `optimize` 2 makes it a binary tree."""
+        try:
+            return self._compile(libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf, optimize)
+        except OSError as error:
+            raise SpocError("build filter", self._subject, error.strerror or str(error),
+                            "this libseccomp or kernel cannot do that") from None
 
     def _action(self, name: str, number: int) -> int:
         if self.notify and name not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
             return ACTIONS[SCMP_ACT_NOTIFY]
         return ACTIONS[name] | (number if name in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else 0)
 
-    def _compile(self) -> bytes:
+    def _compile(self, export: "Any", optimize: int) -> bytes:
         with contextlib.ExitStack() as resources:
             default = self._action(self.profile.default_action, self.profile.default_errno)
             context = libseccomp.seccomp_init(default)
@@ -1909,13 +1922,15 @@ class FilterBuilder:
                 libseccomp.seccomp_arch_add(context, token)
             if self.notify:
                 libseccomp.seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, ACTIONS[SCMP_ACT_NOTIFY])
+            if optimize > 1:
+                libseccomp.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, optimize)
             for rule in self.profile.rules:
                 self._add(context, rule, default)
             self._subject = "the whole filter"
             descriptor = os.memfd_create("filter")
             resources.callback(os.close, descriptor)
-            libseccomp.seccomp_export_bpf(context, descriptor)
-            program = os.pread(descriptor, SOCK_FILTER_BYTES * (BPF_MAXINSNS + 1), 0)
+            export(context, descriptor)
+            program = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
         return program
 
     def _add(self, context: ScmpContext, rule: Rule, default: int) -> None:
@@ -4150,6 +4165,203 @@ def diff_files(one: str, other: str, as_json: bool) -> int:
                                                       *(line for _, _, line in sorted(lines))]))
     return 1 if lines else 0
 
+
+TYPE_DOCKER, TYPE_SYSTEMD, TYPE_BPF, TYPE_PFC = "docker", "systemd", "bpf", "pfc"
+CONVERT_TYPES = (TYPE_CRD, TYPE_JSON, TYPE_DOCKER, TYPE_SYSTEMD, TYPE_BPF, TYPE_PFC)
+# Keys that have a place in some formats only.
+FORMAT_KEYS = {TYPE_CRD: "baseProfileName flags listenerPath listenerMetadata",
+               TYPE_JSON: "flags listenerPath listenerMetadata", TYPE_DOCKER: "flags listenerPath listenerMetadata"}
+# What the schema of the CRD leaves out of ARCHITECTURES.
+NOT_IN_CRD = "SCMP_ARCH_LOONGARCH64 SCMP_ARCH_M68K SCMP_ARCH_SH SCMP_ARCH_SHEB".split()
+CRD_LISTENER_PATH = r"/var/run/security-profiles-operator/[a-zA-Z0-9_\-.]+"
+# The architectures whose kernels take calls of another as well: archMap in moby/profiles, seccomp/default.json.
+DOCKER_MAIN = dict(pair.split(":") for pair in (
+    "X86:X86_64 X32:X86_64 ARM:AARCH64 MIPS:MIPS64 MIPS64N32:MIPS64 MIPSEL:MIPSEL64 MIPSEL64N32:MIPSEL64 S390:S390X"
+).split())
+# SystemCallArchitectures= and ConditionArchitecture= in systemd.exec(5) and systemd.unit(5).
+SYSTEMD_ARCHITECTURES = dict(pair.split(":") for pair in """
+    NATIVE:native X86:x86 X86_64:x86-64 X32:x32 ARM:arm AARCH64:arm64 LOONGARCH64:loongarch64 MIPS:mips MIPS64:mips64
+    MIPS64N32:mips64-n32 MIPSEL:mips-le MIPSEL64:mips64-le MIPSEL64N32:mips64-le-n32 PARISC:parisc PARISC64:parisc64
+    PPC:ppc PPC64:ppc64 PPC64LE:ppc64-le RISCV64:riscv64 S390:s390 S390X:s390x
+    """.split())
+SYSTEMD_COLUMNS = 120  # of a line; there is no limit that matters
+
+
+def spec_document(profile: Profile) -> "Dict[str, Any]":
+    """A profile as the OCI specification has it, without what is as by default."""
+
+    def verdict(key: str, errno_key: str, rule: Rule) -> "Dict[str, Any]":
+        number = rule.verdict[1] if rule.verdict[0] in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else errno.EPERM
+        return {key: rule.action, **({} if number == errno.EPERM else {errno_key: number})}
+
+    document = verdict("defaultAction", "defaultErrnoRet", Rule(profile.default_action, (), profile.default_errno))
+    for key, names in ("architectures", profile.architectures), ("flags", profile.flags):
+        if names:
+            document[key] = list(dict.fromkeys(names))
+    rules: "List[Dict[str, Any]]" = []
+    document["syscalls"] = rules
+    for rule in profile.rules:
+        rules.append({"names": sorted(set(rule.names)), **verdict("action", "errnoRet", rule)})
+        if rule.conditions:
+            rules[-1]["args"] = [
+                {"index": each.argument, "op": each.op, "value": each.value, "valueTwo": each.value_two}
+                for each in rule.conditions]
+    return document
+
+
+class Conversion:
+    """A profile on its way to another format. What that cannot say is an error, which names the rule and the key."""
+
+    def __init__(self, source: Source, profile: Profile, native: Architecture):
+        self.source, self.profile, self.native = source, profile, native
+        self.spec = source.document["spec"] if source.type == TYPE_CRD else source.document
+        self.type = source.type
+
+    def refuse(self, key: str, reason: str, name: str = "") -> "NoReturn":
+        """Fail at this key of the profile or, with a syscall's name, of its rule."""
+        where, rules = self.spec, self.spec.get("syscalls") or []
+        for rule in rules if name else ():
+            if name == rule.get("name") or name in (rule.get("names") or ()):
+                where = rule if where is self.spec or key not in where else where
+        try:
+            self.source.reader.fail_in(where, key, "")
+        except ProfileError as error:
+            raise SpocError(f"convert to {self.type}", error.subject, f"{name and name + ': '}{key}: {reason}",
+                            "change the profile, or choose another type with -t") from None
+
+    def convert(self, to_type: str) -> "Union[str, bytes]":
+        """The profile in a format of CONVERT_TYPES."""
+        self.type = to_type
+        for key in "baseProfileName flags listenerPath listenerMetadata".split():
+            if self.spec.get(key) and key not in FORMAT_KEYS.get(to_type, ""):
+                self.refuse(key, "it has no place there")
+        if to_type == TYPE_SYSTEMD:
+            return self._systemd()
+        if to_type in (TYPE_BPF, TYPE_PFC):
+            return self._compiled(to_type == TYPE_PFC)
+        return self._crd() if to_type == TYPE_CRD else self._json()
+
+    def _compiled(self, text: bool) -> bytes:
+        builder = FilterBuilder(self.profile, self.native, False)
+        data = builder.export(text=True) if text else builder.build(0, False).program
+        self._tell_unknown(builder.unknown)
+        return data
+
+    @staticmethod
+    def _tell_unknown(names: "Iterable[str]") -> None:
+        if names:
+            Log.info(f"What reads it skips syscalls that are not known here: {', '.join(sorted(names))}")
+
+    def _document(self) -> "Dict[str, Any]":
+        """The OCI document, with what names a listener."""
+        document = spec_document(self.profile)
+        document.update((key, self.spec[key]) for key in ("listenerPath", "listenerMetadata") if self.spec.get(key))
+        document["syscalls"] = document.pop("syscalls")
+        return document
+
+    def _json(self) -> str:
+        document = self._document()
+        # The runtimes do not know NATIVE by name, and add it by themselves.
+        listed = [name for name in document.pop("architectures", ()) if name != "SCMP_ARCH_NATIVE"]
+        if self.type == TYPE_JSON:
+            families: "Any" = listed
+        else:
+            families = {}
+            for name in listed:
+                main = "SCMP_ARCH_" + DOCKER_MAIN.get(name[10:], name[10:])
+                families.setdefault(main, []).extend([name] if name != main else [])
+            families = [{"architecture": main, "subArchitectures": others} for main, others in families.items()]
+        rest = list(document.items())
+        at = 1 + ("defaultErrnoRet" in document)
+        key = "architectures" if self.type == TYPE_JSON else "archMap"
+        return format_json(dict([*rest[:at], *([(key, families)] if listed else []), *rest[at:]]))
+
+    def _crd(self) -> str:
+        document = self._document()
+        if "defaultErrnoRet" in document:
+            self.refuse("defaultErrnoRet", "it has no place there, and means EPERM")
+        for name in document.get("architectures", ()):
+            if name in NOT_IN_CRD:
+                self.refuse("architectures", f"{name} is not among those of the CRD")
+        if "listenerPath" in document and not re.fullmatch(CRD_LISTENER_PATH, document["listenerPath"]):
+            self.refuse("listenerPath", f"the CRD takes {CRD_LISTENER_PATH} only")
+        for rule in self.profile.rules:
+            if any(max(each.value, each.value_two) >> 63 for each in rule.conditions):
+                self.refuse("args", "the CRD takes values below 2^63 only", rule.names[0])
+        if self.source.base_profile_name:
+            document["baseProfileName"] = self.source.base_profile_name
+        document["syscalls"] = [{key: [dict(sorted(each.items())) for each in value] if key == "args" else value
+                                 for key, value in sorted(rule.items())} for rule in document["syscalls"]]
+        given = self.source.document.get("metadata") if self.source.type == TYPE_CRD else None
+        metadata = {key: given[key] for key in ("annotations", "labels") if given and given.get(key)}
+        file, _ = os.path.splitext(self.source.file)
+        metadata.update(creationTimestamp=None, name=kubernetes_name(
+            self.source.name or ("profile" if file == "-" else file)))
+        return format_yaml({"apiVersion": API_VERSION, "kind": KIND, "metadata": dict(sorted(metadata.items())),
+                            "spec": dict(sorted(document.items())), "status": {}})
+
+    def _systemd(self) -> str:
+        """A drop-in. Each setting is reset first: they add to what the unit has otherwise."""
+        action, number = Rule(self.profile.default_action, (), self.profile.default_errno).verdict
+        filtered, logged, unlogged = self._systemd_lists(action, number)
+        architectures = []
+        for name in self.profile.architectures or ("SCMP_ARCH_NATIVE",):
+            if name[10:] not in SYSTEMD_ARCHITECTURES:
+                self.refuse("architectures", f"systemd has no name for {name}")
+            architectures.append(SYSTEMD_ARCHITECTURES[name[10:]])
+        settings = [("Architectures=", [""]), ("Architectures=", architectures), ("Filter=", [""])]
+        if action in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
+            settings.append(("Filter=~", filtered))
+        else:
+            # An allow list holds, from its first line on, @default as well, which differs between versions.
+            settings += [("Filter=", ["execve"]), ("Filter=~", ["@default"]), ("Filter=", filtered)]
+        settings += [("ErrorNumber=", [errno.errorcode.get(number, str(number)) if number else ""]),
+                     ("Log=", [""]), ("Log=", logged), ("Log=~", unlogged)]
+        lines = ["[Service]"]
+        for setting, words in settings:
+            line = start = "SystemCall" + setting
+            for word in words:
+                if len(line) + len(word) >= SYSTEMD_COLUMNS:
+                    lines.append(line.rstrip())
+                    line = start
+                line += word + " "
+            lines += [line.rstrip()] * bool(words)
+        return "\n".join(lines) + "\n"
+
+    def _systemd_lists(self, default: str, number: int) -> "Tuple[List[str], List[str], List[str]]":
+        """The words of SystemCallFilter=, those of SystemCallLog= and, if the default is LOG, of SystemCallLog=~."""
+        names = sorted({name for rule in self.profile.rules for name in rule.names})
+        self._tell_unknown([name for name in names if not is_syscall_name(name)])
+        filtered: "List[str]" = []
+        logged: "List[str]" = []
+        unlogged: "List[str]" = []
+        denies = default in (SCMP_ACT_ALLOW, SCMP_ACT_LOG)
+        if not denies and default not in (SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS):
+            self.refuse("defaultAction", f"systemd does not answer {default}; it has {SCMP_ACT_ERRNO}, "
+                                         f"{SCMP_ACT_KILL_PROCESS}, {SCMP_ACT_ALLOW} and {SCMP_ACT_LOG}")
+        if default == SCMP_ACT_ERRNO and not number:
+            self.refuse("defaultErrnoRet", "systemd does not answer errno 0")
+        for name in names:
+            (action, answer), *others = self.profile.verdicts(name)
+            if others:
+                self.refuse("args", "systemd has no conditions", name)
+            if not name or name.strip(LETTERS + DIGITS + "_"):
+                self.refuse("names", "systemd takes no such name", name)
+            if (action, answer) == (default, number):
+                continue
+            if action in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
+                (logged if action == SCMP_ACT_LOG else unlogged).append(name)
+                if not denies:
+                    filtered.append(name)
+            elif denies and action in (SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS):
+                filtered.append(name + (f":{errno.errorcode.get(answer, answer)}" if action == SCMP_ACT_ERRNO else ""))
+            else:
+                self.refuse("action", f"systemd does not answer {action} to some where it answers {default} to others",
+                            name)
+        if default == SCMP_ACT_LOG and not unlogged:
+            self.refuse("defaultAction", f"systemd cannot answer {SCMP_ACT_LOG} to every syscall")
+        return filtered, logged, unlogged if default == SCMP_ACT_LOG else []
+
 # --- Command line ------------------------------------------------------------
 
 
@@ -4258,6 +4470,33 @@ def run_diff(values: "Dict[str, Any]", operands: "List[str]") -> int:
         raise
 
 
+def take_values(values: "Dict[str, Any]", command: str, operands: "List[str]") -> None:
+    """Make the last value of each option the only one, and see that there is one operand."""
+    if len(operands) != 1:
+        raise UsageError(command, f"it takes one profile, not {len(operands)}")
+    for name, given in values.items():
+        if given is not True:
+            values[name] = given[-1]
+            if not given[-1]:
+                raise UsageError(f"{command} --{name.replace('_', '-')}", "an empty value")
+
+
+def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
+    """The subcommand `convert`."""
+    take_values(values, "convert", operands)
+    to_type = values.get("type")
+    if to_type not in CONVERT_TYPES:
+        raise UsageError(f"-t {to_type}" if to_type else "convert", f"give -t, one of {', '.join(CONVERT_TYPES)}")
+    target = Target(values.get("output_file", "-"))
+    if to_type == TYPE_BPF and target.is_terminal():
+        raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
+    uname = kernel_uname()
+    native = machine_of(uname.machine, uname.release).native
+    source = read_profile(operands[0], Host(native.name, uname.release, ()))
+    target.write(Conversion(source, source.profile, native).convert(to_type))
+    return 0
+
+
 def run_version(_values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `version`."""
     if operands:
@@ -4275,6 +4514,7 @@ usage: spoc.py COMMAND [OPTION...] ...
   run      run a command under a seccomp profile and name the syscalls that it blocks
   merge    unite profiles, or check that one allows what others do
   diff     show what two profiles allow differently
+  convert  write a profile in another format: Kubernetes, OCI, Docker, systemd, compiled
   version  print the versions of spoc.py and of what it uses
 
 spoc.py COMMAND --help tells more.
@@ -4354,6 +4594,18 @@ Exit with 0 if they mean the same, 1 if not, 2 if one cannot be read.
   --json                     print it as JSON
 
 example: spoc.py diff old.yaml new.json
+
+CONVERT_HELP = f"""\
+usage: spoc.py convert -t TYPE [OPTION...] FILE
+
+Write the profile FILE (YAML or JSON, - for standard input, FILE#NAME for one of several documents) in another format.
+What that format cannot say is an error.
+
+  -t, --type TYPE            {TYPE_CRD} (Kubernetes YAML), {TYPE_JSON} (OCI JSON), {TYPE_DOCKER} (Docker and Podman),
+                             {TYPE_SYSTEMD} (a drop-in), {TYPE_BPF} (compiled) or {TYPE_PFC} (libseccomp's listing)
+  -o, --output-file FILE     write it there (default -, standard output)
+
+example: spoc.py convert -t systemd -o /etc/systemd/system/nginx.service.d/seccomp.conf nginx.yaml
 """
 
 VERSION_HELP = """\
@@ -4374,7 +4626,7 @@ class Command(NamedTuple):
 
 COMMANDS = {"record": Command(RECORD_HELP, run_record), "run": Command(RUN_HELP, run_run),
             "merge": Command(MERGE_HELP, run_merge), "diff": Command(DIFF_HELP, run_diff),
-            "version": Command(VERSION_HELP, run_version)}
+            "convert": Command(CONVERT_HELP, run_convert), "version": Command(VERSION_HELP, run_version)}
 
 
 def parse_help(text: str) -> "Dict[str, Tuple[str, bool]]":

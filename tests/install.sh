@@ -26,6 +26,8 @@ golang-go           builds the Go program that the tests record
 strace              says what a recording must hold
 runc                starts a container under a recorded profile
 crun                the same, and another list of base syscalls
+bubblewrap          starts programs under a compiled filter
+systemd             reads drop-ins, and runs units under them
 busybox-static      the container's programs
 redis-server        a real server to record
 redis-tools         its load
