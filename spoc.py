@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     import bisect
     import collections
     import fcntl
+    import html
     import json
     import pwd
     import re
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     import signal
     import socket
     import termios
+    import textwrap
     from typing import (Any, BinaryIO, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, NoReturn,
                         Optional, Sequence, Set, Tuple, Union)
 else:
@@ -71,8 +73,8 @@ else:
             globals()[self._name] = module = __import__(self._name)
             return getattr(module, attribute)
 
-    binascii, bisect, collections, fcntl, json, pwd, re, resource, select, socket, termios = map(
-        _Deferred, "binascii bisect collections fcntl json pwd re resource select socket termios".split())
+    binascii, bisect, collections, fcntl, html, json, pwd, re, resource, select, socket, termios, textwrap = map(
+        _Deferred, "binascii bisect collections fcntl html json pwd re resource select socket termios textwrap".split())
 
     class NamedTuple:
         """The annotated fields of a class as immutable attributes, as typing.NamedTuple has them, but no tuple."""
@@ -2022,9 +2024,9 @@ class FilterJudge:
 
     def __init__(self, program: bytes):
         # struct sock_filter (linux/filter.h): code, jt, jf, k.
-        self._steps = [tuple(int.from_bytes(program[start + first:start + last], sys.byteorder)
-                             for first, last in ((0, 2), (2, 3), (3, 4), (4, 8)))
-                       for start in range(0, len(program), SOCK_FILTER_BYTES)]
+        self.steps = [tuple(int.from_bytes(program[start + first:start + last], sys.byteorder)
+                            for first, last in ((0, 2), (2, 3), (3, 4), (4, 8)))
+                      for start in range(0, len(program), SOCK_FILTER_BYTES)]
         self._names = {value: name for name, value in ACTIONS.items()}
         self._known: "Dict[Tuple[int, int], Tuple[str, int]]" = {}
 
@@ -2044,7 +2046,7 @@ class FilterJudge:
         """What the program returns, and whether it looked at more than architecture and number."""
         at, value, depends = 0, 0, False
         while True:
-            code, if_true, if_false, k = self._steps[at]
+            code, if_true, if_false, k = self.steps[at]
             at += 1
             if code == 0x20:  # BPF_LD | BPF_W | BPF_ABS
                 value = int.from_bytes(data[k:k + 4], sys.byteorder)
@@ -4362,6 +4364,399 @@ class Conversion:
             self.refuse("defaultAction", f"systemd cannot answer {SCMP_ACT_LOG} to every syscall")
         return filtered, logged, unlogged if default == SCMP_ACT_LOG else []
 
+
+# Groups of syscalls: those of systemd 252 (src/shared/seccomp-util.c), each syscall in one of them, and the rest. What
+# Docker's default profile (moby/profiles, seccomp/default.json, as in tests/data) denies without further capabilities
+# has a -, what it allows under conditions a ?, and what is not listed it denies.
+SYSCALL_GROUPS = """
+    @default: arch_prctl brk cacheflush clock_getres clock_getres_time64 clock_gettime clock_gettime64
+        clock_nanosleep clock_nanosleep_time64 execve exit exit_group futex futex_time64 futex_waitv
+        get_robust_list get_thread_area getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups
+        getgroups32 getpgid getpgrp getpid getppid getrandom getresgid getresgid32 getresuid getresuid32
+        getrlimit getsid gettid gettimeofday getuid getuid32 membarrier mmap mmap2 mprotect munmap nanosleep
+        pause prlimit64 restart_syscall riscv_flush_icache riscv_hwprobe rseq rt_sigreturn sched_getaffinity
+        sched_yield set_robust_list set_thread_area set_tid_address set_tls sigreturn time ugetrlimit uretprobe
+    @aio: io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit
+        -io_uring_enter -io_uring_register -io_uring_setup
+    @basic-io: _llseek close close_range dup dup2 dup3 lseek pread64 preadv preadv2 pwrite64 pwritev pwritev2
+        read readv write writev
+    @chown: chown chown32 fchown fchown32 fchownat lchown lchown32
+    @clock: adjtimex clock_adjtime clock_adjtime64 -clock_settime -clock_settime64 -settimeofday
+    @cpu-emulation: modify_ldt -subpage_prot -switch_endian -vm86 -vm86old
+    @debug: -lookup_dcookie -perf_event_open -pidfd_getfd ptrace -rtas s390_runtime_instr -sys_debug_setcontext
+    @file-system: access chdir chmod creat faccessat faccessat2 fallocate fchdir fchmod fchmodat fchmodat2 fcntl
+        fcntl64 fgetxattr flistxattr fremovexattr fsetxattr fstat fstat64 fstatat64 fstatfs fstatfs64 ftruncate
+        ftruncate64 futimesat getcwd getdents getdents64 getxattr inotify_add_watch inotify_init inotify_init1
+        inotify_rm_watch lgetxattr link linkat listxattr llistxattr lremovexattr lsetxattr lstat lstat64 mkdir
+        mkdirat mknod mknodat newfstatat -oldfstat -oldlstat -oldstat open openat openat2 readlink readlinkat
+        removexattr rename renameat renameat2 rmdir setxattr stat stat64 statfs statfs64 statx symlink symlinkat
+        truncate truncate64 unlink unlinkat utime utimensat utimensat_time64 utimes
+    @io-event: _newselect epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait
+        epoll_wait_old eventfd eventfd2 poll ppoll ppoll_time64 pselect6 pselect6_time64 select
+    @ipc: ipc memfd_create mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend
+        mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd pipe pipe2 -process_madvise process_vm_readv
+        process_vm_writev semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget
+    @keyring: -add_key -keyctl -request_key
+    @memlock: mlock mlock2 mlockall munlock munlockall
+    @module: -delete_module -finit_module -init_module
+    @mount: chroot -fsconfig -fsmount -fsopen -fspick -mount -mount_setattr -move_mount -open_tree -pivot_root
+        -umount -umount2
+    @network-io: accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg
+        recvmmsg_time64 recvmsg send sendmmsg sendmsg sendto setsockopt shutdown ?socket socketcall socketpair
+    @obsolete: -_sysctl -afs_syscall -bdflush -break -create_module -ftime -get_kernel_syms -getpmsg -gtty -idle
+        -lock -mpx -prof -profil -putpmsg -query_module -security -sgetmask -ssetmask -stime -stty -sysfs
+        -tuxcall -ulimit -uselib -ustat -vserver
+    @pkey: pkey_alloc pkey_free pkey_mprotect
+    @process: capget ?clone -clone3 execveat fork getrusage kill pidfd_open pidfd_send_signal prctl
+        rt_sigqueueinfo rt_tgsigqueueinfo -setns swapcontext tgkill times tkill -unshare vfork wait4 waitid
+        waitpid
+    @raw-io: -ioperm -iopl -pciconfig_iobase -pciconfig_read -pciconfig_write s390_pci_mmio_read
+        s390_pci_mmio_write
+    @reboot: -kexec_file_load -kexec_load -reboot
+    @resources: ioprio_set -mbind -migrate_pages -move_pages -nice sched_setaffinity sched_setattr
+        sched_setparam sched_setscheduler -set_mempolicy -set_mempolicy_home_node setpriority setrlimit
+    @setuid: setgid setgid32 setgroups setgroups32 setregid setregid32 setresgid setresgid32 setresuid
+        setresuid32 setreuid setreuid32 setuid setuid32
+    @signal: rt_sigaction rt_sigpending rt_sigprocmask rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64
+        -sigaction sigaltstack -signal signalfd signalfd4 -sigpending sigprocmask -sigsuspend
+    @swap: -swapoff -swapon
+    @sync: fdatasync fsync msync sync sync_file_range sync_file_range2 syncfs
+    @timer: alarm getitimer setitimer timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64
+        timer_settime timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime
+        timerfd_settime64
+    @system-service: arm_fadvise64_64 capset copy_file_range fadvise64 fadvise64_64 flock -get_mempolicy getcpu
+        getpriority ioctl ioprio_get -kcmp madvise mremap name_to_handle_at -oldolduname -olduname ?personality
+        readahead -readdir remap_file_pages sched_get_priority_max sched_get_priority_min sched_getattr
+        sched_getparam sched_getscheduler sched_rr_get_interval sched_rr_get_interval_time64 sendfile sendfile64
+        setfsgid setfsgid32 setfsuid setfsuid32 setpgid setsid splice sysinfo tee umask uname -userfaultfd
+        vmsplice
+    @privileged: -acct -bpf -fanotify_init fanotify_mark -nfsservctl -open_by_handle_at -quotactl -quotactl_fd
+        -setdomainname -sethostname -vhangup
+    other: arm_sync_file_range breakpoint cachestat futex_requeue futex_wait futex_wake getxattrat
+        landlock_add_rule landlock_create_ruleset landlock_restrict_self listmount listxattrat map_shadow_stack
+        memfd_secret mincore mseal process_mrelease removexattrat seccomp setxattrat statmount
+"""
+# What a program seldom needs, and an attacker likes; those with a ? above only if they are allowed unconditionally.
+HIGH_RISK = """
+    acct: has the kernel write to a file at each exit of a process
+    add_key keyctl request_key: keys of the kernel, which containers share
+    bpf: loads programs into the kernel
+    clone: its flags make namespaces, in which the caller has all capabilities
+    clone3: makes namespaces by flags that no filter can see
+    delete_module finit_module init_module: changes the code of the kernel
+    fanotify_init: sees, and can hold up, what others do with files
+    fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree: changes what the file system looks like
+    io_uring_enter io_uring_register io_uring_setup: does I/O past the filter, and has had many bugs
+    ioperm iopl: gives access to the ports of devices
+    kcmp: tells how processes share what the kernel holds for them, and so where
+    kexec_file_load kexec_load reboot: puts another kernel in place, or stops the machine
+    lookup_dcookie perf_event_open: watches the kernel and other processes, and has had many bugs
+    mbind migrate_pages move_pages set_mempolicy: moves memory, of other processes too
+    modify_ldt vm86 vm86old: rarely used memory models with many bugs
+    open_by_handle_at: opens files by number, past the folders above them
+    personality: turns the randomisation of addresses off
+    pidfd_getfd: takes the open files of other processes
+    pivot_root chroot: changes which folder is the root
+    process_madvise process_vm_readv process_vm_writev ptrace: reads and changes other processes
+    quotactl quotactl_fd swapoff swapon: administers disks
+    setdomainname sethostname: changes the name of the machine
+    setns unshare: enters and makes namespaces, in which the caller may have all capabilities
+    clock_settime clock_settime64 settimeofday stime: sets the clock of the whole machine
+    syslog: reads the messages of the kernel, addresses in them
+    userfaultfd: holds the kernel up in the middle of a copy, which makes bugs usable
+    umount umount2: uncovers what a mount hides
+    vhangup: hangs up the terminal of others
+"""
+# Where the numbers of an architecture begin: ARM's private ones (asm/unistd.h), MIPS o32, n64 and n32, x32.
+NUMBER_STARTS = (0, 4000, 5000, 6000, 0xF0000, X32_SYSCALL_BIT)
+MAX_SYSCALLS = 600  # from each of these numbers on; the kernel is at 470
+MAX_SHOWN = 200  # names that are no syscalls: a hostile profile may hold any number
+
+
+def architecture_syscalls(token: int) -> "Set[str]":
+    """The names of all syscalls of an architecture that libseccomp knows."""
+    architecture = Architecture("", token)
+    names = (syscall_name(architecture, start + number) for start in NUMBER_STARTS for number in range(MAX_SYSCALLS))
+    return {name for name in names if name}
+
+
+def longest_path(program: bytes) -> int:
+    """How many instructions a filter runs at most for one call: its jumps only go forward."""
+    steps = FilterJudge(program).steps
+    longest = [0] * (len(steps) + 1)
+    for at, (code, if_true, if_false, k) in reversed(list(enumerate(steps))):
+        targets = [] if code == 0x06 else [k] if code == 0x05 else [if_true, if_false] if code & 7 == 5 else [0]
+        longest[at] = 1 + max((longest[at + 1 + target] for target in targets), default=0)
+    return longest[0]
+
+
+def shown(name: str) -> str:
+    """A name in ASCII, since a hostile profile may hold any."""
+    return ascii(name)[1:-1]
+
+
+class Portrait:
+    """A profile as a person is to see it: facts, and sections of rows (what, how many, which or why)."""
+
+    def __init__(self, title: str, profile: Profile, native: Architecture):
+        self.title, self.profile, self.native = title, profile, native
+        self.default = Rule(profile.default_action, (), profile.default_errno).verdict
+        self.instructions = self._instructions()  # fails for an architecture that libseccomp does not know
+        names = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
+        self.syscalls = {name: architecture_syscalls(libseccomp.seccomp_arch_resolve_name(name.encode()))
+                         for name in names or [native.name[10:].lower()]}
+        rules: "Dict[str, List[Rule]]" = {name: [] for name in sorted(set().union(*self.syscalls.values()))}
+        self.unknown: "Set[str]" = set()
+        for rule in profile.rules:
+            for name in set(rule.names):
+                if name in rules:
+                    rules[name].append(Rule(rule.action, (name,), rule.errno, rule.conditions))
+                else:
+                    self.unknown.add(name)
+        alone = {name: Profile(profile.default_action, (), tuple(each), profile.default_errno)
+                 for name, each in rules.items()}
+        self.verdicts = {name: each.verdicts(name) for name, each in alone.items()}
+        self.conditions = {name: [rule for rule in each.rules if rule.verdict != self.default]
+                           for name, each in alone.items() if len(self.verdicts[name]) > 1}
+        self.groups: "Dict[str, List[str]]" = {}
+        self.docker: "Dict[str, int]" = {}
+        for line in SYSCALL_GROUPS.replace("\n        ", " ").split("\n"):
+            group, _, members = line.strip().partition(": ")
+            for marked in members.split():
+                name = marked.lstrip("-?")
+                self.docker[name] = {"-": 0, "?": 1}.get(marked[0], 2)
+                if name in rules:
+                    self.groups.setdefault(group, []).append(name)
+        others = [name for name in rules if name not in self.docker]
+        if others:
+            self.groups.setdefault("other", []).extend(others)
+        self.risks = {name: why for line in HIGH_RISK.strip().split("\n") for names, _, why in [line.partition(": ")]
+                      for name in names.split() if name in rules}
+
+    def level(self, name: str) -> int:
+        """0: not allowed, 1: under conditions, 2: allowed, be it logged."""
+        allowed = [action in (SCMP_ACT_ALLOW, SCMP_ACT_LOG) for action, _ in self.verdicts[name]]
+        return 2 if all(allowed) else int(any(allowed))
+
+    def is_risk(self, name: str) -> bool:
+        """Is it of high risk, and allowed?"""
+        return name in self.risks and self.level(name) > (self.docker.get(name) == 1)
+
+    def _instructions(self) -> str:
+        plain, tree = (FilterBuilder(self.profile, self.native, False).export(optimize=level) for level in (1, 2))
+        return (f"{len(plain) // SOCK_FILTER_BYTES} BPF instructions, at most {longest_path(plain)} of them per call; "
+                f"as a binary tree {len(tree) // SOCK_FILTER_BYTES}, at most {longest_path(tree)}")
+
+    def facts(self) -> "List[Tuple[str, str, float]]":
+        """Label, text, and the share that a bar is to show, negative if there is none."""
+        facts = [("default", verdict_text(self.default), -1.0)]
+        for name, syscalls in self.syscalls.items():
+            count = sum(self.level(each) > 0 for each in syscalls)
+            share = count / max(1, len(syscalls))
+            facts.append((name, f"{count} of {len(syscalls)} syscalls allowed, {100 * share:.0f} %", share))
+        facts += [("flags", ", ".join(self.profile.flags), -1.0)] * bool(self.profile.flags)
+        docker = [row[1] for row in self.against_docker()]
+        return [*facts, ("filter", self.instructions, -1.0),
+                ("Docker", f"tighter than its default profile by {docker[0]} syscalls, wider by {docker[1]}", -1.0)]
+
+    def sections(self) -> "List[Tuple[str, List[Tuple[str, str, str]]]]":
+        """Headings, each with its rows, which may be none."""
+        risks = [(name, "", self.risks[name]) for name in self.verdicts if self.is_risk(name)]
+        groups = []
+        for group, names in self.groups.items():
+            allowed = [name for name in names if self.level(name)]
+            text = " ".join(allowed)
+            if self.default[0] in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):  # what is missing tells more
+                others = [name for name in names if name not in allowed]
+                text = "all" + " but " * bool(others) + " ".join(others)
+            groups += [(group, f"{len(allowed)}/{len(names)}", text)] * bool(allowed)
+        answers: "Dict[str, List[str]]" = {}
+        for name, verdicts in self.verdicts.items():
+            if len(verdicts) == 1 and verdicts[0] not in (self.default, (SCMP_ACT_ALLOW, 0)):
+                answers.setdefault(verdict_text(verdicts[0]), []).append(name)
+        unknown = [shown(name) for name in sorted(self.unknown)[:MAX_SHOWN]]
+        unknown += [f"and {len(self.unknown) - MAX_SHOWN} more"] * (len(self.unknown) > MAX_SHOWN)
+        return [
+            (f"High risk: {len(risks)} allowed", risks),
+            ("Allowed, by group", groups),
+            (f"Under conditions: {len(self.conditions)}",
+             [(name, "", "; ".join(map(rule_text, rules))) for name, rules in self.conditions.items()]),
+            (f"Answered otherwise: {sum(map(len, answers.values()))}",
+             [(verdict, str(len(names)), " ".join(names)) for verdict, names in sorted(answers.items())]),
+            ("Against Docker's default profile", self.against_docker()),
+            (f"No syscalls of these architectures: {len(self.unknown)}",
+             [("skipped", str(len(self.unknown)), " ".join(unknown))] if unknown else [])]
+
+    def against_docker(self) -> "List[Tuple[str, str, str]]":
+        """In how many syscalls the profile is tighter and wider than Docker's default, and which."""
+        wholes, tighter, wider, both = [], [], [], []
+        for group, names in self.groups.items():
+            lost = [name for name in names if self.level(name) < self.docker.get(name, 0)]
+            if len(lost) > 2 and len(lost) == sum(self.docker.get(name, 0) > 0 for name in names):
+                wholes.append((len(lost), f"all {len(lost)} of {group}"))
+            else:
+                tighter += lost
+            wider += [name for name in names if self.level(name) > self.docker.get(name, 0)]
+            both += [name for name in names if self.level(name) == self.docker.get(name) == 1]
+        rows = [("tighter by", str(sum(count for count, _ in wholes) + len(tighter)),
+                 ", ".join([text for _, text in wholes] + sorted(tighter))),
+                ("wider by", str(len(wider)), ", ".join(wider)),
+                ("not compared", str(len(both)), ", ".join(both) + ", which both allow under conditions")]
+        return rows if both else rows[:2]
+
+
+def verdict_text(verdict: "Tuple[str, int]") -> str:
+    action, number = verdict
+    return f"{action} ({errno.errorcode.get(number, number)})" if action in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else action
+
+
+def rule_text(rule: Rule) -> str:
+    """A conditional rule for a person."""
+    terms = []
+    for each in rule.conditions:
+        symbol = dict(zip(OPERATORS[1:], "!= < <= == >= > &".split()))[each.op]
+        more = f" == {each.value_two:#x}" if symbol == "&" else ""
+        terms.append(f"args[{each.argument}] {symbol} {each.value:#x}{more}")
+    return f"{verdict_text(rule.verdict)} if {' and '.join(terms)}"
+
+
+BAR_CELLS = 24
+
+
+def format_portrait(portrait: Portrait, columns: int, colour: bool) -> str:
+    """The text of show, no line of which is wider than the columns."""
+    def paint(code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if colour and text else text
+
+    columns = max(columns, 40)
+    lines = textwrap.wrap(shown(portrait.title), columns) + [""]
+    for label, text, share in portrait.facts():
+        cells = round(BAR_CELLS * share)
+        if share >= 0:
+            bar = paint("32", "█" * cells) + paint("2", "░" * (BAR_CELLS - cells))
+            lines.append(f"{label:12} {bar} {text}" if columns > 70 else f"{label:12} {text}")
+        else:
+            lines += textwrap.wrap(text, columns, initial_indent=f"{label:12} ", subsequent_indent=" " * 13)
+    for title, rows in portrait.sections():
+        if not rows:
+            continue
+        lines += ["", paint("1;31" if title.startswith("High") else "1", title)]
+        widths = [min(28, max(len(row[column]) for row in rows)) for column in (0, 1)]
+        for what, count, text in rows:
+            start = f"  {what:{widths[0]}}  " + (f"{count:>{widths[1]}}  " if widths[1] else "")
+            wrapped = textwrap.wrap(text, max(columns - len(start), 20), break_on_hyphens=False) or [""]
+            lines.append(paint("31" if title.startswith("High") else "36", start) + wrapped[0])
+            lines += [" " * len(start) + line for line in wrapped[1:]]
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+# One page that loads nothing and runs nothing; each %(name)s is escaped text or made below.
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width">
+<title>%(title)s: seccomp profile</title>
+<style>
+:root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --line: #dfe3e8; --text: #1b2430; --soft: #5a6676;
+  --yes: #2f9e6e; --if: #d98e04; --risk: #d6285a; --no: #d9dee5 }
+@media (prefers-color-scheme: dark) { :root { --page: #11161d; --card: #1a212b; --line: #2d3744; --text: #e6ebf2;
+  --soft: #9aa7b8; --yes: #3fbf89; --if: #f0b429; --risk: #ff5c8a; --no: #364252 } }
+body { margin: 0; padding: 2.5rem 1rem; background: var(--page); color: var(--text);
+  font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif }
+main { max-width: 60rem; margin: auto }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; overflow-wrap: anywhere }
+h2, caption { font-size: 1.05rem; font-weight: 600; text-align: left; margin: 0; padding: 0 0 .6rem }
+.risk, .risk caption { color: var(--risk) }
+section, dl { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.1rem 1.3rem;
+  margin: 1.1rem 0 }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .5rem 1.5rem }
+dt { color: var(--soft) }
+dd { margin: 0 }
+.bar { height: 8px; border-radius: 4px; background: var(--no); margin-top: .3rem; overflow: hidden }
+.bar i { display: block; height: 100%%; background: var(--yes) }
+table { border-collapse: collapse; width: 100%% }
+th, td { text-align: left; vertical-align: top; padding: .35rem 1rem .35rem 0; border-top: 1px solid var(--line);
+  font-weight: normal; overflow-wrap: anywhere }
+th { white-space: nowrap; font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .9em }
+td:nth-child(2) { text-align: right; white-space: nowrap; color: var(--soft); font-variant-numeric: tabular-nums }
+td:last-child { width: 75%%; color: var(--soft); font-size: .93em }
+svg { display: block; width: 100%%; height: auto }
+svg text { font: 12px ui-monospace, "DejaVu Sans Mono", monospace; fill: var(--text) }
+svg .soft { fill: var(--soft) }
+.yes { fill: var(--yes) } .if { fill: var(--if) } .risky { fill: var(--risk) } .no { fill: var(--no) }
+.ring { fill: none; stroke: var(--soft); stroke-width: 1.5 }
+</style>
+</head>
+<body>
+<main>
+<h1>%(title)s</h1>
+<dl>%(facts)s</dl>
+<section>
+<h2>Every syscall, by group</h2>
+%(drawing)s
+</section>
+%(tables)s
+</main>
+</body>
+</html>
+"""
+
+
+def format_drawing(portrait: Portrait) -> str:
+    """A mark for each syscall in a row for each group, as SVG: circles are of high risk, and red if allowed."""
+    left, step, per_row, width = 170, 18, 43, 944
+
+    def mark(x: int, y: int, kind: str, risk: bool, title: str) -> str:
+        radius = 7 if risk else 3
+        more = f'<rect class="ring" x="{x + .75}" y="{y + .75}" width="12.5" height="12.5" rx="{radius}"/>' \
+            if risk and kind == "no" else ""
+        return f'<g><title>{title}</title><rect class="{kind}" x="{x}" y="{y}" width="14" height="14" ' \
+               f'rx="{radius}"/>{more}</g>'
+
+    parts, y = [], 34
+    legend = [("allowed", "yes", False), ("under conditions", "if", False), ("high risk, allowed", "risky", True),
+              ("not allowed", "no", False), ("high risk, not allowed", "no", True)]
+    x = left
+    for text, kind, risk in legend:
+        parts.append(mark(x, 0, kind, risk, text) + f'<text class="soft" x="{x + 20}" y="11">{text}</text>')
+        x += 40 + 7 * len(text) + 8
+    for group, names in portrait.groups.items():
+        count = sum(portrait.level(name) > 0 for name in names)
+        parts.append(f'<text x="0" y="{y + 11}">{group}</text>'
+                     f'<text class="soft" x="{left - 12}" y="{y + 11}" text-anchor="end">{count}/{len(names)}</text>')
+        for index, name in enumerate(names):
+            level = portrait.level(name)
+            kind = "risky" if portrait.is_risk(name) else ("no", "if", "yes")[level]
+            word = ("not allowed", "allowed under conditions", "allowed")[level]
+            parts.append(mark(left + index % per_row * step, y + index // per_row * step, kind,
+                              name in portrait.risks, f"{name}: {word}"))
+        y += ((len(names) - 1) // per_row + 1) * step + 6
+    return f'<svg viewBox="0 0 {width} {y}" role="img" aria-labelledby="drawing"><title id="drawing">' \
+           f'The syscalls of the profile, by group; the tables below say the same</title>{"".join(parts)}</svg>'
+
+
+def format_page(portrait: Portrait) -> str:
+    """The page of show --html: all that the text says, and a drawing."""
+    def escape(text: str) -> str:
+        return html.escape(shown(text))
+
+    facts = "".join(
+        f"<dt>{escape(label)}</dt><dd>{escape(text)}" + (
+            f'<div class="bar"><i style="width: {100 * share:.1f}%"></i></div>' if share >= 0 else "") + "</dd>"
+        for label, text, share in portrait.facts())
+    tables = []
+    for title, rows in portrait.sections():
+        lines = "".join(f'<tr><th scope="row">{escape(what)}</th><td>{escape(count)}</td><td>{escape(text)}</td></tr>'
+                        for what, count, text in rows)
+        if rows:
+            kind = ' class="risk"' if title.startswith("High") else ""
+            tables.append(f"<section{kind}><table><caption>{escape(title)}</caption>{lines}</table></section>")
+    return PAGE % {"title": escape(portrait.title), "facts": facts,
+                   "drawing": format_drawing(portrait), "tables": "\n".join(tables)}
+
 # --- Command line ------------------------------------------------------------
 
 
@@ -4497,6 +4892,21 @@ def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
     return 0
 
 
+def run_show(values: "Dict[str, Any]", operands: "List[str]") -> int:
+    """The subcommand `show`."""
+    take_values(values, "show", operands)
+    uname = kernel_uname()
+    native = machine_of(uname.machine, uname.release).native
+    source = read_profile(operands[0], Host(native.name, uname.release, ()))
+    portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile, native)
+    if "html" in values:
+        Target(values["html"]).write(format_page(portrait))
+    terminal = os.isatty(1)
+    if values.get("html") != "-":
+        write_stdout(format_portrait(portrait, os.get_terminal_size(1).columns if terminal else 80, terminal))
+    return 0
+
+
 def run_version(_values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `version`."""
     if operands:
@@ -4515,6 +4925,7 @@ usage: spoc.py COMMAND [OPTION...] ...
   merge    unite profiles, or check that one allows what others do
   diff     show what two profiles allow differently
   convert  write a profile in another format: Kubernetes, OCI, Docker, systemd, compiled
+  show     print what a profile allows, for a person, or write it as a page
   version  print the versions of spoc.py and of what it uses
 
 spoc.py COMMAND --help tells more.
@@ -4594,6 +5005,7 @@ Exit with 0 if they mean the same, 1 if not, 2 if one cannot be read.
   --json                     print it as JSON
 
 example: spoc.py diff old.yaml new.json
+"""
 
 CONVERT_HELP = f"""\
 usage: spoc.py convert -t TYPE [OPTION...] FILE
@@ -4606,6 +5018,17 @@ What that format cannot say is an error.
   -o, --output-file FILE     write it there (default -, standard output)
 
 example: spoc.py convert -t systemd -o /etc/systemd/system/nginx.service.d/seccomp.conf nginx.yaml
+"""
+
+SHOW_HELP = """\
+usage: spoc.py show [OPTION...] FILE
+
+Print what the profile FILE (YAML or JSON, - for standard input, FILE#NAME for one of several documents) allows: how
+many syscalls and which, those of high risk, how it compares with Docker's default, what the filter costs.
+
+  --html FILE                write it as a page, too; - for standard output, instead of the text
+
+example: spoc.py show --html nginx.html nginx.yaml
 """
 
 VERSION_HELP = """\
@@ -4626,7 +5049,8 @@ class Command(NamedTuple):
 
 COMMANDS = {"record": Command(RECORD_HELP, run_record), "run": Command(RUN_HELP, run_run),
             "merge": Command(MERGE_HELP, run_merge), "diff": Command(DIFF_HELP, run_diff),
-            "convert": Command(CONVERT_HELP, run_convert), "version": Command(VERSION_HELP, run_version)}
+            "convert": Command(CONVERT_HELP, run_convert), "show": Command(SHOW_HELP, run_show),
+            "version": Command(VERSION_HELP, run_version)}
 
 
 def parse_help(text: str) -> "Dict[str, Tuple[str, bool]]":
