@@ -4492,27 +4492,28 @@ def longest_path(program: bytes) -> int:
 
 def shown(name: str) -> str:
     """A name in ASCII, since a hostile profile may hold any."""
-    return ascii(name)[1:-1]
+    return printable(name).encode("ascii", "backslashreplace").decode()
 
 
 class Portrait:
     """A profile as a person is to see it: facts, and sections of rows (what, how many, which or why)."""
 
     def __init__(self, title: str, profile: Profile, native: Architecture):
-        self.title, self.profile, self.native = title, profile, native
-        self.default = Rule(profile.default_action, (), profile.default_errno).verdict
-        self.instructions = self._instructions()  # fails for an architecture that libseccomp does not know
-        names = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
+        self.title, self.flags, self.default = title, profile.flags, Rule(
+            profile.default_action, (), profile.default_errno).verdict
+        listed = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
         self.syscalls = {name: architecture_syscalls(libseccomp.seccomp_arch_resolve_name(name.encode()))
-                         for name in names or [native.name[10:].lower()]}
+                         for name in listed or [native.name[10:].lower()]}
         rules: "Dict[str, List[Rule]]" = {name: [] for name in sorted(set().union(*self.syscalls.values()))}
-        self.unknown: "Set[str]" = set()
-        for rule in profile.rules:
-            for name in set(rule.names):
-                if name in rules:
-                    rules[name].append(Rule(rule.action, (name,), rule.errno, rule.conditions))
-                else:
-                    self.unknown.add(name)
+        names = {name for rule in profile.rules for name in rule.names}
+        self.unknown = names - set(rules)
+        kept = [Rule(rule.action, tuple(sorted(set(rule.names).intersection(rules))), rule.errno, rule.conditions)
+                for rule in profile.rules]
+        for rule in kept:
+            for name in rule.names:
+                rules[name].append(Rule(rule.action, (name,), rule.errno, rule.conditions))
+        self.instructions = self._instructions(Profile(
+            profile.default_action, profile.architectures, tuple(kept), profile.default_errno), native)
         alone = {name: Profile(profile.default_action, (), tuple(each), profile.default_errno)
                  for name, each in rules.items()}
         self.verdicts = {name: each.verdicts(name) for name, each in alone.items()}
@@ -4542,8 +4543,9 @@ class Portrait:
         """Is it of high risk, and allowed?"""
         return name in self.risks and self.level(name) > (self.docker.get(name) == 1)
 
-    def _instructions(self) -> str:
-        plain, tree = (FilterBuilder(self.profile, self.native, False).export(optimize=level) for level in (1, 2))
+    @staticmethod
+    def _instructions(profile: Profile, native: Architecture) -> str:
+        plain, tree = (FilterBuilder(profile, native, False).export(optimize=level) for level in (1, 2))
         return (f"{len(plain) // SOCK_FILTER_BYTES} BPF instructions, at most {longest_path(plain)} of them per call; "
                 f"as a binary tree {len(tree) // SOCK_FILTER_BYTES}, at most {longest_path(tree)}")
 
@@ -4554,7 +4556,7 @@ class Portrait:
             count = sum(self.level(each) > 0 for each in syscalls)
             share = count / max(1, len(syscalls))
             facts.append((name, f"{count} of {len(syscalls)} syscalls allowed, {100 * share:.0f} %", share))
-        facts += [("flags", ", ".join(self.profile.flags), -1.0)] * bool(self.profile.flags)
+        facts += [("flags", ", ".join(self.flags), -1.0)] * bool(self.flags)
         docker = [row[1] for row in self.against_docker()]
         return [*facts, ("filter", self.instructions, -1.0),
                 ("Docker", f"tighter than its default profile by {docker[0]} syscalls, wider by {docker[1]}", -1.0)]
