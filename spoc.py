@@ -4173,8 +4173,6 @@ CONVERT_TYPES = (TYPE_CRD, TYPE_JSON, TYPE_DOCKER, TYPE_SYSTEMD, TYPE_BPF, TYPE_
 # Keys that have a place in some formats only.
 FORMAT_KEYS = {TYPE_CRD: "baseProfileName flags listenerPath listenerMetadata",
                TYPE_JSON: "flags listenerPath listenerMetadata", TYPE_DOCKER: "flags listenerPath listenerMetadata"}
-# What the schema of the CRD leaves out of ARCHITECTURES.
-NOT_IN_CRD = "SCMP_ARCH_LOONGARCH64 SCMP_ARCH_M68K SCMP_ARCH_SH SCMP_ARCH_SHEB".split()
 CRD_LISTENER_PATH = r"/var/run/security-profiles-operator/[a-zA-Z0-9_\-.]+"
 # The architectures whose kernels take calls of another as well: archMap in moby/profiles, seccomp/default.json.
 DOCKER_MAIN = dict(pair.split(":") for pair in (
@@ -4189,35 +4187,14 @@ SYSTEMD_ARCHITECTURES = dict(pair.split(":") for pair in """
 SYSTEMD_COLUMNS = 120  # of a line; there is no limit that matters
 
 
-def spec_document(profile: Profile) -> "Dict[str, Any]":
-    """A profile as the OCI specification has it, without what is as by default."""
-
-    def verdict(key: str, errno_key: str, rule: Rule) -> "Dict[str, Any]":
-        number = rule.verdict[1] if rule.verdict[0] in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else errno.EPERM
-        return {key: rule.action, **({} if number == errno.EPERM else {errno_key: number})}
-
-    document = verdict("defaultAction", "defaultErrnoRet", Rule(profile.default_action, (), profile.default_errno))
-    for key, names in ("architectures", profile.architectures), ("flags", profile.flags):
-        if names:
-            document[key] = list(dict.fromkeys(names))
-    rules: "List[Dict[str, Any]]" = []
-    document["syscalls"] = rules
-    for rule in profile.rules:
-        rules.append({"names": sorted(set(rule.names)), **verdict("action", "errnoRet", rule)})
-        if rule.conditions:
-            rules[-1]["args"] = [
-                {"index": each.argument, "op": each.op, "value": each.value, "valueTwo": each.value_two}
-                for each in rule.conditions]
-    return document
-
-
 class Conversion:
     """A profile on its way to another format. What that cannot say is an error, which names the rule and the key."""
 
     def __init__(self, source: Source, profile: Profile, native: Architecture):
-        self.source, self.profile, self.native = source, profile, native
+        self.source, self.native, self.type = source, native, source.type
+        self.profile = Profile(profile.default_action, tuple(dict.fromkeys(profile.architectures)), profile.rules,
+                               profile.default_errno, tuple(dict.fromkeys(profile.flags)))
         self.spec = source.document["spec"] if source.type == TYPE_CRD else source.document
-        self.type = source.type
 
     def refuse(self, key: str, reason: str, name: str = "") -> "NoReturn":
         """Fail at this key of the profile or, with a syscall's name, of its rule."""
@@ -4234,14 +4211,16 @@ class Conversion:
     def convert(self, to_type: str) -> "Union[str, bytes]":
         """The profile in a format of CONVERT_TYPES."""
         self.type = to_type
-        for key in "baseProfileName flags listenerPath listenerMetadata".split():
+        for key in ("flags", *EXTRA_KEYS):
             if self.spec.get(key) and key not in FORMAT_KEYS.get(to_type, ""):
                 self.refuse(key, "it has no place there")
         if to_type == TYPE_SYSTEMD:
             return self._systemd()
         if to_type in (TYPE_BPF, TYPE_PFC):
             return self._compiled(to_type == TYPE_PFC)
-        return self._crd() if to_type == TYPE_CRD else self._json()
+        if to_type == TYPE_JSON:
+            return format_profile(self.profile, TYPE_JSON, "", extra_keys(self.source))
+        return self._crd() if to_type == TYPE_CRD else self._docker()
 
     def _compiled(self, text: bool) -> bytes:
         builder = FilterBuilder(self.profile, self.native, False)
@@ -4254,57 +4233,38 @@ class Conversion:
         if names:
             Log.info(f"What reads it skips syscalls that are not known here: {', '.join(sorted(names))}")
 
-    def _document(self) -> "Dict[str, Any]":
-        """The OCI document, with what names a listener."""
-        document = spec_document(self.profile)
-        document.update((key, self.spec[key]) for key in ("listenerPath", "listenerMetadata") if self.spec.get(key))
-        document["syscalls"] = document.pop("syscalls")
-        return document
-
-    def _json(self) -> str:
-        document = self._document()
-        # The runtimes do not know NATIVE by name, and add it by themselves.
-        listed = [name for name in document.pop("architectures", ()) if name != "SCMP_ARCH_NATIVE"]
-        if self.type == TYPE_JSON:
-            families: "Any" = listed
-        else:
-            families = {}
-            for name in listed:
-                main = "SCMP_ARCH_" + DOCKER_MAIN.get(name[10:], name[10:])
-                families.setdefault(main, []).extend([name] if name != main else [])
-            families = [{"architecture": main, "subArchitectures": others} for main, others in families.items()]
-        rest = list(document.items())
-        at = 1 + ("defaultErrnoRet" in document)
-        key = "architectures" if self.type == TYPE_JSON else "archMap"
-        return format_json(dict([*rest[:at], *([(key, families)] if listed else []), *rest[at:]]))
+    def _docker(self) -> str:
+        """As in OCI JSON, but with the architectures by the machine that they are for."""
+        document = profile_document(self.profile)
+        families: "Dict[str, List[str]]" = {}
+        for name in document["architectures"]:
+            main = "SCMP_ARCH_" + DOCKER_MAIN.get(name[10:], name[10:])
+            families.setdefault(main, []).extend([name] if name != main else [])
+        document["architectures"] = [{"architecture": main, "subArchitectures": others}
+                                     for main, others in families.items()]
+        return format_json({"archMap" if key == "architectures" else key: value
+                            for key, value in {**document, **extra_keys(self.source)}.items()})
 
     def _crd(self) -> str:
-        document = self._document()
-        if "defaultErrnoRet" in document:
+        if self.profile.default[1] not in (0, errno.EPERM) or self.profile.default == (SCMP_ACT_ERRNO, 0):
             self.refuse("defaultErrnoRet", "it has no place there, and means EPERM")
-        for name in document.get("architectures", ()):
-            if name in NOT_IN_CRD:
+        for name in self.profile.architectures:
+            if name in CRD_LACKS:
                 self.refuse("architectures", f"{name} is not among those of the CRD")
-        if "listenerPath" in document and not re.fullmatch(CRD_LISTENER_PATH, document["listenerPath"]):
-            self.refuse("listenerPath", f"the CRD takes {CRD_LISTENER_PATH} only")
         for rule in self.profile.rules:
             if any(max(each.value, each.value_two) >> 63 for each in rule.conditions):
                 self.refuse("args", "the CRD takes values below 2^63 only", rule.names[0])
-        if self.source.base_profile_name:
-            document["baseProfileName"] = self.source.base_profile_name
-        document["syscalls"] = [{key: [dict(sorted(each.items())) for each in value] if key == "args" else value
-                                 for key, value in sorted(rule.items())} for rule in document["syscalls"]]
+        if not re.fullmatch(CRD_LISTENER_PATH, self.spec.get("listenerPath") or "") and self.spec.get("listenerPath"):
+            self.refuse("listenerPath", f"the CRD takes {CRD_LISTENER_PATH} only")
         given = self.source.document.get("metadata") if self.source.type == TYPE_CRD else None
-        metadata = {key: given[key] for key in ("annotations", "labels") if given and given.get(key)}
         file, _ = os.path.splitext(self.source.file)
-        metadata.update(creationTimestamp=None, name=kubernetes_name(
-            self.source.name or ("profile" if file == "-" else file)))
-        return format_yaml({"apiVersion": API_VERSION, "kind": KIND, "metadata": dict(sorted(metadata.items())),
-                            "spec": dict(sorted(document.items())), "status": {}})
+        return format_profile(
+            self.profile, TYPE_CRD, kubernetes_name(self.source.name or ("profile" if file == "-" else file)),
+            extra_keys(self.source), {key: given[key] for key in ("annotations", "labels") if given and given.get(key)})
 
     def _systemd(self) -> str:
         """A drop-in. Each setting is reset first: they add to what the unit has otherwise."""
-        action, number = Rule(self.profile.default_action, (), self.profile.default_errno).verdict
+        action, number = self.profile.default
         filtered, logged, unlogged = self._systemd_lists(action, number)
         architectures = []
         for name in self.profile.architectures or ("SCMP_ARCH_NATIVE",):
@@ -4312,7 +4272,7 @@ class Conversion:
                 self.refuse("architectures", f"systemd has no name for {name}")
             architectures.append(SYSTEMD_ARCHITECTURES[name[10:]])
         settings = [("Architectures=", [""]), ("Architectures=", architectures), ("Filter=", [""])]
-        if action in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
+        if action in PERMISSIVE:
             settings.append(("Filter=~", filtered))
         else:
             # An allow list holds, from its first line on, @default as well, which differs between versions.
@@ -4337,7 +4297,7 @@ class Conversion:
         filtered: "List[str]" = []
         logged: "List[str]" = []
         unlogged: "List[str]" = []
-        denies = default in (SCMP_ACT_ALLOW, SCMP_ACT_LOG)
+        denies = default in PERMISSIVE
         if not denies and default not in (SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS):
             self.refuse("defaultAction", f"systemd does not answer {default}; it has {SCMP_ACT_ERRNO}, "
                                          f"{SCMP_ACT_KILL_PROCESS}, {SCMP_ACT_ALLOW} and {SCMP_ACT_LOG}")
@@ -4351,7 +4311,7 @@ class Conversion:
                 self.refuse("names", "systemd takes no such name", name)
             if (action, answer) == (default, number):
                 continue
-            if action in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
+            if action in PERMISSIVE:
                 (logged if action == SCMP_ACT_LOG else unlogged).append(name)
                 if not denies:
                     filtered.append(name)
@@ -4369,103 +4329,96 @@ class Conversion:
 # Docker's default profile (moby/profiles, seccomp/default.json, as in tests/data) denies without further capabilities
 # has a -, what it allows under conditions a ?, and what is not listed it denies.
 SYSCALL_GROUPS = """
-    @default: arch_prctl brk cacheflush clock_getres clock_getres_time64 clock_gettime clock_gettime64
-        clock_nanosleep clock_nanosleep_time64 execve exit exit_group futex futex_time64 futex_waitv
-        get_robust_list get_thread_area getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups
-        getgroups32 getpgid getpgrp getpid getppid getrandom getresgid getresgid32 getresuid getresuid32
-        getrlimit getsid gettid gettimeofday getuid getuid32 membarrier mmap mmap2 mprotect munmap nanosleep
-        pause prlimit64 restart_syscall riscv_flush_icache riscv_hwprobe rseq rt_sigreturn sched_getaffinity
-        sched_yield set_robust_list set_thread_area set_tid_address set_tls sigreturn time ugetrlimit uretprobe
-    @aio: io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit
-        -io_uring_enter -io_uring_register -io_uring_setup
-    @basic-io: _llseek close close_range dup dup2 dup3 lseek pread64 preadv preadv2 pwrite64 pwritev pwritev2
-        read readv write writev
-    @chown: chown chown32 fchown fchown32 fchownat lchown lchown32
-    @clock: adjtimex clock_adjtime clock_adjtime64 -clock_settime -clock_settime64 -settimeofday
-    @cpu-emulation: modify_ldt -subpage_prot -switch_endian -vm86 -vm86old
-    @debug: -lookup_dcookie -perf_event_open -pidfd_getfd ptrace -rtas s390_runtime_instr -sys_debug_setcontext
-    @file-system: access chdir chmod creat faccessat faccessat2 fallocate fchdir fchmod fchmodat fchmodat2 fcntl
-        fcntl64 fgetxattr flistxattr fremovexattr fsetxattr fstat fstat64 fstatat64 fstatfs fstatfs64 ftruncate
-        ftruncate64 futimesat getcwd getdents getdents64 getxattr inotify_add_watch inotify_init inotify_init1
-        inotify_rm_watch lgetxattr link linkat listxattr llistxattr lremovexattr lsetxattr lstat lstat64 mkdir
-        mkdirat mknod mknodat newfstatat -oldfstat -oldlstat -oldstat open openat openat2 readlink readlinkat
-        removexattr rename renameat renameat2 rmdir setxattr stat stat64 statfs statfs64 statx symlink symlinkat
-        truncate truncate64 unlink unlinkat utime utimensat utimensat_time64 utimes
-    @io-event: _newselect epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait
-        epoll_wait_old eventfd eventfd2 poll ppoll ppoll_time64 pselect6 pselect6_time64 select
-    @ipc: ipc memfd_create mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend
-        mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd pipe pipe2 -process_madvise process_vm_readv
-        process_vm_writev semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget
-    @keyring: -add_key -keyctl -request_key
-    @memlock: mlock mlock2 mlockall munlock munlockall
-    @module: -delete_module -finit_module -init_module
-    @mount: chroot -fsconfig -fsmount -fsopen -fspick -mount -mount_setattr -move_mount -open_tree -pivot_root
-        -umount -umount2
-    @network-io: accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg
-        recvmmsg_time64 recvmsg send sendmmsg sendmsg sendto setsockopt shutdown ?socket socketcall socketpair
-    @obsolete: -_sysctl -afs_syscall -bdflush -break -create_module -ftime -get_kernel_syms -getpmsg -gtty -idle
-        -lock -mpx -prof -profil -putpmsg -query_module -security -sgetmask -ssetmask -stime -stty -sysfs
-        -tuxcall -ulimit -uselib -ustat -vserver
-    @pkey: pkey_alloc pkey_free pkey_mprotect
-    @process: capget ?clone -clone3 execveat fork getrusage kill pidfd_open pidfd_send_signal prctl
-        rt_sigqueueinfo rt_tgsigqueueinfo -setns swapcontext tgkill times tkill -unshare vfork wait4 waitid
-        waitpid
-    @raw-io: -ioperm -iopl -pciconfig_iobase -pciconfig_read -pciconfig_write s390_pci_mmio_read
-        s390_pci_mmio_write
-    @reboot: -kexec_file_load -kexec_load -reboot
-    @resources: ioprio_set -mbind -migrate_pages -move_pages -nice sched_setaffinity sched_setattr
-        sched_setparam sched_setscheduler -set_mempolicy -set_mempolicy_home_node setpriority setrlimit
-    @setuid: setgid setgid32 setgroups setgroups32 setregid setregid32 setresgid setresgid32 setresuid
-        setresuid32 setreuid setreuid32 setuid setuid32
-    @signal: rt_sigaction rt_sigpending rt_sigprocmask rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64
-        -sigaction sigaltstack -signal signalfd signalfd4 -sigpending sigprocmask -sigsuspend
-    @swap: -swapoff -swapon
-    @sync: fdatasync fsync msync sync sync_file_range sync_file_range2 syncfs
-    @timer: alarm getitimer setitimer timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64
-        timer_settime timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime
-        timerfd_settime64
-    @system-service: arm_fadvise64_64 capset copy_file_range fadvise64 fadvise64_64 flock -get_mempolicy getcpu
-        getpriority ioctl ioprio_get -kcmp madvise mremap name_to_handle_at -oldolduname -olduname ?personality
-        readahead -readdir remap_file_pages sched_get_priority_max sched_get_priority_min sched_getattr
-        sched_getparam sched_getscheduler sched_rr_get_interval sched_rr_get_interval_time64 sendfile sendfile64
-        setfsgid setfsgid32 setfsuid setfsuid32 setpgid setsid splice sysinfo tee umask uname -userfaultfd
-        vmsplice
-    @privileged: -acct -bpf -fanotify_init fanotify_mark -nfsservctl -open_by_handle_at -quotactl -quotactl_fd
-        -setdomainname -sethostname -vhangup
-    other: arm_sync_file_range breakpoint cachestat futex_requeue futex_wait futex_wake getxattrat
-        landlock_add_rule landlock_create_ruleset landlock_restrict_self listmount listxattrat map_shadow_stack
-        memfd_secret mincore mseal process_mrelease removexattrat seccomp setxattrat statmount
+@default: arch_prctl brk cacheflush clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep
+clock_nanosleep_time64 execve exit exit_group futex futex_time64 futex_waitv get_robust_list get_thread_area getegid
+getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getpgid getpgrp getpid getppid getrandom getresgid
+getresgid32 getresuid getresuid32 getrlimit getsid gettid gettimeofday getuid getuid32 membarrier mmap mmap2 mprotect
+munmap nanosleep pause prlimit64 restart_syscall riscv_flush_icache riscv_hwprobe rseq rt_sigreturn sched_getaffinity
+sched_yield set_robust_list set_thread_area set_tid_address set_tls sigreturn time ugetrlimit uretprobe
+@aio: io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit -io_uring_enter
+-io_uring_register -io_uring_setup
+@basic-io: _llseek close close_range dup dup2 dup3 lseek pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readv
+write writev
+@chown: chown chown32 fchown fchown32 fchownat lchown lchown32
+@clock: adjtimex clock_adjtime clock_adjtime64 -clock_settime -clock_settime64 -settimeofday
+@cpu-emulation: modify_ldt -subpage_prot -switch_endian -vm86 -vm86old
+@debug: -lookup_dcookie -perf_event_open -pidfd_getfd ptrace -rtas s390_runtime_instr -sys_debug_setcontext
+@file-system: access chdir chmod creat faccessat faccessat2 fallocate fchdir fchmod fchmodat fchmodat2 fcntl fcntl64
+fgetxattr flistxattr fremovexattr fsetxattr fstat fstat64 fstatat64 fstatfs fstatfs64 ftruncate ftruncate64 futimesat
+getcwd getdents getdents64 getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch lgetxattr link linkat
+listxattr llistxattr lremovexattr lsetxattr lstat lstat64 mkdir mkdirat mknod mknodat newfstatat -oldfstat -oldlstat
+-oldstat open openat openat2 readlink readlinkat removexattr rename renameat renameat2 rmdir setxattr stat stat64
+statfs statfs64 statx symlink symlinkat truncate truncate64 unlink unlinkat utime utimensat utimensat_time64 utimes
+@io-event: _newselect epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait
+epoll_wait_old eventfd eventfd2 poll ppoll ppoll_time64 pselect6 pselect6_time64 select
+@ipc: ipc memfd_create mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend
+mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd pipe pipe2 -process_madvise process_vm_readv
+process_vm_writev semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget
+@keyring: -add_key -keyctl -request_key
+@memlock: mlock mlock2 mlockall munlock munlockall
+@module: -delete_module -finit_module -init_module
+@mount: chroot -fsconfig -fsmount -fsopen -fspick -mount -mount_setattr -move_mount -open_tree -pivot_root -umount
+-umount2
+@network-io: accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg
+recvmmsg_time64 recvmsg send sendmmsg sendmsg sendto setsockopt shutdown ?socket socketcall socketpair
+@obsolete: -_sysctl -afs_syscall -bdflush -create_module -get_kernel_syms -getpmsg -putpmsg -query_module -security
+-sgetmask -ssetmask -stime -sysfs -tuxcall -uselib -ustat -vserver
+@pkey: pkey_alloc pkey_free pkey_mprotect
+@process: capget ?clone -clone3 execveat fork getrusage kill pidfd_open pidfd_send_signal prctl rt_sigqueueinfo
+rt_tgsigqueueinfo -setns swapcontext tgkill times tkill -unshare vfork wait4 waitid waitpid
+@raw-io: -ioperm -iopl -pciconfig_iobase -pciconfig_read -pciconfig_write s390_pci_mmio_read s390_pci_mmio_write
+@reboot: -kexec_file_load -kexec_load -reboot
+@resources: ioprio_set -mbind -migrate_pages -move_pages -nice sched_setaffinity sched_setattr sched_setparam
+sched_setscheduler -set_mempolicy -set_mempolicy_home_node setpriority setrlimit
+@setuid: setgid setgid32 setgroups setgroups32 setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid
+setreuid32 setuid setuid32
+@signal: rt_sigaction rt_sigpending rt_sigprocmask rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 -sigaction
+sigaltstack -signal signalfd signalfd4 -sigpending sigprocmask -sigsuspend
+@swap: -swapoff -swapon
+@sync: fdatasync fsync msync sync sync_file_range sync_file_range2 syncfs
+@timer: alarm getitimer setitimer timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64
+timer_settime timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64
+@system-service: arm_fadvise64_64 capset copy_file_range fadvise64 fadvise64_64 flock -get_mempolicy getcpu getpriority
+ioctl ioprio_get -kcmp madvise mremap name_to_handle_at -oldolduname -olduname ?personality readahead -readdir
+remap_file_pages sched_get_priority_max sched_get_priority_min sched_getattr sched_getparam sched_getscheduler
+sched_rr_get_interval sched_rr_get_interval_time64 sendfile sendfile64 setfsgid setfsgid32 setfsuid setfsuid32 setpgid
+setsid splice sysinfo tee umask uname -userfaultfd vmsplice
+@privileged: -acct -bpf -fanotify_init fanotify_mark -nfsservctl -open_by_handle_at -quotactl -quotactl_fd
+-setdomainname -sethostname -vhangup
+other: arm_sync_file_range breakpoint cachestat futex_requeue futex_wait futex_wake getxattrat landlock_add_rule
+landlock_create_ruleset landlock_restrict_self listmount listxattrat map_shadow_stack memfd_secret mincore mseal
+process_mrelease removexattrat seccomp setxattrat statmount
 """
 # What a program seldom needs, and an attacker likes; those with a ? above only if they are allowed unconditionally.
 HIGH_RISK = """
-    acct: has the kernel write to a file at each exit of a process
-    add_key keyctl request_key: keys of the kernel, which containers share
-    bpf: loads programs into the kernel
-    clone: its flags make namespaces, in which the caller has all capabilities
-    clone3: makes namespaces by flags that no filter can see
-    delete_module finit_module init_module: changes the code of the kernel
-    fanotify_init: sees, and can hold up, what others do with files
-    fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree: changes what the file system looks like
-    io_uring_enter io_uring_register io_uring_setup: does I/O past the filter, and has had many bugs
-    ioperm iopl: gives access to the ports of devices
-    kcmp: tells how processes share what the kernel holds for them, and so where
-    kexec_file_load kexec_load reboot: puts another kernel in place, or stops the machine
-    lookup_dcookie perf_event_open: watches the kernel and other processes, and has had many bugs
-    mbind migrate_pages move_pages set_mempolicy: moves memory, of other processes too
-    modify_ldt vm86 vm86old: rarely used memory models with many bugs
-    open_by_handle_at: opens files by number, past the folders above them
-    personality: turns the randomisation of addresses off
-    pidfd_getfd: takes the open files of other processes
-    pivot_root chroot: changes which folder is the root
-    process_madvise process_vm_readv process_vm_writev ptrace: reads and changes other processes
-    quotactl quotactl_fd swapoff swapon: administers disks
-    setdomainname sethostname: changes the name of the machine
-    setns unshare: enters and makes namespaces, in which the caller may have all capabilities
-    clock_settime clock_settime64 settimeofday stime: sets the clock of the whole machine
-    syslog: reads the messages of the kernel, addresses in them
-    userfaultfd: holds the kernel up in the middle of a copy, which makes bugs usable
-    umount umount2: uncovers what a mount hides
-    vhangup: hangs up the terminal of others
+acct: has the kernel write to a file at each exit of a process
+add_key keyctl request_key: keys of the kernel, which containers share
+bpf: loads programs into the kernel
+clone: its flags make namespaces, in which the caller has all capabilities
+clone3: makes namespaces by flags that no filter can see
+delete_module finit_module init_module: changes the code of the kernel
+fanotify_init: sees, and can hold up, what others do with files
+fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree: changes what the file system looks like
+io_uring_enter io_uring_register io_uring_setup: does I/O past the filter, and has had many bugs
+ioperm iopl: gives access to the ports of devices
+kcmp: tells how processes share what the kernel holds for them, and so where
+kexec_file_load kexec_load reboot: puts another kernel in place, or stops the machine
+lookup_dcookie perf_event_open: watches the kernel and other processes, and has had many bugs
+mbind migrate_pages move_pages set_mempolicy: moves memory, of other processes too
+modify_ldt vm86 vm86old: rarely used memory models with many bugs
+open_by_handle_at: opens files by number, past the folders above them
+personality: turns the randomisation of addresses off
+pidfd_getfd: takes the open files of other processes
+pivot_root chroot: changes which folder is the root
+process_madvise process_vm_readv process_vm_writev ptrace: reads and changes other processes
+quotactl quotactl_fd swapoff swapon: administers disks
+setdomainname sethostname: changes the name of the machine
+setns unshare: enters and makes namespaces, in which the caller may have all capabilities
+clock_settime clock_settime64 settimeofday stime: sets the clock of the whole machine
+syslog: reads the messages of the kernel, addresses in them
+userfaultfd: holds the kernel up in the middle of a copy, which makes bugs usable
+umount umount2: uncovers what a mount hides
+vhangup: hangs up the terminal of others
 """
 # Where the numbers of an architecture begin: ARM's private ones (asm/unistd.h), MIPS o32, n64 and n32, x32.
 NUMBER_STARTS = (0, 4000, 5000, 6000, 0xF0000, X32_SYSCALL_BIT)
@@ -4499,8 +4452,7 @@ class Portrait:
     """A profile as a person is to see it: facts, and sections of rows (what, how many, which or why)."""
 
     def __init__(self, title: str, profile: Profile, native: Architecture):
-        self.title, self.flags, self.default = title, profile.flags, Rule(
-            profile.default_action, (), profile.default_errno).verdict
+        self.title, self.flags, self.default = title, profile.flags, profile.default
         listed = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
         self.syscalls = {name: architecture_syscalls(libseccomp.seccomp_arch_resolve_name(name.encode()))
                          for name in listed or [native.name[10:].lower()]}
@@ -4521,13 +4473,14 @@ class Portrait:
                            for name, each in alone.items() if len(self.verdicts[name]) > 1}
         self.groups: "Dict[str, List[str]]" = {}
         self.docker: "Dict[str, int]" = {}
-        for line in SYSCALL_GROUPS.replace("\n        ", " ").split("\n"):
-            group, _, members = line.strip().partition(": ")
-            for marked in members.split():
-                name = marked.lstrip("-?")
-                self.docker[name] = {"-": 0, "?": 1}.get(marked[0], 2)
-                if name in rules:
-                    self.groups.setdefault(group, []).append(name)
+        for word in SYSCALL_GROUPS.split():
+            if word.endswith(":"):
+                group = word[:-1]
+                continue
+            name = word.lstrip("-?")
+            self.docker[name] = {"-": 0, "?": 1}.get(word[0], 2)
+            if name in rules:
+                self.groups.setdefault(group, []).append(name)
         others = [name for name in rules if name not in self.docker]
         if others:
             self.groups.setdefault("other", []).extend(others)
@@ -4536,7 +4489,7 @@ class Portrait:
 
     def level(self, name: str) -> int:
         """0: not allowed, 1: under conditions, 2: allowed, be it logged."""
-        allowed = [action in (SCMP_ACT_ALLOW, SCMP_ACT_LOG) for action, _ in self.verdicts[name]]
+        allowed = [action in PERMISSIVE for action, _ in self.verdicts[name]]
         return 2 if all(allowed) else int(any(allowed))
 
     def is_risk(self, name: str) -> bool:
@@ -4568,7 +4521,7 @@ class Portrait:
         for group, names in self.groups.items():
             allowed = [name for name in names if self.level(name)]
             text = " ".join(allowed)
-            if self.default[0] in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):  # what is missing tells more
+            if self.default[0] in PERMISSIVE:  # what is missing tells more
                 others = [name for name in names if name not in allowed]
                 text = "all" + " but " * bool(others) + " ".join(others)
             groups += [(group, f"{len(allowed)}/{len(names)}", text)] * bool(allowed)
@@ -4582,7 +4535,8 @@ class Portrait:
             (f"High risk: {len(risks)} allowed", risks),
             ("Allowed, by group", groups),
             (f"Under conditions: {len(self.conditions)}",
-             [(name, "", "; ".join(map(rule_text, rules))) for name, rules in self.conditions.items()]),
+             [(name, "", "; ".join(key_text(make_key(rule)).strip(": ") for rule in rules))
+              for name, rules in self.conditions.items()]),
             (f"Answered otherwise: {sum(map(len, answers.values()))}",
              [(verdict, str(len(names)), " ".join(names)) for verdict, names in sorted(answers.items())]),
             ("Against Docker's default profile", self.against_docker()),
@@ -4605,21 +4559,6 @@ class Portrait:
                 ("wider by", str(len(wider)), ", ".join(wider)),
                 ("not compared", str(len(both)), ", ".join(both) + ", which both allow under conditions")]
         return rows if both else rows[:2]
-
-
-def verdict_text(verdict: "Tuple[str, int]") -> str:
-    action, number = verdict
-    return f"{action} ({errno.errorcode.get(number, number)})" if action in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else action
-
-
-def rule_text(rule: Rule) -> str:
-    """A conditional rule for a person."""
-    terms = []
-    for each in rule.conditions:
-        symbol = dict(zip(OPERATORS[1:], "!= < <= == >= > &".split()))[each.op]
-        more = f" == {each.value_two:#x}" if symbol == "&" else ""
-        terms.append(f"args[{each.argument}] {symbol} {each.value:#x}{more}")
-    return f"{verdict_text(rule.verdict)} if {' and '.join(terms)}"
 
 
 BAR_CELLS = 24
@@ -4878,31 +4817,42 @@ def take_values(values: "Dict[str, Any]", command: str, operands: "List[str]") -
                 raise UsageError(f"{command} --{name.replace('_', '-')}", "an empty value")
 
 
+def read_operand(path: str) -> "Tuple[Source, Architecture]":
+    """A profile, and the architecture of this machine."""
+    uname = kernel_uname()
+    return read_profile(path, container_host()), machine_of(uname.machine, uname.release).native
+
+
+def profile_target(path: str) -> Target:
+    """The file that a profile goes to: under sudo it belongs to the calling user."""
+    identity = sudo_identity(os.environ)
+    return Target(path, (identity.uid, identity.gid) if identity else None)
+
+
 def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `convert`."""
     take_values(values, "convert", operands)
     to_type = values.get("type")
     if to_type not in CONVERT_TYPES:
         raise UsageError(f"-t {to_type}" if to_type else "convert", f"give -t, one of {', '.join(CONVERT_TYPES)}")
-    target = Target(values.get("output_file", "-"))
+    target = profile_target(values.get("output_file", "-"))
     if to_type == TYPE_BPF and target.is_terminal():
         raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
-    uname = kernel_uname()
-    native = machine_of(uname.machine, uname.release).native
-    source = read_profile(operands[0], Host(native.name, uname.release, ()))
-    target.write(Conversion(source, source.profile, native).convert(to_type))
+    source, native = read_operand(operands[0])
+    profile = source.profile
+    if "portable" in values:
+        profile = portable_profile(profile, to_type != TYPE_CRD)
+    target.write(Conversion(source, profile, native).convert(to_type))
     return 0
 
 
 def run_show(values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `show`."""
     take_values(values, "show", operands)
-    uname = kernel_uname()
-    native = machine_of(uname.machine, uname.release).native
-    source = read_profile(operands[0], Host(native.name, uname.release, ()))
+    source, native = read_operand(operands[0])
     portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile, native)
     if "html" in values:
-        Target(values["html"]).write(format_page(portrait))
+        profile_target(values["html"]).write(format_page(portrait))
     terminal = os.isatty(1)
     if values.get("html") != "-":
         write_stdout(format_portrait(portrait, os.get_terminal_size(1).columns if terminal else 80, terminal))
@@ -5018,6 +4968,7 @@ What that format cannot say is an error.
   -t, --type TYPE            {TYPE_CRD} (Kubernetes YAML), {TYPE_JSON} (OCI JSON), {TYPE_DOCKER} (Docker and Podman),
                              {TYPE_SYSTEMD} (a drop-in), {TYPE_BPF} (compiled) or {TYPE_PFC} (libseccomp's listing)
   -o, --output-file FILE     write it there (default -, standard output)
+  --portable                 allow what other libcs, kernels and architectures call for the same work, too
 
 example: spoc.py convert -t systemd -o /etc/systemd/system/nginx.service.d/seccomp.conf nginx.yaml
 """
@@ -5067,14 +5018,20 @@ def parse_help(text: str) -> "Dict[str, Tuple[str, bool]]":
 
 
 def parse_options(name: str, arguments: "Sequence[str]") -> "Tuple[Dict[str, Any], List[str]]":
-    """Options up to the first operand or --, as POSIX has it: flags as True, values in lists, in the order given."""
+    """Options, flags as True and values in lists, in the order given; and operands. A command's own stay with it."""
     flags = parse_help(COMMANDS[name].help)
     values: "Dict[str, Any]" = {}
+    operands: "List[str]" = []
     rest = list(arguments)
-    while rest and rest[0].startswith("-") and rest[0] != "-":
+    while rest:
         word = rest.pop(0)
         if word == "--":
-            break
+            return values, operands + rest
+        if not word.startswith("-") or word == "-":
+            operands.append(word)
+            if name in ("record", "run"):
+                return values, operands + rest
+            continue
         flag, joined, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
         if flag in ("-h", "--help"):
             return {"help": True}, []
@@ -5091,7 +5048,7 @@ def parse_options(name: str, arguments: "Sequence[str]") -> "Tuple[Dict[str, Any
             values[field] = True
             if joined:  # -qn is -q -n
                 rest.insert(0, "-" + value)
-    return values, rest
+    return values, operands
 
 
 def hold_standard_descriptors() -> None:

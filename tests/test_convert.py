@@ -251,7 +251,8 @@ class Command(support.Case):
         self.assertEqual((result.returncode, result.stdout.encode()), (0, texts["docker"]))
         several = support.DATA / "spo-seccompprofile.yaml"
         result = support.spoc("convert", "-t", "raw-seccomp", f"{several}#profile-allow-unsafe")
-        self.assertEqual(json.loads(result.stdout), {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": []})
+        self.assertEqual(json.loads(result.stdout),
+                         {"defaultAction": "SCMP_ACT_ALLOW", "architectures": [], "syscalls": []})
 
     def test_usage(self) -> None:
         cases: List[Tuple[List[str], str]] = [
@@ -309,6 +310,27 @@ class Command(support.Case):
                 os.close(master)
         result = support.spoc("convert", "-t", "bpf", "-o", "/dev/null", str(self.profile))
         self.assertEqual((result.returncode, result.stderr), (0, ""))
+
+    def test_portable(self) -> None:
+        """A libc that calls openat2 or fstatat64 gets on; what says no to unknown calls says so that it tries others."""
+        path = self.folder / "a.json"
+        path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            {"names": ["open", "stat"], "action": "SCMP_ACT_ALLOW"}]}))
+        for to_type in ("seccomp", *JSON_TYPES):
+            plain, portable = (read(support.spoc("convert", "-t", to_type, *options, str(path)).stdout)
+                               for options in ((), ("--portable",)))
+            self.assertEqual(portable.verdicts("openat"), [("SCMP_ACT_ALLOW", 0)])
+            self.assertEqual(portable.default_errno, errno.EPERM if to_type == "seccomp" else errno.ENOSYS)
+            self.assertEqual(plain.verdicts("openat"), [("SCMP_ACT_ERRNO", errno.EPERM)])
+        drop_in = support.spoc("convert", "-t", "systemd", "--portable", str(path)).stdout
+        self.assertIn("\nSystemCallErrorNumber=ENOSYS\n", drop_in)
+        self.assertRegex(drop_in, r"\bopenat2?\b")
+
+    def test_options_may_follow(self) -> None:
+        for arguments in (["-t", "pfc", "-"], ["-", "-tpfc"], ["--type=pfc", "--", "-"], ["-", "--type", "pfc"]):
+            with self.profile.open() as stream:
+                result = support.spoc("convert", *arguments, stdin=stream)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
 
     def test_unknown_names_are_told(self) -> None:
         path = self.folder / "a.json"
@@ -425,8 +447,8 @@ StandardOutput=append:$1/answers
 END
 group=/run/groups/spoc-test-$$
 mkdir $group
-sh -c 'echo $$ >$0/cgroup.procs; exec timeout -s KILL 60 unshare --cgroup --mount --pid --fork --kill-child "$@"' $group \
-    sh -c 'mount -t cgroup2 none /sys/fs/cgroup && mount -t proc none /proc &&
+sh -c 'echo $$ >$0/cgroup.procs; exec timeout -s KILL 60 unshare --cgroup --mount --pid --fork --kill-child "$@"' \
+    $group sh -c 'mount -t cgroup2 none /sys/fs/cgroup && mount -t proc none /proc &&
            env -i PATH="$PATH" XDG_RUNTIME_DIR=/run HOME=/run SYSTEMD_UNIT_PATH=/run/units \
                /lib/systemd/systemd --user --log-target=console --unit=spoc-test.service; exit 0'
 for try in 1 2 3 4 5 6 7 8 9 10; do
