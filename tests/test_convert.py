@@ -312,7 +312,7 @@ class Command(support.Case):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
 
     def test_portable(self) -> None:
-        """A libc that calls openat2 or fstatat64 gets on; what says no to unknown calls says so that it tries others."""
+        """A libc that calls openat2 or fstatat64 gets on; a no to unknown calls has it try others."""
         path = self.folder / "a.json"
         path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
             {"names": ["open", "stat"], "action": "SCMP_ACT_ALLOW"}]}))
