@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     import array
     import binascii
     import bisect
+    import collections
     import fcntl
+    import html
     import json
     import pwd
     import re
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     import signal
     import socket
     import termios
+    import textwrap
     from typing import (Any, BinaryIO, Callable, ContextManager, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple,
                         NoReturn, Optional, Sequence, Set, Tuple, Union)
 else:
@@ -72,8 +75,9 @@ else:
             globals()[self._name] = module = __import__(self._name)
             return getattr(module, attribute)
 
-    _socket, array, binascii, bisect, fcntl, json, pwd, re, resource, select, socket, termios = map(
-        _Deferred, "_socket array binascii bisect fcntl json pwd re resource select socket termios".split())
+    (_socket, array, binascii, bisect, collections, fcntl, html, json, pwd, re, resource, select, socket, termios,
+     textwrap) = map(_Deferred, "_socket array binascii bisect collections fcntl html json pwd re resource select "
+                     "socket termios textwrap".split())
 
     class NamedTuple:
         """The annotated fields of a class as immutable attributes, as typing.NamedTuple has them, but no tuple."""
@@ -124,9 +128,10 @@ SCMP_ACT_TRACE = "SCMP_ACT_TRACE"
 SCMP_ACT_LOG = "SCMP_ACT_LOG"
 SCMP_ACT_NOTIFY = "SCMP_ACT_NOTIFY"
 SCMP_ACT_KILL_THREAD = "SCMP_ACT_KILL_THREAD"
+SCMP_ACT_KILL_PROCESS = "SCMP_ACT_KILL_PROCESS"
 # seccomp.h; an errno goes into the lowest 16 bits. KILL is the older name of KILL_THREAD.
 ACTIONS = {
-    "SCMP_ACT_KILL": 0, SCMP_ACT_KILL_THREAD: 0, "SCMP_ACT_KILL_PROCESS": 0x80000000, SCMP_ACT_TRAP: 0x00030000,
+    "SCMP_ACT_KILL": 0, SCMP_ACT_KILL_THREAD: 0, SCMP_ACT_KILL_PROCESS: 0x80000000, SCMP_ACT_TRAP: 0x00030000,
     SCMP_ACT_ERRNO: 0x00050000, SCMP_ACT_NOTIFY: 0x7FC00000, SCMP_ACT_TRACE: 0x7FF00000, SCMP_ACT_LOG: 0x7FFC0000,
     SCMP_ACT_ALLOW: 0x7FFF0000}
 OPERATORS = ("", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
@@ -295,18 +300,22 @@ class Profile(NamedTuple):
     default_errno: int = errno.EPERM
     flags: "Tuple[str, ...]" = ()
 
+    @property
+    def default(self) -> "Tuple[str, int]":
+        """The verdict on all that no rule decides."""
+        return Rule(self.default_action, (), self.default_errno).verdict
+
     def verdicts(self, name: str) -> "List[Tuple[str, int]]":
         """Each action, with its errno, that a call of this name may meet; the default last.
 
         As in libseccomp, rules that say what the default says are none, and of the others an unconditional one, the
         first, stands before all conditional ones.
         """
-        default = Rule(self.default_action, (), self.default_errno).verdict
-        rules = [rule for rule in self.rules if name in rule.names and rule.verdict != default]
+        rules = [rule for rule in self.rules if name in rule.names and rule.verdict != self.default]
         for rule in rules:
             if not rule.conditions:
                 return [rule.verdict]
-        return [rule.verdict for rule in rules] + [default]
+        return [rule.verdict for rule in rules] + [self.default]
 
 
 API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
@@ -363,26 +372,61 @@ def format_json(document: "Dict[str, Any]") -> str:
 
 def rules_document(profile: Profile) -> "List[Dict[str, Any]]":
     """The rules in the form that the CRD and the OCI specification share, names sorted."""
-    return [{"names": sorted(rule.names), "action": rule.action,
-             **({"args": [{"index": each.argument, "op": each.op, "value": each.value, "valueTwo": each.value_two}
-                          for each in rule.conditions]} if rule.conditions else {})}
-            for rule in profile.rules if rule.names]
+    documents: "List[Dict[str, Any]]" = []
+    for rule in profile.rules:
+        if rule.names:
+            documents.append({"names": sorted(rule.names), "action": rule.action,
+                              **_errno_key("errnoRet", rule.verdict)})
+        if rule.names and rule.conditions:
+            documents[-1]["args"] = [
+                {"index": each.argument, "value": each.value,
+                 **({"valueTwo": each.value_two} if each.value_two else {}), "op": each.op} for each in rule.conditions]
+    return documents
 
 
-def format_profile(profile: Profile, profile_type: str, name: str) -> str:
-    """The text of a profile: equal profiles give equal bytes. The CRD has its keys in alphabetical order."""
+def _errno_key(key: str, verdict: "Tuple[str, int]") -> "Dict[str, int]":
+    action, number = verdict
+    return {key: number} if action in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) and number != errno.EPERM else {}
+
+
+def profile_document(profile: Profile) -> "Dict[str, Any]":
+    """A profile as the OCI runtime specification has it; SCMP_ARCH_NATIVE, which every filter holds, is the CRD's."""
+    return {"defaultAction": profile.default_action, **_errno_key("defaultErrnoRet", profile.default),
+            "architectures": [name for name in profile.architectures if name != "SCMP_ARCH_NATIVE"],
+            **({"flags": list(profile.flags)} if profile.flags else {}), "syscalls": rules_document(profile)}
+
+
+# What the CRD's schema has no word for.
+CRD_LACKS = "SCMP_ARCH_LOONGARCH64 SCMP_ARCH_M68K SCMP_ARCH_SH SCMP_ARCH_SHEB".split()
+
+
+def check_crd(document: "Dict[str, Any]") -> None:
+    """Raise SpocError if the CRD cannot say what this document of the OCI specification does."""
+    lacking = [key for key in document if key == "defaultErrnoRet"]
+    lacking += [name for name in document["architectures"] if name in CRD_LACKS]
+    lacking += [f"{item[key]} as {key}" for rule in document["syscalls"] for item in rule.get("args", ())
+                for key in ("value", "valueTwo") if item.get(key, 0) >> 63]
+    if lacking:
+        raise SpocError("write profile", lacking[0], f"the type {TYPE_CRD} cannot say it", f"use -t {TYPE_JSON}")
+
+
+def format_profile(profile: Profile, profile_type: str, name: str, extra: "Optional[Dict[str, Any]]" = None,
+                   metadata: "Optional[Dict[str, Any]]" = None) -> str:
+    """The text of a profile: equal profiles give equal bytes. The CRD has its keys in alphabetical order.
+
+    `extra` are further keys of the specification, and `metadata` of the object.
+    """
+    document = {**profile_document(profile), **(extra or {})}
     if profile_type == TYPE_JSON:
-        return format_json({"defaultAction": profile.default_action, "architectures": list(profile.architectures),
-                            "syscalls": rules_document(profile)})
+        return format_json(document)
+    check_crd(document)
+    document["architectures"] = list(profile.architectures)
+    document["syscalls"] = [dict(sorted(rule.items())) for rule in document["syscalls"]]
     return format_yaml({
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "metadata": {"creationTimestamp": None, "name": name},
-        "spec": {
-            "architectures": list(profile.architectures),
-            "defaultAction": profile.default_action,
-            "syscalls": [dict(sorted(rule.items())) for rule in rules_document(profile)],
-        },
+        "metadata": dict(sorted({"creationTimestamp": None, "name": name, **(metadata or {})}.items())),
+        "spec": dict(sorted(document.items())),
         "status": {},
     })
 
@@ -520,11 +564,29 @@ class YamlReader:
         items: "List[Any]" = []
         indent = self.indent
         while self.indent == indent and self.rest[:2] in ("-", "- "):
-            self.marks[id(items), len(items)] = self.row, indent
-            items.append(self.child(indent, self.rest[1:], False))
+            if not self.plain_items(items):
+                self.marks[id(items), len(items)] = self.row, indent
+                items.append(self.child(indent, self.rest[1:], False))
         if self.indent > indent:
             self.fail("unexpected indentation")
         return items
+
+    def plain_items(self, items: "List[Any]") -> bool:
+        """Take the lines that begin here and are an item of plain text each, what nearly all of a profile is, at once.
+        """
+        indent, prefix = self.indent, " " * self.indent + "- "
+        block = re.compile(f"(?:{prefix}[A-Za-z_][A-Za-z0-9_./-]*\n)+").match(self.text, self.starts[self.row])
+        texts = block.group()[len(prefix):-1].split("\n" + prefix) if block else []
+        if not texts or not YAML_WORDS.isdisjoint(map(str.lower, texts)):
+            return False
+        for row, index in enumerate(range(len(items), len(items) + len(texts)), self.row):
+            self.marks[id(items), index] = row, indent
+        items += texts
+        self.row += len(texts) - 1
+        self.advance()
+        if self.indent > indent:
+            self.fail("a scalar over several lines, or wrong indentation; quote it")
+        return True
 
     def mapping(self) -> "Dict[str, Any]":
         items: "Dict[str, Any]" = {}
@@ -1177,16 +1239,23 @@ class Target:
         except OSError as error:
             raise self._error(error) from None
 
-    def write(self, text: str) -> None:
+    def write(self, text: "Union[str, bytes]") -> None:
         """Write the whole text; a failure leaves a regular file as it was."""
+        data = text.encode() if isinstance(text, str) else text
         try:
             if self.is_file:
-                self._replace(text.encode())
+                self._replace(data)
             else:
                 with self._opened() as file:
-                    file.write(text.encode())
+                    file.write(data)
         except OSError as error:
             raise self._error(error) from None
+
+    def is_terminal(self) -> bool:
+        """Would a person see what is written?"""
+        if self.descriptor is not None or self.is_file:
+            return self.descriptor is not None and os.isatty(self.descriptor)
+        return stat.S_ISCHR(os.stat(self.path).st_mode) and os.stat(self.path).st_rdev != os.makedev(1, 3)
 
     @contextlib.contextmanager
     def locked(self) -> "Iterator[None]":
@@ -1509,6 +1578,7 @@ LIBSECCOMP = """
     seccomp_attr_set                  status   context int uint32
     seccomp_rule_add_array            status   context uint32 int int conditions
     seccomp_export_bpf                status   context int
+    seccomp_export_pfc                status   context int
 """
 # stdlib.h, stdio.h, sys/prctl.h, sys/signalfd.h, unistd.h, capset(2). A va_list argument is a pointer, or passed as
 # one, in every ABI that is supported.
@@ -1530,7 +1600,7 @@ NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls
 PR_SET_KEEPCAPS, PR_GET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 8, 21, 36, 38
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 2, 8
 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
-SCMP_FLTATR_ACT_BADARCH = 2
+SCMP_FLTATR_ACT_BADARCH, SCMP_FLTATR_CTL_OPTIMIZE = 2, 8
 
 
 class Library:
@@ -2075,21 +2145,25 @@ class FilterBuilder:
             flags |= FILTER_FLAGS[flag]
         # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
         flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-        try:
-            program = self._compile()
-        except OSError as error:
-            raise SpocError("build filter", self._subject, error.strerror or str(error),
-                            "this libseccomp or kernel cannot do that") from None
+        program = self.export()
         if len(program) > SOCK_FILTER_BYTES * BPF_MAXINSNS:
             raise SpocError("build filter", self._subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
         return Filter(program, flags | (SECCOMP_FILTER_FLAG_NEW_LISTENER if self.notify else 0), no_new_privs)
+
+    def export(self, text: bool = False, optimize: int = 1) -> bytes:
+        """The compiled program or, as text, libseccomp's listing (PFC). `optimize` 2 makes it a binary tree."""
+        try:
+            return self._compile(libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf, optimize)
+        except OSError as error:
+            raise SpocError("build filter", self._subject, error.strerror or str(error),
+                            "this libseccomp or kernel cannot do that") from None
 
     def _action(self, name: str, number: int) -> int:
         if self.notify and name not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
             return ACTIONS[SCMP_ACT_NOTIFY]
         return ACTIONS[name] | (number if name in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else 0)
 
-    def _compile(self) -> bytes:
+    def _compile(self, export: "Any", optimize: int) -> bytes:
         with contextlib.ExitStack() as resources:
             default = self._action(self.profile.default_action, self.profile.default_errno)
             context = libseccomp.seccomp_init(default)
@@ -2099,13 +2173,15 @@ class FilterBuilder:
                 libseccomp.seccomp_arch_add(context, token)
             if self.notify:
                 libseccomp.seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, ACTIONS[SCMP_ACT_NOTIFY])
+            if optimize > 1:
+                libseccomp.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, optimize)
             for rule in self.profile.rules:
                 self._add(context, rule, default)
             self._subject = "the whole filter"
             descriptor = os.memfd_create("filter")
             resources.callback(os.close, descriptor)
-            libseccomp.seccomp_export_bpf(context, descriptor)
-            program = os.pread(descriptor, SOCK_FILTER_BYTES * (BPF_MAXINSNS + 1), 0)
+            export(context, descriptor)
+            program = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
         return program
 
     def _add(self, context: ScmpContext, rule: Rule, default: int) -> None:
@@ -2264,9 +2340,9 @@ class FilterJudge:
 
     def __init__(self, program: bytes):
         # struct sock_filter (linux/filter.h): code, jt, jf, k.
-        self._steps = [tuple(int.from_bytes(program[start + first:start + last], sys.byteorder)
-                             for first, last in ((0, 2), (2, 3), (3, 4), (4, 8)))
-                       for start in range(0, len(program), SOCK_FILTER_BYTES)]
+        self.steps = [tuple(int.from_bytes(program[start + first:start + last], sys.byteorder)
+                            for first, last in ((0, 2), (2, 3), (3, 4), (4, 8)))
+                      for start in range(0, len(program), SOCK_FILTER_BYTES)]
         self._names = {value: name for name, value in ACTIONS.items()}
         self._known: "Dict[Tuple[int, int], Tuple[str, int]]" = {}
 
@@ -2286,7 +2362,7 @@ class FilterJudge:
         """What the program returns, and whether it looked at more than architecture and number."""
         at, value, depends = 0, 0, False
         while True:
-            code, if_true, if_false, k = self._steps[at]
+            code, if_true, if_false, k = self.steps[at]
             at += 1
             if code == 0x20:  # BPF_LD | BPF_W | BPF_ABS
                 value = int.from_bytes(data[k:k + 4], sys.byteorder)
@@ -2401,6 +2477,152 @@ def make_profile(machine: Machine, recording: Recording, base: "Iterable[str]") 
         *(Rule(SCMP_ACT_ALLOW, (name,), conditions=(
             Condition(ARGUMENTS[name], "SCMP_CMP_MASKED_EQ", 0xFFFFFFFF, value),))
           for name, values in narrowed.items() for value in values)))
+
+
+# Calls that other libcs, kernels and architectures make for the same work, and why they have no more authority. With
+# --portable, whoever may make one of the names left of > (of all, if there is none) may make all of the line; what has
+# none on its left is for every program: it acts on the calling process alone, or reads what all may know.
+SIBLINGS = """
+> clock_gettime clock_gettime64 clock_getres clock_getres_time64 gettimeofday time getcpu getrandom: \
+    served by the vDSO where it can, and then no recorder sees them
+> restart_syscall rt_sigreturn sigreturn exit exit_group: made by the kernel or libc for signals and at the end
+> set_tid_address set_robust_list rseq arch_prctl set_thread_area get_thread_area set_tls cacheflush membarrier \
+    riscv_flush_icache riscv_hwprobe sched_getaffinity sched_yield futex futex_time64 gettid getpid rt_sigprocmask \
+    rt_sigaction sigaltstack uname: some libc's start, threads and signals
+brk mmap mmap2 > brk mmap mmap2 munmap mremap mprotect madvise: how malloc gets and returns memory; mmap2 is of 32 bits
+open openat openat2 > open openat openat2 creat fcntl fcntl64: arm64 has no open, openat2 only limits more, creat is \
+    an open with fixed flags, musl sets FD_CLOEXEC by fcntl
+stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64 oldstat oldlstat oldfstat: read what a file is
+access faccessat faccessat2: ask for permissions
+mkdir mkdirat: arm64 has only the form with a folder's descriptor, here and below
+rmdir unlink unlinkat: unlinkat does the work of both
+rename renameat renameat2: one work
+link linkat: one work
+symlink symlinkat: one work
+readlink readlinkat: one work
+mknod mknodat: one work; CAP_MKNOD decides about devices
+chmod fchmodat fchmodat2: one work
+chown lchown fchownat chown32 lchown32: one work; *32 take ids of 32 bits
+fchown fchown32: one work
+utime utimes futimesat utimensat utimensat_time64: one work, finer or wider times
+getdents getdents64 readdir: list a folder
+read readv pread64 preadv preadv2: read a descriptor; musl's stdio takes readv
+write writev pwrite64 pwritev pwritev2: write a descriptor; musl's stdio takes writev
+lseek _llseek: one work
+fcntl fcntl64: one work
+truncate truncate64: one work
+ftruncate ftruncate64: one work
+sendfile sendfile64: one work
+statfs statfs64: one work
+fstatfs fstatfs64: one work
+fadvise64 fadvise64_64 arm_fadvise64_64: one work
+sync_file_range sync_file_range2 arm_sync_file_range: one work
+mlock mlock2: one work
+umount umount2: one work, and no mount
+close close_range: let descriptors of one's own go
+dup2 dup3: one work
+pipe pipe2: one work
+eventfd eventfd2: one work
+signalfd signalfd4: one work
+inotify_init inotify_init1: one work
+epoll_create epoll_create1: one work
+epoll_wait epoll_pwait epoll_pwait2: wait; signal masks are rt_sigprocmask's
+poll ppoll ppoll_time64: wait
+select _newselect pselect6 pselect6_time64: wait
+pause > ppoll ppoll_time64: arm64 pauses by ppoll
+nanosleep clock_nanosleep clock_nanosleep_time64: sleep
+alarm setitimer: arm64 has no alarm, and musl never takes it
+accept accept4: one work
+send sendto: send is sendto without an address, which x86-64 lacks
+recv recvfrom: one work
+sendmsg sendmmsg > sendmsg sendmmsg sendto send: several at once, or without control messages
+recvmsg recvmmsg recvmmsg_time64 > recvmsg recvmmsg recvmmsg_time64 recvfrom recv: several at once, or without control \
+    messages
+socketcall > socket bind connect listen accept accept4 getsockname getpeername socketpair send sendto recv recvfrom \
+    shutdown setsockopt getsockopt sendmsg recvmsg sendmmsg recvmmsg: i386's one call for them all, which libseccomp \
+    adds by itself for each of these
+ipc > semop semtimedop semget semctl msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl: likewise
+semop semtimedop semtimedop_time64: one work
+clone clone3 > clone clone3 fork vfork: make processes and threads, with all flags; fork and vfork have none
+fork vfork: make processes
+wait4 waitid waitpid: wait for children
+kill > tgkill tkill: signals to one thread of those that kill may signal
+tgkill tkill: one work
+getpgrp getpgid: arm64 asks getpgid for itself
+nice > getpriority setpriority: arm64 has no nice
+getrlimit ugetrlimit > getrlimit ugetrlimit prlimit64: libc asks prlimit64
+setrlimit > getrlimit ugetrlimit prlimit64: libc asks prlimit64
+signal sigaction rt_sigaction: one work
+sigprocmask sgetmask ssetmask rt_sigprocmask: one work
+sigpending rt_sigpending: one work
+sigsuspend rt_sigsuspend: one work
+rt_sigtimedwait rt_sigtimedwait_time64: one work
+uname olduname oldolduname: one work
+stime settimeofday clock_settime clock_settime64: set the clock, for which CAP_SYS_TIME is needed
+adjtimex clock_adjtime clock_adjtime64: adjust the clock, for which CAP_SYS_TIME is needed
+timer_gettime timer_gettime64: one work; *64 take times of 64 bits, here and below
+timer_settime timer_settime64: one work
+timerfd_gettime timerfd_gettime64: one work
+timerfd_settime timerfd_settime64: one work
+sched_rr_get_interval sched_rr_get_interval_time64: one work
+mq_timedsend mq_timedsend_time64: one work
+mq_timedreceive mq_timedreceive_time64: one work
+io_getevents io_pgetevents io_pgetevents_time64: one work
+getuid getuid32: one work; *32 take or give ids of 32 bits, here and below
+geteuid geteuid32: one work
+getgid getgid32: one work
+getegid getegid32: one work
+getresuid getresuid32: one work
+getresgid getresgid32: one work
+getgroups getgroups32: one work
+setuid setuid32: one work
+setgid setgid32: one work
+setreuid setreuid32: one work
+setregid setregid32: one work
+setresuid setresuid32: one work
+setresgid setresgid32: one work
+setgroups setgroups32: one work
+setfsuid setfsuid32: one work
+setfsgid setfsgid32: one work
+"""
+# The flags of clone that make namespaces; fork has none of them. (The first argument, but on s390 the second.)
+CLONE_NAMESPACES = Condition(0, "SCMP_CMP_MASKED_EQ", 0x7E020000)
+
+
+def portable_names(names: "Iterable[str]", kept: "Set[str]") -> "Set[str]":
+    """These names and all their siblings that are not among the kept ones."""
+    lines = [line.partition(":")[0].partition(">") for line in SIBLINGS.strip().splitlines()]
+    found, before = set(names), -1
+    while len(found) > before:
+        before = len(found)
+        for left, arrow, right in lines:
+            if not left.strip() or not found.isdisjoint(left.split()):
+                found.update(set((right if arrow else left).split()) - kept)
+    return found
+
+
+def portable_profile(profile: Profile, says_errno: bool) -> Profile:
+    """Allow the siblings of what is allowed unconditionally, too; what a rule decides already stays as it is.
+
+    A clone that depends on its flags has no sibling in clone3, whose flags no filter sees: ENOSYS has libc take clone.
+    So has it for other new calls: where a format says_errno for the default, ENOSYS stands for a default that says
+    nothing but no. A profile that allows by default is for all systems already.
+    """
+    if profile.default_action == SCMP_ACT_ALLOW:
+        return profile
+    decided = {name for rule in profile.rules for name in rule.names}
+    allowing = [rule for rule in profile.rules if rule.action == SCMP_ACT_ALLOW and not rule.conditions]
+    allowed = {name for rule in allowing for name in rule.names}
+    added = portable_names(allowed, decided) - decided
+    first = allowing[0] if allowing else Rule(SCMP_ACT_ALLOW, ())
+    rules = [Rule(SCMP_ACT_ALLOW, tuple(sorted(added.union(first.names)))),
+             *(rule for rule in profile.rules if rule is not first)]
+    if "fork" in allowed | added and "clone" not in decided | added:
+        rules.append(Rule(SCMP_ACT_ALLOW, ("clone",), conditions=(CLONE_NAMESPACES,)))
+    if profile.default_action != SCMP_ACT_LOG and "clone" in decided - allowed and "clone3" not in decided:
+        rules.append(Rule(SCMP_ACT_ERRNO, ("clone3",), errno.ENOSYS))
+    number = errno.ENOSYS if says_errno and profile.default == (SCMP_ACT_ERRNO, errno.EPERM) else profile.default_errno
+    return Profile(profile.default_action, profile.architectures, tuple(rules), number, profile.flags)
 
 
 BAR_COLUMNS = 20
@@ -2914,6 +3136,7 @@ class RecordOptions(NamedTuple):
     checkpoint: float = 0
     stats: bool = False
     backend: str = "auto"
+    portable: bool = False
     privileged: bool = False
     quiet: bool = False
     verbose: bool = False
@@ -3189,7 +3412,8 @@ class RecordCommand:
         document, reader = parse_document(text, path)
         if (options.type == TYPE_CRD) != (document.get("kind") == KIND):
             raise ProfileError(path, 0, 0, f"is not of type {options.type}", "give the other -t")
-        names = [name for rule in profile.rules for name in rule.names if not rule.conditions]
+        names = [name for rule in profile.rules if not rule.conditions and rule.action == SCMP_ACT_ALLOW
+                 for name in rule.names]
         new, kept = append_names(document, names, profile.architectures)
         text = self._merged(reader, document, new)
         if any(rule.conditions for rule in profile.rules):
@@ -3348,6 +3572,10 @@ class RecordCommand:
         for name in sorted({UNSEEN_ARGUMENTS.get(name, "") for name in self.options.args} & recording.names):
             Log.info(f"{name} is allowed whatever its arguments: they are in memory, where no filter sees them")
 
+    def _profile(self, recording: Recording) -> Profile:
+        profile = make_profile(self.machine, recording, self.base)
+        return portable_profile(profile, self.options.type == TYPE_JSON) if self.options.portable else profile
+
     def _status(self, recorder: "Union[Recorder, NotifyRecorder]") -> str:
         seen = recorder.seen()
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -3365,7 +3593,7 @@ class RecordCommand:
     def _checkpoint(self, recorder: "Union[Recorder, NotifyRecorder]") -> None:
         """Write what there is, if there is more than at the last time: flash wears out."""
         recording = self._recording(recorder)
-        profile = make_profile(self.machine, recording, self.base)
+        profile = self._profile(recording)
         if profile == self.written:
             return
         try:
@@ -3391,7 +3619,7 @@ class RecordCommand:
 
     def _write(self, recording: Recording) -> bool:
         """Write the profile; if that fails it goes to standard error rather than being lost."""
-        profile = make_profile(self.machine, recording, self.base)
+        profile = self._profile(recording)
         try:
             self._write_profile(profile)
         except SpocError as error:
@@ -4287,6 +4515,910 @@ class RunCommand:
 # --- Shipping ----------------------------------------------------------------
 
 
+PERMISSIVE = (SCMP_ACT_ALLOW, SCMP_ACT_LOG)
+MAX_CONDITIONAL = 1000  # rules of one syscall; libseccomp makes several instructions of each, of at most 4096
+FULL_MASK = (1 << 64) - 1
+if TYPE_CHECKING:
+    Verdict = Tuple[str, int]
+    # (argument, operator, value, second value) of all conditions, sorted; and what is answered if they hold.
+    Key = Tuple[Tuple[Tuple[int, str, int, int], ...], Verdict]
+    Decision = Tuple[Key, ...]
+
+
+def verdict_text(verdict: "Verdict") -> str:
+    action, number = verdict
+    return f"{action} ({errno.errorcode.get(number, number)})" if action in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else action
+
+
+def key_text(key: "Key") -> str:
+    """A verdict and its conditions for a person; "" if the syscall is allowed whatever its arguments are."""
+    terms = []
+    for argument, op, value, second in key[0]:
+        if op == "SCMP_CMP_MASKED_EQ":
+            terms.append(f"args[{argument}] & {value:#x} == {second:#x}")
+        else:
+            terms.append(f"args[{argument}] {dict(zip(OPERATORS[1:], '!= < <= == >= >'.split()))[op]} {value}")
+    verdict = "" if key[1] == (SCMP_ACT_ALLOW, 0) else f": {verdict_text(key[1])}"
+    return verdict + (f" if {' and '.join(terms)}" if terms else "")
+
+
+def holds(condition: "Tuple[int, str, int, int]", value: int) -> bool:
+    """Does the condition hold if its argument has this value?"""
+    _, op, first, second = condition
+    return {"SCMP_CMP_NE": value != first, "SCMP_CMP_LT": value < first, "SCMP_CMP_LE": value <= first,
+            "SCMP_CMP_EQ": value == first, "SCMP_CMP_GE": value >= first, "SCMP_CMP_GT": value > first,
+            "SCMP_CMP_MASKED_EQ": value & first == second}[op]
+
+
+def excludes(one: "Key", other: "Key") -> bool:
+    """Can the conditions of both, as far as one argument tells, never hold at once?"""
+    for first in one[0]:
+        for second in other[0]:
+            if first[0] == second[0] and (
+                    first[1] == "SCMP_CMP_EQ" and not holds(second, first[2])
+                    or second[1] == "SCMP_CMP_EQ" and not holds(first, second[2])
+                    or first[1] == second[1] == "SCMP_CMP_MASKED_EQ" and (first[3] ^ second[3]) & first[2] & second[2]):
+                return True
+    return False
+
+
+def implies(one: "Key", other: "Key") -> bool:
+    """Do the conditions of `other`, as far as one argument tells, hold wherever those of `one` do?"""
+    return all(any(first[0] == second[0] and (first == second or first[1] == "SCMP_CMP_EQ" and holds(second, first[2]))
+                   for first in one[0]) for second in other[0])
+
+
+def make_key(rule: Rule) -> "Key":
+    """A rule's conditions and verdict in normal form."""
+    return tuple(sorted(
+        (each.argument, "SCMP_CMP_EQ", each.value_two, 0) if each.op == "SCMP_CMP_MASKED_EQ" and each.value == FULL_MASK
+        else (each.argument, each.op, each.value, each.value_two if each.op == "SCMP_CMP_MASKED_EQ" else 0)
+        for each in rule.conditions)), rule.verdict
+
+
+def make_decision(keys: "Iterable[Key]") -> "Decision":
+    """The keys in normal form, without those that another one of the same verdict makes needless."""
+    known = set(keys)
+    if len(known) > 1 and len({verdict for _, verdict in known}) == 1:
+        known = {(conditions, verdict) for conditions, verdict in known if not any(
+            (tuple(each for index, each in enumerate(conditions) if bits >> index & 1), verdict) in known
+            for bits in range((1 << len(conditions)) - 1))}
+    return tuple(sorted(known))
+
+
+def decide(profile: Profile, default: "Verdict") -> "Dict[str, Decision]":
+    """What a profile says of each syscall other than this default.
+
+    As in libseccomp, rules that say what the profile's own default says are none (if a syscall has no others, they
+    matter where that default is replaced), and the first unconditional one stands before all conditional ones.
+    """
+    said: "Dict[str, Tuple[Key, ...]]" = {}
+    for rule in profile.rules:
+        listed: "Tuple[Key, ...]" = (make_key(rule),)
+        names = dict.fromkeys(rule.names, listed)
+        for name in said.keys() & names:
+            names[name] = said[name] + listed
+            if len(names[name]) > MAX_CONDITIONAL:
+                raise SpocError("compare profiles", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
+        said.update(names)
+    known: "Dict[int, Decision]" = {}  # most syscalls share the very object that says what their rule does
+    for keys in said.values():
+        if id(keys) not in known:
+            rules = [key for key in keys if key[1] != profile.default] or list(keys)
+            rules = [key for key in rules if not key[0]][:1] or rules
+            known[id(keys)] = make_decision(key for key in rules if key[1] != default)
+    return {name: known[id(keys)] for name, keys in said.items() if known[id(keys)]}
+
+
+def make_merged(default: "Verdict", decisions: "Dict[str, Decision]", architectures: "Iterable[str]",
+                flags: "Iterable[str]") -> Profile:
+    """The profile in normal form that says this."""
+    names: "Dict[Key, List[str]]" = {}
+    for name in sorted(decisions):
+        for key in decisions[name]:
+            names.setdefault(key, []).append(name)
+
+    def number(verdict: "Verdict") -> int:
+        return verdict[1] if verdict[0] in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else errno.EPERM
+
+    rules = (Rule(key[1][0], tuple(names[key]), number(key[1]), tuple(Condition(*each) for each in key[0]))
+             for key in sorted(names))
+    return Profile(default[0], tuple(sorted(architectures)), tuple(rules), number(default), tuple(sorted(flags)))
+
+
+def unite(name: str, decisions: "Dict[Decision, str]", default: "Verdict") -> "Decision":
+    """What allows the syscall where one of the decisions (with the file that each is from) does, and nowhere else.
+
+    Where the default allows, a syscall is stopped only where all of them stop it.
+    """
+    files = {key: file for decision, file in reversed(list(decisions.items())) for key in decision}
+    verdicts = {verdict for _, verdict in files}
+    if len(files) > MAX_CONDITIONAL:
+        raise SpocError("merge", name, f"has more than {MAX_CONDITIONAL} conditional rules", "shorten them")
+    if len(verdicts) > 1:
+        for one in files:
+            for other in files:
+                # libseccomp refuses equal conditions, and of others that overlap the order of the rules decides
+                if one[1] < other[1] and not excludes(one, other):
+                    raise SpocError("merge", name, f"{files[one]} says {key_text(one).lstrip(': ') or SCMP_ACT_ALLOW}, "
+                                    f"but {files[other]} {key_text(other).lstrip(': ') or SCMP_ACT_ALLOW}",
+                                    "change one of them")
+    if default[0] not in PERMISSIVE:
+        return make_decision(files)
+    stopping: "Optional[Set[Key]]" = None
+    for decision in decisions:
+        keys = {key for key in decision if key[1][0] not in PERMISSIVE}
+        stopping = keys if stopping is None else {
+            (tuple(sorted({*one[0], *other[0]})), one[1]) for one in stopping for other in keys
+            if one[1] == other[1] and not excludes(one, other)}
+        stopping = set(make_decision(stopping))
+        if len(stopping) > MAX_CONDITIONAL:
+            raise SpocError("merge", name, f"needs more than {MAX_CONDITIONAL} conditional rules", "shorten them")
+    for conditions, _ in stopping or ():
+        if len({each[0] for each in conditions}) < len(conditions):
+            raise SpocError("merge", name, "what all stop would take two conditions on one argument, which no rule can "
+                            "hold", "give both files the same rules for it")
+    return make_decision([*(stopping or ()), *(key for key in files if key[1][0] in PERMISSIVE)])
+
+
+def merge_profiles(inputs: "Sequence[Tuple[str, Profile]]", default: "Optional[Verdict]" = None) -> Profile:
+    """The union of profiles, each with the name of its file: it allows what one of them allows, and nothing else.
+
+    Raises SpocError if they contradict each other: different defaults, unless `default` settles that, or different
+    verdicts, other than the default, on one call. The order of the inputs does not matter.
+    """
+    defaults = {profile.default: file for file, profile in inputs}
+    if len(defaults) > 1 and not default:
+        (one, first), (other, second), *_ = sorted(defaults.items())
+        raise SpocError("merge", "defaultAction", f"{verdict_text(one)} in {first}, but {verdict_text(other)} in "
+                        f"{second}", "choose with --default-action")
+    chosen = default or next(iter(defaults))
+    said: "Dict[str, Dict[Decision, str]]" = {}
+    for file, profile in inputs:
+        for name, decision in decide(profile, chosen).items():
+            said.setdefault(name, {}).setdefault(decision, file)
+    if chosen[0] in PERMISSIVE:
+        for file, profile in inputs:
+            if profile.default_action in PERMISSIVE:
+                for name in said.keys() - decide(profile, chosen).keys():
+                    said[name].setdefault((), file)
+    united = {name: next(iter(decisions)) if len(decisions) == 1 and len(next(iter(decisions))) == 1
+              else unite(name, decisions, chosen) for name, decisions in said.items()}
+    return make_merged(chosen, united, {name for _, profile in inputs for name in profile.architectures},
+                       {flag for _, profile in inputs for flag in profile.flags})
+
+
+def diff_profiles(one: Profile, other: Profile) -> "Tuple[Profile, Profile]":
+    """What only the one says, and what only the other says, by what it means; each with its own default."""
+    first, second = decide(one, one.default), decide(other, other.default)
+    only: "Tuple[Dict[str, Decision], Dict[str, Decision]]" = ({}, {})
+    for name in first.keys() | second.keys():
+        keys, others = first.get(name, ()), second.get(name, ())
+        # All that can be answered: the default too, unless the first rule, in normal form, has no conditions.
+        complete = [{*each, *(() if each and not each[0][0] else (((), default),))}
+                    for each, default in ((keys, one.default), (others, other.default))]
+        if complete[0] != complete[1]:
+            only[0][name] = tuple(key for key in keys if key not in complete[1])
+            only[1][name] = tuple(key for key in others if key not in complete[0])
+    one_only, other_only = (
+        make_merged(mine.default, decisions, set(mine.architectures) - {*its.architectures, "SCMP_ARCH_NATIVE"},
+                    set(mine.flags) - set(its.flags))
+        for mine, its, decisions in ((one, other, only[0]), (other, one, only[1])))
+    return one_only, other_only
+
+
+def missing_from(profile: Profile, needs: Profile) -> Profile:
+    """What `needs` allows by its rules and architectures, and a profile does not allow or may not."""
+    said, missing = decide(profile, profile.default), {}
+    for name, decision in decide(needs, ("", 0)).items():
+        keys = said.get(name, ())
+        allowing = [key for key in keys if key[1][0] in PERMISSIVE]
+        if profile.default_action in PERMISSIVE:
+            allowing.append(((), profile.default))
+        missing[name] = tuple(
+            key for key in decision if key[1][0] in PERMISSIVE and (
+                not any(implies(key, each) for each in allowing)
+                or any(each[1][0] not in PERMISSIVE and not excludes(key, each) for each in keys)))
+    return make_merged(needs.default, missing, set(needs.architectures) - {*profile.architectures, "SCMP_ARCH_NATIVE"},
+                       ())
+
+
+def statements(profile: Profile, extra: "Dict[str, Any]") -> "List[str]":
+    """What a profile says beside its default, one thing a line."""
+    return [*(f"{key}: {value}" for key, value in extra.items()),
+            *(f"architecture {name}" for name in profile.architectures), *(f"flag {flag}" for flag in profile.flags),
+            *sorted(name + key_text(make_key(rule)) for rule in profile.rules for name in rule.names)]
+
+
+COVERAGE = "spo.x-k8s.io/syscall-coverage"
+# Docker's, for what its dialect makes depend on them: moby/moby, daemon/pkg/oci/caps/defaults.go.
+CONTAINER_CAPABILITIES = ["CAP_" + name for name in """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID
+                          SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE""".split()]
+EXTRA_KEYS = ("baseProfileName", "listenerPath", "listenerMetadata")
+
+
+def container_host() -> Host:
+    """This machine, as a container sees it that was given no capabilities of its own."""
+    uname = kernel_uname()
+    return Host(machine_of(uname.machine, uname.release).native.name, uname.release, CONTAINER_CAPABILITIES)
+
+
+def extra_keys(source: Source) -> "Dict[str, Any]":
+    """What a profile's document holds beside what Profile does."""
+    spec = source.document["spec"] if source.type == TYPE_CRD else source.document
+    return {key: spec[key] for key in EXTRA_KEYS if spec.get(key)}
+
+
+def coverage_of(source: Source) -> "Tuple[int, Any]":
+    """In how many profiles each syscall stood, and of how many: what the annotation says, as SPO adds it up, else one.
+
+    The annotation (addSyscallCoverage in internal/pkg/manager/recordingmerger/coverage.go of SPO) is information only:
+    where it makes no sense it counts for nothing.
+    """
+    names = {name for rule in source.profile.rules for name in rule.names}
+    annotations = (source.document.get("metadata") or {}).get("annotations")
+    text = annotations.get(COVERAGE) if isinstance(annotations, dict) else None
+    if isinstance(text, str):
+        with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError, AttributeError):
+            coverage = json.loads(text)
+            total, counts = coverage["total"], coverage["syscalls"].items()
+            if coverage["version"] == "v1" and total > 0 and all(0 < count <= total for _, count in counts):
+                return int(total), {name: int(count) for name, count in counts if name in names}
+    return 1, names
+
+
+class Inputs:
+    """Profiles that are shipped as one: only what is needed of each stays in memory."""
+
+    def __init__(self) -> None:
+        self.profiles: "List[Tuple[str, Profile]]" = []
+        self.types: "Set[str]" = set()
+        self.extra: "Dict[str, Any]" = {}
+        self.metadata: "Optional[Dict[str, Any]]" = None  # what all objects have in common
+        self.total = 0
+        self.counts: "collections.Counter[str]" = collections.Counter()
+
+    def read(self, paths: "Sequence[str]") -> None:
+        """Read these files; an input of standard input can only be one."""
+        if sum(split_name(path)[0] == "-" for path in paths) > 1:
+            raise UsageError("-", "standard input can be read only once")
+        host = container_host()
+        for path in paths:
+            self._add(path, read_profile(path, host))
+
+    def _add(self, path: str, source: Source) -> None:
+        self.profiles.append((path, source.profile))
+        self.types.add(source.type)
+        for key, value in extra_keys(source).items():
+            if self.extra.setdefault(key, value) != value:
+                raise SpocError("merge", key, f"{self.extra[key]} elsewhere, but {value} in {path}", "merge them first")
+        if source.type == TYPE_CRD:
+            metadata = source.document.get("metadata") or {}
+            common = self.metadata if self.metadata is not None else metadata
+            self.metadata = {key: common[key] for key in ("name", "namespace", "labels")
+                             if common.get(key) and common[key] == metadata.get(key)}
+        if any(rule.get("includes") or rule.get("excludes") for rule in source.document.get("syscalls") or ()):
+            Log.info(f"{path}: rules that depend on the machine are taken as for a container on this one")
+        total, counts = coverage_of(source)
+        self.total += total
+        self.counts.update(counts)
+
+    def merged(self, default: "Optional[Verdict]", portable: bool, json_type: bool) -> Profile:
+        profile = merge_profiles(self.profiles, default)
+        return portable_profile(profile, json_type) if portable else profile
+
+    def text(self, profile: Profile, profile_type: str, name: str) -> str:
+        """The text of what the profiles were merged to; the object's name only if they do not agree on one."""
+        if profile_type == TYPE_JSON and "baseProfileName" in self.extra:
+            raise SpocError("write profile", "baseProfileName", f"the type {TYPE_JSON} cannot say it",
+                            f"use -t {TYPE_CRD}")
+        metadata = dict(self.metadata or {})
+        if self.total > 1:
+            counts = dict(sorted(self.counts.items()))
+            metadata["annotations"] = {COVERAGE: json.dumps(
+                {"version": "v1", "total": self.total, "syscalls": counts}, separators=(",", ":"))}
+        return format_profile(profile, profile_type, name, self.extra, metadata)
+
+
+class MergeOptions(NamedTuple):
+    """The options of `merge`."""
+
+    type: str = ""
+    output_file: str = "-"
+    name: str = ""
+    default_action: "Optional[Tuple[str, int]]" = None
+    portable: bool = False
+    check: bool = False
+    quiet: bool = False
+
+
+def merge_files(options: MergeOptions, paths: "Sequence[str]") -> int:
+    """The union of these files into one; give the exit code."""
+    inputs = Inputs()
+    owner = sudo_identity(os.environ)
+    target = Target(options.output_file, (owner.uid, owner.gid) if owner else None)
+    target.check()
+    inputs.read(paths)
+    # Where they differ: the type that record has by default, too.
+    profile_type = options.type or (TYPE_JSON if inputs.types == {TYPE_JSON} else TYPE_CRD)
+    profile = inputs.merged(options.default_action, options.portable, profile_type == TYPE_JSON)
+    if options.name and inputs.metadata:
+        inputs.metadata["name"] = options.name
+    stem = "merged" if target.descriptor is not None else os.path.basename(options.output_file).rpartition(".")[0]
+    target.write(inputs.text(profile, profile_type, options.name or kubernetes_name(stem or options.output_file)))
+    Log.info(f"Merged {len(paths)} profiles into: {target.path}")
+    return 0
+
+
+def check_file(path: str, paths: "Sequence[str]") -> int:
+    """Print what a profile would have to allow as well to allow what others do; 0 if that is nothing, 1 otherwise."""
+    held, needed = Inputs(), Inputs()
+    held.read([path])
+    needed.read(paths)
+    missing = [missing_from(held.profiles[0][1], profile) for _, profile in needed.profiles]
+    extra = {key: value for key, value in needed.extra.items() if held.extra.get(key) != value}
+    lines = {line for profile in missing for line in statements(profile, extra)}
+    write_stdout("".join(f"{printable(line)}\n" for line in sorted(lines)))
+    return 1 if lines else 0
+
+
+def diff_files(one: str, other: str, as_json: bool) -> int:
+    """Print what only the one says and what only the other; 0 if they mean the same, 1 otherwise."""
+    if split_name(one)[0] == split_name(other)[0] == "-":
+        raise UsageError("-", "standard input can be read only once")
+    host = container_host()
+    sources = [read_profile(path, host) for path in (one, other)]
+    only = diff_profiles(sources[0].profile, sources[1].profile)
+    extras = [dict(extra_keys(source).items()) for source in sources]
+    extras = [{key: value for key, value in mine.items() if its.get(key) != value}
+              for mine, its in (extras, extras[::-1])]
+    lines = [(line.split()[0], sign, line) for profile, extra, sign in zip(only, extras, "-+")
+             for line in statements(profile, extra)]
+    if only[0].default != only[1].default:
+        lines += [("", sign, f"default: {verdict_text(profile.default)}") for profile, sign in zip(only, "-+")]
+    if as_json:
+        write_stdout(format_json({"same": not lines, **{
+            side: {**profile_document(profile), **extra} for side, profile, extra in zip("ab", only, extras)}}))
+    elif lines:
+        colours = {"-": "\x1b[31m", "+": "\x1b[32m"} if os.isatty(1) else {}
+        lines = [(word, {"-": "0", "+": "1"}[sign], colours.get(sign, "") + sign + printable(line)
+                  + ("\x1b[m" if colours else "")) for word, sign, line in lines]
+        write_stdout("".join(f"{line}\n" for line in [f"--- {printable(one)}", f"+++ {printable(other)}",
+                                                      *(line for _, _, line in sorted(lines))]))
+    return 1 if lines else 0
+
+
+TYPE_DOCKER, TYPE_SYSTEMD, TYPE_BPF, TYPE_PFC = "docker", "systemd", "bpf", "pfc"
+CONVERT_TYPES = (TYPE_CRD, TYPE_JSON, TYPE_DOCKER, TYPE_SYSTEMD, TYPE_BPF, TYPE_PFC)
+# Keys that have a place in some formats only.
+FORMAT_KEYS = {TYPE_CRD: "baseProfileName flags listenerPath listenerMetadata",
+               TYPE_JSON: "flags listenerPath listenerMetadata", TYPE_DOCKER: "flags listenerPath listenerMetadata"}
+CRD_LISTENER_PATH = r"/var/run/security-profiles-operator/[a-zA-Z0-9_\-.]+"
+# The architectures whose kernels take calls of another as well: archMap in moby/profiles, seccomp/default.json.
+DOCKER_MAIN = dict(pair.split(":") for pair in (
+    "X86:X86_64 X32:X86_64 ARM:AARCH64 MIPS:MIPS64 MIPS64N32:MIPS64 MIPSEL:MIPSEL64 MIPSEL64N32:MIPSEL64 S390:S390X"
+).split())
+# SystemCallArchitectures= and ConditionArchitecture= in systemd.exec(5) and systemd.unit(5).
+SYSTEMD_ARCHITECTURES = dict(pair.split(":") for pair in """
+    NATIVE:native X86:x86 X86_64:x86-64 X32:x32 ARM:arm AARCH64:arm64 LOONGARCH64:loongarch64 MIPS:mips MIPS64:mips64
+    MIPS64N32:mips64-n32 MIPSEL:mips-le MIPSEL64:mips64-le MIPSEL64N32:mips64-le-n32 PARISC:parisc PARISC64:parisc64
+    PPC:ppc PPC64:ppc64 PPC64LE:ppc64-le RISCV64:riscv64 S390:s390 S390X:s390x
+    """.split())
+SYSTEMD_COLUMNS = 120  # of a line; there is no limit that matters
+
+
+class Conversion:
+    """A profile on its way to another format. What that cannot say is an error, which names the rule and the key."""
+
+    def __init__(self, source: Source, profile: Profile, native: Architecture):
+        self.source, self.native, self.type = source, native, source.type
+        self.profile = Profile(profile.default_action, tuple(dict.fromkeys(profile.architectures)), profile.rules,
+                               profile.default_errno, tuple(dict.fromkeys(profile.flags)))
+        self.spec = source.document["spec"] if source.type == TYPE_CRD else source.document
+
+    def refuse(self, key: str, reason: str, name: str = "") -> "NoReturn":
+        """Fail at this key of the profile or, with a syscall's name, of its rule."""
+        where, rules = self.spec, self.spec.get("syscalls") or []
+        for rule in rules if name else ():
+            if name == rule.get("name") or name in (rule.get("names") or ()):
+                where = rule if where is self.spec or key not in where else where
+        try:
+            self.source.reader.fail_in(where, key, "")
+        except ProfileError as error:
+            raise SpocError(f"convert to {self.type}", error.subject, f"{name and name + ': '}{key}: {reason}",
+                            "change the profile, or choose another type with -t") from None
+
+    def convert(self, to_type: str) -> "Union[str, bytes]":
+        """The profile in a format of CONVERT_TYPES."""
+        self.type = to_type
+        for key in ("flags", *EXTRA_KEYS):
+            if self.spec.get(key) and key not in FORMAT_KEYS.get(to_type, ""):
+                self.refuse(key, "it has no place there")
+        if to_type == TYPE_SYSTEMD:
+            return self._systemd()
+        if to_type in (TYPE_BPF, TYPE_PFC):
+            return self._compiled(to_type == TYPE_PFC)
+        if to_type == TYPE_JSON:
+            return format_profile(self.profile, TYPE_JSON, "", extra_keys(self.source))
+        return self._crd() if to_type == TYPE_CRD else self._docker()
+
+    def _compiled(self, text: bool) -> bytes:
+        builder = FilterBuilder(self.profile, self.native, False)
+        data = builder.export(text=True) if text else builder.build(0, False).program
+        self._tell_unknown(builder.unknown)
+        return data
+
+    @staticmethod
+    def _tell_unknown(names: "Iterable[str]") -> None:
+        if names:
+            Log.info(f"What reads it skips syscalls that are not known here: {', '.join(sorted(names))}")
+
+    def _docker(self) -> str:
+        """As in OCI JSON, but with the architectures by the machine that they are for."""
+        document = profile_document(self.profile)
+        families: "Dict[str, List[str]]" = {}
+        for name in document["architectures"]:
+            main = "SCMP_ARCH_" + DOCKER_MAIN.get(name[10:], name[10:])
+            families.setdefault(main, []).extend([name] if name != main else [])
+        document["architectures"] = [{"architecture": main, "subArchitectures": others}
+                                     for main, others in families.items()]
+        return format_json({"archMap" if key == "architectures" else key: value
+                            for key, value in {**document, **extra_keys(self.source)}.items()})
+
+    def _crd(self) -> str:
+        if self.profile.default[1] not in (0, errno.EPERM) or self.profile.default == (SCMP_ACT_ERRNO, 0):
+            self.refuse("defaultErrnoRet", "it has no place there, and means EPERM")
+        for name in self.profile.architectures:
+            if name in CRD_LACKS:
+                self.refuse("architectures", f"{name} is not among those of the CRD")
+        for rule in self.profile.rules:
+            if any(max(each.value, each.value_two) >> 63 for each in rule.conditions):
+                self.refuse("args", "the CRD takes values below 2^63 only", rule.names[0])
+        if not re.fullmatch(CRD_LISTENER_PATH, self.spec.get("listenerPath") or "") and self.spec.get("listenerPath"):
+            self.refuse("listenerPath", f"the CRD takes {CRD_LISTENER_PATH} only")
+        given = self.source.document.get("metadata") if self.source.type == TYPE_CRD else None
+        file, _ = os.path.splitext(self.source.file)
+        return format_profile(
+            self.profile, TYPE_CRD, kubernetes_name(self.source.name or ("profile" if file == "-" else file)),
+            extra_keys(self.source), {key: given[key] for key in ("annotations", "labels") if given and given.get(key)})
+
+    def _systemd(self) -> str:
+        """A drop-in. Each setting is reset first: they add to what the unit has otherwise."""
+        action, number = self.profile.default
+        filtered, logged, unlogged = self._systemd_lists(action, number)
+        architectures = []
+        for name in self.profile.architectures or ("SCMP_ARCH_NATIVE",):
+            if name[10:] not in SYSTEMD_ARCHITECTURES:
+                self.refuse("architectures", f"systemd has no name for {name}")
+            architectures.append(SYSTEMD_ARCHITECTURES[name[10:]])
+        settings = [("Architectures=", [""]), ("Architectures=", architectures), ("Filter=", [""])]
+        if action in PERMISSIVE:
+            settings.append(("Filter=~", filtered))
+        else:
+            # An allow list holds, from its first line on, @default as well, which differs between versions.
+            settings += [("Filter=", ["execve"]), ("Filter=~", ["@default"]), ("Filter=", filtered)]
+        settings += [("ErrorNumber=", [errno.errorcode.get(number, str(number)) if number else ""]),
+                     ("Log=", [""]), ("Log=", logged), ("Log=~", unlogged)]
+        lines = ["[Service]"]
+        for setting, words in settings:
+            line = start = "SystemCall" + setting
+            for word in words:
+                if len(line) + len(word) >= SYSTEMD_COLUMNS:
+                    lines.append(line.rstrip())
+                    line = start
+                line += word + " "
+            lines += [line.rstrip()] * bool(words)
+        return "\n".join(lines) + "\n"
+
+    def _systemd_lists(self, default: str, number: int) -> "Tuple[List[str], List[str], List[str]]":
+        """The words of SystemCallFilter=, those of SystemCallLog= and, if the default is LOG, of SystemCallLog=~."""
+        names = sorted({name for rule in self.profile.rules for name in rule.names})
+        self._tell_unknown([name for name in names if not is_syscall_name(name)])
+        filtered: "List[str]" = []
+        logged: "List[str]" = []
+        unlogged: "List[str]" = []
+        denies = default in PERMISSIVE
+        if not denies and default not in (SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS):
+            self.refuse("defaultAction", f"systemd does not answer {default}; it has {SCMP_ACT_ERRNO}, "
+                                         f"{SCMP_ACT_KILL_PROCESS}, {SCMP_ACT_ALLOW} and {SCMP_ACT_LOG}")
+        if default == SCMP_ACT_ERRNO and not number:
+            self.refuse("defaultErrnoRet", "systemd does not answer errno 0")
+        for name in names:
+            (action, answer), *others = self.profile.verdicts(name)
+            if others:
+                self.refuse("args", "systemd has no conditions", name)
+            if not name or name.strip(LETTERS + DIGITS + "_"):
+                self.refuse("names", "systemd takes no such name", name)
+            if (action, answer) == (default, number):
+                continue
+            if action in PERMISSIVE:
+                (logged if action == SCMP_ACT_LOG else unlogged).append(name)
+                if not denies:
+                    filtered.append(name)
+            elif denies and action in (SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS):
+                filtered.append(name + (f":{errno.errorcode.get(answer, answer)}" if action == SCMP_ACT_ERRNO else ""))
+            else:
+                self.refuse("action", f"systemd does not answer {action} to some where it answers {default} to others",
+                            name)
+        if default == SCMP_ACT_LOG and not unlogged:
+            self.refuse("defaultAction", f"systemd cannot answer {SCMP_ACT_LOG} to every syscall")
+        return filtered, logged, unlogged if default == SCMP_ACT_LOG else []
+
+
+# Groups of syscalls: those of systemd 252 (src/shared/seccomp-util.c), each syscall in one of them, and the rest. What
+# Docker's default profile (moby/profiles, seccomp/default.json, as in tests/data) denies without further capabilities
+# has a -, what it allows under conditions a ?, and what is not listed it denies.
+SYSCALL_GROUPS = """
+@default: arch_prctl brk cacheflush clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep
+clock_nanosleep_time64 execve exit exit_group futex futex_time64 futex_waitv get_robust_list get_thread_area getegid
+getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getpgid getpgrp getpid getppid getrandom getresgid
+getresgid32 getresuid getresuid32 getrlimit getsid gettid gettimeofday getuid getuid32 membarrier mmap mmap2 mprotect
+munmap nanosleep pause prlimit64 restart_syscall riscv_flush_icache riscv_hwprobe rseq rt_sigreturn sched_getaffinity
+sched_yield set_robust_list set_thread_area set_tid_address set_tls sigreturn time ugetrlimit uretprobe
+@aio: io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit -io_uring_enter
+-io_uring_register -io_uring_setup
+@basic-io: _llseek close close_range dup dup2 dup3 lseek pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readv
+write writev
+@chown: chown chown32 fchown fchown32 fchownat lchown lchown32
+@clock: adjtimex clock_adjtime clock_adjtime64 -clock_settime -clock_settime64 -settimeofday
+@cpu-emulation: modify_ldt -subpage_prot -switch_endian -vm86 -vm86old
+@debug: -lookup_dcookie -perf_event_open -pidfd_getfd ptrace -rtas s390_runtime_instr -sys_debug_setcontext
+@file-system: access chdir chmod creat faccessat faccessat2 fallocate fchdir fchmod fchmodat fchmodat2 fcntl fcntl64
+fgetxattr flistxattr fremovexattr fsetxattr fstat fstat64 fstatat64 fstatfs fstatfs64 ftruncate ftruncate64 futimesat
+getcwd getdents getdents64 getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch lgetxattr link linkat
+listxattr llistxattr lremovexattr lsetxattr lstat lstat64 mkdir mkdirat mknod mknodat newfstatat -oldfstat -oldlstat
+-oldstat open openat openat2 readlink readlinkat removexattr rename renameat renameat2 rmdir setxattr stat stat64
+statfs statfs64 statx symlink symlinkat truncate truncate64 unlink unlinkat utime utimensat utimensat_time64 utimes
+@io-event: _newselect epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait
+epoll_wait_old eventfd eventfd2 poll ppoll ppoll_time64 pselect6 pselect6_time64 select
+@ipc: ipc memfd_create mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend
+mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd pipe pipe2 -process_madvise process_vm_readv
+process_vm_writev semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget
+@keyring: -add_key -keyctl -request_key
+@memlock: mlock mlock2 mlockall munlock munlockall
+@module: -delete_module -finit_module -init_module
+@mount: chroot -fsconfig -fsmount -fsopen -fspick -mount -mount_setattr -move_mount -open_tree -pivot_root -umount
+-umount2
+@network-io: accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg
+recvmmsg_time64 recvmsg send sendmmsg sendmsg sendto setsockopt shutdown ?socket socketcall socketpair
+@obsolete: -_sysctl -afs_syscall -bdflush -create_module -get_kernel_syms -getpmsg -putpmsg -query_module -security
+-sgetmask -ssetmask -stime -sysfs -tuxcall -uselib -ustat -vserver
+@pkey: pkey_alloc pkey_free pkey_mprotect
+@process: capget ?clone -clone3 execveat fork getrusage kill pidfd_open pidfd_send_signal prctl rt_sigqueueinfo
+rt_tgsigqueueinfo -setns swapcontext tgkill times tkill -unshare vfork wait4 waitid waitpid
+@raw-io: -ioperm -iopl -pciconfig_iobase -pciconfig_read -pciconfig_write s390_pci_mmio_read s390_pci_mmio_write
+@reboot: -kexec_file_load -kexec_load -reboot
+@resources: ioprio_set -mbind -migrate_pages -move_pages -nice sched_setaffinity sched_setattr sched_setparam
+sched_setscheduler -set_mempolicy -set_mempolicy_home_node setpriority setrlimit
+@setuid: setgid setgid32 setgroups setgroups32 setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid
+setreuid32 setuid setuid32
+@signal: rt_sigaction rt_sigpending rt_sigprocmask rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 -sigaction
+sigaltstack -signal signalfd signalfd4 -sigpending sigprocmask -sigsuspend
+@swap: -swapoff -swapon
+@sync: fdatasync fsync msync sync sync_file_range sync_file_range2 syncfs
+@timer: alarm getitimer setitimer timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64
+timer_settime timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64
+@system-service: arm_fadvise64_64 capset copy_file_range fadvise64 fadvise64_64 flock -get_mempolicy getcpu getpriority
+ioctl ioprio_get -kcmp madvise mremap name_to_handle_at -oldolduname -olduname ?personality readahead -readdir
+remap_file_pages sched_get_priority_max sched_get_priority_min sched_getattr sched_getparam sched_getscheduler
+sched_rr_get_interval sched_rr_get_interval_time64 sendfile sendfile64 setfsgid setfsgid32 setfsuid setfsuid32 setpgid
+setsid splice sysinfo tee umask uname -userfaultfd vmsplice
+@privileged: -acct -bpf -fanotify_init fanotify_mark -nfsservctl -open_by_handle_at -quotactl -quotactl_fd
+-setdomainname -sethostname -vhangup
+other: arm_sync_file_range breakpoint cachestat futex_requeue futex_wait futex_wake getxattrat landlock_add_rule
+landlock_create_ruleset landlock_restrict_self listmount listxattrat map_shadow_stack memfd_secret mincore mseal
+process_mrelease removexattrat seccomp setxattrat statmount
+"""
+# What a program seldom needs, and an attacker likes; those with a ? above only if they are allowed unconditionally.
+HIGH_RISK = """
+acct: has the kernel write to a file at each exit of a process
+add_key keyctl request_key: keys of the kernel, which containers share
+bpf: loads programs into the kernel
+clone: its flags make namespaces, in which the caller has all capabilities
+clone3: makes namespaces by flags that no filter can see
+delete_module finit_module init_module: changes the code of the kernel
+fanotify_init: sees, and can hold up, what others do with files
+fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree: changes what the file system looks like
+io_uring_enter io_uring_register io_uring_setup: does I/O past the filter, and has had many bugs
+ioperm iopl: gives access to the ports of devices
+kcmp: tells how processes share what the kernel holds for them, and so where
+kexec_file_load kexec_load reboot: puts another kernel in place, or stops the machine
+lookup_dcookie perf_event_open: watches the kernel and other processes, and has had many bugs
+mbind migrate_pages move_pages set_mempolicy: moves memory, of other processes too
+modify_ldt vm86 vm86old: rarely used memory models with many bugs
+open_by_handle_at: opens files by number, past the folders above them
+personality: turns the randomisation of addresses off
+pidfd_getfd: takes the open files of other processes
+pivot_root chroot: changes which folder is the root
+process_madvise process_vm_readv process_vm_writev ptrace: reads and changes other processes
+quotactl quotactl_fd swapoff swapon: administers disks
+setdomainname sethostname: changes the name of the machine
+setns unshare: enters and makes namespaces, in which the caller may have all capabilities
+clock_settime clock_settime64 settimeofday stime: sets the clock of the whole machine
+syslog: reads the messages of the kernel, addresses in them
+userfaultfd: holds the kernel up in the middle of a copy, which makes bugs usable
+umount umount2: uncovers what a mount hides
+vhangup: hangs up the terminal of others
+"""
+# Where the numbers of an architecture begin: ARM's private ones (asm/unistd.h), MIPS o32, n64 and n32, x32.
+NUMBER_STARTS = (0, 4000, 5000, 6000, 0xF0000, X32_SYSCALL_BIT)
+MAX_SYSCALLS = 600  # from each of these numbers on; the kernel is at 470
+MAX_SHOWN = 200  # names that are no syscalls: a hostile profile may hold any number
+
+
+def architecture_syscalls(token: int) -> "Set[str]":
+    """The names of all syscalls of an architecture that libseccomp knows."""
+    architecture = Architecture("", token)
+    names = (syscall_name(architecture, start + number) for start in NUMBER_STARTS for number in range(MAX_SYSCALLS))
+    return {name for name in names if name}
+
+
+def longest_path(program: bytes) -> int:
+    """How many instructions a filter runs at most for one call: its jumps only go forward."""
+    steps = FilterJudge(program).steps
+    longest = [0] * (len(steps) + 1)
+    for at, (code, if_true, if_false, k) in reversed(list(enumerate(steps))):
+        targets = [] if code == 0x06 else [k] if code == 0x05 else [if_true, if_false] if code & 7 == 5 else [0]
+        longest[at] = 1 + max((longest[at + 1 + target] for target in targets), default=0)
+    return longest[0]
+
+
+def shown(name: str) -> str:
+    """A name in ASCII, since a hostile profile may hold any."""
+    return printable(name).encode("ascii", "backslashreplace").decode()
+
+
+class Portrait:
+    """A profile as a person is to see it: facts, and sections of rows (what, how many, which or why)."""
+
+    def __init__(self, title: str, profile: Profile, native: Architecture):
+        self.title, self.flags, self.default = title, profile.flags, profile.default
+        listed = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
+        self.syscalls = {name: architecture_syscalls(libseccomp.seccomp_arch_resolve_name(name.encode()))
+                         for name in listed or [native.name[10:].lower()]}
+        rules: "Dict[str, List[Rule]]" = {name: [] for name in sorted(set().union(*self.syscalls.values()))}
+        names = {name for rule in profile.rules for name in rule.names}
+        self.unknown = names - set(rules)
+        kept = [Rule(rule.action, tuple(sorted(set(rule.names).intersection(rules))), rule.errno, rule.conditions)
+                for rule in profile.rules]
+        for rule in kept:
+            for name in rule.names:
+                rules[name].append(Rule(rule.action, (name,), rule.errno, rule.conditions))
+        self.instructions = self._instructions(Profile(
+            profile.default_action, profile.architectures, tuple(kept), profile.default_errno), native)
+        alone = {name: Profile(profile.default_action, (), tuple(each), profile.default_errno)
+                 for name, each in rules.items()}
+        self.verdicts = {name: each.verdicts(name) for name, each in alone.items()}
+        self.conditions = {name: [rule for rule in each.rules if rule.verdict != self.default]
+                           for name, each in alone.items() if len(self.verdicts[name]) > 1}
+        self.groups: "Dict[str, List[str]]" = {}
+        self.docker: "Dict[str, int]" = {}
+        for word in SYSCALL_GROUPS.split():
+            if word.endswith(":"):
+                group = word[:-1]
+                continue
+            name = word.lstrip("-?")
+            self.docker[name] = {"-": 0, "?": 1}.get(word[0], 2)
+            if name in rules:
+                self.groups.setdefault(group, []).append(name)
+        others = [name for name in rules if name not in self.docker]
+        if others:
+            self.groups.setdefault("other", []).extend(others)
+        self.risks = {name: why for line in HIGH_RISK.strip().split("\n") for names, _, why in [line.partition(": ")]
+                      for name in names.split() if name in rules}
+
+    def level(self, name: str) -> int:
+        """0: not allowed, 1: under conditions, 2: allowed, be it logged."""
+        allowed = [action in PERMISSIVE for action, _ in self.verdicts[name]]
+        return 2 if all(allowed) else int(any(allowed))
+
+    def is_risk(self, name: str) -> bool:
+        """Is it of high risk, and allowed?"""
+        return name in self.risks and self.level(name) > (self.docker.get(name) == 1)
+
+    @staticmethod
+    def _instructions(profile: Profile, native: Architecture) -> str:
+        plain, tree = (FilterBuilder(profile, native, False).export(optimize=level) for level in (1, 2))
+        return (f"{len(plain) // SOCK_FILTER_BYTES} BPF instructions, at most {longest_path(plain)} of them per call; "
+                f"as a binary tree {len(tree) // SOCK_FILTER_BYTES}, at most {longest_path(tree)}")
+
+    def facts(self) -> "List[Tuple[str, str, float]]":
+        """Label, text, and the share that a bar is to show, negative if there is none."""
+        facts = [("default", verdict_text(self.default), -1.0)]
+        for name, syscalls in self.syscalls.items():
+            count = sum(self.level(each) > 0 for each in syscalls)
+            share = count / max(1, len(syscalls))
+            facts.append((name, f"{count} of {len(syscalls)} syscalls allowed, {100 * share:.0f} %", share))
+        facts += [("flags", ", ".join(self.flags), -1.0)] * bool(self.flags)
+        docker = [row[1] for row in self.against_docker()]
+        return [*facts, ("filter", self.instructions, -1.0),
+                ("Docker", f"tighter than its default profile by {docker[0]} syscalls, wider by {docker[1]}", -1.0)]
+
+    def sections(self) -> "List[Tuple[str, List[Tuple[str, str, str]]]]":
+        """Headings, each with its rows, which may be none."""
+        risks = [(name, "", self.risks[name]) for name in self.verdicts if self.is_risk(name)]
+        groups = []
+        for group, names in self.groups.items():
+            allowed = [name for name in names if self.level(name)]
+            text = " ".join(allowed)
+            if self.default[0] in PERMISSIVE:  # what is missing tells more
+                others = [name for name in names if name not in allowed]
+                text = "all" + " but " * bool(others) + " ".join(others)
+            groups += [(group, f"{len(allowed)}/{len(names)}", text)] * bool(allowed)
+        answers: "Dict[str, List[str]]" = {}
+        for name, verdicts in self.verdicts.items():
+            if len(verdicts) == 1 and verdicts[0] not in (self.default, (SCMP_ACT_ALLOW, 0)):
+                answers.setdefault(verdict_text(verdicts[0]), []).append(name)
+        unknown = [shown(name) for name in sorted(self.unknown)[:MAX_SHOWN]]
+        unknown += [f"and {len(self.unknown) - MAX_SHOWN} more"] * (len(self.unknown) > MAX_SHOWN)
+        return [
+            (f"High risk: {len(risks)} allowed", risks),
+            ("Allowed, by group", groups),
+            (f"Under conditions: {len(self.conditions)}",
+             [(name, "", "; ".join(key_text(make_key(rule)).strip(": ") for rule in rules))
+              for name, rules in self.conditions.items()]),
+            (f"Answered otherwise: {sum(map(len, answers.values()))}",
+             [(verdict, str(len(names)), " ".join(names)) for verdict, names in sorted(answers.items())]),
+            ("Against Docker's default profile", self.against_docker()),
+            (f"No syscalls of these architectures: {len(self.unknown)}",
+             [("skipped", str(len(self.unknown)), " ".join(unknown))] if unknown else [])]
+
+    def against_docker(self) -> "List[Tuple[str, str, str]]":
+        """In how many syscalls the profile is tighter and wider than Docker's default, and which."""
+        wholes, tighter, wider, both = [], [], [], []
+        for group, names in self.groups.items():
+            lost = [name for name in names if self.level(name) < self.docker.get(name, 0)]
+            if len(lost) > 2 and len(lost) == sum(self.docker.get(name, 0) > 0 for name in names):
+                wholes.append((len(lost), f"all {len(lost)} of {group}"))
+            else:
+                tighter += lost
+            wider += [name for name in names if self.level(name) > self.docker.get(name, 0)]
+            both += [name for name in names if self.level(name) == self.docker.get(name) == 1]
+        rows = [("tighter by", str(sum(count for count, _ in wholes) + len(tighter)),
+                 ", ".join([text for _, text in wholes] + sorted(tighter))),
+                ("wider by", str(len(wider)), ", ".join(wider)),
+                ("not compared", str(len(both)), ", ".join(both) + ", which both allow under conditions")]
+        return rows if both else rows[:2]
+
+
+BAR_CELLS = 24
+
+
+def format_portrait(portrait: Portrait, columns: int, colour: bool) -> str:
+    """The text of show, no line of which is wider than the columns."""
+    def paint(code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if colour and text else text
+
+    columns = max(columns, 40)
+    lines = textwrap.wrap(shown(portrait.title), columns) + [""]
+    for label, text, share in portrait.facts():
+        cells = round(BAR_CELLS * share)
+        if share >= 0:
+            bar = paint("32", "█" * cells) + paint("2", "░" * (BAR_CELLS - cells))
+            lines.append(f"{label:12} {bar} {text}" if columns > 70 else f"{label:12} {text}")
+        else:
+            lines += textwrap.wrap(text, columns, initial_indent=f"{label:12} ", subsequent_indent=" " * 13)
+    for title, rows in portrait.sections():
+        if not rows:
+            continue
+        lines += ["", paint("1;31" if title.startswith("High") else "1", title)]
+        widths = [min(28, max(len(row[column]) for row in rows)) for column in (0, 1)]
+        for what, count, text in rows:
+            start = f"  {what:{widths[0]}}  " + (f"{count:>{widths[1]}}  " if widths[1] else "")
+            wrapped = textwrap.wrap(text, max(columns - len(start), 20), break_on_hyphens=False) or [""]
+            lines.append(paint("31" if title.startswith("High") else "36", start) + wrapped[0])
+            lines += [" " * len(start) + line for line in wrapped[1:]]
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+# One page that loads nothing and runs nothing; each %(name)s is escaped text or made below.
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width">
+<title>%(title)s: seccomp profile</title>
+<style>
+:root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --line: #dfe3e8; --text: #1b2430; --soft: #5a6676;
+  --yes: #2f9e6e; --if: #d98e04; --risk: #d6285a; --no: #d9dee5 }
+@media (prefers-color-scheme: dark) { :root { --page: #11161d; --card: #1a212b; --line: #2d3744; --text: #e6ebf2;
+  --soft: #9aa7b8; --yes: #3fbf89; --if: #f0b429; --risk: #ff5c8a; --no: #364252 } }
+body { margin: 0; padding: 2.5rem 1rem; background: var(--page); color: var(--text);
+  font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif }
+main { max-width: 60rem; margin: auto }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; overflow-wrap: anywhere }
+h2, caption { font-size: 1.05rem; font-weight: 600; text-align: left; margin: 0; padding: 0 0 .6rem }
+.risk, .risk caption { color: var(--risk) }
+section, dl { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.1rem 1.3rem;
+  margin: 1.1rem 0 }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .5rem 1.5rem }
+dt { color: var(--soft) }
+dd { margin: 0 }
+.bar { height: 8px; border-radius: 4px; background: var(--no); margin-top: .3rem; overflow: hidden }
+.bar i { display: block; height: 100%%; background: var(--yes) }
+table { border-collapse: collapse; width: 100%% }
+th, td { text-align: left; vertical-align: top; padding: .35rem 1rem .35rem 0; border-top: 1px solid var(--line);
+  font-weight: normal; overflow-wrap: anywhere }
+th { white-space: nowrap; font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .9em }
+td:nth-child(2) { text-align: right; white-space: nowrap; color: var(--soft); font-variant-numeric: tabular-nums }
+td:last-child { width: 75%%; color: var(--soft); font-size: .93em }
+svg { display: block; width: 100%%; height: auto }
+svg text { font: 12px ui-monospace, "DejaVu Sans Mono", monospace; fill: var(--text) }
+svg .soft { fill: var(--soft) }
+.yes { fill: var(--yes) } .if { fill: var(--if) } .risky { fill: var(--risk) } .no { fill: var(--no) }
+.ring { fill: none; stroke: var(--soft); stroke-width: 1.5 }
+</style>
+</head>
+<body>
+<main>
+<h1>%(title)s</h1>
+<dl>%(facts)s</dl>
+<section>
+<h2>Every syscall, by group</h2>
+%(drawing)s
+</section>
+%(tables)s
+</main>
+</body>
+</html>
+"""
+
+
+def format_drawing(portrait: Portrait) -> str:
+    """A mark for each syscall in a row for each group, as SVG: circles are of high risk, and red if allowed."""
+    left, step, per_row, width = 170, 18, 43, 944
+
+    def mark(x: int, y: int, kind: str, risk: bool, title: str) -> str:
+        radius = 7 if risk else 3
+        more = f'<rect class="ring" x="{x + .75}" y="{y + .75}" width="12.5" height="12.5" rx="{radius}"/>' \
+            if risk and kind == "no" else ""
+        return f'<g><title>{title}</title><rect class="{kind}" x="{x}" y="{y}" width="14" height="14" ' \
+               f'rx="{radius}"/>{more}</g>'
+
+    parts, y = [], 34
+    legend = [("allowed", "yes", False), ("under conditions", "if", False), ("high risk, allowed", "risky", True),
+              ("not allowed", "no", False), ("high risk, not allowed", "no", True)]
+    x = left
+    for text, kind, risk in legend:
+        parts.append(mark(x, 0, kind, risk, text) + f'<text class="soft" x="{x + 20}" y="11">{text}</text>')
+        x += 40 + 7 * len(text) + 8
+    for group, names in portrait.groups.items():
+        count = sum(portrait.level(name) > 0 for name in names)
+        parts.append(f'<text x="0" y="{y + 11}">{group}</text>'
+                     f'<text class="soft" x="{left - 12}" y="{y + 11}" text-anchor="end">{count}/{len(names)}</text>')
+        for index, name in enumerate(names):
+            level = portrait.level(name)
+            kind = "risky" if portrait.is_risk(name) else ("no", "if", "yes")[level]
+            word = ("not allowed", "allowed under conditions", "allowed")[level]
+            parts.append(mark(left + index % per_row * step, y + index // per_row * step, kind,
+                              name in portrait.risks, f"{name}: {word}"))
+        y += ((len(names) - 1) // per_row + 1) * step + 6
+    return f'<svg viewBox="0 0 {width} {y}" role="img" aria-labelledby="drawing"><title id="drawing">' \
+           f'The syscalls of the profile, by group; the tables below say the same</title>{"".join(parts)}</svg>'
+
+
+def format_page(portrait: Portrait) -> str:
+    """The page of show --html: all that the text says, and a drawing."""
+    def escape(text: str) -> str:
+        return html.escape(shown(text))
+
+    facts = "".join(
+        f"<dt>{escape(label)}</dt><dd>{escape(text)}" + (
+            f'<div class="bar"><i style="width: {100 * share:.1f}%"></i></div>' if share >= 0 else "") + "</dd>"
+        for label, text, share in portrait.facts())
+    tables = []
+    for title, rows in portrait.sections():
+        lines = "".join(f'<tr><th scope="row">{escape(what)}</th><td>{escape(count)}</td><td>{escape(text)}</td></tr>'
+                        for what, count, text in rows)
+        if rows:
+            kind = ' class="risk"' if title.startswith("High") else ""
+            tables.append(f"<section{kind}><table><caption>{escape(title)}</caption>{lines}</table></section>")
+    return PAGE % {"title": escape(portrait.title), "facts": facts,
+                   "drawing": format_drawing(portrait), "tables": "\n".join(tables)}
+
+
 # --- Doctor ------------------------------------------------------------------
 
 
@@ -4680,18 +5812,9 @@ def run_record(values: "Dict[str, Any]", operands: "List[str]") -> int:
         for name in values["args"]:
             if name not in ARGUMENTS:
                 raise UsageError(f"--args {name}", f"not one of {', '.join(sorted(ARGUMENTS))}")
-    for name in ("type", "output_file", "name", "checkpoint", "backend"):
-        if name in values:
-            values[name] = values[name][-1]
-    if values.get("type", TYPE_CRD) not in DEFAULT_OUTPUT:
-        raise UsageError(f"-t {values['type']}", f"not one of {', '.join(DEFAULT_OUTPUT)}")
+    check_profile_options(values, ("type", "output_file", "name", "checkpoint", "backend"))
     if values.get("backend", "auto") not in BACKENDS:
         raise UsageError(f"--backend {values['backend']}", f"not one of {', '.join(BACKENDS)}")
-    if "name" in values and values["name"] != kubernetes_name(values["name"]):
-        raise UsageError(f"--name {values['name']}", "not a Kubernetes name",
-                         "lower-case letters, digits, '-' and '.', a letter or digit at both ends")
-    if values.get("output_file") == "":
-        raise UsageError("-o", "an empty file name")
     if "checkpoint" in values:
         try:
             seconds = float(values["checkpoint"])
@@ -4737,6 +5860,112 @@ def run_doctor(values: "Dict[str, Any]", operands: "List[str]") -> int:
     return int(diagnosis["exit_code"])
 
 
+def check_profile_options(values: "Dict[str, Any]", names: "Sequence[str]") -> None:
+    """Take the last value of each of these options; check those that are about the profile that is written."""
+    for name in names:
+        if name in values:
+            values[name] = values[name][-1]
+            if not values[name]:
+                raise UsageError(f"--{name.replace('_', '-')}", "an empty value")
+    if values.get("type", TYPE_CRD) not in DEFAULT_OUTPUT:
+        raise UsageError(f"-t {values['type']}", f"not one of {', '.join(DEFAULT_OUTPUT)}")
+    if "name" in values and values["name"] != kubernetes_name(values["name"]):
+        raise UsageError(f"--name {values['name']}", "not a Kubernetes name",
+                         "lower-case letters, digits, '-' and '.', a letter or digit at both ends")
+
+
+def parse_verdict(text: str) -> "Verdict":
+    """ACTION, or ACTION:ERRNO by number or name."""
+    action, _, named = text.partition(":")
+    number = next((code for code, name in errno.errorcode.items() if named in (name, str(code))), -1)
+    if action not in ACTIONS or named and (number < 0 or action not in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE)):
+        raise UsageError(f"--default-action {text}", "no action, or an unknown errno", f"one of {', '.join(ACTIONS)}")
+    return Rule(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, (),
+                number if named else errno.EPERM).verdict
+
+
+def run_merge(values: "Dict[str, Any]", operands: "List[str]") -> int:
+    """The subcommand `merge`."""
+    if not operands:
+        raise UsageError("merge", "no profiles to merge")
+    check_profile_options(values, ("type", "output_file", "name", "default_action"))
+    if "default_action" in values:
+        values["default_action"] = parse_verdict(values["default_action"])
+    options = MergeOptions(**values)
+    Log.quiet = options.quiet
+    if not options.check:
+        return merge_files(options, operands)
+    others = values.keys() - {"check", "output_file", "quiet"}
+    if "output_file" not in values or others:
+        raise UsageError("merge --check", f"--{others.pop().replace('_', '-')} means nothing there" if others
+                         else "no profile to check", "give that as -o FILE alone")
+    return check_file(options.output_file, operands)
+
+
+def run_diff(values: "Dict[str, Any]", operands: "List[str]") -> int:
+    """The subcommand `diff`."""
+    if len(operands) != 2:
+        raise UsageError("diff", "it takes two profiles")
+    try:
+        return diff_files(operands[0], operands[1], "json" in values)
+    except SpocError as error:
+        error.exit_code = EXIT_USAGE
+        raise
+
+
+def take_values(values: "Dict[str, Any]", command: str, operands: "List[str]") -> None:
+    """Make the last value of each option the only one, and see that there is one operand."""
+    if len(operands) != 1:
+        raise UsageError(command, f"it takes one profile, not {len(operands)}")
+    for name, given in values.items():
+        if given is not True:
+            values[name] = given[-1]
+            if not given[-1]:
+                raise UsageError(f"{command} --{name.replace('_', '-')}", "an empty value")
+
+
+def read_operand(path: str) -> "Tuple[Source, Architecture]":
+    """A profile, and the architecture of this machine."""
+    uname = kernel_uname()
+    return read_profile(path, container_host()), machine_of(uname.machine, uname.release).native
+
+
+def profile_target(path: str) -> Target:
+    """The file that a profile goes to: under sudo it belongs to the calling user."""
+    identity = sudo_identity(os.environ)
+    return Target(path, (identity.uid, identity.gid) if identity else None)
+
+
+def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
+    """The subcommand `convert`."""
+    take_values(values, "convert", operands)
+    to_type = values.get("type")
+    if to_type not in CONVERT_TYPES:
+        raise UsageError(f"-t {to_type}" if to_type else "convert", f"give -t, one of {', '.join(CONVERT_TYPES)}")
+    target = profile_target(values.get("output_file", "-"))
+    if to_type == TYPE_BPF and target.is_terminal():
+        raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
+    source, native = read_operand(operands[0])
+    profile = source.profile
+    if "portable" in values:
+        profile = portable_profile(profile, to_type != TYPE_CRD)
+    target.write(Conversion(source, profile, native).convert(to_type))
+    return 0
+
+
+def run_show(values: "Dict[str, Any]", operands: "List[str]") -> int:
+    """The subcommand `show`."""
+    take_values(values, "show", operands)
+    source, native = read_operand(operands[0])
+    portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile, native)
+    if "html" in values:
+        profile_target(values["html"]).write(format_page(portrait))
+    terminal = os.isatty(1)
+    if values.get("html") != "-":
+        write_stdout(format_portrait(portrait, os.get_terminal_size(1).columns if terminal else 80, terminal))
+    return 0
+
+
 def run_version(_values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `version`: a library that is missing is a fact like any other."""
     if operands:
@@ -4756,6 +5985,10 @@ usage: spoc.py COMMAND [OPTION...] ...
 
   record   run a command and write a seccomp profile of the syscalls that it makes
   run      run a command under a seccomp profile and name the syscalls that it blocks
+  merge    unite profiles, or check that one allows what others do
+  diff     show what two profiles allow differently
+  convert  write a profile in another format: Kubernetes, OCI, Docker, systemd, compiled
+  show     print what a profile allows, for a person, or write it as a page
   doctor   tell what this machine can do, and how it could do more
   version  print the versions of spoc.py and of what it uses
 
@@ -4782,6 +6015,7 @@ Run CMD and write a seccomp profile of the syscalls that it and all its descenda
   --stats                    count the calls, and print a table of them at the end
   --backend NAME             bpf: with BPF (root, or CAP_BPF and CAP_PERFMON); notify: with seccomp user notification,
                              which needs no privilege but slows CMD down; auto, the default: bpf where it works
+  --portable                 allow what other libcs, kernels and architectures call for the same work, too
   --privileged               under sudo, run CMD as root and not as the calling user
   -q, --quiet                print errors only
   -v, --verbose              print libbpf's messages as well
@@ -4808,6 +6042,60 @@ Run CMD under a seccomp profile, and name every syscall that the profile blocks 
   -v, --verbose              print libbpf's messages as well
 
 example: spoc.py run -p nginx.yaml -- nginx -g 'daemon off;'
+"""
+
+MERGE_HELP = f"""\
+usage: spoc.py merge [OPTION...] [--] FILE...
+
+Write the union of profiles: what one of them allows is allowed. FILE is what run -p takes.
+
+  -o, --output-file FILE     write the union there (default - for standard output)
+  -t, --type TYPE            {TYPE_CRD} (Kubernetes YAML) or {TYPE_JSON} (OCI JSON); the default is the type of all
+                             inputs, or {TYPE_CRD}
+  --name NAME                metadata.name of the Kubernetes object (default the inputs' or, if they differ, from -o)
+  --default-action ACTION    settle different defaults: SCMP_ACT_ERRNO, SCMP_ACT_ERRNO:ENOSYS, SCMP_ACT_LOG...
+  --portable                 allow what other libcs, kernels and architectures call for the same work, too
+  --check                    write nothing; print what the output file does not allow of what the inputs do, and
+                             exit with 1 if there is anything
+  -q, --quiet                print errors only
+
+example: spoc.py merge -o app.yaml node-1.yaml node-2.yaml
+"""
+
+DIFF_HELP = """\
+usage: spoc.py diff [OPTION...] [--] A B
+
+Print what only profile A says (-) and what only B does (+), by meaning: a bare name is allowed.
+Exit with 0 if they mean the same, 1 if not, 2 if one cannot be read.
+
+  --json                     print it as JSON
+
+example: spoc.py diff old.yaml new.json
+"""
+
+CONVERT_HELP = f"""\
+usage: spoc.py convert -t TYPE [OPTION...] FILE
+
+Write the profile FILE (YAML or JSON, - for standard input, FILE#NAME for one of several documents) in another format.
+What that format cannot say is an error.
+
+  -t, --type TYPE            {TYPE_CRD} (Kubernetes YAML), {TYPE_JSON} (OCI JSON), {TYPE_DOCKER} (Docker and Podman),
+                             {TYPE_SYSTEMD} (a drop-in), {TYPE_BPF} (compiled) or {TYPE_PFC} (libseccomp's listing)
+  -o, --output-file FILE     write it there (default -, standard output)
+  --portable                 allow what other libcs, kernels and architectures call for the same work, too
+
+example: spoc.py convert -t systemd -o /etc/systemd/system/nginx.service.d/seccomp.conf nginx.yaml
+"""
+
+SHOW_HELP = """\
+usage: spoc.py show [OPTION...] FILE
+
+Print what the profile FILE (YAML or JSON, - for standard input, FILE#NAME for one of several documents) allows: how
+many syscalls and which, those of high risk, how it compares with Docker's default, what the filter costs.
+
+  --html FILE                write it as a page, too; - for standard output, instead of the text
+
+example: spoc.py show --html nginx.html nginx.yaml
 """
 
 DOCTOR_HELP = """\
@@ -4840,6 +6128,8 @@ class Command(NamedTuple):
 
 
 COMMANDS = {"record": Command(RECORD_HELP, run_record), "run": Command(RUN_HELP, run_run),
+            "merge": Command(MERGE_HELP, run_merge), "diff": Command(DIFF_HELP, run_diff),
+            "convert": Command(CONVERT_HELP, run_convert), "show": Command(SHOW_HELP, run_show),
             "doctor": Command(DOCTOR_HELP, run_doctor), "version": Command(VERSION_HELP, run_version)}
 
 
@@ -4855,14 +6145,20 @@ def parse_help(text: str) -> "Dict[str, Tuple[str, bool]]":
 
 
 def parse_options(name: str, arguments: "Sequence[str]") -> "Tuple[Dict[str, Any], List[str]]":
-    """Options up to the first operand or --, as POSIX has it: flags as True, values in lists, in the order given."""
+    """Options, flags as True and values in lists, in the order given; and operands. A command's own stay with it."""
     flags = parse_help(COMMANDS[name].help)
     values: "Dict[str, Any]" = {}
+    operands: "List[str]" = []
     rest = list(arguments)
-    while rest and rest[0].startswith("-") and rest[0] != "-":
+    while rest:
         word = rest.pop(0)
         if word == "--":
-            break
+            return values, operands + rest
+        if not word.startswith("-") or word == "-":
+            operands.append(word)
+            if name in ("record", "run"):
+                return values, operands + rest
+            continue
         flag, joined, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
         if flag in ("-h", "--help"):
             return {"help": True}, []
@@ -4879,7 +6175,7 @@ def parse_options(name: str, arguments: "Sequence[str]") -> "Tuple[Dict[str, Any
             values[field] = True
             if joined:  # -qn is -q -n
                 rest.insert(0, "-" + value)
-    return values, rest
+    return values, operands
 
 
 def hold_standard_descriptors() -> None:

@@ -20,11 +20,14 @@ linux-libc-dev      linux/bpf.h and linux/seccomp.h for the same
 libseccomp-dev      its constants are compared with those of spoc.py
 gcc                 builds the programs that the tests record
 libc6-dev           the same
+musl-tools          the same, against another libc
 gcc-multilib        the same, for the 32-bit program
 golang-go           builds the Go program that the tests record
 strace              says what a recording must hold
 runc                starts a container under a recorded profile
 crun                the same, and another list of base syscalls
+bubblewrap          starts programs under a compiled filter
+systemd             reads drop-ins, and runs units under them
 busybox-static      the container's programs
 redis-server        a real server to record
 redis-tools         its load
@@ -33,6 +36,7 @@ apache2-utils       its load
 postgresql          a real server to record, with its load
 python3-yaml        reads the YAML that spoc.py writes
 python3-jsonschema  checks it against the cluster's own schema
+chromium            shows the page of show
 python3-pyte        a terminal that shows what the status line draws
 jq                  reads the JSON that spoc.py writes
 auditd              writes the log that a source of run reads

@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import platform
+import random
 import shutil
 import subprocess
 import sys
@@ -349,6 +350,35 @@ def measure_arm64(_bench: Bench) -> Iterator[Row]:
                   median(run[1] for run in found[name]) / 1024, "MiB")
 
 
+def measure_merging(bench: Bench) -> Iterator[Row]:
+    """What 1,000 profiles of 300 names cost to merge, and PyYAML to read."""
+    import spoc
+    import yaml
+
+    folder = os.path.dirname(bench.profile)
+    known = sorted(filter(None, (spoc.syscall_name(spoc.X86_64, number) for number in range(450))))
+    chance = random.Random(1)
+    paths = []
+    for number in range(1000):
+        names = tuple(sorted(chance.sample(known, 300)))
+        paths.append(os.path.join(folder, f"{number}.yaml"))
+        pathlib.Path(paths[-1]).write_text(spoc.format_profile(spoc.Profile(
+            "SCMP_ACT_ERRNO", ("SCMP_ARCH_X86_64",), (spoc.Rule("SCMP_ACT_ALLOW", names),)), "seccomp", "x"))
+
+    def read() -> float:
+        start = time.perf_counter()
+        for path in paths[:100]:
+            with open(path, encoding="utf-8") as file:
+                yaml.load(file, Loader=yaml.SafeLoader)
+        return (time.perf_counter() - start) * 10
+
+    output = os.path.join(folder, "merged")
+    spent = bench.alternate(
+        5, ours=lambda: bench.start(sys.executable, str(SPOC), "merge", "-q", "-o", output, *paths)[0] / 1e9, peer=read)
+    yield Row("merging 1,000 profiles of 300 names", median(spent["ours"]), "s")
+    yield Row("the same, against PyYAML's SafeLoader, reading alone", ratio(spent["ours"], spent["peer"]), "x", 0.1)
+
+
 def measure_size(bench: Bench) -> Iterator[Row]:
     """What has to be copied to another machine."""
     yield Row("spoc.py and recorder.bpf.o", (SPOC.stat().st_size + OBJECT.stat().st_size) / 1e3, "KB", 300)
@@ -356,7 +386,7 @@ def measure_size(bench: Bench) -> Iterator[Row]:
 
 MEASUREMENTS: Sequence[Callable[[Bench], Iterator[Row]]] = (
     measure_calls, measure_spawns, measure_start, measure_idle, measure_run, measure_denials, measure_reading,
-    measure_arm64, measure_size)
+    measure_merging, measure_arm64, measure_size)
 
 
 def machine() -> str:

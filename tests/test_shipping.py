@@ -1,0 +1,558 @@
+# SPDX-License-Identifier: MIT
+"""From a recording to a profile that one can ship: merge, diff and --portable."""
+
+import itertools
+import json
+import os
+import pty
+import random
+import subprocess
+import sys
+import unittest
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import jsonschema
+
+import spoc
+import support
+import test_profile
+
+HOST = spoc.Host("SCMP_ARCH_X86_64", "6.1", [])
+NAMES = ["read", "socket", "clone", "ioctl", "mount"]
+VALUES = range(4)
+OPERATORS = ["SCMP_CMP_EQ", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_GE", "SCMP_CMP_GT",
+             "SCMP_CMP_MASKED_EQ"]
+ALLOWING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
+CRD = {"apiVersion": "security-profiles-operator.x-k8s.io/v1beta1", "kind": "SeccompProfile"}
+# Calls that give authority over the system, other processes or the kernel's attack surface, as the comments of Docker's
+# default profile documentation and systemd's groups @mount, @module, @raw-io, @reboot, @swap, @debug, @privileged tell.
+HIGH_RISK = set("""
+    acct add_key bpf chroot create_module delete_module fanotify_init finit_module fsconfig fsmount fsopen fspick
+    init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl
+    lookup_dcookie mbind migrate_pages modify_ldt mount mount_setattr move_mount move_pages name_to_handle_at
+    nfsservctl open_by_handle_at open_tree perf_event_open personality pidfd_getfd pivot_root pkey_alloc pkey_mprotect
+    process_madvise process_vm_readv process_vm_writev ptrace quotactl quotactl_fd reboot remap_file_pages request_key
+    seccomp set_mempolicy setdomainname sethostname setns settimeofday swapoff swapon syslog umount umount2 unshare
+    uselib userfaultfd vhangup vm86 vm86old vmsplice clock_settime clock_settime64 clock_adjtime clock_adjtime64
+    adjtimex stime setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32
+    setresuid setresuid32 setresgid setresgid32 setgroups setgroups32 capset execveat
+    process_mrelease landlock_restrict_self memfd_create memfd_secret ioctl prctl kill mknod mknodat socket connect
+""".split())
+
+
+def holds(condition: Dict[str, Any], arguments: Sequence[int]) -> bool:
+    """libseccomp's comparisons (seccomp_rule_add(3)), written again."""
+    value, first = arguments[condition["index"]], condition.get("value", 0)
+    operator = condition["op"].replace("SCMP_CMP_", "")
+    if operator == "MASKED_EQ":
+        return value & first == int(condition.get("valueTwo", 0))
+    return {"EQ": value == first, "NE": value != first, "LT": value < first, "LE": value <= first,
+            "GE": value >= first, "GT": value > first}[operator]
+
+
+def answer(document: Dict[str, Any], name: str, arguments: Sequence[int]) -> Tuple[str, int]:
+    """What runc and libseccomp make of a call under a profile of the OCI specification, without spoc.py."""
+    spec = document.get("spec", document)
+
+    def verdict(where: Dict[str, Any], action: str, number: str) -> Tuple[str, int]:
+        if where[action] in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
+            return where[action], where.get(number, 1)
+        return where[action], 0
+
+    default = verdict(spec, "defaultAction", "defaultErrnoRet")
+    rules = [(verdict(rule, "action", "errnoRet"), rule.get("args") or []) for rule in spec["syscalls"]
+             if name in rule["names"]]
+    rules = [rule for rule in rules if rule[0] != default]  # runc leaves these out
+    for action, conditions in rules:
+        if not conditions:
+            return action
+    for action, conditions in rules:
+        indices = [condition["index"] for condition in conditions]
+        true = [holds(condition, arguments) for condition in conditions]
+        if any(true) if len(set(indices)) < len(indices) else all(true):
+            return action
+    return default
+
+
+def calls() -> "itertools.product[Any]":
+    return itertools.product(NAMES, VALUES, VALUES)
+
+
+def decode(document: Dict[str, Any]) -> spoc.Profile:
+    decoded, reader = spoc.parse_document(json.dumps(document), "test")
+    return spoc.ProfileDecoder(reader, HOST).decode(decoded)
+
+
+def encode(profile: spoc.Profile) -> Dict[str, Any]:
+    document = json.loads(spoc.format_profile(profile, "raw-seccomp", ""))
+    assert isinstance(document, dict)
+    return document
+
+
+def random_rule(source: random.Random, default: str) -> Dict[str, Any]:
+    rule: Dict[str, Any] = {"names": source.sample(NAMES, source.choice([1, 1, 2, 3]))}
+    rule["action"] = source.choice(["SCMP_ACT_ALLOW"] * 9 + ["SCMP_ACT_ERRNO", default])
+    if default in ALLOWING:
+        rule["action"] = source.choice(["SCMP_ACT_ERRNO"] * 6 + [default])
+    if rule["action"] == "SCMP_ACT_ERRNO":
+        rule["errnoRet"] = source.choice([38, 38, 38, 13])
+    if source.random() < 0.6:
+        rule["args"] = []
+        for index in source.sample([0, 1], source.choice([1, 1, 2])):
+            operator = source.choice(OPERATORS[:2] if source.random() < 0.7 else OPERATORS)
+            condition: Dict[str, Any] = {"index": index, "value": source.choice(VALUES), "op": operator}
+            if operator == "SCMP_CMP_MASKED_EQ":
+                condition["valueTwo"] = source.choice(VALUES) & condition["value"]
+            rule["args"].append(condition)
+    return rule
+
+
+def random_document(source: random.Random, default: str) -> Dict[str, Any]:
+    return {"defaultAction": default,
+            "architectures": source.sample(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_ARM"], source.randrange(3)),
+            "flags": source.sample(["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC"], source.randrange(2)),
+            "syscalls": [random_rule(source, default) for _ in range(source.randrange(5))]}
+
+
+def merge(*profiles: spoc.Profile) -> Optional[spoc.Profile]:
+    """The union, or None where the profiles contradict each other."""
+    try:
+        return spoc.merge_profiles([(f"file{index}", profile) for index, profile in enumerate(profiles)])
+    except spoc.SpocError as error:
+        assert error.subject in [*NAMES, "defaultAction"], error
+        return None
+
+
+class Laws(unittest.TestCase):
+    """What holds for all profiles, on generated ones."""
+
+    ROUNDS = 400
+    DEFAULTS = ["SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_LOG", "SCMP_ACT_ALLOW"]
+
+    def rounds(self) -> "List[Tuple[random.Random, str]]":
+        return [(random.Random(seed), default) for default in self.DEFAULTS for seed in range(self.ROUNDS)]
+
+    def test_merge_allows_exactly_the_union(self) -> None:
+        merged_rounds: Dict[str, int] = dict.fromkeys(self.DEFAULTS, 0)
+        for source, default in self.rounds():
+            documents = [random_document(source, default) for _ in range(source.choice([1, 2, 2, 3]))]
+            merged = merge(*map(decode, documents))
+            if merged is None:
+                continue
+            merged_rounds[default] += 1
+            result = encode(merged)
+            for name, *arguments in calls():
+                answers = [answer(document, name, arguments) for document in documents]
+                allowed = [one for one in answers if one[0] in ALLOWING]
+                found = answer(result, name, arguments)
+                self.assertEqual(found[0] in ALLOWING, bool(allowed), (name, arguments, documents, result))
+                self.assertIn(found, answers, (name, arguments, documents, result))
+            self.assertEqual(set(result["architectures"]),
+                             {name for each in documents for name in each["architectures"]})
+            self.assertEqual(set(result.get("flags", [])), {name for each in documents for name in each["flags"]})
+        self.assertGreater(min(merged_rounds.values()), self.ROUNDS // 4, merged_rounds)
+
+    def test_merge_is_commutative_associative_and_idempotent(self) -> None:
+        associative = 0
+        for source, default in self.rounds():
+            one, two, three = (decode(random_document(source, default)) for _ in range(3))
+            whole = merge(one, two, three)
+            for order in itertools.permutations([one, two, three]):
+                self.assertEqual(merge(*order), whole)
+            for first, second, last in ((one, two, three), (two, three, one)):
+                pair = merge(first, second)
+                if pair is not None and whole is not None:
+                    associative += 1
+                    nested = merge(pair, last)
+                    self.assertIn(nested, (whole, None))
+                    if default not in ALLOWING:
+                        self.assertEqual(nested, whole)
+                elif pair is None and default not in ALLOWING:
+                    self.assertIsNone(whole)
+            self.assertEqual(merge(one, one), merge(one))
+            normal = merge(one)
+            if normal is not None:
+                self.assertEqual(merge(normal), normal)
+                self.assertEqual(merge(one, normal), normal)
+        self.assertGreater(associative, self.ROUNDS)
+
+    def test_only_what_contradicts_is_refused(self) -> None:
+        refused = 0
+        for source, default in self.rounds():
+            documents = [random_document(source, default) for _ in range(2)]
+            try:
+                spoc.merge_profiles([("one.json", decode(documents[0])), ("two.json", decode(documents[1]))])
+            except spoc.SpocError as error:
+                refused += 1
+                if "two conditions on one argument" in str(error):
+                    continue
+                rules = [rule for document in documents for rule in document["syscalls"]
+                         if error.subject in rule["names"]]
+                self.assertGreater(len({(rule["action"], rule.get("errnoRet")) for rule in rules}), 1, rules)
+                self.assertRegex(str(error), r"(one|two)\.json")
+        self.assertGreater(refused, 50)
+
+    def test_diff_sees_what_differs_and_nothing_else(self) -> None:
+        same = different = 0
+        for source, default in self.rounds():
+            document = random_document(source, default)
+            document["syscalls"] = document["syscalls"][:2]
+            other = json.loads(json.dumps(document))
+            other["syscalls"] = [dict(rule, names=rule["names"][::-1]) for rule in other["syscalls"]]
+            if source.random() < 0.5:
+                rule: Dict[str, Any] = {"names": source.sample(NAMES, 2), "action": default}
+                other["syscalls"].append(dict(rule, errnoRet=1) if default == "SCMP_ACT_ERRNO" else rule)
+            else:
+                other["syscalls"].append(random_rule(source, default))
+            only = spoc.diff_profiles(decode(document), decode(other))
+            differs = any(answer(document, name, arguments) != answer(other, name, arguments)
+                          for name, *arguments in calls())
+            if differs:
+                different += 1
+                self.assertTrue(only[0].rules or only[1].rules, (document, other))
+            else:
+                same += 1
+                if not any(rule.get("args") for rule in other["syscalls"]):  # x < 1 is x == 0: conditions are compared
+                    self.assertFalse(only[0].rules or only[1].rules, (document, other))
+        self.assertGreater(min(same, different), 100)
+
+    def test_nothing_is_lost(self) -> None:
+        for source, default in self.rounds():
+            one, two = (decode(random_document(source, default)) for _ in range(2))
+            self.assertFalse(any(each.rules or each.architectures or each.flags
+                                 for each in spoc.diff_profiles(one, one)))
+            whole = merge(one, two)
+            if whole is None:
+                continue
+            for part in (one, two):
+                missing = spoc.missing_from(whole, part)
+                self.assertEqual((missing.rules, missing.architectures), ((), ()), (part, whole))
+            if default not in ALLOWING and merge(one) is not None:
+                lost, _ = spoc.diff_profiles(one, whole)
+                self.assertFalse([rule for rule in lost.rules if not rule.conditions], (one, whole))
+
+    def test_check_promises_nothing_that_is_not_allowed(self) -> None:
+        enough = 0
+        for source, default in self.rounds():
+            held, needed = (random_document(source, default) for _ in range(2))
+            missing = spoc.missing_from(decode(held), decode(needed))
+            names = {name for rule in missing.rules for name in rule.names}
+            wants = {name for rule in needed["syscalls"] for name in rule["names"] if rule["action"] in ALLOWING}
+            for name, *arguments in calls():
+                if name in wants - names and merge(decode(held)) and answer(needed, name, arguments)[0] in ALLOWING \
+                        and needed["defaultAction"] not in ALLOWING:
+                    enough += 1
+                    self.assertIn(answer(held, name, arguments)[0], ALLOWING, (name, arguments, held, needed))
+        self.assertGreater(enough, 100)
+
+    def test_libseccomp_agrees(self) -> None:
+        """The answers of the filters that libseccomp compiles of inputs and union."""
+        machine = spoc.X86_64
+        numbers = {name: spoc.libseccomp.seccomp_syscall_resolve_name_arch(machine.token, name.encode())
+                   for name in NAMES}
+
+        def judge(profile: spoc.Profile) -> "Dict[Any, Tuple[str, int]]":
+            program = spoc.FilterBuilder(profile, machine, False).build(0, False).program
+            judged = {}
+            for name, *arguments in calls():
+                data = spoc.SeccompData(nr=numbers[name], arch=machine.token)
+                data.args[0], data.args[1] = arguments
+                judged[name, arguments[0], arguments[1]] = spoc.FilterJudge(program)(data)
+            return judged
+
+        compared = 0
+        for seed in range(60):
+            source = random.Random(seed)
+            profiles = [decode(random_document(source, self.DEFAULTS[seed % 4])) for _ in range(2)]
+            whole = merge(*profiles)
+            if whole is None:
+                continue
+            compared += 1
+            parts = [judge(profile) for profile in profiles]
+            for call, (action, _) in judge(whole).items():
+                self.assertEqual(action in ALLOWING, any(part[call][0] in ALLOWING for part in parts),
+                                 (call, profiles, whole))
+        self.assertGreater(compared, 15)
+
+
+def profile_text(names: str, profile_type: str = "seccomp", name: str = "app", **fields: Any) -> str:
+    fields = {"default_action": "SCMP_ACT_ERRNO", "architectures": ("SCMP_ARCH_X86_64",), **fields}
+    rules = (spoc.Rule("SCMP_ACT_ALLOW", tuple(names.split())), *fields.pop("rules", ()))
+    return spoc.format_profile(spoc.Profile(rules=rules, **fields), profile_type, name)
+
+
+class Commands(support.Case):
+    """merge and diff as they are typed."""
+
+    def write(self, file: str, text: str) -> str:
+        path = self.folder / file
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    def merged(self, *args: str, **options: Any) -> str:
+        result = support.spoc("merge", *args, **options)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return str(result.stdout)
+
+    def refused(self, *args: str, code: int = 125, **options: Any) -> str:
+        result = support.spoc(*args, **options)
+        self.assertEqual((result.returncode, result.stdout), (code, ""), result.stderr)
+        self.assertRegex(result.stderr, r"\A\S+ Error: [^\n]+\n\Z")
+        return str(result.stderr)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.one = self.write("one.yaml", profile_text("read write"))
+        self.two = self.write("two.json", profile_text("write openat", "raw-seccomp"))
+
+    def test_order_of_inputs_changes_no_byte(self) -> None:
+        three = self.write("three.yaml", profile_text("mount", name="other", flags=("SECCOMP_FILTER_FLAG_LOG",)))
+        texts = {self.merged("-o", "-", *order) for order in itertools.permutations([self.one, self.two, three])}
+        self.assertEqual(len(texts), 1)
+
+    def test_coverage_is_what_the_operator_writes(self) -> None:
+        (document,) = test_profile.yaml_documents(self.merged(self.one, self.two))
+        coverage = document["metadata"]["annotations"]["spo.x-k8s.io/syscall-coverage"]
+        self.assertEqual(coverage, '{"version":"v1","total":2,"syscalls":{"openat":1,"read":1,"write":2}}')
+        for schema in test_profile.crd_schemas().values():
+            jsonschema.validate(document, test_profile.strict(schema))
+        self.assertEqual(document["metadata"]["name"], "app")
+        again = self.write("again.yaml", self.merged(self.one, self.two))
+        (document,) = test_profile.yaml_documents(self.merged(again, self.one))
+        self.assertEqual(json.loads(document["metadata"]["annotations"]["spo.x-k8s.io/syscall-coverage"]), {
+            "version": "v1", "total": 3, "syscalls": {"openat": 1, "read": 2, "write": 3}})
+        self.assertNotIn("annotations", self.merged(self.one))
+
+    def test_coverage_that_makes_no_sense_is_one_input(self) -> None:
+        for value in ("x", "{}", "[]", '{"version":"v2","total":5,"syscalls":{}}', "[" * 100000,
+                      '{"version":"v1","total":1,"syscalls":{"read":2}}', '{"version":"v1","total":"5","syscalls":{}}'):
+            text = profile_text("read").replace("metadata:", "metadata:\n  annotations:\n    "
+                                                f"spo.x-k8s.io/syscall-coverage: '{value}'")
+            (document,) = test_profile.yaml_documents(self.merged(self.write("odd.yaml", text), self.one))
+            self.assertIn('"total":2', document["metadata"]["annotations"]["spo.x-k8s.io/syscall-coverage"])
+
+    def test_type_and_name(self) -> None:
+        self.assertTrue(self.merged(self.two, self.two).startswith("{"))
+        self.assertTrue(self.merged("-t", "raw-seccomp", self.one).startswith("{"))
+        self.assertIn("\n  name: chosen\n", self.merged("--name", "chosen", self.one))
+        other = self.write("other.yaml", profile_text("read", name="other"))
+        path = self.folder / "both.yaml"
+        self.merged("-o", str(path), self.one, other)
+        self.assertIn("\n  name: both\n", path.read_text())
+
+    def test_standard_input_and_one_of_several(self) -> None:
+        both = self.write("both.yaml", profile_text("read", name="a") + "---\n" + profile_text("write", name="b"))
+        text = self.merged("-t", "raw-seccomp", "-", f"{both}#b", input=profile_text("close"), stdin=None)
+        self.assertEqual(json.loads(text)["syscalls"][0]["names"], ["close", "write"])
+        self.assertIn("only once", self.refused("merge", "-", "-", code=2))
+        self.assertIn("only once", self.refused("diff", "-", "-", code=2))
+
+    def test_rules_survive(self) -> None:
+        rules = (spoc.Rule("SCMP_ACT_ALLOW", ("socket",), conditions=(spoc.Condition(0, "SCMP_CMP_EQ", 2),)),
+                 spoc.Rule("SCMP_ACT_ERRNO", ("clone3",), 38))
+        path = self.write("rules.yaml", profile_text("read", rules=rules))
+        for profile_type in ("seccomp", "raw-seccomp"):
+            text = self.merged("-t", profile_type, path, self.one)
+            for call, answered in ((("socket", [2, 0]), "SCMP_ACT_ALLOW"), (("socket", [1, 0]), "SCMP_ACT_ERRNO"),
+                                   (("write", [0, 0]), "SCMP_ACT_ALLOW")):
+                (document,) = test_profile.yaml_documents(text)
+                self.assertEqual(answer(document, *call)[0], answered, text)
+            self.assertEqual(answer(document, "clone3", [0, 0]), ("SCMP_ACT_ERRNO", 38))
+
+    def test_contradictions_name_syscall_and_files(self) -> None:
+        denied = self.write("denied.yaml", profile_text("close", rules=(spoc.Rule("SCMP_ACT_ERRNO", ("read",), 38),)))
+        message = self.refused("merge", "-o", str(self.folder / "out"), self.one, denied)
+        for part in ("read", self.one, denied):
+            self.assertIn(part, message)
+        logging = self.write("log.yaml", profile_text("close", default_action="SCMP_ACT_LOG"))
+        message = self.refused("merge", self.one, logging)
+        for part in ("defaultAction", "--default-action", self.one, logging):
+            self.assertIn(part, message)
+        text = self.merged("--default-action", "SCMP_ACT_ERRNO:ENOSYS", "-t", "raw-seccomp", self.one, logging)
+        self.assertEqual(json.loads(text)["defaultErrnoRet"], 38)
+        self.assertIn("defaultErrnoRet", self.refused("merge", "--default-action", "SCMP_ACT_ERRNO:38", self.one))
+        self.assertFalse((self.folder / "out").exists())
+
+    def test_base_profiles_are_not_lost(self) -> None:
+        based = [self.write(f"{name}.yaml", profile_text("read").replace("spec:", f"spec:\n  baseProfileName: {name}"))
+                 for name in "ab"]
+        self.assertIn("baseProfileName: a", self.merged(based[0], self.one))
+        self.assertIn("baseProfileName", self.refused("merge", *based))
+        self.assertIn("baseProfileName", self.refused("merge", "-t", "raw-seccomp", based[0]))
+        self.assertIn("+baseProfileName: a", support.spoc("diff", self.one, based[0]).stdout)
+
+    def test_check_writes_nothing(self) -> None:
+        before = os.stat(self.one)
+        result = support.spoc("merge", "--check", "-o", self.one, self.two)
+        self.assertEqual((result.returncode, result.stdout), (1, "openat\n"), result.stderr)
+        self.assertEqual(support.spoc("merge", "--check", "-o", self.one, self.one).returncode, 0)
+        self.assertEqual(os.stat(self.one), before)
+        self.refused("merge", "--check", self.one, code=2)
+
+    def test_diff(self) -> None:
+        result = support.spoc("diff", self.one, self.two)
+        self.assertEqual((result.returncode, result.stdout),
+                         (1, f"--- {self.one}\n+++ {self.two}\n+openat\n-read\n"))
+        result = support.spoc("diff", self.one, self.write("same.json", profile_text("write read", "raw-seccomp")))
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+        document = json.loads(support.spoc("diff", "--json", self.one, self.two).stdout)
+        self.assertEqual(document["same"], False)
+        self.assertEqual(document["a"]["syscalls"], [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}])
+        self.assertEqual(document["b"]["syscalls"], [{"names": ["openat"], "action": "SCMP_ACT_ALLOW"}])
+        self.refused("diff", self.one, str(self.folder / "none"), code=2)
+        self.refused("diff", self.one, self.write("bad", "a: [1"), code=2)
+        self.refused("diff", self.one, code=2)
+
+    def test_diff_shows_default_architectures_and_conditions(self) -> None:
+        rules = (spoc.Rule("SCMP_ACT_ALLOW", ("socket",), conditions=(spoc.Condition(0, "SCMP_CMP_NE", 16),)),)
+        other = self.write("other.json", profile_text("read write", "raw-seccomp", rules=rules, default_errno=38,
+                                                      architectures=("SCMP_ARCH_X86",)))
+        self.assertEqual(support.spoc("diff", self.one, other).stdout.splitlines()[2:], [
+            "-default: SCMP_ACT_ERRNO (EPERM)", "+default: SCMP_ACT_ERRNO (ENOSYS)", "-architecture SCMP_ARCH_X86_64",
+            "+architecture SCMP_ARCH_X86", "+socket if args[0] != 16"])
+
+    def test_colour_on_a_terminal_only(self) -> None:
+        master, slave = pty.openpty()
+        with open(master, "rb", buffering=0) as terminal:
+            subprocess.run([sys.executable, str(support.SPOC), "diff", self.one, self.two], stdout=slave, check=False,
+                           env={**os.environ, "NO_COLOR": "1"})
+            os.close(slave)
+            self.assertIn(b"\x1b[32m+openat\x1b[m", terminal.read(4096))
+
+    def test_bad_inputs(self) -> None:
+        for text in ("", "a: 1\n", "\0", "a: [", profile_text("read").replace("ACT_ALLOW", "ACT_X"), "x" * 99):
+            self.assertIn("bad.yaml", self.refused("merge", self.one, self.write("bad.yaml", text)))
+        self.refused("merge", str(self.folder))
+        self.refused("merge", "/dev/zero")
+        for arguments in ("", "-t x ONE", "--name A_b ONE", "--default-action x ONE", "--output-file= ONE",
+                          "--check ONE"):
+            self.refused("merge", *arguments.replace("ONE", self.one).split(), code=2)
+
+    def test_files_are_written_as_record_writes_them(self) -> None:
+        link, target = self.folder / "link.yaml", self.folder / "target"
+        target.write_text("kept")
+        link.symlink_to(target)
+        self.merged("-o", str(link), self.one)
+        self.assertEqual((target.read_text(), link.is_symlink()), ("kept", False))
+        self.merged("-o", self.one, self.one, self.two)  # an input may be the output
+        self.assertIn("openat", (self.folder / "one.yaml").read_text())
+        self.refused("merge", "-o", str(self.folder / "no" / "folder"), self.one)
+
+
+# Names of kernels newer than Debian 12's libseccomp.
+NEWER_NAMES = {"fchmodat2", "riscv_hwprobe"}
+
+
+class Portable(support.Case):
+    """The table of siblings, and what it is for: other libcs."""
+
+    def rows(self) -> "List[Tuple[List[str], List[str]]]":
+        rows = []
+        for line in spoc.SIBLINGS.strip().splitlines():
+            names, _, reason = line.partition(":")
+            self.assertTrue(reason.strip(), line)
+            left, arrow, right = names.partition(">")
+            rows.append((left.split(), right.split() if arrow else left.split()))
+        return rows
+
+    def test_names_are_known(self) -> None:
+        names = {name for left, right in self.rows() for name in left + right}
+        self.assertEqual({name for name in names if not spoc.is_syscall_name(name)} - NEWER_NAMES, set())
+
+    def test_no_name_is_in_two_classes(self) -> None:
+        seen: List[str] = []
+        for left, right in self.rows():
+            self.assertEqual((len(set(left)), len(set(right))), (len(left), len(right)), left)
+            if left == right:
+                seen += left
+        self.assertEqual(sorted(set(seen)), sorted(seen))
+
+    def test_closure_is_idempotent_and_monotone(self) -> None:
+        known = sorted({name for left, right in self.rows() for name in left + right})
+        for seed in range(50):
+            source = random.Random(seed)
+            some = set(source.sample(known, source.randrange(20)))
+            more = some | set(source.sample(known, 3))
+            closure = spoc.portable_names(some, set())
+            self.assertEqual(spoc.portable_names(closure, set()), closure)
+            self.assertLessEqual(closure, spoc.portable_names(more, set()))
+
+    def test_no_authority_is_added(self) -> None:
+        known = {name for left, right in self.rows() for name in left + right}
+        always = spoc.portable_names((), set())
+        risky = HIGH_RISK | {"socketcall", "ipc"}
+        self.assertEqual(spoc.portable_names(known - risky, set()) & risky, set())
+        meant = [{"clock_settime", "clock_settime64", "settimeofday", "stime"}, {"umount", "umount2"},
+                 {"clock_adjtime", "clock_adjtime64", "adjtimex"},
+                 *({name, f"{name}32"} for name in risky if f"{name}32" in risky),
+                 {"mknod", "mknodat"}, {"socketcall", "socket", "connect"}]
+        for name in sorted(risky):
+            added = (spoc.portable_names([name], set()) - always) & risky
+            self.assertTrue(added <= {name} or any(added <= group for group in meant), (name, added))
+
+    def test_what_a_rule_decides_stays(self) -> None:
+        rules = (spoc.Rule("SCMP_ACT_ALLOW", ("open", "fork")), spoc.Rule("SCMP_ACT_ERRNO", ("openat",), 13),
+                 spoc.Rule("SCMP_ACT_ALLOW", ("clone",), conditions=(spoc.Condition(0, "SCMP_CMP_EQ", 17),)))
+        profile = spoc.Profile("SCMP_ACT_ERRNO", (), rules)
+        result = encode(spoc.portable_profile(profile, True))
+        self.assertEqual(answer(result, "openat", [0]), ("SCMP_ACT_ERRNO", 13))
+        self.assertEqual(answer(result, "openat2", [0]), ("SCMP_ACT_ALLOW", 0))
+        self.assertEqual(answer(result, "clone", [17]), ("SCMP_ACT_ALLOW", 0))
+        self.assertEqual(answer(result, "clone", [0x7E020011]), ("SCMP_ACT_ERRNO", 38))
+        self.assertEqual(answer(result, "clone3", [0]), ("SCMP_ACT_ERRNO", 38))
+        again = spoc.portable_profile(spoc.portable_profile(profile, True), True)
+        self.assertEqual(again, spoc.portable_profile(profile, True))
+        allowing = spoc.Profile("SCMP_ACT_ALLOW", (), ())
+        self.assertEqual(spoc.portable_profile(allowing, True), allowing)
+
+    def flavours(self) -> Dict[str, str]:
+        """The same program with glibc and musl, dynamic and static."""
+        support.require_command("musl-gcc", "gcc")
+        programs = {"glibc": support.build("portable.c", "-pthread"),
+                    "static glibc": support.build("portable.c", "-pthread", "-static")}
+        for name, flag in (("musl", "-pthread"), ("static musl", "-static")):
+            programs[name] = str(self.folder / name)
+            subprocess.run(["musl-gcc", "-O1", "-D_GNU_SOURCE", "-o", programs[name], flag,
+                            str(support.PROGRAMS / "portable.c")], check=True)
+        return programs
+
+    def test_another_libc(self) -> None:
+        support.require_root()
+        programs, work = self.flavours(), self.folder / "work"
+        work.mkdir()
+        for recorded, mode in (("glibc", "threads"), ("musl", "fork"), ("static musl", "threads")):
+            for profile_type in ("raw-seccomp", "seccomp"):
+                profile = str(self.folder / "profile")
+                result = support.spoc("record", "-n", "--portable", "-t", profile_type, "-o", profile,
+                                      programs[recorded], str(work), mode)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                for name, program in programs.items():
+                    with self.subTest(recorded=recorded, mode=mode, run=name, type=profile_type):
+                        result = support.spoc("run", "-b", "execve", "-p", profile, program, str(work), mode)
+                        self.assertEqual(result.returncode, 0, result.stderr)
+                if mode == "fork":  # which shall not become more
+                    result = support.spoc("run", "-b", "execve", "-p", profile, programs["musl"], str(work),
+                                          "namespace")
+                    self.assertEqual(result.returncode, 77, result.stderr)
+
+    def test_without_portable_another_libc_fails(self) -> None:
+        support.require_root()
+        programs, work = self.flavours(), self.folder / "work"
+        work.mkdir()
+        profile = str(self.folder / "profile.json")
+        for arguments in (["record", "-n", "-t", "raw-seccomp", "-o", profile], ["run", "-b", "execve", "-p", profile]):
+            result = support.spoc(*arguments, programs["musl"], str(work), "fork")
+            self.assertEqual(result.returncode, 0, result.stderr)
+        result = support.spoc("run", "-b", "execve", "-p", profile, programs["glibc"], str(work), "fork", timeout=60)
+        self.assertNotEqual(result.returncode, 0)
+        merged = self.folder / "merged.json"
+        self.assertEqual(support.spoc("merge", "--portable", "-o", str(merged), profile).returncode, 0)
+        self.assertEqual(json.loads(merged.read_text())["defaultErrnoRet"], 38)
+        for child in work.iterdir():
+            child.unlink()
+        result = support.spoc("run", "-b", "execve", "-p", str(merged), programs["glibc"], str(work), "fork")
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
