@@ -15,7 +15,8 @@ when first used, through ctypes); Linux 5.8, libbpf 0.3, recorder.bpf.o beside t
 CAP_PERFMON; or, for what works without BPF and privileges, Linux 5.5.
 
 Exit codes: the command's own, 128+N if signal N ended it; 125 if spoc.py itself failed or the profile may be
-incomplete, 126 if the command is not executable, 127 if it was not found, 2 for wrong usage.
+incomplete, 126 if the command is not executable, 127 if it was not found, 2 for wrong usage. Of diff and merge --check:
+1 if there is a difference; of diff, 2 if a profile cannot be read.
 """
 import sys
 
@@ -461,6 +462,14 @@ YAML_REFUSED = {"&": "anchors are", "*": "aliases are", "!": "tags are", "%": "d
                 "`": "a leading ` is", "?": "complex keys are", ",": "a leading comma is"}
 
 
+def plain_items(text: str, offset: int, indent: int) -> "List[str]":
+    """The items of a list from this line on that are plain text on a line each, what nearly all of a profile is."""
+    prefix = " " * indent + "- "
+    block = re.compile(f"(?:{prefix}[A-Za-z_][A-Za-z0-9_./-]*\n)+").match(text, offset)
+    items: "List[str]" = block.group()[len(prefix):-1].split("\n" + prefix) if block else []
+    return items if YAML_WORDS.isdisjoint(map(str.lower, items)) else []
+
+
 class YamlReader:
     """The YAML that profiles are written in: block and flow collections, all scalar styles, comments, documents.
 
@@ -564,29 +573,17 @@ class YamlReader:
         items: "List[Any]" = []
         indent = self.indent
         while self.indent == indent and self.rest[:2] in ("-", "- "):
-            if not self.plain_items(items):
+            *texts, last = plain_items(self.text, self.starts[self.row], indent) or [""]
+            for text in texts:
                 self.marks[id(items), len(items)] = self.row, indent
-                items.append(self.child(indent, self.rest[1:], False))
+                items.append(text)
+                self.row += 1
+            self.rest = f"- {last}" if last else self.rest
+            self.marks[id(items), len(items)] = self.row, indent
+            items.append(self.child(indent, self.rest[1:], False))
         if self.indent > indent:
             self.fail("unexpected indentation")
         return items
-
-    def plain_items(self, items: "List[Any]") -> bool:
-        """Take the lines that begin here and are an item of plain text each, what nearly all of a profile is, at once.
-        """
-        indent, prefix = self.indent, " " * self.indent + "- "
-        block = re.compile(f"(?:{prefix}[A-Za-z_][A-Za-z0-9_./-]*\n)+").match(self.text, self.starts[self.row])
-        texts = block.group()[len(prefix):-1].split("\n" + prefix) if block else []
-        if not texts or not YAML_WORDS.isdisjoint(map(str.lower, texts)):
-            return False
-        for row, index in enumerate(range(len(items), len(items) + len(texts)), self.row):
-            self.marks[id(items), index] = row, indent
-        items += texts
-        self.row += len(texts) - 1
-        self.advance()
-        if self.indent > indent:
-            self.fail("a scalar over several lines, or wrong indentation; quote it")
-        return True
 
     def mapping(self) -> "Dict[str, Any]":
         items: "Dict[str, Any]" = {}
