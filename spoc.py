@@ -484,13 +484,16 @@ class YamlReader:
     def __init__(self, text: str, file: str):
         self.file, self.text = file, text.lstrip("\ufeff")
         # The offset of each line, and of one behind the last: all lines as strings would take 60 bytes each.
+        end = -1
         self.starts = array.array("I", [0])
-        self.starts.extend(match.end() for match in re.finditer("\n|\\Z", self.text))
-        self.starts[-1] += 1
+        while (end := self.text.find("\n", end + 1)) >= 0:
+            self.starts.append(end + 1)
+        self.starts.append(len(self.text) + 1)
         self.row, self.indent, self.rest, self.depth = -1, 0, "", 0
         # (id of a collection, key or index) -> row and column; for a list in flow style both are negative.
         self.marks: "Dict[Tuple[int, Any], Tuple[int, int]]" = {}
-        forbidden = re.search(YAML_FORBIDDEN, self.text)
+        # What Python calls printable is allowed, and is told faster.
+        forbidden = not self.text.replace("\n", "").isprintable() and re.search(YAML_FORBIDDEN, self.text)
         if forbidden:
             self.fail_at(forbidden.start(), f"character U+{ord(forbidden.group()):04X} is not allowed")
 
