@@ -484,10 +484,11 @@ class YamlReader:
     def __init__(self, text: str, file: str):
         self.file, self.text = file, text.lstrip("\ufeff")
         # The offset of each line, and of one behind the last: all lines as strings would take 60 bytes each.
-        end = -1
         self.starts = array.array("I", [0])
-        while (end := self.text.find("\n", end + 1)) >= 0:
+        end = self.text.find("\n")
+        while end >= 0:
             self.starts.append(end + 1)
+            end = self.text.find("\n", end + 1)
         self.starts.append(len(self.text) + 1)
         self.row, self.indent, self.rest, self.depth = -1, 0, "", 0
         # (id of a collection, key or index) -> row and column; for a list in flow style both are negative.

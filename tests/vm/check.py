@@ -9,6 +9,7 @@ N skipped`.
 """
 
 import concurrent.futures
+import functools
 import json
 import os
 import pathlib
@@ -25,6 +26,7 @@ import zlib
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import build
+import guest
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -48,7 +50,7 @@ SUITES = {"bookworm": ("6.1.", "3.11", "libbpf.so.1", "2.5.4"), "bullseye": ("5.
 
 CORE = """
     machine memory_192_mib record_shell record_follow backend_bpf backend_notify record_then_run denials_tracepoint
-    denials_notify doctor
+    denials_notify doctor portable
 """.split()
 ALL = [*CORE, *"""
     record_32_bit record_stats backend_auto run_filters denial_in_thread learn no_cgroup no_tmp no_sys no_proc
@@ -160,6 +162,9 @@ def overlay(job: "Dict[str, Any]", boot_number: int) -> bytes:
         archive.add(f"root/{source.name}", source.read_bytes(), 0o100755 if source.suffix == ".py" else 0o100644)
     if "figures" in job["tests"]:
         archive.add("root/spoc.pyz", (ROOT / "dist" / "spoc.pyz").read_bytes())
+    if "portable" in job["tests"]:
+        for name, command in guest.PORTABLE.items():
+            archive.add(f"root/{name}.json", record_portable(command))
     archive.add("root/job.json", json.dumps(job).encode())
     archive.add("init", (BUSYBOX_INIT if boot_number else INIT).encode(), 0o100755)
     if boot_number:
@@ -172,6 +177,16 @@ def overlay(job: "Dict[str, Any]", boot_number: int) -> bytes:
         archive.add("var/run", mode=0o040755)
         archive.add("var/lib/spoc", mode=0o040755)
     return archive.finish()
+
+
+@functools.lru_cache(maxsize=None)
+def record_portable(command: "Tuple[str, ...]") -> bytes:
+    """The profile of a command of this machine, for others."""
+    with tempfile.NamedTemporaryFile(prefix="spoc-portable-") as profile:
+        subprocess.run([sys.executable, str(ROOT / "spoc.py"), "record", "-q", "-n", "--portable", "-t", "raw-seccomp",
+                        "-o", profile.name, "--", *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       check=True)
+        return pathlib.Path(profile.name).read_bytes()
 
 
 def make_job(machine: Machine, secret: str, tests: Sequence[str], held: Sequence[str]) -> "Dict[str, Any]":
