@@ -462,6 +462,17 @@ YAML_REFUSED = {"&": "anchors are", "*": "aliases are", "!": "tags are", "%": "d
                 "`": "a leading ` is", "?": "complex keys are", ",": "a leading comma is"}
 
 
+def line_starts(text: str) -> "array.array[int]":
+    """The offset of each line, and of one behind the last: all lines as strings would take 60 bytes each."""
+    starts = array.array("I", [0])
+    end = text.find("\n")
+    while end >= 0:
+        starts.append(end + 1)
+        end = text.find("\n", end + 1)
+    starts.append(len(text) + 1)
+    return starts
+
+
 def plain_items(text: str, offset: int, indent: int) -> "List[str]":
     """The items of a list from this line on that are plain text on a line each, what nearly all of a profile is."""
     prefix = " " * indent + "- "
@@ -483,13 +494,7 @@ class YamlReader:
 
     def __init__(self, text: str, file: str):
         self.file, self.text = file, text.lstrip("\ufeff")
-        # The offset of each line, and of one behind the last: all lines as strings would take 60 bytes each.
-        self.starts = array.array("I", [0])
-        end = self.text.find("\n")
-        while end >= 0:
-            self.starts.append(end + 1)
-            end = self.text.find("\n", end + 1)
-        self.starts.append(len(self.text) + 1)
+        self.starts = line_starts(self.text)
         self.row, self.indent, self.rest, self.depth = -1, 0, "", 0
         # (id of a collection, key or index) -> row and column; for a list in flow style both are negative.
         self.marks: "Dict[Tuple[int, Any], Tuple[int, int]]" = {}
