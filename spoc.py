@@ -2494,7 +2494,7 @@ SIBLINGS = """
 > restart_syscall rt_sigreturn sigreturn exit exit_group: made by the kernel or libc for signals and at the end
 > set_tid_address set_robust_list rseq arch_prctl set_thread_area get_thread_area set_tls cacheflush membarrier \
     riscv_flush_icache riscv_hwprobe sched_getaffinity sched_yield futex futex_time64 gettid getpid rt_sigprocmask \
-    rt_sigaction sigaltstack uname: some libc's start, threads and signals
+    rt_sigaction sigaltstack uname getrlimit ugetrlimit: some libc's start, threads and signals
 brk mmap mmap2 > brk mmap mmap2 munmap mremap mprotect madvise: how malloc gets and returns memory; mmap2 is of 32 bits
 open openat openat2 > open openat openat2 creat fcntl fcntl64: arm64 has no open, openat2 only limits more, creat is \
     an open with fixed flags, musl sets FD_CLOEXEC by fcntl
@@ -2527,6 +2527,7 @@ mlock mlock2: one work
 umount umount2: one work, and no mount
 close close_range: let descriptors of one's own go
 dup2 dup3: one work
+dup2 dup3 fcntl fcntl64 > dup: all duplicate descriptors
 pipe pipe2: one work
 eventfd eventfd2: one work
 signalfd signalfd4: one work

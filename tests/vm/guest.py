@@ -340,14 +340,14 @@ def learn(job: Job) -> None:
 # Programs that the host has, too, and records: what they print is the same everywhere.
 PORTABLE = {
     "busybox": ("busybox", "sh", "-c",
-                "cd /tmp; busybox mkdir d.$$; echo text | busybox tr a-z A-Z >d.$$/f; busybox ls d.$$;"
-                " busybox cat d.$$/f; busybox chmod 600 d.$$/f; busybox touch d.$$/f; busybox mv d.$$/f d.$$/g; busybox rm -r d.$$;"
-                " busybox usleep 1; busybox date -d @0 +%Y"),
+                "cd /tmp; busybox mkdir d.$$; echo text | busybox tr a-z A-Z >d.$$/f;"
+                " busybox ls d.$$; busybox cat d.$$/f; busybox chmod 600 d.$$/f; busybox touch d.$$/f;"
+                " busybox mv d.$$/f d.$$/g; busybox rm -r d.$$; busybox usleep 1; busybox date -d @0 +%Y"),
     "python": ("python3", "-I", "-c",
                "import os, select, tempfile, threading, time\n"
                "with tempfile.TemporaryDirectory() as folder:\n"
-               "    os.chdir(folder); open('f', 'w').close(); os.rename('f', 'g'); os.symlink('g', 'h'); "
-               "os.chdir('/')\n"
+               "    os.chdir(folder); open('f', 'w').close(); os.rename('f', 'g'); os.symlink('g', 'h')\n"
+               "    os.chdir('/')\n"
                "    print(sorted(os.listdir(folder)), os.stat(folder + '/h').st_size)\n"
                "thread = threading.Thread(target=time.sleep, args=(0.01,)); thread.start(); thread.join()\n"
                "ends = os.pipe(); select.select([ends[0]], [], [], 0.01); select.poll().poll(1); os.dup2(*ends)\n"
