@@ -245,6 +245,40 @@ class Laws(unittest.TestCase):
                     self.assertIn(answer(held, name, arguments)[0], ALLOWING, (name, arguments, held, needed))
         self.assertGreater(enough, 100)
 
+    def test_what_is_said_of_two_conditions_is_so(self) -> None:
+        conditions = [spoc.Condition(0, operator, value, second) for operator in OPERATORS for value in VALUES
+                      for second in (VALUES if operator == "SCMP_CMP_MASKED_EQ" else [0]) if not second & ~value]
+        said = 0
+        for one, other in itertools.product(conditions, repeat=2):
+            documents = [{"index": 0, "op": each.op, "value": each.value, "valueTwo": each.value_two}
+                         for each in (one, other)]
+            true = [[holds(document, [value]) for value in range(16)] for document in documents]
+            keys = [spoc.make_key(spoc.Rule("SCMP_ACT_ALLOW", (), conditions=(each,))) for each in (one, other)]
+            if spoc.excludes(*keys):
+                said += 1
+                self.assertFalse(any(map(min, *true)), (one, other))
+            if spoc.implies(*keys):
+                said += 1
+                self.assertTrue(all(after or not before for before, after in zip(*true)), (one, other))
+        self.assertGreater(said, 100)
+
+    def test_a_rule_that_may_stop_it_is_not_enough(self) -> None:
+        def rule(action: str, index: int) -> Dict[str, Any]:
+            return {"names": ["socket"], "action": action, "args": [{"index": index, "value": 1, "op": "SCMP_CMP_EQ"}]}
+
+        needed = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule("SCMP_ACT_ALLOW", 0)]}
+        held = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            rule("SCMP_ACT_ALLOW", 0), rule("SCMP_ACT_KILL_PROCESS", 1)]}
+        self.assertFalse(spoc.missing_from(decode(needed), decode(needed)).rules)
+        self.assertTrue(spoc.missing_from(decode(held), decode(needed)).rules)
+
+    def test_denials_that_never_meet_leave_nothing_denied(self) -> None:
+        documents = [{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [
+                {"index": 0, "value": value, "op": "SCMP_CMP_EQ"}]}]} for value in (1, 2)]
+        merged = merge(*map(decode, documents))
+        self.assertEqual(merged and merged.rules, ())
+
     def test_libseccomp_agrees(self) -> None:
         """The answers of the filters that libseccomp compiles of inputs and union."""
         machine = spoc.X86_64
@@ -489,6 +523,12 @@ class Portable(support.Case):
         for name in sorted(risky):
             added = (spoc.portable_names([name], set()) - always) & risky
             self.assertTrue(added <= {name} or any(added <= group for group in meant), (name, added))
+
+    def test_what_does_more_is_not_added(self) -> None:
+        for name, more in (("dup2", "fcntl"), ("fork", "clone"), ("creat", "open"), ("sendto", "sendmsg"),
+                           ("bind", "socketcall"), ("semop", "ipc"), ("tgkill", "kill"), ("getpriority", "nice"),
+                           ("prlimit64", "setrlimit")):
+            self.assertNotIn(more, spoc.portable_names([name], set()))
 
     def test_what_a_rule_decides_stays(self) -> None:
         rules = (spoc.Rule("SCMP_ACT_ALLOW", ("open", "fork")), spoc.Rule("SCMP_ACT_ERRNO", ("openat",), 13),
