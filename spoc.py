@@ -5620,7 +5620,8 @@ def examine_notification() -> Finding:
 
 def examine_audit() -> Finding:
     machine, profile, offers, remedy = this_machine(), Profile(SCMP_ACT_ALLOW, (), ()), [], ""
-    facts = ["auditd runs" if os.path.exists("/run/auditd.pid") else "no auditd runs"]
+    status = audit_status()
+    facts = ["auditd runs" if status.pid else "no auditd runs"] if status else []
     makers: "Dict[str, Callable[[], AuditSource]]" = {
         "audit-log": lambda: AuditLogSource(machine, profile, RunOptions.audit_log),
         "netlink": lambda: NetlinkSource(machine, profile), "kmsg": lambda: KmsgSource(machine, profile)}

@@ -311,6 +311,8 @@ class AuditLog(SourceCase):
         result = self.run_source("kmsg", "true")
         self.assertEqual(result.returncode, 125)
         self.assertIn("a running auditd takes them away", result.stderr)
+        self.assertRegex(" ".join(run_spoc("doctor").stdout.split()),
+                         r"netlink can be read; auditd runs; .*kmsg: a running auditd takes")
         result = self.run_source("audit-log", "true", options=("--audit-log", str(self.folder / "none")))
         self.assertEqual(result.returncode, 125)
         self.assertRegex(result.stderr, r"Error: read audit records: \S+: No such file or directory; start auditd")
