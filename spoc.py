@@ -2486,8 +2486,9 @@ def make_profile(machine: Machine, recording: Recording, base: "Iterable[str]") 
 
 
 # Calls that other libcs, kernels and architectures make for the same work, and why they have no more authority. With
-# --portable, whoever may make one of the names left of > (of all, if there is none) may make all of the line; what has
-# none on its left is for every program: it acts on the calling process alone, or reads what all may know.
+# --portable, whoever may make one of the names left of > (of all, if there is none) may make all of the group; what has
+# none on its left is for every program: it acts on the calling process alone, or reads what all may know. Commas part
+# the groups of a line.
 SIBLINGS = """
 > clock_gettime clock_gettime64 clock_getres clock_getres_time64 gettimeofday time getcpu getrandom: \
     served by the vDSO where it can, and then no recorder sees them
@@ -2500,97 +2501,53 @@ open openat openat2 > open openat openat2 creat fcntl fcntl64: arm64 has no open
     an open with fixed flags, musl sets FD_CLOEXEC by fcntl
 stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64 oldstat oldlstat oldfstat: read what a file is
 access faccessat faccessat2: ask for permissions
-mkdir mkdirat: arm64 has only the form with a folder's descriptor, here and below
 rmdir unlink unlinkat: unlinkat does the work of both
-rename renameat renameat2: one work
-link linkat: one work
-symlink symlinkat: one work
-readlink readlinkat: one work
-mknod mknodat: one work; CAP_MKNOD decides about devices
-chmod fchmodat fchmodat2: one work
-chown lchown fchownat chown32 lchown32: one work; *32 take ids of 32 bits
-fchown fchown32: one work
-utime utimes futimesat utimensat utimensat_time64: one work, finer or wider times
+mkdir mkdirat, rename renameat renameat2, link linkat, symlink symlinkat, readlink readlinkat, mknod mknodat, \
+    chmod fchmodat fchmodat2: arm64 has only the form with a folder's descriptor; CAP_MKNOD decides about devices
+chown lchown fchownat chown32 lchown32, fchown fchown32: *32 take ids of 32 bits
+utime utimes futimesat utimensat utimensat_time64: finer or wider times
 getdents getdents64 readdir: list a folder
-read readv pread64 preadv preadv2: read a descriptor; musl's stdio takes readv
-write writev pwrite64 pwritev pwritev2: write a descriptor; musl's stdio takes writev
-lseek _llseek: one work
-fcntl fcntl64: one work
-truncate truncate64: one work
-ftruncate ftruncate64: one work
-sendfile sendfile64: one work
-statfs statfs64: one work
-fstatfs fstatfs64: one work
-fadvise64 fadvise64_64 arm_fadvise64_64: one work
-sync_file_range sync_file_range2 arm_sync_file_range: one work
-mlock mlock2: one work
+read readv pread64 preadv preadv2, write writev pwrite64 pwritev pwritev2: musl's stdio takes readv and writev
+lseek _llseek, fcntl fcntl64, truncate truncate64, ftruncate ftruncate64, sendfile sendfile64, statfs statfs64, \
+    fstatfs fstatfs64, fadvise64 fadvise64_64 arm_fadvise64_64, \
+    sync_file_range sync_file_range2 arm_sync_file_range: take wider offsets, or in another order
+mlock mlock2, dup2 dup3, pipe pipe2, eventfd eventfd2, signalfd signalfd4, inotify_init inotify_init1, \
+    epoll_create epoll_create1, accept accept4, tgkill tkill: one work, with flags or less exact
 umount umount2: one work, and no mount
 close close_range: let descriptors of one's own go
-dup2 dup3: one work
 dup2 dup3 fcntl fcntl64 > dup: all duplicate descriptors
-pipe pipe2: one work
-eventfd eventfd2: one work
-signalfd signalfd4: one work
-inotify_init inotify_init1: one work
-epoll_create epoll_create1: one work
-epoll_wait epoll_pwait epoll_pwait2: wait; signal masks are rt_sigprocmask's
-poll ppoll ppoll_time64: wait
-select _newselect pselect6 pselect6_time64: wait
+epoll_wait epoll_pwait epoll_pwait2, poll ppoll ppoll_time64, select _newselect pselect6 pselect6_time64: wait; signal \
+    masks are rt_sigprocmask's
 pause > ppoll ppoll_time64: arm64 pauses by ppoll
 nanosleep clock_nanosleep clock_nanosleep_time64: sleep
 alarm setitimer: arm64 has no alarm, and musl never takes it
-accept accept4: one work
-send sendto: send is sendto without an address, which x86-64 lacks
-recv recvfrom: one work
-sendmsg sendmmsg > sendmsg sendmmsg sendto send: several at once, or without control messages
-recvmsg recvmmsg recvmmsg_time64 > recvmsg recvmmsg recvmmsg_time64 recvfrom recv: several at once, or without control \
-    messages
+send sendto, recv recvfrom: without an address, which x86-64 lacks
+sendmsg sendmmsg > sendmsg sendmmsg sendto send, recvmsg recvmmsg recvmmsg_time64 > recvmsg recvmmsg recvmmsg_time64 \
+    recvfrom recv: several at once, or without control messages
 socketcall > socket bind connect listen accept accept4 getsockname getpeername socketpair send sendto recv recvfrom \
-    shutdown setsockopt getsockopt sendmsg recvmsg sendmmsg recvmmsg: i386's one call for them all, which libseccomp \
-    adds by itself for each of these
-ipc > semop semtimedop semget semctl msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl: likewise
-semop semtimedop semtimedop_time64: one work
+    shutdown setsockopt getsockopt sendmsg recvmsg sendmmsg recvmmsg, \
+    ipc > semop semtimedop semget semctl msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl: i386's one call for \
+    them all, which libseccomp adds by itself for each of these
 clone clone3 > clone clone3 fork vfork: make processes and threads, with all flags; fork and vfork have none
 fork vfork: make processes
 wait4 waitid waitpid: wait for children
 kill > tgkill tkill: signals to one thread of those that kill may signal
-tgkill tkill: one work
 getpgrp getpgid: arm64 asks getpgid for itself
 nice > getpriority setpriority: arm64 has no nice
-getrlimit ugetrlimit > getrlimit ugetrlimit prlimit64: libc asks prlimit64
-setrlimit > getrlimit ugetrlimit prlimit64: libc asks prlimit64
-signal sigaction rt_sigaction: one work
-sigprocmask sgetmask ssetmask rt_sigprocmask: one work
-sigpending rt_sigpending: one work
-sigsuspend rt_sigsuspend: one work
-rt_sigtimedwait rt_sigtimedwait_time64: one work
-uname olduname oldolduname: one work
+getrlimit ugetrlimit > getrlimit ugetrlimit prlimit64, setrlimit > getrlimit ugetrlimit prlimit64: libc asks prlimit64
+semop semtimedop semtimedop_time64, signal sigaction rt_sigaction, sigprocmask sgetmask ssetmask rt_sigprocmask, \
+    sigpending rt_sigpending, sigsuspend rt_sigsuspend, uname olduname oldolduname, \
+    io_getevents io_pgetevents io_pgetevents_time64: one work, older and newer
 stime settimeofday clock_settime clock_settime64: set the clock, for which CAP_SYS_TIME is needed
 adjtimex clock_adjtime clock_adjtime64: adjust the clock, for which CAP_SYS_TIME is needed
-timer_gettime timer_gettime64: one work; *64 take times of 64 bits, here and below
-timer_settime timer_settime64: one work
-timerfd_gettime timerfd_gettime64: one work
-timerfd_settime timerfd_settime64: one work
-sched_rr_get_interval sched_rr_get_interval_time64: one work
-mq_timedsend mq_timedsend_time64: one work
-mq_timedreceive mq_timedreceive_time64: one work
-io_getevents io_pgetevents io_pgetevents_time64: one work
-getuid getuid32: one work; *32 take or give ids of 32 bits, here and below
-geteuid geteuid32: one work
-getgid getgid32: one work
-getegid getegid32: one work
-getresuid getresuid32: one work
-getresgid getresgid32: one work
-getgroups getgroups32: one work
-setuid setuid32: one work
-setgid setgid32: one work
-setreuid setreuid32: one work
-setregid setregid32: one work
-setresuid setresuid32: one work
-setresgid setresgid32: one work
-setgroups setgroups32: one work
-setfsuid setfsuid32: one work
-setfsgid setfsgid32: one work
+timer_gettime timer_gettime64, timer_settime timer_settime64, timerfd_gettime timerfd_gettime64, \
+    timerfd_settime timerfd_settime64, rt_sigtimedwait rt_sigtimedwait_time64, \
+    sched_rr_get_interval sched_rr_get_interval_time64, mq_timedsend mq_timedsend_time64, \
+    mq_timedreceive mq_timedreceive_time64: *64 take times of 64 bits
+getuid getuid32, geteuid geteuid32, getgid getgid32, getegid getegid32, getresuid getresuid32, getresgid getresgid32, \
+    getgroups getgroups32, setuid setuid32, setgid setgid32, setreuid setreuid32, setregid setregid32, \
+    setresuid setresuid32, setresgid setresgid32, setgroups setgroups32, setfsuid setfsuid32, setfsgid setfsgid32: \
+    *32 take or give ids of 32 bits
 """
 # The flags of clone that make namespaces; fork has none of them. (The first argument, but on s390 the second.)
 CLONE_NAMESPACES = Condition(0, "SCMP_CMP_MASKED_EQ", 0x7E020000)
@@ -2598,11 +2555,12 @@ CLONE_NAMESPACES = Condition(0, "SCMP_CMP_MASKED_EQ", 0x7E020000)
 
 def portable_names(names: "Iterable[str]", kept: "Set[str]") -> "Set[str]":
     """These names and all their siblings that are not among the kept ones."""
-    lines = [line.partition(":")[0].partition(">") for line in SIBLINGS.strip().splitlines()]
+    groups = [group.partition(">") for line in SIBLINGS.strip().splitlines()
+              for group in line.partition(":")[0].split(",")]
     found, before = set(names), -1
     while len(found) > before:
         before = len(found)
-        for left, arrow, right in lines:
+        for left, arrow, right in groups:
             if not left.strip() or not found.isdisjoint(left.split()):
                 found.update(set((right if arrow else left).split()) - kept)
     return found

@@ -485,8 +485,9 @@ class Portable(support.Case):
         for line in spoc.SIBLINGS.strip().splitlines():
             names, _, reason = line.partition(":")
             self.assertTrue(reason.strip(), line)
-            left, arrow, right = names.partition(">")
-            rows.append((left.split(), right.split() if arrow else left.split()))
+            for group in names.split(","):
+                left, arrow, right = group.partition(">")
+                rows.append((left.split(), right.split() if arrow else left.split()))
         return rows
 
     def test_names_are_known(self) -> None:
