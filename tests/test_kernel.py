@@ -180,6 +180,7 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
                                "const struct scmp_arg_cmp *"),
     "seccomp_syscall_resolve_name_arch": ("int", "uint32_t", "const char *"),
     "seccomp_export_bpf": ("int", "const scmp_filter_ctx", "int"),
+    "seccomp_export_pfc": ("int", "const scmp_filter_ctx", "int"),
     "signalfd": ("int", "int", "const sigset_t *", "int"),
     "execve": ("int", "const char *", "char *const *", "char *const *"),
     "capset": ("int", "cap_user_header_t", "const cap_user_data_t"),
