@@ -1480,23 +1480,41 @@ class ScmpContext(ctypes.c_void_p):
     """scmp_filter_ctx"""
 
 
+C_TYPES = {
+    "none": None, "bool": ctypes.c_bool, "char": ctypes.c_char, "int": ctypes.c_int, "size": ctypes.c_size_t,
+    "uint16": ctypes.c_uint16, "uint32": ctypes.c_uint32, "uint64": ctypes.c_uint64, "int64": ctypes.c_int64,
+    "long": ctypes.c_ulong, "string": ctypes.c_char_p, "pointer": ctypes.c_void_p,
+    "status": ctypes.c_int, "result": ctypes.c_int, "register": ctypes.c_long,
+    "object": BpfObject, "program": BpfProgram, "map": BpfMap, "link": BpfLink, "ring": BpfRing, "context": ScmpContext,
+}  # type: Dict[str, Any]
+
+
+def c_fields(declarations: str) -> "List[Tuple[str, Any]]":
+    """The _fields_ of a Structure: types, each followed by the names of its fields; NAME[LENGTH] is an array."""
+    fields = []
+    for declaration in declarations.split(";"):
+        c_type, *names = declaration.split()
+        for name, _, length in (name.rstrip("]").partition("[") for name in names):
+            fields.append((name, C_TYPES[c_type] * int(length) if length else C_TYPES[c_type]))
+    return fields
+
+
 class ScmpArgument(ctypes.Structure):
     """struct scmp_arg_cmp (seccomp.h)"""
 
-    _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("datum_a", ctypes.c_uint64),
-                ("datum_b", ctypes.c_uint64)]
+    _fields_ = c_fields("uint32 arg; int op; uint64 datum_a datum_b")
 
 
 class SockFprog(ctypes.Structure):
     """struct sock_fprog (linux/filter.h); a struct sock_filter takes 8 bytes."""
 
-    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+    _fields_ = c_fields("uint16 len; string filter")
 
 
 class ScmpVersion(ctypes.Structure):
     """struct scmp_version (seccomp.h)"""
 
-    _fields_ = [("major", ctypes.c_uint), ("minor", ctypes.c_uint), ("micro", ctypes.c_uint)]
+    _fields_ = c_fields("uint32 major minor micro")
 
 
 MAX_ERRNO = 4095  # include/linux/err.h
@@ -1535,17 +1553,10 @@ def check_errno(result: int, function: "Any", _arguments: "Any") -> int:
 RING_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 PRINT_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
-C_TYPES = {
-    "none": None, "bool": ctypes.c_bool, "int": ctypes.c_int, "uint32": ctypes.c_uint32, "long": ctypes.c_ulong,
-    "size": ctypes.c_size_t, "string": ctypes.c_char_p, "pointer": ctypes.c_void_p, "object": BpfObject,
-    "program": BpfProgram, "map": BpfMap, "link": BpfLink, "printer": PRINT_CALLBACK,
-    "version": ctypes.POINTER(ScmpVersion), "status": ctypes.c_int, "result": ctypes.c_int,
-    "register": ctypes.c_long, "context": ScmpContext,
-    "ring": BpfRing, "sample": RING_CALLBACK, "conditions": ctypes.POINTER(ScmpArgument),
-}
-CHECKS = {"object": check_pointer, "program": check_pointer, "map": check_pointer, "link": check_pointer,
-          "ring": check_pointer, "context": check_pointer, "status": check_negative, "result": check_errno,
-          "register": check_errno}
+C_TYPES.update(printer=PRINT_CALLBACK, sample=RING_CALLBACK, version=ctypes.POINTER(ScmpVersion),
+               conditions=ctypes.POINTER(ScmpArgument))
+CHECKS = {**dict.fromkeys("object program map link ring context".split(), check_pointer), "status": check_negative,
+          "result": check_errno, "register": check_errno}
 
 # Functions: name, type of the result (which tells how it reports failure, see CHECKS), types of the arguments.
 # bpf/libbpf.h and bpf/bpf.h; all of it is in libbpf 0.3.
@@ -1698,61 +1709,56 @@ def is_syscall_name(name: str) -> bool:
 class Config(ctypes.Structure):
     """What user space tells the recorder."""
 
-    _fields_ = [*((name, ctypes.c_uint64) for name in "ns_dev ns_ino".split()), *((name, ctypes.c_uint32) for name in (
-        "armed_tgid compat_source compat_offset compat_mask statistics number_offset x86_64 logs").split())]
+    _fields_ = c_fields("uint64 ns_dev ns_ino; uint32 armed_tgid compat_source compat_offset compat_mask statistics "
+                        "number_offset x86_64 logs")
 
 
 class Counters(ctypes.Structure):
     """What the recorder counts; it may change at any time."""
 
-    _fields_ = [(name, ctypes.c_uint64) for name in
-                "followed alive processes tasks_lost calls_lost reads_lost denials_lost".split()]
+    _fields_ = c_fields("uint64 followed alive processes tasks_lost calls_lost reads_lost denials_lost")
 
 
 class CallKey(ctypes.Structure):
     """Key of the map `calls`."""
 
-    _fields_ = [("abi", ctypes.c_uint32), ("nr", ctypes.c_uint32)]
+    _fields_ = c_fields("uint32 abi nr")
 
 
 class CallValue(ctypes.Structure):
     """Value of the map `calls`."""
 
-    _fields_ = [("first_ns", ctypes.c_uint64), ("count", ctypes.c_uint64), ("tgid", ctypes.c_uint32),
-                ("comm", ctypes.c_char * 16), ("unused", ctypes.c_uint32)]
+    _fields_ = c_fields("uint64 first_ns count; uint32 tgid; char comm[16]; uint32 unused")
 
 
 class Watch(ctypes.Structure):
     """Element of the map `watched`."""
 
-    _fields_ = [("place", ctypes.c_uint32), ("count", ctypes.c_uint32)]
+    _fields_ = c_fields("uint32 place count")
 
 
 class ValueKey(ctypes.Structure):
     """Key of the map `values`."""
 
-    _fields_ = [("abi", ctypes.c_uint32), ("nr", ctypes.c_uint32), ("value", ctypes.c_uint32)]
+    _fields_ = c_fields("uint32 abi nr value")
 
 
 class DenialValue(ctypes.Structure):
     """Value of the map `denials`, its key first; what comes through `events`."""
 
-    _fields_ = [("abi", ctypes.c_uint32), ("nr", ctypes.c_uint32), ("result", ctypes.c_int32),
-                ("kind", ctypes.c_uint32), ("comm", ctypes.c_char * 16), ("tgid", ctypes.c_uint32),
-                ("tid", ctypes.c_uint32), ("count", ctypes.c_uint64)]
+    _fields_ = c_fields("uint32 abi nr; int result; uint32 kind; char comm[16]; uint32 tgid tid; uint64 count")
 
 
 class TaskValue(ctypes.Structure):
     """Value of the map `tasks`, and part of `slots`: repeats of its last denial that are not in `denials` yet."""
 
-    _fields_ = [("flags", ctypes.c_uint32), ("unused", ctypes.c_uint32), ("last", ctypes.c_char * 32),
-                ("repeats", ctypes.c_uint64), ("beside", ctypes.c_uint64), ("regs", ctypes.c_uint64)]
+    _fields_ = c_fields("uint32 flags unused; char last[32]; uint64 repeats beside regs")
 
 
 class SlotValue(ctypes.Structure):
     """Value of the map `slots`."""
 
-    _fields_ = [("count", ctypes.c_uint64), ("owner", ctypes.c_uint64), ("state", TaskValue)]
+    _fields_ = [*c_fields("uint64 count owner"), ("state", TaskValue)]
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
@@ -1760,13 +1766,19 @@ OBJECT_CRC32 = 0x46E682D3  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
-TRACEPOINTS = {"task_fork": b"sched_process_fork", "task_exec": b"sched_process_exec"}
-TASK_EXIT = {"task_exit": b"sched_process_exit"}
-RUN_TRACEPOINTS = {"run_enter": b"sys_enter", "run_exit": b"sys_exit", "run_task_exit": b"sched_process_exit"}
-# Of these one is loaded, see enum telling of recorder.bpf.c.
-ENTER_DIRECT, ENTER_ABIS, ENTER_PLAIN, ENTER_VALUES = (
-    {name: b"sys_enter"} for name in "enter_direct enter_abis enter_plain enter_values".split())
-VARIANTS = {**TASK_EXIT, **ENTER_DIRECT, **ENTER_ABIS, **ENTER_PLAIN, **ENTER_VALUES, **RUN_TRACEPOINTS}
+# The object's programs, and the tracepoint of each.
+PROGRAMS = dict(line.split() for line in """
+    task_fork      sched_process_fork
+    task_exec      sched_process_exec
+    task_exit      sched_process_exit
+    enter_direct   sys_enter
+    enter_abis     sys_enter
+    enter_plain    sys_enter
+    enter_values   sys_enter
+    run_enter      sys_enter
+    run_exit       sys_exit
+    run_task_exit  sched_process_exit
+""".strip().splitlines())
 KERNEL_BTF = "/sys/kernel/btf/vmlinux"
 DENIAL_LOGGED, DENIAL_ENDED, DENIAL_ROLLED_BACK = 1, 2, 3  # enum denial_kind of recorder.bpf.c
 
@@ -1979,19 +1991,18 @@ class Recorder:
         self._map_arrays(path)
 
     @property
-    def _programs(self) -> "Dict[str, bytes]":
-        """The programs to load, and the tracepoint of each."""
+    def _programs(self) -> "List[str]":
+        """Which programs to load; of those for sys_enter it is one, see enum telling of recorder.bpf.c."""
         if self.denials:
-            return {**TRACEPOINTS, **RUN_TRACEPOINTS}
-        if self.watched:
-            return {**TRACEPOINTS, **TASK_EXIT, **ENTER_VALUES}
-        enter = ENTER_PLAIN if not self.tells_abis else ENTER_DIRECT if self._direct else ENTER_ABIS
-        return {**TRACEPOINTS, **TASK_EXIT, **enter}
+            return ["task_fork", "task_exec", "run_enter", "run_exit", "run_task_exit"]
+        enter = ("enter_values" if self.watched else "enter_plain" if not self.tells_abis else
+                 "enter_direct" if self._direct else "enter_abis")
+        return ["task_fork", "task_exec", "task_exit", enter]
 
     def _load(self, data: bytes) -> None:
         handle = libbpf.bpf_object__open_mem(data, len(data), None)
         try:
-            for name in VARIANTS.keys() - self._programs.keys():
+            for name in PROGRAMS.keys() - set(self._programs):
                 libbpf.bpf_program__set_autoload(
                     libbpf.bpf_object__find_program_by_name(handle, name.encode()), False)
             if self.watched:  # each may be exceeded by as many as there are CPUs
@@ -2007,24 +2018,19 @@ class Recorder:
     def _fd(self, name: str) -> int:
         return int(libbpf.bpf_map__fd(libbpf.bpf_object__find_map_by_name(self._object, name.encode())))
 
+    def _view(self, name: str, c_type: "Any") -> "Any":
+        return c_type.from_buffer(mmap.mmap(self._fd(name), ctypes.sizeof(c_type)))
+
     def _map_arrays(self, path: str) -> None:
-        page = mmap.PAGESIZE
-        views = {}
+        per_call = ABIS * NUMBERS
         try:
-            for name, size in (("config", ctypes.sizeof(Config)), ("counters", ctypes.sizeof(Counters)),
-                               ("seen", ABIS * NUMBERS * 8), ("logged", ABIS * NUMBERS * 8),
-                               ("slots", SLOTS * ctypes.sizeof(SlotValue)), ("watched", ABIS * NUMBERS * 8)):
-                views[name] = mmap.mmap(self._fd(name), (size + page - 1) // page * page)
+            self._config, self._counters = self._view("config", Config), self._view("counters", Counters)
+            self._seen, self.logged = (self._view(name, ctypes.c_uint64 * per_call) for name in ("seen", "logged"))
+            self._slots, self._watched = self._view("slots", SlotValue * SLOTS), self._view("watched", Watch * per_call)
             self.calls_fd, self.denials_fd, self.events_fd, self.owners_fd, self.tasks_fd, self.values_fd = map(
                 self._fd, "calls denials events owners tasks values".split())
         except OSError as error:
             raise bpf_error("map BPF arrays", path, error) from None
-        self._config = Config.from_buffer(views["config"])
-        self._counters = Counters.from_buffer(views["counters"])
-        self._seen, self.logged = ((ctypes.c_uint64 * (ABIS * NUMBERS)).from_buffer(views[name])
-                                   for name in ("seen", "logged"))
-        self._slots = (SlotValue * SLOTS).from_buffer(views["slots"])
-        self._watched = (Watch * (ABIS * NUMBERS)).from_buffer(views["watched"])
 
     def attach(self) -> None:
         """Attach all programs: nothing is recorded before arm()."""
@@ -2036,12 +2042,12 @@ class Recorder:
         self._config.logs = self.denials and any(self.logged)
         for (abi, number), argument in self.watched.items():
             self._watched[abi * NUMBERS + number].place = 1 + self.machine.arguments[abi][argument]
-        for name, tracepoint in self._programs.items():
+        for name in self._programs:
             try:
                 program = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
-                link = libbpf.bpf_program__attach_raw_tracepoint(program, tracepoint)
+                link = libbpf.bpf_program__attach_raw_tracepoint(program, PROGRAMS[name].encode())
             except OSError as error:
-                raise bpf_error("attach to tracepoint", tracepoint.decode(), error) from None
+                raise bpf_error("attach to tracepoint", PROGRAMS[name], error) from None
             self._resources.callback(libbpf.bpf_link__destroy, link)
 
     def arm(self, tgid: int) -> None:
@@ -2213,33 +2219,31 @@ class FilterBuilder:
 class SeccompData(ctypes.Structure):
     """struct seccomp_data: what a filter is given, and a notification is about."""
 
-    _fields_ = [("nr", ctypes.c_int), ("arch", ctypes.c_uint32), ("instruction_pointer", ctypes.c_uint64),
-                ("args", ctypes.c_uint64 * 6)]
+    _fields_ = c_fields("int nr; uint32 arch; uint64 instruction_pointer args[6]")
 
 
 class SeccompNotifSizes(ctypes.Structure):
     """struct seccomp_notif_sizes"""
 
-    _fields_ = [(name, ctypes.c_uint16) for name in "seccomp_notif seccomp_notif_resp seccomp_data".split()]
+    _fields_ = c_fields("uint16 seccomp_notif seccomp_notif_resp seccomp_data")
 
 
 class SeccompNotif(ctypes.Structure):
     """struct seccomp_notif"""
 
-    _fields_ = [("id", ctypes.c_uint64), ("pid", ctypes.c_uint32), ("flags", ctypes.c_uint32), ("data", SeccompData)]
+    _fields_ = [*c_fields("uint64 id; uint32 pid flags"), ("data", SeccompData)]
 
 
 class SeccompNotifResp(ctypes.Structure):
     """struct seccomp_notif_resp"""
 
-    _fields_ = [("id", ctypes.c_uint64), ("val", ctypes.c_int64), ("error", ctypes.c_int32), ("flags", ctypes.c_uint32)]
+    _fields_ = c_fields("uint64 id; int64 val; int error; uint32 flags")
 
 
 class SigsysInfo(ctypes.Structure):
     """siginfo_t as SIGSYS fills it (asm-generic/siginfo.h)"""
 
-    _fields_ = [("si_signo", ctypes.c_int), ("si_errno", ctypes.c_int), ("si_code", ctypes.c_int),
-                ("si_call_addr", ctypes.c_void_p), ("si_syscall", ctypes.c_int), ("si_arch", ctypes.c_uint32),
+    _fields_ = [*c_fields("int si_signo si_errno si_code; pointer si_call_addr; int si_syscall; uint32 si_arch"),
                 ("unused", ctypes.c_char * (112 - 2 * ctypes.sizeof(ctypes.c_void_p)))]
 
 
@@ -5488,12 +5492,12 @@ def examine_bpf() -> Finding:
 def examine_tracepoints() -> Finding:
     program = load_probe()
     # Each once: the second time is EEXIST on Linux 6.1, and not on 6.18.
-    for tracepoint in {*TRACEPOINTS.values(), *RUN_TRACEPOINTS.values()}:
-        name = ctypes.create_string_buffer(tracepoint)
+    for tracepoint in set(PROGRAMS.values()):
+        name = ctypes.create_string_buffer(tracepoint.encode())
         try:
             call_bpf(BPF_RAW_TRACEPOINT_OPEN, ctypes.addressof(name), program)
         except OSError as error:
-            raise bpf_error("attach to tracepoint", tracepoint.decode(), error) from None
+            raise bpf_error("attach to tracepoint", tracepoint, error) from None
     return Finding("programs attach to those of syscalls and tasks")
 
 

@@ -293,7 +293,7 @@ def kernel_ids(kind: str, pid: str = "self") -> Set[int]:
     return ids
 
 
-(ENTER_DIRECT,), (ENTER_ABIS,), (ENTER_PLAIN,) = module.ENTER_DIRECT, module.ENTER_ABIS, module.ENTER_PLAIN
+ENTER_DIRECT, ENTER_ABIS, ENTER_PLAIN = "enter_direct", "enter_abis", "enter_plain"
 DIRECT = X86_64 and os.path.exists(module.KERNEL_BTF)
 
 
