@@ -61,8 +61,8 @@ if TYPE_CHECKING:
     import socket
     import termios
     import textwrap
-    from typing import (Any, BinaryIO, Callable, ContextManager, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple,
-                        NoReturn, Optional, Sequence, Set, Tuple, Union)
+    from typing import (Any, BinaryIO, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, NoReturn,
+                        Optional, Sequence, Set, Tuple, Union)
 else:
     import _signal as signal  # the same functions without enumerations, which take as long to make as all of ctypes
 
@@ -1829,13 +1829,18 @@ LINUX_CAPABILITY_VERSION_3 = 0x20080522
 CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = map(CAPABILITIES.index, ("CAP_SYS_ADMIN", "CAP_PERFMON", "CAP_BPF"))
 
 
-def read_proc(pid: "Union[int, str]", name: str) -> str:
-    """A file of a process in /proc; "" if it cannot be read."""
+def read_kernel_file(path: str) -> str:
+    """A file that the kernel makes up; "" if it cannot be read."""
     try:
-        with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError:
         return ""
+
+
+def read_proc(pid: "Union[int, str]", name: str) -> str:
+    """A file of a process in /proc; "" if it cannot be read."""
+    return read_kernel_file(f"/proc/{pid}/{name}")
 
 
 def proc_status(pid: "Union[int, str]") -> "Dict[str, str]":
@@ -1867,11 +1872,7 @@ def is_filtered() -> bool:
 
 def read_setting(path: str) -> str:
     """What a file of the kernel's says; "" if it cannot be read."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
+    return read_kernel_file(path).strip()
 
 
 def in_user_namespace() -> bool:
@@ -1968,17 +1969,16 @@ class Recorder:
         libbpf.libbpf_set_print(PRINT_LIBBPF)
         # Kernels before 5.11 account maps to RLIMIT_MEMLOCK; lockdown=confidentiality refuses what reads kernel memory.
         refusal: "Optional[OSError]" = None
-        attempts: "List[Tuple[Callable[[], ContextManager[None]], bool]]" = [
-            (contextlib.nullcontext, True), (locked_memory, True), (locked_memory, False)]
+        attempts = [(False, True), (True, True), (True, False)]  # (raise the limit, tell ABIs apart)
         self._direct = self.machine.native is X86_64 and os.path.exists(KERNEL_BTF)
         if self.denials or self.watched:
             del attempts[2]
         elif self._direct:
             attempts.insert(0, attempts[0])
-        for context, tells_abis in attempts:
+        for raise_limit, tells_abis in attempts:
             self.tells_abis = tells_abis and self.machine.compat is not None
             try:
-                with context():
+                with locked_memory() if raise_limit else contextlib.nullcontext():
                     self._load(data)
                 break
             except OSError as error:
