@@ -2937,9 +2937,9 @@ class Child:
         program = SockFprog(len(applied.program) // SOCK_FILTER_BYTES, applied.program)
         seccomp, shared = libc.syscall, self._shared
         number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
-        flags = [applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, applied.flags] if applied.listens else [
-            applied.flags]
+        flags = [applied.flags]
         if applied.listens:
+            flags.insert(0, applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
             self._start_helper(libseccomp.seccomp_syscall_resolve_name(b"clone"))
         shared.stage = STAGE_FILTER
         if applied.no_new_privs:
@@ -2987,10 +2987,7 @@ class Child:
         """The number of the audit session that it has given itself, if it could; it waits for its release by then."""
         while not self._shared.stage and not self._shared.errno and not self.has_execed():
             time.sleep(self.WAIT_S)
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{self.pid}/sessionid", encoding="ascii") as file:
-                return file.read()
-        return ""
+        return read_proc(self.pid, "sessionid")
 
     def release_to(self, listener: Listener) -> None:
         """Let it load its filter, whose listener is taken over, and go on to its exec."""
@@ -3041,25 +3038,23 @@ class Child:
     def _fail(self, stage: int, number: int) -> "NoReturn":
         name, reason = self.command[0], os.strerror(number)
         if stage == STAGE_IDENTITY and self.identity:
-            raise ChildError("start command", f"as user {self.identity.uid}", reason,
-                             "--privileged runs it as root")
+            raise ChildError("start command", f"as user {self.identity.uid}", reason, "--privileged runs it as root")
         if stage == STAGE_FILTER:
-            hints = {errno.EPERM: "--no-new-privs loads it without CAP_SYS_ADMIN", errno.ENOSYS: "boot a kernel with "
-                     "CONFIG_SECCOMP_FILTER",
+            hints = {errno.ENOSYS: "boot a kernel with CONFIG_SECCOMP_FILTER",
                      errno.EBUSY: "a filter that spoc.py is under has a listener, and the kernel allows only one: "
-                     "run it outside of that"}
-            hints[errno.EACCES] = hints[errno.EPERM]
+                                  "run it outside of that",
+                     **dict.fromkeys((errno.EPERM, errno.EACCES), "--no-new-privs loads it without CAP_SYS_ADMIN")}
             raise ChildError("load filter", name, reason, hints.get(number, "a newer kernel may have that feature"))
-        if number == errno.ENOENT:
-            hint = ("it is there, but not the interpreter or dynamic loader that it names" if os.path.exists(name)
-                    and "/" in name else "check the spelling and PATH")
-            raise ChildError("start command", name, reason, hint, EXIT_NOT_FOUND)
-        if self.filter and self.filter.program != ASK_ALL and number not in (errno.EACCES, errno.ENOEXEC):
-            raise ChildError("start command", name, reason, "if the profile blocks execve, -b execve allows it",
-                             EXIT_NOT_EXECUTABLE)
-        hints = {errno.EACCES: "it is not executable for the user that it runs as",
+        hints = {errno.ENOENT: "check the spelling and PATH",
+                 errno.EACCES: "it is not executable for the user that it runs as",
                  errno.ENOEXEC: "it is neither a program for this machine nor a script that begins with #!"}
-        raise ChildError("start command", name, reason, hints.get(number, ""), EXIT_NOT_EXECUTABLE)
+        hint = hints.get(number, "")
+        if number == errno.ENOENT and "/" in name and os.path.exists(name):
+            hint = "it is there, but not the interpreter or dynamic loader that it names"
+        elif not hint and self.filter and self.filter.program != ASK_ALL:
+            hint = "if the profile blocks execve, -b execve allows it"
+        raise ChildError("start command", name, reason, hint,
+                         EXIT_NOT_FOUND if number == errno.ENOENT else EXIT_NOT_EXECUTABLE)
 
 
 def drop_privileges(identity: Identity, keep_admin: bool) -> None:
@@ -3229,7 +3224,7 @@ class NotifyRecorder:
                 calls.pop(key, None)
 
     def _first(self, key: bytes, tid: int) -> CallValue:
-        call = CallValue(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+        call = CallValue(time.monotonic_ns())
         if len(self._calls) >= MAX_KNOWN_CALLS or int.from_bytes(key[4:], sys.byteorder) not in self._tokens:
             self._lost += 1
             return call
@@ -3334,6 +3329,8 @@ class NotifyRecorder:
 
 
 BACKENDS = ("auto", "bpf", "notify")
+if TYPE_CHECKING:
+    AnyRecorder = Union[Recorder, NotifyRecorder]
 
 
 class RecordCommand:
@@ -3369,35 +3366,32 @@ class RecordCommand:
 
     def _text(self, profile: Profile) -> str:
         """The profile's text, joined with what is in the file if that was asked for."""
+        text = ""
         if self.options.append:
             with contextlib.suppress(FileNotFoundError):
-                return self._appended(profile, read_text(self.target.path, owner=self.target.owner))
-        return format_profile(profile, self.options.type, self.name)
+                text = read_text(self.target.path, owner=self.target.owner)
+        return self._appended(profile, text) if text.strip() else format_profile(profile, self.options.type, self.name)
 
     def _appended(self, profile: Profile, text: str) -> str:
-        path, options = self.target.path, self.options
-        if not text.strip():
-            return format_profile(profile, options.type, self.name)
-        document, reader = parse_document(text, path)
-        if (options.type == TYPE_CRD) != (document.get("kind") == KIND):
-            raise ProfileError(path, 0, 0, f"is not of type {options.type}", "give the other -t")
         names = [name for rule in profile.rules if not rule.conditions and rule.action == SCMP_ACT_ALLOW
                  for name in rule.names]
-        new, kept = append_names(document, names, profile.architectures)
-        text = self._merged(reader, document, new)
+        text, kept = self._joined(text, lambda document: append_names(document, names, profile.architectures))
         if any(rule.conditions for rule in profile.rules):
-            document, reader = parse_document(text, path)
-            new, contrary = append_rules(document, profile)
-            text, kept = self._merged(reader, document, new), sorted({*kept, *contrary})
+            text, contrary = self._joined(text, lambda document: append_rules(document, profile))
+            kept = sorted({*kept, *contrary})
         if kept:
-            Log.info(f"Kept the other action that {path} has for: {', '.join(kept)}")
+            Log.info(f"Kept the other action that {self.target.path} has for: {', '.join(kept)}")
         return text
 
-    def _merged(self, reader: YamlReader, document: "Dict[str, Any]", new: "Dict[str, Any]") -> str:
-        """The text of `new`, with all of the text that `reader` has read of `document` that can stay."""
-        if self.options.type == TYPE_JSON:
-            return format_json(new)
-        return format_changed(reader, document, new)
+    def _joined(self, text: str, join: "Callable[[Dict[str, Any]], Tuple[Dict[str, Any], List[str]]]",
+                ) -> "Tuple[str, List[str]]":
+        """The text with what `join` makes of its document, and the names that this left as they are."""
+        document, reader = parse_document(text, self.target.path)
+        is_crd = self.options.type == TYPE_CRD
+        if is_crd != (document.get("kind") == KIND):
+            raise ProfileError(self.target.path, 0, 0, f"is not of type {self.options.type}", "give the other -t")
+        new, kept = join(document)
+        return format_changed(reader, document, new) if is_crd else format_json(new), kept
 
     def _write_profile(self, profile: Profile) -> None:
         with self.target.locked() if self.options.append else contextlib.nullcontext():
@@ -3412,7 +3406,7 @@ class RecordCommand:
             resources.callback(recorder.close)
             status = self._run_command(recorder, supervisor)
             recorder.leave()
-            end_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+            end_ns = time.monotonic_ns()
             Log.info("Processing recorded data")
             Log.info(recorder.found)
             recording = self._recording(recorder)
@@ -3429,7 +3423,7 @@ class RecordCommand:
                 Log.info("Unloading bpf module")
         return exit_code(status) if complete else EXIT_FAILURE
 
-    def _open_recorder(self) -> "Union[Recorder, NotifyRecorder]":
+    def _open_recorder(self) -> "AnyRecorder":
         """A recorder that is ready for the command: BPF's or, where that does not work, the other."""
         options, watched, reason = self.options, self._watched(), ""
         if options.backend != "notify":
@@ -3463,15 +3457,15 @@ class RecordCommand:
                       "the profile is right for 64-bit programs only")
         return recorder
 
-    def _run_command(self, recorder: "Union[Recorder, NotifyRecorder]", supervisor: Supervisor) -> int:
+    def _run_command(self, recorder: "AnyRecorder", supervisor: Supervisor) -> int:
         if self.options.follow:
             libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         supervisor.check()
         if recorder.filter and recorder.filter.no_new_privs:
             Log.info("Setting no_new_privs: set-uid programs will not change the user")
         child = Child(self.command, self.identity, supervisor, recorder.filter)
-        cgroups = self._cgroups()
-        self.start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        cgroups = read_proc("self", "cgroup")
+        self.start_ns = time.monotonic_ns()
         Log.info("Processing events")
         recorder.begin(child)
         child.wait_started(recorder.inputs)
@@ -3485,7 +3479,7 @@ class RecordCommand:
         finally:
             status_line.clear()
 
-    def _timers(self, recorder: "Union[Recorder, NotifyRecorder]", status_line: StatusLine) -> "List[Timer]":
+    def _timers(self, recorder: "AnyRecorder", status_line: StatusLine) -> "List[Timer]":
         timers = []
         if self.options.follow:  # the end of a descendant in another pid namespace shows as no signal here
             timers.append(Timer(self.STATUS_INTERVAL_S, lambda: None))
@@ -3494,14 +3488,6 @@ class RecordCommand:
         if self.options.checkpoint:
             timers.append(Timer(self.options.checkpoint, lambda: self._checkpoint(recorder)))
         return timers
-
-    @staticmethod
-    def _cgroups() -> str:
-        try:
-            with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as file:
-                return file.read()
-        except OSError as error:
-            return f"error: {error.strerror}"
 
     @staticmethod
     def _log_container(pid: int, cgroups: str) -> None:
@@ -3515,10 +3501,10 @@ class RecordCommand:
         if container:
             Log.info(f"Found container ID {container} for PID {pid}")
         else:
-            reason = cgroups[7:] if cgroups.startswith("error: ") else "no container in its cgroups"
+            reason = "no container in its cgroups" if cgroups else "/proc/self/cgroup cannot be read"
             Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, err={reason})")
 
-    def _recording(self, recorder: "Union[Recorder, NotifyRecorder]") -> Recording:
+    def _recording(self, recorder: "AnyRecorder") -> Recording:
         return make_recording(self.machine, recorder.seen(), recorder.calls(), recorder.counters, syscall_name,
                               recorder.values())
 
@@ -3545,9 +3531,9 @@ class RecordCommand:
         profile = make_profile(self.machine, recording, self.base)
         return portable_profile(profile, self.options.type == TYPE_JSON) if self.options.portable else profile
 
-    def _status(self, recorder: "Union[Recorder, NotifyRecorder]") -> str:
+    def _status(self, recorder: "AnyRecorder") -> str:
         seen = recorder.seen()
-        now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        now_ns = time.monotonic_ns()
         minutes, seconds = divmod((now_ns - self.start_ns) // 10 ** 9, 60)
         processes = recorder.counters.processes
         text = f"{minutes:d}:{seconds:02d}  " + (f"processes: {processes}  " if processes else "")
@@ -3559,7 +3545,7 @@ class RecordCommand:
             text += f"  newest: {name}, {max(0, age_ns) // 10 ** 9} s ago"
         return text
 
-    def _checkpoint(self, recorder: "Union[Recorder, NotifyRecorder]") -> None:
+    def _checkpoint(self, recorder: "AnyRecorder") -> None:
         """Write what there is, if there is more than at the last time: flash wears out."""
         recording = self._recording(recorder)
         profile = self._profile(recording)
