@@ -3376,8 +3376,10 @@ class RecordCommand:
         names = [name for rule in profile.rules if not rule.conditions and rule.action == SCMP_ACT_ALLOW
                  for name in rule.names]
         text, kept = self._joined(text, lambda document: append_names(document, names, profile.architectures))
-        if any(rule.conditions for rule in profile.rules):
-            text, contrary = self._joined(text, lambda document: append_rules(document, profile))
+        conditional = tuple(rule for rule in profile.rules if rule.conditions)
+        if conditional:
+            narrowed = Profile(profile.default_action, profile.architectures, conditional)
+            text, contrary = self._joined(text, lambda document: append_rules(document, narrowed))
             kept = sorted({*kept, *contrary})
         if kept:
             Log.info(f"Kept the other action that {self.target.path} has for: {', '.join(kept)}")
