@@ -5732,8 +5732,6 @@ def diagnose() -> "Dict[str, Any]":
 
 def format_diagnosis(diagnosis: "Dict[str, Any]") -> str:
     """A table for a terminal of 80 columns, and what it comes to."""
-    import textwrap
-
     lines, remedies = [], {"": ""}
     for check in diagnosis["checks"]:
         remedy = check["remedy"]
@@ -5755,6 +5753,15 @@ def _syscall_names(values: "Iterable[str]", option: str = "-b") -> "Tuple[str, .
     if not all(names):
         raise UsageError(f"{option} {','.join(values)}", "an empty name in the list")
     return tuple(names)
+
+
+def take_last(values: "Dict[str, Any]", command: str, names: "Iterable[str]") -> None:
+    """Make the last value of each of these options the only one."""
+    for name in names:
+        if name in values:
+            values[name] = values[name][-1]
+            if not values[name]:
+                raise UsageError(f"{command}--{name.replace('_', '-')}", "an empty value")
 
 
 def run_record(values: "Dict[str, Any]", operands: "List[str]") -> int:
@@ -5795,11 +5802,7 @@ def run_run(values: "Dict[str, Any]", operands: "List[str]") -> int:
         for name in values["base_syscalls"]:
             if not is_syscall_name(name):
                 raise UsageError(f"-b {name}", "libseccomp knows no such syscall", "check the spelling")
-    for name in ("profile", "enricher", "audit_log", "learn", "events"):
-        if name in values:
-            values[name] = values[name][-1]
-            if not values[name]:
-                raise UsageError(f"run --{name.replace('_', '-')}", "an empty value")
+    take_last(values, "run ", ("profile", "enricher", "audit_log", "learn", "events"))
     options = RunOptions(**values)
     if options.enricher not in ENRICHERS:
         raise UsageError(f"--enricher {options.enricher}", f"not one of {', '.join(ENRICHERS)}")
@@ -5820,11 +5823,7 @@ def run_doctor(values: "Dict[str, Any]", operands: "List[str]") -> int:
 
 def check_profile_options(values: "Dict[str, Any]", names: "Sequence[str]") -> None:
     """Take the last value of each of these options; check those that are about the profile that is written."""
-    for name in names:
-        if name in values:
-            values[name] = values[name][-1]
-            if not values[name]:
-                raise UsageError(f"--{name.replace('_', '-')}", "an empty value")
+    take_last(values, "", names)
     if values.get("type", TYPE_CRD) not in DEFAULT_OUTPUT:
         raise UsageError(f"-t {values['type']}", f"not one of {', '.join(DEFAULT_OUTPUT)}")
     if "name" in values and values["name"] != kubernetes_name(values["name"]):
@@ -5875,17 +5874,12 @@ def take_values(values: "Dict[str, Any]", command: str, operands: "List[str]") -
     """Make the last value of each option the only one, and see that there is one operand."""
     if len(operands) != 1:
         raise UsageError(command, f"it takes one profile, not {len(operands)}")
-    for name, given in values.items():
-        if given is not True:
-            values[name] = given[-1]
-            if not given[-1]:
-                raise UsageError(f"{command} --{name.replace('_', '-')}", "an empty value")
+    take_last(values, f"{command} ", [name for name, given in values.items() if given is not True])
 
 
 def read_operand(path: str) -> "Tuple[Source, Architecture]":
     """A profile, and the architecture of this machine."""
-    uname = kernel_uname()
-    return read_profile(path, container_host()), machine_of(uname.machine, uname.release).native
+    return read_profile(path, container_host()), this_machine().native
 
 
 def profile_target(path: str) -> Target:
