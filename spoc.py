@@ -1905,7 +1905,9 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
     elif error.errno == errno.EMFILE:
         hint = "raise the limit on open files (ulimit -n)"
     elif error.errno in (errno.EINVAL, errno.ENOENT):
-        hint = "Linux 5.8 or newer with CONFIG_BPF_EVENTS is needed, and an undamaged recorder.bpf.o; -v tells more"
+        # lockdown=confidentiality hides helpers that read kernel memory: to the verifier, unknown functions.
+        hint = ("Linux 5.8 or newer with CONFIG_BPF_EVENTS is needed, no kernel lockdown in mode confidentiality, and "
+                "an undamaged recorder.bpf.o; -v tells more")
     else:
         hint = "-v tells more; copy recorder.bpf.o again, it may be damaged"
     return KernelError(operation, subject, error.strerror or str(error), hint)
