@@ -24,7 +24,7 @@ MIRROR = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "spoc-vm"
 
-KEPT_S = 7 * 86400  # what was built; the packages are kept as long as they are the newest
+KEPT_S = 7 * 86400  # of what was built; packages are kept for good, and fetched again when they are damaged or missing
 
 # What spoc.py needs of each suite, and what the tests compare it with.
 PACKAGES = {
