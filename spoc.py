@@ -3610,6 +3610,18 @@ class RunOptions(NamedTuple):
 ENRICHERS = "auto tracepoint notify audit-log netlink kmsg none".split()  # auto takes the first that works
 
 
+def profile_actions(profile: Profile) -> "Set[str]":
+    return {profile.default_action, *(rule.action for rule in profile.rules)}
+
+
+def audit_architecture(machine: Machine, token: int, number: int) -> "Optional[Architecture]":
+    """Whose call it is that the kernel gives this AUDIT_ARCH_ token."""
+    for abi, candidate in enumerate((machine.native, machine.compat)):
+        if candidate and candidate.token == token:
+            return machine.architecture(abi, number)
+    return None
+
+
 class TracepointSource:
     """Sees what a filter stops by a return from a syscall that was never entered; exact, also for repeats."""
 
@@ -3623,7 +3635,8 @@ class TracepointSource:
         self._recorder = Recorder(machine, denials=True)
         try:
             self._recorder.load()
-            self._mark_logged(profile)
+            if SCMP_ACT_LOG in profile_actions(profile):
+                self._mark_logged()
             self._recorder.attach()
         except SpocError:
             self._recorder.close()
@@ -3632,17 +3645,14 @@ class TracepointSource:
         self._callback = RING_CALLBACK(self._on_event)  # referenced as long as libbpf may call it
         self._ring = libbpf.ring_buffer__new(self.descriptor, self._callback, None, None)
 
-    def _mark_logged(self, profile: Profile) -> None:
+    def _mark_logged(self) -> None:
         """Have the kernel report calls that are let pass but logged. Conditions cannot be told from there."""
         unsure = set()
-        if SCMP_ACT_LOG not in (profile.default_action, *(rule.action for rule in profile.rules)):
-            return
         for index in range(ABIS * NUMBERS):
-            architecture = self.machine.architecture(*divmod(index, NUMBERS))
-            name = syscall_name(architecture, index % NUMBERS) or ""
-            logs = [action == SCMP_ACT_LOG for action, _ in profile.verdicts(name)]
-            self._recorder.logged[index] = all(logs)
-            if any(logs) and not all(logs):
+            name = syscall_name(self.machine.architecture(*divmod(index, NUMBERS)), index % NUMBERS) or ""
+            actions = {action for action, _ in self._profile.verdicts(name)}
+            self._recorder.logged[index] = actions == {SCMP_ACT_LOG}
+            if SCMP_ACT_LOG in actions and len(actions) > 1:
                 unsure.add(name)
         if unsure:
             Log.result(f"Not named where they are logged, since rules for them have conditions: "
@@ -3664,9 +3674,8 @@ class TracepointSource:
         yield Denial(architecture, value.nr, verdict, value.tgid, value.tid, value.comm.decode(errors="replace"), "",
                      times)
 
-    def _on_event(self, _context: int, address: int, size: int) -> int:
-        if size >= ctypes.sizeof(DenialValue):
-            self._found += self._denials(DenialValue.from_buffer_copy(ctypes.string_at(address, size)), 1)
+    def _on_event(self, _context: int, address: int, _size: int) -> int:
+        self._found += self._denials(DenialValue.from_address(address), 1)
         return 0
 
     def read(self) -> "List[Denial]":
@@ -3676,13 +3685,14 @@ class TracepointSource:
 
     def finish(self) -> "List[Denial]":
         """The repeats, once the command has ended."""
-        counted = [(value, value.count - 1) for _, value in map_items(
-            self._recorder.denials_fd, ctypes.c_char * DENIAL_KEY_BYTES, DenialValue)]
-        # Of tasks that live on some repeats are still with the task itself.
-        size = ctypes.sizeof(DenialValue)
-        counted += [(DenialValue.from_buffer_copy(bytes(task)[TaskValue.last.offset:].ljust(size, b"\0")), task.repeats)
-                    for task in self._recorder.tasks()]
-        return self.read() + [denial for value, times in counted if times for denial in self._denials(value, times)]
+        values = {key.raw: value for key, value in map_items(
+            self._recorder.denials_fd, ctypes.c_char * DENIAL_KEY_BYTES, DenialValue)}
+        for task in self._recorder.tasks():  # of those that live on some repeats are still with the task itself
+            value = values.get(bytes(task)[TaskValue.last.offset:][:DENIAL_KEY_BYTES])
+            if value:
+                value.count += task.repeats
+        return self.read() + [denial for value in values.values() if value.count > 1
+                              for denial in self._denials(value, value.count - 1)]
 
     @property
     def losses(self) -> "List[str]":
@@ -3754,10 +3764,7 @@ class NotifySource:
             return None
         call, tid = listener.request.data, listener.request.pid
         machine, number = self._machine, call.nr & 0xFFFFFFFF
-        architecture = None
-        for abi, candidate in enumerate((machine.native, machine.compat)):
-            if candidate and candidate.token == call.arch:
-                architecture = machine.architecture(abi, number)
+        architecture = audit_architecture(machine, call.arch, number)
         tgid, comm, exe = self._describe(tid)
         action, error_number = verdict = self._answer(call)
         if self._learn or action in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
@@ -3916,7 +3923,7 @@ class AuditSource:
         self._strangers = 0
         self._actions = {value: name for name, value in ACTIONS.items()}
         logged = read_proc("sys/kernel/seccomp", "actions_logged").split()
-        used = {profile.default_action, *(rule.action for rule in profile.rules)} - {SCMP_ACT_ALLOW}
+        used = profile_actions(profile) - {SCMP_ACT_ALLOW}
         missing = sorted({name.replace("SCMP_ACT_", "").lower() for name in used}.difference(logged))
         if logged and missing:
             raise KernelError("read audit records", ", ".join(missing), "the kernel does not audit these actions", (
@@ -3977,13 +3984,9 @@ class AuditSource:
         return found
 
     def _denial(self, fields: "Dict[str, str]") -> Denial:
-        token, number = int(fields["arch"], 16), int(fields["syscall"]) & 0xFFFFFFFF
-        architecture = None
-        for abi, candidate in enumerate((self._machine.native, self._machine.compat)):
-            if candidate and candidate.token == token:
-                architecture = self._machine.architecture(abi, number)
-        return Denial(architecture, number, (self._actions.get(int(fields["code"], 16) & ~0xFFFF, ""), 0),
-                      int(fields["pid"]), int(fields["pid"]),
+        number, pid = int(fields["syscall"]) & 0xFFFFFFFF, int(fields["pid"])
+        return Denial(audit_architecture(self._machine, int(fields["arch"], 16), number), number,
+                      (self._actions.get(int(fields["code"], 16) & ~0xFFFF, ""), 0), pid, pid,
                       decode_audit_string(fields["comm"]), decode_audit_string(fields["exe"]))
 
     def finish(self) -> "List[Denial]":
@@ -4319,7 +4322,7 @@ class RunCommand:
                               profile.default_errno, profile.flags)
         for name in wanted - given:
             raise ProfileError(path, 0, 0, f"it builds on the profile {name}", "give that as --base-profile FILE")
-        if SCMP_ACT_NOTIFY in (profile.default_action, *(rule.action for rule in profile.rules)):
+        if SCMP_ACT_NOTIFY in profile_actions(profile):
             raise ProfileError(path, 0, 0, f"{SCMP_ACT_NOTIFY} needs a listener, and there is none",
                                "use another action")
         if options.base_syscalls:

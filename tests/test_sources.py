@@ -122,6 +122,16 @@ class Sources(SourceCase):
         super().setUp()
         require(not os.path.exists("/run/auditd.pid"), "no auditd that runs already")
 
+    def test_repeats_of_the_living(self) -> None:
+        """A task that outlives the command has its repeats told as its own."""
+        code = ("import os, time\nread, write = os.pipe()\nif os.fork():\n    os.read(read, 1)\n    os._exit(0)\n"
+                "for _ in range(3):\n    try:\n        os.uname()\n    except PermissionError:\n        pass\n"
+                "print(os.getpid(), flush=True)\nos.write(write, b'x')\ntime.sleep(1)\n")
+        result = self.run_source("tracepoint", sys.executable, "-I", "-S", "-c", code)
+        events = [event for event in self.read_events() if event["name"] == "uname"]
+        self.assertEqual([(str(event["tgid"]), event["count"]) for event in events],
+                         [(result.stdout.strip(), 1), (result.stdout.strip(), 2)], result.stderr)
+
     def test_tracepoint(self) -> None:
         self.check("tracepoint")
         self.check_actions("tracepoint")
