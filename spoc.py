@@ -1185,7 +1185,7 @@ def read_profile(path: str, host: Host) -> Source:
     try:
         text = read_stdin() if file == "-" else read_text(file, follow=True)
     except FileNotFoundError:
-        raise ProfileError(file, 0, 0, "no such file", "record one, or give another, to run with -p FILE") from None
+        raise ProfileError(file, 0, 0, "no such file", "record one, or name another") from None
     document, reader = parse_document(text, file, name)
     decoder = ProfileDecoder(reader, host)
     profile = decoder.decode(document)
@@ -2070,7 +2070,8 @@ class Recorder:
         """Say what is not recorded any more, now that the command has ended."""
         left = self.counters.alive
         if left:
-            Log.info(f"{left} tasks of the command run on and are not recorded any more; --follow records them")
+            Log.info(f"{left} tasks of the command run on and are not recorded any more; --follow records them until they "
+                     "end or it is stopped")
 
     @property
     def found(self) -> str:
@@ -3297,8 +3298,8 @@ class NotifyRecorder:
                                 "all their calls will fail"))
             return
         if pid:
-            Log.info("Tasks of the command run on and are not recorded any more; --follow records them. "
-                     f"Process {pid} answers their calls until they have ended")
+            Log.info("Tasks of the command run on and are not recorded any more; --follow records them until they end or "
+                     f"it is stopped. Process {pid} answers their calls until they have ended")
             return
         try:
             os.setsid()
