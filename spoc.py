@@ -2070,8 +2070,8 @@ class Recorder:
         """Say what is not recorded any more, now that the command has ended."""
         left = self.counters.alive
         if left:
-            Log.info(f"{left} tasks of the command run on and are not recorded any more; --follow records them until they "
-                     "end or it is stopped")
+            Log.info(f"{left} tasks of the command run on and are not recorded any more; --follow records them until "
+                     "they end or it is stopped")
 
     @property
     def found(self) -> str:
@@ -3298,8 +3298,8 @@ class NotifyRecorder:
                                 "all their calls will fail"))
             return
         if pid:
-            Log.info("Tasks of the command run on and are not recorded any more; --follow records them until they end or "
-                     f"it is stopped. Process {pid} answers their calls until they have ended")
+            Log.info("Tasks of the command run on and are not recorded any more; --follow records them until they end "
+                     f"or it is stopped. Process {pid} answers their calls until they have ended")
             return
         try:
             os.setsid()
