@@ -4642,8 +4642,10 @@ def merge_profiles(inputs: "Sequence[Tuple[str, Profile]]", default: "Optional[V
             said.setdefault(name, {}).setdefault(decision, file)
     if chosen[0] in PERMISSIVE:
         for file, profile in inputs:
-            if profile.default_action in PERMISSIVE:
-                for name in said.keys() - decide(profile, chosen).keys():
+            free = {name for rule in profile.rules if rule.verdict == chosen and not rule.conditions
+                    for name in rule.names}
+            for name in said.keys() - decide(profile, chosen).keys():
+                if profile.default_action in PERMISSIVE or name in free:
                     said[name].setdefault((), file)
     united = {name: next(iter(decisions)) if len(decisions) == 1 and len(next(iter(decisions))) == 1
               else unite(name, decisions, chosen) for name, decisions in said.items()}

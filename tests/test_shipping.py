@@ -279,6 +279,16 @@ class Laws(unittest.TestCase):
         merged = merge(*map(decode, documents))
         self.assertEqual(merged and merged.rules, ())
 
+    def test_what_a_rule_allows_stays_allowed_under_a_chosen_default(self) -> None:
+        denying = decode({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            {"names": ["read"], "action": "SCMP_ACT_ALLOW"}]})
+        allowing = decode({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["read", "mount"], "action": "SCMP_ACT_ERRNO"}]})
+        for inputs in itertools.permutations([("one", denying), ("two", allowing)]):
+            merged = encode(spoc.merge_profiles(inputs, ("SCMP_ACT_ALLOW", 0)))
+            self.assertEqual(answer(merged, "read", [])[0], "SCMP_ACT_ALLOW")
+            self.assertEqual(answer(merged, "mount", [])[0], "SCMP_ACT_ERRNO")
+
     def test_libseccomp_agrees(self) -> None:
         """The answers of the filters that libseccomp compiles of inputs and union."""
         machine = spoc.X86_64
