@@ -4837,7 +4837,7 @@ def diff_files(one: str, other: str, as_json: bool) -> int:
     extras = [dict(extra_keys(source).items()) for source in sources]
     extras = [{key: value for key, value in mine.items() if its.get(key) != value}
               for mine, its in (extras, extras[::-1])]
-    lines = [(line.split()[0], sign, line) for profile, extra, sign in zip(only, extras, "-+")
+    lines = [(line.partition(" ")[0], sign, line) for profile, extra, sign in zip(only, extras, "-+")
              for line in statements(profile, extra)]
     if only[0].default != only[1].default:
         lines += [("", sign, f"default: {verdict_text(profile.default)}") for profile, sign in zip(only, "-+")]

@@ -447,6 +447,13 @@ class Commands(support.Case):
         self.refused("diff", self.one, self.write("bad", "a: [1"), code=2)
         self.refused("diff", self.one, code=2)
 
+    def test_diff_of_a_nameless_syscall(self) -> None:
+        rule = {"names": ["", "read"], "action": "SCMP_ACT_ALLOW"}
+        odd = self.write("odd.json", json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}))
+        result = support.spoc("diff", odd, self.one)
+        self.assertEqual((result.returncode, result.stderr), (1, ""))
+        self.assertEqual(result.stdout.splitlines()[2:], ["-", "+architecture SCMP_ARCH_X86_64", "+write"])
+
     def test_diff_shows_default_architectures_and_conditions(self) -> None:
         rules = (spoc.Rule("SCMP_ACT_ALLOW", ("socket",), conditions=(spoc.Condition(0, "SCMP_CMP_NE", 16),)),)
         other = self.write("other.json", profile_text("read write", "raw-seccomp", rules=rules, default_errno=38,
