@@ -1114,21 +1114,16 @@ def is_json(text: str) -> bool:
     return text.lstrip("\ufeff \t\r\n").startswith("{")
 
 
-def read_stdin() -> str:
-    """The text of a profile on standard input."""
-    with open(0, "rb", closefd=False) as file:
-        return decode_text(file.read(MAX_PROFILE_BYTES + 1), "-")
-
-
 def read_text(path: str, follow: bool = False, owner: "Optional[Tuple[int, int]]" = None) -> str:
     """The text of a profile, whose size is not to be trusted. Raises ProfileError, FileNotFoundError if there is none.
     """
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
     try:
-        flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
-        with open(os.open(path, flags), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        with open(0, "rb", closefd=False) if path == "-" else open(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            if path != "-" and not stat.S_ISREG(status.st_mode):
                 raise ProfileError(path, 0, 0, "is not a regular file")
-            if not follow and os.fstat(file.fileno()).st_uid not in (0, os.geteuid(), (owner or (0,))[0]):
+            if not follow and status.st_uid not in (0, os.geteuid(), (owner or (0,))[0]):
                 raise ProfileError(path, 0, 0, "belongs to another user", "chown it, or choose another file with -o")
             data = file.read(MAX_PROFILE_BYTES + 1)
     except FileNotFoundError:
@@ -1137,11 +1132,6 @@ def read_text(path: str, follow: bool = False, owner: "Optional[Tuple[int, int]]
         if error.errno == errno.ELOOP:
             raise ProfileError(path, 0, 0, "is a symbolic link", "name the file that it points to") from None
         raise ProfileError(path, 0, 0, error.strerror or str(error)) from None
-    return decode_text(data, path)
-
-
-def decode_text(data: bytes, path: str) -> str:
-    """Decode a profile's bytes."""
     if len(data) > MAX_PROFILE_BYTES:
         raise ProfileError(path, 0, 0, f"is larger than {MAX_PROFILE_BYTES >> 20} MiB")
     try:
@@ -1183,7 +1173,7 @@ def read_profile(path: str, host: Host) -> Source:
     """Read a profile in any format: FILE, FILE#NAME, or - for standard input. Raises ProfileError."""
     file, name = split_name(path)
     try:
-        text = read_stdin() if file == "-" else read_text(file, follow=True)
+        text = read_text(file, follow=True)
     except FileNotFoundError:
         raise ProfileError(file, 0, 0, "no such file", "record one, or name another") from None
     document, reader = parse_document(text, file, name)

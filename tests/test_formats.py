@@ -833,6 +833,8 @@ class Inputs(FormatCase):
             self.assertEqual("Assuming YAML profile" in stderr, is_yaml, stderr)
         self.fails("-", "-:1:16: ", input="defaultAction: @\n", stdin=None)
         self.fails("-", input="", stdin=None)
+        with open(os.devnull, "wb") as file:
+            self.fails("-", "read profile: -: ", os.strerror(errno.EBADF), stdin=file)
         with open(self.write(oci(defaultAction=ALLOW)), encoding="utf-8") as file:
             self.succeeds("-", stdin=file)
         self.fails("-", preexec_fn=lambda: os.close(0))
