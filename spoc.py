@@ -1175,7 +1175,7 @@ def read_profile(path: str, host: Host) -> Source:
     try:
         text = read_text(file, follow=True)
     except FileNotFoundError:
-        raise ProfileError(file, 0, 0, "no such file", "record one, or name another") from None
+        raise ProfileError(file, 0, 0, "no such file", "record one, or name another (run: -p FILE)") from None
     document, reader = parse_document(text, file, name)
     decoder = ProfileDecoder(reader, host)
     profile = decoder.decode(document)
