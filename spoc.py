@@ -43,6 +43,8 @@ except ImportError as missing:
 
 # A short recording is mostly start-up, and what is compiled and imported for it: so annotations that need typing are
 # strings, NamedTuple is a smaller one, and these modules are imported when first used.
+DEFERRED = ("_socket array binascii bisect collections fcntl html json pwd re resource select socket termios "
+            "textwrap").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
@@ -76,9 +78,7 @@ else:
             globals()[self._name] = module = __import__(self._name)
             return getattr(module, attribute)
 
-    (_socket, array, binascii, bisect, collections, fcntl, html, json, pwd, re, resource, select, socket, termios,
-     textwrap) = map(_Deferred, "_socket array binascii bisect collections fcntl html json pwd re resource select "
-                     "socket termios textwrap".split())
+    globals().update((name, _Deferred(name)) for name in DEFERRED)
 
     class NamedTuple:
         """The annotated fields of a class as immutable attributes, as typing.NamedTuple has them, but no tuple."""
@@ -135,6 +135,7 @@ ACTIONS = {
     "SCMP_ACT_KILL": 0, SCMP_ACT_KILL_THREAD: 0, SCMP_ACT_KILL_PROCESS: 0x80000000, SCMP_ACT_TRAP: 0x00030000,
     SCMP_ACT_ERRNO: 0x00050000, SCMP_ACT_NOTIFY: 0x7FC00000, SCMP_ACT_TRACE: 0x7FF00000, SCMP_ACT_LOG: 0x7FFC0000,
     SCMP_ACT_ALLOW: 0x7FFF0000}
+NUMBERED_ACTIONS = (SCMP_ACT_ERRNO, SCMP_ACT_TRACE)  # those that carry an errno
 OPERATORS = ("", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
              "SCMP_CMP_MASKED_EQ")  # enum scmp_compare in seccomp.h
 MAX_SECCOMP_ERRNO = 4094  # libseccomp refuses more (MAX_ERRNO in its src/db.h)
@@ -289,7 +290,7 @@ class Rule(NamedTuple):
 
     @property
     def verdict(self) -> "Tuple[str, int]":
-        return self.action, self.errno if self.action in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else 0
+        return self.action, self.errno if self.action in NUMBERED_ACTIONS else 0
 
 
 class Profile(NamedTuple):
@@ -387,7 +388,7 @@ def rules_document(profile: Profile) -> "List[Dict[str, Any]]":
 
 def _errno_key(key: str, verdict: "Tuple[str, int]") -> "Dict[str, int]":
     action, number = verdict
-    return {key: number} if action in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) and number != errno.EPERM else {}
+    return {key: number} if action in NUMBERED_ACTIONS and number != errno.EPERM else {}
 
 
 def profile_document(profile: Profile) -> "Dict[str, Any]":
@@ -788,6 +789,15 @@ def _metadata_name(document: "Any") -> "Any":
     return metadata.get("name") if isinstance(metadata, dict) else None
 
 
+def spec_of(document: "Dict[str, Any]") -> "Any":
+    """The part of a profile's document that the OCI specification describes: of the CRD's its spec, else all of it."""
+    return document.get("spec") if document.get("kind") == KIND else document
+
+
+def with_spec(document: "Dict[str, Any]", spec: "Dict[str, Any]") -> "Dict[str, Any]":
+    return {**document, "spec": spec} if document.get("kind") == KIND else spec
+
+
 def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any], YamlReader]":
     """A profile's document, a mapping, and the reader that knows where in the text it stands.
 
@@ -801,7 +811,7 @@ def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any
         raise ProfileError(file, 0, 0, f"holds {len(documents)} documents{name and ' of that name'}, not one"
                            if len(documents) != 1 else "is no profile", "choose one as FILE#NAME" if documents else "")
     document = documents[0]
-    spec = document.get("spec") if document.get("kind") == KIND else document
+    spec = spec_of(document)
     if spec is document and "defaultAction" not in spec:
         reader.fail_in(document, "", f"is no profile: there is no defaultAction, nor kind {KIND} with a spec")
     if not isinstance(spec, dict):
@@ -886,13 +896,11 @@ class ProfileDecoder:
                 self.fail(where, key, "unknown key")
 
     def decode(self, document: "Dict[str, Any]") -> Profile:
-        spec = document
-        is_crd = document.get("kind") == KIND
+        spec, is_crd = spec_of(document), document.get("kind") == KIND
         if is_crd:
             self.know(document, ("apiVersion", "kind", "metadata", "spec", "status"))
             if document.get("apiVersion") not in API_VERSIONS:
                 self.fail(document, "apiVersion", f"expected {' or '.join(API_VERSIONS)}")
-            spec = document["spec"]
             self.get(document, "metadata", dict)
             self.get(document, "status", dict)
         for key in ("listenerPath", "listenerMetadata"):
@@ -919,7 +927,7 @@ class ProfileDecoder:
         named = next((code for code, known in errno.errorcode.items() if known == name), -2) if name else number
         if named < -1 or (number >= 0 and named != number):
             self.fail(where, name_key, f"unknown errno {name}, or another one than {errno_key}")
-        if named >= 0 and action not in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE):
+        if named >= 0 and action not in NUMBERED_ACTIONS:
             self.fail(where, errno_key if number >= 0 else name_key, f"{action} returns no errno")
         return action.replace("SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD) if action == "SCMP_ACT_KILL" else action, \
             errno.EPERM if named < 0 else named
@@ -1000,7 +1008,7 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
     Names that it decides otherwise stay as they are, and are given back: whoever wrote that rule meant it. With
     `override` they are taken out of those rules.
     """
-    spec = document["spec"] if document.get("kind") == KIND else document
+    spec = spec_of(document)
     rules = list(spec.get("syscalls") or [])
     if override:
         for index, rule in reversed(list(enumerate(rules))):
@@ -1031,7 +1039,7 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
     listed = spec.get("architectures") or []
     if "archMap" not in spec and (listed or len(architectures) > 1):
         new_spec["architectures"] = [*listed, *(name for name in architectures if name not in listed)]
-    return ({**document, "spec": new_spec} if spec is not document else new_spec), sorted(wanted & contrary)
+    return with_spec(document, new_spec), sorted(wanted & contrary)
 
 
 def append_rules(document: "Dict[str, Any]", profile: Profile) -> "Tuple[Dict[str, Any], List[str]]":
@@ -1039,7 +1047,7 @@ def append_rules(document: "Dict[str, Any]", profile: Profile) -> "Tuple[Dict[st
 
     A rule is absorbed by one that allows the syscall whatever its arguments, or under the same condition.
     """
-    spec = document["spec"] if document.get("kind") == KIND else document
+    spec = spec_of(document)
     old = spec.get("syscalls") or []
     new: "List[Dict[str, Any]]" = []
     contrary: "Set[str]" = set()
@@ -1050,8 +1058,7 @@ def append_rules(document: "Dict[str, Any]", profile: Profile) -> "Tuple[Dict[st
         elif "args" in rule and spec["defaultAction"] != SCMP_ACT_ALLOW and not any(
                 absorbs(each, rule["args"][0]) for each in same):
             new.append(dict(sorted(rule.items())))
-    new_spec = {**spec, "syscalls": new + old}
-    return ({**document, "spec": new_spec} if spec is not document else new_spec), sorted(contrary)
+    return with_spec(document, {**spec, "syscalls": new + old}), sorted(contrary)
 
 
 def absorbs(rule: "Dict[str, Any]", condition: "Dict[str, Any]") -> bool:
@@ -1180,6 +1187,13 @@ def read_profile(path: str, host: Host) -> Source:
     decoder = ProfileDecoder(reader, host)
     profile = decoder.decode(document)
     return Source(file, profile, document, reader, decoder.base_profile_name)
+
+
+def give_to(descriptor: int, owner: "Optional[Tuple[int, int]]") -> None:
+    """Make a file the owner's (uid, gid), if there is one and the file system knows owners, as vfat does not."""
+    if owner:
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, *owner)
 
 
 class Target:
@@ -1329,9 +1343,7 @@ class Target:
             with open(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
-                if self.owner:
-                    with contextlib.suppress(PermissionError):  # vfat has no owners
-                        os.fchown(descriptor, *self.owner)
+                give_to(descriptor, self.owner)
                 os.fchmod(descriptor, self._mode())
                 os.fsync(descriptor)
             os.rename(name, self.path)
@@ -1674,6 +1686,12 @@ def kernel_uname() -> "os.uname_result":
         libc.personality(personality)
 
 
+def this_machine() -> Machine:
+    """The machine and kernel that this runs on."""
+    uname = kernel_uname()
+    return machine_of(uname.machine, uname.release)
+
+
 def syscall_name(architecture: Architecture, number: int) -> "Optional[str]":
     """The syscall's name for that architecture, None if the installed libseccomp knows none."""
     if number >> 31:  # libseccomp has names for negative numbers that are no syscalls
@@ -1936,7 +1954,7 @@ class Recorder:
                  watched: "Optional[Dict[Tuple[int, int], int]]" = None):
         """`watched`: (abi, number) -> index of the argument whose values are to be noted."""
         self.machine, self.statistics, self.denials, self.watched = machine, statistics, denials, watched or {}
-        self.tells_abis = self._direct = False
+        self._enter = ""  # the program for sys_enter, once it is loaded
         self.filter: "Optional[Filter]" = None  # none that the command should have, ...
         self.inputs: "Dict[int, Callable[[], None]]" = {}  # ... and nothing to serve meanwhile
         self._resources = contextlib.ExitStack()
@@ -1959,22 +1977,14 @@ class Recorder:
         path = find_object()
         data = read_object(path)
         libbpf.libbpf_set_print(PRINT_LIBBPF)
-        # Kernels before 5.11 account maps to RLIMIT_MEMLOCK; lockdown=confidentiality refuses what reads kernel memory.
         refusal: "Optional[OSError]" = None
-        attempts = [(False, True), (True, True), (True, False)]  # (raise the limit, tell ABIs apart)
-        self._direct = self.machine.native is X86_64 and os.path.exists(KERNEL_BTF)
-        if self.denials or self.watched:
-            del attempts[2]
-        elif self._direct:
-            attempts.insert(0, attempts[0])
-        for raise_limit, tells_abis in attempts:
-            self.tells_abis = tells_abis and self.machine.compat is not None
+        for self._enter, raise_limit in self._attempts():
             try:
                 with locked_memory() if raise_limit else contextlib.nullcontext():
                     self._load(data)
                 break
             except OSError as error:
-                refusal, self._direct = refusal or error, False
+                refusal = refusal or error
                 if error.errno not in (errno.EPERM, errno.EACCES, errno.EINVAL):
                     raise bpf_error("load BPF programs", path, error) from None
         else:
@@ -1982,14 +1992,29 @@ class Recorder:
             raise bpf_error(f"load BPF programs{what}", path, refusal or OSError())
         self._map_arrays(path)
 
+    def _attempts(self) -> "List[Tuple[str, bool]]":
+        """Which program to load for sys_enter, and whether to raise RLIMIT_MEMLOCK for that, in the order to try them.
+
+        Kernels before 5.11 account maps to that limit; lockdown=confidentiality refuses what reads kernel memory. See
+        enum telling of recorder.bpf.c.
+        """
+        if self.denials or self.watched:
+            return [("run_enter" if self.denials else "enter_values", raise_limit) for raise_limit in (False, True)]
+        if self.machine.compat is None:
+            return [("enter_plain", False), ("enter_plain", True)]
+        direct = self.machine.native is X86_64 and os.path.exists(KERNEL_BTF)
+        return [("enter_direct", False)] * direct + [
+            ("enter_abis", False), ("enter_abis", True), ("enter_plain", True)]
+
+    @property
+    def tells_abis(self) -> bool:
+        """Are 32-bit calls told apart, on a machine that has them?"""
+        return self.machine.compat is not None and self._enter not in ("", "enter_plain")
+
     @property
     def _programs(self) -> "List[str]":
-        """Which programs to load; of those for sys_enter it is one, see enum telling of recorder.bpf.c."""
-        if self.denials:
-            return ["task_fork", "task_exec", "run_enter", "run_exit", "run_task_exit"]
-        enter = ("enter_values" if self.watched else "enter_plain" if not self.tells_abis else
-                 "enter_direct" if self._direct else "enter_abis")
-        return ["task_fork", "task_exec", "task_exit", enter]
+        return ["task_fork", "task_exec", *(("run_exit", "run_task_exit") if self.denials else ("task_exit",)),
+                self._enter]
 
     def _load(self, data: bytes) -> None:
         handle = libbpf.bpf_object__open_mem(data, len(data), None)
@@ -2124,8 +2149,14 @@ class Filter(NamedTuple):
 
 
 SOCK_FILTER_BYTES = 8
-# struct sock_filter: BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF. Every call of every architecture is asked about.
-ASK_ALL = b"".join(value.to_bytes(size, sys.byteorder) for value, size in ((0x06, 2), (0, 2), (0x7FC00000, 4)))
+
+
+def constant_program(action: str) -> bytes:
+    """The program of a filter that answers this to every call of every architecture: BPF_RET | BPF_K."""
+    return (0x06).to_bytes(2, sys.byteorder) + bytes(2) + ACTIONS[action].to_bytes(4, sys.byteorder)
+
+
+ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
 BPF_MAXINSNS = 4096  # linux/filter.h
 
 
@@ -2166,7 +2197,7 @@ class FilterBuilder:
     def _action(self, name: str, number: int) -> int:
         if self.notify and name not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
             return ACTIONS[SCMP_ACT_NOTIFY]
-        return ACTIONS[name] | (number if name in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else 0)
+        return ACTIONS[name] | (number if name in NUMBERED_ACTIONS else 0)
 
     def _compile(self, export: "Any", optimize: int) -> bytes:
         with contextlib.ExitStack() as resources:
@@ -2427,6 +2458,9 @@ class Denial(NamedTuple):
         return Denial(self.architecture, self.number, self.verdict, self.tgid, self.tid, self.comm, self.exe, times)
 
 
+START_UNSEEN = "the start of the command was not seen; mount /proc, without which its id means nothing here"
+
+
 def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details: "Dict[Tuple[int, int], CallValue]",
                    counters: Counters, name_of: "Callable[[Architecture, int], Optional[str]]",
                    values: "Dict[Tuple[int, int], FrozenSet[int]]" = {}) -> Recording:
@@ -2439,7 +2473,7 @@ def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details
                           detail.comm.decode(errors="replace"), values.get((abi, number), frozenset())))
     losses = []
     if not counters.followed:
-        losses.append("the start of the command was not seen; mount /proc, without which its id means nothing here")
+        losses.append(START_UNSEEN)
     if counters.tasks_lost:
         losses.append(f"{counters.tasks_lost} processes or threads were not followed: too many at a time; "
                       "record parts of the work on their own and join them with --append")
@@ -2836,7 +2870,7 @@ CLONE_FILES, CLONE_PARENT = 0x400, 0x8000  # linux/sched.h
 class Shared(ctypes.Structure):
     """What the child tells its parent, in memory that both map: under a filter it may be able to do nothing else."""
 
-    _fields_ = [(name, ctypes.c_int) for name in "stage errno helper listener taken".split()]
+    _fields_ = c_fields("int stage errno helper listener taken")
 
 
 class Child:
@@ -3334,8 +3368,7 @@ class RecordCommand:
     def __init__(self, options: RecordOptions, command: "Sequence[str]"):
         """Check all that can be known to fail before the command is started."""
         self.options, self.command = options, command
-        uname = kernel_uname()
-        self.machine = machine_of(uname.machine, uname.release)
+        self.machine = this_machine()
         self.identity = None if options.privileged else sudo_identity(os.environ)
         self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
         self.name = options.name or kubernetes_name(command[0])
@@ -3690,7 +3723,7 @@ class TracepointSource:
         counters = self._recorder.counters
         lost = counters.denials_lost + counters.reads_lost + counters.tasks_lost
         if not counters.followed:
-            return ["the start of the command was not seen; mount /proc, without which its id means nothing here"]
+            return [START_UNSEEN]
         return [f"{lost} events of the tracepoints were lost: too many different ones at a time"] if lost else []
 
     def close(self) -> None:
@@ -3858,14 +3891,14 @@ def decode_audit_string(value: str) -> str:
 
 MAX_RECORDS = 10000  # in one read(): signals must have their turn
 AUDIT_GET, AUDIT_SECCOMP = 1000, 1326  # linux/audit.h
+NETLINK_AUDIT, NETLINK_HEADER_BYTES, MAX_AUDIT_BYTES = 9, 16, 16384  # linux/netlink.h
 NO_SESSION = str(NO_ID)
 
 
 class AuditStatus(ctypes.Structure):
     """struct audit_status (linux/audit.h), its beginning. pid is auditd's; 0: none runs."""
 
-    _fields_ = [(name, ctypes.c_uint32) for name in
-                "mask enabled failure pid rate_limit backlog_limit lost backlog".split()]
+    _fields_ = c_fields("uint32 mask enabled failure pid rate_limit backlog_limit lost backlog")
 
 
 def audit_status() -> "Optional[AuditStatus]":
@@ -3881,9 +3914,6 @@ def audit_status() -> "Optional[AuditStatus]":
     except (OSError, ValueError):
         pass
     return None
-
-
-NETLINK_AUDIT, NETLINK_HEADER_BYTES, MAX_AUDIT_BYTES = 9, 16, 16384  # linux/netlink.h
 
 
 def numbers_agree() -> bool:
@@ -3913,7 +3943,7 @@ class AuditSource:
         self._own = self._outer = ""
         self._strangers = 0
         self._actions = {value: name for name, value in ACTIONS.items()}
-        logged = read_proc("sys/kernel/seccomp", "actions_logged").split()
+        logged = read_setting("/proc/sys/kernel/seccomp/actions_logged").split()
         used = profile_actions(profile) - {SCMP_ACT_ALLOW}
         missing = sorted({name.replace("SCMP_ACT_", "").lower() for name in used}.difference(logged))
         if logged and missing:
@@ -3998,7 +4028,7 @@ class AuditSource:
                 self._lose("auditd was started or stopped meanwhile")
             lost = (after.lost - before.lost) & 0xFFFFFFFF
             # Booted with audit=1 the kernel counts as lost what only an auditd that is not there would have got.
-            if lost and (after.pid or "audit=1" not in read_proc(".", "cmdline")):
+            if lost and (after.pid or "audit=1" not in read_setting("/proc/cmdline")):
                 self._lose(f"the kernel dropped {lost} audit records: backlog_limit is {after.backlog_limit}, "
                            f"rate_limit {after.rate_limit} (auditctl -s)")
         if self._strangers:
@@ -4061,7 +4091,7 @@ class KmsgSource(AuditSource):
                               "choose --enricher audit-log or netlink")
         # printk_ratelimit() in kernel/printk/printk.c: so many in so many seconds; what is there already counts. A
         # record may have waited for up to a second before it was written.
-        interval_s, self._burst = (int(read_proc("sys/kernel", name) or 0)
+        interval_s, self._burst = (int(read_setting(f"/proc/sys/kernel/{name}") or 0)
                                    for name in ("printk_ratelimit", "printk_ratelimit_burst"))
         self._window_s = interval_s and interval_s + 1.0
         self._times_s = [0.0] * max(self._burst, 1)
@@ -4286,12 +4316,11 @@ class RunCommand:
     def __init__(self, options: RunOptions, command: "Sequence[str]"):
         """Read the profile, and check all that can be known to fail before the command is started."""
         self.options, self.command = options, command
-        uname = kernel_uname()
-        self.machine = machine_of(uname.machine, uname.release)
+        self.machine = this_machine()
         self.identity = None if options.privileged else sudo_identity(os.environ)
         libseccomp.load()
         capabilities = 0 if self.identity else effective_capabilities()
-        self.host = Host(self.machine.own.name, uname.release, [
+        self.host = Host(self.machine.own.name, kernel_uname().release, [
             name for number, name in enumerate(CAPABILITIES) if capabilities >> number & 1])
         self.no_new_privs = options.no_new_privs or not may_administer()
         self.profile = self._read_profile()
@@ -4344,9 +4373,7 @@ class RunCommand:
                 return open(1, "wb", closefd=False)
             try:
                 descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
-                if owner:
-                    with contextlib.suppress(PermissionError):  # vfat has no owners
-                        os.fchown(descriptor, *owner)
+                give_to(descriptor, owner)
             except FileExistsError:
                 descriptor = os.open(path, flags | os.O_NONBLOCK)  # a fifo without a reader fails
                 os.set_blocking(descriptor, True)
@@ -4480,7 +4507,7 @@ if TYPE_CHECKING:
 
 def verdict_text(verdict: "Verdict") -> str:
     action, number = verdict
-    return f"{action} ({errno.errorcode.get(number, number)})" if action in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else action
+    return f"{action} ({errno.errorcode.get(number, number)})" if action in NUMBERED_ACTIONS else action
 
 
 def key_text(key: "Key") -> str:
@@ -4572,7 +4599,7 @@ def make_merged(default: "Verdict", decisions: "Dict[str, Decision]", architectu
             names.setdefault(key, []).append(name)
 
     def number(verdict: "Verdict") -> int:
-        return verdict[1] if verdict[0] in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE) else errno.EPERM
+        return verdict[1] if verdict[0] in NUMBERED_ACTIONS else errno.EPERM
 
     rules = (Rule(key[1][0], tuple(names[key]), number(key[1]), tuple(Condition(*each) for each in key[0]))
              for key in sorted(names))
@@ -4694,13 +4721,12 @@ EXTRA_KEYS = ("baseProfileName", "listenerPath", "listenerMetadata")
 
 def container_host() -> Host:
     """This machine, as a container sees it that was given no capabilities of its own."""
-    uname = kernel_uname()
-    return Host(machine_of(uname.machine, uname.release).native.name, uname.release, CONTAINER_CAPABILITIES)
+    return Host(this_machine().native.name, kernel_uname().release, CONTAINER_CAPABILITIES)
 
 
 def extra_keys(source: Source) -> "Dict[str, Any]":
     """What a profile's document holds beside what Profile does."""
-    spec = source.document["spec"] if source.type == TYPE_CRD else source.document
+    spec = spec_of(source.document)
     return {key: spec[key] for key in EXTRA_KEYS if spec.get(key)}
 
 
@@ -4869,7 +4895,7 @@ class Conversion:
         self.source, self.native, self.type = source, native, source.type
         self.profile = Profile(profile.default_action, tuple(dict.fromkeys(profile.architectures)), profile.rules,
                                profile.default_errno, tuple(dict.fromkeys(profile.flags)))
-        self.spec = source.document["spec"] if source.type == TYPE_CRD else source.document
+        self.spec = spec_of(source.document)
 
     def refuse(self, key: str, reason: str, name: str = "") -> "NoReturn":
         """Fail at this key of the profile or, with a syscall's name, of its rule."""
@@ -5393,11 +5419,6 @@ class Finding(NamedTuple):
         return "missing" if self.missing else "degraded" if self.remedy else "ok"
 
 
-def this_machine() -> Machine:
-    uname = kernel_uname()
-    return machine_of(uname.machine, uname.release)
-
-
 def examine_kernel() -> Finding:
     release = kernel_uname().release
     return Finding(f"Linux {release}", "" if release_numbers(release) >= (5, 8) else
@@ -5411,7 +5432,7 @@ def examine_architecture() -> Finding:
 
 def examine_python() -> Finding:
     lacking = []
-    for name in "binascii bisect fcntl json pwd re resource select socket termios".split():
+    for name in DEFERRED:
         try:
             __import__(name)
         except ImportError:
@@ -5526,8 +5547,8 @@ def examine_seccomp() -> Finding:
                 lacking.append(name)
         if not may_administer():
             libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        allow = b"\6\0\0\0" + ACTIONS[SCMP_ACT_ALLOW].to_bytes(4, sys.byteorder)  # BPF_RET | BPF_K
-        libc.syscall(number, SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(SockFprog(1, allow)))
+        allow = SockFprog(1, constant_program(SCMP_ACT_ALLOW))
+        libc.syscall(number, SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(allow))
     except OSError as error:
         raise KernelError("load a filter", "seccomp(2)", error.strerror or str(error), "boot a kernel with "
                           "CONFIG_SECCOMP_FILTER or, in a container, have its own filter allow seccomp(2)") from None
@@ -5833,7 +5854,7 @@ def parse_verdict(text: str) -> "Verdict":
     """ACTION, or ACTION:ERRNO by number or name."""
     action, _, named = text.partition(":")
     number = next((code for code, name in errno.errorcode.items() if named in (name, str(code))), -1)
-    if action not in ACTIONS or named and (number < 0 or action not in (SCMP_ACT_ERRNO, SCMP_ACT_TRACE)):
+    if action not in ACTIONS or named and (number < 0 or action not in NUMBERED_ACTIONS):
         raise UsageError(f"--default-action {text}", "no action, or an unknown errno", f"one of {', '.join(ACTIONS)}")
     return Rule(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, (),
                 number if named else errno.EPERM).verdict
