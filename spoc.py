@@ -402,14 +402,18 @@ def profile_document(profile: Profile) -> "Dict[str, Any]":
 CRD_LACKS = "SCMP_ARCH_LOONGARCH64 SCMP_ARCH_M68K SCMP_ARCH_SH SCMP_ARCH_SHEB".split()
 
 
-def check_crd(document: "Dict[str, Any]") -> None:
-    """Raise SpocError if the CRD cannot say what this document of the OCI specification does."""
-    lacking = [key for key in document if key == "defaultErrnoRet"]
-    lacking += [name for name in document["architectures"] if name in CRD_LACKS]
-    lacking += [f"{item[key]} as {key}" for rule in document["syscalls"] for item in rule.get("args", ())
-                for key in ("value", "valueTwo") if item.get(key, 0) >> 63]
-    if lacking:
-        raise SpocError("write profile", lacking[0], f"the type {TYPE_CRD} cannot say it", f"use -t {TYPE_JSON}")
+def crd_lacks(profile: Profile) -> "Iterator[Tuple[str, str, str, str]]":
+    """What the CRD cannot say of a profile: the key, what stands there, why not and, if it is a rule's, a syscall."""
+    if _errno_key("defaultErrnoRet", profile.default):
+        yield "defaultErrnoRet", "defaultErrnoRet", "it has no place there, and means EPERM", ""
+    for name in profile.architectures:
+        if name in CRD_LACKS:
+            yield "architectures", name, f"{name} is not among those of the CRD", ""
+    for rule in profile.rules:
+        for each in rule.conditions if rule.names else ():
+            for key, value in (("value", each.value), ("valueTwo", each.value_two)):
+                if value >> 63:
+                    yield "args", f"{value} as {key}", "the CRD takes values below 2^63 only", rule.names[0]
 
 
 def format_profile(profile: Profile, profile_type: str, name: str, extra: "Optional[Dict[str, Any]]" = None,
@@ -421,7 +425,8 @@ def format_profile(profile: Profile, profile_type: str, name: str, extra: "Optio
     document = {**profile_document(profile), **(extra or {})}
     if profile_type == TYPE_JSON:
         return format_json(document)
-    check_crd(document)
+    for _, what, _, _ in crd_lacks(profile):
+        raise SpocError("write profile", what, f"the type {TYPE_CRD} cannot say it", f"use -t {TYPE_JSON}")
     document["architectures"] = list(profile.architectures)
     document["syscalls"] = [dict(sorted(rule.items())) for rule in document["syscalls"]]
     return format_yaml({
@@ -4654,18 +4659,20 @@ def merge_profiles(inputs: "Sequence[Tuple[str, Profile]]", default: "Optional[V
                         f"{second}", "choose with --default-action")
     chosen = default or next(iter(defaults))
     said: "Dict[str, Dict[Decision, str]]" = {}
+    decided = []  # names, where it matters which of the profiles decide a syscall
     for file, profile in inputs:
-        for name, decision in decide(profile, chosen).items():
+        decisions = decide(profile, chosen)
+        for name, decision in decisions.items():
             said.setdefault(name, {}).setdefault(decision, file)
-    if chosen[0] in PERMISSIVE:
-        for file, profile in inputs:
-            free = {name for rule in profile.rules if rule.verdict == chosen and not rule.conditions
-                    for name in rule.names}
-            for name in said.keys() - decide(profile, chosen).keys():
-                if profile.default_action in PERMISSIVE or name in free:
-                    said[name].setdefault((), file)
-    united = {name: next(iter(decisions)) if len(decisions) == 1 and len(next(iter(decisions))) == 1
-              else unite(name, decisions, chosen) for name, decisions in said.items()}
+        if chosen[0] in PERMISSIVE:
+            decided.append((file, profile, decisions.keys()))
+    for file, profile, names in decided:
+        free = {name for rule in profile.rules if rule.verdict == chosen and not rule.conditions for name in rule.names}
+        for name in said.keys() - names:
+            if profile.default_action in PERMISSIVE or name in free:
+                said[name].setdefault((), file)
+    united = {name: next(iter(each)) if len(each) == 1 and len(next(iter(each))) == 1
+              else unite(name, each, chosen) for name, each in said.items()}
     return make_merged(chosen, united, {name for _, profile in inputs for name in profile.architectures},
                        {flag for _, profile in inputs for flag in profile.flags})
 
@@ -4724,10 +4731,29 @@ def container_host() -> Host:
     return Host(this_machine().native.name, kernel_uname().release, CONTAINER_CAPABILITIES)
 
 
+def profile_target(path: str) -> Target:
+    """The file that a profile goes to: under sudo it belongs to the calling user."""
+    identity = sudo_identity(os.environ)
+    return Target(path, (identity.uid, identity.gid) if identity else None)
+
+
+def read_profiles(paths: "Sequence[str]") -> "Iterator[Source]":
+    """These profiles, one after the other; standard input can be only one of them."""
+    if sum(split_name(path)[0] == "-" for path in paths) > 1:
+        raise UsageError("-", "standard input can be read only once")
+    host = container_host()
+    for path in paths:
+        yield read_profile(path, host)
+
+
 def extra_keys(source: Source) -> "Dict[str, Any]":
     """What a profile's document holds beside what Profile does."""
     spec = spec_of(source.document)
     return {key: spec[key] for key in EXTRA_KEYS if spec.get(key)}
+
+
+def differing(mine: "Dict[str, Any]", its: "Dict[str, Any]") -> "Dict[str, Any]":
+    return {key: value for key, value in mine.items() if its.get(key) != value}
 
 
 def coverage_of(source: Source) -> "Tuple[int, Any]":
@@ -4751,21 +4777,15 @@ def coverage_of(source: Source) -> "Tuple[int, Any]":
 class Inputs:
     """Profiles that are shipped as one: only what is needed of each stays in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, paths: "Sequence[str]"):
         self.profiles: "List[Tuple[str, Profile]]" = []
         self.types: "Set[str]" = set()
         self.extra: "Dict[str, Any]" = {}
         self.metadata: "Optional[Dict[str, Any]]" = None  # what all objects have in common
         self.total = 0
         self.counts: "collections.Counter[str]" = collections.Counter()
-
-    def read(self, paths: "Sequence[str]") -> None:
-        """Read these files; an input of standard input can only be one."""
-        if sum(split_name(path)[0] == "-" for path in paths) > 1:
-            raise UsageError("-", "standard input can be read only once")
-        host = container_host()
-        for path in paths:
-            self._add(path, read_profile(path, host))
+        for path, source in zip(paths, read_profiles(paths)):
+            self._add(path, source)
 
     def _add(self, path: str, source: Source) -> None:
         self.profiles.append((path, source.profile))
@@ -4815,11 +4835,9 @@ class MergeOptions(NamedTuple):
 
 def merge_files(options: MergeOptions, paths: "Sequence[str]") -> int:
     """The union of these files into one; give the exit code."""
-    inputs = Inputs()
-    owner = sudo_identity(os.environ)
-    target = Target(options.output_file, (owner.uid, owner.gid) if owner else None)
+    target = profile_target(options.output_file)
     target.check()
-    inputs.read(paths)
+    inputs = Inputs(paths)
     # Where they differ: the type that record has by default, too.
     profile_type = options.type or (TYPE_JSON if inputs.types == {TYPE_JSON} else TYPE_CRD)
     profile = inputs.merged(options.default_action, options.portable, profile_type == TYPE_JSON)
@@ -4833,11 +4851,9 @@ def merge_files(options: MergeOptions, paths: "Sequence[str]") -> int:
 
 def check_file(path: str, paths: "Sequence[str]") -> int:
     """Print what a profile would have to allow as well to allow what others do; 0 if that is nothing, 1 otherwise."""
-    held, needed = Inputs(), Inputs()
-    held.read([path])
-    needed.read(paths)
+    held, needed = Inputs([path]), Inputs(paths)
     missing = [missing_from(held.profiles[0][1], profile) for _, profile in needed.profiles]
-    extra = {key: value for key, value in needed.extra.items() if held.extra.get(key) != value}
+    extra = differing(needed.extra, held.extra)
     lines = {line for profile in missing for line in statements(profile, extra)}
     write_stdout("".join(f"{printable(line)}\n" for line in sorted(lines)))
     return 1 if lines else 0
@@ -4845,14 +4861,10 @@ def check_file(path: str, paths: "Sequence[str]") -> int:
 
 def diff_files(one: str, other: str, as_json: bool) -> int:
     """Print what only the one says and what only the other; 0 if they mean the same, 1 otherwise."""
-    if split_name(one)[0] == split_name(other)[0] == "-":
-        raise UsageError("-", "standard input can be read only once")
-    host = container_host()
-    sources = [read_profile(path, host) for path in (one, other)]
+    sources = list(read_profiles((one, other)))
     only = diff_profiles(sources[0].profile, sources[1].profile)
-    extras = [dict(extra_keys(source).items()) for source in sources]
-    extras = [{key: value for key, value in mine.items() if its.get(key) != value}
-              for mine, its in (extras, extras[::-1])]
+    first, second = map(extra_keys, sources)
+    extras = differing(first, second), differing(second, first)
     lines = [(line.partition(" ")[0], sign, line) for profile, extra, sign in zip(only, extras, "-+")
              for line in statements(profile, extra)]
     if only[0].default != only[1].default:
@@ -4947,14 +4959,8 @@ class Conversion:
                             for key, value in {**document, **extra_keys(self.source)}.items()})
 
     def _crd(self) -> str:
-        if self.profile.default[1] not in (0, errno.EPERM) or self.profile.default == (SCMP_ACT_ERRNO, 0):
-            self.refuse("defaultErrnoRet", "it has no place there, and means EPERM")
-        for name in self.profile.architectures:
-            if name in CRD_LACKS:
-                self.refuse("architectures", f"{name} is not among those of the CRD")
-        for rule in self.profile.rules:
-            if any(max(each.value, each.value_two) >> 63 for each in rule.conditions):
-                self.refuse("args", "the CRD takes values below 2^63 only", rule.names[0])
+        for key, _, reason, name in crd_lacks(self.profile):
+            self.refuse(key, reason, name)
         if not re.fullmatch(CRD_LISTENER_PATH, self.spec.get("listenerPath") or "") and self.spec.get("listenerPath"):
             self.refuse("listenerPath", f"the CRD takes {CRD_LISTENER_PATH} only")
         given = self.source.document.get("metadata") if self.source.type == TYPE_CRD else None
@@ -5899,12 +5905,6 @@ def take_values(values: "Dict[str, Any]", command: str, operands: "List[str]") -
 def read_operand(path: str) -> "Tuple[Source, Architecture]":
     """A profile, and the architecture of this machine."""
     return read_profile(path, container_host()), this_machine().native
-
-
-def profile_target(path: str) -> Target:
-    """The file that a profile goes to: under sudo it belongs to the calling user."""
-    identity = sudo_identity(os.environ)
-    return Target(path, (identity.uid, identity.gid) if identity else None)
 
 
 def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
