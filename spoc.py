@@ -280,6 +280,11 @@ class Condition(NamedTuple):
     value_two: int = 0
 
 
+def verdict_of(action: str, number: int) -> "Tuple[str, int]":
+    """The action with the errno that it carries, 0 if it carries none."""
+    return action, number if action in NUMBERED_ACTIONS else 0
+
+
 class Rule(NamedTuple):
     """An action for some syscalls, if all conditions hold."""
 
@@ -290,7 +295,7 @@ class Rule(NamedTuple):
 
     @property
     def verdict(self) -> "Tuple[str, int]":
-        return self.action, self.errno if self.action in NUMBERED_ACTIONS else 0
+        return verdict_of(self.action, self.errno)
 
 
 class Profile(NamedTuple):
@@ -305,7 +310,7 @@ class Profile(NamedTuple):
     @property
     def default(self) -> "Tuple[str, int]":
         """The verdict on all that no rule decides."""
-        return Rule(self.default_action, (), self.default_errno).verdict
+        return verdict_of(self.default_action, self.default_errno)
 
     def verdicts(self, name: str) -> "List[Tuple[str, int]]":
         """Each action, with its errno, that a call of this name may meet; the default last.
@@ -313,11 +318,12 @@ class Profile(NamedTuple):
         As in libseccomp, rules that say what the default says are none, and of the others an unconditional one, the
         first, stands before all conditional ones.
         """
-        rules = [rule for rule in self.rules if name in rule.names and rule.verdict != self.default]
+        default = self.default
+        rules = [rule for rule in self.rules if name in rule.names and rule.verdict != default]
         for rule in rules:
             if not rule.conditions:
                 return [rule.verdict]
-        return [rule.verdict for rule in rules] + [self.default]
+        return [rule.verdict for rule in rules] + [default]
 
 
 API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
@@ -4586,10 +4592,11 @@ def decide(profile: Profile, default: "Verdict") -> "Dict[str, Decision]":
             if len(names[name]) > MAX_CONDITIONAL:
                 raise SpocError("compare profiles", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
         said.update(names)
+    own = profile.default
     known: "Dict[int, Decision]" = {}  # most syscalls share the very object that says what their rule does
     for keys in said.values():
         if id(keys) not in known:
-            rules = [key for key in keys if key[1] != profile.default] or list(keys)
+            rules = [key for key in keys if key[1] != own] or list(keys)
             rules = [key for key in rules if not key[0]][:1] or rules
             known[id(keys)] = make_decision(key for key in rules if key[1] != default)
     return {name: known[id(keys)] for name, keys in said.items() if known[id(keys)]}
@@ -5862,8 +5869,7 @@ def parse_verdict(text: str) -> "Verdict":
     number = next((code for code, name in errno.errorcode.items() if named in (name, str(code))), -1)
     if action not in ACTIONS or named and (number < 0 or action not in NUMBERED_ACTIONS):
         raise UsageError(f"--default-action {text}", "no action, or an unknown errno", f"one of {', '.join(ACTIONS)}")
-    return Rule(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, (),
-                number if named else errno.EPERM).verdict
+    return verdict_of(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if named else errno.EPERM)
 
 
 def run_merge(values: "Dict[str, Any]", operands: "List[str]") -> int:
