@@ -27,7 +27,7 @@ strace              says what a recording must hold
 runc                starts a container under a recorded profile
 crun                the same, and another list of base syscalls
 bubblewrap          starts programs under a compiled filter
-systemd             reads drop-ins, and runs units under them
+systemd             reads drop-ins and the units in examples, and runs units under them
 busybox-static      the container's programs
 redis-server        a real server to record
 redis-tools         its load
@@ -51,9 +51,7 @@ git                 lists the files of the project
 mypy                lint: types, and the oldest Python's standard library
 flake8              lint: style
 shellcheck          lint: shell scripts
-musl-tools          builds a program for the other libc
 binutils            lists what that libc has
-systemd             verifies the units in examples
 END
 }
 
@@ -123,6 +121,8 @@ case ${1-} in
     vm) missing=$(vm_packages | missing_packages | tr '\n' ' ') ;;
     *) die "usage: tests/install.sh demo|check|vm" ;;
 esac
+# The machines come from where this machine's own packages do, which apt knows only by its lists.
+[ "$1" != vm ] || [ -n "$(apt-get indextargets 2>/dev/null)" ] || apt update >/dev/null
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null || die "no apt-get here; install what these Debian packages hold: $missing"
 [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "run it as root, or with sudo installed, to install $missing"

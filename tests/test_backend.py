@@ -49,24 +49,24 @@ class Storm(test_truth.TracedCase):
 
     backend = "notify"
 
-    def check(self, source: str, kind: str, many: int, few: int) -> None:
+    def assert_same_as_few(self, source: str, kind: str, many: int, few: int) -> None:
         expected = self.traced(build(source), kind, str(few))
         self.assertEqual(self.record(build(source), kind, str(many)), expected)
 
     def test_processes(self) -> None:
-        self.check("storm.c", "processes", 5000, 3)
+        self.assert_same_as_few("storm.c", "processes", 5000, 3)
 
     def test_threads(self) -> None:
-        self.check("sweep.c", "threads", 500, 500)
+        self.assert_same_as_few("sweep.c", "threads", 500, 500)
 
     def test_processes_killed_at_birth(self) -> None:
-        self.check("storm.c", "killed", 2000, 20)
+        self.assert_same_as_few("storm.c", "killed", 2000, 20)
 
     def test_processes_killed_while_they_create_others(self) -> None:
-        self.check("storm.c", "creators", 200, 20)
+        self.assert_same_as_few("storm.c", "creators", 200, 20)
 
     def test_children_of_the_parent(self) -> None:
-        self.check("storm.c", "parent", 500, 3)
+        self.assert_same_as_few("storm.c", "parent", 500, 3)
 
 
 class ChildCase(test_child.ChildCase):

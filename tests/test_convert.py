@@ -156,7 +156,7 @@ class Schema(unittest.TestCase):
         validator = test_profile.Schema()
         for _ in range(30):
             document = yaml.safe_load(convert(random_document(chance, crd=True), "seccomp"))
-            validator.validate(document)
+            validator.assert_valid(document)
             for schema in test_profile.crd_schemas().values():
                 self.assert_kept({key: document[key] for key in ("apiVersion", "kind", "spec")}, schema, "")
 
@@ -166,7 +166,7 @@ class Schema(unittest.TestCase):
                                 "listenerPath": "/var/run/security-profiles-operator/agent.sock"}
         converted = yaml.safe_load(convert({"apiVersion": spoc.API_VERSION, "kind": "SeccompProfile",
                                             "metadata": {**metadata, "uid": "the cluster's"}, "spec": spec}, "seccomp"))
-        test_profile.Schema().validate(converted)
+        test_profile.Schema().assert_valid(converted)
         self.assertEqual(converted["metadata"], {"creationTimestamp": None, **metadata})
         self.assertEqual({**converted["spec"], "syscalls": [], "architectures": []},
                          {**spec, "syscalls": [], "architectures": []})

@@ -49,7 +49,7 @@ def ask_about(number: int, token: int) -> bytes:
 class Layouts(CompiledCase):
     """What is passed to the kernel, as a C compiler sees it."""
 
-    def check(self, *flags: str) -> None:
+    def assert_as_in_c(self, *flags: str) -> None:
         structs = {"struct seccomp_data": module.SeccompData, "struct seccomp_notif": module.SeccompNotif,
                    "struct seccomp_notif_resp": module.SeccompNotifResp,
                    "struct seccomp_notif_sizes": module.SeccompNotifSizes}
@@ -70,11 +70,11 @@ class Layouts(CompiledCase):
         self.assertEqual(self.c_values(HEADERS, list(wanted), *flags), wanted)
 
     def test_structs_and_ioctls(self) -> None:
-        self.check()
+        self.assert_as_in_c()
 
     def test_structs_and_ioctls_of_32_bit(self) -> None:
         require(X86_64, "gcc -m32")
-        self.check("-m32")
+        self.assert_as_in_c("-m32")
 
     def test_siginfo(self) -> None:
         wanted = {"sizeof(siginfo_t)": module.ctypes.sizeof(module.SigsysInfo)}

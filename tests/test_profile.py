@@ -310,7 +310,7 @@ status: {}
 class Schema(support.Case):
     """The CRD of the Security Profiles Operator takes what is written."""
 
-    def validate(self, document: Dict[str, Any]) -> None:
+    def assert_valid(self, document: Dict[str, Any]) -> None:
         schemas = crd_schemas()
         self.assertEqual(set(schemas), {"v1", "v1beta1"})
         for schema in schemas.values():
@@ -318,23 +318,23 @@ class Schema(support.Case):
 
     def test_recorded_profile(self) -> None:
         profile = make_profile(*spoc.BASE_SYSCALLS, "true", "no")
-        self.validate(yaml.safe_load(spoc.format_profile(profile, "seccomp", "true")))
+        self.assert_valid(yaml.safe_load(spoc.format_profile(profile, "seccomp", "true")))
 
     def test_empty_profile(self) -> None:
-        self.validate(yaml.safe_load(spoc.format_profile(make_profile(), "seccomp", "a")))
+        self.assert_valid(yaml.safe_load(spoc.format_profile(make_profile(), "seccomp", "a")))
 
     def test_every_architecture(self) -> None:
         names = {value.name for value in vars(spoc).values() if isinstance(value, spoc.Architecture)}
         self.assertGreaterEqual(names, {X86_64, X86, "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"})
         profile = make_profile("a", architectures=tuple(names))
-        self.validate(yaml.safe_load(spoc.format_profile(profile, "seccomp", "a")))
+        self.assert_valid(yaml.safe_load(spoc.format_profile(profile, "seccomp", "a")))
 
     def test_appended_profiles(self) -> None:
         for path in sorted(support.DATA.glob("spo-*.yaml")):
             for document in yaml_documents(path.read_text(encoding="utf-8")):
                 with self.subTest(file=path.name, name=document["metadata"]["name"]):
                     appended, _ = spoc.append_names(document, ["uname", "true"], [X86_64, X86])
-                    self.validate(yaml.safe_load(spoc.format_yaml(appended)))
+                    self.assert_valid(yaml.safe_load(spoc.format_yaml(appended)))
 
     def test_schema_refuses_what_is_wrong(self) -> None:
         good = yaml.safe_load(spoc.format_profile(make_profile("access"), "seccomp", "a"))
@@ -346,7 +346,7 @@ class Schema(support.Case):
             bad = copy.deepcopy(good)
             spoil(bad["spec"])
             with self.assertRaises(jsonschema.ValidationError):
-                self.validate(bad)
+                self.assert_valid(bad)
 
 
 class Names(support.Case):
@@ -504,9 +504,10 @@ class Parse(support.Case):
 class Hostile(support.Case):
     """Texts that somebody made in order to hurt: each is read or refused, soon."""
 
-    def within_limit(self, action: Callable[[], Any]) -> Optional[spoc.ProfileError]:
+    def assert_ends_soon(self, action: Callable[[], Any]) -> Optional[spoc.ProfileError]:
+        """Fail if it takes too long; the error that it ended with, if any."""
         def stop(_signum: int, _frame: Any) -> None:
-            raise TimeoutError(f"took more than {PARSE_LIMIT_S} s of CPU time")
+            self.fail(f"took more than {PARSE_LIMIT_S} s of CPU time")
 
         previous = signal.signal(signal.SIGVTALRM, stop)
         signal.setitimer(signal.ITIMER_VIRTUAL, PARSE_LIMIT_S)
@@ -536,13 +537,13 @@ class Hostile(support.Case):
         for unit, frame in self.UNITS:
             with self.subTest(unit=unit, frame=frame):
                 text = frame % (unit * (1_000_000 // len(unit)))
-                self.within_limit(lambda: spoc.parse_yaml(text, "file"))
+                self.assert_ends_soon(lambda: spoc.parse_yaml(text, "file"))
 
     def test_ten_megabytes(self) -> None:
         for unit, frame in (("a", "a: %s"), ("[", "%s"), ("- a\n", "%s"), ("\\n", '"%s"'), (" a\n", "a: >\n%s")):
             with self.subTest(unit=unit, frame=frame):
                 text = frame % (unit * (10_000_000 // len(unit)))
-                self.within_limit(lambda: spoc.parse_yaml(text, "file"))
+                self.assert_ends_soon(lambda: spoc.parse_yaml(text, "file"))
 
     def test_memory(self) -> None:
         """Lines, and be they empty, take a small multiple of the text's own size."""
@@ -559,7 +560,7 @@ class Hostile(support.Case):
     def test_many_keys(self) -> None:
         text = "".join(f"key{number}: [a, b]\n" for number in range(100_000))
         documents = []
-        self.assertIsNone(self.within_limit(lambda: documents.extend(spoc.parse_yaml(text, "file"))))
+        self.assertIsNone(self.assert_ends_soon(lambda: documents.extend(spoc.parse_yaml(text, "file"))))
         self.assertEqual(len(documents[0]), 100_000)
 
     def test_deep_nesting(self) -> None:
@@ -569,7 +570,7 @@ class Hostile(support.Case):
                      "\n".join(" " * level + "a:" for level in range(depth)),
                      "\n".join(" " * level + "-" for level in range(depth))):
             with self.subTest(text=text[:20]):
-                error = self.within_limit(lambda: spoc.parse_yaml(text, "file"))
+                error = self.assert_ends_soon(lambda: spoc.parse_yaml(text, "file"))
                 assert error
                 self.assertGreater(error.line, 0)
 
@@ -581,7 +582,7 @@ class Hostile(support.Case):
 
     def test_no_aliases_to_multiply(self) -> None:
         text = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi"))
-        self.assertIsNotNone(self.within_limit(lambda: spoc.parse_yaml(text, "file")))
+        self.assertIsNotNone(self.assert_ends_soon(lambda: spoc.parse_yaml(text, "file")))
 
     def test_mutated_profiles(self) -> None:
         """Whatever the text: a mapping, appended to, or a ProfileError."""

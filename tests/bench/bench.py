@@ -41,7 +41,7 @@ NOTIFY = (*RECORD[:-1], "--backend", "notify", "--")
 STRACE = ("strace", "-f", "-o", "/dev/null")
 # A background command: it says when it runs, sleeps until its standard input ends, and needs no signal for that.
 SLEEPER = ("sh", "-c", "echo ready; exec cat")
-DECIMALS = {"s": 2, "ns": 0, "µs": 1, "ms": 1, "x": 2, "%": 1, "MiB": 1, "KB": 1, "": 0}
+DECIMALS = {"ns": 0, "µs": 1, "ms": 1, "x": 2, "%": 1, "MiB": 1, "KB": 1, "": 0}
 QUIET_TIMEOUT_S = 120
 
 

@@ -20,7 +20,6 @@ import tarfile
 import time
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
-MIRROR = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "spoc-vm"
 
@@ -47,6 +46,15 @@ class Base(NamedTuple):
 
 class BuildError(Exception):
     """The machine cannot be built: what failed, and why."""
+
+
+def mirror() -> str:
+    """Where this machine's own apt has Debian from: every suite and architecture is there."""
+    result = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Label: Debian",
+                             "Component: main", "Created-By: Packages"], stdout=subprocess.PIPE, text=True, check=True)
+    if not result.stdout:
+        raise BuildError("this machine's apt has no list of Debian's packages: run apt-get update")
+    return result.stdout.split()[0]
 
 
 class Apt:
@@ -81,7 +89,7 @@ class Apt:
         for folder in ("lists/partial", "cache/archives/partial", "debs"):
             (self.root / folder).mkdir(parents=True)
         (self.root / "status").touch()
-        (self.root / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} {self.suite} main\n")
+        (self.root / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {self.suite} main\n")
         self._run("apt-get", "update", "--error-on=any")
 
     def fetch(self, names: Sequence[str]) -> "Dict[str, pathlib.Path]":
