@@ -154,10 +154,6 @@ def unmount(path: str) -> None:
     libc_call("umount2", path.encode(), MNT_DETACH)
 
 
-def commands() -> str:
-    return spoc("--help").stdout
-
-
 # --- What the machine is -----------------------------------------------------
 
 
