@@ -146,13 +146,23 @@ class Sources(SourceCase):
 
     def test_kmsg(self) -> None:
         """The kernel writes no more than ten records in five seconds there, whosever they are (printk_ratelimit)."""
-        for kind, count in (("self", 1), ("grandchild", 1), ("daemon", 1), ("self", 15), ("self", 1)):
+        def named(kind: str, count: int) -> int:
             result = self.run_source("kmsg", self.deny, kind, str(count))
-            named = sum(int(str(event["count"])) for event in self.read_events())
-            if named < count:
+            found = sum(int(str(event["count"])) for event in self.read_events())
+            if found < count:
                 self.assertIn("the kernel's log takes 10 audit records in 5 s", result.stderr)
                 self.assertEqual(result.returncode, 125)
-        self.assertLess(named, count, "the limit was not reached: this tests nothing")
+            return found
+
+        for kind in ("self", "grandchild", "daemon"):
+            named(kind, 1)
+        # What comes right behind so many is lost, unless the five seconds happen to be over just then.
+        for _ in range(5):
+            named("self", 15)
+            last = named("self", 1)
+            if not last:
+                break
+        self.assertLess(last, 1, "the limit was not reached: this tests nothing")
 
     def set_sysctl(self, name: str, value: str) -> None:
         path = pathlib.Path("/proc/sys/kernel", name)
