@@ -230,6 +230,7 @@ def main(args: Sequence[str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if args[:1] == ["--work"]:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
         work(args[1], args[2], args[3:])
         return 0
     signal.signal(signal.SIGTERM, interrupt)
