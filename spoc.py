@@ -4577,6 +4577,12 @@ def make_decision(keys: "Iterable[Key]") -> "Decision":
     return tuple(sorted(known))
 
 
+def check_number(name: str, number: int) -> None:
+    """Refuse so many rules of a syscall that comparing each with each would take long."""
+    if number > MAX_CONDITIONAL:
+        raise SpocError("compare profiles", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
+
+
 def decide(profile: Profile, default: "Verdict") -> "Dict[str, Decision]":
     """What a profile says of each syscall other than this default.
 
@@ -4589,8 +4595,7 @@ def decide(profile: Profile, default: "Verdict") -> "Dict[str, Decision]":
         names = dict.fromkeys(rule.names, listed)
         for name in said.keys() & names:
             names[name] = said[name] + listed
-            if len(names[name]) > MAX_CONDITIONAL:
-                raise SpocError("compare profiles", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
+            check_number(name, len(names[name]))
         said.update(names)
     own = profile.default
     known: "Dict[int, Decision]" = {}  # most syscalls share the very object that says what their rule does
@@ -4624,33 +4629,27 @@ def unite(name: str, decisions: "Dict[Decision, str]", default: "Verdict") -> "D
     Where the default allows, a syscall is stopped only where all of them stop it.
     """
     files = {key: file for decision, file in reversed(list(decisions.items())) for key in decision}
-    verdicts = {verdict for _, verdict in files}
-    if len(files) > MAX_CONDITIONAL:
-        raise SpocError("merge", name, f"has more than {MAX_CONDITIONAL} conditional rules", "shorten them")
-    if len(verdicts) > 1:
-        for one in files:
-            for other in files:
-                # libseccomp refuses equal conditions, and of others that overlap the order of the rules decides
-                if one[1] < other[1] and not excludes(one, other):
-                    raise SpocError("merge", name, f"{files[one]} says {key_text(one).lstrip(': ') or SCMP_ACT_ALLOW}, "
-                                    f"but {files[other]} {key_text(other).lstrip(': ') or SCMP_ACT_ALLOW}",
-                                    "change one of them")
+    check_number(name, len(files))
+    for one in files:
+        for other in files:
+            # libseccomp refuses equal conditions, and of others that overlap the order of the rules decides
+            if one[1] < other[1] and not excludes(one, other):
+                raise SpocError("merge", name, f"{files[one]} says {key_text(one).lstrip(': ') or SCMP_ACT_ALLOW}, "
+                                f"but {files[other]} {key_text(other).lstrip(': ') or SCMP_ACT_ALLOW}",
+                                "change one of them")
     if default[0] not in PERMISSIVE:
         return make_decision(files)
-    stopping: "Optional[Set[Key]]" = None
-    for decision in decisions:
-        keys = {key for key in decision if key[1][0] not in PERMISSIVE}
-        stopping = keys if stopping is None else {
-            (tuple(sorted({*one[0], *other[0]})), one[1]) for one in stopping for other in keys
-            if one[1] == other[1] and not excludes(one, other)}
-        stopping = set(make_decision(stopping))
-        if len(stopping) > MAX_CONDITIONAL:
-            raise SpocError("merge", name, f"needs more than {MAX_CONDITIONAL} conditional rules", "shorten them")
-    for conditions, _ in stopping or ():
-        if len({each[0] for each in conditions}) < len(conditions):
+    # In an order of their own, so that the order of the inputs does not matter; few rules leave few combinations.
+    stopping, *others = (make_decision(key for key in decision if key[1][0] not in PERMISSIVE)
+                         for decision in sorted(decisions, key=lambda decision: (len(decision), decision)))
+    for keys in others:
+        stopping = make_decision((tuple(sorted({*one[0], *other[0]})), one[1]) for one in stopping for other in keys
+                                 if one[1] == other[1] and not excludes(one, other))
+        check_number(name, len(stopping))
+        if any(len({each[0] for each in conditions}) < len(conditions) for conditions, _ in stopping):
             raise SpocError("merge", name, "what all stop would take two conditions on one argument, which no rule can "
                             "hold", "give both files the same rules for it")
-    return make_decision([*(stopping or ()), *(key for key in files if key[1][0] in PERMISSIVE)])
+    return make_decision([*stopping, *(key for key in files if key[1][0] in PERMISSIVE)])
 
 
 def merge_profiles(inputs: "Sequence[Tuple[str, Profile]]", default: "Optional[Verdict]" = None) -> Profile:

@@ -417,6 +417,17 @@ class Commands(support.Case):
         self.assertIn("defaultErrnoRet", self.refused("merge", "--default-action", "SCMP_ACT_ERRNO:38", self.one))
         self.assertFalse((self.folder / "out").exists())
 
+    def test_each_further_file_takes_no_longer(self) -> None:
+        paths = []
+        for number in range(64):
+            rules = [{"names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [
+                {"index": index, "value": value, "op": op}]}
+                for index, value, op in ((0, number, "SCMP_CMP_NE"), (1, 7, "SCMP_CMP_EQ"))]
+            paths.append(self.write(f"{number}.json", json.dumps({"defaultAction": "SCMP_ACT_ALLOW",
+                                                                  "syscalls": rules})))
+        # 2 ** 64 steps would outlast any time limit.
+        self.assertIn("two conditions on one argument", self.refused("merge", *paths))
+
     def test_base_profiles_are_not_lost(self) -> None:
         based = [self.write(f"{name}.yaml", profile_text("read").replace("spec:", f"spec:\n  baseProfileName: {name}"))
                  for name in "ab"]
