@@ -488,9 +488,10 @@ def line_starts(text: str) -> "array.array[int]":
 def plain_items(text: str, offset: int, indent: int) -> "List[str]":
     """The items of a list from this line on that are plain text on a line each, what nearly all of a profile is."""
     prefix = " " * indent + "- "
-    block = re.compile(f"(?:{prefix}[A-Za-z_][A-Za-z0-9_./-]*\n)+").match(text, offset)
-    items: "List[str]" = block.group()[len(prefix):-1].split("\n" + prefix) if block else []
-    return items if YAML_WORDS.isdisjoint(map(str.lower, items)) else []
+    # It stops at the first of YAML's words: what is behind it would be read again with each of them.
+    item = rf"{prefix}(?!(?i:{'|'.join(YAML_WORDS)})\n)[A-Za-z_][A-Za-z0-9_./-]*\n"
+    block = re.compile(f"(?:{item})+").match(text, offset)
+    return block.group()[len(prefix):-1].split("\n" + prefix) if block else []
 
 
 class YamlReader:
