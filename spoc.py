@@ -4776,8 +4776,9 @@ def coverage_of(source: Source) -> "Tuple[int, Any]":
         with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError, AttributeError):
             coverage = json.loads(text)
             total, counts = coverage["total"], coverage["syscalls"].items()
-            if coverage["version"] == "v1" and total > 0 and all(0 < count <= total for _, count in counts):
-                return int(total), {name: int(count) for name, count in counts if name in names}
+            if coverage["version"] == "v1" and type(total) is int and 0 < total < 1 << 63 and all(
+                    type(count) is int and 0 < count <= total for _, count in counts):
+                return total, {name: count for name, count in counts if name in names}
     return 1, names
 
 
@@ -4974,7 +4975,8 @@ class Conversion:
         file, _ = os.path.splitext(self.source.file)
         return format_profile(
             self.profile, TYPE_CRD, kubernetes_name(self.source.name or ("profile" if file == "-" else file)),
-            extra_keys(self.source), {key: given[key] for key in ("annotations", "labels") if given and given.get(key)})
+            extra_keys(self.source),
+            {key: given[key] for key in ("annotations", "labels", "namespace") if given and given.get(key)})
 
     def _systemd(self) -> str:
         """A drop-in. Each setting is reset first: they add to what the unit has otherwise."""

@@ -161,7 +161,8 @@ class Schema(unittest.TestCase):
                 self.assert_kept({key: document[key] for key in ("apiVersion", "kind", "spec")}, schema, "")
 
     def test_metadata(self) -> None:
-        metadata: Dict[str, Any] = {"name": "kept", "labels": {"a": "yes", "b": "1"}, "annotations": {"c": "d\n\"e"}}
+        metadata: Dict[str, Any] = {"name": "kept", "namespace": "there", "labels": {"a": "yes", "b": "1"},
+                                    "annotations": {"c": "d\n\"e"}}
         spec: Dict[str, Any] = {"defaultAction": "SCMP_ACT_LOG", "baseProfileName": "base", "listenerMetadata": "m",
                                 "listenerPath": "/var/run/security-profiles-operator/agent.sock"}
         converted = yaml.safe_load(convert({"apiVersion": spoc.API_VERSION, "kind": "SeccompProfile",

@@ -369,7 +369,9 @@ class Commands(support.Case):
 
     def test_coverage_that_makes_no_sense_is_one_input(self) -> None:
         for value in ("x", "{}", "[]", '{"version":"v2","total":5,"syscalls":{}}', "[" * 100000,
-                      '{"version":"v1","total":1,"syscalls":{"read":2}}', '{"version":"v1","total":"5","syscalls":{}}'):
+                      '{"version":"v1","total":1,"syscalls":{"read":2}}', '{"version":"v1","total":"5","syscalls":{}}',
+                      *(f'{{"version":"v1","total":{total},"syscalls":{{"read":1}}}}'
+                        for total in ("1e999", "2.5", 1 << 63, "9" * 4300))):
             text = profile_text("read").replace("metadata:", "metadata:\n  annotations:\n    "
                                                 f"spo.x-k8s.io/syscall-coverage: '{value}'")
             (document,) = test_profile.yaml_documents(self.merged(self.write("odd.yaml", text), self.one))
