@@ -4581,7 +4581,7 @@ def make_decision(keys: "Iterable[Key]") -> "Decision":
 def check_number(name: str, number: int) -> None:
     """Refuse so many rules of a syscall that comparing each with each would take long."""
     if number > MAX_CONDITIONAL:
-        raise SpocError("compare profiles", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
+        raise SpocError("compare rules", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
 
 
 def decide(profile: Profile, default: "Verdict") -> "Dict[str, Decision]":
@@ -4684,6 +4684,11 @@ def merge_profiles(inputs: "Sequence[Tuple[str, Profile]]", default: "Optional[V
                        {flag for _, profile in inputs for flag in profile.flags})
 
 
+def added_architectures(profile: Profile, other: Profile) -> "Set[str]":
+    """What a profile lists and the other does not: not the architecture of this machine, which every filter holds."""
+    return set(profile.architectures) - {*other.architectures, "SCMP_ARCH_NATIVE", this_machine().native.name}
+
+
 def diff_profiles(one: Profile, other: Profile) -> "Tuple[Profile, Profile]":
     """What only the one says, and what only the other says, by what it means; each with its own default."""
     first, second = decide(one, one.default), decide(other, other.default)
@@ -4697,8 +4702,7 @@ def diff_profiles(one: Profile, other: Profile) -> "Tuple[Profile, Profile]":
             only[0][name] = tuple(key for key in keys if key not in complete[1])
             only[1][name] = tuple(key for key in others if key not in complete[0])
     one_only, other_only = (
-        make_merged(mine.default, decisions, set(mine.architectures) - {*its.architectures, "SCMP_ARCH_NATIVE"},
-                    set(mine.flags) - set(its.flags))
+        make_merged(mine.default, decisions, added_architectures(mine, its), set(mine.flags) - set(its.flags))
         for mine, its, decisions in ((one, other, only[0]), (other, one, only[1])))
     return one_only, other_only
 
@@ -4715,8 +4719,7 @@ def missing_from(profile: Profile, needs: Profile) -> Profile:
             key for key in decision if key[1][0] in PERMISSIVE and (
                 not any(implies(key, each) for each in allowing)
                 or any(each[1][0] not in PERMISSIVE and not excludes(key, each) for each in keys)))
-    return make_merged(needs.default, missing, set(needs.architectures) - {*profile.architectures, "SCMP_ARCH_NATIVE"},
-                       ())
+    return make_merged(needs.default, missing, added_architectures(needs, profile), ())
 
 
 def statements(profile: Profile, extra: "Dict[str, Any]") -> "List[str]":
@@ -5014,18 +5017,19 @@ class Conversion:
         logged: "List[str]" = []
         unlogged: "List[str]" = []
         denies = default in PERMISSIVE
+        decisions = decide(self.profile, self.profile.default)
         if not denies and default not in (SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS):
             self.refuse("defaultAction", f"systemd does not answer {default}; it has {SCMP_ACT_ERRNO}, "
                                          f"{SCMP_ACT_KILL_PROCESS}, {SCMP_ACT_ALLOW} and {SCMP_ACT_LOG}")
         if default == SCMP_ACT_ERRNO and not number:
             self.refuse("defaultErrnoRet", "systemd does not answer errno 0")
         for name in names:
-            (action, answer), *others = self.profile.verdicts(name)
-            if others:
+            conditions, (action, answer) = decisions.get(name, [((), self.profile.default)])[0]
+            if conditions:
                 self.refuse("args", "systemd has no conditions", name)
             if not name or name.strip(LETTERS + DIGITS + "_"):
                 self.refuse("names", "systemd takes no such name", name)
-            if (action, answer) == (default, number):
+            if name not in decisions:
                 continue
             if action in PERMISSIVE:
                 (logged if action == SCMP_ACT_LOG else unlogged).append(name)

@@ -218,6 +218,20 @@ class Refusals(unittest.TestCase):
                     column = int(error.split(":")[3])
                     self.assertEqual(text[column:].partition('"')[0], key.split()[-1])
 
+    def test_each_further_rule_takes_no_longer(self) -> None:
+        searches = []
+
+        class Names(Tuple[str, ...]):
+            def __contains__(self, name: object) -> bool:
+                searches.append(name)
+                return super().__contains__(name)
+
+        rules = tuple(spoc.Rule("SCMP_ACT_ALLOW", Names([f"name{index}"])) for index in range(100))
+        source = source_of({"defaultAction": "SCMP_ACT_ERRNO"})
+        profile = spoc.Profile("SCMP_ACT_ERRNO", (), rules)
+        self.assertIn("name99", spoc.Conversion(source, profile, spoc.X86_64).convert("systemd"))
+        self.assertLessEqual(len(searches), len(rules))
+
     def test_base_profile(self) -> None:
         document = {"apiVersion": spoc.API_VERSION, "kind": "SeccompProfile", "metadata": {"name": "a"},
                     "spec": {"defaultAction": "SCMP_ACT_ERRNO", "baseProfileName": "base"}}

@@ -462,18 +462,33 @@ class Commands(support.Case):
 
     def test_diff_of_a_nameless_syscall(self) -> None:
         rule = {"names": ["", "read"], "action": "SCMP_ACT_ALLOW"}
-        odd = self.write("odd.json", json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}))
+        odd = self.write("odd.json", json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule],
+                                                 "architectures": ["SCMP_ARCH_X86_64"]}))
         result = support.spoc("diff", odd, self.one)
         self.assertEqual((result.returncode, result.stderr), (1, ""))
-        self.assertEqual(result.stdout.splitlines()[2:], ["-", "+architecture SCMP_ARCH_X86_64", "+write"])
+        self.assertEqual(result.stdout.splitlines()[2:], ["-", "+write"])
+
+    def test_every_filter_holds_the_native_architecture(self) -> None:
+        native = spoc.this_machine().native.name
+        same = [self.write(f"{index}.json", json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "architectures": names}))
+                for index, names in enumerate(([], [native]))]
+        same.append(self.write("native.yaml", profile_text("", architectures=("SCMP_ARCH_NATIVE",))))
+        more = self.write("more.json", json.dumps({"defaultAction": "SCMP_ACT_ERRNO",
+                                                   "architectures": ["SCMP_ARCH_S390X"]}))
+        for one, other in itertools.permutations(same, 2):
+            self.assertEqual(support.spoc("diff", one, other).stdout, "")
+            self.assertEqual(support.spoc("merge", "--check", "-o", one, other).stdout, "")
+        for path in same:
+            self.assertEqual(support.spoc("diff", path, more).stdout.splitlines()[2:],
+                             ["+architecture SCMP_ARCH_S390X"])
 
     def test_diff_shows_default_architectures_and_conditions(self) -> None:
         rules = (spoc.Rule("SCMP_ACT_ALLOW", ("socket",), conditions=(spoc.Condition(0, "SCMP_CMP_NE", 16),)),)
         other = self.write("other.json", profile_text("read write", "raw-seccomp", rules=rules, default_errno=38,
-                                                      architectures=("SCMP_ARCH_X86",)))
+                                                      architectures=("SCMP_ARCH_X86_64", "SCMP_ARCH_S390X")))
         self.assertEqual(support.spoc("diff", self.one, other).stdout.splitlines()[2:], [
-            "-default: SCMP_ACT_ERRNO (EPERM)", "+default: SCMP_ACT_ERRNO (ENOSYS)", "-architecture SCMP_ARCH_X86_64",
-            "+architecture SCMP_ARCH_X86", "+socket if args[0] != 16"])
+            "-default: SCMP_ACT_ERRNO (EPERM)", "+default: SCMP_ACT_ERRNO (ENOSYS)", "+architecture SCMP_ARCH_S390X",
+            "+socket if args[0] != 16"])
 
     def test_colour_on_a_terminal_only(self) -> None:
         master, slave = pty.openpty()
