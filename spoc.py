@@ -4751,6 +4751,8 @@ def read_profiles(paths: "Sequence[str]") -> "Iterator[Source]":
     """These profiles, one after the other; standard input can be only one of them."""
     if sum(split_name(path)[0] == "-" for path in paths) > 1:
         raise UsageError("-", "standard input can be read only once")
+    if "" in paths:
+        raise UsageError("''", "no file has an empty name")
     host = container_host()
     for path in paths:
         yield read_profile(path, host)
@@ -4938,6 +4940,8 @@ class Conversion:
         for key in ("flags", *EXTRA_KEYS):
             if self.spec.get(key) and key not in FORMAT_KEYS.get(to_type, ""):
                 self.refuse(key, "it has no place there")
+        if len(self.spec.get("archMap") or ()) > 1:
+            Log.info(f"{self.source.file}: of archMap, what is for this machine is kept")
         if to_type == TYPE_SYSTEMD:
             return self._systemd()
         if to_type in (TYPE_BPF, TYPE_PFC):
@@ -4947,6 +4951,10 @@ class Conversion:
         return self._crd() if to_type == TYPE_CRD else self._docker()
 
     def _compiled(self, text: bool) -> bytes:
+        for key, action, names in (("defaultAction", self.profile.default_action, ("",)),
+                                   *(("action", rule.action, rule.names[:1]) for rule in self.profile.rules)):
+            if action == SCMP_ACT_NOTIFY and names:
+                self.refuse(key, "a listener has no place there", names[0])
         builder = FilterBuilder(self.profile, self.native, False)
         data = builder.export(text=True) if text else builder.build(0, False).program
         self._tell_unknown(builder.unknown)
@@ -5218,7 +5226,10 @@ class Portrait:
 
     @staticmethod
     def _instructions(profile: Profile, native: Architecture) -> str:
-        plain, tree = (FilterBuilder(profile, native, False).export(optimize=level) for level in (1, 2))
+        try:
+            plain, tree = (FilterBuilder(profile, native, False).export(optimize=level) for level in (1, 2))
+        except SpocError as error:  # other architectures may be beyond libseccomp on this machine
+            return f"cannot be built here: {error.subject}: {error.reason}"
         return (f"{len(plain) // SOCK_FILTER_BYTES} BPF instructions, at most {longest_path(plain)} of them per call; "
                 f"as a binary tree {len(tree) // SOCK_FILTER_BYTES}, at most {longest_path(tree)}")
 
@@ -5914,11 +5925,6 @@ def take_values(values: "Dict[str, Any]", command: str, operands: "List[str]") -
     take_last(values, f"{command} ", [name for name, given in values.items() if given is not True])
 
 
-def read_operand(path: str) -> "Tuple[Source, Architecture]":
-    """A profile, and the architecture of this machine."""
-    return read_profile(path, container_host()), this_machine().native
-
-
 def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `convert`."""
     take_values(values, "convert", operands)
@@ -5928,19 +5934,20 @@ def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
     target = profile_target(values.get("output_file", "-"))
     if to_type == TYPE_BPF and target.is_terminal():
         raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
-    source, native = read_operand(operands[0])
+    source, = read_profiles(operands)
     profile = source.profile
     if "portable" in values:
         profile = portable_profile(profile, to_type != TYPE_CRD)
-    target.write(Conversion(source, profile, native).convert(to_type))
+    target.write(Conversion(source, profile, this_machine().native).convert(to_type))
     return 0
 
 
 def run_show(values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `show`."""
     take_values(values, "show", operands)
-    source, native = read_operand(operands[0])
-    portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile, native)
+    source, = read_profiles(operands)
+    portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile,
+                        this_machine().native)
     if "html" in values:
         profile_target(values["html"]).write(format_page(portrait))
     terminal = os.isatty(1)

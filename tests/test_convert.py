@@ -196,6 +196,8 @@ class Refusals(unittest.TestCase):
             (["systemd", "bpf", "pfc"], "listenerPath", {"listenerPath": "/run/agent.sock"}),
             (["systemd", "bpf", "pfc"], "listenerMetadata", {"listenerMetadata": "x"}),
             (["systemd", "bpf", "pfc"], "flags", {"flags": ["SECCOMP_FILTER_FLAG_LOG"]}),
+            (["bpf", "pfc"], "write: action", {"syscalls": [{**read_rule, "action": "SCMP_ACT_NOTIFY"}]}),
+            (["bpf", "pfc"], "defaultAction", {"defaultAction": "SCMP_ACT_NOTIFY"}),
             (["systemd"], "read: args", {"syscalls": [{**read_rule, "args": args}]}),
             (["systemd"], "read: action", {"syscalls": [{**read_rule, "action": "SCMP_ACT_TRAP"}]}),
             (["systemd"], "read: action", {"syscalls": [{**read_rule, "action": "SCMP_ACT_ERRNO", "errnoRet": 2}]}),
@@ -346,6 +348,11 @@ class Command(support.Case):
             with self.profile.open() as stream:
                 result = support.spoc("convert", *arguments, stdin=stream)
             self.assertEqual((result.returncode, result.stderr), (0, ""))
+
+    def test_what_is_left_of_an_architecture_map_is_told(self) -> None:
+        result = support.spoc("convert", "-t", "docker", str(support.DATA / "docker-default.json"))
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stderr, r"\A\S+ \S+docker-default\.json: of archMap, [^\n]+\n")
 
     def test_unknown_names_are_told(self) -> None:
         path = self.folder / "a.json"
