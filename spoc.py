@@ -4689,22 +4689,19 @@ def added_architectures(profile: Profile, other: Profile) -> "Set[str]":
     return set(profile.architectures) - {*other.architectures, "SCMP_ARCH_NATIVE", this_machine().native.name}
 
 
-def diff_profiles(one: Profile, other: Profile) -> "Tuple[Profile, Profile]":
-    """What only the one says, and what only the other says, by what it means; each with its own default."""
-    first, second = decide(one, one.default), decide(other, other.default)
-    only: "Tuple[Dict[str, Decision], Dict[str, Decision]]" = ({}, {})
-    for name in first.keys() | second.keys():
-        keys, others = first.get(name, ()), second.get(name, ())
-        # All that can be answered: the default too, unless the first rule, in normal form, has no conditions.
-        complete = [{*each, *(() if each and not each[0][0] else (((), default),))}
-                    for each, default in ((keys, one.default), (others, other.default))]
-        if complete[0] != complete[1]:
-            only[0][name] = tuple(key for key in keys if key not in complete[1])
-            only[1][name] = tuple(key for key in others if key not in complete[0])
-    one_only, other_only = (
-        make_merged(mine.default, decisions, added_architectures(mine, its), set(mine.flags) - set(its.flags))
-        for mine, its, decisions in ((one, other, only[0]), (other, one, only[1])))
-    return one_only, other_only
+def complete(decision: "Decision", default: "Verdict") -> "Set[Key]":
+    """All that can be answered: the default too, unless the first rule, in normal form, has no conditions."""
+    return {*decision} if decision and not decision[0][0] else {*decision, ((), default)}
+
+
+def diff_profile(profile: Profile, other: Profile) -> Profile:
+    """What a profile says and the other does not, by what it means; with its own default."""
+    said, only = decide(other, other.default), {}
+    for name, keys in decide(profile, profile.default).items():
+        known = complete(said.get(name, ()), other.default)
+        only[name] = tuple(key for key in keys if key not in known)
+    return make_merged(profile.default, only, added_architectures(profile, other),
+                       set(profile.flags) - set(other.flags))
 
 
 def missing_from(profile: Profile, needs: Profile) -> Profile:
@@ -4817,10 +4814,6 @@ class Inputs:
         self.total += total
         self.counts.update(counts)
 
-    def merged(self, default: "Optional[Verdict]", portable: bool, json_type: bool) -> Profile:
-        profile = merge_profiles(self.profiles, default)
-        return portable_profile(profile, json_type) if portable else profile
-
     def text(self, profile: Profile, profile_type: str, name: str) -> str:
         """The text of what the profiles were merged to; the object's name only if they do not agree on one."""
         if profile_type == TYPE_JSON and "baseProfileName" in self.extra:
@@ -4853,7 +4846,9 @@ def merge_files(options: MergeOptions, paths: "Sequence[str]") -> int:
     inputs = Inputs(paths)
     # Where they differ: the type that record has by default, too.
     profile_type = options.type or (TYPE_JSON if inputs.types == {TYPE_JSON} else TYPE_CRD)
-    profile = inputs.merged(options.default_action, options.portable, profile_type == TYPE_JSON)
+    profile = merge_profiles(inputs.profiles, options.default_action)
+    if options.portable:
+        profile = portable_profile(profile, profile_type == TYPE_JSON)
     if options.name and inputs.metadata:
         inputs.metadata["name"] = options.name
     stem = "merged" if target.descriptor is not None else os.path.basename(options.output_file).rpartition(".")[0]
@@ -4875,7 +4870,8 @@ def check_file(path: str, paths: "Sequence[str]") -> int:
 def diff_files(one: str, other: str, as_json: bool) -> int:
     """Print what only the one says and what only the other; 0 if they mean the same, 1 otherwise."""
     sources = list(read_profiles((one, other)))
-    only = diff_profiles(sources[0].profile, sources[1].profile)
+    profiles = [source.profile for source in sources]
+    only = diff_profile(*profiles), diff_profile(*reversed(profiles))
     first, second = map(extra_keys, sources)
     extras = differing(first, second), differing(second, first)
     lines = [(line.partition(" ")[0], sign, line) for profile, extra, sign in zip(only, extras, "-+")
