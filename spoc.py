@@ -5210,15 +5210,13 @@ class Portrait:
             self.groups.setdefault("other", []).extend(others)
         self.risks = {name: why for line in HIGH_RISK.strip().split("\n") for names, _, why in [line.partition(": ")]
                       for name in names.split() if name in rules}
+        # Of high risk, and allowed: what Docker allows under conditions, without any.
+        self.risky = {name for name in self.risks if self.level(name) > (self.docker.get(name) == 1)}
 
     def level(self, name: str) -> int:
         """0: not allowed, 1: under conditions, 2: allowed, be it logged."""
         allowed = [action in PERMISSIVE for action, _ in self.verdicts[name]]
         return 2 if all(allowed) else int(any(allowed))
-
-    def is_risk(self, name: str) -> bool:
-        """Is it of high risk, and allowed?"""
-        return name in self.risks and self.level(name) > (self.docker.get(name) == 1)
 
     @staticmethod
     def _instructions(profile: Profile, native: Architecture) -> str:
@@ -5243,7 +5241,7 @@ class Portrait:
 
     def sections(self) -> "List[Tuple[str, List[Tuple[str, str, str]]]]":
         """Headings, each with its rows, which may be none."""
-        risks = [(name, "", self.risks[name]) for name in self.verdicts if self.is_risk(name)]
+        risks = [(name, "", self.risks[name]) for name in sorted(self.risky)]
         groups = []
         for group, names in self.groups.items():
             allowed = [name for name in names if self.level(name)]
@@ -5397,7 +5395,7 @@ def format_drawing(portrait: Portrait) -> str:
                      f'<text class="soft" x="{left - 12}" y="{y + 11}" text-anchor="end">{count}/{len(names)}</text>')
         for index, name in enumerate(names):
             level = portrait.level(name)
-            kind = "risky" if portrait.is_risk(name) else ("no", "if", "yes")[level]
+            kind = "risky" if name in portrait.risky else ("no", "if", "yes")[level]
             word = ("not allowed", "allowed under conditions", "allowed")[level]
             parts.append(mark(left + index % per_row * step, y + index // per_row * step, kind,
                               name in portrait.risks, f"{name}: {word}"))
