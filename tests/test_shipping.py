@@ -503,8 +503,8 @@ class Commands(support.Case):
         for text in ("", "a: 1\n", "\0", "a: [", profile_text("read").replace("ACT_ALLOW", "ACT_X"), "x" * 99):
             self.assertIn("bad.yaml", self.refused("merge", self.one, self.write("bad.yaml", text)))
         self.refused("merge", str(self.folder))
-        for arguments in (["merge", ""], ["diff", "", self.one]):
-            self.assertIn("''", self.refused(*arguments, code=2))
+        for command in (["merge", ""], ["diff", "", self.one]):
+            self.assertIn("''", self.refused(*command, code=2))
         self.refused("merge", "/dev/zero")
         for arguments in ("", "-t x ONE", "--name A_b ONE", "--default-action x ONE", "--output-file= ONE",
                           "--check ONE"):
