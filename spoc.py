@@ -488,9 +488,10 @@ def line_starts(text: str) -> "array.array[int]":
 def plain_items(text: str, offset: int, indent: int) -> "List[str]":
     """The items of a list from this line on that are plain text on a line each, what nearly all of a profile is."""
     prefix = " " * indent + "- "
-    block = re.compile(f"(?:{prefix}[A-Za-z_][A-Za-z0-9_./-]*\n)+").match(text, offset)
-    items: "List[str]" = block.group()[len(prefix):-1].split("\n" + prefix) if block else []
-    return items if YAML_WORDS.isdisjoint(map(str.lower, items)) else []
+    # It stops at the first of YAML's words: what is behind it would be read again with each of them.
+    item = rf"{prefix}(?!(?i:{'|'.join(YAML_WORDS)})\n)[A-Za-z_][A-Za-z0-9_./-]*\n"
+    block = re.compile(f"(?:{item})+").match(text, offset)
+    return block.group()[len(prefix):-1].split("\n" + prefix) if block else []
 
 
 class YamlReader:
@@ -4577,6 +4578,12 @@ def make_decision(keys: "Iterable[Key]") -> "Decision":
     return tuple(sorted(known))
 
 
+def check_number(name: str, number: int) -> None:
+    """Refuse so many rules of a syscall that comparing each with each would take long."""
+    if number > MAX_CONDITIONAL:
+        raise SpocError("compare rules", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
+
+
 def decide(profile: Profile, default: "Verdict") -> "Dict[str, Decision]":
     """What a profile says of each syscall other than this default.
 
@@ -4589,8 +4596,7 @@ def decide(profile: Profile, default: "Verdict") -> "Dict[str, Decision]":
         names = dict.fromkeys(rule.names, listed)
         for name in said.keys() & names:
             names[name] = said[name] + listed
-            if len(names[name]) > MAX_CONDITIONAL:
-                raise SpocError("compare profiles", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
+            check_number(name, len(names[name]))
         said.update(names)
     own = profile.default
     known: "Dict[int, Decision]" = {}  # most syscalls share the very object that says what their rule does
@@ -4624,33 +4630,27 @@ def unite(name: str, decisions: "Dict[Decision, str]", default: "Verdict") -> "D
     Where the default allows, a syscall is stopped only where all of them stop it.
     """
     files = {key: file for decision, file in reversed(list(decisions.items())) for key in decision}
-    verdicts = {verdict for _, verdict in files}
-    if len(files) > MAX_CONDITIONAL:
-        raise SpocError("merge", name, f"has more than {MAX_CONDITIONAL} conditional rules", "shorten them")
-    if len(verdicts) > 1:
-        for one in files:
-            for other in files:
-                # libseccomp refuses equal conditions, and of others that overlap the order of the rules decides
-                if one[1] < other[1] and not excludes(one, other):
-                    raise SpocError("merge", name, f"{files[one]} says {key_text(one).lstrip(': ') or SCMP_ACT_ALLOW}, "
-                                    f"but {files[other]} {key_text(other).lstrip(': ') or SCMP_ACT_ALLOW}",
-                                    "change one of them")
+    check_number(name, len(files))
+    for one in files:
+        for other in files:
+            # libseccomp refuses equal conditions, and of others that overlap the order of the rules decides
+            if one[1] < other[1] and not excludes(one, other):
+                raise SpocError("merge", name, f"{files[one]} says {key_text(one).lstrip(': ') or SCMP_ACT_ALLOW}, "
+                                f"but {files[other]} {key_text(other).lstrip(': ') or SCMP_ACT_ALLOW}",
+                                "change one of them")
     if default[0] not in PERMISSIVE:
         return make_decision(files)
-    stopping: "Optional[Set[Key]]" = None
-    for decision in decisions:
-        keys = {key for key in decision if key[1][0] not in PERMISSIVE}
-        stopping = keys if stopping is None else {
-            (tuple(sorted({*one[0], *other[0]})), one[1]) for one in stopping for other in keys
-            if one[1] == other[1] and not excludes(one, other)}
-        stopping = set(make_decision(stopping))
-        if len(stopping) > MAX_CONDITIONAL:
-            raise SpocError("merge", name, f"needs more than {MAX_CONDITIONAL} conditional rules", "shorten them")
-    for conditions, _ in stopping or ():
-        if len({each[0] for each in conditions}) < len(conditions):
+    # In an order of their own, so that the order of the inputs does not matter; few rules leave few combinations.
+    stopping, *others = (make_decision(key for key in decision if key[1][0] not in PERMISSIVE)
+                         for decision in sorted(decisions, key=lambda decision: (len(decision), decision)))
+    for keys in others:
+        stopping = make_decision((tuple(sorted({*one[0], *other[0]})), one[1]) for one in stopping for other in keys
+                                 if one[1] == other[1] and not excludes(one, other))
+        check_number(name, len(stopping))
+        if any(len({each[0] for each in conditions}) < len(conditions) for conditions, _ in stopping):
             raise SpocError("merge", name, "what all stop would take two conditions on one argument, which no rule can "
                             "hold", "give both files the same rules for it")
-    return make_decision([*(stopping or ()), *(key for key in files if key[1][0] in PERMISSIVE)])
+    return make_decision([*stopping, *(key for key in files if key[1][0] in PERMISSIVE)])
 
 
 def merge_profiles(inputs: "Sequence[Tuple[str, Profile]]", default: "Optional[Verdict]" = None) -> Profile:
@@ -4684,23 +4684,24 @@ def merge_profiles(inputs: "Sequence[Tuple[str, Profile]]", default: "Optional[V
                        {flag for _, profile in inputs for flag in profile.flags})
 
 
-def diff_profiles(one: Profile, other: Profile) -> "Tuple[Profile, Profile]":
-    """What only the one says, and what only the other says, by what it means; each with its own default."""
-    first, second = decide(one, one.default), decide(other, other.default)
-    only: "Tuple[Dict[str, Decision], Dict[str, Decision]]" = ({}, {})
-    for name in first.keys() | second.keys():
-        keys, others = first.get(name, ()), second.get(name, ())
-        # All that can be answered: the default too, unless the first rule, in normal form, has no conditions.
-        complete = [{*each, *(() if each and not each[0][0] else (((), default),))}
-                    for each, default in ((keys, one.default), (others, other.default))]
-        if complete[0] != complete[1]:
-            only[0][name] = tuple(key for key in keys if key not in complete[1])
-            only[1][name] = tuple(key for key in others if key not in complete[0])
-    one_only, other_only = (
-        make_merged(mine.default, decisions, set(mine.architectures) - {*its.architectures, "SCMP_ARCH_NATIVE"},
-                    set(mine.flags) - set(its.flags))
-        for mine, its, decisions in ((one, other, only[0]), (other, one, only[1])))
-    return one_only, other_only
+def added_architectures(profile: Profile, other: Profile) -> "Set[str]":
+    """What a profile lists and the other does not: not the architecture of this machine, which every filter holds."""
+    return set(profile.architectures) - {*other.architectures, "SCMP_ARCH_NATIVE", this_machine().native.name}
+
+
+def complete(decision: "Decision", default: "Verdict") -> "Set[Key]":
+    """All that can be answered: the default too, unless the first rule, in normal form, has no conditions."""
+    return {*decision} if decision and not decision[0][0] else {*decision, ((), default)}
+
+
+def diff_profile(profile: Profile, other: Profile) -> Profile:
+    """What a profile says and the other does not, by what it means; with its own default."""
+    said, only = decide(other, other.default), {}
+    for name, keys in decide(profile, profile.default).items():
+        known = complete(said.get(name, ()), other.default)
+        only[name] = tuple(key for key in keys if key not in known)
+    return make_merged(profile.default, only, added_architectures(profile, other),
+                       set(profile.flags) - set(other.flags))
 
 
 def missing_from(profile: Profile, needs: Profile) -> Profile:
@@ -4715,8 +4716,7 @@ def missing_from(profile: Profile, needs: Profile) -> Profile:
             key for key in decision if key[1][0] in PERMISSIVE and (
                 not any(implies(key, each) for each in allowing)
                 or any(each[1][0] not in PERMISSIVE and not excludes(key, each) for each in keys)))
-    return make_merged(needs.default, missing, set(needs.architectures) - {*profile.architectures, "SCMP_ARCH_NATIVE"},
-                       ())
+    return make_merged(needs.default, missing, added_architectures(needs, profile), ())
 
 
 def statements(profile: Profile, extra: "Dict[str, Any]") -> "List[str]":
@@ -4748,6 +4748,8 @@ def read_profiles(paths: "Sequence[str]") -> "Iterator[Source]":
     """These profiles, one after the other; standard input can be only one of them."""
     if sum(split_name(path)[0] == "-" for path in paths) > 1:
         raise UsageError("-", "standard input can be read only once")
+    if "" in paths:
+        raise UsageError("''", "no file has an empty name")
     host = container_host()
     for path in paths:
         yield read_profile(path, host)
@@ -4776,8 +4778,9 @@ def coverage_of(source: Source) -> "Tuple[int, Any]":
         with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError, AttributeError):
             coverage = json.loads(text)
             total, counts = coverage["total"], coverage["syscalls"].items()
-            if coverage["version"] == "v1" and total > 0 and all(0 < count <= total for _, count in counts):
-                return int(total), {name: int(count) for name, count in counts if name in names}
+            if coverage["version"] == "v1" and type(total) is int and 0 < total < 1 << 63 and all(
+                    type(count) is int and 0 < count <= total for _, count in counts):
+                return total, {name: count for name, count in counts if name in names}
     return 1, names
 
 
@@ -4811,10 +4814,6 @@ class Inputs:
         self.total += total
         self.counts.update(counts)
 
-    def merged(self, default: "Optional[Verdict]", portable: bool, json_type: bool) -> Profile:
-        profile = merge_profiles(self.profiles, default)
-        return portable_profile(profile, json_type) if portable else profile
-
     def text(self, profile: Profile, profile_type: str, name: str) -> str:
         """The text of what the profiles were merged to; the object's name only if they do not agree on one."""
         if profile_type == TYPE_JSON and "baseProfileName" in self.extra:
@@ -4847,7 +4846,9 @@ def merge_files(options: MergeOptions, paths: "Sequence[str]") -> int:
     inputs = Inputs(paths)
     # Where they differ: the type that record has by default, too.
     profile_type = options.type or (TYPE_JSON if inputs.types == {TYPE_JSON} else TYPE_CRD)
-    profile = inputs.merged(options.default_action, options.portable, profile_type == TYPE_JSON)
+    profile = merge_profiles(inputs.profiles, options.default_action)
+    if options.portable:
+        profile = portable_profile(profile, profile_type == TYPE_JSON)
     if options.name and inputs.metadata:
         inputs.metadata["name"] = options.name
     stem = "merged" if target.descriptor is not None else os.path.basename(options.output_file).rpartition(".")[0]
@@ -4869,7 +4870,8 @@ def check_file(path: str, paths: "Sequence[str]") -> int:
 def diff_files(one: str, other: str, as_json: bool) -> int:
     """Print what only the one says and what only the other; 0 if they mean the same, 1 otherwise."""
     sources = list(read_profiles((one, other)))
-    only = diff_profiles(sources[0].profile, sources[1].profile)
+    profiles = [source.profile for source in sources]
+    only = diff_profile(*profiles), diff_profile(*reversed(profiles))
     first, second = map(extra_keys, sources)
     extras = differing(first, second), differing(second, first)
     lines = [(line.partition(" ")[0], sign, line) for profile, extra, sign in zip(only, extras, "-+")
@@ -4934,6 +4936,8 @@ class Conversion:
         for key in ("flags", *EXTRA_KEYS):
             if self.spec.get(key) and key not in FORMAT_KEYS.get(to_type, ""):
                 self.refuse(key, "it has no place there")
+        if len(self.spec.get("archMap") or ()) > 1:
+            Log.info(f"{self.source.file}: of archMap, what is for this machine is kept")
         if to_type == TYPE_SYSTEMD:
             return self._systemd()
         if to_type in (TYPE_BPF, TYPE_PFC):
@@ -4943,6 +4947,10 @@ class Conversion:
         return self._crd() if to_type == TYPE_CRD else self._docker()
 
     def _compiled(self, text: bool) -> bytes:
+        for key, action, names in (("defaultAction", self.profile.default_action, ("",)),
+                                   *(("action", rule.action, rule.names[:1]) for rule in self.profile.rules)):
+            if action == SCMP_ACT_NOTIFY and names:
+                self.refuse(key, "a listener has no place there", names[0])
         builder = FilterBuilder(self.profile, self.native, False)
         data = builder.export(text=True) if text else builder.build(0, False).program
         self._tell_unknown(builder.unknown)
@@ -4974,7 +4982,8 @@ class Conversion:
         file, _ = os.path.splitext(self.source.file)
         return format_profile(
             self.profile, TYPE_CRD, kubernetes_name(self.source.name or ("profile" if file == "-" else file)),
-            extra_keys(self.source), {key: given[key] for key in ("annotations", "labels") if given and given.get(key)})
+            extra_keys(self.source),
+            {key: given[key] for key in ("annotations", "labels", "namespace") if given and given.get(key)})
 
     def _systemd(self) -> str:
         """A drop-in. Each setting is reset first: they add to what the unit has otherwise."""
@@ -5012,18 +5021,19 @@ class Conversion:
         logged: "List[str]" = []
         unlogged: "List[str]" = []
         denies = default in PERMISSIVE
+        decisions = decide(self.profile, self.profile.default)
         if not denies and default not in (SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS):
             self.refuse("defaultAction", f"systemd does not answer {default}; it has {SCMP_ACT_ERRNO}, "
                                          f"{SCMP_ACT_KILL_PROCESS}, {SCMP_ACT_ALLOW} and {SCMP_ACT_LOG}")
         if default == SCMP_ACT_ERRNO and not number:
             self.refuse("defaultErrnoRet", "systemd does not answer errno 0")
         for name in names:
-            (action, answer), *others = self.profile.verdicts(name)
-            if others:
+            conditions, (action, answer) = decisions.get(name, [((), self.profile.default)])[0]
+            if conditions:
                 self.refuse("args", "systemd has no conditions", name)
             if not name or name.strip(LETTERS + DIGITS + "_"):
                 self.refuse("names", "systemd takes no such name", name)
-            if (action, answer) == (default, number):
+            if name not in decisions:
                 continue
             if action in PERMISSIVE:
                 (logged if action == SCMP_ACT_LOG else unlogged).append(name)
@@ -5200,19 +5210,20 @@ class Portrait:
             self.groups.setdefault("other", []).extend(others)
         self.risks = {name: why for line in HIGH_RISK.strip().split("\n") for names, _, why in [line.partition(": ")]
                       for name in names.split() if name in rules}
+        # Of high risk, and allowed: what Docker allows under conditions, without any.
+        self.risky = {name for name in self.risks if self.level(name) > (self.docker.get(name) == 1)}
 
     def level(self, name: str) -> int:
         """0: not allowed, 1: under conditions, 2: allowed, be it logged."""
         allowed = [action in PERMISSIVE for action, _ in self.verdicts[name]]
         return 2 if all(allowed) else int(any(allowed))
 
-    def is_risk(self, name: str) -> bool:
-        """Is it of high risk, and allowed?"""
-        return name in self.risks and self.level(name) > (self.docker.get(name) == 1)
-
     @staticmethod
     def _instructions(profile: Profile, native: Architecture) -> str:
-        plain, tree = (FilterBuilder(profile, native, False).export(optimize=level) for level in (1, 2))
+        try:
+            plain, tree = (FilterBuilder(profile, native, False).export(optimize=level) for level in (1, 2))
+        except SpocError as error:  # other architectures may be beyond libseccomp on this machine
+            return f"cannot be built here: {error.subject}: {error.reason}"
         return (f"{len(plain) // SOCK_FILTER_BYTES} BPF instructions, at most {longest_path(plain)} of them per call; "
                 f"as a binary tree {len(tree) // SOCK_FILTER_BYTES}, at most {longest_path(tree)}")
 
@@ -5230,7 +5241,7 @@ class Portrait:
 
     def sections(self) -> "List[Tuple[str, List[Tuple[str, str, str]]]]":
         """Headings, each with its rows, which may be none."""
-        risks = [(name, "", self.risks[name]) for name in self.verdicts if self.is_risk(name)]
+        risks = [(name, "", self.risks[name]) for name in sorted(self.risky)]
         groups = []
         for group, names in self.groups.items():
             allowed = [name for name in names if self.level(name)]
@@ -5384,7 +5395,7 @@ def format_drawing(portrait: Portrait) -> str:
                      f'<text class="soft" x="{left - 12}" y="{y + 11}" text-anchor="end">{count}/{len(names)}</text>')
         for index, name in enumerate(names):
             level = portrait.level(name)
-            kind = "risky" if portrait.is_risk(name) else ("no", "if", "yes")[level]
+            kind = "risky" if name in portrait.risky else ("no", "if", "yes")[level]
             word = ("not allowed", "allowed under conditions", "allowed")[level]
             parts.append(mark(left + index % per_row * step, y + index // per_row * step, kind,
                               name in portrait.risks, f"{name}: {word}"))
@@ -5908,11 +5919,6 @@ def take_values(values: "Dict[str, Any]", command: str, operands: "List[str]") -
     take_last(values, f"{command} ", [name for name, given in values.items() if given is not True])
 
 
-def read_operand(path: str) -> "Tuple[Source, Architecture]":
-    """A profile, and the architecture of this machine."""
-    return read_profile(path, container_host()), this_machine().native
-
-
 def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `convert`."""
     take_values(values, "convert", operands)
@@ -5922,19 +5928,20 @@ def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
     target = profile_target(values.get("output_file", "-"))
     if to_type == TYPE_BPF and target.is_terminal():
         raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
-    source, native = read_operand(operands[0])
+    source, = read_profiles(operands)
     profile = source.profile
     if "portable" in values:
         profile = portable_profile(profile, to_type != TYPE_CRD)
-    target.write(Conversion(source, profile, native).convert(to_type))
+    target.write(Conversion(source, profile, this_machine().native).convert(to_type))
     return 0
 
 
 def run_show(values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `show`."""
     take_values(values, "show", operands)
-    source, native = read_operand(operands[0])
-    portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile, native)
+    source, = read_profiles(operands)
+    portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile,
+                        this_machine().native)
     if "html" in values:
         profile_target(values["html"]).write(format_page(portrait))
     terminal = os.isatty(1)

@@ -161,7 +161,8 @@ class Schema(unittest.TestCase):
                 self.assert_kept({key: document[key] for key in ("apiVersion", "kind", "spec")}, schema, "")
 
     def test_metadata(self) -> None:
-        metadata: Dict[str, Any] = {"name": "kept", "labels": {"a": "yes", "b": "1"}, "annotations": {"c": "d\n\"e"}}
+        metadata: Dict[str, Any] = {"name": "kept", "namespace": "there", "labels": {"a": "yes", "b": "1"},
+                                    "annotations": {"c": "d\n\"e"}}
         spec: Dict[str, Any] = {"defaultAction": "SCMP_ACT_LOG", "baseProfileName": "base", "listenerMetadata": "m",
                                 "listenerPath": "/var/run/security-profiles-operator/agent.sock"}
         converted = yaml.safe_load(convert({"apiVersion": spoc.API_VERSION, "kind": "SeccompProfile",
@@ -195,6 +196,8 @@ class Refusals(unittest.TestCase):
             (["systemd", "bpf", "pfc"], "listenerPath", {"listenerPath": "/run/agent.sock"}),
             (["systemd", "bpf", "pfc"], "listenerMetadata", {"listenerMetadata": "x"}),
             (["systemd", "bpf", "pfc"], "flags", {"flags": ["SECCOMP_FILTER_FLAG_LOG"]}),
+            (["bpf", "pfc"], "write: action", {"syscalls": [{**read_rule, "action": "SCMP_ACT_NOTIFY"}]}),
+            (["bpf", "pfc"], "defaultAction", {"defaultAction": "SCMP_ACT_NOTIFY"}),
             (["systemd"], "read: args", {"syscalls": [{**read_rule, "args": args}]}),
             (["systemd"], "read: action", {"syscalls": [{**read_rule, "action": "SCMP_ACT_TRAP"}]}),
             (["systemd"], "read: action", {"syscalls": [{**read_rule, "action": "SCMP_ACT_ERRNO", "errnoRet": 2}]}),
@@ -216,6 +219,20 @@ class Refusals(unittest.TestCase):
                     text = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", **document})
                     column = int(error.split(":")[3])
                     self.assertEqual(text[column:].partition('"')[0], key.split()[-1])
+
+    def test_each_further_rule_takes_no_longer(self) -> None:
+        searches = []
+
+        class Names(Tuple[str, ...]):
+            def __contains__(self, name: object) -> bool:
+                searches.append(name)
+                return super().__contains__(name)
+
+        rules = tuple(spoc.Rule("SCMP_ACT_ALLOW", Names([f"name{index}"])) for index in range(100))
+        source = source_of({"defaultAction": "SCMP_ACT_ERRNO"})
+        profile = spoc.Profile("SCMP_ACT_ERRNO", (), rules)
+        self.assertIn("name99", spoc.Conversion(source, profile, spoc.X86_64).convert("systemd"))
+        self.assertLessEqual(len(searches), len(rules))
 
     def test_base_profile(self) -> None:
         document = {"apiVersion": spoc.API_VERSION, "kind": "SeccompProfile", "metadata": {"name": "a"},
@@ -331,6 +348,11 @@ class Command(support.Case):
             with self.profile.open() as stream:
                 result = support.spoc("convert", *arguments, stdin=stream)
             self.assertEqual((result.returncode, result.stderr), (0, ""))
+
+    def test_what_is_left_of_an_architecture_map_is_told(self) -> None:
+        result = support.spoc("convert", "-t", "docker", str(support.DATA / "docker-default.json"))
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stderr, r"\A\S+ \S+docker-default\.json: of archMap, [^\n]+\n")
 
     def test_unknown_names_are_told(self) -> None:
         path = self.folder / "a.json"

@@ -204,7 +204,8 @@ class Laws(unittest.TestCase):
                 other["syscalls"].append(dict(rule, errnoRet=1) if default == "SCMP_ACT_ERRNO" else rule)
             else:
                 other["syscalls"].append(random_rule(source, default))
-            only = spoc.diff_profiles(decode(document), decode(other))
+            one, two = decode(document), decode(other)
+            only = spoc.diff_profile(one, two), spoc.diff_profile(two, one)
             differs = any(answer(document, name, arguments) != answer(other, name, arguments)
                           for name, *arguments in calls())
             if differs:
@@ -219,8 +220,8 @@ class Laws(unittest.TestCase):
     def test_nothing_is_lost(self) -> None:
         for source, default in self.rounds():
             one, two = (decode(random_document(source, default)) for _ in range(2))
-            self.assertFalse(any(each.rules or each.architectures or each.flags
-                                 for each in spoc.diff_profiles(one, one)))
+            none = spoc.diff_profile(one, one)
+            self.assertFalse(none.rules or none.architectures or none.flags)
             whole = merge(one, two)
             if whole is None:
                 continue
@@ -228,7 +229,7 @@ class Laws(unittest.TestCase):
                 missing = spoc.missing_from(whole, part)
                 self.assertEqual((missing.rules, missing.architectures), ((), ()), (part, whole))
             if default not in ALLOWING and merge(one) is not None:
-                lost, _ = spoc.diff_profiles(one, whole)
+                lost = spoc.diff_profile(one, whole)
                 self.assertFalse([rule for rule in lost.rules if not rule.conditions], (one, whole))
 
     def test_check_promises_nothing_that_is_not_allowed(self) -> None:
@@ -369,7 +370,9 @@ class Commands(support.Case):
 
     def test_coverage_that_makes_no_sense_is_one_input(self) -> None:
         for value in ("x", "{}", "[]", '{"version":"v2","total":5,"syscalls":{}}', "[" * 100000,
-                      '{"version":"v1","total":1,"syscalls":{"read":2}}', '{"version":"v1","total":"5","syscalls":{}}'):
+                      '{"version":"v1","total":1,"syscalls":{"read":2}}', '{"version":"v1","total":"5","syscalls":{}}',
+                      *(f'{{"version":"v1","total":{total},"syscalls":{{"read":1}}}}'
+                        for total in ("1e999", "2.5", 1 << 63, "9" * 4300))):
             text = profile_text("read").replace("metadata:", "metadata:\n  annotations:\n    "
                                                 f"spo.x-k8s.io/syscall-coverage: '{value}'")
             (document,) = test_profile.yaml_documents(self.merged(self.write("odd.yaml", text), self.one))
@@ -417,6 +420,17 @@ class Commands(support.Case):
         self.assertIn("defaultErrnoRet", self.refused("merge", "--default-action", "SCMP_ACT_ERRNO:38", self.one))
         self.assertFalse((self.folder / "out").exists())
 
+    def test_each_further_file_takes_no_longer(self) -> None:
+        paths = []
+        for number in range(64):
+            rules = [{"names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [
+                {"index": index, "value": value, "op": op}]}
+                for index, value, op in ((0, number, "SCMP_CMP_NE"), (1, 7, "SCMP_CMP_EQ"))]
+            paths.append(self.write(f"{number}.json", json.dumps({"defaultAction": "SCMP_ACT_ALLOW",
+                                                                  "syscalls": rules})))
+        # 2 ** 64 steps would outlast any time limit.
+        self.assertIn("two conditions on one argument", self.refused("merge", *paths))
+
     def test_base_profiles_are_not_lost(self) -> None:
         based = [self.write(f"{name}.yaml", profile_text("read").replace("spec:", f"spec:\n  baseProfileName: {name}"))
                  for name in "ab"]
@@ -449,18 +463,33 @@ class Commands(support.Case):
 
     def test_diff_of_a_nameless_syscall(self) -> None:
         rule = {"names": ["", "read"], "action": "SCMP_ACT_ALLOW"}
-        odd = self.write("odd.json", json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}))
+        odd = self.write("odd.json", json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule],
+                                                 "architectures": ["SCMP_ARCH_X86_64"]}))
         result = support.spoc("diff", odd, self.one)
         self.assertEqual((result.returncode, result.stderr), (1, ""))
-        self.assertEqual(result.stdout.splitlines()[2:], ["-", "+architecture SCMP_ARCH_X86_64", "+write"])
+        self.assertEqual(result.stdout.splitlines()[2:], ["-", "+write"])
+
+    def test_every_filter_holds_the_native_architecture(self) -> None:
+        native = spoc.this_machine().native.name
+        same = [self.write(f"{index}.json", json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "architectures": names}))
+                for index, names in enumerate(([], [native]))]
+        same.append(self.write("native.yaml", profile_text("", architectures=("SCMP_ARCH_NATIVE",))))
+        more = self.write("more.json", json.dumps({"defaultAction": "SCMP_ACT_ERRNO",
+                                                   "architectures": ["SCMP_ARCH_S390X"]}))
+        for one, other in itertools.permutations(same, 2):
+            self.assertEqual(support.spoc("diff", one, other).stdout, "")
+            self.assertEqual(support.spoc("merge", "--check", "-o", one, other).stdout, "")
+        for path in same:
+            self.assertEqual(support.spoc("diff", path, more).stdout.splitlines()[2:],
+                             ["+architecture SCMP_ARCH_S390X"])
 
     def test_diff_shows_default_architectures_and_conditions(self) -> None:
         rules = (spoc.Rule("SCMP_ACT_ALLOW", ("socket",), conditions=(spoc.Condition(0, "SCMP_CMP_NE", 16),)),)
         other = self.write("other.json", profile_text("read write", "raw-seccomp", rules=rules, default_errno=38,
-                                                      architectures=("SCMP_ARCH_X86",)))
+                                                      architectures=("SCMP_ARCH_X86_64", "SCMP_ARCH_S390X")))
         self.assertEqual(support.spoc("diff", self.one, other).stdout.splitlines()[2:], [
-            "-default: SCMP_ACT_ERRNO (EPERM)", "+default: SCMP_ACT_ERRNO (ENOSYS)", "-architecture SCMP_ARCH_X86_64",
-            "+architecture SCMP_ARCH_X86", "+socket if args[0] != 16"])
+            "-default: SCMP_ACT_ERRNO (EPERM)", "+default: SCMP_ACT_ERRNO (ENOSYS)", "+architecture SCMP_ARCH_S390X",
+            "+socket if args[0] != 16"])
 
     def test_colour_on_a_terminal_only(self) -> None:
         master, slave = pty.openpty()
@@ -474,6 +503,8 @@ class Commands(support.Case):
         for text in ("", "a: 1\n", "\0", "a: [", profile_text("read").replace("ACT_ALLOW", "ACT_X"), "x" * 99):
             self.assertIn("bad.yaml", self.refused("merge", self.one, self.write("bad.yaml", text)))
         self.refused("merge", str(self.folder))
+        for command in (["merge", ""], ["diff", "", self.one]):
+            self.assertIn("''", self.refused(*command, code=2))
         self.refused("merge", "/dev/zero")
         for arguments in ("", "-t x ONE", "--name A_b ONE", "--default-action x ONE", "--output-file= ONE",
                           "--check ONE"):

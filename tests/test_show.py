@@ -254,7 +254,7 @@ class Text(support.Case):
         return data.decode().replace("\r\n", "\n")
 
     def test_usage_and_bad_input(self) -> None:
-        usages: List[List[str]] = [[], ["a", "b"], ["--html", "", "a"], ["--text", "a"]]
+        usages: List[List[str]] = [[], [""], ["a", "b"], ["--html", "", "a"], ["--text", "a"]]
         for arguments in usages:
             result = support.spoc("show", *arguments)
             self.assertEqual((result.returncode, result.stdout), (2, ""))
@@ -264,6 +264,12 @@ class Text(support.Case):
             self.assertEqual((result.returncode, result.stdout), (125, ""))
             self.assertRegex(result.stderr, r"\A\S+ Error: read profile: [^\n]+\n\Z")
             self.assertFalse((self.folder / "page").exists())
+
+    def test_architecture_of_the_other_byte_order(self) -> None:
+        order = "SCMP_ARCH_S390X" if sys.byteorder == "little" else X86_64
+        text = self.show(profile(rule(["read"]), architectures=[order]))
+        self.assertIn(f"filter       cannot be built here: {order}: ", text)
+        self.assertIn("1 of ", text)
 
     def test_large_profile_takes_bounded_time(self) -> None:
         names = [f"n{number}" for number in range(100_000)] + ["read"] * 100_000
