@@ -1630,7 +1630,7 @@ NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls
 PR_SET_KEEPCAPS, PR_GET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 8, 21, 36, 38
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 2, 8
 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
-SCMP_FLTATR_ACT_BADARCH, SCMP_FLTATR_CTL_OPTIMIZE = 2, 8
+SCMP_FLTATR_CTL_OPTIMIZE = 8
 
 
 class Library:
@@ -2158,6 +2158,14 @@ class Filter(NamedTuple):
     def listens(self) -> bool:
         return bool(self.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
 
+    def asking(self) -> "Filter":
+        """The same, but whatever it would not simply allow is asked of a listener. What a rule says of a call may stand
+        before what another says, so that libseccomp must not be given other actions than the profile's.
+        """
+        steps = [self.program[at:at + SOCK_FILTER_BYTES] for at in range(0, len(self.program), SOCK_FILTER_BYTES)]
+        program = b"".join(ASK_ALL if step[:2] == ASK_ALL[:2] and step[4:] != ALLOW_ALL[4:] else step for step in steps)
+        return Filter(program, self.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER, self.no_new_privs)
+
 
 SOCK_FILTER_BYTES = 8
 
@@ -2167,15 +2175,15 @@ def constant_program(action: str) -> bytes:
     return (0x06).to_bytes(2, sys.byteorder) + bytes(2) + ACTIONS[action].to_bytes(4, sys.byteorder)
 
 
-ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
+ASK_ALL, ALLOW_ALL = constant_program(SCMP_ACT_NOTIFY), constant_program(SCMP_ACT_ALLOW)
 BPF_MAXINSNS = 4096  # linux/filter.h
 
 
 class FilterBuilder:
-    """Compiles a profile with libseccomp. With `notify` all that it would stop is asked of a listener instead."""
+    """Compiles a profile with libseccomp."""
 
-    def __init__(self, profile: Profile, native: Architecture, notify: bool):
-        self.profile, self.notify = profile, notify
+    def __init__(self, profile: Profile, native: Architecture):
+        self.profile = profile
         self.unknown: "Set[str]" = set()
         self._subject = profile.default_action
         self._tokens = {native.token: native.name}
@@ -2186,8 +2194,9 @@ class FilterBuilder:
             if token and token not in self._tokens:
                 self._tokens[token] = name
 
-    def build(self, flags: int, no_new_privs: bool) -> Filter:
-        """The filter, to be loaded with these flags and those of the profile."""
+    def build(self, no_new_privs: bool = False) -> Filter:
+        """The filter, to be loaded with the flags of the profile."""
+        flags = 0
         for flag in self.profile.flags:
             flags |= FILTER_FLAGS[flag]
         # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
@@ -2195,7 +2204,7 @@ class FilterBuilder:
         program = self.export()
         if len(program) > SOCK_FILTER_BYTES * BPF_MAXINSNS:
             raise SpocError("build filter", self._subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
-        return Filter(program, flags | (SECCOMP_FILTER_FLAG_NEW_LISTENER if self.notify else 0), no_new_privs)
+        return Filter(program, flags, no_new_privs)
 
     def export(self, text: bool = False, optimize: int = 1) -> bytes:
         """The compiled program or, as text, libseccomp's listing (PFC). `optimize` 2 makes it a binary tree."""
@@ -2205,25 +2214,17 @@ class FilterBuilder:
             raise SpocError("build filter", self._subject, error.strerror or str(error),
                             "this libseccomp or kernel cannot do that") from None
 
-    def _action(self, name: str, number: int) -> int:
-        if self.notify and name not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
-            return ACTIONS[SCMP_ACT_NOTIFY]
-        return ACTIONS[name] | (number if name in NUMBERED_ACTIONS else 0)
-
     def _compile(self, export: "Any", optimize: int) -> bytes:
         with contextlib.ExitStack() as resources:
-            default = self._action(self.profile.default_action, self.profile.default_errno)
-            context = libseccomp.seccomp_init(default)
+            context = libseccomp.seccomp_init(ACTIONS[self.profile.default_action] | self.profile.default[1])
             resources.callback(libseccomp.seccomp_release, context)
             for token, name in list(self._tokens.items())[1:]:
                 self._subject = name
                 libseccomp.seccomp_arch_add(context, token)
-            if self.notify:
-                libseccomp.seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, ACTIONS[SCMP_ACT_NOTIFY])
             if optimize > 1:
                 libseccomp.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, optimize)
             for rule in self.profile.rules:
-                self._add(context, rule, default)
+                self._add(context, rule)
             self._subject = "the whole filter"
             descriptor = os.memfd_create("filter")
             resources.callback(os.close, descriptor)
@@ -2231,10 +2232,9 @@ class FilterBuilder:
             program = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
         return program
 
-    def _add(self, context: ScmpContext, rule: Rule, default: int) -> None:
+    def _add(self, context: ScmpContext, rule: Rule) -> None:
         if any(each.op == "SCMP_CMP_MASKED_EQ" and each.value_two & ~each.value for each in rule.conditions):
             return  # it never holds, but libseccomp would take the bits outside the mask away
-        action = self._action(rule.action, rule.errno)
         conditions = (ScmpArgument * len(rule.conditions))(*(
             ScmpArgument(each.argument, OPERATORS.index(each.op), each.value, each.value_two)
             for each in rule.conditions))
@@ -2243,9 +2243,10 @@ class FilterBuilder:
             if "\0" in name or not any(
                     libseccomp.seccomp_syscall_resolve_name_arch(token, encoded) >= 0 for token in self._tokens):
                 self.unknown.add(name)
-            elif action != default:  # which libseccomp refuses with EACCES
+            elif rule.verdict != self.profile.default:  # which libseccomp refuses with EACCES
                 libseccomp.seccomp_rule_add_array(
-                    context, action, libseccomp.seccomp_syscall_resolve_name(encoded), len(conditions), conditions)
+                    context, ACTIONS[rule.action] | rule.verdict[1],
+                    libseccomp.seccomp_syscall_resolve_name(encoded), len(conditions), conditions)
 
 
 # linux/seccomp.h, field by field.
@@ -3743,7 +3744,7 @@ class TracepointSource:
 
 
 class NotifySource:
-    """Is asked by the kernel about each call that the filter would stop, and gives the profile's answer itself.
+    """Is asked by the kernel about each call that the filter would stop or log, and gives the profile's answer itself.
 
     Needs no privilege. A handler for SIGSYS finds si_code SI_QUEUE, as only the kernel may send SYS_SECCOMP; a process
     that handles, blocks or ignores SIGSYS is killed by SIGKILL instead; KILL_THREAD ends the whole process.
@@ -4401,11 +4402,15 @@ class RunCommand:
         """Run the command under the profile; give the exit code."""
         Log.info("Setting up seccomp")
         with contextlib.ExitStack() as resources:
-            source = self._open_source()
+            builder = FilterBuilder(self.profile, self.machine.own)
+            applied = builder.build(self.no_new_privs)
+            source = self._open_source(applied.program)
             if source:
                 resources.callback(source.close)
-            builder = FilterBuilder(self.profile, self.machine.own, bool(source and source.notifies))
-            applied = builder.build(SECCOMP_FILTER_FLAG_LOG if source and source.audits else 0, self.no_new_privs)
+                if source.notifies:
+                    applied = applied.asking()
+                elif source.audits:
+                    applied = applied._replace(flags=applied.flags | SECCOMP_FILTER_FLAG_LOG)
             if builder.unknown:
                 Log.info(f"Skipping syscalls that are not known here: {', '.join(sorted(builder.unknown))}")
             if applied.no_new_privs:
@@ -4477,17 +4482,13 @@ class RunCommand:
             Log.result(f"Unable to run: launch runner: wait for command: {reason}")
         return code if complete else EXIT_FAILURE
 
-    def _notify_source(self) -> "NotifySource":
-        judge = FilterJudge(FilterBuilder(self.profile, self.machine.own, False).build(0, False).program)
-        return NotifySource(self.machine, judge, bool(self.options.learn))
-
-    def _open_source(self) -> "Any":
+    def _open_source(self, program: bytes) -> "Any":
         """The source that was asked for or, for auto, the first that works."""
         if self.options.enricher == "none":
             return None
         makers: "Dict[str, Callable[[], Any]]" = {
             "tracepoint": lambda: TracepointSource(self.machine, self.profile),
-            "notify": self._notify_source,
+            "notify": lambda: NotifySource(self.machine, FilterJudge(program), bool(self.options.learn)),
             "audit-log": lambda: AuditLogSource(self.machine, self.profile, self.options.audit_log),
             "netlink": lambda: NetlinkSource(self.machine, self.profile),
             "kmsg": lambda: KmsgSource(self.machine, self.profile),
@@ -4943,8 +4944,8 @@ class Conversion:
         return self._crd() if to_type == TYPE_CRD else self._docker()
 
     def _compiled(self, text: bool) -> bytes:
-        builder = FilterBuilder(self.profile, self.native, False)
-        data = builder.export(text=True) if text else builder.build(0, False).program
+        builder = FilterBuilder(self.profile, self.native)
+        data = builder.export(text=True) if text else builder.build().program
         self._tell_unknown(builder.unknown)
         return data
 
@@ -5212,7 +5213,7 @@ class Portrait:
 
     @staticmethod
     def _instructions(profile: Profile, native: Architecture) -> str:
-        plain, tree = (FilterBuilder(profile, native, False).export(optimize=level) for level in (1, 2))
+        plain, tree = (FilterBuilder(profile, native).export(optimize=level) for level in (1, 2))
         return (f"{len(plain) // SOCK_FILTER_BYTES} BPF instructions, at most {longest_path(plain)} of them per call; "
                 f"as a binary tree {len(tree) // SOCK_FILTER_BYTES}, at most {longest_path(tree)}")
 
@@ -5589,8 +5590,8 @@ def examine_notification() -> Finding:
     reason = "the answer had no effect"
     try:
         with Supervisor() as supervisor:
-            child = Child((sys.executable,), None, supervisor, FilterBuilder(profile, machine.own, True).build(
-                0, not may_administer()))
+            child = Child((sys.executable,), None, supervisor, FilterBuilder(profile, machine.own).build(
+                not may_administer()).asking())
             source.begin(child)
             child.wait_started({source.descriptor: lambda: seen.extend(source.read())})
     except SpocError as error:

@@ -1070,8 +1070,8 @@ class Mutations(FormatCase):
         """Was it read, and could it be built? Whatever is raised otherwise than as SpocError fails the test."""
         try:
             profile = decode(text)
-            builder = spoc.FilterBuilder(profile, spoc.machine_of(os.uname().machine, os.uname().release).native, False)
-            filter_bytes = builder.build(0, False).program
+            builder = spoc.FilterBuilder(profile, spoc.machine_of(os.uname().machine, os.uname().release).native)
+            filter_bytes = builder.build().program
         except spoc.SpocError as error:
             self.assertEqual(len(str(error).splitlines()), 1)
             return False

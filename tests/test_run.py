@@ -204,6 +204,14 @@ class Answers(RunCase):
         self.assertEqual(self.call(*(call_line("n", FREE[name]) for name in ("getppid", "getuid", "getgid"))),
                          ["! 1", "! 9", "! 1"])
 
+    def test_contradicting_rules_get_the_same_answer_everywhere(self) -> None:
+        """Which of them counts is libseccomp's affair, but it is one, whoever gives the answer."""
+        self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"},
+                                      {"names": ["getppid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+                                      {"names": ["getppid"], "action": "SCMP_ACT_ALLOW"}])
+        for enricher in ("none", "notify", "tracepoint"):
+            self.assertEqual(self.call(call_line("n", FREE["getppid"]), enricher=enricher), ["! 38"], enricher)
+
     def test_names_unknown_or_of_other_machines(self) -> None:
         self.block("getppid", "no_such_call", "riscv_flush_icache", "arm_fadvise64_64")
         result = self.run_it("true", options=("--enricher", "none"))
@@ -635,6 +643,15 @@ class Denials(RunCase):
             "getuid (102), action: SCMP_ACT_ERRNO (EPERM), pid: N, comm: call.c-static"])
         self.assertIn("getppid (110), action: SCMP_ACT_LOG, 2 times, by: call.c-static (2)",
                       self.summary(result.stderr))
+
+    def test_logged_under_conditions_by_notification(self) -> None:
+        self.block("getppid", action="SCMP_ACT_LOG", args=[{"index": 0, "value": 7, "op": "SCMP_CMP_EQ"}])
+        calls = self.folder / "calls"
+        calls.write_text("".join(call_line("n", FREE["getppid"], [given]) + "\n" for given in (7, 8, 7)))
+        with open(calls) as stream:
+            result = self.run_it(build("call.c", "-static"), stdin=stream, options=("--enricher", "notify"))
+        self.assertEqual(self.summary(result.stderr), [
+            "getppid (110), action: SCMP_ACT_LOG, 2 times, by: call.c-static (2)"])
 
     def test_logged_under_conditions(self) -> None:
         """Tracepoints cannot tell whether conditions hold, and name none, which they say."""

@@ -296,7 +296,7 @@ class Laws(unittest.TestCase):
                    for name in NAMES}
 
         def judge(profile: spoc.Profile) -> "Dict[Any, Tuple[str, int]]":
-            program = spoc.FilterBuilder(profile, machine, False).build(0, False).program
+            program = spoc.FilterBuilder(profile, machine).build().program
             judged = {}
             for name, *arguments in calls():
                 data = spoc.SeccompData(nr=numbers[name], arch=machine.token)
