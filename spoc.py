@@ -92,6 +92,9 @@ else:
             if given:
                 raise TypeError(f"{type(self).__name__} has no {', '.join(given)}")
 
+        def _replace(self, **named):
+            return type(self)(**{**self.__dict__, **named})
+
         def __setattr__(self, name, value):
             raise AttributeError(f"{name} cannot be changed")
 
@@ -271,6 +274,16 @@ class Log:
 # --- Profile -----------------------------------------------------------------
 
 
+# What some architectures, i386 among them, do within one syscall, chosen by its first argument: there libseccomp
+# enforces the rules for these names as well (linux/net.h, linux/ipc.h).
+MULTIPLEXED = {
+    "socketcall": dict(enumerate("""socket bind connect listen accept getsockname getpeername socketpair send recv
+                                 sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg
+                                 """.split(), 1)),
+    "ipc": dict(zip((1, 2, 3, 4, 11, 12, 13, 14, 21, 22, 23, 24), """semop semget semctl semtimedop msgsnd msgrcv msgget
+                                                                  msgctl shmat shmdt shmget shmctl""".split()))}
+
+
 class Condition(NamedTuple):
     """A comparison of one argument of a syscall, as in seccomp_rule_add(3). For MASKED_EQ `value` is the mask."""
 
@@ -319,9 +332,10 @@ class Profile(NamedTuple):
         first, stands before all conditional ones.
         """
         default = self.default
-        rules = [rule for rule in self.rules if name in rule.names and rule.verdict != default]
+        names = {name, *MULTIPLEXED.get(name, {}).values()}
+        rules = [rule for rule in self.rules if rule.verdict != default and not names.isdisjoint(rule.names)]
         for rule in rules:
-            if not rule.conditions:
+            if not rule.conditions and name in rule.names:
                 return [rule.verdict]
         return [rule.verdict for rule in rules] + [default]
 
@@ -1607,6 +1621,7 @@ LIBSECCOMP = """
     seccomp_arch_add                  status   context uint32
     seccomp_attr_set                  status   context int uint32
     seccomp_rule_add_array            status   context uint32 int int conditions
+    seccomp_syscall_priority          status   context int int
     seccomp_export_bpf                status   context int
     seccomp_export_pfc                status   context int
 """
@@ -2184,7 +2199,7 @@ class FilterBuilder:
 
     def __init__(self, profile: Profile, native: Architecture):
         self.profile = profile
-        self.unknown: "Set[str]" = set()
+        self.unknown, self._added = set(), set()  # type: Set[str], Set[str]
         self._subject = profile.default_action
         self._tokens = {native.token: native.name}
         for name in profile.architectures:
@@ -2193,6 +2208,8 @@ class FilterBuilder:
                 raise SpocError("build filter", name, "libseccomp knows no such architecture", "check the spelling")
             if token and token not in self._tokens:
                 self._tokens[token] = name
+        self._least = -299 if any(libseccomp.seccomp_syscall_resolve_name_arch(token, b"socketcall") >= 0
+                                  for token in self._tokens) else 0
 
     def build(self, no_new_privs: bool = False) -> Filter:
         """The filter, to be loaded with the flags of the profile."""
@@ -2226,11 +2243,24 @@ class FilterBuilder:
             for rule in self.profile.rules:
                 self._add(context, rule)
             self._subject = "the whole filter"
+            self._prefer_real(context)
             descriptor = os.memfd_create("filter")
             resources.callback(os.close, descriptor)
             export(context, descriptor)
             program = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
         return program
+
+    def _prefer_real(self, context: ScmpContext) -> None:
+        """Have each architecture begin with a syscall that it has: for others libseccomp makes no instructions, and where
+        one comes first, 2.5.4 does not load the number.
+        """
+        names = self._added.union(*([name] for name, inner in MULTIPLEXED.items()
+                                    if not self._added.isdisjoint(inner.values())))
+        for token in self._tokens:
+            numbers = {libseccomp.seccomp_syscall_resolve_name_arch(token, name.encode()): name for name in names}
+            if min(numbers, default=0) < 0 <= max(numbers):
+                libseccomp.seccomp_syscall_priority(
+                    context, libseccomp.seccomp_syscall_resolve_name(numbers[max(numbers)].encode()), 255)
 
     def _add(self, context: ScmpContext, rule: Rule) -> None:
         if any(each.op == "SCMP_CMP_MASKED_EQ" and each.value_two & ~each.value for each in rule.conditions):
@@ -2240,10 +2270,13 @@ class FilterBuilder:
             for each in rule.conditions))
         for name in rule.names:
             self._subject, encoded = name, name.encode(errors="replace")
+            # What socketcall(2) or ipc(2) does has numbers from -101 to -299, what other machines have lower ones.
             if "\0" in name or not any(
-                    libseccomp.seccomp_syscall_resolve_name_arch(token, encoded) >= 0 for token in self._tokens):
+                    self._least <= libseccomp.seccomp_syscall_resolve_name_arch(token, encoded) != NR_SCMP_ERROR
+                    for token in self._tokens):
                 self.unknown.add(name)
             elif rule.verdict != self.profile.default:  # which libseccomp refuses with EACCES
+                self._added.add(name)
                 libseccomp.seccomp_rule_add_array(
                     context, ACTIONS[rule.action] | rule.verdict[1],
                     libseccomp.seccomp_syscall_resolve_name(encoded), len(conditions), conditions)
@@ -2465,9 +2498,7 @@ class Denial(NamedTuple):
     comm: str
     exe: str = ""
     times: int = 1
-
-    def repeated(self, times: int) -> "Denial":
-        return Denial(self.architecture, self.number, self.verdict, self.tgid, self.tid, self.comm, self.exe, times)
+    inner: str = ""  # what socketcall(2) or ipc(2) was to do, see MULTIPLEXED
 
 
 START_UNSEEN = "the start of the command was not seen; mount /proc, without which its id means nothing here"
@@ -3778,7 +3809,7 @@ class NotifySource:
             denial = self._serve()
             if denial:
                 found[denial] = found.get(denial, 0) + 1
-        return [denial.repeated(times) for denial, times in found.items()]
+        return [denial._replace(times=times) for denial, times in found.items()]
 
     def finish(self) -> "List[Denial]":
         found: "List[Denial]" = []
@@ -3813,7 +3844,9 @@ class NotifySource:
             done = self._signal(action, tgid, tid, architecture is machine.own)
         if not done or action == SCMP_ACT_ALLOW:
             return None  # what was read of /proc may belong to another process by now; or there is nothing to tell
-        return Denial(architecture, number, verdict, tgid, tid, comm, exe)
+        name = architecture and syscall_name(architecture, number) or ""
+        return Denial(architecture, number, verdict, tgid, tid, comm, exe,
+                      inner=MULTIPLEXED.get(name, {}).get(call.args[0], ""))
 
     def _signal(self, action: str, tgid: int, tid: int, native: bool) -> bool:
         """End the process as SECCOMP_RET_KILL_PROCESS does, or have its handler run as under SECCOMP_RET_TRAP."""
@@ -4263,8 +4296,6 @@ class DenialReport:
         if action == SCMP_ACT_LOG:
             return action, 0, True
         verdicts = self.profile.verdicts(name)
-        if name in ("socketcall", "ipc"):  # which stand for others in i386's rules
-            verdicts += [rule.verdict for rule in self.profile.rules]
         stopping = [each for each in verdicts if each[0] not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG)]
         for verdict in stopping:
             if verdict == (action or SCMP_ACT_ERRNO, number):
@@ -4280,7 +4311,7 @@ class DenialReport:
             name = architecture and syscall_name(architecture, denial.number) or ""
             arch_name = architecture.name if architecture else "unknown"
             action, number, is_profiles = self.judge(denial, name)
-            label = f"{name or 'number'} ({denial.number})"
+            label = f"{denial.inner and denial.inner + ' by '}{name or 'number'} ({denial.number})"
             if arch_name != self.native:
                 label += f", arch: {arch_name}"
             errno_name = errno.errorcode.get(number, str(number)) if action == SCMP_ACT_ERRNO else ""
@@ -4295,7 +4326,9 @@ class DenialReport:
                 Log.result(f"Seccomp: {label}, action: {what}, pid: {denial.tgid}, comm: {comm}")
             programs[comm] = programs.get(comm, 0) + denial.times
             if is_profiles and action != SCMP_ACT_LOG:
-                self.missing.add(name)
+                self.missing.add(denial.inner or name)
+                if any(name in rule.names for rule in self.profile.rules):
+                    self.missing.add(name)
                 self.architectures.add(arch_name)
             self._write_event({
                 "time": round(time.time(), 6), "pid": denial.tid, "tgid": denial.tgid, "comm": denial.comm,
@@ -4350,8 +4383,7 @@ class RunCommand:
         for base in map(self._read_one, options.base_profile):
             given.add(base.name)
             wanted.add(base.base_profile_name)
-            profile = Profile(profile.default_action, profile.architectures, profile.rules + base.profile.rules,
-                              profile.default_errno, profile.flags)
+            profile = profile._replace(rules=profile.rules + base.profile.rules)
         for name in wanted - given:
             raise ProfileError(path, 0, 0, f"it builds on the profile {name}", "give that as --base-profile FILE")
         if SCMP_ACT_NOTIFY in profile_actions(profile):
@@ -4359,11 +4391,9 @@ class RunCommand:
                                "use another action")
         if options.base_syscalls:
             allowed = set(options.base_syscalls)
-            others = [Rule(rule.action, tuple(name for name in rule.names if name not in allowed), rule.errno,
-                           rule.conditions) for rule in profile.rules]
-            profile = Profile(profile.default_action, profile.architectures,
-                              (Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls)), *others),
-                              profile.default_errno, profile.flags)
+            others = [rule._replace(names=tuple(name for name in rule.names if name not in allowed))
+                      for rule in profile.rules]
+            profile = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls)), *others))
         verdicts = profile.verdicts("execve")
         if not options.learn and all(action not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG) for action, _ in verdicts):
             raise ChildError("start command", self.command[0], f"the profile answers {verdicts[0][0]} to execve",

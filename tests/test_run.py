@@ -497,6 +497,38 @@ class Architectures(RunCase):
                          r"^socketcall \(102\), arch: SCMP_ARCH_X86, action: SCMP_ACT_ERRNO \(EAFNOSUPPORT\), "
                          r"pid: \d+, comm: call\.c-static$")
 
+    SEND, RECV, SEMOP = (102, [9]), (102, [10]), (117, [1])
+
+    def test_calls_that_are_only_multiplexed(self) -> None:
+        """send(2) has no number of its own on either machine."""
+        both = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+        lines = [call_line("i", *call) for call in (self.SEND, self.RECV, self.SEMOP)]
+        self.block("send", "semop", errnoRet=97, architectures=both)
+        for enricher in ("none", "notify"):
+            self.assertEqual(self.call(*lines, enricher=enricher), ["! 97", "! 14", "! 97"])
+        self.block("send", architectures=both[:1])
+        self.assertIn("not known here: send", self.run_it("true", options=("--enricher", "none")).stderr)
+
+    def test_multiplexed_calls_are_learned_alone(self) -> None:
+        """Whether nothing names them, a rule does, or one names socketcall(2)."""
+        allowed = {"names": [*OWN_CALLS, "recv"], "action": "SCMP_ACT_ALLOW"}
+        denied = {"names": ["send"], "action": "SCMP_ACT_ERRNO", "errnoRet": 97}
+        whole = {"names": ["socketcall"], "action": "SCMP_ACT_ERRNO", "errnoRet": 96}
+        with open(self.folder / "calls", "w+") as calls:
+            calls.write(call_line("i", *self.SEND) + "\n")
+        cases: List[Any] = [("SCMP_ACT_ERRNO", [allowed], "send"), ("SCMP_ACT_ALLOW", [denied], "send"),
+                            ("SCMP_ACT_ALLOW", [denied, whole], "send, socketcall")]
+        for default, rules, learned in cases:
+            with self.subTest(default=default, learned=learned):
+                self.write(default, rules, architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+                with open(self.folder / "calls") as stream:
+                    result = self.run_it(build("call.c", "-static"), stdin=stream,
+                                         options=("--learn", str(self.profile)))
+                self.assertIn(f"Learned syscalls: {learned}\n", result.stderr)
+                self.assertRegex(self.denials(result.stderr)[0], r"^send by socketcall \(102\), arch: SCMP_ARCH_X86, ")
+                self.assertNotIn("own filter", result.stderr)
+                self.assertEqual(self.call(call_line("i", *self.SEND)), ["! 14"])
+
     def test_unknown(self) -> None:
         self.block("getppid", architectures=["SCMP_ARCH_VAX"])
         self.assertIn("SCMP_ARCH_VAX", self.run_it("true", code=125).stderr)
