@@ -277,11 +277,11 @@ class Log:
 # What some architectures, i386 among them, do within one syscall, chosen by its first argument: there libseccomp
 # enforces the rules for these names as well (linux/net.h, linux/ipc.h).
 MULTIPLEXED = {
-    "socketcall": dict(enumerate("""socket bind connect listen accept getsockname getpeername socketpair send recv
-                                 sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg
-                                 """.split(), 1)),
-    "ipc": dict(zip((1, 2, 3, 4, 11, 12, 13, 14, 21, 22, 23, 24), """semop semget semctl semtimedop msgsnd msgrcv msgget
-                                                                  msgctl shmat shmdt shmget shmctl""".split()))}
+    "socketcall": dict(enumerate("""
+        socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown
+        setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg""".split(), 1)),
+    "ipc": dict(zip((1, 2, 3, 4, 11, 12, 13, 14, 21, 22, 23, 24), """
+        semop semget semctl semtimedop msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl""".split()))}
 
 
 class Condition(NamedTuple):
@@ -291,6 +291,14 @@ class Condition(NamedTuple):
     op: str
     value: int
     value_two: int = 0
+
+
+def holds(condition: "Tuple[int, str, int, int]", value: int) -> bool:
+    """Does the condition hold if its argument has this value?"""
+    _, op, first, second = condition
+    return {"SCMP_CMP_NE": value != first, "SCMP_CMP_LT": value < first, "SCMP_CMP_LE": value <= first,
+            "SCMP_CMP_EQ": value == first, "SCMP_CMP_GE": value >= first, "SCMP_CMP_GT": value > first,
+            "SCMP_CMP_MASKED_EQ": value & first == second}[op]
 
 
 def verdict_of(action: str, number: int) -> "Tuple[str, int]":
@@ -2194,6 +2202,9 @@ ASK_ALL, ALLOW_ALL = constant_program(SCMP_ACT_NOTIFY), constant_program(SCMP_AC
 BPF_MAXINSNS = 4096  # linux/filter.h
 
 
+COMPILE_LIMIT_S, MAX_TRIED_CALLS = 2, 2048
+
+
 class FilterBuilder:
     """Compiles a profile with libseccomp."""
 
@@ -2226,10 +2237,73 @@ class FilterBuilder:
     def export(self, text: bool = False, optimize: int = 1) -> bytes:
         """The compiled program or, as text, libseccomp's listing (PFC). `optimize` 2 makes it a binary tree."""
         try:
+            doubted = self._doubted()
+            if doubted:
+                self._check_ends(doubted)
+                judge = FilterJudge(self._compile(libseccomp.seccomp_export_bpf, optimize))
+                for name, rules in doubted.items():
+                    if not any(name in rule.names and not rule.conditions for rule in self.profile.rules):
+                        for token in self._tokens:
+                            self._check_meaning(judge, name, rules, token)
             return self._compile(libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf, optimize)
         except OSError as error:
             raise SpocError("build filter", self._subject, error.strerror or str(error),
                             "this libseccomp or kernel cannot do that") from None
+
+    def _doubted(self) -> "Dict[str, List[Rule]]":
+        """The names, with their rules, that libseccomp 2.5.4 may get wrong: several rules of which one compares
+        otherwise than for equality. What it makes of them is wider or tighter, or it never comes to an end.
+        """
+        found: "Dict[str, List[Rule]]" = {}
+        for rule in self.profile.rules:
+            for name in rule.names if rule.conditions and rule.verdict != self.profile.default else ():
+                found.setdefault(name, []).append(rule)
+        return {name: rules for name, rules in found.items() if len(rules) > 1 and any(
+            each.op not in ("SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ") for rule in rules for each in rule.conditions)}
+
+    def _refuse(self, names: "Iterable[str]", reason: str) -> "NoReturn":
+        raise SpocError("build filter", ", ".join(sorted(names)),
+                        f"libseccomp cannot compile several rules with such conditions: {reason}",
+                        "use SCMP_CMP_EQ and SCMP_CMP_MASKED_EQ, or one rule a syscall")
+
+    def _check_ends(self, doubted: "Iterable[str]") -> None:
+        """Compile in a process that the kernel ends after a while, since no signal handler would get to run."""
+        pid = os.fork()
+        if not pid:
+            try:
+                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+                resource.setrlimit(resource.RLIMIT_CPU, (COMPILE_LIMIT_S, COMPILE_LIMIT_S))
+                self._compile(libseccomp.seccomp_export_bpf, 1)
+            finally:
+                os._exit(0)
+        if os.WIFSIGNALED(os.waitpid(pid, 0)[1]):
+            self._refuse(doubted, "it does not come to an end")
+
+    def _check_meaning(self, judge: "FilterJudge", name: str, rules: "List[Rule]", token: int) -> None:
+        """Compare the filter with the rules for a syscall, at and around the values that they name."""
+        call = SeccompData(libseccomp.seccomp_syscall_resolve_name_arch(token, name.encode(errors="replace")), token)
+        conditions = [each for rule in rules for each in rule.conditions]
+        most = (1 << 64 if token >> 31 else 1 << 32) - 1  # on a machine of 32 bits libseccomp compares no more
+        if call.nr < 0 or any(max(each.value, each.value_two) > most for each in conditions):
+            return
+        values: "Dict[int, Set[int]]" = {}
+        for each in conditions:
+            values.setdefault(each.argument, {0, most}).update(
+                near & most for value in (each.value, each.value_two, each.value >> 32, each.value & 0xFFFFFFFF)
+                for near in (value - 1, value, value + 1))
+        total = 1
+        for tried in values.values():
+            total *= len(tried)
+        lists = {argument: sorted(tried) for argument, tried in values.items()}
+        for index in range(0, total, total // MAX_TRIED_CALLS | 1):
+            for argument, ordered in lists.items():
+                index, at = divmod(index, len(ordered))
+                call.args[argument] = ordered[at]
+            right = {rule.verdict for rule in rules if all(
+                holds((each.argument, each.op, each.value, each.value_two), call.args[each.argument])
+                for each in rule.conditions)}
+            if judge(call) not in (right or {self.profile.default}):
+                self._refuse([name], "its filter would answer otherwise than they say")
 
     def _compile(self, export: "Any", optimize: int) -> bytes:
         with contextlib.ExitStack() as resources:
@@ -2251,8 +2325,8 @@ class FilterBuilder:
         return program
 
     def _prefer_real(self, context: ScmpContext) -> None:
-        """Have each architecture begin with a syscall that it has: for others libseccomp makes no instructions, and where
-        one comes first, 2.5.4 does not load the number.
+        """Have each architecture begin with a syscall that it has: for others libseccomp makes no instructions, and
+        where one comes first, 2.5.4 does not load the number.
         """
         names = self._added.union(*([name] for name, inner in MULTIPLEXED.items()
                                     if not self._added.isdisjoint(inner.values())))
@@ -4562,14 +4636,6 @@ def key_text(key: "Key") -> str:
             terms.append(f"args[{argument}] {dict(zip(OPERATORS[1:], '!= < <= == >= >'.split()))[op]} {value}")
     verdict = "" if key[1] == (SCMP_ACT_ALLOW, 0) else f": {verdict_text(key[1])}"
     return verdict + (f" if {' and '.join(terms)}" if terms else "")
-
-
-def holds(condition: "Tuple[int, str, int, int]", value: int) -> bool:
-    """Does the condition hold if its argument has this value?"""
-    _, op, first, second = condition
-    return {"SCMP_CMP_NE": value != first, "SCMP_CMP_LT": value < first, "SCMP_CMP_LE": value <= first,
-            "SCMP_CMP_EQ": value == first, "SCMP_CMP_GE": value >= first, "SCMP_CMP_GT": value > first,
-            "SCMP_CMP_MASKED_EQ": value & first == second}[op]
 
 
 def excludes(one: "Key", other: "Key") -> bool:

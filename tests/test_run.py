@@ -311,6 +311,19 @@ class Conditions(RunCase):
                             for arguments in ((1, 0), (0, 1), (0, 0))))
         self.assertEqual([answer == "! 1" for answer in found], [True, True, False, True, False, False])
 
+    def test_rules_that_libseccomp_gets_wrong(self) -> None:
+        """2.5.4 has the first allow getppid(0, 3) as well, and never comes to an end with the second."""
+        wrong = [[self.condition(1, 2, "SCMP_CMP_LE")], [self.condition(1, 4294967297, "SCMP_CMP_GT")]]
+        endless = [[self.condition(1, 4294967297, "SCMP_CMP_GE"), self.condition(0, 1, "SCMP_CMP_GE")],
+                   [self.condition(0, 1, "SCMP_CMP_GE"), self.condition(1, 4294967297)]]
+        for args, reason in ((wrong, "its filter would answer otherwise"), (endless, "it does not come to an end")):
+            self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}, *(
+                {"names": ["getppid"], "action": "SCMP_ACT_ALLOW", "args": each} for each in args)])
+            for enricher in ("none", "notify"):
+                result = self.run_it("true", options=("--enricher", enricher), code=125)
+                self.assertIn("Error: build filter: getppid: ", result.stderr)
+                self.assertIn(reason, result.stderr)
+
     def test_narrow_arguments(self) -> None:
         """Calls of 32-bit programs have arguments of 32 bits."""
         self.write(rules=[{"names": [name], "action": "SCMP_ACT_ERRNO", "args": [self.condition(index, value, op)]}

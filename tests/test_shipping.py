@@ -311,9 +311,13 @@ class Laws(unittest.TestCase):
             whole = merge(*profiles)
             if whole is None:
                 continue
+            try:
+                parts, union = [judge(profile) for profile in profiles], judge(whole)
+            except spoc.SpocError as error:
+                self.assertIn("libseccomp cannot compile", str(error))
+                continue
             compared += 1
-            parts = [judge(profile) for profile in profiles]
-            for call, (action, _) in judge(whole).items():
+            for call, (action, _) in union.items():
                 self.assertEqual(action in ALLOWING, any(part[call][0] in ALLOWING for part in parts),
                                  (call, profiles, whole))
         self.assertGreater(compared, 15)
