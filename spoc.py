@@ -978,7 +978,11 @@ class ProfileDecoder:
             architecture = self.get(entry, "architecture", str, "")
             if not architecture:
                 self.fail(entry, "architecture", "missing")
-            names = (architecture, *self.items(entry, "subArchitectures", str))
+            below = self.items(entry, "subArchitectures", str)
+            for index, name in enumerate(below):
+                if name not in ARCHITECTURES:
+                    self.fail(below, index, f"subArchitectures: unknown architecture {name:.60}")
+            names = (architecture, *below)
             if architecture == self.host.architecture:
                 mapped = mapped or names
         return mapped or tuple(listed)
@@ -1024,8 +1028,10 @@ class ProfileDecoder:
         if op not in OPERATORS[1:]:
             self.fail(where, "op", f"unknown operator {op}")
         most = (1 << 64) - 1
-        return Condition(self.number(where, "index", 5, 0), op, self.number(where, "value", most, 0),
-                         self.number(where, "valueTwo", most, 0))
+        value, value_two = self.number(where, "value", most, 0), self.number(where, "valueTwo", most, 0)
+        if op == "SCMP_CMP_MASKED_EQ":
+            value_two &= value  # as libseccomp has it
+        return Condition(self.number(where, "index", 5, 0), op, value, value_two)
 
 
 def release_numbers(release: str) -> "Tuple[int, int]":
@@ -1055,6 +1061,8 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
     target = -1
     for index, rule in enumerate(rules):
         rule_names = [*(rule.get("names") or []), *([rule["name"]] if rule.get("name") else [])]
+        if rule.get("action") == SCMP_ACT_LOG and override:
+            continue
         if rule.get("action") != SCMP_ACT_ALLOW:
             contrary.update(rule_names)
         elif not any(rule.get(key) for key in ("args", "includes", "excludes")):  # the last two are Docker's
@@ -1070,7 +1078,12 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
             bisect.insort(rules[target]["names"], name)
     new_spec = {**spec, "syscalls": rules}
     listed = spec.get("architectures") or []
-    if "archMap" not in spec and (listed or len(architectures) > 1):
+    if "archMap" in spec:  # which goes by the machine's own, the first
+        new_spec["archMap"] = [
+            {**entry, "subArchitectures": [*known, *(name for name in architectures[1:] if name not in known)]}
+            if entry.get("architecture") in architectures[:1] and len(architectures) > 1 else entry
+            for entry in spec["archMap"] or () for known in [entry.get("subArchitectures") or ()]]
+    elif listed or len(architectures) > 1:
         new_spec["architectures"] = [*listed, *(name for name in architectures if name not in listed)]
     return with_spec(document, new_spec), sorted(wanted & contrary)
 
@@ -1161,6 +1174,7 @@ def read_text(path: str, follow: bool = False, owner: "Optional[Tuple[int, int]]
     try:
         with open(0, "rb", closefd=False) if path == "-" else open(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
+            os.set_blocking(file.fileno(), True)  # or only what is there by now is read
             if path != "-" and not stat.S_ISREG(status.st_mode):
                 raise ProfileError(path, 0, 0, "is not a regular file")
             if not follow and status.st_uid not in (0, os.geteuid(), (owner or (0,))[0]):
@@ -2337,8 +2351,6 @@ class FilterBuilder:
                     context, libseccomp.seccomp_syscall_resolve_name(numbers[max(numbers)].encode()), 255)
 
     def _add(self, context: ScmpContext, rule: Rule) -> None:
-        if any(each.op == "SCMP_CMP_MASKED_EQ" and each.value_two & ~each.value for each in rule.conditions):
-            return  # it never holds, but libseccomp would take the bits outside the mask away
         conditions = (ScmpArgument * len(rule.conditions))(*(
             ScmpArgument(each.argument, OPERATORS.index(each.op), each.value, each.value_two)
             for each in rule.conditions))
@@ -3978,7 +3990,7 @@ class NotifySource:
             exe = os.readlink(f"/proc/{tid}/exe")
         except OSError:
             pass
-        return self._tasks.get(tid, (-1, tid))[1], os.fsdecode(comm[:-1]), exe
+        return self._tasks.get(tid, (-1, tid))[1], comm[:-1].decode(errors="replace"), exe
 
     def _forget(self, tids: "Iterable[int]") -> None:
         for tid in tids:
@@ -4150,9 +4162,11 @@ class AuditSource:
             if lost and (after.pid or "audit=1" not in read_setting("/proc/cmdline")):
                 self._lose(f"the kernel dropped {lost} audit records: backlog_limit is {after.backlog_limit}, "
                            f"rate_limit {after.rate_limit} (auditctl -s)")
-        if self._strangers:
-            self._lose(f"{self._strangers} records were of processes that had ended and may be the command's; "
-                       "CAP_AUDIT_CONTROL helps")
+        text = f"{self._strangers} records were of processes that had ended and may be the command's"
+        if self._strangers and self._own:  # only if it has begun a session itself
+            Log.result(f"Not named: {text}, if it logs somebody in")
+        elif self._strangers:
+            self._lose(f"{text}; CAP_AUDIT_CONTROL helps")
 
     def close(self) -> None:
         os.close(self.descriptor)
@@ -4352,7 +4366,7 @@ class AuditLogSource(AuditSource):
 class DenialReport:
     """Names what was stopped: a line at the first time, a summary at the end, and JSON for scripts."""
 
-    MAX_PROGRAMS = 1000
+    MAX_PROGRAMS, MAX_KINDS = 1000, 4096
 
     def __init__(self, profile: Profile, native: Architecture, events: "Optional[BinaryIO]"):
         self.profile, self.native, self.events = profile, native.name, events
@@ -4360,6 +4374,7 @@ class DenialReport:
         # (syscall, architecture, what happened to it) -> program -> times
         self.counts: "Dict[Tuple[str, str, str], Dict[str, int]]" = {}
         self.missing: "Set[str]" = set()
+        self.missing_architectures: "Set[str]" = set()
         self.losses: "List[str]" = []
 
     def judge(self, denial: Denial, name: str) -> "Tuple[str, int, bool]":
@@ -4391,7 +4406,9 @@ class DenialReport:
             errno_name = errno.errorcode.get(number, str(number)) if action == SCMP_ACT_ERRNO else ""
             what = action + (f" ({errno_name})" if errno_name else "") + (
                 "" if is_profiles else " of the command's own filter")
-            programs = self.counts.setdefault((label, arch_name, what), {})
+            if (label, arch_name, what) not in self.counts and len(self.counts) >= self.MAX_KINDS:
+                label, what = "others", "various"  # nor one that makes numbers up
+            programs = self.counts.setdefault((label, "" if label == "others" else arch_name, what), {})
             comm = denial.comm
             if comm not in programs:
                 # A command that gives itself a new name at each call must not fill the memory.
@@ -4403,7 +4420,7 @@ class DenialReport:
                 self.missing.add(denial.inner or name)
                 if any(name in rule.names for rule in self.profile.rules):
                     self.missing.add(name)
-                self.architectures.add(arch_name)
+                self.missing_architectures.add(arch_name)
             self._write_event({
                 "time": round(time.time(), 6), "pid": denial.tid, "tgid": denial.tgid, "comm": denial.comm,
                 "exe": denial.exe, "arch": arch_name, "number": denial.number, "name": name, "action": action,
@@ -4447,6 +4464,11 @@ class RunCommand:
         self.learned = Target(options.learn, owner) if options.learn else None
         if self.learned:
             self.learned.check()
+            if self.learned.is_file and os.path.lexists(options.learn):
+                with contextlib.suppress(ProfileError):
+                    if len(parse_yaml(read_text(options.learn, follow=True))) > 1:
+                        raise UsageError(f"--learn {options.learn}", "holds several documents, which would be lost",
+                                         "choose another file")
         self.events = self._open_events(owner) if options.events else None
 
     def _read_profile(self) -> Profile:
@@ -4561,8 +4583,12 @@ class RunCommand:
             report.losses.append("libseccomp knows no name for some syscalls")
             Log.error("the profile is incomplete: libseccomp knows no name for some syscalls; a newer one may")
         native = self.machine.own.name
-        architectures = [native, *sorted(report.architectures - {native, "unknown"})]
-        new, _ = append_names(self.source.document, names, architectures, override=True)
+        others = report.architectures.union(report.missing_architectures) - {native, "unknown"}
+        architectures = [native, *sorted(others)]
+        new, kept = append_names(self.source.document, names, architectures, override=True)
+        if kept:
+            report.losses.append("rules stand against it")
+            Log.error(f"not learned, since rules say otherwise: {', '.join(kept)}")
         if is_json(self.source.reader.text):
             text = format_json(new)
         else:
