@@ -1176,9 +1176,12 @@ def read_text(path: str, follow: bool = False, owner: "Optional[Tuple[int, int]]
             status = os.fstat(file.fileno())
             os.set_blocking(file.fileno(), True)  # or only what is there by now is read
             if path != "-" and not stat.S_ISREG(status.st_mode):
-                raise ProfileError(path, 0, 0, "is not a regular file")
+                raise ProfileError(path, 0, 0, "is not a regular file", "pass what is no file to standard input: -")
             if not follow and status.st_uid not in (0, os.geteuid(), (owner or (0,))[0]):
-                raise ProfileError(path, 0, 0, "belongs to another user", "chown it, or choose another file with -o")
+                raise ProfileError(path, 0, 0, f"belongs to another user ({status.st_uid})",
+                                   "chown it, or name one (record -o FILE, run -p FILE)")
+            if not follow and path in DEFAULT_OUTPUT.values() and status.st_mode & 0o022:
+                raise ProfileError(path, 0, 0, "others may write to it", "chmod it, or name one (run -p FILE)")
             data = file.read(MAX_PROFILE_BYTES + 1)
     except FileNotFoundError:
         raise
@@ -1223,11 +1226,14 @@ def split_name(path: str) -> "Tuple[str, str]":
     return path, ""
 
 
-def read_profile(path: str, host: Host) -> Source:
-    """Read a profile in any format: FILE, FILE#NAME, or - for standard input. Raises ProfileError."""
+def read_profile(path: str, host: Host, follow: bool = True, owner: "Optional[Tuple[int, int]]" = None) -> Source:
+    """Read a profile in any format: FILE, FILE#NAME, or - for standard input. Raises ProfileError.
+
+    Without `follow` it has to be a trusted user's, or this owner's.
+    """
     file, name = split_name(path)
     try:
-        text = read_text(file, follow=True)
+        text = read_text(file, follow, owner)
     except FileNotFoundError:
         raise ProfileError(file, 0, 0, "no such file", "record one, or name another (run: -p FILE)") from None
     document, reader = parse_document(text, file, name)
@@ -2298,7 +2304,7 @@ class FilterBuilder:
         call = SeccompData(libseccomp.seccomp_syscall_resolve_name_arch(token, name.encode(errors="replace")), token)
         conditions = [each for rule in rules for each in rule.conditions]
         most = (1 << 64 if token >> 31 else 1 << 32) - 1  # on a machine of 32 bits libseccomp compares no more
-        if call.nr < 0 or any(max(each.value, each.value_two) > most for each in conditions):
+        if call.nr < 0 or call.nr >> 30 or any(max(each.value, each.value_two) > most for each in conditions):  # x32
             return
         values: "Dict[int, Set[int]]" = {}
         for each in conditions:
@@ -4459,8 +4465,8 @@ class RunCommand:
         self.host = Host(self.machine.own.name, kernel_uname().release, [
             name for number, name in enumerate(CAPABILITIES) if capabilities >> number & 1])
         self.no_new_privs = options.no_new_privs or not may_administer()
-        self.profile = self._read_profile()
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
+        self.profile = self._read_profile(owner)
         self.learned = Target(options.learn, owner) if options.learn else None
         if self.learned:
             self.learned.check()
@@ -4471,16 +4477,17 @@ class RunCommand:
                                          "choose another file")
         self.events = self._open_events(owner) if options.events else None
 
-    def _read_profile(self) -> Profile:
+    def _read_profile(self, owner: "Optional[Tuple[int, int]]") -> Profile:
         options = self.options
         path = options.profile or next(filter(os.path.lexists, DEFAULT_OUTPUT.values()), DEFAULT_OUTPUT[TYPE_CRD])
-        self.source = self._read_one(path)
+        self.source = self._read_one(path, bool(options.profile), owner)  # anybody may put a file into /tmp
         profile, wanted, given = self.source.profile, {self.source.base_profile_name}, {""}
         for base in map(self._read_one, options.base_profile):
             given.add(base.name)
             wanted.add(base.base_profile_name)
             profile = profile._replace(rules=profile.rules + base.profile.rules)
-        for name in wanted - given:
+        for name in wanted - given if not options.base_profile else {
+                each for each in wanted - given if "://" not in each}:  # one in a registry goes by no object's name
             raise ProfileError(path, 0, 0, f"it builds on the profile {name}", "give that as --base-profile FILE")
         if SCMP_ACT_NOTIFY in profile_actions(profile):
             raise ProfileError(path, 0, 0, f"{SCMP_ACT_NOTIFY} needs a listener, and there is none",
@@ -4496,9 +4503,9 @@ class RunCommand:
                              "-b execve allows it", EXIT_NOT_EXECUTABLE)
         return profile
 
-    def _read_one(self, path: str) -> Source:
+    def _read_one(self, path: str, follow: bool = True, owner: "Optional[Tuple[int, int]]" = None) -> Source:
         Log.info(f"Reading file {split_name(path)[0]}")
-        source = read_profile(path, self.host)
+        source = read_profile(path, self.host, follow, owner)
         if not is_json(source.reader.text):
             Log.info("Assuming YAML profile")
         return source
