@@ -866,7 +866,7 @@ class Inputs(FormatCase):
         def run(names: str, text: str, then: str = "true") -> "subprocess.CompletedProcess[str]":
             return subprocess.run(
                 ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", sys.executable, names, text,
-                then],
+                 then],
                 input=support.SPOC.read_text(encoding="utf-8"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 text=True, timeout=60, cwd="/")
 
