@@ -92,6 +92,9 @@ else:
             if given:
                 raise TypeError(f"{type(self).__name__} has no {', '.join(given)}")
 
+        def _replace(self, **named):
+            return type(self)(**{**self.__dict__, **named})
+
         def __setattr__(self, name, value):
             raise AttributeError(f"{name} cannot be changed")
 
@@ -271,6 +274,16 @@ class Log:
 # --- Profile -----------------------------------------------------------------
 
 
+# What some architectures, i386 among them, do within one syscall, chosen by its first argument: there libseccomp
+# enforces the rules for these names as well (linux/net.h, linux/ipc.h).
+MULTIPLEXED = {
+    "socketcall": dict(enumerate("""
+        socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown
+        setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg""".split(), 1)),
+    "ipc": dict(zip((1, 2, 3, 4, 11, 12, 13, 14, 21, 22, 23, 24), """
+        semop semget semctl semtimedop msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl""".split()))}
+
+
 class Condition(NamedTuple):
     """A comparison of one argument of a syscall, as in seccomp_rule_add(3). For MASKED_EQ `value` is the mask."""
 
@@ -278,6 +291,14 @@ class Condition(NamedTuple):
     op: str
     value: int
     value_two: int = 0
+
+
+def holds(condition: "Tuple[int, str, int, int]", value: int) -> bool:
+    """Does the condition hold if its argument has this value?"""
+    _, op, first, second = condition
+    return {"SCMP_CMP_NE": value != first, "SCMP_CMP_LT": value < first, "SCMP_CMP_LE": value <= first,
+            "SCMP_CMP_EQ": value == first, "SCMP_CMP_GE": value >= first, "SCMP_CMP_GT": value > first,
+            "SCMP_CMP_MASKED_EQ": value & first == second}[op]
 
 
 def verdict_of(action: str, number: int) -> "Tuple[str, int]":
@@ -319,9 +340,10 @@ class Profile(NamedTuple):
         first, stands before all conditional ones.
         """
         default = self.default
-        rules = [rule for rule in self.rules if name in rule.names and rule.verdict != default]
+        names = {name, *MULTIPLEXED.get(name, {}).values()}
+        rules = [rule for rule in self.rules if rule.verdict != default and not names.isdisjoint(rule.names)]
         for rule in rules:
-            if not rule.conditions:
+            if not rule.conditions and name in rule.names:
                 return [rule.verdict]
         return [rule.verdict for rule in rules] + [default]
 
@@ -957,7 +979,11 @@ class ProfileDecoder:
             architecture = self.get(entry, "architecture", str, "")
             if not architecture:
                 self.fail(entry, "architecture", "missing")
-            names = (architecture, *self.items(entry, "subArchitectures", str))
+            below = self.items(entry, "subArchitectures", str)
+            for index, name in enumerate(below):
+                if name not in ARCHITECTURES:
+                    self.fail(below, index, f"subArchitectures: unknown architecture {name:.60}")
+            names = (architecture, *below)
             if architecture == self.host.architecture:
                 mapped = mapped or names
         return mapped or tuple(listed)
@@ -1003,8 +1029,10 @@ class ProfileDecoder:
         if op not in OPERATORS[1:]:
             self.fail(where, "op", f"unknown operator {op}")
         most = (1 << 64) - 1
-        return Condition(self.number(where, "index", 5, 0), op, self.number(where, "value", most, 0),
-                         self.number(where, "valueTwo", most, 0))
+        value, value_two = self.number(where, "value", most, 0), self.number(where, "valueTwo", most, 0)
+        if op == "SCMP_CMP_MASKED_EQ":
+            value_two &= value  # as libseccomp has it
+        return Condition(self.number(where, "index", 5, 0), op, value, value_two)
 
 
 def release_numbers(release: str) -> "Tuple[int, int]":
@@ -1034,6 +1062,8 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
     target = -1
     for index, rule in enumerate(rules):
         rule_names = [*(rule.get("names") or []), *([rule["name"]] if rule.get("name") else [])]
+        if rule.get("action") == SCMP_ACT_LOG and override:
+            continue
         if rule.get("action") != SCMP_ACT_ALLOW:
             contrary.update(rule_names)
         elif not any(rule.get(key) for key in ("args", "includes", "excludes")):  # the last two are Docker's
@@ -1049,7 +1079,12 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
             bisect.insort(rules[target]["names"], name)
     new_spec = {**spec, "syscalls": rules}
     listed = spec.get("architectures") or []
-    if "archMap" not in spec and (listed or len(architectures) > 1):
+    if "archMap" in spec:  # which goes by the machine's own, the first
+        new_spec["archMap"] = [
+            {**entry, "subArchitectures": [*known, *(name for name in architectures[1:] if name not in known)]}
+            if entry.get("architecture") in architectures[:1] and len(architectures) > 1 else entry
+            for entry in spec["archMap"] or () for known in [entry.get("subArchitectures") or ()]]
+    elif listed or len(architectures) > 1:
         new_spec["architectures"] = [*listed, *(name for name in architectures if name not in listed)]
     return with_spec(document, new_spec), sorted(wanted & contrary)
 
@@ -1140,10 +1175,14 @@ def read_text(path: str, follow: bool = False, owner: "Optional[Tuple[int, int]]
     try:
         with open(0, "rb", closefd=False) if path == "-" else open(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
+            os.set_blocking(file.fileno(), True)  # or only what is there by now is read
             if path != "-" and not stat.S_ISREG(status.st_mode):
-                raise ProfileError(path, 0, 0, "is not a regular file")
+                raise ProfileError(path, 0, 0, "is not a regular file", "pass what is no file to standard input: -")
             if not follow and status.st_uid not in (0, os.geteuid(), (owner or (0,))[0]):
-                raise ProfileError(path, 0, 0, "belongs to another user", "chown it, or choose another file with -o")
+                raise ProfileError(path, 0, 0, f"belongs to another user ({status.st_uid})",
+                                   "chown it, or name one (record -o FILE, run -p FILE)")
+            if not follow and path in DEFAULT_OUTPUT.values() and status.st_mode & 0o022:
+                raise ProfileError(path, 0, 0, "others may write to it", "chmod it, or name one (run -p FILE)")
             data = file.read(MAX_PROFILE_BYTES + 1)
     except FileNotFoundError:
         raise
@@ -1188,11 +1227,14 @@ def split_name(path: str) -> "Tuple[str, str]":
     return path, ""
 
 
-def read_profile(path: str, host: Host) -> Source:
-    """Read a profile in any format: FILE, FILE#NAME, or - for standard input. Raises ProfileError."""
+def read_profile(path: str, host: Host, follow: bool = True, owner: "Optional[Tuple[int, int]]" = None) -> Source:
+    """Read a profile in any format: FILE, FILE#NAME, or - for standard input. Raises ProfileError.
+
+    Without `follow` it has to be a trusted user's, or this owner's.
+    """
     file, name = split_name(path)
     try:
-        text = read_text(file, follow=True)
+        text = read_text(file, follow, owner)
     except FileNotFoundError:
         raise ProfileError(file, 0, 0, "no such file", "record one, or name another (run: -p FILE)") from None
     document, reader = parse_document(text, file, name)
@@ -1608,6 +1650,7 @@ LIBSECCOMP = """
     seccomp_arch_add                  status   context uint32
     seccomp_attr_set                  status   context int uint32
     seccomp_rule_add_array            status   context uint32 int int conditions
+    seccomp_syscall_priority          status   context int int
     seccomp_export_bpf                status   context int
     seccomp_export_pfc                status   context int
 """
@@ -1631,7 +1674,7 @@ NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls
 PR_SET_KEEPCAPS, PR_GET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 8, 21, 36, 38
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 2, 8
 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
-SCMP_FLTATR_ACT_BADARCH, SCMP_FLTATR_CTL_OPTIMIZE = 2, 8
+SCMP_FLTATR_CTL_OPTIMIZE = 8
 
 
 class Library:
@@ -2159,6 +2202,14 @@ class Filter(NamedTuple):
     def listens(self) -> bool:
         return bool(self.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
 
+    def asking(self) -> "Filter":
+        """The same, but whatever it would not simply allow is asked of a listener. What a rule says of a call may stand
+        before what another says, so that libseccomp must not be given other actions than the profile's.
+        """
+        steps = [self.program[at:at + SOCK_FILTER_BYTES] for at in range(0, len(self.program), SOCK_FILTER_BYTES)]
+        program = b"".join(ASK_ALL if step[:2] == ASK_ALL[:2] and step[4:] != ALLOW_ALL[4:] else step for step in steps)
+        return Filter(program, self.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER, self.no_new_privs)
+
 
 SOCK_FILTER_BYTES = 8
 
@@ -2168,16 +2219,19 @@ def constant_program(action: str) -> bytes:
     return (0x06).to_bytes(2, sys.byteorder) + bytes(2) + ACTIONS[action].to_bytes(4, sys.byteorder)
 
 
-ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
+ASK_ALL, ALLOW_ALL = constant_program(SCMP_ACT_NOTIFY), constant_program(SCMP_ACT_ALLOW)
 BPF_MAXINSNS = 4096  # linux/filter.h
 
 
-class FilterBuilder:
-    """Compiles a profile with libseccomp. With `notify` all that it would stop is asked of a listener instead."""
+COMPILE_LIMIT_S, MAX_TRIED_CALLS = 2, 2048
 
-    def __init__(self, profile: Profile, native: Architecture, notify: bool):
-        self.profile, self.notify = profile, notify
-        self.unknown: "Set[str]" = set()
+
+class FilterBuilder:
+    """Compiles a profile with libseccomp."""
+
+    def __init__(self, profile: Profile, native: Architecture):
+        self.profile = profile
+        self.unknown, self._added = set(), set()  # type: Set[str], Set[str]
         self._subject = profile.default_action
         self._tokens = {native.token: native.name}
         for name in profile.architectures:
@@ -2186,9 +2240,12 @@ class FilterBuilder:
                 raise SpocError("build filter", name, "libseccomp knows no such architecture", "check the spelling")
             if token and token not in self._tokens:
                 self._tokens[token] = name
+        self._least = -299 if any(libseccomp.seccomp_syscall_resolve_name_arch(token, b"socketcall") >= 0
+                                  for token in self._tokens) else 0
 
-    def build(self, flags: int, no_new_privs: bool) -> Filter:
-        """The filter, to be loaded with these flags and those of the profile."""
+    def build(self, no_new_privs: bool = False) -> Filter:
+        """The filter, to be loaded with the flags of the profile."""
+        flags = 0
         for flag in self.profile.flags:
             flags |= FILTER_FLAGS[flag]
         # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
@@ -2196,57 +2253,126 @@ class FilterBuilder:
         program = self.export()
         if len(program) > SOCK_FILTER_BYTES * BPF_MAXINSNS:
             raise SpocError("build filter", self._subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
-        return Filter(program, flags | (SECCOMP_FILTER_FLAG_NEW_LISTENER if self.notify else 0), no_new_privs)
+        return Filter(program, flags, no_new_privs)
 
     def export(self, text: bool = False, optimize: int = 1) -> bytes:
         """The compiled program or, as text, libseccomp's listing (PFC). `optimize` 2 makes it a binary tree."""
         try:
+            doubted = self._doubted()
+            if doubted:
+                self._check_ends(doubted)
+                judge = FilterJudge(self._compile(libseccomp.seccomp_export_bpf, optimize))
+                for name, rules in doubted.items():
+                    if not any(name in rule.names and not rule.conditions for rule in self.profile.rules):
+                        for token in self._tokens:
+                            self._check_meaning(judge, name, rules, token)
             return self._compile(libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf, optimize)
         except OSError as error:
             raise SpocError("build filter", self._subject, error.strerror or str(error),
                             "this libseccomp or kernel cannot do that") from None
 
-    def _action(self, name: str, number: int) -> int:
-        if self.notify and name not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
-            return ACTIONS[SCMP_ACT_NOTIFY]
-        return ACTIONS[name] | (number if name in NUMBERED_ACTIONS else 0)
+    def _doubted(self) -> "Dict[str, List[Rule]]":
+        """The names, with their rules, that libseccomp 2.5.4 may get wrong: several rules of which one compares
+        otherwise than for equality. What it makes of them is wider or tighter, or it never comes to an end.
+        """
+        found: "Dict[str, List[Rule]]" = {}
+        for rule in self.profile.rules:
+            for name in rule.names if rule.conditions and rule.verdict != self.profile.default else ():
+                found.setdefault(name, []).append(rule)
+        return {name: rules for name, rules in found.items() if len(rules) > 1 and any(
+            each.op not in ("SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ") for rule in rules for each in rule.conditions)}
+
+    def _refuse(self, names: "Iterable[str]", reason: str) -> "NoReturn":
+        raise SpocError("build filter", ", ".join(sorted(names)),
+                        f"libseccomp cannot compile several rules with such conditions: {reason}",
+                        "use SCMP_CMP_EQ and SCMP_CMP_MASKED_EQ, or one rule a syscall")
+
+    def _check_ends(self, doubted: "Iterable[str]") -> None:
+        """Compile in a process that the kernel ends after a while, since no signal handler would get to run."""
+        pid = os.fork()
+        if not pid:
+            try:
+                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+                resource.setrlimit(resource.RLIMIT_CPU, (COMPILE_LIMIT_S, COMPILE_LIMIT_S))
+                self._compile(libseccomp.seccomp_export_bpf, 1)
+            finally:
+                os._exit(0)
+        if os.WIFSIGNALED(os.waitpid(pid, 0)[1]):
+            self._refuse(doubted, "it does not come to an end")
+
+    def _check_meaning(self, judge: "FilterJudge", name: str, rules: "List[Rule]", token: int) -> None:
+        """Compare the filter with the rules for a syscall, at and around the values that they name."""
+        call = SeccompData(libseccomp.seccomp_syscall_resolve_name_arch(token, name.encode(errors="replace")), token)
+        conditions = [each for rule in rules for each in rule.conditions]
+        most = (1 << 64 if token >> 31 else 1 << 32) - 1  # on a machine of 32 bits libseccomp compares no more
+        if call.nr < 0 or call.nr >> 30 or any(max(each.value, each.value_two) > most for each in conditions):  # x32
+            return
+        values: "Dict[int, Set[int]]" = {}
+        for each in conditions:
+            values.setdefault(each.argument, {0, most}).update(
+                near & most for value in (each.value, each.value_two, each.value >> 32, each.value & 0xFFFFFFFF)
+                for near in (value - 1, value, value + 1))
+        total = 1
+        for tried in values.values():
+            total *= len(tried)
+        lists = {argument: sorted(tried) for argument, tried in values.items()}
+        for index in range(0, total, total // MAX_TRIED_CALLS | 1):
+            for argument, ordered in lists.items():
+                index, at = divmod(index, len(ordered))
+                call.args[argument] = ordered[at]
+            right = {rule.verdict for rule in rules if all(
+                holds((each.argument, each.op, each.value, each.value_two), call.args[each.argument])
+                for each in rule.conditions)}
+            if judge(call) not in (right or {self.profile.default}):
+                self._refuse([name], "its filter would answer otherwise than they say")
 
     def _compile(self, export: "Any", optimize: int) -> bytes:
         with contextlib.ExitStack() as resources:
-            default = self._action(self.profile.default_action, self.profile.default_errno)
-            context = libseccomp.seccomp_init(default)
+            context = libseccomp.seccomp_init(ACTIONS[self.profile.default_action] | self.profile.default[1])
             resources.callback(libseccomp.seccomp_release, context)
             for token, name in list(self._tokens.items())[1:]:
                 self._subject = name
                 libseccomp.seccomp_arch_add(context, token)
-            if self.notify:
-                libseccomp.seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, ACTIONS[SCMP_ACT_NOTIFY])
             if optimize > 1:
                 libseccomp.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, optimize)
             for rule in self.profile.rules:
-                self._add(context, rule, default)
+                self._add(context, rule)
             self._subject = "the whole filter"
+            self._prefer_real(context)
             descriptor = os.memfd_create("filter")
             resources.callback(os.close, descriptor)
             export(context, descriptor)
             program = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
         return program
 
-    def _add(self, context: ScmpContext, rule: Rule, default: int) -> None:
-        if any(each.op == "SCMP_CMP_MASKED_EQ" and each.value_two & ~each.value for each in rule.conditions):
-            return  # it never holds, but libseccomp would take the bits outside the mask away
-        action = self._action(rule.action, rule.errno)
+    def _prefer_real(self, context: ScmpContext) -> None:
+        """Have each architecture begin with a syscall that it has: for others libseccomp makes no instructions, and
+        where one comes first, 2.5.4 does not load the number.
+        """
+        names = self._added.union(*([name] for name, inner in MULTIPLEXED.items()
+                                    if not self._added.isdisjoint(inner.values())))
+        for token in self._tokens:
+            numbers = {libseccomp.seccomp_syscall_resolve_name_arch(token, name.encode()): name for name in names}
+            if min(numbers, default=0) < 0 <= max(numbers):
+                libseccomp.seccomp_syscall_priority(
+                    context, libseccomp.seccomp_syscall_resolve_name(numbers[max(numbers)].encode()), 255)
+
+    def _add(self, context: ScmpContext, rule: Rule) -> None:
         conditions = (ScmpArgument * len(rule.conditions))(*(
             ScmpArgument(each.argument, OPERATORS.index(each.op), each.value, each.value_two)
             for each in rule.conditions))
         for name in rule.names:
             self._subject, encoded = name, name.encode(errors="replace")
+            # What socketcall(2) or ipc(2) does has numbers from -101 to -299, what other machines have lower ones.
             if "\0" in name or not any(
-                    libseccomp.seccomp_syscall_resolve_name_arch(token, encoded) >= 0 for token in self._tokens):
+                    self._least <= libseccomp.seccomp_syscall_resolve_name_arch(token, encoded) != NR_SCMP_ERROR
+                    for token in self._tokens):
                 self.unknown.add(name)
-            elif action != default:  # which libseccomp refuses with EACCES
+            elif rule.verdict != self.profile.default:  # which libseccomp refuses with EACCES
+                self._added.add(name)
                 libseccomp.seccomp_rule_add_array(
-                    context, action, libseccomp.seccomp_syscall_resolve_name(encoded), len(conditions), conditions)
+                    context, ACTIONS[rule.action] | rule.verdict[1],
+                    libseccomp.seccomp_syscall_resolve_name(encoded), len(conditions), conditions)
 
 
 # linux/seccomp.h, field by field.
@@ -2465,9 +2591,7 @@ class Denial(NamedTuple):
     comm: str
     exe: str = ""
     times: int = 1
-
-    def repeated(self, times: int) -> "Denial":
-        return Denial(self.architecture, self.number, self.verdict, self.tgid, self.tid, self.comm, self.exe, times)
+    inner: str = ""  # what socketcall(2) or ipc(2) was to do, see MULTIPLEXED
 
 
 START_UNSEEN = "the start of the command was not seen; mount /proc, without which its id means nothing here"
@@ -3744,7 +3868,7 @@ class TracepointSource:
 
 
 class NotifySource:
-    """Is asked by the kernel about each call that the filter would stop, and gives the profile's answer itself.
+    """Is asked by the kernel about each call that the filter would stop or log, and gives the profile's answer itself.
 
     Needs no privilege. A handler for SIGSYS finds si_code SI_QUEUE, as only the kernel may send SYS_SECCOMP; a process
     that handles, blocks or ignores SIGSYS is killed by SIGKILL instead; KILL_THREAD ends the whole process.
@@ -3778,7 +3902,7 @@ class NotifySource:
             denial = self._serve()
             if denial:
                 found[denial] = found.get(denial, 0) + 1
-        return [denial.repeated(times) for denial, times in found.items()]
+        return [denial._replace(times=times) for denial, times in found.items()]
 
     def finish(self) -> "List[Denial]":
         found: "List[Denial]" = []
@@ -3813,7 +3937,9 @@ class NotifySource:
             done = self._signal(action, tgid, tid, architecture is machine.own)
         if not done or action == SCMP_ACT_ALLOW:
             return None  # what was read of /proc may belong to another process by now; or there is nothing to tell
-        return Denial(architecture, number, verdict, tgid, tid, comm, exe)
+        name = architecture and syscall_name(architecture, number) or ""
+        return Denial(architecture, number, verdict, tgid, tid, comm, exe,
+                      inner=MULTIPLEXED.get(name, {}).get(call.args[0], ""))
 
     def _signal(self, action: str, tgid: int, tid: int, native: bool) -> bool:
         """End the process as SECCOMP_RET_KILL_PROCESS does, or have its handler run as under SECCOMP_RET_TRAP."""
@@ -3871,7 +3997,7 @@ class NotifySource:
             exe = os.readlink(f"/proc/{tid}/exe")
         except OSError:
             pass
-        return self._tasks.get(tid, (-1, tid))[1], os.fsdecode(comm[:-1]), exe
+        return self._tasks.get(tid, (-1, tid))[1], comm[:-1].decode(errors="replace"), exe
 
     def _forget(self, tids: "Iterable[int]") -> None:
         for tid in tids:
@@ -4043,9 +4169,11 @@ class AuditSource:
             if lost and (after.pid or "audit=1" not in read_setting("/proc/cmdline")):
                 self._lose(f"the kernel dropped {lost} audit records: backlog_limit is {after.backlog_limit}, "
                            f"rate_limit {after.rate_limit} (auditctl -s)")
-        if self._strangers:
-            self._lose(f"{self._strangers} records were of processes that had ended and may be the command's; "
-                       "CAP_AUDIT_CONTROL helps")
+        text = f"{self._strangers} records were of processes that had ended and may be the command's"
+        if self._strangers and self._own:  # only if it has begun a session itself
+            Log.result(f"Not named: {text}, if it logs somebody in")
+        elif self._strangers:
+            self._lose(f"{text}; CAP_AUDIT_CONTROL helps")
 
     def close(self) -> None:
         os.close(self.descriptor)
@@ -4245,7 +4373,7 @@ class AuditLogSource(AuditSource):
 class DenialReport:
     """Names what was stopped: a line at the first time, a summary at the end, and JSON for scripts."""
 
-    MAX_PROGRAMS = 1000
+    MAX_PROGRAMS, MAX_KINDS = 1000, 4096
 
     def __init__(self, profile: Profile, native: Architecture, events: "Optional[BinaryIO]"):
         self.profile, self.native, self.events = profile, native.name, events
@@ -4253,6 +4381,7 @@ class DenialReport:
         # (syscall, architecture, what happened to it) -> program -> times
         self.counts: "Dict[Tuple[str, str, str], Dict[str, int]]" = {}
         self.missing: "Set[str]" = set()
+        self.missing_architectures: "Set[str]" = set()
         self.losses: "List[str]" = []
 
     def judge(self, denial: Denial, name: str) -> "Tuple[str, int, bool]":
@@ -4263,8 +4392,6 @@ class DenialReport:
         if action == SCMP_ACT_LOG:
             return action, 0, True
         verdicts = self.profile.verdicts(name)
-        if name in ("socketcall", "ipc"):  # which stand for others in i386's rules
-            verdicts += [rule.verdict for rule in self.profile.rules]
         stopping = [each for each in verdicts if each[0] not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG)]
         for verdict in stopping:
             if verdict == (action or SCMP_ACT_ERRNO, number):
@@ -4280,13 +4407,15 @@ class DenialReport:
             name = architecture and syscall_name(architecture, denial.number) or ""
             arch_name = architecture.name if architecture else "unknown"
             action, number, is_profiles = self.judge(denial, name)
-            label = f"{name or 'number'} ({denial.number})"
+            label = f"{denial.inner and denial.inner + ' by '}{name or 'number'} ({denial.number})"
             if arch_name != self.native:
                 label += f", arch: {arch_name}"
             errno_name = errno.errorcode.get(number, str(number)) if action == SCMP_ACT_ERRNO else ""
             what = action + (f" ({errno_name})" if errno_name else "") + (
                 "" if is_profiles else " of the command's own filter")
-            programs = self.counts.setdefault((label, arch_name, what), {})
+            if (label, arch_name, what) not in self.counts and len(self.counts) >= self.MAX_KINDS:
+                label, what = "others", "various"  # nor one that makes numbers up
+            programs = self.counts.setdefault((label, "" if label == "others" else arch_name, what), {})
             comm = denial.comm
             if comm not in programs:
                 # A command that gives itself a new name at each call must not fill the memory.
@@ -4295,8 +4424,10 @@ class DenialReport:
                 Log.result(f"Seccomp: {label}, action: {what}, pid: {denial.tgid}, comm: {comm}")
             programs[comm] = programs.get(comm, 0) + denial.times
             if is_profiles and action != SCMP_ACT_LOG:
-                self.missing.add(name)
-                self.architectures.add(arch_name)
+                self.missing.add(denial.inner or name)
+                if any(name in rule.names for rule in self.profile.rules):
+                    self.missing.add(name)
+                self.missing_architectures.add(arch_name)
             self._write_event({
                 "time": round(time.time(), 6), "pid": denial.tid, "tgid": denial.tgid, "comm": denial.comm,
                 "exe": denial.exe, "arch": arch_name, "number": denial.number, "name": name, "action": action,
@@ -4335,44 +4466,47 @@ class RunCommand:
         self.host = Host(self.machine.own.name, kernel_uname().release, [
             name for number, name in enumerate(CAPABILITIES) if capabilities >> number & 1])
         self.no_new_privs = options.no_new_privs or not may_administer()
-        self.profile = self._read_profile()
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
+        self.profile = self._read_profile(owner)
         self.learned = Target(options.learn, owner) if options.learn else None
         if self.learned:
             self.learned.check()
+            if self.learned.is_file and os.path.lexists(options.learn):
+                with contextlib.suppress(ProfileError):
+                    if len(parse_yaml(read_text(options.learn, follow=True))) > 1:
+                        raise UsageError(f"--learn {options.learn}", "holds several documents, which would be lost",
+                                         "choose another file")
         self.events = self._open_events(owner) if options.events else None
 
-    def _read_profile(self) -> Profile:
+    def _read_profile(self, owner: "Optional[Tuple[int, int]]") -> Profile:
         options = self.options
         path = options.profile or next(filter(os.path.lexists, DEFAULT_OUTPUT.values()), DEFAULT_OUTPUT[TYPE_CRD])
-        self.source = self._read_one(path)
+        self.source = self._read_one(path, bool(options.profile), owner)  # anybody may put a file into /tmp
         profile, wanted, given = self.source.profile, {self.source.base_profile_name}, {""}
         for base in map(self._read_one, options.base_profile):
             given.add(base.name)
             wanted.add(base.base_profile_name)
-            profile = Profile(profile.default_action, profile.architectures, profile.rules + base.profile.rules,
-                              profile.default_errno, profile.flags)
-        for name in wanted - given:
+            profile = profile._replace(rules=profile.rules + base.profile.rules)
+        for name in wanted - given if not options.base_profile else {
+                each for each in wanted - given if "://" not in each}:  # one in a registry goes by no object's name
             raise ProfileError(path, 0, 0, f"it builds on the profile {name}", "give that as --base-profile FILE")
         if SCMP_ACT_NOTIFY in profile_actions(profile):
             raise ProfileError(path, 0, 0, f"{SCMP_ACT_NOTIFY} needs a listener, and there is none",
                                "use another action")
         if options.base_syscalls:
             allowed = set(options.base_syscalls)
-            others = [Rule(rule.action, tuple(name for name in rule.names if name not in allowed), rule.errno,
-                           rule.conditions) for rule in profile.rules]
-            profile = Profile(profile.default_action, profile.architectures,
-                              (Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls)), *others),
-                              profile.default_errno, profile.flags)
+            others = [rule._replace(names=tuple(name for name in rule.names if name not in allowed))
+                      for rule in profile.rules]
+            profile = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls)), *others))
         verdicts = profile.verdicts("execve")
         if not options.learn and all(action not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG) for action, _ in verdicts):
             raise ChildError("start command", self.command[0], f"the profile answers {verdicts[0][0]} to execve",
                              "-b execve allows it", EXIT_NOT_EXECUTABLE)
         return profile
 
-    def _read_one(self, path: str) -> Source:
+    def _read_one(self, path: str, follow: bool = True, owner: "Optional[Tuple[int, int]]" = None) -> Source:
         Log.info(f"Reading file {split_name(path)[0]}")
-        source = read_profile(path, self.host)
+        source = read_profile(path, self.host, follow, owner)
         if not is_json(source.reader.text):
             Log.info("Assuming YAML profile")
         return source
@@ -4402,11 +4536,15 @@ class RunCommand:
         """Run the command under the profile; give the exit code."""
         Log.info("Setting up seccomp")
         with contextlib.ExitStack() as resources:
-            source = self._open_source()
+            builder = FilterBuilder(self.profile, self.machine.own)
+            applied = builder.build(self.no_new_privs)
+            source = self._open_source(applied.program)
             if source:
                 resources.callback(source.close)
-            builder = FilterBuilder(self.profile, self.machine.own, bool(source and source.notifies))
-            applied = builder.build(SECCOMP_FILTER_FLAG_LOG if source and source.audits else 0, self.no_new_privs)
+                if source.notifies:
+                    applied = applied.asking()
+                elif source.audits:
+                    applied = applied._replace(flags=applied.flags | SECCOMP_FILTER_FLAG_LOG)
             if builder.unknown:
                 Log.info(f"Skipping syscalls that are not known here: {', '.join(sorted(builder.unknown))}")
             if applied.no_new_privs:
@@ -4453,8 +4591,12 @@ class RunCommand:
             report.losses.append("libseccomp knows no name for some syscalls")
             Log.error("the profile is incomplete: libseccomp knows no name for some syscalls; a newer one may")
         native = self.machine.own.name
-        architectures = [native, *sorted(report.architectures - {native, "unknown"})]
-        new, _ = append_names(self.source.document, names, architectures, override=True)
+        others = report.architectures.union(report.missing_architectures) - {native, "unknown"}
+        architectures = [native, *sorted(others)]
+        new, kept = append_names(self.source.document, names, architectures, override=True)
+        if kept:
+            report.losses.append("rules stand against it")
+            Log.error(f"not learned, since rules say otherwise: {', '.join(kept)}")
         if is_json(self.source.reader.text):
             text = format_json(new)
         else:
@@ -4478,17 +4620,13 @@ class RunCommand:
             Log.result(f"Unable to run: launch runner: wait for command: {reason}")
         return code if complete else EXIT_FAILURE
 
-    def _notify_source(self) -> "NotifySource":
-        judge = FilterJudge(FilterBuilder(self.profile, self.machine.own, False).build(0, False).program)
-        return NotifySource(self.machine, judge, bool(self.options.learn))
-
-    def _open_source(self) -> "Any":
+    def _open_source(self, program: bytes) -> "Any":
         """The source that was asked for or, for auto, the first that works."""
         if self.options.enricher == "none":
             return None
         makers: "Dict[str, Callable[[], Any]]" = {
             "tracepoint": lambda: TracepointSource(self.machine, self.profile),
-            "notify": self._notify_source,
+            "notify": lambda: NotifySource(self.machine, FilterJudge(program), bool(self.options.learn)),
             "audit-log": lambda: AuditLogSource(self.machine, self.profile, self.options.audit_log),
             "netlink": lambda: NetlinkSource(self.machine, self.profile),
             "kmsg": lambda: KmsgSource(self.machine, self.profile),
@@ -4532,14 +4670,6 @@ def key_text(key: "Key") -> str:
             terms.append(f"args[{argument}] {dict(zip(OPERATORS[1:], '!= < <= == >= >'.split()))[op]} {value}")
     verdict = "" if key[1] == (SCMP_ACT_ALLOW, 0) else f": {verdict_text(key[1])}"
     return verdict + (f" if {' and '.join(terms)}" if terms else "")
-
-
-def holds(condition: "Tuple[int, str, int, int]", value: int) -> bool:
-    """Does the condition hold if its argument has this value?"""
-    _, op, first, second = condition
-    return {"SCMP_CMP_NE": value != first, "SCMP_CMP_LT": value < first, "SCMP_CMP_LE": value <= first,
-            "SCMP_CMP_EQ": value == first, "SCMP_CMP_GE": value >= first, "SCMP_CMP_GT": value > first,
-            "SCMP_CMP_MASKED_EQ": value & first == second}[op]
 
 
 def excludes(one: "Key", other: "Key") -> bool:
@@ -4951,8 +5081,8 @@ class Conversion:
                                    *(("action", rule.action, rule.names[:1]) for rule in self.profile.rules)):
             if action == SCMP_ACT_NOTIFY and names:
                 self.refuse(key, "a listener has no place there", names[0])
-        builder = FilterBuilder(self.profile, self.native, False)
-        data = builder.export(text=True) if text else builder.build(0, False).program
+        builder = FilterBuilder(self.profile, self.native)
+        data = builder.export(text=True) if text else builder.build().program
         self._tell_unknown(builder.unknown)
         return data
 
@@ -5221,7 +5351,7 @@ class Portrait:
     @staticmethod
     def _instructions(profile: Profile, native: Architecture) -> str:
         try:
-            plain, tree = (FilterBuilder(profile, native, False).export(optimize=level) for level in (1, 2))
+            plain, tree = (FilterBuilder(profile, native).export(optimize=level) for level in (1, 2))
         except SpocError as error:  # other architectures may be beyond libseccomp on this machine
             return f"cannot be built here: {error.subject}: {error.reason}"
         return (f"{len(plain) // SOCK_FILTER_BYTES} BPF instructions, at most {longest_path(plain)} of them per call; "
@@ -5600,8 +5730,8 @@ def examine_notification() -> Finding:
     reason = "the answer had no effect"
     try:
         with Supervisor() as supervisor:
-            child = Child((sys.executable,), None, supervisor, FilterBuilder(profile, machine.own, True).build(
-                0, not may_administer()))
+            child = Child((sys.executable,), None, supervisor, FilterBuilder(profile, machine.own).build(
+                not may_administer()).asking())
             source.begin(child)
             child.wait_started({source.descriptor: lambda: seen.extend(source.read())})
     except SpocError as error:

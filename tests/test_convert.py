@@ -114,7 +114,7 @@ class Laws(unittest.TestCase):
         chance = random.Random(63)
         for _ in range(60):
             document = random_document(chance, crd=True)
-            compiled = [spoc.FilterBuilder(read(text), spoc.X86_64, False).build(0, False).program for text in (
+            compiled = [spoc.FilterBuilder(read(text), spoc.X86_64).build().program for text in (
                 json.dumps(document), *(convert(document, to_type) for to_type in ("seccomp", *JSON_TYPES)))]
             self.assertEqual(len(set(compiled)), 1, document)
 

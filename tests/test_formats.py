@@ -11,6 +11,7 @@ import random
 import resource
 import subprocess
 import sys
+import threading
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import yaml
@@ -737,7 +738,8 @@ class Keys(FormatCase):
             arg = {"index": index, "op": op, "value": value, "valueTwo": value_two}
             profile = decode(json.dumps(oci({"names": ["read"], "action": ALLOW, "args": [arg]})))
             self.assertEqual(profile.rules, (
-                rule(ALLOW, "read", conditions=[spoc.Condition(index, op, value, value_two)]),))
+                rule(ALLOW, "read", conditions=[
+                    spoc.Condition(index, op, value, value_two & value if "MASKED" in op else value_two)]),))
 
     def test_values_left_out_are_zero(self) -> None:
         profile = decode(json.dumps(oci({"names": ["read"], "action": ALLOW, "args": [
@@ -754,6 +756,8 @@ class Keys(FormatCase):
                  "value": chance.randrange(4), "valueTwo": chance.randrange(4)} for _ in range(chance.randrange(7))]
             profile = decode(json.dumps(oci({"names": ["read"], "action": ALLOW, "args": args})))
             given = [chance.randrange(4) for _ in range(6)]
+            for arg in args:
+                arg["valueTwo"] &= arg["value"]  # libseccomp clears what lies outside a mask
             results = [COMPARISONS[arg["op"]](given[arg["index"]], arg["value"], arg["valueTwo"]) for arg in args]
             twice = len({arg["index"] for arg in args}) < len(args)
             allowed = any(results) if twice else all(results)
@@ -839,17 +843,30 @@ class Inputs(FormatCase):
             self.succeeds("-", stdin=file)
         self.fails("-", preexec_fn=lambda: os.close(0))
 
+    def test_standard_input_that_does_not_block(self) -> None:
+        """All of it is read, however late the rest comes."""
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        writer = threading.Timer(1, lambda: open(writing, "wb").write(oci_text[9:]))
+        oci_text = json.dumps(oci(defaultAction=ALLOW)).encode()
+        os.write(writing, oci_text[:9])
+        writer.start()
+        with open(reading, "rb") as file:
+            self.succeeds("-", stdin=file)
+        writer.join()
+
     def test_default_paths(self) -> None:
         """In a /tmp that holds nothing else."""
         support.require_root()
         support.require_command("unshare")
         script = ("mount -t tmpfs none /tmp && mkdir -m 755 /tmp/spoc && cat >/tmp/spoc/spoc.py && "
-                  "for name in $2; do printf '%s' \"$3\" >/tmp/profile.$name || exit 99; done && "
+                  "for name in $2; do printf '%s' \"$3\" >/tmp/profile.$name || exit 99; done && $4 && "
                   'exec "$1" /tmp/spoc/spoc.py run --enricher none true')
 
-        def run(names: str, text: str) -> "subprocess.CompletedProcess[str]":
+        def run(names: str, text: str, then: str = "true") -> "subprocess.CompletedProcess[str]":
             return subprocess.run(
-                ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", sys.executable, names, text],
+                ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", sys.executable, names, text,
+                 then],
                 input=support.SPOC.read_text(encoding="utf-8"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 text=True, timeout=60, cwd="/")
 
@@ -857,6 +874,12 @@ class Inputs(FormatCase):
             result = run(names, json.dumps(oci(defaultAction=ALLOW)))
             self.assertEqual(result.returncode, 0, result.stderr)
             self.assertIn(f" Reading file /tmp/profile.{used}\n", result.stderr)
+        for then, reason in (("chown 65534 /tmp/profile.yaml", r"belongs to another user \(65534\); .*-p FILE"),
+                             ("chmod 666 /tmp/profile.yaml", "others may write to it; .*-p FILE"),
+                             ("ln -s profile.json /tmp/profile.yaml", "is a symbolic link")):
+            result = run("json" if "ln" in then else "yaml", json.dumps(oci(defaultAction=ALLOW)), then)
+            self.assertEqual(result.returncode, spoc.EXIT_FAILURE, result.stderr)
+            self.assertRegex(result.stderr, f"/tmp/profile.yaml: {reason}")
         result = run("", "")
         self.assertEqual(result.returncode, spoc.EXIT_FAILURE, result.stderr)
         self.assertIn("/tmp/profile.yaml: no such file", result.stderr)
@@ -1070,8 +1093,8 @@ class Mutations(FormatCase):
         """Was it read, and could it be built? Whatever is raised otherwise than as SpocError fails the test."""
         try:
             profile = decode(text)
-            builder = spoc.FilterBuilder(profile, spoc.machine_of(os.uname().machine, os.uname().release).native, False)
-            filter_bytes = builder.build(0, False).program
+            builder = spoc.FilterBuilder(profile, spoc.machine_of(os.uname().machine, os.uname().release).native)
+            filter_bytes = builder.build().program
         except spoc.SpocError as error:
             self.assertEqual(len(str(error).splitlines()), 1)
             return False

@@ -4,8 +4,10 @@ NotifySource under a filter of a few instructions, where the kernel says what ea
 """
 
 import errno
+import itertools
 import os
 import platform
+import random
 import signal
 import struct
 import sys
@@ -85,6 +87,42 @@ class Layouts(CompiledCase):
     def test_powerpc(self) -> None:
         """arch/powerpc/include/uapi/asm/ioctl.h: _IOC_WRITE 4, _IOC_READ 2, from bit 29 on."""
         self.assertEqual(module.seccomp_ioctls("ppc64le"), (0xC0502100, 0xC0182101, 0x80082102, 0x80082104))
+
+
+@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
+class Asking(unittest.TestCase):
+    """The filter that asks its listener is the profile's own in all but its answers."""
+
+    SEED, PROFILES = 20261124, 300
+    ACTIONS = [name for name in module.ACTIONS if name != module.SCMP_ACT_NOTIFY]
+    VALUES = (0, 1, 2, 1 << 32, (1 << 64) - 1)
+
+    def rule(self) -> Any:
+        conditions = tuple(module.Condition(index, "SCMP_CMP_EQ", self.random.choice(self.VALUES))
+                           for index in self.random.sample(range(2), self.random.randint(0, 2)))
+        return module.Rule(self.random.choice(self.ACTIONS), ("getppid",), self.random.choice((1, 38)), conditions)
+
+    def test_generated_profiles(self) -> None:
+        self.random = random.Random(self.SEED)
+        compared = 0
+        for _ in range(self.PROFILES):
+            profile = module.Profile(self.random.choice(self.ACTIONS), (), tuple(
+                self.rule() for _ in range(self.random.randint(1, 3))), self.random.choice((1, 38)))
+            try:
+                real = module.FilterBuilder(profile, module.X86_64).build()
+            except module.SpocError:
+                continue  # libseccomp refuses rules that contradict each other
+            judge, asking = module.FilterJudge(real.program), module.FilterJudge(real.asking().program)
+            self.assertTrue(real.asking().listens)
+            for number, token in ((110, AUDIT_ARCH_X86_64), (24, AUDIT_ARCH_X86_64), (110, AUDIT_ARCH_I386)):
+                for pair in itertools.product(self.VALUES, repeat=2):
+                    call = module.SeccompData(number, token)
+                    call.args[0], call.args[1] = pair
+                    allowed = judge(call) == (module.SCMP_ACT_ALLOW, 0)
+                    self.assertEqual(asking(call)[0], module.SCMP_ACT_ALLOW if allowed else module.SCMP_ACT_NOTIFY,
+                                     (profile, pair))
+                    compared += 1
+        self.assertGreater(compared, self.PROFILES * 30)
 
 
 class Running(CompiledCase):

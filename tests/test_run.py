@@ -204,6 +204,14 @@ class Answers(RunCase):
         self.assertEqual(self.call(*(call_line("n", FREE[name]) for name in ("getppid", "getuid", "getgid"))),
                          ["! 1", "! 9", "! 1"])
 
+    def test_contradicting_rules_get_the_same_answer_everywhere(self) -> None:
+        """Which of them counts is libseccomp's affair, but it is one, whoever gives the answer."""
+        self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"},
+                                      {"names": ["getppid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+                                      {"names": ["getppid"], "action": "SCMP_ACT_ALLOW"}])
+        for enricher in ("none", "notify", "tracepoint"):
+            self.assertEqual(self.call(call_line("n", FREE["getppid"]), enricher=enricher), ["! 38"], enricher)
+
     def test_names_unknown_or_of_other_machines(self) -> None:
         self.block("getppid", "no_such_call", "riscv_flush_icache", "arm_fadvise64_64")
         result = self.run_it("true", options=("--enricher", "none"))
@@ -265,12 +273,12 @@ class Conditions(RunCase):
                 self.assertEqual(answer == "! 1", given & mask == value, f"{given:#x} & {mask:#x} == {value:#x}")
 
     def test_value_outside_its_mask(self) -> None:
-        """No argument has a bit under a mask that does not: such a condition never holds."""
-        for mask, value in ((0xFFFFFFFF, MAX_64), (0, 1), (0, 1 << 32), (6, 7), (1 << 63, (1 << 63) + 1)):
+        """Its bits outside the mask do not count, as for libseccomp and runc."""
+        for mask, value in ((0xFF, 0x1FF), (6, 7), (1 << 63, (1 << 63) + 1)):
             with self.subTest(mask=mask, value=value):
                 self.block("getppid", args=[{"index": 0, "op": "SCMP_CMP_MASKED_EQ", "value": mask, "valueTwo": value}])
-                found = self.call(*(call_line("n", FREE["getppid"], [given]) for given in (0, mask, value, MAX_64)))
-                self.assertNotIn("! 1", found)
+                self.assertEqual(["! 1" == each for each in self.call(*(
+                    call_line("n", FREE["getppid"], [given]) for given in (0, mask, value)))], [False, True, True])
 
     @staticmethod
     def condition(index: int, value: int, op: str = "SCMP_CMP_EQ") -> Dict[str, Any]:
@@ -302,6 +310,19 @@ class Conditions(RunCase):
         found = self.call(*(call_line("n", FREE[name], arguments) for name in ("getppid", "getuid")
                             for arguments in ((1, 0), (0, 1), (0, 0))))
         self.assertEqual([answer == "! 1" for answer in found], [True, True, False, True, False, False])
+
+    def test_rules_that_libseccomp_gets_wrong(self) -> None:
+        """2.5.4 has the first allow getppid(0, 3) as well, and never comes to an end with the second."""
+        wrong = [[self.condition(1, 2, "SCMP_CMP_LE")], [self.condition(1, 4294967297, "SCMP_CMP_GT")]]
+        endless = [[self.condition(1, 4294967297, "SCMP_CMP_GE"), self.condition(0, 1, "SCMP_CMP_GE")],
+                   [self.condition(0, 1, "SCMP_CMP_GE"), self.condition(1, 4294967297)]]
+        for args, reason in ((wrong, "its filter would answer otherwise"), (endless, "it does not come to an end")):
+            self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}, *(
+                {"names": ["getppid"], "action": "SCMP_ACT_ALLOW", "args": each} for each in args)])
+            for enricher in ("none", "notify"):
+                result = self.run_it("true", options=("--enricher", enricher), code=125)
+                self.assertIn("Error: build filter: getppid: ", result.stderr)
+                self.assertIn(reason, result.stderr)
 
     def test_narrow_arguments(self) -> None:
         """Calls of 32-bit programs have arguments of 32 bits."""
@@ -489,6 +510,38 @@ class Architectures(RunCase):
                          r"^socketcall \(102\), arch: SCMP_ARCH_X86, action: SCMP_ACT_ERRNO \(EAFNOSUPPORT\), "
                          r"pid: \d+, comm: call\.c-static$")
 
+    SEND, RECV, SEMOP = (102, [9]), (102, [10]), (117, [1])
+
+    def test_calls_that_are_only_multiplexed(self) -> None:
+        """send(2) has no number of its own on either machine."""
+        both = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+        lines = [call_line("i", *call) for call in (self.SEND, self.RECV, self.SEMOP)]
+        self.block("send", "semop", errnoRet=97, architectures=both)
+        for enricher in ("none", "notify"):
+            self.assertEqual(self.call(*lines, enricher=enricher), ["! 97", "! 14", "! 97"])
+        self.block("send", architectures=both[:1])
+        self.assertIn("not known here: send", self.run_it("true", options=("--enricher", "none")).stderr)
+
+    def test_multiplexed_calls_are_learned_alone(self) -> None:
+        """Whether nothing names them, a rule does, or one names socketcall(2)."""
+        allowed = {"names": [*OWN_CALLS, "recv"], "action": "SCMP_ACT_ALLOW"}
+        denied = {"names": ["send"], "action": "SCMP_ACT_ERRNO", "errnoRet": 97}
+        whole = {"names": ["socketcall"], "action": "SCMP_ACT_ERRNO", "errnoRet": 96}
+        with open(self.folder / "calls", "w+") as calls:
+            calls.write(call_line("i", *self.SEND) + "\n")
+        cases: List[Any] = [("SCMP_ACT_ERRNO", [allowed], "send"), ("SCMP_ACT_ALLOW", [denied], "send"),
+                            ("SCMP_ACT_ALLOW", [denied, whole], "send, socketcall")]
+        for default, rules, learned in cases:
+            with self.subTest(default=default, learned=learned):
+                self.write(default, rules, architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+                with open(self.folder / "calls") as stream:
+                    result = self.run_it(build("call.c", "-static"), stdin=stream,
+                                         options=("--learn", str(self.profile)))
+                self.assertIn(f"Learned syscalls: {learned}\n", result.stderr)
+                self.assertRegex(self.denials(result.stderr)[0], r"^send by socketcall \(102\), arch: SCMP_ARCH_X86, ")
+                self.assertNotIn("own filter", result.stderr)
+                self.assertEqual(self.call(call_line("i", *self.SEND)), ["! 14"])
+
     def test_unknown(self) -> None:
         self.block("getppid", architectures=["SCMP_ARCH_VAX"])
         self.assertIn("SCMP_ARCH_VAX", self.run_it("true", code=125).stderr)
@@ -635,6 +688,15 @@ class Denials(RunCase):
             "getuid (102), action: SCMP_ACT_ERRNO (EPERM), pid: N, comm: call.c-static"])
         self.assertIn("getppid (110), action: SCMP_ACT_LOG, 2 times, by: call.c-static (2)",
                       self.summary(result.stderr))
+
+    def test_logged_under_conditions_by_notification(self) -> None:
+        self.block("getppid", action="SCMP_ACT_LOG", args=[{"index": 0, "value": 7, "op": "SCMP_CMP_EQ"}])
+        calls = self.folder / "calls"
+        calls.write_text("".join(call_line("n", FREE["getppid"], [given]) + "\n" for given in (7, 8, 7)))
+        with open(calls) as stream:
+            result = self.run_it(build("call.c", "-static"), stdin=stream, options=("--enricher", "notify"))
+        self.assertEqual(self.summary(result.stderr), [
+            "getppid (110), action: SCMP_ACT_LOG, 2 times, by: call.c-static (2)"])
 
     def test_logged_under_conditions(self) -> None:
         """Tracepoints cannot tell whether conditions hold, and name none, which they say."""
@@ -1243,6 +1305,48 @@ class Story(RunCase):
                 self.profile = learned
                 self.assertEqual(self.denials(self.run_it(build("deny.c", "-static")).stderr), [])
                 learned.unlink()
+
+
+class Learned(RunCase):
+    """What --learn makes of profiles that are not those of record."""
+
+    def learn(self, *command: str, code: int = 0) -> str:
+        return str(self.run_it(*command, options=("--learn", str(self.profile)), code=code).stderr)
+
+    def test_another_architecture(self) -> None:
+        """Every call of a 32-bit program, wherever the profile lists architectures."""
+        rules = [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}]
+        program = build("deny.c", "-static", "-m32")
+        listed: List[Any] = [{"architectures": ["SCMP_ARCH_X86_64"]},
+                             {"archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": []}]}]
+        for keys in listed:
+            with self.subTest(keys=keys):
+                self.write("SCMP_ACT_ERRNO", rules, **keys)
+                self.assertNotIn("own filter", self.learn(program))
+                self.assertEqual(self.denials(self.run_it(program, options=("--enricher", "notify")).stderr), [])
+
+    def test_every_process_of_another_architecture_is_named_so(self) -> None:
+        self.write(architectures=["SCMP_ARCH_X86_64"])
+        program = build("deny.c", "-static", "-m32")
+        stderr = self.run_it("sh", "-c", '"$0"; "$0"; true', program, options=("--enricher", "tracepoint")).stderr
+        self.assertTrue(self.denials(stderr))
+        self.assertNotIn("own filter", stderr)
+
+    def test_several_documents_stay(self) -> None:
+        text = "".join("---\napiVersion: security-profiles-operator.x-k8s.io/v1beta1\nkind: SeccompProfile\nmetadata:\n"
+                       f"  name: {name}\nspec:\n  defaultAction: SCMP_ACT_ALLOW\n" for name in ("one", "two"))
+        self.profile.write_text(text)
+        result = spoc("run", "-p", f"{self.profile}#one", "--learn", str(self.profile), "true")
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertIn("several documents", result.stderr)
+        self.assertEqual(self.profile.read_text(), text)
+
+    def test_conditional_log_rule(self) -> None:
+        self.write("SCMP_ACT_ERRNO", [
+            {"names": [name for name in OWN_CALLS if name != "uname"], "action": "SCMP_ACT_ALLOW"},
+            {"names": ["uname"], "action": "SCMP_ACT_LOG", "args": [{"index": 1, "value": 5, "op": "SCMP_CMP_EQ"}]}])
+        self.assertIn("Learned syscalls: uname", self.learn(build("deny.c", "-static")))
+        self.assertEqual(self.denials(self.run_it(build("deny.c", "-static")).stderr), [])
 
 
 class Whole(RunCase):

@@ -297,7 +297,7 @@ class Laws(unittest.TestCase):
                    for name in NAMES}
 
         def judge(profile: spoc.Profile) -> "Dict[Any, Tuple[str, int]]":
-            program = spoc.FilterBuilder(profile, machine, False).build(0, False).program
+            program = spoc.FilterBuilder(profile, machine).build().program
             judged = {}
             for name, *arguments in calls():
                 data = spoc.SeccompData(nr=numbers[name], arch=machine.token)
@@ -312,9 +312,13 @@ class Laws(unittest.TestCase):
             whole = merge(*profiles)
             if whole is None:
                 continue
+            try:
+                parts, union = [judge(profile) for profile in profiles], judge(whole)
+            except spoc.SpocError as error:
+                self.assertIn("libseccomp cannot compile", str(error))
+                continue
             compared += 1
-            parts = [judge(profile) for profile in profiles]
-            for call, (action, _) in judge(whole).items():
+            for call, (action, _) in union.items():
                 self.assertEqual(action in ALLOWING, any(part[call][0] in ALLOWING for part in parts),
                                  (call, profiles, whole))
         self.assertGreater(compared, 15)

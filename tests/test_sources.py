@@ -220,6 +220,7 @@ class Sources(SourceCase):
             with self.subTest(command=command):
                 result = self.run_source("netlink", "sh", "-c", f"echo 0 > /proc/self/loginuid; {command} & wait")
                 self.assertRegex(result.stderr, pattern)
+                self.assertEqual(result.returncode, 0, result.stderr)  # another's login must not make it fail
 
     def test_not_audited(self) -> None:
         logged = pathlib.Path("/proc/sys/kernel/seccomp/actions_logged").read_text().split()
