@@ -1200,9 +1200,23 @@ def read_profile(path: str, host: Host) -> Source:
     return Source(file, profile, document, reader, decoder.base_profile_name)
 
 
-def give_to(descriptor: int, owner: "Optional[Tuple[int, int]]") -> None:
-    """Make a file the owner's (uid, gid), if there is one and the file system knows owners, as vfat does not."""
-    if owner:
+@contextlib.contextmanager
+def opened_folder(path: str, flags: int = os.O_PATH) -> "Iterator[int]":
+    """The folder that a path's last name is in: whatever the path leads to meanwhile, it stays that."""
+    folder = os.open(os.path.dirname(path) or ".", flags | os.O_DIRECTORY)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def give_to(descriptor: int, folder: int, owner: "Optional[Tuple[int, int]]") -> None:
+    """Make a new file the owner's (uid, gid), if there is one, whose folder this is, or one for all as /tmp is.
+
+    A file system may know no owners, as vfat does not.
+    """
+    status = os.fstat(folder)
+    if owner and (status.st_uid == owner[0] or status.st_mode & 0o1002 == 0o1002):
         with contextlib.suppress(PermissionError):
             os.fchown(descriptor, *owner)
 
@@ -1218,7 +1232,7 @@ class Target:
 
     def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None):
         self.path, self.owner = path, owner
-        self.folder, self.name = os.path.split(path)
+        self.name = os.path.basename(path)
         self.descriptor = self._named_descriptor()
         self.is_file = self.descriptor is None
         if self.is_file:
@@ -1279,28 +1293,31 @@ class Target:
         return stat.S_ISCHR(os.stat(self.path).st_mode) and os.stat(self.path).st_rdev != os.makedev(1, 3)
 
     @contextlib.contextmanager
-    def locked(self) -> "Iterator[None]":
+    def locked(self, wait: bool) -> "Iterator[bool]":
         """Keep other recordings from appending in this folder meanwhile; not forever, since any user can hold the lock.
+
+        Says whether to go on: not where another holds it and there is no time to `wait`.
         """
-        try:
-            folder = os.open(self.folder or ".", os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as error:
-            raise self._error(error) from None
-        try:
+        with contextlib.ExitStack() as resources:
+            try:
+                folder = resources.enter_context(opened_folder(self.path, os.O_RDONLY))
+            except OSError as error:
+                raise self._error(error) from None
             due_s = time.monotonic() + self.LOCK_S
             while True:
                 try:
                     fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except OSError as error:
+                    if error.errno == errno.EWOULDBLOCK and not wait:
+                        yield False
+                        return
                     if error.errno != errno.EWOULDBLOCK or time.monotonic() > due_s:
                         Log.error(SpocError("lock the folder of", self.path, error.strerror or str(error),
                                             "what others append meanwhile may be lost"))
                         break
                     time.sleep(0.1)
-            yield
-        finally:
-            os.close(folder)
+            yield True
 
     def _opened(self) -> "BinaryIO":
         if self.descriptor is not None:
@@ -1315,7 +1332,7 @@ class Target:
     def _probe(self) -> None:
         """Write and drop a file of a profile's size beside the target, and see that the target may be replaced."""
         with contextlib.suppress(FileNotFoundError):
-            folder, target = os.stat(self.folder or "."), os.lstat(self.path)
+            folder, target = os.stat(os.path.dirname(self.path) or "."), os.lstat(self.path)
             if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, target.st_uid):
                 raise PermissionError(errno.EPERM, "it is another user's, in a folder with the sticky bit")
             if stat.S_ISREG(target.st_mode):
@@ -1325,49 +1342,55 @@ class Target:
                     if error.errno == errno.EPERM:
                         raise PermissionError(errno.EPERM, "it is immutable or append-only (chattr)") from None
         try:
-            probe = os.open(self.folder or ".", os.O_TMPFILE | os.O_WRONLY, 0o600)  # no litter, come what may
+            probe = os.open(os.path.dirname(self.path) or ".", os.O_TMPFILE | os.O_WRONLY, 0o600)  # leaves no litter
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                 raise
-            name, probe = self._create()
-            os.unlink(name)
+            with opened_folder(self.path) as opened:
+                name, probe = self._create(opened)
+                os.unlink(name, dir_fd=opened)
         with open(probe, "wb") as file:
             file.write(bytes(self.PROBE_BYTES))
 
-    def _create(self) -> "Tuple[str, int]":
+    @staticmethod
+    def _create(folder: int) -> "Tuple[str, int]":
         while True:
-            name = os.path.join(self.folder, f".spoc.{os.urandom(6).hex()}")
+            name = f".spoc.{os.urandom(6).hex()}"
             with contextlib.suppress(FileExistsError):
-                return name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+                return name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
 
-    def _mode(self) -> int:
-        """The mode of a file of our own that is replaced; else what a new file gets."""
-        with contextlib.suppress(OSError):
-            status = os.lstat(self.path)
-            if stat.S_ISREG(status.st_mode) and status.st_uid == (self.owner or (os.geteuid(), 0))[0]:
-                return stat.S_IMODE(status.st_mode) & 0o777
-        return 0o666 & ~current_umask()
+    def _set_owner_and_mode(self, descriptor: int, folder: int) -> None:
+        """As the file of our own that is replaced has them; else as a new file gets them."""
+        with contextlib.suppress(FileNotFoundError):
+            status = os.stat(self.name, dir_fd=folder, follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode) and status.st_uid in (os.geteuid(), self.owner and self.owner[0]):
+                with contextlib.suppress(PermissionError):
+                    os.fchown(descriptor, status.st_uid, status.st_gid)
+                os.fchmod(descriptor, status.st_mode & 0o777)
+                return
+        give_to(descriptor, folder, self.owner)
+        os.fchmod(descriptor, 0o666 & ~current_umask())
 
     def _replace(self, data: bytes) -> None:
-        name, descriptor = self._create()
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                give_to(descriptor, self.owner)
-                os.fchmod(descriptor, self._mode())
-                os.fsync(descriptor)
-            os.rename(name, self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
-        with contextlib.suppress(OSError):  # some file systems cannot fsync a folder, and the profile is there
-            folder = os.open(self.folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+        with opened_folder(self.path) as folder:
+            name, descriptor = self._create(folder)
             try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+                with open(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    self._set_owner_and_mode(descriptor, folder)
+                    os.fsync(descriptor)
+                os.rename(name, self.name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
+                raise
+            with contextlib.suppress(OSError):  # some file systems cannot fsync a folder, and the profile is there
+                readable = os.open(".", os.O_RDONLY, dir_fd=folder)
+                try:
+                    os.fsync(readable)
+                finally:
+                    os.close(readable)
 
 
 def current_umask() -> int:
@@ -2694,7 +2717,7 @@ def sudo_identity(environment: "os._Environ[str]") -> "Optional[Identity]":
     try:
         user = pwd.getpwuid(uid)
     except KeyError:
-        return Identity(uid, gid, (gid,), {})
+        return Identity(uid, gid, (gid,), {"HOME": "/"})
     return Identity(uid, gid, tuple(os.getgrouplist(user.pw_name, gid)),
                     {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name})
 
@@ -3432,9 +3455,12 @@ class RecordCommand:
         new, kept = join(document)
         return format_changed(reader, document, new) if is_crd else format_json(new), kept
 
-    def _write_profile(self, profile: Profile) -> None:
-        with self.target.locked() if self.options.append else contextlib.nullcontext():
-            self.target.write(self._text(profile))
+    def _write_profile(self, profile: Profile, wait: bool = True) -> bool:
+        """Say whether it was written: not where another is appending just now, and there is no time to `wait`."""
+        with self.target.locked(wait) if self.options.append else contextlib.nullcontext(True) as free:
+            if free:
+                self.target.write(self._text(profile))
+            return free
 
     def run(self) -> int:
         """Record; give the exit code."""
@@ -3591,8 +3617,8 @@ class RecordCommand:
         if profile == self.written:
             return
         try:
-            self._write_profile(profile)
-            self.written = profile
+            if self._write_profile(profile, wait=False):
+                self.written = profile
         except SpocError as error:
             Log.error(error)
 
@@ -4383,8 +4409,9 @@ class RunCommand:
             if path == "-":
                 return open(1, "wb", closefd=False)
             try:
-                descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
-                give_to(descriptor, owner)
+                with opened_folder(path) as folder:
+                    descriptor = os.open(os.path.basename(path), flags | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
+                    give_to(descriptor, folder, owner)
             except FileExistsError:
                 descriptor = os.open(path, flags | os.O_NONBLOCK)  # a fifo without a reader fails
                 os.set_blocking(descriptor, True)

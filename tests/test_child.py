@@ -798,6 +798,8 @@ print(json.dumps({
     def setUp(self) -> None:
         super().setUp()
         support.require_command("sudo", "unshare", "mount")
+        self.profile = self.folder / "out" / "profile.yaml"
+        self.profile.parent.mkdir()
         self.home = self.folder / "home"
         self.home.mkdir()
         os.chown(self.home, self.UID, self.GID)
@@ -832,12 +834,45 @@ print(json.dumps({
             "HOME": str(self.home), "USER": "spoc-test", "LOGNAME": "spoc-test", "SUDO_UID": str(self.UID)})
 
     def test_profile_belongs_to_the_user(self) -> None:
+        """In the user's own folder, and in one like /tmp."""
+        for owner, mode in ((self.UID, 0o755), (0, 0o1777)):
+            self.own_folder(owner, mode)
+            self.sudo("true")
+            status = self.profile.stat()
+            self.assertEqual((status.st_uid, status.st_gid, status.st_mode & 0o777), (self.UID, self.GID, 0o644))
+            self.profile.unlink()
+
+    def own_folder(self, owner: int, mode: int) -> None:
+        self.profile.parent.mkdir(exist_ok=True)
+        os.chown(self.profile.parent, owner, -1)
+        self.profile.parent.chmod(mode)
+
+    def test_others_files_are_not_given_away(self) -> None:
+        """Neither one that is root's already, wherever it is, nor a new one where the user could not have made it."""
+        for owner, mode in ((0, 0o755), (0, 0o777), (self.UID + 1, 0o755)):
+            self.own_folder(owner, mode)
+            self.sudo("true")
+            self.assertEqual(self.profile.stat().st_uid, 0, (owner, oct(mode)))
+            self.profile.unlink()
+        for owner, mode in ((0, 0o700), (self.UID, 0o755), (0, 0o1777)):
+            self.own_folder(owner, mode)
+            self.profile.write_text("")
+            self.profile.chmod(0o640)
+            os.chown(self.profile, 0, self.EXTRA_GID)
+            self.sudo("true", options=("--append",))
+            status = self.profile.stat()
+            self.assertEqual((status.st_uid, status.st_gid, status.st_mode & 0o777), (0, self.EXTRA_GID, 0o640))
+            self.assertTrue(self.names())
+
+    def test_folder_that_is_swapped(self) -> None:
+        """A symbolic link to root's folder in place of the user's own gives the user nothing there."""
+        self.own_folder(self.UID, 0o755)
+        others = self.folder / "others"
+        others.mkdir()
+        self.sudo("sh", "-c", f'mv {self.profile.parent} {self.home}/away; ln -s {others} {self.profile.parent}',
+                  options=("--privileged",))
         self.sudo("true")
-        status = self.profile.stat()
-        self.assertEqual((status.st_uid, status.st_gid, status.st_mode & 0o777), (self.UID, self.GID, 0o644))
-        os.chown(self.profile, 0, 0)
-        self.sudo("true", options=("--append",))
-        self.assertEqual(self.profile.stat().st_uid, self.UID)
+        self.assertEqual([path.stat().st_uid for path in others.iterdir()], [0])
 
     def test_dropping_privileges_is_not_recorded(self) -> None:
         self.sudo("true")
@@ -877,7 +912,7 @@ print(json.dumps({
         self.assertEqual(result.returncode, 0, result.stderr)
         found = json.loads(result.stdout)
         self.assertEqual((found["uid"], found["gid"], found["groups"]), ([self.UID] * 3, [self.GID] * 3, [self.GID]))
-        self.assertEqual(self.profile.stat().st_uid, self.UID)
+        self.assertEqual(found["HOME"], "/")
 
 
 class LogLines(ChildCase):

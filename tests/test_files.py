@@ -709,6 +709,19 @@ class Checkpoint(FilesCase):
         self.assertEqual(process.returncode, 0, stderr)
         self.assertGreater(yaml_names(self.target.read_text()), {"getsid", "sync"})
 
+    def test_folder_is_locked(self) -> None:
+        """Anyone can hold the lock: no checkpoint waits for it; the end does, and writes."""
+        folder = os.open(self.target.parent, os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        program = ("import os, time\nlongest = 0\nend = time.monotonic() + 3\nwhile time.monotonic() < end:\n"
+                   "    start = time.monotonic()\n    os.getsid(0)\n"
+                   "    longest = max(longest, time.monotonic() - start)\nassert longest < 1.5, longest")
+        result = self.run_spoc(self.target, sys.executable, "-c", program,
+                               options=("--checkpoint", "1", "--append", "-q", "--backend", "notify"))
+        self.assertEqual(result.stderr.count("Error: lock the folder of: "), 1, result.stderr)
+        self.assertIn("getsid", yaml_names(self.target.read_text()))
+
     def test_failed_checkpoint_does_not_end_the_command(self) -> None:
         folder = self.folder / "moved"
         process = self.start("--checkpoint", "1", "-o", str(self.target), "--", "sh", "-c",
