@@ -1804,7 +1804,7 @@ class SlotValue(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x46E682D3  # `make bpf` writes it
+OBJECT_CRC32 = 0x6120D9C8  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -1922,6 +1922,20 @@ def in_user_namespace() -> bool:
     return read_setting("/proc/self/uid_map").split() not in ([], ["0", "0", "4294967295"])
 
 
+def pid_namespace() -> os.stat_result:
+    """Where the ids of this process and its children count. Raises KernelError if that is not known, or not one."""
+    try:
+        namespace = os.stat("/proc/self/ns/pid")
+    except OSError as error:
+        raise KernelError("record with BPF", "/proc/self/ns/pid", error.strerror or str(error), "mount /proc") from None
+    try:  # ENOENT as long as no child is there (pidns_for_children_get() in kernel/pid_namespace.c)
+        if os.path.samestat(namespace, os.stat("/proc/self/ns/pid_for_children")):
+            return namespace
+    except FileNotFoundError:
+        pass
+    raise KernelError("start command", "in another pid namespace", "it would be its init", "unshare needs --fork")
+
+
 def lockdown_mode() -> str:
     """none, integrity or confidentiality (kernel_lockdown(7)); "" if it is not known."""
     return read_setting("/sys/kernel/security/lockdown").partition("[")[2].partition("]")[0]
@@ -2008,6 +2022,7 @@ class Recorder:
         """Load programs and maps into the kernel, and map those that user space reads."""
         if self.watched and not self.machine.arguments:
             raise KernelError("read arguments", self.machine.native.name, "not known how", "leave --args out")
+        pid_namespace()
         path = find_object()
         data = read_object(path)
         libbpf.libbpf_set_print(PRINT_LIBBPF)
@@ -2103,11 +2118,10 @@ class Recorder:
 
     def arm(self, tgid: int) -> None:
         """The next exec of this process starts the recording; its tgid counts in the caller's pid namespace."""
-        with contextlib.suppress(OSError):  # without /proc it has to be the initial namespace
-            namespace = os.stat("/proc/self/ns/pid")
-            # The kernel's dev_t: include/linux/kdev_t.h, MKDEV.
-            self._config.ns_dev = os.major(namespace.st_dev) << 20 | os.minor(namespace.st_dev)
-            self._config.ns_ino = namespace.st_ino
+        namespace = pid_namespace()
+        # The kernel's dev_t: include/linux/kdev_t.h, MKDEV.
+        self._config.ns_dev = os.major(namespace.st_dev) << 20 | os.minor(namespace.st_dev)
+        self._config.ns_ino = namespace.st_ino
         self._config.armed_tgid = tgid
 
     def begin(self, child: "Any") -> None:
@@ -2492,7 +2506,7 @@ class Denial(NamedTuple):
         return Denial(self.architecture, self.number, self.verdict, self.tgid, self.tid, self.comm, self.exe, times)
 
 
-START_UNSEEN = "the start of the command was not seen; mount /proc, without which its id means nothing here"
+START_UNSEEN = "the start of the command was not seen"
 
 
 def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details: "Dict[Tuple[int, int], CallValue]",
@@ -2919,6 +2933,8 @@ class Child:
         """Fork. The command gets the signal mask and dispositions that the supervisor found, and no Python's."""
         self.command, self.identity, self.filter, self._audited = command, identity, applied, audited
         self.environment = initial_environment()
+        if applied and applied.listens and os.path.lexists("/proc/self"):
+            pid_namespace()  # an init cannot start a helper: EINVAL for CLONE_PARENT (kernel/fork.c)
         if identity:
             self.environment = [entry for entry in self.environment
                                 if os.fsdecode(entry.partition(b"=")[0]) not in identity.environment]
@@ -3494,8 +3510,6 @@ class RecordCommand:
         if options.backend != "notify":
             recorder = Recorder(self.machine, options.stats, watched=watched)
             try:
-                if options.backend == "auto" and not os.path.lexists("/proc/self/ns/pid"):
-                    raise KernelError("record with BPF", "/proc/self/ns/pid", "is not there", "mount /proc")
                 return self._attach(recorder)
             except SpocError as error:
                 recorder.close()
@@ -5695,7 +5709,7 @@ def examine_recorder() -> Finding:
     except SpocError as error:
         return Finding(f"blocked calls cannot be named by tracepoints: {error.reason}", error.hint, offers[:1])
     if not calls:
-        return Finding("sees nothing of its command", "mount -t proc proc /proc", offers, True)
+        return Finding("sees nothing of its command", "report it", offers, True)
     if machine.compat and not tells_abis:
         return Finding("cannot tell 32-bit calls apart", "boot without lockdown=confidentiality", offers)
     return Finding(f"saw {calls} different calls of {sys.executable}", "", offers)

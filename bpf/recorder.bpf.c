@@ -34,7 +34,7 @@ enum compat_source { COMPAT_NONE, COMPAT_TASK, COMPAT_REGS };
 
 struct config {
 	__u64 ns_dev;		/* pid namespace in which armed_tgid counts: device and ... */
-	__u64 ns_ino;		/* ... inode of /proc/self/ns/pid; 0: the initial one */
+	__u64 ns_ino;		/* ... inode of /proc/self/ns/pid */
 	__u32 armed_tgid;	/* its next exec starts the recording; 0: none */
 	__u32 compat_source;	/* where a 32-bit call shows: enum compat_source */
 	__u32 compat_offset;	/* bytes into task_struct or pt_regs */
@@ -612,11 +612,7 @@ static __always_inline int is_armed(const struct config *conf)
 {
 	struct bpf_pidns_info ns;
 
-	if (!conf->armed_tgid)
-		return 0;
-	if (!conf->ns_ino)
-		return bpf_get_current_pid_tgid() >> 32 == conf->armed_tgid;
-	return !bpf_get_ns_current_pid_tgid(conf->ns_dev, conf->ns_ino, &ns, sizeof(ns)) &&
+	return conf->armed_tgid && !bpf_get_ns_current_pid_tgid(conf->ns_dev, conf->ns_ino, &ns, sizeof(ns)) &&
 	       ns.tgid == conf->armed_tgid;
 }
 

@@ -476,8 +476,9 @@ class Verdict(DoctorCase):
         self.assertEqual(self.results(*AS_NOBODY, *inside), (False, ""))
 
     def test_no_proc(self) -> None:
-        self.assert_true(("bpf", "tracepoint", 1), *in_mounts("mount -t tmpfs none /proc"))
-        self.assert_true(("bpf", "tracepoint", 2), *OWN_PID_NAMESPACE)
+        for wrapper in (in_mounts("mount -t tmpfs none /proc"), OWN_PID_NAMESPACE):
+            self.assert_true(("notify", "notify", 1), *wrapper)
+            self.assertEqual(self.check(self.doctor(*wrapper), "recorder")["remedy"], "mount /proc")
 
     def test_no_sys(self) -> None:
         self.assert_true(("bpf", "tracepoint", 0), *in_mounts("mount -t tmpfs none /sys"))
