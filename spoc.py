@@ -2746,7 +2746,8 @@ def select_readable(descriptors: "Iterable[int]", timeout_ms: "Optional[float]")
 
 SIGNALS_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # Meant for a program that knows them: would they end the recorder instead, the recording would be lost.
-SIGNALS_RELAYED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPWR)
+SIGNALS_RELAYED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPWR, signal.SIGIO, signal.SIGVTALRM,
+                   signal.SIGPROF, 16, *range(signal.SIGRTMIN, signal.SIGRTMAX + 1))  # 16: SIGSTKFLT, asm/signal.h
 SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signals have it
 
 
@@ -2768,13 +2769,15 @@ class Supervisor:
     """Waits for a command without polling: every signal of interest is blocked, and read from a descriptor."""
 
     SAME_REQUEST_S = 0.1
+    MAX_TIMEOUT_S = 86400.0  # poll(2) takes an int of milliseconds
     SIGINFO_BYTES = 128  # struct signalfd_siginfo, signalfd(2)
 
     def __init__(self) -> None:
         # A signal that is ignored, as under nohup, would be taken all the same if it were blocked.
-        self.signals = [signum for signum in (*SIGNALS_TO_END, *SIGNALS_RELAYED, signal.SIGTSTP)
+        self.signals = [signum for signum in (*SIGNALS_TO_END, *SIGNALS_RELAYED, signal.SIGTSTP, signal.SIGXCPU)
                         if signal.getsignal(signum) is not signal.SIG_IGN]
         self.before_stop: "Callable[[], None]" = lambda: None
+        self.before_kill: "Callable[[], None]" = lambda: None  # this process nears its limit of CPU time (setrlimit(2))
         self.requests = 0
         self._last = 0, 0.0  # signal, time
         self.mask: "Set[int]" = set()
@@ -2810,17 +2813,27 @@ class Supervisor:
 
         Meanwhile run timers, pass signals on, and serve `inputs` (see Child.wait_started). With `alive`, then wait as
         well until that says no or a signal asks to stop: the caller has to be the reaper of all descendants, so that
-        the end of each shows as SIGCHLD.
+        the end of each shows as SIGCHLD. A command that nobody waits for any more, because this fails, is killed.
         """
+        try:
+            return self._wait(pid, timers, alive, inputs or {})
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # fails if the id is the command's no more
+                os.kill(pid, signal.SIGKILL)
+            raise
+
+    def _wait(self, pid: int, timers: "Sequence[Timer]", alive: "Optional[Callable[[], bool]]",
+              served: "Dict[int, Callable[[], None]]") -> int:
         status: "Optional[int]" = None
-        served = inputs or {}
         poll = select.poll()
         for descriptor in (self._descriptor, *served):
             poll.register(descriptor, select.POLLIN)
         timeout_ms: "Optional[float]" = None
         while True:
             if timers:
-                timeout_ms = max(0.0, min(timer.due_s for timer in timers) - time.monotonic()) * 1000
+                left_s = min(timer.due_s for timer in timers) - time.monotonic()
+                timeout_ms = min(max(0.0, left_s), self.MAX_TIMEOUT_S) * 1000
             events = poll.poll(timeout_ms)
             only_served = events != []  # as it is nearly always while a listener is served, where time counts
             for descriptor, event in events:
@@ -2840,6 +2853,8 @@ class Supervisor:
                     os.kill(os.getpid(), signum)
                     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])  # stops here, unless nobody could continue it
                     signal.pthread_sigmask(signal.SIG_BLOCK, [signum])
+                elif signum == signal.SIGXCPU:  # the command has a time of its own
+                    self.before_kill()
                 elif signum != signal.SIGCHLD:
                     self._pass_on(signum, from_kernel, pid if status is None else None)
             for ended, ended_status in self._reap():
@@ -2865,10 +2880,11 @@ class Supervisor:
 
     def _pass_on(self, signum: int, from_kernel: bool, pid: "Optional[int]") -> None:
         now_s = time.monotonic()
-        if signum == self._last[0] and now_s - self._last[1] < self.SAME_REQUEST_S:
-            return  # timeout(1) signals its child, and then the group that it is in
-        self._last = signum, now_s
-        self.requests += signum in SIGNALS_TO_END
+        if signum in SIGNALS_TO_END:
+            if signum == self._last[0] and now_s - self._last[1] < self.SAME_REQUEST_S:
+                return  # timeout(1) signals its child, and then the group that it is in
+            self._last = signum, now_s
+            self.requests += 1
         if pid is None:
             return
         # A terminal signals its whole foreground process group: the command has the signal if it is in ours.
@@ -3552,6 +3568,8 @@ class RecordCommand:
         self._log_container(child.pid, cgroups)
         status_line = StatusLine()
         supervisor.before_stop = status_line.clear
+        if self.target.is_file:
+            supervisor.before_kill = lambda: self._checkpoint(recorder)
         alive = (lambda: recorder.counters.alive > 0) if self.options.follow else None
         try:
             return supervisor.wait(child.pid, self._timers(recorder, status_line), alive, recorder.inputs)
@@ -6231,6 +6249,11 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
         return EXIT_FAILURE
     except KeyboardInterrupt:
         return EXIT_SIGNAL + signal.SIGINT
+    except Exception as error:  # a bug: exit code 1 would mean "different"
+        if Log.verbose:
+            sys.excepthook(*sys.exc_info())
+        Log.error(SpocError("run", "spoc.py", f"{type(error).__name__}: {error}", "report it, with what -v adds"))
+        return EXIT_FAILURE
 
 
 if __name__ == "__main__":

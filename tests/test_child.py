@@ -194,6 +194,29 @@ class ExitCodes(ChildCase):
         self.check(126, "tool", env={**environment, "PATH": ":".join(map(str, folders[:2]))})
         self.check(127, "tool", env={**environment, "PATH": str(folders[0])})
 
+    def test_bug(self) -> None:
+        """It leaves no command behind, and is not taken for another result."""
+        pid_file = self.folder / "pid"
+        program = (f"import sys; sys.path.insert(0, {str(support.ROOT)!r}); import spoc\n"
+                   "spoc.RecordCommand._checkpoint = lambda *_: {}['bug']\nsys.exit(spoc.main(sys.argv[1:]))")
+        for options in ((), ("-v",)):
+            result = subprocess.run(
+                [sys.executable, "-c", program, *self.recorded(
+                    "sh", "-c", f"echo $$ > {pid_file}; exec sleep 600", options=("--checkpoint", "1", *options))[2:]],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=WAIT_S)
+            self.assertEqual(result.returncode, 125, result.stderr)
+            self.assertRegex(result.stderr, r" Error: run: spoc.py: KeyError: 'bug'; report it[^\n]*\n\Z")
+            self.assertEqual("Traceback" in result.stderr, bool(options))
+            pid = int(pid_file.read_text())
+            self.wait_for(lambda: not os.path.exists(f"/proc/{pid}/comm")
+                          or "State:\tZ" in pathlib.Path(f"/proc/{pid}/status").read_text(), "the command's end")
+
+    def test_checkpoint_in_weeks(self) -> None:
+        """More milliseconds than poll(2) takes at once."""
+        result = support.spoc("record", "-n", "-q", "-o", str(self.profile), "--checkpoint", "2147484", "--",
+                              "sh", "-c", "exit 3")
+        self.assertEqual((result.returncode, result.stderr), (3, ""))
+
     def test_usage(self) -> None:
         started = self.folder / "started"
         touch = ("touch", str(started))
@@ -409,6 +432,36 @@ class Signals(ChildCase):
             self.ended(process, 128 + signal.SIGKILL)
             self.assertIn("rt_sigaction", self.names())
             self.profile.unlink()
+
+    def test_of_all_kinds(self) -> None:
+        """Whatever would end spoc.py by default reaches the command instead."""
+        for signum in (signal.SIGIO, signal.SIGVTALRM, signal.SIGPROF, 16, signal.SIGRTMIN, signal.SIGRTMIN + 5,
+                       signal.SIGRTMAX):
+            process = self.start("sh", "-c", "ulimit -c 0; echo ready; exec sleep 600")
+            assert process.stdout
+            process.stdout.readline()
+            process.send_signal(signum)
+            self.ended(process, 128 + signum)
+            self.assertIn("write", self.names())
+            self.profile.unlink()
+
+    def test_of_a_limit(self) -> None:
+        """The limit of CPU time that spoc.py reaches is not the command's: the profile is written, and it goes on."""
+        process = self.handler(1, "SIGUSR1")
+        process.send_signal(signal.SIGXCPU)
+        self.wait_for(self.profile.exists, "the profile")
+        self.assertIn("rt_sigaction", self.names())
+        process.send_signal(signal.SIGUSR1)
+        self.assertEqual(self.ended(process, 7), "got SIGUSR1\n")
+
+    def test_in_quick_succession(self) -> None:
+        """Two that mean something to the command are two."""
+        process = self.handler(2, "SIGUSR1")
+        assert process.stdout
+        for _ in range(2):
+            process.send_signal(signal.SIGUSR1)
+            self.assertEqual(process.stdout.readline(), "got SIGUSR1\n")
+        self.ended(process, 7)
 
     def test_ignored_by_the_caller(self) -> None:
         """As under nohup: the signal reaches neither."""
