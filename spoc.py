@@ -1258,6 +1258,10 @@ class Target:
     def _error(self, error: OSError) -> SpocError:
         hints = {errno.ENOSPC: "free some space, or ", errno.EDQUOT: "free some space, or ",
                  errno.ENOENT: "make the folder, or "}
+        try:
+            os.path.abspath(self.path)
+        except FileNotFoundError:
+            return SpocError("write profile", self.path, "the working folder has been removed", "give an absolute path")
         return SpocError("write profile", self.path, error.strerror or str(error),
                          hints.get(error.errno or 0, "") + "choose another file with -o")
 
@@ -1712,12 +1716,15 @@ def libseccomp_version() -> "Tuple[int, int, int]":
 
 def kernel_uname() -> "os.uname_result":
     """What the kernel is, whatever setarch(8) has it say to this process (personality(2))."""
-    personality = libc.personality(0xFFFFFFFF)
-    libc.personality(0)
     try:
+        personality = libc.personality(0xFFFFFFFF)
+        libc.personality(0)
+        try:
+            return os.uname()
+        finally:
+            libc.personality(personality)
+    except OSError:  # a filter refuses it
         return os.uname()
-    finally:
-        libc.personality(personality)
 
 
 def this_machine() -> Machine:
@@ -2819,7 +2826,7 @@ class Supervisor:
             return self._wait(pid, timers, alive, inputs or {})
         except BaseException:
             with contextlib.suppress(OSError):
-                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # fails if the id is the command's no more
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # fails once it was reaped
                 os.kill(pid, signal.SIGKILL)
             raise
 
@@ -2941,6 +2948,9 @@ class Child:
     """The command's process: forked at once, it execs when released, and reports if it cannot."""
 
     EXEC_POLL_MS = 50
+    # What the command is not to blame for; all else means that it is not executable.
+    EXIT_CODES = {errno.ENOENT: EXIT_NOT_FOUND, **dict.fromkeys(
+        (errno.EAGAIN, errno.EINVAL, errno.EMFILE, errno.ENFILE, errno.ENOMEM), EXIT_FAILURE)}
     MAX_SPINS = 200_000_000  # some ten seconds: a parent that is gone must not leave a child that spins
     WAIT_S, MAX_WAITS = 0.0005, 20_000
 
@@ -3146,8 +3156,7 @@ class Child:
             hint = "it is there, but not the interpreter or dynamic loader that it names"
         elif not hint and self.filter and self.filter.program != ASK_ALL:
             hint = "if the profile blocks execve, -b execve allows it"
-        raise ChildError("start command", name, reason, hint,
-                         EXIT_NOT_FOUND if number == errno.ENOENT else EXIT_NOT_EXECUTABLE)
+        raise ChildError("start command", name or "''", reason, hint, self.EXIT_CODES.get(number, EXIT_NOT_EXECUTABLE))
 
 
 def drop_privileges(identity: Identity, keep_admin: bool) -> None:

@@ -480,6 +480,10 @@ class Verdict(DoctorCase):
             self.assert_true(("notify", "notify", 1), *wrapper)
             self.assertEqual(self.check(self.doctor(*wrapper), "recorder")["remedy"], "mount /proc")
 
+    def test_no_personality(self) -> None:
+        """A filter without it, by which the machine is told apart from what setarch(8) makes of it."""
+        self.assert_true(("bpf", "tracepoint", 1), *without((errno.EPERM, "personality", None)))
+
     def test_no_sys(self) -> None:
         self.assert_true(("bpf", "tracepoint", 0), *in_mounts("mount -t tmpfs none /sys"))
 

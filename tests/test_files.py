@@ -280,6 +280,15 @@ class Refused(FilesCase):
         self.refused(f"{self.folder}/none/")
         self.assertFalse((self.folder / "none").exists())
 
+    def test_working_folder_that_was_removed(self) -> None:
+        for target in ("profile.yaml", "out/profile.yaml"):
+            result = subprocess.run(
+                ["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh", sys.executable, str(support.SPOC),
+                 "record", "-o", target, "true"], cwd=self.folder, stderr=subprocess.PIPE, text=True, check=False)
+            self.assertEqual(result.returncode, 125)
+            self.assertRegex(result.stderr, rf" Error: write profile: {target}: the working folder has been removed; "
+                                            r"give an absolute path\n\Z")
+
     def test_file_as_folder(self) -> None:
         self.target.write_text(OLD)
         self.refused(self.target / "profile.yaml", "Not a directory")
