@@ -1811,7 +1811,7 @@ class SlotValue(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x6120D9C8  # `make bpf` writes it
+OBJECT_CRC32 = 0x8EAC07BF  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall

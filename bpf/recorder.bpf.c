@@ -688,28 +688,47 @@ struct x86_64_regs {
 #define ENOSYS			38
 
 /*
+ * arm64: regs->syscallno, which is NO_SYSCALL on every entry but a syscall's (entry-common.c, before 5.16 entry.S), and again
+ * before a signal can end the task: do_signal() calls forget_syscall().
+ */
+#define ARM64_NUMBER_OFFSET	280
+
+/*
  * The task ends outside any syscall that it entered: a filter has killed it at the entry to one, which
- * SECCOMP_RET_KILL_THREAD does on the spot (and before Linux 5.16 KILL_PROCESS, too), or a signal has. On x86-64 it was
- * the filter if ax still says what it does until a syscall has an answer, and cx what the instruction syscall left there.
- * Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the number (syscall_rollback()); but a call
- * may also have returned its own number, so that user space has to ask the profile.
+ * SECCOMP_RET_KILL_THREAD does on the spot (and before Linux 5.16 KILL_PROCESS, too), or a signal has. On arm64 it was the
+ * filter if the number is still there. On x86-64 if ax still says what it does until a syscall has an answer, and cx what
+ * the instruction syscall left there. Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the
+ * number (syscall_rollback()); but a call may also have returned its own number, so that user space has to ask the profile.
  */
 static __always_inline void end_outside(struct task *state)
 {
 	struct x86_64_regs regs = {};
-	__u32 zero = 0, abi;
+	__u32 zero = 0, abi, kind = DENIAL_ENDED;
+	__s32 nr = NO_SYSCALL;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
-	if (!conf || !conf->x86_64 ||
-	    bpf_probe_read_kernel(&regs, sizeof(regs), (void *)(unsigned long)(state->regs + X86_64_AX_OFFSET)) ||
-	    ((__s64)regs.ax != -ENOSYS && regs.ax != regs.orig_ax) || (__s32)regs.orig_ax < 0)
+	if (!conf)
 		return;
-	/* It may have returned from there, to the signal of SECCOMP_RET_KILL_PROCESS: that has been counted. */
-	if ((state->flags & TASK_DENIED) && state->last.nr == (__u32)regs.orig_ax && state->beside == regs.ip)
+	if (conf->number_offset == ARM64_NUMBER_OFFSET) {
+		if (bpf_probe_read_kernel(&nr, sizeof(nr),
+					  (void *)(unsigned long)(state->regs + ARM64_NUMBER_OFFSET)))
+			return;
+	} else if (conf->x86_64 && !bpf_probe_read_kernel(&regs, sizeof(regs), (void *)(unsigned long)
+							  (state->regs + X86_64_AX_OFFSET))) {
+		if (regs.ax == regs.orig_ax)
+			kind = DENIAL_ROLLED_BACK;
+		else if ((__s64)regs.ax != -ENOSYS)
+			return;
+		nr = regs.orig_ax;
+		/* It may have returned from there, to the signal of KILL_PROCESS: that has been counted. */
+		if ((state->flags & TASK_DENIED) && state->last.nr == (__u32)nr && state->beside == regs.ip)
+			return;
+	}
+	if (nr < 0)
 		return;
 	abi = abi_of(conf, state->regs);
-	if (abi || regs.cx == regs.ip)
-		deny(state, abi, regs.orig_ax, 0, regs.ax == regs.orig_ax ? DENIAL_ROLLED_BACK : DENIAL_ENDED);
+	if (abi || regs.cx == regs.ip)	/* on arm64 both are 0 */
+		deny(state, abi, nr, 0, kind);
 }
 
 /* For `run`, in place of task_exit. */
