@@ -1759,7 +1759,7 @@ class Config(ctypes.Structure):
     """What user space tells the recorder."""
 
     _fields_ = c_fields("uint64 ns_dev ns_ino; uint32 armed_tgid compat_source compat_offset compat_mask statistics "
-                        "number_offset x86_64 logs")
+                        "number_offset x86_64 marked")
 
 
 class Counters(ctypes.Structure):
@@ -1811,7 +1811,7 @@ class SlotValue(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x8EAC07BF  # `make bpf` writes it
+OBJECT_CRC32 = 0xA1B7AE46  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -1823,7 +1823,6 @@ PROGRAMS = dict(line.split() for line in """
     enter_direct   sys_enter
     enter_abis     sys_enter
     enter_plain    sys_enter
-    enter_values   sys_enter
     run_enter      sys_enter
     run_exit       sys_exit
     run_task_exit  sched_process_exit
@@ -2055,7 +2054,7 @@ class Recorder:
         enum telling of recorder.bpf.c.
         """
         if self.denials or self.watched:
-            return [("run_enter" if self.denials else "enter_values", raise_limit) for raise_limit in (False, True)]
+            return [("run_enter" if self.denials else "enter_abis", raise_limit) for raise_limit in (False, True)]
         if self.machine.compat is None:
             return [("enter_plain", False), ("enter_plain", True)]
         direct = self.machine.native is X86_64 and os.path.exists(KERNEL_BTF)
@@ -2112,7 +2111,7 @@ class Recorder:
                 self.machine.compat_test
         self._config.statistics, self._config.number_offset = self.statistics, self.machine.number_offset
         self._config.x86_64 = self.machine.native is X86_64
-        self._config.logs = self.denials and any(self.logged)
+        self._config.marked = any(self.logged) if self.denials else bool(self.watched)
         for (abi, number), argument in self.watched.items():
             self._watched[abi * NUMBERS + number].place = 1 + self.machine.arguments[abi][argument]
         for name in self._programs:

@@ -42,7 +42,7 @@ struct config {
 	__u32 statistics;	/* not 0: count every call, in `calls` */
 	__u32 number_offset;	/* bytes into pt_regs: the syscall's number, once it has returned */
 	__u32 x86_64;		/* not 0: pt_regs are those of x86-64 */
-	__u32 logs;		/* not 0: there is something in `logged` */
+	__u32 marked;		/* not 0: there is something in `logged` (`run`) or `watched` (`record`) */
 };
 
 struct counters {
@@ -414,7 +414,7 @@ static __always_inline void note_value(__u32 index, __u64 regs)
 		__sync_fetch_and_add(&watch->count, error ? MAX_VALUES + 1 : 1);
 }
 
-static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telling telling, int values_too)
+static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telling telling)
 {
 	__u32 nr = ctx->args[1], abi = 0, zero = 0, index;
 	struct config *conf;
@@ -432,7 +432,7 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telli
 	if (nr < NUMBERS) {
 		index = abi * NUMBERS + nr;
 		/* first, so that what shows in `seen` has a value */
-		if (values_too)
+		if (telling == TELL_READ && conf->marked)
 			note_value(index, ctx->args[0]);
 		first_ns = bpf_map_lookup_elem(&seen, &index);
 		if (first_ns && !*first_ns)
@@ -448,27 +448,21 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telli
 SEC("raw_tp/sys_enter")
 int enter_direct(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, TELL_DIRECT, 0);
+	return enter(ctx, TELL_DIRECT);
 }
 
+/* The only one that notes values. */
 SEC("raw_tp/sys_enter")
 int enter_abis(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, TELL_READ, 0);
-}
-
-/* With `watched`. */
-SEC("raw_tp/sys_enter")
-int enter_values(struct bpf_raw_tracepoint_args *ctx)
-{
-	return enter(ctx, TELL_READ, 1);
+	return enter(ctx, TELL_READ);
 }
 
 /* Without BTF, lockdown=confidentiality refuses every program that holds bpf_probe_read_kernel: all calls pass for the first ABI. */
 SEC("raw_tp/sys_enter")
 int enter_plain(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, TELL_NONE, 0);
+	return enter(ctx, TELL_NONE);
 }
 
 /* Bring `denials` up to date with the repeats of a task. */
@@ -545,7 +539,7 @@ int run_enter(struct bpf_raw_tracepoint_args *ctx)
 	state->flags |= TASK_INSIDE;
 	state->regs = ctx->args[0];
 	conf = bpf_map_lookup_elem(&config, &zero);
-	if (!conf || !conf->logs || nr >= NUMBERS)
+	if (!conf || !conf->marked || nr >= NUMBERS)
 		return 0;
 	abi = abi_of(conf, ctx->args[0]);
 	index = abi * NUMBERS + nr;
