@@ -1933,7 +1933,8 @@ def pid_namespace() -> os.stat_result:
     try:
         namespace = os.stat("/proc/self/ns/pid")
     except OSError as error:
-        raise KernelError("record with BPF", "/proc/self/ns/pid", error.strerror or str(error), "mount /proc") from None
+        raise KernelError("record with BPF", "/proc/self/ns/pid", error.strerror or str(error),
+                          "mount -t proc proc /proc") from None
     try:  # ENOENT as long as no child is there (pidns_for_children_get() in kernel/pid_namespace.c)
         if os.path.samestat(namespace, os.stat("/proc/self/ns/pid_for_children")):
             return namespace

@@ -478,7 +478,7 @@ class Verdict(DoctorCase):
     def test_no_proc(self) -> None:
         for wrapper in (in_mounts("mount -t tmpfs none /proc"), OWN_PID_NAMESPACE):
             self.assert_true(("notify", "notify", 1), *wrapper)
-            self.assertEqual(self.check(self.doctor(*wrapper), "recorder")["remedy"], "mount /proc")
+            self.assertEqual(self.check(self.doctor(*wrapper), "recorder")["remedy"], "mount -t proc proc /proc")
 
     def test_no_personality(self) -> None:
         """A filter without it, by which the machine is told apart from what setarch(8) makes of it."""

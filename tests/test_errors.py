@@ -329,7 +329,7 @@ class Enrichers(LibraryCase):
         namespace = ("unshare", "--pid", "--fork", "--mount", "--propagation", "private", "sh", "-ec",
                      'mount -t tmpfs none /proc; exec "$@"', "sh")
         result = self.attempt_run("tracepoint", *namespace)
-        self.assert_refuses(result, "record with BPF", "/proc/self/ns/pid", "No such file or directory", "mount /proc")
+        self.assert_refuses(result, "record with BPF", "/proc/self/ns/pid", "No such file or directory", "mount -t proc proc /proc")
 
     def test_no_libseccomp(self) -> None:
         path = library_path("libseccomp.so.2")
@@ -541,7 +541,7 @@ class Surroundings(CopyCase):
         script = in_mounts("mount -t tmpfs none /proc")
         for before in (script, ("unshare", "--pid", "--fork", *script)):
             self.assert_refuses(self.attempt(*before), "record with BPF", "/proc/self/ns/pid",
-                                "No such file or directory", "mount /proc")
+                                "No such file or directory", "mount -t proc proc /proc")
 
     def test_no_dev_null(self) -> None:
         self.assert_works(self.attempt(*in_mounts("mount -t tmpfs none /dev")))
