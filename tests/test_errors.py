@@ -329,7 +329,8 @@ class Enrichers(LibraryCase):
         namespace = ("unshare", "--pid", "--fork", "--mount", "--propagation", "private", "sh", "-ec",
                      'mount -t tmpfs none /proc; exec "$@"', "sh")
         result = self.attempt_run("tracepoint", *namespace)
-        self.assert_refuses(result, "record with BPF", "/proc/self/ns/pid", "No such file or directory", "mount -t proc proc /proc")
+        self.assert_refuses(result, "record with BPF", "/proc/self/ns/pid", "No such file or directory",
+                            "mount -t proc proc /proc")
 
     def test_no_libseccomp(self) -> None:
         path = library_path("libseccomp.so.2")

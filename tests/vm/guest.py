@@ -412,7 +412,7 @@ def no_proc(job: Job) -> None:
     assert not os.listdir("/proc"), os.listdir("/proc")
     works(job, enricher="auto")
     contains(spoc("record", "-o", "/run/w.yaml", "--", "busybox", "true").stderr,
-             "user notification: record with BPF: /proc/self/ns/pid: No such file or directory; mount -t proc proc /proc")
+             "notification: record with BPF: /proc/self/ns/pid: No such file or directory; mount -t proc proc /proc")
 
 
 @test
