@@ -1243,9 +1243,23 @@ def read_profile(path: str, host: Host, follow: bool = True, owner: "Optional[Tu
     return Source(file, profile, document, reader, decoder.base_profile_name)
 
 
-def give_to(descriptor: int, owner: "Optional[Tuple[int, int]]") -> None:
-    """Make a file the owner's (uid, gid), if there is one and the file system knows owners, as vfat does not."""
-    if owner:
+@contextlib.contextmanager
+def opened_folder(path: str, flags: int = os.O_PATH) -> "Iterator[int]":
+    """The folder that a path's last name is in: whatever the path leads to meanwhile, it stays that."""
+    folder = os.open(os.path.dirname(path) or ".", flags | os.O_DIRECTORY)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def give_to(descriptor: int, folder: int, owner: "Optional[Tuple[int, int]]") -> None:
+    """Make a new file the owner's (uid, gid), if there is one, whose folder this is, or one for all as /tmp is.
+
+    A file system may know no owners, as vfat does not.
+    """
+    status = os.fstat(folder)
+    if owner and (status.st_uid == owner[0] or status.st_mode & 0o1002 == 0o1002):
         with contextlib.suppress(PermissionError):
             os.fchown(descriptor, *owner)
 
@@ -1261,7 +1275,7 @@ class Target:
 
     def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None):
         self.path, self.owner = path, owner
-        self.folder, self.name = os.path.split(path)
+        self.name = os.path.basename(path)
         self.descriptor = self._named_descriptor()
         self.is_file = self.descriptor is None
         if self.is_file:
@@ -1287,6 +1301,10 @@ class Target:
     def _error(self, error: OSError) -> SpocError:
         hints = {errno.ENOSPC: "free some space, or ", errno.EDQUOT: "free some space, or ",
                  errno.ENOENT: "make the folder, or "}
+        try:
+            os.path.abspath(self.path)
+        except FileNotFoundError:
+            return SpocError("write profile", self.path, "the working folder has been removed", "give an absolute path")
         return SpocError("write profile", self.path, error.strerror or str(error),
                          hints.get(error.errno or 0, "") + "choose another file with -o")
 
@@ -1322,28 +1340,31 @@ class Target:
         return stat.S_ISCHR(os.stat(self.path).st_mode) and os.stat(self.path).st_rdev != os.makedev(1, 3)
 
     @contextlib.contextmanager
-    def locked(self) -> "Iterator[None]":
+    def locked(self, wait: bool) -> "Iterator[bool]":
         """Keep other recordings from appending in this folder meanwhile; not forever, since any user can hold the lock.
+
+        Says whether to go on: not where another holds it and there is no time to `wait`.
         """
-        try:
-            folder = os.open(self.folder or ".", os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as error:
-            raise self._error(error) from None
-        try:
+        with contextlib.ExitStack() as resources:
+            try:
+                folder = resources.enter_context(opened_folder(self.path, os.O_RDONLY))
+            except OSError as error:
+                raise self._error(error) from None
             due_s = time.monotonic() + self.LOCK_S
             while True:
                 try:
                     fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except OSError as error:
+                    if error.errno == errno.EWOULDBLOCK and not wait:
+                        yield False
+                        return
                     if error.errno != errno.EWOULDBLOCK or time.monotonic() > due_s:
                         Log.error(SpocError("lock the folder of", self.path, error.strerror or str(error),
                                             "what others append meanwhile may be lost"))
                         break
                     time.sleep(0.1)
-            yield
-        finally:
-            os.close(folder)
+            yield True
 
     def _opened(self) -> "BinaryIO":
         if self.descriptor is not None:
@@ -1358,7 +1379,7 @@ class Target:
     def _probe(self) -> None:
         """Write and drop a file of a profile's size beside the target, and see that the target may be replaced."""
         with contextlib.suppress(FileNotFoundError):
-            folder, target = os.stat(self.folder or "."), os.lstat(self.path)
+            folder, target = os.stat(os.path.dirname(self.path) or "."), os.lstat(self.path)
             if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, target.st_uid):
                 raise PermissionError(errno.EPERM, "it is another user's, in a folder with the sticky bit")
             if stat.S_ISREG(target.st_mode):
@@ -1368,49 +1389,55 @@ class Target:
                     if error.errno == errno.EPERM:
                         raise PermissionError(errno.EPERM, "it is immutable or append-only (chattr)") from None
         try:
-            probe = os.open(self.folder or ".", os.O_TMPFILE | os.O_WRONLY, 0o600)  # no litter, come what may
+            probe = os.open(os.path.dirname(self.path) or ".", os.O_TMPFILE | os.O_WRONLY, 0o600)  # leaves no litter
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                 raise
-            name, probe = self._create()
-            os.unlink(name)
+            with opened_folder(self.path) as opened:
+                name, probe = self._create(opened)
+                os.unlink(name, dir_fd=opened)
         with open(probe, "wb") as file:
             file.write(bytes(self.PROBE_BYTES))
 
-    def _create(self) -> "Tuple[str, int]":
+    @staticmethod
+    def _create(folder: int) -> "Tuple[str, int]":
         while True:
-            name = os.path.join(self.folder, f".spoc.{os.urandom(6).hex()}")
+            name = f".spoc.{os.urandom(6).hex()}"
             with contextlib.suppress(FileExistsError):
-                return name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+                return name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
 
-    def _mode(self) -> int:
-        """The mode of a file of our own that is replaced; else what a new file gets."""
-        with contextlib.suppress(OSError):
-            status = os.lstat(self.path)
-            if stat.S_ISREG(status.st_mode) and status.st_uid == (self.owner or (os.geteuid(), 0))[0]:
-                return stat.S_IMODE(status.st_mode) & 0o777
-        return 0o666 & ~current_umask()
+    def _set_owner_and_mode(self, descriptor: int, folder: int) -> None:
+        """As the file of our own that is replaced has them; else as a new file gets them."""
+        with contextlib.suppress(FileNotFoundError):
+            status = os.stat(self.name, dir_fd=folder, follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode) and status.st_uid in (os.geteuid(), self.owner and self.owner[0]):
+                with contextlib.suppress(PermissionError):
+                    os.fchown(descriptor, status.st_uid, status.st_gid)
+                os.fchmod(descriptor, status.st_mode & 0o777)
+                return
+        give_to(descriptor, folder, self.owner)
+        os.fchmod(descriptor, 0o666 & ~current_umask())
 
     def _replace(self, data: bytes) -> None:
-        name, descriptor = self._create()
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                give_to(descriptor, self.owner)
-                os.fchmod(descriptor, self._mode())
-                os.fsync(descriptor)
-            os.rename(name, self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
-        with contextlib.suppress(OSError):  # some file systems cannot fsync a folder, and the profile is there
-            folder = os.open(self.folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+        with opened_folder(self.path) as folder:
+            name, descriptor = self._create(folder)
             try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+                with open(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    self._set_owner_and_mode(descriptor, folder)
+                    os.fsync(descriptor)
+                os.rename(name, self.name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
+                raise
+            with contextlib.suppress(OSError):  # some file systems cannot fsync a folder, and the profile is there
+                readable = os.open(".", os.O_RDONLY, dir_fd=folder)
+                try:
+                    os.fsync(readable)
+                finally:
+                    os.close(readable)
 
 
 def current_umask() -> int:
@@ -1733,12 +1760,15 @@ def libseccomp_version() -> "Tuple[int, int, int]":
 
 def kernel_uname() -> "os.uname_result":
     """What the kernel is, whatever setarch(8) has it say to this process (personality(2))."""
-    personality = libc.personality(0xFFFFFFFF)
-    libc.personality(0)
     try:
+        personality = libc.personality(0xFFFFFFFF)
+        libc.personality(0)
+        try:
+            return os.uname()
+        finally:
+            libc.personality(personality)
+    except OSError:  # a filter refuses it
         return os.uname()
-    finally:
-        libc.personality(personality)
 
 
 def this_machine() -> Machine:
@@ -1773,7 +1803,7 @@ class Config(ctypes.Structure):
     """What user space tells the recorder."""
 
     _fields_ = c_fields("uint64 ns_dev ns_ino; uint32 armed_tgid compat_source compat_offset compat_mask statistics "
-                        "number_offset x86_64 logs")
+                        "number_offset x86_64 marked")
 
 
 class Counters(ctypes.Structure):
@@ -1825,7 +1855,7 @@ class SlotValue(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x46E682D3  # `make bpf` writes it
+OBJECT_CRC32 = 0xA1B7AE46  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -1837,7 +1867,6 @@ PROGRAMS = dict(line.split() for line in """
     enter_direct   sys_enter
     enter_abis     sys_enter
     enter_plain    sys_enter
-    enter_values   sys_enter
     run_enter      sys_enter
     run_exit       sys_exit
     run_task_exit  sched_process_exit
@@ -1943,6 +1972,21 @@ def in_user_namespace() -> bool:
     return read_setting("/proc/self/uid_map").split() not in ([], ["0", "0", "4294967295"])
 
 
+def pid_namespace() -> os.stat_result:
+    """Where the ids of this process and its children count. Raises KernelError if that is not known, or not one."""
+    try:
+        namespace = os.stat("/proc/self/ns/pid")
+    except OSError as error:
+        raise KernelError("record with BPF", "/proc/self/ns/pid", error.strerror or str(error),
+                          "mount -t proc proc /proc") from None
+    try:  # ENOENT as long as no child is there (pidns_for_children_get() in kernel/pid_namespace.c)
+        if os.path.samestat(namespace, os.stat("/proc/self/ns/pid_for_children")):
+            return namespace
+    except FileNotFoundError:
+        pass
+    raise KernelError("start command", "in another pid namespace", "it would be its init", "unshare needs --fork")
+
+
 def lockdown_mode() -> str:
     """none, integrity or confidentiality (kernel_lockdown(7)); "" if it is not known."""
     return read_setting("/sys/kernel/security/lockdown").partition("[")[2].partition("]")[0]
@@ -2029,6 +2073,7 @@ class Recorder:
         """Load programs and maps into the kernel, and map those that user space reads."""
         if self.watched and not self.machine.arguments:
             raise KernelError("read arguments", self.machine.native.name, "not known how", "leave --args out")
+        pid_namespace()
         path = find_object()
         data = read_object(path)
         libbpf.libbpf_set_print(PRINT_LIBBPF)
@@ -2054,7 +2099,7 @@ class Recorder:
         enum telling of recorder.bpf.c.
         """
         if self.denials or self.watched:
-            return [("run_enter" if self.denials else "enter_values", raise_limit) for raise_limit in (False, True)]
+            return [("run_enter" if self.denials else "enter_abis", raise_limit) for raise_limit in (False, True)]
         if self.machine.compat is None:
             return [("enter_plain", False), ("enter_plain", True)]
         direct = self.machine.native is X86_64 and os.path.exists(KERNEL_BTF)
@@ -2111,7 +2156,7 @@ class Recorder:
                 self.machine.compat_test
         self._config.statistics, self._config.number_offset = self.statistics, self.machine.number_offset
         self._config.x86_64 = self.machine.native is X86_64
-        self._config.logs = self.denials and any(self.logged)
+        self._config.marked = any(self.logged) if self.denials else bool(self.watched)
         for (abi, number), argument in self.watched.items():
             self._watched[abi * NUMBERS + number].place = 1 + self.machine.arguments[abi][argument]
         for name in self._programs:
@@ -2124,11 +2169,10 @@ class Recorder:
 
     def arm(self, tgid: int) -> None:
         """The next exec of this process starts the recording; its tgid counts in the caller's pid namespace."""
-        with contextlib.suppress(OSError):  # without /proc it has to be the initial namespace
-            namespace = os.stat("/proc/self/ns/pid")
-            # The kernel's dev_t: include/linux/kdev_t.h, MKDEV.
-            self._config.ns_dev = os.major(namespace.st_dev) << 20 | os.minor(namespace.st_dev)
-            self._config.ns_ino = namespace.st_ino
+        namespace = pid_namespace()
+        # The kernel's dev_t: include/linux/kdev_t.h, MKDEV.
+        self._config.ns_dev = os.major(namespace.st_dev) << 20 | os.minor(namespace.st_dev)
+        self._config.ns_ino = namespace.st_ino
         self._config.armed_tgid = tgid
 
     def begin(self, child: "Any") -> None:
@@ -2594,7 +2638,7 @@ class Denial(NamedTuple):
     inner: str = ""  # what socketcall(2) or ipc(2) was to do, see MULTIPLEXED
 
 
-START_UNSEEN = "the start of the command was not seen; mount /proc, without which its id means nothing here"
+START_UNSEEN = "the start of the command was not seen"
 
 
 def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details: "Dict[Tuple[int, int], CallValue]",
@@ -2819,7 +2863,7 @@ def sudo_identity(environment: "os._Environ[str]") -> "Optional[Identity]":
     try:
         user = pwd.getpwuid(uid)
     except KeyError:
-        return Identity(uid, gid, (gid,), {})
+        return Identity(uid, gid, (gid,), {"HOME": "/"})
     return Identity(uid, gid, tuple(os.getgrouplist(user.pw_name, gid)),
                     {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name})
 
@@ -2834,7 +2878,8 @@ def select_readable(descriptors: "Iterable[int]", timeout_ms: "Optional[float]")
 
 SIGNALS_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # Meant for a program that knows them: would they end the recorder instead, the recording would be lost.
-SIGNALS_RELAYED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPWR)
+SIGNALS_RELAYED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPWR, signal.SIGIO, signal.SIGVTALRM,
+                   signal.SIGPROF, 16, *range(signal.SIGRTMIN, signal.SIGRTMAX + 1))  # 16: SIGSTKFLT, asm/signal.h
 SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signals have it
 
 
@@ -2856,13 +2901,15 @@ class Supervisor:
     """Waits for a command without polling: every signal of interest is blocked, and read from a descriptor."""
 
     SAME_REQUEST_S = 0.1
+    MAX_TIMEOUT_S = 86400.0  # poll(2) takes an int of milliseconds
     SIGINFO_BYTES = 128  # struct signalfd_siginfo, signalfd(2)
 
     def __init__(self) -> None:
         # A signal that is ignored, as under nohup, would be taken all the same if it were blocked.
-        self.signals = [signum for signum in (*SIGNALS_TO_END, *SIGNALS_RELAYED, signal.SIGTSTP)
+        self.signals = [signum for signum in (*SIGNALS_TO_END, *SIGNALS_RELAYED, signal.SIGTSTP, signal.SIGXCPU)
                         if signal.getsignal(signum) is not signal.SIG_IGN]
         self.before_stop: "Callable[[], None]" = lambda: None
+        self.before_kill: "Callable[[], None]" = lambda: None  # this process nears its limit of CPU time (setrlimit(2))
         self.requests = 0
         self._last = 0, 0.0  # signal, time
         self.mask: "Set[int]" = set()
@@ -2898,17 +2945,27 @@ class Supervisor:
 
         Meanwhile run timers, pass signals on, and serve `inputs` (see Child.wait_started). With `alive`, then wait as
         well until that says no or a signal asks to stop: the caller has to be the reaper of all descendants, so that
-        the end of each shows as SIGCHLD.
+        the end of each shows as SIGCHLD. A command that nobody waits for any more, because this fails, is killed.
         """
+        try:
+            return self._wait(pid, timers, alive, inputs or {})
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # fails once it was reaped
+                os.kill(pid, signal.SIGKILL)
+            raise
+
+    def _wait(self, pid: int, timers: "Sequence[Timer]", alive: "Optional[Callable[[], bool]]",
+              served: "Dict[int, Callable[[], None]]") -> int:
         status: "Optional[int]" = None
-        served = inputs or {}
         poll = select.poll()
         for descriptor in (self._descriptor, *served):
             poll.register(descriptor, select.POLLIN)
         timeout_ms: "Optional[float]" = None
         while True:
             if timers:
-                timeout_ms = max(0.0, min(timer.due_s for timer in timers) - time.monotonic()) * 1000
+                left_s = min(timer.due_s for timer in timers) - time.monotonic()
+                timeout_ms = min(max(0.0, left_s), self.MAX_TIMEOUT_S) * 1000
             events = poll.poll(timeout_ms)
             only_served = events != []  # as it is nearly always while a listener is served, where time counts
             for descriptor, event in events:
@@ -2928,6 +2985,8 @@ class Supervisor:
                     os.kill(os.getpid(), signum)
                     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])  # stops here, unless nobody could continue it
                     signal.pthread_sigmask(signal.SIG_BLOCK, [signum])
+                elif signum == signal.SIGXCPU:  # the command has a time of its own
+                    self.before_kill()
                 elif signum != signal.SIGCHLD:
                     self._pass_on(signum, from_kernel, pid if status is None else None)
             for ended, ended_status in self._reap():
@@ -2953,10 +3012,11 @@ class Supervisor:
 
     def _pass_on(self, signum: int, from_kernel: bool, pid: "Optional[int]") -> None:
         now_s = time.monotonic()
-        if signum == self._last[0] and now_s - self._last[1] < self.SAME_REQUEST_S:
-            return  # timeout(1) signals its child, and then the group that it is in
-        self._last = signum, now_s
-        self.requests += signum in SIGNALS_TO_END
+        if signum in SIGNALS_TO_END:
+            if signum == self._last[0] and now_s - self._last[1] < self.SAME_REQUEST_S:
+                return  # timeout(1) signals its child, and then the group that it is in
+            self._last = signum, now_s
+            self.requests += 1
         if pid is None:
             return
         # A terminal signals its whole foreground process group: the command has the signal if it is in ours.
@@ -3013,6 +3073,9 @@ class Child:
     """The command's process: forked at once, it execs when released, and reports if it cannot."""
 
     EXEC_POLL_MS = 50
+    # What the command is not to blame for; all else means that it is not executable.
+    EXIT_CODES = {errno.ENOENT: EXIT_NOT_FOUND, **dict.fromkeys(
+        (errno.EAGAIN, errno.EINVAL, errno.EMFILE, errno.ENFILE, errno.ENOMEM), EXIT_FAILURE)}
     MAX_SPINS = 200_000_000  # some ten seconds: a parent that is gone must not leave a child that spins
     WAIT_S, MAX_WAITS = 0.0005, 20_000
 
@@ -3021,6 +3084,8 @@ class Child:
         """Fork. The command gets the signal mask and dispositions that the supervisor found, and no Python's."""
         self.command, self.identity, self.filter, self._audited = command, identity, applied, audited
         self.environment = initial_environment()
+        if applied and applied.listens and os.path.lexists("/proc/self"):
+            pid_namespace()  # an init cannot start a helper: EINVAL for CLONE_PARENT (kernel/fork.c)
         if identity:
             self.environment = [entry for entry in self.environment
                                 if os.fsdecode(entry.partition(b"=")[0]) not in identity.environment]
@@ -3216,8 +3281,7 @@ class Child:
             hint = "it is there, but not the interpreter or dynamic loader that it names"
         elif not hint and self.filter and self.filter.program != ASK_ALL:
             hint = "if the profile blocks execve, -b execve allows it"
-        raise ChildError("start command", name, reason, hint,
-                         EXIT_NOT_FOUND if number == errno.ENOENT else EXIT_NOT_EXECUTABLE)
+        raise ChildError("start command", name or "''", reason, hint, self.EXIT_CODES.get(number, EXIT_NOT_EXECUTABLE))
 
 
 def drop_privileges(identity: Identity, keep_admin: bool) -> None:
@@ -3557,9 +3621,12 @@ class RecordCommand:
         new, kept = join(document)
         return format_changed(reader, document, new) if is_crd else format_json(new), kept
 
-    def _write_profile(self, profile: Profile) -> None:
-        with self.target.locked() if self.options.append else contextlib.nullcontext():
-            self.target.write(self._text(profile))
+    def _write_profile(self, profile: Profile, wait: bool = True) -> bool:
+        """Say whether it was written: not where another is appending just now, and there is no time to `wait`."""
+        with self.target.locked(wait) if self.options.append else contextlib.nullcontext(True) as free:
+            if free:
+                self.target.write(self._text(profile))
+            return free
 
     def run(self) -> int:
         """Record; give the exit code."""
@@ -3593,8 +3660,6 @@ class RecordCommand:
         if options.backend != "notify":
             recorder = Recorder(self.machine, options.stats, watched=watched)
             try:
-                if options.backend == "auto" and not os.path.lexists("/proc/self/ns/pid"):
-                    raise KernelError("record with BPF", "/proc/self/ns/pid", "is not there", "mount /proc")
                 return self._attach(recorder)
             except SpocError as error:
                 recorder.close()
@@ -3637,6 +3702,8 @@ class RecordCommand:
         self._log_container(child.pid, cgroups)
         status_line = StatusLine()
         supervisor.before_stop = status_line.clear
+        if self.target.is_file:
+            supervisor.before_kill = lambda: self._checkpoint(recorder)
         alive = (lambda: recorder.counters.alive > 0) if self.options.follow else None
         try:
             return supervisor.wait(child.pid, self._timers(recorder, status_line), alive, recorder.inputs)
@@ -3716,8 +3783,8 @@ class RecordCommand:
         if profile == self.written:
             return
         try:
-            self._write_profile(profile)
-            self.written = profile
+            if self._write_profile(profile, wait=False):
+                self.written = profile
         except SpocError as error:
             Log.error(error)
 
@@ -4518,8 +4585,9 @@ class RunCommand:
             if path == "-":
                 return open(1, "wb", closefd=False)
             try:
-                descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
-                give_to(descriptor, owner)
+                with opened_folder(path) as folder:
+                    descriptor = os.open(os.path.basename(path), flags | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
+                    give_to(descriptor, folder, owner)
             except FileExistsError:
                 descriptor = os.open(path, flags | os.O_NONBLOCK)  # a fifo without a reader fails
                 os.set_blocking(descriptor, True)
@@ -5809,7 +5877,7 @@ def examine_recorder() -> Finding:
     except SpocError as error:
         return Finding(f"blocked calls cannot be named by tracepoints: {error.reason}", error.hint, offers[:1])
     if not calls:
-        return Finding("sees nothing of its command", "mount -t proc proc /proc", offers, True)
+        return Finding("sees nothing of its command", "report it", offers, True)
     if machine.compat and not tells_abis:
         return Finding("cannot tell 32-bit calls apart", "boot without lockdown=confidentiality", offers)
     return Finding(f"saw {calls} different calls of {sys.executable}", "", offers)
@@ -6327,6 +6395,11 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
         return EXIT_FAILURE
     except KeyboardInterrupt:
         return EXIT_SIGNAL + signal.SIGINT
+    except Exception as error:  # a bug: exit code 1 would mean "different"
+        if Log.verbose:
+            sys.excepthook(*sys.exc_info())
+        Log.error(SpocError("run", "spoc.py", f"{type(error).__name__}: {error}", "report it, with what -v adds"))
+        return EXIT_FAILURE
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ enum compat_source { COMPAT_NONE, COMPAT_TASK, COMPAT_REGS };
 
 struct config {
 	__u64 ns_dev;		/* pid namespace in which armed_tgid counts: device and ... */
-	__u64 ns_ino;		/* ... inode of /proc/self/ns/pid; 0: the initial one */
+	__u64 ns_ino;		/* ... inode of /proc/self/ns/pid */
 	__u32 armed_tgid;	/* its next exec starts the recording; 0: none */
 	__u32 compat_source;	/* where a 32-bit call shows: enum compat_source */
 	__u32 compat_offset;	/* bytes into task_struct or pt_regs */
@@ -42,7 +42,7 @@ struct config {
 	__u32 statistics;	/* not 0: count every call, in `calls` */
 	__u32 number_offset;	/* bytes into pt_regs: the syscall's number, once it has returned */
 	__u32 x86_64;		/* not 0: pt_regs are those of x86-64 */
-	__u32 logs;		/* not 0: there is something in `logged` */
+	__u32 marked;		/* not 0: there is something in `logged` (`run`) or `watched` (`record`) */
 };
 
 struct counters {
@@ -414,7 +414,7 @@ static __always_inline void note_value(__u32 index, __u64 regs)
 		__sync_fetch_and_add(&watch->count, error ? MAX_VALUES + 1 : 1);
 }
 
-static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telling telling, int values_too)
+static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telling telling)
 {
 	__u32 nr = ctx->args[1], abi = 0, zero = 0, index;
 	struct config *conf;
@@ -432,7 +432,7 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telli
 	if (nr < NUMBERS) {
 		index = abi * NUMBERS + nr;
 		/* first, so that what shows in `seen` has a value */
-		if (values_too)
+		if (telling == TELL_READ && conf->marked)
 			note_value(index, ctx->args[0]);
 		first_ns = bpf_map_lookup_elem(&seen, &index);
 		if (first_ns && !*first_ns)
@@ -448,27 +448,21 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telli
 SEC("raw_tp/sys_enter")
 int enter_direct(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, TELL_DIRECT, 0);
+	return enter(ctx, TELL_DIRECT);
 }
 
+/* The only one that notes values. */
 SEC("raw_tp/sys_enter")
 int enter_abis(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, TELL_READ, 0);
-}
-
-/* With `watched`. */
-SEC("raw_tp/sys_enter")
-int enter_values(struct bpf_raw_tracepoint_args *ctx)
-{
-	return enter(ctx, TELL_READ, 1);
+	return enter(ctx, TELL_READ);
 }
 
 /* Without BTF, lockdown=confidentiality refuses every program that holds bpf_probe_read_kernel: all calls pass for the first ABI. */
 SEC("raw_tp/sys_enter")
 int enter_plain(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, TELL_NONE, 0);
+	return enter(ctx, TELL_NONE);
 }
 
 /* Bring `denials` up to date with the repeats of a task. */
@@ -545,7 +539,7 @@ int run_enter(struct bpf_raw_tracepoint_args *ctx)
 	state->flags |= TASK_INSIDE;
 	state->regs = ctx->args[0];
 	conf = bpf_map_lookup_elem(&config, &zero);
-	if (!conf || !conf->logs || nr >= NUMBERS)
+	if (!conf || !conf->marked || nr >= NUMBERS)
 		return 0;
 	abi = abi_of(conf, ctx->args[0]);
 	index = abi * NUMBERS + nr;
@@ -612,11 +606,7 @@ static __always_inline int is_armed(const struct config *conf)
 {
 	struct bpf_pidns_info ns;
 
-	if (!conf->armed_tgid)
-		return 0;
-	if (!conf->ns_ino)
-		return bpf_get_current_pid_tgid() >> 32 == conf->armed_tgid;
-	return !bpf_get_ns_current_pid_tgid(conf->ns_dev, conf->ns_ino, &ns, sizeof(ns)) &&
+	return conf->armed_tgid && !bpf_get_ns_current_pid_tgid(conf->ns_dev, conf->ns_ino, &ns, sizeof(ns)) &&
 	       ns.tgid == conf->armed_tgid;
 }
 
@@ -692,28 +682,47 @@ struct x86_64_regs {
 #define ENOSYS			38
 
 /*
+ * arm64: regs->syscallno, which is NO_SYSCALL on every entry but a syscall's (entry-common.c, before 5.16 entry.S), and again
+ * before a signal can end the task: do_signal() calls forget_syscall().
+ */
+#define ARM64_NUMBER_OFFSET	280
+
+/*
  * The task ends outside any syscall that it entered: a filter has killed it at the entry to one, which
- * SECCOMP_RET_KILL_THREAD does on the spot (and before Linux 5.16 KILL_PROCESS, too), or a signal has. On x86-64 it was
- * the filter if ax still says what it does until a syscall has an answer, and cx what the instruction syscall left there.
- * Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the number (syscall_rollback()); but a call
- * may also have returned its own number, so that user space has to ask the profile.
+ * SECCOMP_RET_KILL_THREAD does on the spot (and before Linux 5.16 KILL_PROCESS, too), or a signal has. On arm64 it was the
+ * filter if the number is still there. On x86-64 if ax still says what it does until a syscall has an answer, and cx what
+ * the instruction syscall left there. Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the
+ * number (syscall_rollback()); but a call may also have returned its own number, so that user space has to ask the profile.
  */
 static __always_inline void end_outside(struct task *state)
 {
 	struct x86_64_regs regs = {};
-	__u32 zero = 0, abi;
+	__u32 zero = 0, abi, kind = DENIAL_ENDED;
+	__s32 nr = NO_SYSCALL;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
-	if (!conf || !conf->x86_64 ||
-	    bpf_probe_read_kernel(&regs, sizeof(regs), (void *)(unsigned long)(state->regs + X86_64_AX_OFFSET)) ||
-	    ((__s64)regs.ax != -ENOSYS && regs.ax != regs.orig_ax) || (__s32)regs.orig_ax < 0)
+	if (!conf)
 		return;
-	/* It may have returned from there, to the signal of SECCOMP_RET_KILL_PROCESS: that has been counted. */
-	if ((state->flags & TASK_DENIED) && state->last.nr == (__u32)regs.orig_ax && state->beside == regs.ip)
+	if (conf->number_offset == ARM64_NUMBER_OFFSET) {
+		if (bpf_probe_read_kernel(&nr, sizeof(nr),
+					  (void *)(unsigned long)(state->regs + ARM64_NUMBER_OFFSET)))
+			return;
+	} else if (conf->x86_64 && !bpf_probe_read_kernel(&regs, sizeof(regs), (void *)(unsigned long)
+							  (state->regs + X86_64_AX_OFFSET))) {
+		if (regs.ax == regs.orig_ax)
+			kind = DENIAL_ROLLED_BACK;
+		else if ((__s64)regs.ax != -ENOSYS)
+			return;
+		nr = regs.orig_ax;
+		/* It may have returned from there, to the signal of KILL_PROCESS: that has been counted. */
+		if ((state->flags & TASK_DENIED) && state->last.nr == (__u32)nr && state->beside == regs.ip)
+			return;
+	}
+	if (nr < 0)
 		return;
 	abi = abi_of(conf, state->regs);
-	if (abi || regs.cx == regs.ip)
-		deny(state, abi, regs.orig_ax, 0, regs.ax == regs.orig_ax ? DENIAL_ROLLED_BACK : DENIAL_ENDED);
+	if (abi || regs.cx == regs.ip)	/* on arm64 both are 0 */
+		deny(state, abi, nr, 0, kind);
 }
 
 /* For `run`, in place of task_exit. */

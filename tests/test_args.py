@@ -370,7 +370,7 @@ class Refused(ArgsCase):
                 shown = {kind: {each["name"]: each for number in test_kernel.kernel_ids(kind) for each in [json.loads(
                     subprocess.run(["bpftool", "-j", kind, "show", "id", str(number)], stdout=subprocess.PIPE,
                                    check=True).stdout)]} for kind in ("prog", "map")}
-            self.assertEqual("enter_values" in shown["prog"], bool(watched))
+            self.assertEqual("enter_direct" in shown["prog"], os.path.exists(module.KERNEL_BTF) and not watched)
             self.assertEqual(shown["map"]["values"]["max_entries"] > 1, bool(watched))
 
 

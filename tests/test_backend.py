@@ -368,8 +368,20 @@ class Surroundings(AnybodyCase):
         script = in_mounts("mount -t tmpfs none /proc")
         self.assert_finds_all(*script)
         log = self.assert_finds_all(*script, options=("--stats",), wrapper=())
-        self.assertIn("Recording with user notification: record with BPF: /proc/self/ns/pid: is not there; mount /proc",
-                      log)
+        reason = "record with BPF: /proc/self/ns/pid: No such file or directory; mount -t proc proc /proc"
+        self.assertIn(f"Recording with user notification: {reason}", log)
+        # Whose id the command's is cannot be told in a namespace of its own.
+        for before in (script, ("unshare", "--pid", "--fork", *script)):
+            _, log = self.as_anybody("true", before=before, wrapper=(), options=("--backend", "bpf"), code=125)
+            self.assertRegex(log, f"{reason}\n\\Z")
+            self.assertNotIn("Running command", log)
+
+    def test_init_of_a_pid_namespace(self) -> None:
+        """As which unshare without --fork would have the command."""
+        for options in (NOTIFY, ("--backend", "bpf"), ()):
+            _, log = self.as_anybody("true", before=("unshare", "--pid"), wrapper=(), options=options, code=125)
+            self.assertRegex(log, r"in another pid namespace: it would be its init; unshare needs --fork\n\Z")
+            self.assertNotIn("Running command", log)
 
     def test_pid_namespaces(self) -> None:
         own = ("unshare", "--pid", "--fork", "--mount-proc")

@@ -194,6 +194,40 @@ class ExitCodes(ChildCase):
         self.check(126, "tool", env={**environment, "PATH": ":".join(map(str, folders[:2]))})
         self.check(127, "tool", env={**environment, "PATH": str(folders[0])})
 
+    def test_not_the_commands_fault(self) -> None:
+        """Nor is a name that is empty left out of the message."""
+        child = spoc.Child.__new__(spoc.Child)
+        child.command, child.filter = ("",), None
+        for number, code in ((errno.ENOMEM, 125), (errno.EAGAIN, 125), (errno.EMFILE, 125), (errno.EINVAL, 125),
+                             (errno.EACCES, 126), (errno.ELIBBAD, 126), (errno.ENOENT, 127)):
+            with self.assertRaises(spoc.ChildError) as raised:
+                child._fail(spoc.STAGE_EXEC, number)
+            self.assertEqual(raised.exception.exit_code, code)
+            self.assertIn("start command: '': ", str(raised.exception))
+
+    def test_bug(self) -> None:
+        """It leaves no command behind, and is not taken for another result."""
+        pid_file = self.folder / "pid"
+        program = (f"import sys; sys.path.insert(0, {str(support.ROOT)!r}); import spoc\n"
+                   "spoc.RecordCommand._checkpoint = lambda *_: {}['bug']\nsys.exit(spoc.main(sys.argv[1:]))")
+        for options in ((), ("-v",)):
+            result = subprocess.run(
+                [sys.executable, "-c", program, *self.recorded(
+                    "sh", "-c", f"echo $$ > {pid_file}; exec sleep 600", options=("--checkpoint", "1", *options))[2:]],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=WAIT_S)
+            self.assertEqual(result.returncode, 125, result.stderr)
+            self.assertRegex(result.stderr, r" Error: run: spoc.py: KeyError: 'bug'; report it[^\n]*\n\Z")
+            self.assertEqual("Traceback" in result.stderr, bool(options))
+            pid = int(pid_file.read_text())
+            self.wait_for(lambda: not os.path.exists(f"/proc/{pid}/comm")
+                          or "State:\tZ" in pathlib.Path(f"/proc/{pid}/status").read_text(), "the command's end")
+
+    def test_checkpoint_in_weeks(self) -> None:
+        """More milliseconds than poll(2) takes at once."""
+        result = support.spoc("record", "-n", "-q", "-o", str(self.profile), "--checkpoint", "2147484", "--",
+                              "sh", "-c", "exit 3")
+        self.assertEqual((result.returncode, result.stderr), (3, ""))
+
     def test_usage(self) -> None:
         started = self.folder / "started"
         touch = ("touch", str(started))
@@ -409,6 +443,36 @@ class Signals(ChildCase):
             self.ended(process, 128 + signal.SIGKILL)
             self.assertIn("rt_sigaction", self.names())
             self.profile.unlink()
+
+    def test_of_all_kinds(self) -> None:
+        """Whatever would end spoc.py by default reaches the command instead."""
+        for signum in (signal.SIGIO, signal.SIGVTALRM, signal.SIGPROF, 16, signal.SIGRTMIN, signal.SIGRTMIN + 5,
+                       signal.SIGRTMAX):
+            process = self.start("sh", "-c", "ulimit -c 0; echo ready; exec sleep 600")
+            assert process.stdout
+            process.stdout.readline()
+            process.send_signal(signum)
+            self.ended(process, 128 + signum)
+            self.assertIn("write", self.names())
+            self.profile.unlink()
+
+    def test_of_a_limit(self) -> None:
+        """The limit of CPU time that spoc.py reaches is not the command's: the profile is written, and it goes on."""
+        process = self.handler(1, "SIGUSR1")
+        process.send_signal(signal.SIGXCPU)
+        self.wait_for(self.profile.exists, "the profile")
+        self.assertIn("rt_sigaction", self.names())
+        process.send_signal(signal.SIGUSR1)
+        self.assertEqual(self.ended(process, 7), "got SIGUSR1\n")
+
+    def test_in_quick_succession(self) -> None:
+        """Two that mean something to the command are two."""
+        process = self.handler(2, "SIGUSR1")
+        assert process.stdout
+        for _ in range(2):
+            process.send_signal(signal.SIGUSR1)
+            self.assertEqual(process.stdout.readline(), "got SIGUSR1\n")
+        self.ended(process, 7)
 
     def test_ignored_by_the_caller(self) -> None:
         """As under nohup: the signal reaches neither."""
@@ -798,6 +862,8 @@ print(json.dumps({
     def setUp(self) -> None:
         super().setUp()
         support.require_command("sudo", "unshare", "mount")
+        self.profile = self.folder / "out" / "profile.yaml"
+        self.profile.parent.mkdir()
         self.home = self.folder / "home"
         self.home.mkdir()
         os.chown(self.home, self.UID, self.GID)
@@ -832,12 +898,45 @@ print(json.dumps({
             "HOME": str(self.home), "USER": "spoc-test", "LOGNAME": "spoc-test", "SUDO_UID": str(self.UID)})
 
     def test_profile_belongs_to_the_user(self) -> None:
+        """In the user's own folder, and in one like /tmp."""
+        for owner, mode in ((self.UID, 0o755), (0, 0o1777)):
+            self.own_folder(owner, mode)
+            self.sudo("true")
+            status = self.profile.stat()
+            self.assertEqual((status.st_uid, status.st_gid, status.st_mode & 0o777), (self.UID, self.GID, 0o644))
+            self.profile.unlink()
+
+    def own_folder(self, owner: int, mode: int) -> None:
+        self.profile.parent.mkdir(exist_ok=True)
+        os.chown(self.profile.parent, owner, -1)
+        self.profile.parent.chmod(mode)
+
+    def test_others_files_are_not_given_away(self) -> None:
+        """Neither one that is root's already, wherever it is, nor a new one where the user could not have made it."""
+        for owner, mode in ((0, 0o755), (0, 0o777), (self.UID + 1, 0o755)):
+            self.own_folder(owner, mode)
+            self.sudo("true")
+            self.assertEqual(self.profile.stat().st_uid, 0, (owner, oct(mode)))
+            self.profile.unlink()
+        for owner, mode in ((0, 0o700), (self.UID, 0o755), (0, 0o1777)):
+            self.own_folder(owner, mode)
+            self.profile.write_text("")
+            self.profile.chmod(0o640)
+            os.chown(self.profile, 0, self.EXTRA_GID)
+            self.sudo("true", options=("--append",))
+            status = self.profile.stat()
+            self.assertEqual((status.st_uid, status.st_gid, status.st_mode & 0o777), (0, self.EXTRA_GID, 0o640))
+            self.assertTrue(self.names())
+
+    def test_folder_that_is_swapped(self) -> None:
+        """A symbolic link to root's folder in place of the user's own gives the user nothing there."""
+        self.own_folder(self.UID, 0o755)
+        others = self.folder / "others"
+        others.mkdir()
+        self.sudo("sh", "-c", f'mv {self.profile.parent} {self.home}/away; ln -s {others} {self.profile.parent}',
+                  options=("--privileged",))
         self.sudo("true")
-        status = self.profile.stat()
-        self.assertEqual((status.st_uid, status.st_gid, status.st_mode & 0o777), (self.UID, self.GID, 0o644))
-        os.chown(self.profile, 0, 0)
-        self.sudo("true", options=("--append",))
-        self.assertEqual(self.profile.stat().st_uid, self.UID)
+        self.assertEqual([path.stat().st_uid for path in others.iterdir()], [0])
 
     def test_dropping_privileges_is_not_recorded(self) -> None:
         self.sudo("true")
@@ -877,7 +976,7 @@ print(json.dumps({
         self.assertEqual(result.returncode, 0, result.stderr)
         found = json.loads(result.stdout)
         self.assertEqual((found["uid"], found["gid"], found["groups"]), ([self.UID] * 3, [self.GID] * 3, [self.GID]))
-        self.assertEqual(self.profile.stat().st_uid, self.UID)
+        self.assertEqual(found["HOME"], "/")
 
 
 class LogLines(ChildCase):

@@ -280,6 +280,15 @@ class Refused(FilesCase):
         self.refused(f"{self.folder}/none/")
         self.assertFalse((self.folder / "none").exists())
 
+    def test_working_folder_that_was_removed(self) -> None:
+        for target in ("profile.yaml", "out/profile.yaml"):
+            result = subprocess.run(
+                ["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh", sys.executable, str(support.SPOC),
+                 "record", "-o", target, "true"], cwd=self.folder, stderr=subprocess.PIPE, text=True, check=False)
+            self.assertEqual(result.returncode, 125)
+            self.assertRegex(result.stderr, rf" Error: write profile: {target}: the working folder has been removed; "
+                                            r"give an absolute path\n\Z")
+
     def test_file_as_folder(self) -> None:
         self.target.write_text(OLD)
         self.refused(self.target / "profile.yaml", "Not a directory")
@@ -708,6 +717,19 @@ class Checkpoint(FilesCase):
         _, stderr = process.communicate(timeout=WAIT_S)
         self.assertEqual(process.returncode, 0, stderr)
         self.assertGreater(yaml_names(self.target.read_text()), {"getsid", "sync"})
+
+    def test_folder_is_locked(self) -> None:
+        """Anyone can hold the lock: no checkpoint waits for it; the end does, and writes."""
+        folder = os.open(self.target.parent, os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        program = ("import os, time\nlongest = 0\nend = time.monotonic() + 3\nwhile time.monotonic() < end:\n"
+                   "    start = time.monotonic()\n    os.getsid(0)\n"
+                   "    longest = max(longest, time.monotonic() - start)\nassert longest < 1.5, longest")
+        result = self.run_spoc(self.target, sys.executable, "-c", program,
+                               options=("--checkpoint", "1", "--append", "-q", "--backend", "notify"))
+        self.assertEqual(result.stderr.count("Error: lock the folder of: "), 1, result.stderr)
+        self.assertIn("getsid", yaml_names(self.target.read_text()))
 
     def test_failed_checkpoint_does_not_end_the_command(self) -> None:
         folder = self.folder / "moved"

@@ -156,6 +156,20 @@ class Units(Case):
                                 stderr=subprocess.STDOUT, text=True)
         self.assertEqual((result.returncode, result.stdout), (0, ""))
 
+    @staticmethod
+    def shell(command: "List[str]") -> "List[str]":
+        """What comes between the -- and the service, after systemd has read it."""
+        return [word.replace("$$", "$") for word in command[command.index("--") + 1:command.index("sh") + 1]]
+
+    def test_broken_pipes(self) -> None:
+        """As systemd starts a service, it ignores SIGPIPE."""
+        require_root()
+        for command in self.commands():
+            found = subprocess.run([sys.executable, str(SPOC), "record", "-q", "-o", str(self.folder / "p.yaml"), "--",
+                                    *self.shell(command), "grep", "SigIgn", "/proc/self/status"],
+                                   stdout=subprocess.PIPE, text=True, check=True).stdout
+            self.assertTrue(int(found.split()[1], 16) >> signal.SIGPIPE - 1 & 1, found)
+
     def test_what_they_start(self) -> None:
         """Recorded, stopped as systemd stops it, and run under the profile, by the units' own options."""
         require_root()
@@ -163,7 +177,8 @@ class Units(Case):
         profile = str(self.folder / "service.yaml")
         for command, needs in ((record, "getsid"), (run, "")):
             options = [word.replace("/var/lib/spoc/service.yaml", profile) for word in command[1:command.index("--")]]
-            process = subprocess.Popen([sys.executable, str(SPOC), *options, "--", sys.executable, "-I", "-c",
+            process = subprocess.Popen([sys.executable, str(SPOC), *options, "--", *self.shell(command),
+                                        sys.executable, "-I", "-c",
                                         "import os, time; os.getsid(0); print('up', flush=True); time.sleep(60)"],
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             assert process.stdout and process.stderr

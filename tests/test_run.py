@@ -1236,10 +1236,16 @@ class Events(RunCase):
         self.assertFalse((self.folder / "started").exists())
 
     def test_belongs_to_who_called_sudo(self) -> None:
-        self.run_it("true", options=("--events", str(self.file)),
-                    env={**os.environ, "SUDO_UID": "65534", "SUDO_GID": "65534"})
-        status = self.file.stat()
-        self.assertEqual((status.st_uid, status.st_gid, status.st_mode & 0o777), (65534, 65534, 0o644))
+        """Where that user can have files, not in another's folder."""
+        for owner, mode, given in ((65534, 0o755, 65534), (0, 0o1777, 65534), (0, 0o755, 0)):
+            folder = self.file.parent
+            os.chown(folder, owner, -1)
+            folder.chmod(mode)
+            self.run_it("true", options=("--events", str(self.file)),
+                        env={**os.environ, "SUDO_UID": "65534", "SUDO_GID": "65534"})
+            status = self.file.stat()
+            self.assertEqual((status.st_uid, status.st_gid, status.st_mode & 0o777), (given, given, 0o644))
+            self.file.unlink()
 
 
 @unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")

@@ -82,7 +82,8 @@ ARM64 = ("bookworm", "linux-image-arm64", "arm64", "arm64", ("busybox-static:arm
 MACHINES = [
     Machine("arm64", "64-bit ARM, with 32-bit programs", *ARM64, tests=ALL),
     Machine("armhf", "32-bit ARM", "bookworm", "linux-image-armmp", "armhf", "armhf"),
-    Machine("mixed", "64-bit ARM kernel, 32-bit userland", "bookworm", "linux-image-arm64", "arm64", "armhf"),
+    Machine("mixed", "64-bit ARM kernel, 32-bit userland", "bookworm", "linux-image-arm64", "arm64", "armhf",
+            tests=[*CORE, "denial_in_thread"]),
     Machine("i386", "32-bit x86", "bookworm", "linux-image-686", "i386", "i386"),
     Machine("floor", "x86-64 with 32-bit programs, the oldest of all that is needed", "bullseye", "linux-image-amd64",
             "amd64", "amd64", ("busybox-static:i386",), tests=ALL),
