@@ -301,6 +301,12 @@ def holds(condition: "Tuple[int, str, int, int]", value: int) -> bool:
             "SCMP_CMP_MASKED_EQ": value & first == second}[op]
 
 
+def errno_of(name: str) -> int:
+    """The number of an errno, by any of its names; -1 if it is none."""
+    number = vars(errno).get(name)
+    return number if isinstance(number, int) else -1
+
+
 def verdict_of(action: str, number: int) -> "Tuple[str, int]":
     """The action with the errno that it carries, 0 if it carries none."""
     return action, number if action in NUMBERED_ACTIONS else 0
@@ -958,9 +964,11 @@ class ProfileDecoder:
             self.fail(where, key, f"unknown action {action:.60}" if action else "missing")
         number = self.number(where, errno_key, MAX_SECCOMP_ERRNO, -1) if where.get(errno_key) is not None else -1
         name = self.get(where, name_key, str, "")
-        named = next((code for code, known in errno.errorcode.items() if known == name), -2) if name else number
-        if named < -1 or (number >= 0 and named != number):
-            self.fail(where, name_key, f"unknown errno {name}, or another one than {errno_key}")
+        named = errno_of(name) if name else number
+        if name and named < 0:
+            self.fail(where, name_key, f"unknown errno {name:.60}")
+        if number not in (-1, named):
+            self.fail(where, name_key, f"{name} is another errno than {errno_key} says")
         if named >= 0 and action not in NUMBERED_ACTIONS:
             self.fail(where, errno_key if number >= 0 else name_key, f"{action} returns no errno")
         return action.replace("SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD) if action == "SCMP_ACT_KILL" else action, \
@@ -1962,14 +1970,9 @@ def is_filtered() -> bool:
         return error.errno != errno.EINVAL  # which means that the kernel has no seccomp
 
 
-def read_setting(path: str) -> str:
-    """What a file of the kernel's says; "" if it cannot be read."""
-    return read_kernel_file(path).strip()
-
-
 def in_user_namespace() -> bool:
     """Is this another than the initial one, which maps every id to itself (user_namespaces(7))?"""
-    return read_setting("/proc/self/uid_map").split() not in ([], ["0", "0", "4294967295"])
+    return read_kernel_file("/proc/self/uid_map").split() not in ([], ["0", "0", "4294967295"])
 
 
 def pid_namespace() -> os.stat_result:
@@ -1989,7 +1992,7 @@ def pid_namespace() -> os.stat_result:
 
 def lockdown_mode() -> str:
     """none, integrity or confidentiality (kernel_lockdown(7)); "" if it is not known."""
-    return read_setting("/sys/kernel/security/lockdown").partition("[")[2].partition("]")[0]
+    return read_kernel_file("/sys/kernel/security/lockdown").partition("[")[2].partition("]")[0]
 
 
 def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
@@ -2013,10 +2016,10 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
         hint = "raise the limit on open files (ulimit -n)"
     elif error.errno in (errno.EINVAL, errno.ENOENT):
         # lockdown=confidentiality hides helpers that read kernel memory: to the verifier, unknown functions.
-        hint = ("Linux 5.8 or newer with CONFIG_BPF_EVENTS is needed, no kernel lockdown in mode confidentiality, and "
-                "an undamaged recorder.bpf.o; -v tells more")
+        hint = ("Linux 5.8 or newer with CONFIG_BPF_EVENTS is needed, and no kernel lockdown in mode confidentiality; "
+                "-v tells more")
     else:
-        hint = "-v tells more; copy recorder.bpf.o again, it may be damaged"
+        hint = "-v tells more"
     return KernelError(operation, subject, error.strerror or str(error), hint)
 
 
@@ -2313,7 +2316,8 @@ class FilterBuilder:
             return self._compile(libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf, optimize)
         except OSError as error:
             raise SpocError("build filter", self._subject, error.strerror or str(error),
-                            "this libseccomp or kernel cannot do that") from None
+                            "two rules have the same conditions, but other actions" if error.errno == errno.EEXIST
+                            else "this libseccomp or kernel cannot do that") from None
 
     def _doubted(self) -> "Dict[str, List[Rule]]":
         """The names, with their rules, that libseccomp 2.5.4 may get wrong: several rules of which one compares
@@ -4148,7 +4152,7 @@ class AuditSource:
         self._own = self._outer = ""
         self._strangers = 0
         self._actions = {value: name for name, value in ACTIONS.items()}
-        logged = read_setting("/proc/sys/kernel/seccomp/actions_logged").split()
+        logged = read_kernel_file("/proc/sys/kernel/seccomp/actions_logged").split()
         used = profile_actions(profile) - {SCMP_ACT_ALLOW}
         missing = sorted({name.replace("SCMP_ACT_", "").lower() for name in used}.difference(logged))
         if logged and missing:
@@ -4233,7 +4237,7 @@ class AuditSource:
                 self._lose("auditd was started or stopped meanwhile")
             lost = (after.lost - before.lost) & 0xFFFFFFFF
             # Booted with audit=1 the kernel counts as lost what only an auditd that is not there would have got.
-            if lost and (after.pid or "audit=1" not in read_setting("/proc/cmdline")):
+            if lost and (after.pid or "audit=1" not in read_kernel_file("/proc/cmdline")):
                 self._lose(f"the kernel dropped {lost} audit records: backlog_limit is {after.backlog_limit}, "
                            f"rate_limit {after.rate_limit} (auditctl -s)")
         text = f"{self._strangers} records were of processes that had ended and may be the command's"
@@ -4298,7 +4302,7 @@ class KmsgSource(AuditSource):
                               "choose --enricher audit-log or netlink")
         # printk_ratelimit() in kernel/printk/printk.c: so many in so many seconds; what is there already counts. A
         # record may have waited for up to a second before it was written.
-        interval_s, self._burst = (int(read_setting(f"/proc/sys/kernel/{name}") or 0)
+        interval_s, self._burst = (int(read_kernel_file(f"/proc/sys/kernel/{name}") or 0)
                                    for name in ("printk_ratelimit", "printk_ratelimit_burst"))
         self._window_s = interval_s and interval_s + 1.0
         self._times_s = [0.0] * max(self._burst, 1)
@@ -5665,7 +5669,7 @@ def examine_python() -> Finding:
 
 def examine_privileges() -> Finding:
     bits = effective_capabilities()
-    last = read_setting("/proc/sys/kernel/cap_last_cap") or len(CAPABILITIES) - 1
+    last = read_kernel_file("/proc/sys/kernel/cap_last_cap") or len(CAPABILITIES) - 1
     held, lacking = (", ".join(name.lower() for number, name in enumerate(CAPABILITIES[:int(last) + 1])
                                if bits >> number & 1 == bit) for bit in (1, 0))
     if len(held) > len(lacking):
@@ -5744,7 +5748,7 @@ def examine_memlock() -> Finding:
 
 
 def examine_unprivileged_bpf() -> Finding:
-    value = read_setting("/proc/sys/kernel/unprivileged_bpf_disabled")
+    value = read_kernel_file("/proc/sys/kernel/unprivileged_bpf_disabled").strip()
     return Finding({"": "kernel.unprivileged_bpf_disabled is not there", "0": "0: tracepoints take CAP_BPF all the same"
                     }.get(value, f"{value}: bpf(2) takes CAP_BPF"))
 
@@ -5781,7 +5785,7 @@ def examine_seccomp() -> Finding:
 
 def examine_actions_logged() -> Finding:
     path = "/proc/sys/kernel/seccomp/actions_"
-    logged, wanted = read_setting(f"{path}logged"), read_setting(f"{path}avail").replace("allow", "").strip()
+    logged, wanted = read_kernel_file(f"{path}logged"), read_kernel_file(f"{path}avail").replace("allow", "").strip()
     if not wanted:
         return Finding("kernel.seccomp.actions_logged is not there", "mount -t proc proc /proc", (), True)
     lacking = sorted(set(wanted.split()) - {"user_notif", *logged.split()})
@@ -6049,6 +6053,8 @@ def run_run(values: "Dict[str, Any]", operands: "List[str]") -> int:
         raise UsageError(f"--enricher {options.enricher}", f"not one of {', '.join(ENRICHERS)}")
     if options.learn and options.enricher not in ("auto", "notify"):
         raise UsageError(f"--enricher {options.enricher}", "--learn needs notify")
+    if options.events and options.learn and os.path.abspath(options.events) == os.path.abspath(options.learn):
+        raise UsageError(f"--events {options.events}", "--learn writes the same file")
     Log.quiet, Log.verbose = options.quiet, options.verbose
     return RunCommand(options, operands).run()
 
@@ -6075,7 +6081,7 @@ def check_profile_options(values: "Dict[str, Any]", names: "Sequence[str]") -> N
 def parse_verdict(text: str) -> "Verdict":
     """ACTION, or ACTION:ERRNO by number or name."""
     action, _, named = text.partition(":")
-    number = next((code for code, name in errno.errorcode.items() if named in (name, str(code))), -1)
+    number = next((code for code in errno.errorcode if named == str(code)), errno_of(named))
     if action not in ACTIONS or named and (number < 0 or action not in NUMBERED_ACTIONS):
         raise UsageError(f"--default-action {text}", "no action, or an unknown errno", f"one of {', '.join(ACTIONS)}")
     return verdict_of(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if named else errno.EPERM)

@@ -492,10 +492,23 @@ class Errors(FormatCase):
             for value in self.wrong(path, item(DOCKER, path)):
                 self.refused_at(changed(DOCKER, path, value), path)
 
+    def test_errno_of_two_names(self) -> None:
+        for name, other in (("EOPNOTSUPP", "ENOTSUP"), ("EWOULDBLOCK", "EAGAIN"), ("EDEADLOCK", "EDEADLK")):
+            for each in (name, other):
+                document = changed(changed(DOCKER, ("defaultErrno",), each), ("defaultErrnoRet",), None)
+                self.assertEqual(decode(json.dumps(document)).default_errno, getattr(errno, other))
+
     def test_errno_names(self) -> None:
         for name in self.ERRNOS:
             self.refused_at(changed(DOCKER, ("defaultErrno",), name), ("defaultErrno",))
             self.refused_at(changed(DOCKER, ("syscalls", 1, "errno"), name), ("syscalls", 1, "errno"))
+
+    def test_contradiction(self) -> None:
+        profile = decode(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["getpid"], "action": f"SCMP_ACT_{action}", "args": [{"index": 0, "op": "SCMP_CMP_EQ"}]}
+            for action in ("ERRNO", "TRAP")]}))
+        with self.assertRaisesRegex(spoc.SpocError, "two rules have the same conditions"):
+            spoc.FilterBuilder(profile, spoc.X86_64).build()
 
     def test_unknown_keys(self) -> None:
         for document in (CRD, DOCKER):

@@ -12,6 +12,7 @@ import signal
 import struct
 import sys
 import unittest
+import unittest.mock
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
 from support import ROOT, build, require
@@ -422,3 +423,17 @@ class Judge(unittest.TestCase):
         for data.args[0] in (1, 2, 1):
             got.append(judge(data)[1])
         self.assertEqual(got, [1, 2, 1])
+
+
+class Report(unittest.TestCase):
+    """What is kept of what a command makes up."""
+
+    def test_numbers(self) -> None:
+        machine = module.X86_64
+        report = module.DenialReport(module.Profile("SCMP_ACT_ERRNO", (), ()), machine, None)
+        numbers = report.MAX_KINDS + 1000
+        with unittest.mock.patch.object(module, "write_stderr"):
+            report.add(module.Denial(machine, 100_000 + number, ("SCMP_ACT_ERRNO", 1), 1, 1, "x")
+                       for number in range(numbers))
+        self.assertEqual(len(report.counts), report.MAX_KINDS + 1)
+        self.assertEqual(sum(sum(programs.values()) for programs in report.counts.values()), numbers)

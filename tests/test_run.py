@@ -934,6 +934,10 @@ class ExitCodes(RunCase):
                 self.assertEqual(result.returncode, 2, result.stderr)
                 self.assertIn(named, result.stderr)
         self.assertEqual(spoc("run").returncode, 2)
+        same = str(self.folder / "same.json")
+        result = spoc("run", "-p", str(self.profile), "--events", same, "--learn", same, "true")
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertIn("--learn writes the same file", result.stderr)
 
 
 class Start(RunCase):
