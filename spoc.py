@@ -1573,8 +1573,8 @@ class ScmpContext(ctypes.c_void_p):
 
 C_TYPES = {
     "none": None, "bool": ctypes.c_bool, "char": ctypes.c_char, "int": ctypes.c_int, "size": ctypes.c_size_t,
-    "uint16": ctypes.c_uint16, "uint32": ctypes.c_uint32, "uint64": ctypes.c_uint64, "int64": ctypes.c_int64,
-    "long": ctypes.c_ulong, "string": ctypes.c_char_p, "pointer": ctypes.c_void_p,
+    "uint8": ctypes.c_uint8, "uint16": ctypes.c_uint16, "uint32": ctypes.c_uint32, "uint64": ctypes.c_uint64,
+    "int64": ctypes.c_int64, "long": ctypes.c_ulong, "string": ctypes.c_char_p, "pointer": ctypes.c_void_p,
     "status": ctypes.c_int, "result": ctypes.c_int, "register": ctypes.c_long,
     "object": BpfObject, "program": BpfProgram, "map": BpfMap, "link": BpfLink, "ring": BpfRing, "context": ScmpContext,
 }  # type: Dict[str, Any]
@@ -1685,7 +1685,7 @@ LIBSECCOMP = """
     seccomp_arch_add                  status   context uint32
     seccomp_attr_set                  status   context int uint32
     seccomp_rule_add_array            status   context uint32 int int conditions
-    seccomp_syscall_priority          status   context int int
+    seccomp_syscall_priority          status   context int uint8
     seccomp_export_bpf                status   context int
     seccomp_export_pfc                status   context int
 """

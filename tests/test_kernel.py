@@ -178,6 +178,7 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "seccomp_attr_set": ("int", "scmp_filter_ctx", "enum scmp_filter_attr", "uint32_t"),
     "seccomp_rule_add_array": ("int", "scmp_filter_ctx", "uint32_t", "int", "unsigned int",
                                "const struct scmp_arg_cmp *"),
+    "seccomp_syscall_priority": ("int", "scmp_filter_ctx", "int", "uint8_t"),
     "seccomp_syscall_resolve_name_arch": ("int", "uint32_t", "const char *"),
     "seccomp_export_bpf": ("int", "const scmp_filter_ctx", "int"),
     "seccomp_export_pfc": ("int", "const scmp_filter_ctx", "int"),
@@ -195,7 +196,7 @@ CALLBACK = ("int", "enum libbpf_print_level", "const char *", "va_list")
 # C type -> the ctypes that carry it. `char *` as a result is memory that the caller frees, so its address is needed.
 CTYPES: Dict[str, Tuple[Any, ...]] = {
     "void": (None,), "int": (ctypes.c_int,), "bool": (ctypes.c_bool,), "size_t": (ctypes.c_size_t,),
-    "uint32_t": (ctypes.c_uint32,), "__u32": (ctypes.c_uint32,),
+    "uint8_t": (ctypes.c_uint8,), "uint32_t": (ctypes.c_uint32,), "__u32": (ctypes.c_uint32,),
     "enum libbpf_print_level": (ctypes.c_int,), "void *": (ctypes.c_void_p,),
     "const void *": (ctypes.c_void_p, ctypes.c_char_p), "const char *": (ctypes.c_char_p,),
     "char *": (ctypes.c_void_p,), "char *restrict": (ctypes.c_char_p,),
