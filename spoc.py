@@ -1087,7 +1087,9 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
             bisect.insort(rules[target]["names"], name)
     new_spec = {**spec, "syscalls": rules}
     listed = spec.get("architectures") or []
-    if "archMap" in spec:  # which goes by the machine's own, the first
+    if spec.get("archMap"):  # which goes by the machine's own, the first
+        if architectures[1:] and not any(entry.get("architecture") == architectures[0] for entry in spec["archMap"]):
+            spec = {**spec, "archMap": [*spec["archMap"], {"architecture": architectures[0]}]}
         new_spec["archMap"] = [
             {**entry, "subArchitectures": [*known, *(name for name in architectures[1:] if name not in known)]}
             if entry.get("architecture") in architectures[:1] and len(architectures) > 1 else entry
@@ -1424,7 +1426,7 @@ class Target:
                 os.fchmod(descriptor, status.st_mode & 0o777)
                 return
         give_to(descriptor, folder, self.owner)
-        os.fchmod(descriptor, 0o666 & ~current_umask())
+        os.fchmod(descriptor, 0o644 & ~current_umask())  # `run` takes none that others may write to
 
     def _replace(self, data: bytes) -> None:
         with opened_folder(self.path) as folder:
@@ -2249,12 +2251,16 @@ class Filter(NamedTuple):
     def listens(self) -> bool:
         return bool(self.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
 
-    def asking(self) -> "Filter":
-        """The same, but whatever it would not simply allow is asked of a listener. What a rule says of a call may stand
-        before what another says, so that libseccomp must not be given other actions than the profile's.
+    def asking(self, default_action: str = "") -> "Filter":
+        """The same, but whatever it would not simply allow is asked of a listener, apart from what it logs by default:
+        that may be every call, and what outlives the listener can make none of those that are asked about.
+
+        A rule may stand before another, so that libseccomp must not be given other actions than the profile's.
         """
+        let_pass = [constant_program(action)[4:] for action in (SCMP_ACT_ALLOW, SCMP_ACT_LOG)
+                    if action in (SCMP_ACT_ALLOW, default_action)]
         steps = [self.program[at:at + SOCK_FILTER_BYTES] for at in range(0, len(self.program), SOCK_FILTER_BYTES)]
-        program = b"".join(ASK_ALL if step[:2] == ASK_ALL[:2] and step[4:] != ALLOW_ALL[4:] else step for step in steps)
+        program = b"".join(ASK_ALL if step[:2] == ASK_ALL[:2] and step[4:] not in let_pass else step for step in steps)
         return Filter(program, self.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER, self.no_new_privs)
 
 
@@ -2266,11 +2272,11 @@ def constant_program(action: str) -> bytes:
     return (0x06).to_bytes(2, sys.byteorder) + bytes(2) + ACTIONS[action].to_bytes(4, sys.byteorder)
 
 
-ASK_ALL, ALLOW_ALL = constant_program(SCMP_ACT_NOTIFY), constant_program(SCMP_ACT_ALLOW)
+ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
 BPF_MAXINSNS = 4096  # linux/filter.h
 
 
-COMPILE_LIMIT_S, MAX_TRIED_CALLS = 2, 2048
+COMPILE_LIMIT_S, MAX_TRIED_CALLS = 2, 10_000
 
 
 class FilterBuilder:
@@ -2310,14 +2316,16 @@ class FilterBuilder:
                 self._check_ends(doubted)
                 judge = FilterJudge(self._compile(libseccomp.seccomp_export_bpf, optimize))
                 for name, rules in doubted.items():
-                    if not any(name in rule.names and not rule.conditions for rule in self.profile.rules):
+                    if not any(name in rule.names and not rule.conditions and rule.verdict != self.profile.default
+                               for rule in self.profile.rules):
                         for token in self._tokens:
                             self._check_meaning(judge, name, rules, token)
             return self._compile(libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf, optimize)
         except OSError as error:
-            raise SpocError("build filter", self._subject, error.strerror or str(error),
-                            "two rules have the same conditions, but other actions" if error.errno == errno.EEXIST
-                            else "this libseccomp or kernel cannot do that") from None
+            hint = "this libseccomp or kernel cannot do that"
+            if error.errno == errno.EEXIST:
+                hint = "two rules have the same conditions, if only within socketcall or ipc, but other actions"
+            raise SpocError("build filter", self._subject, error.strerror or str(error), hint) from None
 
     def _doubted(self) -> "Dict[str, List[Rule]]":
         """The names, with their rules, that libseccomp 2.5.4 may get wrong: several rules of which one compares
@@ -2337,15 +2345,20 @@ class FilterBuilder:
 
     def _check_ends(self, doubted: "Iterable[str]") -> None:
         """Compile in a process that the kernel ends after a while, since no signal handler would get to run."""
-        pid = os.fork()
-        if not pid:
-            try:
-                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-                resource.setrlimit(resource.RLIMIT_CPU, (COMPILE_LIMIT_S, COMPILE_LIMIT_S))
-                self._compile(libseccomp.seccomp_export_bpf, 1)
-            finally:
-                os._exit(0)
-        if os.WIFSIGNALED(os.waitpid(pid, 0)[1]):
+        inherited = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the status away
+        try:
+            pid = os.fork()
+            if not pid:
+                try:
+                    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+                    resource.setrlimit(resource.RLIMIT_CPU, (COMPILE_LIMIT_S, COMPILE_LIMIT_S))
+                    self._compile(libseccomp.seccomp_export_bpf, 1)
+                finally:
+                    os._exit(0)
+            status = os.waitpid(pid, 0)[1]
+        finally:
+            signal.signal(signal.SIGCHLD, inherited)
+        if os.WIFSIGNALED(status):
             self._refuse(doubted, "it does not come to an end")
 
     def _check_meaning(self, judge: "FilterJudge", name: str, rules: "List[Rule]", token: int) -> None:
@@ -2364,7 +2377,9 @@ class FilterBuilder:
         for tried in values.values():
             total *= len(tried)
         lists = {argument: sorted(tried) for argument, tried in values.items()}
-        for index in range(0, total, total // MAX_TRIED_CALLS | 1):
+        if total > MAX_TRIED_CALLS:
+            self._refuse([name], "there are too many cases to try")
+        for index in range(total):
             for argument, ordered in lists.items():
                 index, at = divmod(index, len(ordered))
                 call.args[argument] = ordered[at]
@@ -3088,7 +3103,7 @@ class Child:
         """Fork. The command gets the signal mask and dispositions that the supervisor found, and no Python's."""
         self.command, self.identity, self.filter, self._audited = command, identity, applied, audited
         self.environment = initial_environment()
-        if applied and applied.listens and os.path.lexists("/proc/self"):
+        if applied and applied.listens and os.path.exists("/proc/self/ns/pid"):
             pid_namespace()  # an init cannot start a helper: EINVAL for CLONE_PARENT (kernel/fork.c)
         if identity:
             self.environment = [entry for entry in self.environment
@@ -3283,9 +3298,12 @@ class Child:
         hint = hints.get(number, "")
         if number == errno.ENOENT and "/" in name and os.path.exists(name):
             hint = "it is there, but not the interpreter or dynamic loader that it names"
-        elif not hint and self.filter and self.filter.program != ASK_ALL:
+        filtered = self.filter and self.filter.program != ASK_ALL
+        if filtered and not hint:
             hint = "if the profile blocks execve, -b execve allows it"
-        raise ChildError("start command", name or "''", reason, hint, self.EXIT_CODES.get(number, EXIT_NOT_EXECUTABLE))
+        code = self.EXIT_CODES.get(number, EXIT_NOT_EXECUTABLE)
+        raise ChildError("start command", name or "''", reason, hint,
+                         EXIT_NOT_EXECUTABLE if filtered and code == EXIT_FAILURE else code)
 
 
 def drop_privileges(identity: Identity, keep_admin: bool) -> None:
@@ -3406,7 +3424,7 @@ class NotifyRecorder:
         self._watched, self._values = watched or {}, {}  # type: Dict[Tuple[int, int], int], Dict[bytes, Set[int]]
         self._special = dict(self._find_special())
         # Another pid namespace's /proc would tell of other processes.
-        self._proc = os.path.lexists("/proc/self") and os.readlink("/proc/self") == str(os.getpid())
+        self._proc = os.path.exists("/proc/self") and os.readlink("/proc/self") == str(os.getpid())
 
     def _find_special(self) -> "Iterator[Tuple[bytes, str]]":
         """Keys and names of the calls that go otherwise than without the filter."""
@@ -3880,7 +3898,10 @@ class TracepointSource:
         """Have the kernel report calls that are let pass but logged. Conditions cannot be told from there."""
         unsure = set()
         for index in range(ABIS * NUMBERS):
-            name = syscall_name(self.machine.architecture(*divmod(index, NUMBERS)), index % NUMBERS) or ""
+            architecture = self.machine.architecture(*divmod(index, NUMBERS))
+            if architecture.name not in (self.machine.own.name, *self._profile.architectures):
+                continue  # all its calls are stopped
+            name = syscall_name(architecture, index % NUMBERS) or ""
             actions = {action for action, _ in self._profile.verdicts(name)}
             self._recorder.logged[index] = actions == {SCMP_ACT_LOG}
             if SCMP_ACT_LOG in actions and len(actions) > 1:
@@ -4543,7 +4564,7 @@ class RunCommand:
         if self.learned:
             self.learned.check()
             if self.learned.is_file and os.path.lexists(options.learn):
-                with contextlib.suppress(ProfileError):
+                with contextlib.suppress(ProfileError, FileNotFoundError):
                     if len(parse_yaml(read_text(options.learn, follow=True))) > 1:
                         raise UsageError(f"--learn {options.learn}", "holds several documents, which would be lost",
                                          "choose another file")
@@ -4614,7 +4635,9 @@ class RunCommand:
             if source:
                 resources.callback(source.close)
                 if source.notifies:
-                    applied = applied.asking()
+                    applied = applied.asking(self.profile.default_action)
+                    if self.profile.default_action == SCMP_ACT_LOG:
+                        Log.result("Not named under notify: what the profile logs by default")
                 elif source.audits:
                     applied = applied._replace(flags=applied.flags | SECCOMP_FILTER_FLAG_LOG)
             if builder.unknown:

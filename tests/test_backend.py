@@ -415,6 +415,10 @@ class Surroundings(AnybodyCase):
                 self.assertIn(IS_FILTERED, log)
                 self.assertEqual("Recording with user notification" in log, not names, log)
 
+    def test_kernel_without_pid_namespaces(self) -> None:
+        """It has no such file in /proc."""
+        self.assert_finds_all(*in_mounts("mount -t tmpfs none /proc/$$/ns"), wrapper=())
+
     def test_no_filter_no_warning(self) -> None:
         self.assertNotIn(IS_FILTERED, self.assert_finds_all())
 

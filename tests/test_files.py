@@ -218,7 +218,7 @@ class RegularFile(FilesCase):
         for umask in (0o022, 0o077, 0o002, 0o000):
             self.target.unlink(missing_ok=True)
             result = self.run_spoc(self.target, "sh", "-c", "umask", umask=umask)
-            self.assertEqual(stat.S_IMODE(self.target.stat().st_mode), 0o666 & ~umask)
+            self.assertEqual(stat.S_IMODE(self.target.stat().st_mode), 0o644 & ~umask)
             self.assertEqual(int(result.stdout, 8), umask)
 
     def test_symbolic_link_is_replaced(self) -> None:

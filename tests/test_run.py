@@ -25,7 +25,7 @@ import urllib.request
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
 import test_servers
-from support import PROGRAMS, SPOC, Case, build, require, require_command, require_root, spoc
+from support import DATA, PROGRAMS, SPOC, Case, build, require, require_command, require_root, spoc
 
 X86_64 = platform.machine() == "x86_64"
 WAIT_S = 60
@@ -323,6 +323,27 @@ class Conditions(RunCase):
                 result = self.run_it("true", options=("--enricher", enricher), code=125)
                 self.assertIn("Error: build filter: getppid: ", result.stderr)
                 self.assertIn(reason, result.stderr)
+
+    def test_rules_that_repeat_the_default(self) -> None:
+        """They decide nothing, so that libseccomp does not get them."""
+        self.write("SCMP_ACT_ERRNO", [
+            {"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}, {"names": ["getppid"], "action": "SCMP_ACT_ERRNO"},
+            *({"names": ["getppid"], "action": "SCMP_ACT_ALLOW", "args": [self.condition(1, value, op)]}
+              for value, op in ((2, "SCMP_CMP_LE"), (1 << 32 | 1, "SCMP_CMP_GT")))])
+        self.assertIn("answer otherwise", self.run_it("true", options=("--enricher", "none"), code=125).stderr)
+
+    def test_too_many_cases_to_try(self) -> None:
+        self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}, *(
+            {"names": ["getppid"], "action": "SCMP_ACT_ALLOW",
+             "args": [self.condition(index, 1000 * part + 7, "SCMP_CMP_GE") for index in range(6)]}
+            for part in range(2))])
+        self.assertIn("too many cases", self.run_it("true", options=("--enricher", "none"), code=125).stderr)
+
+    def test_caller_that_ignores_its_children(self) -> None:
+        """Docker's profile has rules for socket that are tried in a process of their own."""
+        self.profile.write_text((DATA / "docker-default.json").read_text())
+        subprocess.run(self.arguments("true", options=("--enricher", "none")), check=True, timeout=WAIT_S,
+                       preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
 
     def test_narrow_arguments(self) -> None:
         """Calls of 32-bit programs have arguments of 32 bits."""
@@ -1341,6 +1362,25 @@ class Learned(RunCase):
         stderr = self.run_it("sh", "-c", '"$0"; "$0"; true', program, options=("--enricher", "tracepoint")).stderr
         self.assertTrue(self.denials(stderr))
         self.assertNotIn("own filter", stderr)
+
+    def test_target_is_a_link_to_nowhere(self) -> None:
+        self.write(rules=[{"names": ["uname"], "action": "SCMP_ACT_ERRNO"}])
+        target = self.folder / "link.json"
+        target.symlink_to("/nonexistent/profile.json")
+        self.run_it("uname", options=("--learn", str(target)))
+        self.assertFalse(target.is_symlink())
+        self.assertEqual(json.loads(target.read_text())["syscalls"], [])
+
+    def test_what_is_logged_by_default_outlives_spoc(self) -> None:
+        self.write("SCMP_ACT_LOG")
+        late = self.folder / "late"
+        stderr = self.run_it("sh", "-c", '(exec >/dev/null 2>&1; sleep 1; date > "$0") & exit 0', str(late),
+                             options=("--enricher", "notify")).stderr
+        self.assertIn("Not named under notify", stderr)
+        deadline_s = time.monotonic() + WAIT_S
+        while not (late.exists() and late.read_text()) and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        self.assertTrue(late.read_text())
 
     def test_several_documents_stay(self) -> None:
         text = "".join("---\napiVersion: security-profiles-operator.x-k8s.io/v1beta1\nkind: SeccompProfile\nmetadata:\n"
