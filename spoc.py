@@ -2276,7 +2276,7 @@ ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
 BPF_MAXINSNS = 4096  # linux/filter.h
 
 
-COMPILE_LIMIT_S, MAX_TRIED_CALLS = 2, 10_000
+COMPILE_LIMIT_S, MAX_TRIED_CALLS = 2, 100_000
 
 
 class FilterBuilder:
@@ -5808,7 +5808,8 @@ def examine_seccomp() -> Finding:
 
 def examine_actions_logged() -> Finding:
     path = "/proc/sys/kernel/seccomp/actions_"
-    logged, wanted = read_kernel_file(f"{path}logged"), read_kernel_file(f"{path}avail").replace("allow", "").strip()
+    logged, wanted = (" ".join(read_kernel_file(path + name).replace("allow", "").split())
+                      for name in ("logged", "avail"))
     if not wanted:
         return Finding("kernel.seccomp.actions_logged is not there", "mount -t proc proc /proc", (), True)
     lacking = sorted(set(wanted.split()) - {"user_notif", *logged.split()})

@@ -112,8 +112,14 @@ class Laws(unittest.TestCase):
         support.require_command("runc")
         require_x86_64()
         chance = random.Random(63)
-        for _ in range(60):
+        compared = 0
+        while compared < 50:
             document = random_document(chance, crd=True)
+            try:
+                spoc.FilterBuilder(read(json.dumps(document)), spoc.X86_64).build()
+            except spoc.SpocError:  # of conditions that libseccomp gets wrong
+                continue
+            compared += 1
             compiled = [spoc.FilterBuilder(read(text), spoc.X86_64).build().program for text in (
                 json.dumps(document), *(convert(document, to_type) for to_type in ("seccomp", *JSON_TYPES)))]
             self.assertEqual(len(set(compiled)), 1, document)
