@@ -944,6 +944,12 @@ class ExitCodes(RunCase):
         self.assertIn("no such file", self.run_it("touch", str(self.folder / "started"), code=125).stderr)
         self.assertFalse((self.folder / "started").exists())
 
+    def test_profile_that_forbids_execve(self) -> None:
+        """With whatever errno it says so."""
+        for number in (errno.ENOMEM, errno.EINVAL, errno.EPERM):
+            self.write(rules=[{"names": ["execve"], "action": "SCMP_ACT_ERRNO", "errnoRet": number}])
+            self.assertIn("-b execve allows it", self.run_it("true", code=126).stderr)
+
     def test_usage(self) -> None:
         self.write()
         for options, named in ((("-x",), "-x"), (("--enricher", "guess"), "guess"), (("-b", "no_such"), "no_such"),
@@ -1349,7 +1355,9 @@ class Learned(RunCase):
         rules = [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}]
         program = build("deny.c", "-static", "-m32")
         listed: List[Any] = [{"architectures": ["SCMP_ARCH_X86_64"]},
-                             {"archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": []}]}]
+                             {"archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": []}]},
+                             {"archMap": [{"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": []}]},
+                             {"archMap": [], "architectures": ["SCMP_ARCH_X86_64"]}]
         for keys in listed:
             with self.subTest(keys=keys):
                 self.write("SCMP_ACT_ERRNO", rules, **keys)
