@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     import socket
     import termios
     import textwrap
-    from typing import (Any, BinaryIO, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, NoReturn,
-                        Optional, Sequence, Set, Tuple, Union)
+    from typing import (Any, BinaryIO, Callable, Container, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple,
+                        NoReturn, Optional, Sequence, Set, Tuple, Union)
 else:
     import _signal as signal  # the same functions without enumerations, which take as long to make as all of ctypes
 
@@ -950,10 +950,7 @@ class ProfileDecoder:
             self.fail(spec, "state", "the profile is not enabled")
         self.base_profile_name = self.get(spec, "baseProfileName", str, "")
         action, default_errno = self.action(spec, "defaultAction", "defaultErrnoRet", "defaultErrno")
-        flags = self.items(spec, "flags", str)
-        for index, flag in enumerate(flags):
-            if flag not in FILTER_FLAGS:
-                self.fail(flags, index, f"flags: unknown flag {flag}")
+        flags = self.named(spec, "flags", FILTER_FLAGS, "flag")
         rules = [rule for item in self.items(spec, "syscalls", dict) for rule in self.rules(item, is_crd)]
         return Profile(action, self.architectures(spec), tuple(rules), default_errno, tuple(flags))
 
@@ -974,11 +971,16 @@ class ProfileDecoder:
         return action.replace("SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD) if action == "SCMP_ACT_KILL" else action, \
             errno.EPERM if named < 0 else named
 
+    def named(self, where: "Dict[str, Any]", key: str, known: "Container[str]", what: str) -> "List[str]":
+        """A list of names, all of them known."""
+        names = self.items(where, key, str)
+        for index, name in enumerate(names):
+            if name not in known:
+                self.fail(names, index, f"{key}: unknown {what} {name:.60}")
+        return names
+
     def architectures(self, spec: "Dict[str, Any]") -> "Tuple[str, ...]":
-        listed = self.items(spec, "architectures", str)
-        for index, name in enumerate(listed):
-            if name not in ARCHITECTURES:
-                self.fail(listed, index, f"architectures: unknown architecture {name:.60}")
+        listed = self.named(spec, "architectures", ARCHITECTURES, "architecture")
         mapped: "Tuple[str, ...]" = ()
         for entry in self.items(spec, "archMap", dict):
             if listed:
@@ -987,11 +989,7 @@ class ProfileDecoder:
             architecture = self.get(entry, "architecture", str, "")
             if not architecture:
                 self.fail(entry, "architecture", "missing")
-            below = self.items(entry, "subArchitectures", str)
-            for index, name in enumerate(below):
-                if name not in ARCHITECTURES:
-                    self.fail(below, index, f"subArchitectures: unknown architecture {name:.60}")
-            names = (architecture, *below)
+            names = (architecture, *self.named(entry, "subArchitectures", ARCHITECTURES, "architecture"))
             if architecture == self.host.architecture:
                 mapped = mapped or names
         return mapped or tuple(listed)
@@ -1087,13 +1085,16 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
             bisect.insort(rules[target]["names"], name)
     new_spec = {**spec, "syscalls": rules}
     listed = spec.get("architectures") or []
-    if spec.get("archMap"):  # which goes by the machine's own, the first
-        if architectures[1:] and not any(entry.get("architecture") == architectures[0] for entry in spec["archMap"]):
-            spec = {**spec, "archMap": [*spec["archMap"], {"architecture": architectures[0]}]}
-        new_spec["archMap"] = [
-            {**entry, "subArchitectures": [*known, *(name for name in architectures[1:] if name not in known)]}
-            if entry.get("architecture") in architectures[:1] and len(architectures) > 1 else entry
-            for entry in spec["archMap"] or () for known in [entry.get("subArchitectures") or ()]]
+    if spec.get("archMap"):
+        own, *others = architectures or [""]  # an entry goes by the machine's own, the first
+        entries = [dict(entry) for entry in spec["archMap"]]
+        mine = [entry for entry in entries if entry.get("architecture") == own]
+        if others and not mine:
+            mine = [{"architecture": own}]
+            entries += mine
+        for entry in mine if others else ():
+            entry["subArchitectures"] = list(dict.fromkeys([*(entry.get("subArchitectures") or ()), *others]))
+        new_spec["archMap"] = entries
     elif listed or len(architectures) > 1:
         new_spec["architectures"] = [*listed, *(name for name in architectures if name not in listed)]
     return with_spec(document, new_spec), sorted(wanted & contrary)
@@ -2257,11 +2258,11 @@ class Filter(NamedTuple):
 
         A rule may stand before another, so that libseccomp must not be given other actions than the profile's.
         """
-        let_pass = [constant_program(action)[4:] for action in (SCMP_ACT_ALLOW, SCMP_ACT_LOG)
-                    if action in (SCMP_ACT_ALLOW, default_action)]
+        passing = (SCMP_ACT_ALLOW, SCMP_ACT_LOG) if default_action == SCMP_ACT_LOG else (SCMP_ACT_ALLOW,)
+        let_pass = [constant_program(action) for action in passing]
         steps = [self.program[at:at + SOCK_FILTER_BYTES] for at in range(0, len(self.program), SOCK_FILTER_BYTES)]
-        program = b"".join(ASK_ALL if step[:2] == ASK_ALL[:2] and step[4:] not in let_pass else step for step in steps)
-        return Filter(program, self.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER, self.no_new_privs)
+        program = b"".join(ASK_ALL if step[:2] == ASK_ALL[:2] and step not in let_pass else step for step in steps)
+        return self._replace(program=program, flags=self.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER)
 
 
 SOCK_FILTER_BYTES = 8
@@ -2274,8 +2275,6 @@ def constant_program(action: str) -> bytes:
 
 ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
 BPF_MAXINSNS = 4096  # linux/filter.h
-
-
 COMPILE_LIMIT_S, MAX_TRIED_CALLS = 2, 100_000
 
 
@@ -2314,13 +2313,15 @@ class FilterBuilder:
             doubted = self._doubted()
             if doubted:
                 self._check_ends(doubted)
-                judge = FilterJudge(self._compile(libseccomp.seccomp_export_bpf, optimize))
-                for name, rules in doubted.items():
-                    if not any(name in rule.names and not rule.conditions and rule.verdict != self.profile.default
-                               for rule in self.profile.rules):
-                        for token in self._tokens:
-                            self._check_meaning(judge, name, rules, token)
-            return self._compile(libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf, optimize)
+            program = self._compile(libseccomp.seccomp_export_bpf, optimize)
+            if doubted:
+                judge = FilterJudge(program)
+                decided = {name for rule in self.profile.rules for name in rule.names
+                           if not rule.conditions and rule.verdict != self.profile.default}
+                for name in doubted.keys() - decided:
+                    for token in self._tokens:
+                        self._check_meaning(judge, name, doubted[name], token)
+            return self._compile(libseccomp.seccomp_export_pfc, optimize) if text else program
         except OSError as error:
             hint = "this libseccomp or kernel cannot do that"
             if error.errno == errno.EEXIST:
@@ -4505,9 +4506,10 @@ class DenialReport:
             errno_name = errno.errorcode.get(number, str(number)) if action == SCMP_ACT_ERRNO else ""
             what = action + (f" ({errno_name})" if errno_name else "") + (
                 "" if is_profiles else " of the command's own filter")
-            if (label, arch_name, what) not in self.counts and len(self.counts) >= self.MAX_KINDS:
-                label, what = "others", "various"  # nor one that makes numbers up
-            programs = self.counts.setdefault((label, "" if label == "others" else arch_name, what), {})
+            kind = label, arch_name, what
+            if kind not in self.counts and len(self.counts) >= self.MAX_KINDS:
+                kind = label, _, what = "others", "", "various"  # nor one that makes numbers up
+            programs = self.counts.setdefault(kind, {})
             comm = denial.comm
             if comm not in programs:
                 # A command that gives itself a new name at each call must not fill the memory.
@@ -4579,8 +4581,9 @@ class RunCommand:
             given.add(base.name)
             wanted.add(base.base_profile_name)
             profile = profile._replace(rules=profile.rules + base.profile.rules)
-        for name in wanted - given if not options.base_profile else {
-                each for each in wanted - given if "://" not in each}:  # one in a registry goes by no object's name
+        if options.base_profile:  # one in a registry goes by no object's name
+            wanted = {name for name in wanted if "://" not in name}
+        for name in wanted - given:
             raise ProfileError(path, 0, 0, f"it builds on the profile {name}", "give that as --base-profile FILE")
         if SCMP_ACT_NOTIFY in profile_actions(profile):
             raise ProfileError(path, 0, 0, f"{SCMP_ACT_NOTIFY} needs a listener, and there is none",

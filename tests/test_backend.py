@@ -28,7 +28,7 @@ DOCKERS_NAME = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "
 IS_FILTERED = "spoc.py itself is under a seccomp filter"
 
 
-def despite_interruption(check: Callable[[], None]) -> None:
+def assert_despite_interruption(check: Callable[[], None]) -> None:
     """Check a shell pipeline; again where SIGCHLD, on a busy machine, has interrupted a call that dash makes once."""
     for _ in range(3):
         try:
@@ -45,7 +45,7 @@ class Truth(test_truth.Truth):
     backend = "notify"
 
     def test_shell_pipeline(self) -> None:
-        despite_interruption(super().test_shell_pipeline)
+        assert_despite_interruption(super().test_shell_pipeline)
 
 
 class Start(test_truth.Start):
@@ -163,7 +163,8 @@ class AnybodyCase(test_errors.CopyCase):
 class Anybody(AnybodyCase):
     """Without privilege, whatever the backend that is asked for."""
 
-    def check(self, *command: str, allowed: AbstractSet[str] = frozenset(), architectures: Set[str] = NATIVE) -> None:
+    def assert_recorded(self, *command: str, allowed: AbstractSet[str] = frozenset(),
+                        architectures: Set[str] = NATIVE) -> None:
         found, log = self.as_anybody(*command)
         self.assertIn("Recording with user notification: load BPF programs: ", log)
         self.assertIn("Setting no_new_privs", log)
@@ -176,22 +177,23 @@ class Anybody(AnybodyCase):
         for kind in ("leaf", "threads", "fork", "vfork", "spawn", "clone3", "exec-in-thread", "double-fork", "signal",
                      "restart", "ends"):
             with self.subTest(kind):
-                self.check(build("truth.c"), kind)
+                self.assert_recorded(build("truth.c"), kind)
         with self.subTest("own-filter"):
-            self.check(build("truth.c"), "own-filter", allowed={"tee"})
+            self.assert_recorded(build("truth.c"), "own-filter", allowed={"tee"})
         with self.subTest("static"):
-            self.check(build("truth.c", "-static"), "leaf")
+            self.assert_recorded(build("truth.c", "-static"), "leaf")
 
     def test_scripts(self) -> None:
         require_command("strace")
-        despite_interruption(lambda: self.check(
+        assert_despite_interruption(lambda: self.assert_recorded(
             "sh", "-c", "printf 'b\\na\\n' | sort | (read n rest; cat; test $n = a)"))
-        self.check("/usr/bin/python3", "-I", "-B", "-c", "import subprocess; subprocess.run(['uname'], check=True)")
+        self.assert_recorded("/usr/bin/python3", "-I", "-B", "-c",
+                             "import subprocess; subprocess.run(['uname'], check=True)")
 
     def test_32_bit_calls(self) -> None:
         require(X86_64, "an x86_64 machine")
-        self.check(build("truth.c", "-m32"), "fork", architectures=WITH_X86)
-        self.check(build("truth.c"), "x32", architectures=NATIVE | {"SCMP_ARCH_X32"})
+        self.assert_recorded(build("truth.c", "-m32"), "fork", architectures=WITH_X86)
+        self.assert_recorded(build("truth.c"), "x32", architectures=NATIVE | {"SCMP_ARCH_X32"})
 
     def test_defaults(self) -> None:
         """As short as can be, with a /tmp of its own."""

@@ -422,8 +422,8 @@ class Signals(ChildCase):
             self.assertIn("rt_sigaction", self.names())
             self.profile.unlink()
 
-    def test_command_dies(self) -> None:
-        for signum in PASSED_ON:
+    def assert_command_dies(self, signums: Sequence[int]) -> None:
+        for signum in signums:
             process = self.start("sh", "-c", "ulimit -c 0; echo ready; exec sleep 600")
             assert process.stdout
             process.stdout.readline()
@@ -431,6 +431,9 @@ class Signals(ChildCase):
             self.ended(process, 128 + signum)
             self.assertIn("write", self.names())
             self.profile.unlink()
+
+    def test_command_dies(self) -> None:
+        self.assert_command_dies(PASSED_ON)
 
     def test_second_one_ends_it(self) -> None:
         for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT),
@@ -446,15 +449,8 @@ class Signals(ChildCase):
 
     def test_of_all_kinds(self) -> None:
         """Whatever would end spoc.py by default reaches the command instead."""
-        for signum in (signal.SIGIO, signal.SIGVTALRM, signal.SIGPROF, 16, signal.SIGRTMIN, signal.SIGRTMIN + 5,
-                       signal.SIGRTMAX):
-            process = self.start("sh", "-c", "ulimit -c 0; echo ready; exec sleep 600")
-            assert process.stdout
-            process.stdout.readline()
-            process.send_signal(signum)
-            self.ended(process, 128 + signum)
-            self.assertIn("write", self.names())
-            self.profile.unlink()
+        self.assert_command_dies((signal.SIGIO, signal.SIGVTALRM, signal.SIGPROF, 16, signal.SIGRTMIN,
+                                  signal.SIGRTMIN + 5, signal.SIGRTMAX))
 
     def test_of_a_limit(self) -> None:
         """The limit of CPU time that spoc.py reaches is not the command's: the profile is written, and it goes on."""

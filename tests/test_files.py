@@ -65,7 +65,7 @@ class FilesCase(support.Case):
         self.assertEqual(result.returncode, code, result.stderr)
         return result
 
-    def refused(self, target: object, *reasons: str, options: Tuple[str, ...] = (), **run: Any) -> None:
+    def assert_refused(self, target: object, *reasons: str, options: Tuple[str, ...] = (), **run: Any) -> None:
         """Recording must fail, name the target and the reason, and not start the command."""
         result = self.run_spoc(target, options=options, code=125, **run)
         error = result.stderr.splitlines()[-1]
@@ -271,13 +271,13 @@ class Refused(FilesCase):
     """What can be known before the command is started is said then."""
 
     def test_folder(self) -> None:
-        self.refused(self.target.parent, "Is a directory")
-        self.refused(f"{self.target.parent}/", "Is a directory")
+        self.assert_refused(self.target.parent, "Is a directory")
+        self.assert_refused(f"{self.target.parent}/", "Is a directory")
         self.assertEqual(os.listdir(self.target.parent), [])
 
     def test_missing_folder(self) -> None:
-        self.refused(self.folder / "none" / "profile.yaml", "No such file or directory", "make the folder")
-        self.refused(f"{self.folder}/none/")
+        self.assert_refused(self.folder / "none" / "profile.yaml", "No such file or directory", "make the folder")
+        self.assert_refused(f"{self.folder}/none/")
         self.assertFalse((self.folder / "none").exists())
 
     def test_working_folder_that_was_removed(self) -> None:
@@ -291,8 +291,8 @@ class Refused(FilesCase):
 
     def test_file_as_folder(self) -> None:
         self.target.write_text(OLD)
-        self.refused(self.target / "profile.yaml", "Not a directory")
-        self.refused(f"{self.target}/")
+        self.assert_refused(self.target / "profile.yaml", "Not a directory")
+        self.assert_refused(f"{self.target}/")
         self.assertEqual(self.target.read_text(), OLD)
 
     def test_read_only_folder(self) -> None:
@@ -300,7 +300,7 @@ class Refused(FilesCase):
         (folder / "profile.yaml").write_text(OLD)
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
         for name in ("profile.yaml", "new.yaml"):
-            self.refused(folder / name, "Read-only file system", "choose another file")
+            self.assert_refused(folder / name, "Read-only file system", "choose another file")
         self.no_litter("profile.yaml", folder=folder)
         self.assertEqual((folder / "profile.yaml").read_text(), OLD)
 
@@ -309,19 +309,19 @@ class Refused(FilesCase):
         (folder / "profile.yaml").write_text(OLD)
         subprocess.run(["dd", "if=/dev/zero", f"of={folder}/fill"], stderr=subprocess.DEVNULL, check=False)
         for name in ("profile.yaml", "new.yaml"):
-            self.refused(folder / name, "No space left on device", "free some")
+            self.assert_refused(folder / name, "No space left on device", "free some")
         self.no_litter("profile.yaml", "fill", folder=folder)
         self.assertEqual((folder / "profile.yaml").read_text(), OLD)
 
     def test_no_inodes(self) -> None:
         folder = self.mount_tmpfs("size=512k,nr_inodes=2")
         (folder / "profile.yaml").write_text(OLD)
-        self.refused(folder / "profile.yaml", "No space left on device")
+        self.assert_refused(folder / "profile.yaml", "No space left on device")
         self.no_litter("profile.yaml", folder=folder)
         self.assertEqual((folder / "profile.yaml").read_text(), OLD)
 
     def test_name_too_long(self) -> None:
-        self.refused(self.target.parent / ("x" * 256), "File name too long")
+        self.assert_refused(self.target.parent / ("x" * 256), "File name too long")
 
     def test_immutable(self) -> None:
         """Neither of these lets itself be replaced, as the kernel says after the command otherwise."""
@@ -331,7 +331,7 @@ class Refused(FilesCase):
             subprocess.run(["chattr", f"+{flag}", str(self.target)], check=True)
             try:
                 self.assertRaises(PermissionError, os.rename, self.target, self.folder / "away")
-                self.refused(self.target, "it is immutable or append-only (chattr)")
+                self.assert_refused(self.target, "it is immutable or append-only (chattr)")
             finally:
                 subprocess.run(["chattr", f"-{flag}", str(self.target)], check=True)
         self.assertEqual(self.target.read_text(), OLD)
@@ -348,14 +348,14 @@ class Refused(FilesCase):
         self.assertTrue(yaml_names(self.target.read_text()))
 
     def test_device_that_is_full(self) -> None:
-        self.refused("/dev/full", "No space left on device")
+        self.assert_refused("/dev/full", "No space left on device")
 
     def test_closed_descriptor(self) -> None:
-        self.refused("/dev/fd/77", "Bad file descriptor")
+        self.assert_refused("/dev/fd/77", "Bad file descriptor")
 
     def test_descriptor_for_reading(self) -> None:
         with open("/dev/null", "rb") as file:
-            self.refused(f"/dev/fd/{file.fileno()}", "Bad file descriptor", pass_fds=[file.fileno()])
+            self.assert_refused(f"/dev/fd/{file.fileno()}", "Bad file descriptor", pass_fds=[file.fileno()])
 
     def test_closed_stdout(self) -> None:
         """Silence would be the worst answer: the recording would be lost, and nobody would know."""
@@ -618,7 +618,7 @@ spec:
         for written, asked in (("seccomp", "raw-seccomp"), ("raw-seccomp", "seccomp")):
             self.run_spoc(self.target, "true", options=("-t", written))
             text = self.target.read_bytes()
-            self.refused(self.target, "-t", options=("-t", asked, "--append"))
+            self.assert_refused(self.target, "-t", options=("-t", asked, "--append"))
             self.assertEqual(self.target.read_bytes(), text)
             self.no_litter()
 
@@ -632,7 +632,7 @@ spec:
         ):
             with self.subTest(data=data):
                 self.target.write_bytes(data)
-                self.refused(self.target, f"{self.target}{place}", options=("--append",))
+                self.assert_refused(self.target, f"{self.target}{place}", options=("--append",))
                 self.assertEqual(self.target.read_bytes(), data)
                 self.no_litter()
 
@@ -641,7 +641,7 @@ spec:
         self.run_spoc(victim, "true")
         text = victim.read_text()
         self.target.symlink_to(victim)
-        self.refused(self.target, "symbolic link", options=("--append",))
+        self.assert_refused(self.target, "symbolic link", options=("--append",))
         self.assertEqual(victim.read_text(), text)
         self.assertTrue(self.target.is_symlink())
 

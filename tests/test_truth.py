@@ -164,7 +164,7 @@ class TracedCase(Case):
 class Truth(TracedCase):
     """One program after the other: recorded alone, traced alone, and both at the same time."""
 
-    def check(self, *command: str, architectures: Set[str] = NATIVE) -> Set[str]:
+    def assert_recorded(self, *command: str, architectures: Set[str] = NATIVE) -> Set[str]:
         allowed = set(ALLOWED.get(self._testMethodName, ()))
         recorded = self.record(*command)
         traced = self.traced(*command)
@@ -177,16 +177,16 @@ class Truth(TracedCase):
         return recorded
 
     def test_true(self) -> None:
-        self.assertNotIn("execve", self.check("true"))
+        self.assertNotIn("execve", self.assert_recorded("true"))
 
     def test_shell_pipeline(self) -> None:
-        self.check("sh", "-c", "printf 'b\\na\\nb\\n' | sort | uniq -c | (read n rest; cat; test $n = 1)")
+        self.assert_recorded("sh", "-c", "printf 'b\\na\\nb\\n' | sort | uniq -c | (read n rest; cat; test $n = 1)")
 
     def test_shell_script(self) -> None:
         script = self.folder / "script with a blank"
         script.write_text("#!/bin/sh -e\nuname\nmkfifo \"$1\"\nrm \"$1\"\n")
         script.chmod(0o755)
-        self.assertLessEqual({"uname", "unlinkat"}, self.check(str(script), str(self.folder / "fifo")))
+        self.assertLessEqual({"uname", "unlinkat"}, self.assert_recorded(str(script), str(self.folder / "fifo")))
 
     def test_python(self) -> None:
         code = ("import os, select, socket, subprocess, sys, threading\n"
@@ -194,7 +194,7 @@ class Truth(TracedCase):
                 "a, b = socket.socketpair(); a.send(b'x'); select.select([b], [], []); b.recv(1)\n"
                 "subprocess.run([sys.executable, '-I', '-c', 'import os; os.getsid(0)'], check=True)\n")
         self.assertLessEqual({"getpgid", "getsid", "socketpair"},
-                             self.check("/usr/bin/python3", "-I", "-B", "-c", code))
+                             self.assert_recorded("/usr/bin/python3", "-I", "-B", "-c", code))
 
     def test_go(self) -> None:
         require_command("go")
@@ -202,16 +202,16 @@ class Truth(TracedCase):
         subprocess.run(["go", "build", "-o", program, str(PROGRAMS / "goroutines.go")], check=True, env={
             **os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off", "GOFLAGS": "", "HOME": str(self.folder),
             "GOCACHE": str(self.folder / "cache")})
-        self.assertLessEqual({"tee", "vmsplice", "mq_unlink", "flock", "splice"}, self.check(program))
+        self.assertLessEqual({"tee", "vmsplice", "mq_unlink", "flock", "splice"}, self.assert_recorded(program))
 
     def check_kind(self, kind: str, *arguments: str, marks: Tuple[str, ...] = ("tee",), **more: Any) -> None:
-        self.assertLessEqual(set(marks), self.check(build("truth.c"), kind, *arguments, **more))
+        self.assertLessEqual(set(marks), self.assert_recorded(build("truth.c"), kind, *arguments, **more))
 
     def test_dynamic(self) -> None:
         self.check_kind("leaf")
 
     def test_static(self) -> None:
-        self.assertNotIn("mmap", self.check(build("truth.c", "-static"), "leaf"))
+        self.assertNotIn("mmap", self.assert_recorded(build("truth.c", "-static"), "leaf"))
 
     def test_threads(self) -> None:
         self.check_kind("threads", marks=("tee", "vmsplice", "kcmp", "mq_unlink"))
@@ -251,7 +251,7 @@ class Truth(TracedCase):
         shutil.copy(build("truth.c"), program)
         os.chown(program, 65534, 65534)
         program.chmod(0o4755)
-        self.assertIn("tee", self.check(str(program), "set-uid"))
+        self.assertIn("tee", self.assert_recorded(str(program), "set-uid"))
 
     def test_namespaces(self) -> None:
         self.check_kind("namespaces", str(self.folder), marks=("tee", "mount", "umount2"))
@@ -263,24 +263,24 @@ class Truth(TracedCase):
         self.check_kind("chroot", str(root), marks=("tee", "chroot"))
 
     def test_nearly_every_syscall(self) -> None:
-        self.assertGreater(len(self.check(build("sweep.c"))), 250)
+        self.assertGreater(len(self.assert_recorded(build("sweep.c"))), 250)
 
     def test_32_bit_program(self) -> None:
         require(X86_64, "an x86_64 machine")
         for kind in ("leaf", "threads", "fork", "vfork", "spawn", "clone3", "exec-in-thread", "restart"):
             with self.subTest(kind):
-                self.assertIn("tee", self.check(build("truth.c", "-m32"), kind, architectures=WITH_X86))
+                self.assertIn("tee", self.assert_recorded(build("truth.c", "-m32"), kind, architectures=WITH_X86))
 
     def test_32_bit_program_makes_nearly_every_syscall(self) -> None:
         require(X86_64, "an x86_64 machine")
-        names = self.check(build("sweep.c", "-m32"), architectures=WITH_X86)
+        names = self.assert_recorded(build("sweep.c", "-m32"), architectures=WITH_X86)
         self.assertLessEqual({"_llseek", "socketcall", "ipc", "getuid32", "clock_gettime64", "_newselect"}, names)
         self.assertGreater(len(names), 400)
 
     def test_32_bit_program_started_by_a_64_bit_program(self) -> None:
         require(X86_64, "an x86_64 machine")
-        names = self.check("sh", "-c", '"$1" leaf; "$0" leaf; "$1" leaf', build("truth.c", "-m32"), build("truth.c"),
-                           architectures=WITH_X86)
+        names = self.assert_recorded("sh", "-c", '"$1" leaf; "$0" leaf; "$1" leaf', build("truth.c", "-m32"),
+                                     build("truth.c"), architectures=WITH_X86)
         self.assertLessEqual({"set_thread_area", "arch_prctl"}, names)
 
     def test_32_bit_calls_of_64_bit_code(self) -> None:
