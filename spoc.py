@@ -1047,6 +1047,14 @@ def release_numbers(release: str) -> "Tuple[int, int]":
     return int(major), int(minor)
 
 
+def extend_map(entries: "Sequence[Dict[str, Any]]", own: str = "", *others: str) -> "List[Dict[str, Any]]":
+    """An archMap under which a machine of its own architecture takes calls of others, too."""
+    if others and not any(entry.get("architecture") == own for entry in entries):
+        entries = [*entries, {"architecture": own}]
+    return [{**entry, "subArchitectures": list(dict.fromkeys([*(entry.get("subArchitectures") or ()), *others]))}
+            if others and entry.get("architecture") == own else entry for entry in entries]
+
+
 def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
                  architectures: "Sequence[str]", override: bool = False) -> "Tuple[Dict[str, Any], List[str]]":
     """The document of a profile (see parse_document) with these names allowed as well, and all else as it was.
@@ -1086,15 +1094,7 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
     new_spec = {**spec, "syscalls": rules}
     listed = spec.get("architectures") or []
     if spec.get("archMap"):
-        own, *others = architectures or [""]  # an entry goes by the machine's own, the first
-        entries = [dict(entry) for entry in spec["archMap"]]
-        mine = [entry for entry in entries if entry.get("architecture") == own]
-        if others and not mine:
-            mine = [{"architecture": own}]
-            entries += mine
-        for entry in mine if others else ():
-            entry["subArchitectures"] = list(dict.fromkeys([*(entry.get("subArchitectures") or ()), *others]))
-        new_spec["archMap"] = entries
+        new_spec["archMap"] = extend_map(spec["archMap"], *architectures)
     elif listed or len(architectures) > 1:
         new_spec["architectures"] = [*listed, *(name for name in architectures if name not in listed)]
     return with_spec(document, new_spec), sorted(wanted & contrary)

@@ -222,6 +222,8 @@ static void restart(char *unused)
     sched_yield();
     while (state_of(pid) != 'S')
         sched_yield();
+    // Under user notification a call sleeps before it begins, too.
+    usleep(100000);
     CHECK(kill(pid, SIGSTOP) == 0 && waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
     CHECK(kill(pid, SIGCONT) == 0);
     *word = 1;
