@@ -139,6 +139,7 @@ ACTIONS = {
     SCMP_ACT_ERRNO: 0x00050000, SCMP_ACT_NOTIFY: 0x7FC00000, SCMP_ACT_TRACE: 0x7FF00000, SCMP_ACT_LOG: 0x7FFC0000,
     SCMP_ACT_ALLOW: 0x7FFF0000}
 NUMBERED_ACTIONS = (SCMP_ACT_ERRNO, SCMP_ACT_TRACE)  # those that carry an errno
+PERMISSIVE = (SCMP_ACT_ALLOW, SCMP_ACT_LOG)
 OPERATORS = ("", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
              "SCMP_CMP_MASKED_EQ")  # enum scmp_compare in seccomp.h
 MAX_SECCOMP_ERRNO = 4094  # libseccomp refuses more (MAX_ERRNO in its src/db.h)
@@ -1047,6 +1048,11 @@ def release_numbers(release: str) -> "Tuple[int, int]":
     return int(major), int(minor)
 
 
+def names_in(rule: "Dict[str, Any]") -> "List[str]":
+    """The syscalls that a document's rule names."""
+    return [*(rule.get("names") or []), *([rule["name"]] if rule.get("name") else [])]
+
+
 def extend_map(entries: "Sequence[Dict[str, Any]]", own: str = "", *others: str) -> "List[Dict[str, Any]]":
     """An archMap under which a machine of its own architecture takes calls of others, too."""
     if others and not any(entry.get("architecture") == own for entry in entries):
@@ -1066,22 +1072,21 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
     rules = list(spec.get("syscalls") or [])
     if override:
         for index, rule in reversed(list(enumerate(rules))):
-            left = [name for name in rule.get("names") or [rule.get("name")] if name not in names]
-            if rule.get("action") not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG) and not left:
+            left = [name for name in names_in(rule) if name not in names]
+            if rule.get("action") in PERMISSIVE:
+                continue
+            if not left:
                 del rules[index]
-            elif rule.get("action") not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG) and rule.get("names"):
+            elif rule.get("names"):
                 rules[index] = {**rule, "names": left}
-    allowed: "Set[str]" = set()
-    contrary: "Set[str]" = set()
-    target = -1
+    allowed, contrary, target = set(), set(), -1  # type: Set[str], Set[str], int
     for index, rule in enumerate(rules):
-        rule_names = [*(rule.get("names") or []), *([rule["name"]] if rule.get("name") else [])]
         if rule.get("action") == SCMP_ACT_LOG and override:
             continue
         if rule.get("action") != SCMP_ACT_ALLOW:
-            contrary.update(rule_names)
+            contrary.update(names_in(rule))
         elif not any(rule.get(key) for key in ("args", "includes", "excludes")):  # the last two are Docker's
-            allowed.update(rule_names)
+            allowed.update(names_in(rule))
             target = index if target < 0 and rule.get("names") else target
     wanted = set(names) - allowed
     added = set() if spec["defaultAction"] == SCMP_ACT_ALLOW else wanted - contrary
@@ -1110,7 +1115,7 @@ def append_rules(document: "Dict[str, Any]", profile: Profile) -> "Tuple[Dict[st
     new: "List[Dict[str, Any]]" = []
     contrary: "Set[str]" = set()
     for rule in rules_document(profile):
-        same = [each for each in old if rule["names"][0] in (*(each.get("names") or []), each.get("name"))]
+        same = [each for each in old if rule["names"][0] in names_in(each)]
         if any(each.get("action") != SCMP_ACT_ALLOW for each in same):
             contrary.update(rule["names"])
         elif "args" in rule and spec["defaultAction"] != SCMP_ACT_ALLOW and not any(
@@ -2011,18 +2016,13 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
     elif error.errno == errno.EPERM:
         hint = ("a seccomp filter, kernel lockdown or (before Linux 5.11) the limit on locked memory refuses it: "
                 "try it outside of the container, or after `ulimit -l unlimited`")
-    elif error.errno == errno.ENOSYS:
-        hint = "the kernel was built without CONFIG_BPF_SYSCALL"
-    elif error.errno == errno.ENOMEM:
-        hint = "free some memory"
-    elif error.errno == errno.EMFILE:
-        hint = "raise the limit on open files (ulimit -n)"
-    elif error.errno in (errno.EINVAL, errno.ENOENT):
-        # lockdown=confidentiality hides helpers that read kernel memory: to the verifier, unknown functions.
-        hint = ("Linux 5.8 or newer with CONFIG_BPF_EVENTS is needed, and no kernel lockdown in mode confidentiality; "
-                "-v tells more")
     else:
-        hint = "-v tells more"
+        # lockdown=confidentiality hides helpers that read kernel memory: to the verifier, unknown functions.
+        unfit = ("Linux 5.8 or newer with CONFIG_BPF_EVENTS is needed, and no kernel lockdown in mode confidentiality; "
+                 "-v tells more")
+        hint = {errno.ENOSYS: "the kernel was built without CONFIG_BPF_SYSCALL", errno.ENOMEM: "free some memory",
+                errno.EMFILE: "raise the limit on open files (ulimit -n)", errno.EINVAL: unfit, errno.ENOENT: unfit,
+                }.get(error.errno or 0, "-v tells more")
     return KernelError(operation, subject, error.strerror or str(error), hint)
 
 
@@ -2258,8 +2258,7 @@ class Filter(NamedTuple):
 
         A rule may stand before another, so that libseccomp must not be given other actions than the profile's.
         """
-        passing = (SCMP_ACT_ALLOW, SCMP_ACT_LOG) if default_action == SCMP_ACT_LOG else (SCMP_ACT_ALLOW,)
-        let_pass = [constant_program(action) for action in passing]
+        let_pass = [constant_program(action) for action in {SCMP_ACT_ALLOW, default_action}.intersection(PERMISSIVE)]
         steps = [self.program[at:at + SOCK_FILTER_BYTES] for at in range(0, len(self.program), SOCK_FILTER_BYTES)]
         program = b"".join(ASK_ALL if step[:2] == ASK_ALL[:2] and step not in let_pass else step for step in steps)
         return self._replace(program=program, flags=self.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER)
@@ -2297,9 +2296,7 @@ class FilterBuilder:
 
     def build(self, no_new_privs: bool = False) -> Filter:
         """The filter, to be loaded with the flags of the profile."""
-        flags = 0
-        for flag in self.profile.flags:
-            flags |= FILTER_FLAGS[flag]
+        flags = sum(FILTER_FLAGS[flag] for flag in set(self.profile.flags))
         # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
         flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
         program = self.export()
@@ -2374,10 +2371,9 @@ class FilterBuilder:
             values.setdefault(each.argument, {0, most}).update(
                 near & most for value in (each.value, each.value_two, each.value >> 32, each.value & 0xFFFFFFFF)
                 for near in (value - 1, value, value + 1))
-        total = 1
-        for tried in values.values():
-            total *= len(tried)
-        lists = {argument: sorted(tried) for argument, tried in values.items()}
+        total, lists = 1, {argument: sorted(tried) for argument, tried in values.items()}
+        for ordered in lists.values():
+            total *= len(ordered)
         if total > MAX_TRIED_CALLS:
             self._refuse([name], "there are too many cases to try")
         for index in range(total):
@@ -2797,8 +2793,9 @@ def portable_names(names: "Iterable[str]", kept: "Set[str]") -> "Set[str]":
     return found
 
 
-def portable_profile(profile: Profile, says_errno: bool) -> Profile:
-    """Allow the siblings of what is allowed unconditionally, too; what a rule decides already stays as it is.
+def portable_profile(profile: Profile, says_errno: bool, others: "Iterable[str]" = ()) -> Profile:
+    """Allow the siblings of what is allowed unconditionally, too; what a rule decides already, and what `others` are,
+    stays as it is.
 
     A clone that depends on its flags has no sibling in clone3, whose flags no filter sees: ENOSYS has libc take clone.
     So has it for other new calls: where a format says_errno for the default, ENOSYS stands for a default that says
@@ -2806,7 +2803,7 @@ def portable_profile(profile: Profile, says_errno: bool) -> Profile:
     """
     if profile.default_action == SCMP_ACT_ALLOW:
         return profile
-    decided = {name for rule in profile.rules for name in rule.names}
+    decided = {name for rule in profile.rules for name in rule.names}.union(others)
     allowing = [rule for rule in profile.rules if rule.action == SCMP_ACT_ALLOW and not rule.conditions]
     allowed = {name for rule in allowing for name in rule.names}
     added = portable_names(allowed, decided) - decided
@@ -3619,9 +3616,17 @@ class RecordCommand:
         if self.options.append:
             with contextlib.suppress(FileNotFoundError):
                 text = read_text(self.target.path, owner=self.target.owner)
-        return self._appended(profile, text) if text.strip() else format_profile(profile, self.options.type, self.name)
+        if text.strip():
+            return self._appended(profile, text)
+        return format_profile(self._portable(profile), self.options.type, self.name)
+
+    def _portable(self, profile: Profile, others: "Iterable[str]" = ()) -> Profile:
+        return portable_profile(profile, self.options.type == TYPE_JSON, others) if self.options.portable else profile
 
     def _appended(self, profile: Profile, text: str) -> str:
+        if self.options.portable:  # what the file says of a sibling stands
+            rules = spec_of(parse_document(text, self.target.path)[0]).get("syscalls") or []
+            profile = self._portable(profile, [name for rule in rules for name in names_in(rule)])
         names = [name for rule in profile.rules if not rule.conditions and rule.action == SCMP_ACT_ALLOW
                  for name in rule.names]
         text, kept = self._joined(text, lambda document: append_names(document, names, profile.architectures))
@@ -3781,10 +3786,6 @@ class RecordCommand:
         for name in sorted({UNSEEN_ARGUMENTS.get(name, "") for name in self.options.args} & recording.names):
             Log.info(f"{name} is allowed whatever its arguments: they are in memory, where no filter sees them")
 
-    def _profile(self, recording: Recording) -> Profile:
-        profile = make_profile(self.machine, recording, self.base)
-        return portable_profile(profile, self.options.type == TYPE_JSON) if self.options.portable else profile
-
     def _status(self, recorder: "AnyRecorder") -> str:
         seen = recorder.seen()
         now_ns = time.monotonic_ns()
@@ -3802,7 +3803,7 @@ class RecordCommand:
     def _checkpoint(self, recorder: "AnyRecorder") -> None:
         """Write what there is, if there is more than at the last time: flash wears out."""
         recording = self._recording(recorder)
-        profile = self._profile(recording)
+        profile = make_profile(self.machine, recording, self.base)
         if profile == self.written:
             return
         try:
@@ -3828,12 +3829,12 @@ class RecordCommand:
 
     def _write(self, recording: Recording) -> bool:
         """Write the profile; if that fails it goes to standard error rather than being lost."""
-        profile = self._profile(recording)
+        profile = make_profile(self.machine, recording, self.base)
         try:
             self._write_profile(profile)
         except SpocError as error:
             Log.error(error)
-            write_stderr(format_profile(profile, self.options.type, self.name))
+            write_stderr(format_profile(self._portable(profile), self.options.type, self.name))
             return False
         Log.info(f"Wrote seccomp profile to: {self.target.path}")
         return True
@@ -4020,7 +4021,7 @@ class NotifySource:
         architecture = audit_architecture(machine, call.arch, number)
         tgid, comm, exe = self._describe(tid)
         action, error_number = verdict = self._answer(call)
-        if self._learn or action in (SCMP_ACT_ALLOW, SCMP_ACT_LOG):
+        if self._learn or action in PERMISSIVE:
             done = listener.proceed()
         elif action == SCMP_ACT_ERRNO:
             done = listener.respond(0, -error_number)
@@ -4485,7 +4486,7 @@ class DenialReport:
         if action == SCMP_ACT_LOG:
             return action, 0, True
         verdicts = self.profile.verdicts(name)
-        stopping = [each for each in verdicts if each[0] not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG)]
+        stopping = [each for each in verdicts if each[0] not in PERMISSIVE]
         for verdict in stopping:
             if verdict == (action or SCMP_ACT_ERRNO, number):
                 return (*verdict, True)
@@ -4594,7 +4595,7 @@ class RunCommand:
                       for rule in profile.rules]
             profile = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls)), *others))
         verdicts = profile.verdicts("execve")
-        if not options.learn and all(action not in (SCMP_ACT_ALLOW, SCMP_ACT_LOG) for action, _ in verdicts):
+        if not options.learn and all(action not in PERMISSIVE for action, _ in verdicts):
             raise ChildError("start command", self.command[0], f"the profile answers {verdicts[0][0]} to execve",
                              "-b execve allows it", EXIT_NOT_EXECUTABLE)
         return profile
@@ -4743,7 +4744,6 @@ class RunCommand:
 # --- Shipping ----------------------------------------------------------------
 
 
-PERMISSIVE = (SCMP_ACT_ALLOW, SCMP_ACT_LOG)
 MAX_CONDITIONAL = 1000  # rules of one syscall; libseccomp makes several instructions of each, of at most 4096
 FULL_MASK = (1 << 64) - 1
 if TYPE_CHECKING:
@@ -5119,10 +5119,8 @@ def diff_files(one: str, other: str, as_json: bool) -> int:
 
 
 TYPE_DOCKER, TYPE_SYSTEMD, TYPE_BPF, TYPE_PFC = "docker", "systemd", "bpf", "pfc"
-CONVERT_TYPES = (TYPE_CRD, TYPE_JSON, TYPE_DOCKER, TYPE_SYSTEMD, TYPE_BPF, TYPE_PFC)
-# Keys that have a place in some formats only.
-FORMAT_KEYS = {TYPE_CRD: "baseProfileName flags listenerPath listenerMetadata",
-               TYPE_JSON: "flags listenerPath listenerMetadata", TYPE_DOCKER: "flags listenerPath listenerMetadata"}
+DOCUMENT_TYPES = (TYPE_CRD, TYPE_JSON, TYPE_DOCKER)
+CONVERT_TYPES = (*DOCUMENT_TYPES, TYPE_SYSTEMD, TYPE_BPF, TYPE_PFC)
 CRD_LISTENER_PATH = r"/var/run/security-profiles-operator/[a-zA-Z0-9_\-.]+"
 # The architectures whose kernels take calls of another as well: archMap in moby/profiles, seccomp/default.json.
 DOCKER_MAIN = dict(pair.split(":") for pair in (
@@ -5134,7 +5132,7 @@ SYSTEMD_ARCHITECTURES = dict(pair.split(":") for pair in """
     MIPS64N32:mips64-n32 MIPSEL:mips-le MIPSEL64:mips64-le MIPSEL64N32:mips64-le-n32 PARISC:parisc PARISC64:parisc64
     PPC:ppc PPC64:ppc64 PPC64LE:ppc64-le RISCV64:riscv64 S390:s390 S390X:s390x
     """.split())
-SYSTEMD_COLUMNS = 120  # of a line; there is no limit that matters
+SYSTEMD_COLUMNS = 119  # of a line; there is no limit that matters
 
 
 class Conversion:
@@ -5162,7 +5160,7 @@ class Conversion:
         """The profile in a format of CONVERT_TYPES."""
         self.type = to_type
         for key in ("flags", *EXTRA_KEYS):
-            if self.spec.get(key) and key not in FORMAT_KEYS.get(to_type, ""):
+            if self.spec.get(key) and to_type not in (DOCUMENT_TYPES if key != "baseProfileName" else (TYPE_CRD,)):
                 self.refuse(key, "it has no place there")
         if len(self.spec.get("archMap") or ()) > 1:
             Log.info(f"{self.source.file}: of archMap, what is for this machine is kept")
@@ -5215,66 +5213,59 @@ class Conversion:
 
     def _systemd(self) -> str:
         """A drop-in. Each setting is reset first: they add to what the unit has otherwise."""
-        action, number = self.profile.default
-        filtered, logged, unlogged = self._systemd_lists(action, number)
-        architectures = []
-        for name in self.profile.architectures or ("SCMP_ARCH_NATIVE",):
+        verdicts = self._systemd_verdicts()
+        default, number = self.profile.default
+        names = {action: [name for name, verdict in verdicts.items() if verdict[0] == action] for action in ACTIONS}
+        if default == SCMP_ACT_LOG and not names[SCMP_ACT_ALLOW]:
+            self.refuse("defaultAction", f"systemd cannot answer {SCMP_ACT_LOG} to every syscall")
+        for name in self.profile.architectures:
             if name[10:] not in SYSTEMD_ARCHITECTURES:
                 self.refuse("architectures", f"systemd has no name for {name}")
-            architectures.append(SYSTEMD_ARCHITECTURES[name[10:]])
-        settings = [("Architectures=", [""]), ("Architectures=", architectures), ("Filter=", [""])]
-        if action in PERMISSIVE:
-            settings.append(("Filter=~", filtered))
+
+        def lines(setting: str, words: "Iterable[str]") -> "List[str]":
+            return textwrap.wrap(" ".join(words), SYSTEMD_COLUMNS, initial_indent=setting, subsequent_indent=setting,
+                                 break_long_words=False, break_on_hyphens=False)
+
+        if default in PERMISSIVE:
+            filtered = lines("SystemCallFilter=~", (
+                name + (f":{errno.errorcode.get(answer, answer)}" if action == SCMP_ACT_ERRNO else "")
+                for name, (action, answer) in verdicts.items() if action not in PERMISSIVE))
         else:
             # An allow list holds, from its first line on, @default as well, which differs between versions.
-            settings += [("Filter=", ["execve"]), ("Filter=~", ["@default"]), ("Filter=", filtered)]
-        settings += [("ErrorNumber=", [errno.errorcode.get(number, str(number)) if number else ""]),
-                     ("Log=", [""]), ("Log=", logged), ("Log=~", unlogged)]
-        lines = ["[Service]"]
-        for setting, words in settings:
-            line = start = "SystemCall" + setting
-            for word in words:
-                if len(line) + len(word) >= SYSTEMD_COLUMNS:
-                    lines.append(line.rstrip())
-                    line = start
-                line += word + " "
-            lines += [line.rstrip()] * bool(words)
-        return "\n".join(lines) + "\n"
+            filtered = ["SystemCallFilter=execve", "SystemCallFilter=~@default", *lines("SystemCallFilter=", verdicts)]
+        return "\n".join((
+            "[Service]", "SystemCallArchitectures=",
+            *lines("SystemCallArchitectures=", (SYSTEMD_ARCHITECTURES[name[10:]]
+                                                for name in self.profile.architectures or ("SCMP_ARCH_NATIVE",))),
+            "SystemCallFilter=", *filtered,
+            f"SystemCallErrorNumber={errno.errorcode.get(number, number) if number else ''}",
+            "SystemCallLog=", *lines("SystemCallLog=", names[SCMP_ACT_LOG]),
+            *lines("SystemCallLog=~", names[SCMP_ACT_ALLOW] if default == SCMP_ACT_LOG else ()), ""))
 
-    def _systemd_lists(self, default: str, number: int) -> "Tuple[List[str], List[str], List[str]]":
-        """The words of SystemCallFilter=, those of SystemCallLog= and, if the default is LOG, of SystemCallLog=~."""
+    def _systemd_verdicts(self) -> "Dict[str, Verdict]":
+        """The answer to each syscall that is not answered as by default."""
+        default, number = self.profile.default
         names = sorted({name for rule in self.profile.rules for name in rule.names})
         self._tell_unknown([name for name in names if not is_syscall_name(name)])
-        filtered: "List[str]" = []
-        logged: "List[str]" = []
-        unlogged: "List[str]" = []
-        denies = default in PERMISSIVE
-        decisions = decide(self.profile, self.profile.default)
-        if not denies and default not in (SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS):
+        if default not in (*PERMISSIVE, SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS):
             self.refuse("defaultAction", f"systemd does not answer {default}; it has {SCMP_ACT_ERRNO}, "
                                          f"{SCMP_ACT_KILL_PROCESS}, {SCMP_ACT_ALLOW} and {SCMP_ACT_LOG}")
         if default == SCMP_ACT_ERRNO and not number:
             self.refuse("defaultErrnoRet", "systemd does not answer errno 0")
+        answered = {*PERMISSIVE, *((SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS) if default in PERMISSIVE else ())}
+        decisions, verdicts = decide(self.profile, self.profile.default), {}
         for name in names:
-            conditions, (action, answer) = decisions.get(name, [((), self.profile.default)])[0]
+            conditions, verdict = decisions.get(name, [((), self.profile.default)])[0]
             if conditions:
                 self.refuse("args", "systemd has no conditions", name)
             if not name or name.strip(LETTERS + DIGITS + "_"):
                 self.refuse("names", "systemd takes no such name", name)
-            if name not in decisions:
-                continue
-            if action in PERMISSIVE:
-                (logged if action == SCMP_ACT_LOG else unlogged).append(name)
-                if not denies:
-                    filtered.append(name)
-            elif denies and action in (SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS):
-                filtered.append(name + (f":{errno.errorcode.get(answer, answer)}" if action == SCMP_ACT_ERRNO else ""))
-            else:
-                self.refuse("action", f"systemd does not answer {action} to some where it answers {default} to others",
-                            name)
-        if default == SCMP_ACT_LOG and not unlogged:
-            self.refuse("defaultAction", f"systemd cannot answer {SCMP_ACT_LOG} to every syscall")
-        return filtered, logged, unlogged if default == SCMP_ACT_LOG else []
+            if name in decisions:
+                verdicts[name] = verdict
+                if verdict[0] not in answered:
+                    self.refuse("action", f"systemd does not answer {verdict[0]} to some where it answers {default} to "
+                                          "others", name)
+        return verdicts
 
 
 # Groups of syscalls: those of systemd 252 (src/shared/seccomp-util.c), each syscall in one of them, and the rest. What
@@ -6170,6 +6161,8 @@ def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
 def run_show(values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `show`."""
     take_values(values, "show", operands)
+    if values.get("html", "-") != "-" and os.path.abspath(values["html"]) == os.path.abspath(split_name(*operands)[0]):
+        raise UsageError(f"--html {values['html']}", "it is the profile that is shown", "choose another file")
     source, = read_profiles(operands)
     portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile,
                         this_machine().native)

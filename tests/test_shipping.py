@@ -583,6 +583,21 @@ class Portable(support.Case):
                            ("prlimit64", "setrlimit")):
             self.assertNotIn(more, spoc.portable_names([name], set()))
 
+    def test_what_a_rule_of_the_file_decides_stays(self) -> None:
+        """A recording of clone3 has clone as its sibling, which the file allows for some flags only."""
+        for options in ((), ("-t", "raw-seccomp")):
+            profile = self.folder / f"narrowed{len(options)}"
+            record = ("record", "-q", "-n", "--portable", *options, "-o", str(profile))
+            narrowed = support.spoc(*record, "--args", "clone", "--", "sh", "-c", "true | cat; true")
+            self.assertEqual(narrowed.returncode, 0, narrowed.stderr)
+            threads = support.spoc(*record, "--append", "--", sys.executable, "-I", "-c",
+                                   "import threading; threading.Thread(target=int).start()")
+            self.assertEqual(threads.returncode, 0, threads.stderr)
+            document = spoc.parse_document(profile.read_text(), "-")[0]
+            rules = [each for each in spoc.spec_of(document)["syscalls"] if "clone" in each["names"]]
+            self.assertTrue(rules)
+            self.assertTrue(all(each.get("args") for each in rules), rules)
+
     def test_what_a_rule_decides_stays(self) -> None:
         rules = (spoc.Rule("SCMP_ACT_ALLOW", ("open", "fork")), spoc.Rule("SCMP_ACT_ERRNO", ("openat",), 13),
                  spoc.Rule("SCMP_ACT_ALLOW", ("clone",), conditions=(spoc.Condition(0, "SCMP_CMP_EQ", 17),)))

@@ -258,6 +258,10 @@ class Text(support.Case):
         for arguments in usages:
             result = support.spoc("show", *arguments)
             self.assertEqual((result.returncode, result.stdout), (2, ""))
+        itself = self.folder / "itself"
+        itself.write_text('{"defaultAction": "SCMP_ACT_ERRNO"}')
+        self.assertEqual(support.spoc("show", "--html", str(itself), str(itself)).returncode, 2)
+        self.assertEqual(itself.read_text(), '{"defaultAction": "SCMP_ACT_ERRNO"}')
         (self.folder / "bad").write_text('{"defaultAction": "SCMP_ACT_ERRNO", "x": 1}')
         for name in ("bad", "none", "."):
             result = support.spoc("show", "--html", str(self.folder / "page"), str(self.folder / name))
