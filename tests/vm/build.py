@@ -8,14 +8,20 @@ is built from it stays in a cache folder; whatever is missing there or damaged i
 
 import contextlib
 import fcntl
+import functools
 import gzip
 import hashlib
+import importlib.util
 import io
+import lzma
+import marshal
 import os
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
+import sys
 import tarfile
 import time
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
@@ -35,6 +41,10 @@ COMMON = "busybox-static libc6 libelf1 libseccomp2 libexpat1 zlib1g libgcc-s1 st
 MODULES = "virtio_mmio virtio_pci virtio_blk ext4 crc32c_generic".split()
 UNUSED = re.compile(r"usr/share|usr/lib/[^/]+/gconv|.*\.pyc$|usr/lib/python3[^/]*/(lib2to3|idlelib|pydoc_data|tkinter|"
                     r"ensurepip|distutils|unittest|wsgiref|xmlrpc|zoneinfo|sqlite3|curses|dbm|venv|test|asyncio)/")
+
+
+# The Python whose bytecode this one writes: emulated, a compilation takes seconds.
+SAME_PYTHON = "{}.{}".format(*sys.version_info)
 
 
 class Base(NamedTuple):
@@ -71,6 +81,7 @@ class Apt:
             "Dir::State": root, "Dir::State::status": root / "status", "Dir::State::lists": root / "lists",
             "Dir::Cache": root / "cache", "Dir::Etc::SourceList": root / "sources.list", "Dir::Etc::SourceParts": "-",
             "APT::Architecture": self.architecture, "APT::Architectures::": self.architecture,
+            "Dir::Cache::pkgcache": "pkgcache.bin",  # off in many a container: apt would read all lists each time
             "APT::Sandbox::User": "root", "Acquire::Languages": "none", "Acquire::Retries": "3",
             "APT::Get::AllowUnauthenticated": "false", "Debug::NoLocking": "true"}
         command = [arguments[0], *(f"-o{name}={value}" for name, value in settings.items()), "-q", *arguments[1:]]
@@ -168,6 +179,13 @@ class Archive:
         return b"".join(self._parts)
 
 
+def add_bytecode(archive: Archive, name: str, source: bytes) -> None:
+    """What Python itself would write beside a module; it takes this without a look at the source (PEP 552)."""
+    code = marshal.dumps(compile(source, "/" + name, "exec", dont_inherit=True))
+    unchecked = b"\1" + bytes(3) + bytes(8)
+    archive.add(importlib.util.cache_from_source(name), importlib.util.MAGIC_NUMBER + unchecked + code)
+
+
 def package_members(path: pathlib.Path) -> "Iterator[Tuple[str, tarfile.TarInfo, bytes]]":
     """What a package would install: name, kind, content."""
     data = subprocess.run(["dpkg-deb", "--fsys-tarfile", str(path)], stdout=subprocess.PIPE, check=True).stdout
@@ -188,6 +206,8 @@ def add_package(archive: Archive, path: pathlib.Path) -> None:
         elif member.isfile() or member.islnk():
             hard_links[name] = data = hard_links.get(member.linkname.strip("./"), data)
             archive.add(name, data, 0o100000 | member.mode)
+            if name.startswith(f"usr/lib/python{SAME_PYTHON}/") and name.endswith(".py"):
+                add_bytecode(archive, name, data)
 
 
 def kernel_files(path: pathlib.Path) -> "Tuple[bytes, Dict[str, bytes]]":
@@ -212,7 +232,18 @@ def kernel_files(path: pathlib.Path) -> "Tuple[bytes, Dict[str, bytes]]":
     return image, ordered
 
 
-def build(suite: str, kernel: str, kernel_architecture: str, architecture: str, more: Sequence[str] = ()) -> Base:
+def unpacked(image: bytes) -> bytes:
+    """The ELF file in a bzImage that xz has packed (Documentation/arch/x86/boot.rst), which QEMU boots as well if the
+    kernel has an entry for PVH; to have the machine unpack it takes as long as the rest of its boot.
+    """
+    setup_sectors, = struct.unpack_from("<B", image, 0x1f1)
+    payload_offset, payload_length = struct.unpack_from("<II", image, 0x248)
+    start = (setup_sectors + 1) * 512 + payload_offset
+    return lzma.LZMADecompressor().decompress(image[start:start + payload_length])
+
+
+@functools.lru_cache(maxsize=None)
+def build(suite: str, kernel: str, kernel_architecture: str, architecture: str, more: "Tuple[str, ...]" = ()) -> Base:
     """A machine with that kernel package and a userland of that architecture; `more`: packages as NAME:ARCHITECTURE."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with locked(CACHE / "lock"):
@@ -220,7 +251,7 @@ def build(suite: str, kernel: str, kernel_architecture: str, architecture: str, 
         packages = list(Apt(suite, architecture).fetch([*COMMON.split(), *PACKAGES[suite].split()]).values())
         others = [(name.split(":")[1], path) for name in more
                   for path in Apt(suite, name.split(":")[1]).fetch([name.split(":")[0]]).values()]
-        key = hashlib.sha256(pathlib.Path(__file__).read_bytes())
+        key = hashlib.sha256(pathlib.Path(__file__).read_bytes() + importlib.util.MAGIC_NUMBER)
         for path in (kernel_package, *packages, *(path for _, path in others)):
             key.update(path.name.encode() + file_digest(path).encode())
         folder = CACHE / "built"
@@ -230,6 +261,8 @@ def build(suite: str, kernel: str, kernel_architecture: str, architecture: str, 
             image, modules = kernel_files(kernel_package)
             if image[:2] == b"\x1f\x8b":
                 image = gzip.decompress(image)
+            if kernel_architecture == "amd64":
+                image = unpacked(image)
             write_whole(base.initrd, initial_system(packages, others, modules))
             write_whole(base.kernel, image)
         return base
