@@ -568,14 +568,6 @@ class YamlReader:
         row, column = place
         raise ProfileError(self.file, max(row, ~row) + 1, max(column, ~column) + 1, reason)
 
-    def check_list(self, where: "Any", key: str, kind: "Any", name: str) -> None:
-        values = where.get(key)
-        if values is not None and not isinstance(values, list):
-            self.fail_in(where, key, f"{key}: expected a list, found {values!r:.60}")
-        for index, value in enumerate(values or []):
-            if not isinstance(value, kind):
-                self.fail_in(values, index, f"{key}: expected {name}, found {value!r:.60}")
-
     def documents(self) -> "List[Any]":
         """Every document of the stream, empty ones left out."""
         found = []
@@ -857,16 +849,6 @@ def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any
         reader.fail_in(document, "", f"is no profile: there is no defaultAction, nor kind {KIND} with a spec")
     if not isinstance(spec, dict):
         reader.fail_in(document, "spec", f"spec: expected a mapping, found {spec!r:.60}")
-    for where, key, kind, name in [(spec, "architectures", str, "a string"), (spec, "syscalls", dict, "a mapping")]:
-        reader.check_list(where, key, kind, name)
-    if not isinstance(spec.get("defaultAction"), str):
-        reader.fail_in(spec, "defaultAction",
-                       f"defaultAction: expected a string, found {spec.get('defaultAction')!r:.60}")
-    for rule in spec.get("syscalls") or []:
-        reader.check_list(rule, "names", str, "a string")
-        if not isinstance(rule.get("name") or "", str):
-            reader.fail_in(rule, "name", f"name: expected a string, found {rule['name']!r:.60}")
-        reader.check_list(rule, "args", dict, "a mapping")
     return document, reader
 
 
@@ -1253,6 +1235,11 @@ def read_profile(path: str, host: Host, follow: bool = True, owner: "Optional[Tu
         text = read_text(file, follow, owner)
     except FileNotFoundError:
         raise ProfileError(file, 0, 0, "no such file", "record one, or name another (run: -p FILE)") from None
+    return parse_profile(text, file, host, name)
+
+
+def parse_profile(text: str, file: str, host: Host, name: str = "") -> Source:
+    """A profile from its text, see parse_document()."""
     document, reader = parse_document(text, file, name)
     decoder = ProfileDecoder(reader, host)
     profile = decoder.decode(document)
@@ -1871,7 +1858,7 @@ class SlotValue(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0xA1B7AE46  # `make bpf` writes it
+OBJECT_CRC32 = 0x646AF24B  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -3625,7 +3612,7 @@ class RecordCommand:
 
     def _appended(self, profile: Profile, text: str) -> str:
         if self.options.portable:  # what the file says of a sibling stands
-            rules = spec_of(parse_document(text, self.target.path)[0]).get("syscalls") or []
+            rules = spec_of(self._source(text).document).get("syscalls") or []
             profile = self._portable(profile, [name for rule in rules for name in names_in(rule)])
         names = [name for rule in profile.rules if not rule.conditions and rule.action == SCMP_ACT_ALLOW
                  for name in rule.names]
@@ -3642,12 +3629,17 @@ class RecordCommand:
     def _joined(self, text: str, join: "Callable[[Dict[str, Any]], Tuple[Dict[str, Any], List[str]]]",
                 ) -> "Tuple[str, List[str]]":
         """The text with what `join` makes of its document, and the names that this left as they are."""
-        document, reader = parse_document(text, self.target.path)
-        is_crd = self.options.type == TYPE_CRD
-        if is_crd != (document.get("kind") == KIND):
+        source = self._source(text)
+        new, kept = join(source.document)
+        return (format_changed(source.reader, source.document, new) if source.type == TYPE_CRD
+                else format_json(new)), kept
+
+    def _source(self, text: str) -> Source:
+        """The profile that the file holds, which has to be of the right type."""
+        source = parse_profile(text, self.target.path, Host("", kernel_uname().release, ()))
+        if self.options.type != source.type:
             raise ProfileError(self.target.path, 0, 0, f"is not of type {self.options.type}", "give the other -t")
-        new, kept = join(document)
-        return format_changed(reader, document, new) if is_crd else format_json(new), kept
+        return source
 
     def _write_profile(self, profile: Profile, wait: bool = True) -> bool:
         """Say whether it was written: not where another is appending just now, and there is no time to `wait`."""

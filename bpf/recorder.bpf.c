@@ -687,18 +687,27 @@ struct x86_64_regs {
  */
 #define ARM64_NUMBER_OFFSET	280
 
+/* struct pt_regs of 32-bit kernels, in words: the number, and which two are the same until the call has an answer. */
+#define I386_AX			6
+#define I386_ORIG_AX		11
+#define ARM_R0			0
+#define ARM_R7			7
+#define ARM_ORIG_R0		17
+
 /*
  * The task ends outside any syscall that it entered: a filter has killed it at the entry to one, which
  * SECCOMP_RET_KILL_THREAD does on the spot (and before Linux 5.16 KILL_PROCESS, too), or a signal has. On arm64 it was the
- * filter if the number is still there. On x86-64 if ax still says what it does until a syscall has an answer, and cx what
- * the instruction syscall left there. Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the
- * number (syscall_rollback()); but a call may also have returned its own number, so that user space has to ask the profile.
+ * filter if the number is still there. On x86 if ax still says what it does until a syscall has an answer, and on x86-64 cx
+ * what the instruction syscall left there; on 32-bit ARM if r0 is what it was, which ORIG_r0 says, or -1 after an interrupt.
+ * Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the number (syscall_rollback()); but a call
+ * may also have returned its own number, or ARM's its first argument, so that user space has to ask the profile.
  */
 static __always_inline void end_outside(struct task *state)
 {
 	struct x86_64_regs regs = {};
+	__u32 words[ARM_ORIG_R0 + 1];
 	__u32 zero = 0, abi, kind = DENIAL_ENDED;
-	__s32 nr = NO_SYSCALL;
+	__s32 nr = NO_SYSCALL, result;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
 	if (!conf)
@@ -717,11 +726,24 @@ static __always_inline void end_outside(struct task *state)
 		/* It may have returned from there, to the signal of KILL_PROCESS: that has been counted. */
 		if ((state->flags & TASK_DENIED) && state->last.nr == (__u32)nr && state->beside == regs.ip)
 			return;
+	} else if (!bpf_probe_read_kernel(words, sizeof(words), (void *)(unsigned long)state->regs)) {
+		kind = DENIAL_ROLLED_BACK;
+		if (conf->number_offset == ARM_R7 * sizeof(*words)) {
+			result = words[ARM_R0];
+			if (words[ARM_R0] == words[ARM_ORIG_R0])
+				nr = words[ARM_R7];
+		} else {
+			result = words[I386_AX];
+			if (result == -ENOSYS || words[I386_AX] == words[I386_ORIG_AX])
+				nr = words[I386_ORIG_AX];
+		}
+		if (is_repeat(state, nr, result, DENIAL_RETURNED))	/* as above */
+			return;
 	}
 	if (nr < 0)
 		return;
 	abi = abi_of(conf, state->regs);
-	if (abi || regs.cx == regs.ip)	/* on arm64 both are 0 */
+	if (abi || regs.cx == regs.ip)	/* on arm64 and 32-bit kernels all are 0 */
 		deny(state, abi, nr, 0, kind);
 }
 

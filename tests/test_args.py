@@ -294,7 +294,8 @@ class Written(ArgsCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         return path.read_text(), result.stderr
 
-    HEAD = "# mine\nkind: SeccompProfile\nspec:\n  defaultAction: SCMP_ACT_ERRNO\n  syscalls:\n"
+    HEAD = ("# mine\napiVersion: security-profiles-operator.x-k8s.io/v1\nkind: SeccompProfile\n"
+            "spec:\n  defaultAction: SCMP_ACT_ERRNO\n  syscalls:\n")
 
     def test_append_keeps_comments_and_adds(self) -> None:
         text, _ = self.append(self.HEAD + "  - action: SCMP_ACT_ALLOW\n    names:\n    - read  # files\n    - write\n",

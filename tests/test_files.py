@@ -629,6 +629,7 @@ spec:
             (OLD.encode() * 2, ":2:1"), (b"kind: Pod\nspec: {defaultAction: a}\n", ""),
             (b"kind: SeccompProfile\nspec:\n  defaultAction: a\n  syscalls: [1]\n", ""),
             (b"kind: SeccompProfile\nspec:\n  defaultAction: a\n  syscalls: [{action: b, names: [1]}]\n", ""),
+            (OLD.encode() + b"sycalls: []\n", ":2:1: sycalls: unknown key"),
         ):
             with self.subTest(data=data):
                 self.target.write_bytes(data)
@@ -656,7 +657,8 @@ spec:
             self.assertIn("getpriority", yaml_names(written))
             lines = iter(written.splitlines())
             self.assertEqual([line for line in text.splitlines() if line not in lines], [], "a line is gone")
-        self.target.write_text("{kind: SeccompProfile, spec: {defaultAction: SCMP_ACT_ERRNO}} # why\n")
+        self.target.write_text("{apiVersion: security-profiles-operator.x-k8s.io/v1, kind: SeccompProfile,"
+                               " spec: {defaultAction: SCMP_ACT_ERRNO}} # why\n")
         result = self.run_spoc(self.target, "true", options=("--append", "-q"))
         self.assertIn(f"Comments in {self.target} are lost", result.stderr)
 
