@@ -841,8 +841,9 @@ def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any
     if name:
         documents = [document for document in documents if _metadata_name(document) == name]
     if len(documents) != 1 or not isinstance(documents[0], dict):
-        raise ProfileError(file, 0, 0, f"holds {len(documents)} documents{name and ' of that name'}, not one"
-                           if len(documents) != 1 else "is no profile", "choose one as FILE#NAME" if documents else "")
+        several = f"holds {len(documents)} documents{name and ' of that name'}, not one"
+        raise ProfileError(file, 0, 0, several if len(documents) != 1 else "is no profile",
+                           "choose one as FILE#NAME" if documents[1:] else "")
     document = documents[0]
     spec = spec_of(document)
     if spec is document and "defaultAction" not in spec:
@@ -6090,11 +6091,15 @@ def check_profile_options(values: "Dict[str, Any]", names: "Sequence[str]") -> N
 
 def parse_verdict(text: str) -> "Verdict":
     """ACTION, or ACTION:ERRNO by number or name."""
-    action, _, named = text.partition(":")
+    action, colon, named = text.partition(":")
     number = next((code for code in errno.errorcode if named == str(code)), errno_of(named))
-    if action not in ACTIONS or named and (number < 0 or action not in NUMBERED_ACTIONS):
-        raise UsageError(f"--default-action {text}", "no action, or an unknown errno", f"one of {', '.join(ACTIONS)}")
-    return verdict_of(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if named else errno.EPERM)
+    actions = [each for each in ACTIONS if each != SCMP_ACT_NOTIFY]  # which run refuses
+    if action not in actions:
+        raise UsageError(f"--default-action {text}", "no such action", f"one of {', '.join(actions)}")
+    if colon and (number < 0 or action not in NUMBERED_ACTIONS):
+        raise UsageError(f"--default-action {text}", f"no errno of {action}", f"one of "
+                         f"{', '.join(NUMBERED_ACTIONS)} takes a number, or a name as ENOSYS")
+    return verdict_of(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if colon else errno.EPERM)
 
 
 def run_merge(values: "Dict[str, Any]", operands: "List[str]") -> int:

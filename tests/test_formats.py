@@ -908,6 +908,7 @@ class Inputs(FormatCase):
     def test_files_that_cannot_be_read(self) -> None:
         self.fails(str(self.folder), str(self.folder), os.strerror(errno.EISDIR))
         self.fails(str(self.folder / "absent"), f"{self.folder}/absent", "no such file")
+        self.assertNotIn("FILE#NAME", self.fails(self.write("no profile\n", "text"), "is no profile"))
         self.fails(self.write("") + "/below", "profile/below", os.strerror(errno.ENOTDIR))
         self.fails("/" + "a" * 300, os.strerror(errno.ENAMETOOLONG))
         fifo = str(self.folder / "fifo")

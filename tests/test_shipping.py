@@ -513,6 +513,10 @@ class Commands(support.Case):
         for arguments in ("", "-t x ONE", "--name A_b ONE", "--default-action x ONE", "--output-file= ONE",
                           "--check ONE"):
             self.refused("merge", *arguments.replace("ONE", self.one).split(), code=2)
+        for action, wrong in (("SCMP_ACT_NOTIFY", "no such action"), ("SCMP_ACT_DENY:ENOSYS", "no such action"),
+                              ("SCMP_ACT_ERRNO:", "no errno"), ("SCMP_ACT_ERRNO:ENOWHERE", "no errno"),
+                              ("SCMP_ACT_LOG:ENOSYS", "no errno")):
+            self.assertIn(f"{action}: {wrong}", self.refused("merge", "--default-action", action, self.one, code=2))
 
     def test_files_are_written_as_record_writes_them(self) -> None:
         link, target = self.folder / "link.yaml", self.folder / "target"
