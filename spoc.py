@@ -1,10 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Record the seccomp profile of a command with eBPF.
-
-`spoc.py record CMD` runs a command, notes every syscall that it and its descendants make, and writes a seccomp profile
-that allows just those: as a SeccompProfile object of Kubernetes' Security Profiles Operator (YAML), or as the JSON that
-OCI runtimes take.
+"""Record seccomp profiles with eBPF, run programs under them, and carry them on: SeccompProfile objects of Kubernetes'
+Security Profiles Operator (YAML), and the JSON that OCI runtimes take. `spoc.py --help` lists the commands.
 
 Data flows one way through this file, top to bottom:
 
@@ -1665,10 +1662,6 @@ LIBBPF = """
     ring_buffer__consume                status   ring
     ring_buffer__free                   none     ring
 """
-LIBBPF_VERSIONS = """
-    libbpf_major_version  uint32
-    libbpf_minor_version  uint32
-"""
 # seccomp.h; the caller frees the name of a number.
 LIBSECCOMP = """
     seccomp_version                   version
@@ -1742,18 +1735,17 @@ class Library:
 
 libbpf = Library(("libbpf.so.1", "libbpf.so.0"), LIBBPF, "install libbpf 0.3 or newer (Debian: libbpf1 or libbpf0)")
 libseccomp = Library(("libseccomp.so.2",), LIBSECCOMP, "install libseccomp 2.5 or newer (Debian: libseccomp2)")
-libbpf_versions = Library(("libbpf.so.1", "libbpf.so.0"), LIBBPF_VERSIONS)
 libc = Library((None,), LIBC)
 
 
 def libbpf_version() -> str:
     """Version, which it tells from 0.6 on, and soname of libbpf. Raises LibraryError if it cannot be used."""
-    soname = libbpf.load()._name
+    library = libbpf.load()
     try:
-        version = f"{libbpf_versions.libbpf_major_version()}.{libbpf_versions.libbpf_minor_version()}"
-    except LibraryError:
+        version = f"{library.libbpf_major_version()}.{library.libbpf_minor_version()}"
+    except AttributeError:
         version = "before 0.6"
-    return f"{version} ({soname})"
+    return f"{version} ({library._name})"
 
 
 def libseccomp_version() -> "Tuple[int, int, int]":
@@ -1849,7 +1841,7 @@ class DenialValue(ctypes.Structure):
 class TaskValue(ctypes.Structure):
     """Value of the map `tasks`, and part of `slots`: repeats of its last denial that are not in `denials` yet."""
 
-    _fields_ = c_fields("uint32 flags unused; char last[32]; uint64 repeats beside regs")
+    _fields_ = c_fields("uint32 flags entered; char last[32]; uint64 repeats beside regs returned")
 
 
 class SlotValue(ctypes.Structure):
@@ -1859,7 +1851,7 @@ class SlotValue(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x646AF24B  # `make bpf` writes it
+OBJECT_CRC32 = 0xE7ABD6CE  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -6097,8 +6089,7 @@ def parse_verdict(text: str) -> "Verdict":
     if action not in actions:
         raise UsageError(f"--default-action {text}", "no such action", f"one of {', '.join(actions)}")
     if colon and (number < 0 or action not in NUMBERED_ACTIONS):
-        raise UsageError(f"--default-action {text}", f"no errno of {action}", f"one of "
-                         f"{', '.join(NUMBERED_ACTIONS)} takes a number, or a name as ENOSYS")
+        raise UsageError(f"--default-action {text}", f"no errno of {action}", "SCMP_ACT_ERRNO:ENOSYS is one")
     return verdict_of(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if colon else errno.EPERM)
 
 

@@ -104,11 +104,12 @@ struct denial {
 
 struct task {
 	__u32 flags;		/* enum task_flag */
-	__u32 unused;
+	__u32 entered;		/* in `run`: the last call that was let pass, ... */
 	struct denial_key last;	/* with TASK_DENIED: what it was last denied, ... */
 	__u64 repeats;		/* ... how often since, not yet in `denials`, ... */
 	__u64 beside;		/* ... and what stood beside the number in pt_regs */
 	__u64 regs;		/* in `run`: its pt_regs, which stay where they are on its kernel stack */
+	__s64 returned;		/* ... and what that returned */
 };
 
 struct slot {
@@ -538,6 +539,7 @@ int run_enter(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	state->flags |= TASK_INSIDE;
 	state->regs = ctx->args[0];
+	state->entered = nr;
 	conf = bpf_map_lookup_elem(&config, &zero);
 	if (!conf || !conf->marked || nr >= NUMBERS)
 		return 0;
@@ -562,6 +564,7 @@ int run_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	if (state->flags & TASK_INSIDE) {
 		state->flags &= ~TASK_INSIDE;
+		state->returned = (__s32)ctx->args[1];
 		return 0;
 	}
 	conf = bpf_map_lookup_elem(&config, &zero);
@@ -694,50 +697,73 @@ struct x86_64_regs {
 #define ARM_R7			7
 #define ARM_ORIG_R0		17
 
+/* What a call returns that starts anew (linux/errno.h); before a signal ends the task ARM's r0 is ORIG_r0 again. */
+#define ERESTARTSYS		512
+#define ERESTART_RESTARTBLOCK	516
+
+static __always_inline int has_returned(const struct task *state, __u32 nr, __s32 answer)
+{
+	return state->entered == nr && state->returned == answer;
+}
+
+static __always_inline int has_restarted(const struct task *state, __u32 nr)
+{
+	return state->entered == nr && state->returned <= -ERESTARTSYS && state->returned >= -ERESTART_RESTARTBLOCK;
+}
+
 /*
  * The task ends outside any syscall that it entered: a filter has killed it at the entry to one, which
  * SECCOMP_RET_KILL_THREAD does on the spot (and before Linux 5.16 KILL_PROCESS, too), or a signal has. On arm64 it was the
  * filter if the number is still there. On x86 if ax still says what it does until a syscall has an answer, and on x86-64 cx
  * what the instruction syscall left there; on 32-bit ARM if r0 is what it was, which ORIG_r0 says, or -1 after an interrupt.
- * Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the number (syscall_rollback()); but a call
- * may also have returned its own number, or ARM's its first argument, so that user space has to ask the profile.
+ * Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the number (syscall_rollback()); then, and
+ * on 32-bit kernels, user space has to ask the profile. What a call has just returned may be the same by chance.
  */
 static __always_inline void end_outside(struct task *state)
 {
 	struct x86_64_regs regs = {};
 	__u32 words[ARM_ORIG_R0 + 1];
-	__u32 zero = 0, abi, kind = DENIAL_ENDED;
-	__s32 nr = NO_SYSCALL, result;
+	__u32 zero = 0, abi, kind = DENIAL_ROLLED_BACK;
+	__s32 nr = NO_SYSCALL, answer;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
 	if (!conf)
 		return;
 	if (conf->number_offset == ARM64_NUMBER_OFFSET) {
+		kind = DENIAL_ENDED;
 		if (bpf_probe_read_kernel(&nr, sizeof(nr),
 					  (void *)(unsigned long)(state->regs + ARM64_NUMBER_OFFSET)))
 			return;
-	} else if (conf->x86_64 && !bpf_probe_read_kernel(&regs, sizeof(regs), (void *)(unsigned long)
-							  (state->regs + X86_64_AX_OFFSET))) {
-		if (regs.ax == regs.orig_ax)
-			kind = DENIAL_ROLLED_BACK;
-		else if ((__s64)regs.ax != -ENOSYS)
+	} else if (conf->x86_64) {
+		if (bpf_probe_read_kernel(&regs, sizeof(regs),
+					  (void *)(unsigned long)(state->regs + X86_64_AX_OFFSET)))
 			return;
 		nr = regs.orig_ax;
+		answer = regs.ax;
+		if (answer == -ENOSYS)
+			kind = DENIAL_ENDED;
+		else if (answer != nr)
+			return;
 		/* It may have returned from there, to the signal of KILL_PROCESS: that has been counted. */
 		if ((state->flags & TASK_DENIED) && state->last.nr == (__u32)nr && state->beside == regs.ip)
 			return;
-	} else if (!bpf_probe_read_kernel(words, sizeof(words), (void *)(unsigned long)state->regs)) {
-		kind = DENIAL_ROLLED_BACK;
+		if (has_returned(state, nr, answer))
+			return;
+	} else {
+		if (bpf_probe_read_kernel(words, sizeof(words), (void *)(unsigned long)state->regs))
+			return;
 		if (conf->number_offset == ARM_R7 * sizeof(*words)) {
-			result = words[ARM_R0];
-			if (words[ARM_R0] == words[ARM_ORIG_R0])
-				nr = words[ARM_R7];
+			nr = words[ARM_R7];
+			answer = words[ARM_R0];
+			if (words[ARM_R0] != words[ARM_ORIG_R0] || has_restarted(state, nr))
+				return;
 		} else {
-			result = words[I386_AX];
-			if (result == -ENOSYS || words[I386_AX] == words[I386_ORIG_AX])
-				nr = words[I386_ORIG_AX];
+			nr = words[I386_ORIG_AX];
+			answer = words[I386_AX];
+			if (answer != -ENOSYS && answer != nr)
+				return;
 		}
-		if (is_repeat(state, nr, result, DENIAL_RETURNED))	/* as above */
+		if (is_repeat(state, nr, answer, DENIAL_RETURNED) || has_returned(state, nr, answer))
 			return;
 	}
 	if (nr < 0)

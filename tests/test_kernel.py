@@ -168,8 +168,6 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "ring_buffer__new": ("struct ring_buffer *", "int", "ring_buffer_sample_fn", "void *",
                          "const struct ring_buffer_opts *"),
     "ring_buffer__consume": ("int", "struct ring_buffer *"),
-    "libbpf_major_version": ("uint32_t",),
-    "libbpf_minor_version": ("uint32_t",),
     "ring_buffer__free": ("void", "struct ring_buffer *"),
     "seccomp_init": ("scmp_filter_ctx", "uint32_t"),
     "seccomp_release": ("void", "scmp_filter_ctx"),
@@ -223,7 +221,7 @@ class Prototypes(CompiledCase):
 
     def functions(self) -> Dict[str, Any]:
         """All functions that may be called, as ctypes have them."""
-        libraries = (module.libbpf, module.libbpf_versions, module.libseccomp, module.libc)
+        libraries = (module.libbpf, module.libseccomp, module.libc)
         return {name: getattr(library, name) for library in libraries for name in library._functions}
 
     def test_every_function_is_known(self) -> None:
