@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Record seccomp profiles with eBPF, run programs under them, and carry them on: SeccompProfile objects of Kubernetes'
-Security Profiles Operator (YAML), and the JSON that OCI runtimes take. `spoc.py --help` lists the commands.
+Security Profiles Operator (YAML), and the JSON that OCI runtimes take.
 
 Data flows one way through this file, top to bottom:
 
     kernel -> maps (Kernel objects) -> Recording -> Profile -> text -> file
 
-and the sections stand so that each uses only those above it. Needed at run time: Python 3.9 and libseccomp 2.5 (loaded
+and each section uses only those above it. Needed: Python 3.9 and libseccomp 2.5 (loaded
 when first used, through ctypes); Linux 5.8, libbpf 0.3, recorder.bpf.o beside this file, and root or CAP_BPF with
 CAP_PERFMON; or, for what works without BPF and privileges, Linux 5.5.
 
@@ -926,9 +926,9 @@ class ProfileDecoder:
             self.get(document, "status", dict)
         for key in ("listenerPath", "listenerMetadata"):
             self.get(spec, key, str)
+        if self.get(spec, "state", str, "Enabled") not in ("Enabled", "Disabled"):
+            self.fail(spec, "state", "unknown")
         self.know(spec, CRD_KEYS if is_crd else JSON_KEYS)
-        if self.get(spec, "state", str, "Enabled") != "Enabled":
-            self.fail(spec, "state", "the profile is not enabled")
         self.base_profile_name = self.get(spec, "baseProfileName", str, "")
         action, default_errno = self.action(spec, "defaultAction", "defaultErrnoRet", "defaultErrno")
         flags = self.named(spec, "flags", FILTER_FLAGS, "flag")
@@ -1233,7 +1233,10 @@ def read_profile(path: str, host: Host, follow: bool = True, owner: "Optional[Tu
         text = read_text(file, follow, owner)
     except FileNotFoundError:
         raise ProfileError(file, 0, 0, "no such file", "record one, or name another (run: -p FILE)") from None
-    return parse_profile(text, file, host, name)
+    source = parse_profile(text, file, host, name)
+    if spec_of(source.document).get("state") == "Disabled":
+        raise ProfileError(file, 0, 0, "the profile is not enabled")
+    return source
 
 
 def parse_profile(text: str, file: str, host: Host, name: str = "") -> Source:

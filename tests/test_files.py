@@ -607,6 +607,15 @@ spec:
                  if new_rule != rule]
         self.assertEqual((len(new_rules), added), (len(rules), [{"arch_prctl"}]))
 
+    def test_a_profile_that_is_not_enabled(self) -> None:
+        """It can be completed; run refuses it."""
+        self.run_spoc(self.target, "true")
+        text = self.target.read_text().replace("spec:\n", "spec:\n  state: Disabled\n")
+        self.target.write_text(text)
+        self.run_spoc(self.target, *calling("getpriority"), options=("--append",))
+        self.assertIn("getpriority", yaml_names(self.target.read_text()))
+        self.assertIn("  state: Disabled\n", self.target.read_text())
+
     def test_mode_and_owner_of_a_replaced_file(self) -> None:
         self.run_spoc(self.target, "true")
         os.chmod(self.target, 0o600)

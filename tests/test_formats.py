@@ -393,9 +393,10 @@ class Operator(FormatCase):
         self.assertEqual((profile.architectures, profile.flags), (tuple(ARCHITECTURES), tuple(FLAGS)))
 
     def test_disabled(self) -> None:
-        for state in ("Disabled", "disabled", "Off", ""):
-            if state:
-                self.refused_at(changed(CRD, ("spec", "state"), state), ("spec", "state"))
+        path = self.folder / "disabled.yaml"
+        path.write_text(yaml.safe_dump(changed(CRD, ("spec", "state"), "Disabled")))
+        with self.assertRaisesRegex(spoc.ProfileError, "disabled.yaml: the profile is not enabled"):
+            spoc.read_profile(str(path), HOST)
 
     def test_a_list_is_not_a_profile(self) -> None:
         """What kubectl gives when no name was asked for."""
@@ -459,7 +460,7 @@ class Errors(FormatCase):
     MAPPING: List[Any] = ["a", 5, True, ["a"]]
     VALUES: Dict[str, List[Any]] = {
         "apiVersion": ["v1", "security-profiles-operator.x-k8s.io/v1alpha1", "security-profiles-operator.x-k8s.io/v2"],
-        "state": ["Disabled", "enabled"],
+        "state": ["disabled", "enabled", "Off"],
         "defaultAction": ["SCMP_ACT_FOO", "ALLOW", "scmp_act_allow", "SCMP_ACT_ALLOW ", ""],
         "action": ["SCMP_ACT_FOO", "ALLOW", "scmp_act_allow", "SCMP_ACT_ALLOW ", ""],
         "defaultErrnoRet": [4095, 1 << 32, 1 << 64],
