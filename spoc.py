@@ -7,13 +7,11 @@ Data flows one way through this file, top to bottom:
 
     kernel -> maps (Kernel objects) -> Recording -> Profile -> text -> file
 
-and each section uses only those above it. Needed: Python 3.9 and libseccomp 2.5 (loaded
-when first used, through ctypes); Linux 5.8, libbpf 0.3, recorder.bpf.o beside this file, and root or CAP_BPF with
-CAP_PERFMON; or, for what works without BPF and privileges, Linux 5.5.
+and each section uses only those above it. Needed: Python 3.9, libseccomp 2.5 (through ctypes); Linux 5.8, libbpf 0.3,
+recorder.bpf.o beside this file, and root or CAP_BPF with CAP_PERFMON; or, for what works without BPF, Linux 5.5.
 
 Exit codes: the command's own, 128+N if signal N ended it; 125 if spoc.py itself failed or the profile may be
-incomplete, 126 if the command is not executable, 127 if it was not found, 2 for wrong usage. Of diff and merge --check:
-1 if there is a difference; of diff, 2 if a profile cannot be read.
+incomplete, 126 if the command is not executable, 127 if it was not found, 2 for wrong usage.
 """
 import sys
 
@@ -105,7 +103,7 @@ else:
             return f"{type(self).__name__}{self.__dict__}"
 
 __all__ = ["Call", "Identity", "Profile", "ProfileError", "Recorder", "Recording", "Rule", "SpocError",
-           "append_names", "format_appended", "format_json", "format_profile", "format_yaml", "main", "parse_document",
+           "append_names", "format_appended", "format_json", "format_profile", "format_yaml", "main", "parse_profile",
            "parse_yaml"]
 
 # --- Constants ---------------------------------------------------------------
@@ -1854,7 +1852,7 @@ class SlotValue(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0xE7ABD6CE  # `make bpf` writes it
+OBJECT_CRC32 = 0x731C5980  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall

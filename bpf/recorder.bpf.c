@@ -326,13 +326,13 @@ static __always_inline int is_recorded(__u64 regs)
 	return difference;
 }
 
-/* Record a task that does not run yet, or the current one. */
-static __always_inline void follow(__u64 task)
+/* Record a task that does not run yet, or the current one; `entered` is the call that it will return from. */
+static __always_inline void follow(__u64 task, __u32 entered)
 {
 	__u32 index = slot_index(task);
 	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
 	/* fork and exec return without an enter of their own */
-	struct task state = { .flags = TASK_INSIDE };
+	struct task state = { .flags = TASK_INSIDE, .entered = entered };
 
 	if (slot && !bpf_map_update_elem(&owners, &index, &task, BPF_NOEXIST)) {
 		slot->state = state;
@@ -558,14 +558,18 @@ int run_exit(struct bpf_raw_tracepoint_args *ctx)
 	struct task *state = state_of(bpf_get_current_task());
 	struct config *conf;
 	__u64 words[2] = {};	/* the number and, on x86-64, the instruction pointer */
-	__u32 zero = 0, nr;
+	__u32 zero = 0, nr, origin = NO_SYSCALL;
 
 	if (!state)
 		return 0;
 	if (state->flags & TASK_INSIDE) {
 		state->flags &= ~TASK_INSIDE;
 		state->returned = (__s32)ctx->args[1];
-		return 0;
+		if (state->regs || state->entered == NO_SYSCALL)
+			return 0;
+		/* A child returns from fork on x86; elsewhere ret_from_fork does without, and this is its first call. */
+		origin = state->entered;
+		state->regs = ctx->args[0];
 	}
 	conf = bpf_map_lookup_elem(&config, &zero);
 	if (!conf || bpf_probe_read_kernel(words, sizeof(words), (void *)(unsigned long)
@@ -574,7 +578,7 @@ int run_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	}
 	nr = words[0];
-	if (nr == NO_SYSCALL)
+	if (nr == NO_SYSCALL || nr == origin)
 		return 0;
 	/* The instruction that made the same call before makes it in the same ABI: spares a read. */
 	if (is_repeat(state, nr, ctx->args[1], DENIAL_RETURNED) && state->beside == words[1]) {
@@ -600,8 +604,10 @@ static __always_inline __u64 task_of(__u64 argument)
 SEC("raw_tp/sched_process_fork")
 int task_fork(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (state_of(bpf_get_current_task()))
-		follow(task_of(ctx->args[1]));
+	struct task *state = state_of(bpf_get_current_task());
+
+	if (state)
+		follow(task_of(ctx->args[1]), state->entered);
 	return 0;
 }
 
@@ -624,7 +630,7 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 
 	if (conf && is_armed(conf)) {
 		conf->armed_tgid = 0;
-		follow(task);
+		follow(task, NO_SYSCALL);
 		return 0;
 	}
 	state = state_of(task);
@@ -715,7 +721,7 @@ static __always_inline int has_restarted(const struct task *state, __u32 nr)
  * The task ends outside any syscall that it entered: a filter has killed it at the entry to one, which
  * SECCOMP_RET_KILL_THREAD does on the spot (and before Linux 5.16 KILL_PROCESS, too), or a signal has. On arm64 it was the
  * filter if the number is still there. On x86 if ax still says what it does until a syscall has an answer, and on x86-64 cx
- * what the instruction syscall left there; on 32-bit ARM if r0 is what it was, which ORIG_r0 says, or -1 after an interrupt.
+ * what the instruction syscall left there; on 32-bit ARM if r0 is what it was, which ORIG_r0 says; that is -1 after an interrupt.
  * Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the number (syscall_rollback()); then, and
  * on 32-bit kernels, user space has to ask the profile. What a call has just returned may be the same by chance.
  */
@@ -755,7 +761,7 @@ static __always_inline void end_outside(struct task *state)
 		if (conf->number_offset == ARM_R7 * sizeof(*words)) {
 			nr = words[ARM_R7];
 			answer = words[ARM_R0];
-			if (words[ARM_R0] != words[ARM_ORIG_R0] || has_restarted(state, nr))
+			if (words[ARM_R0] != words[ARM_ORIG_R0] || words[ARM_R0] == NO_SYSCALL || has_restarted(state, nr))
 				return;
 		} else {
 			nr = words[I386_ORIG_AX];

@@ -55,7 +55,7 @@ SUITES = {"bookworm": ("6.1.", "3.11", "libbpf.so.1", "2.5.4"), "bullseye": ("5.
 
 CORE = """
     machine memory_192_mib record_shell record_follow backend_bpf backend_notify record_then_run denials_tracepoint
-    denials_notify denial_in_thread doctor portable
+    denials_notify denials_of_children denial_in_thread doctor portable
 """.split()
 ALL = [*CORE, *"""
     record_32_bit record_stats backend_auto run_filters learn no_cgroup no_tmp no_sys no_proc

@@ -103,7 +103,12 @@ def spoc(*arguments: str, user: int = 0, code: int = 0) -> "subprocess.Completed
         finally:
             traceback.print_exc()
             os._exit(255)
-    _, status = os.waitpid(pid, 0)
+    try:
+        _, status = os.waitpid(pid, 0)
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
     texts = []
     for descriptor in outputs:
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -344,6 +349,22 @@ def denials_tracepoint(job: Job) -> None:
 def denials_notify(job: Job) -> None:
     """An ordinary user is told."""
     denials(job, "notify", ORDINARY_USER)
+
+
+@test
+def denials_of_children(job: Job) -> None:
+    """The very first call of a child is named, too: as often as it was made, and no fork is."""
+    program = ("import os\n"
+               "for _ in range(3):\n"
+               "    if os.fork() == 0: os._exit(0)\n"
+               "    os.wait()")
+    found = spoc("run", "-q", "-p", write("/run/children.json", json.dumps({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["set_robust_list"], "action": "SCMP_ACT_ERRNO"}]})), "--enricher", "tracepoint", "--",
+        "python3", "-I", "-c", program).stderr
+    equal(len(re.findall("Seccomp summary: ", found)), 1)
+    times = re.search(r"Seccomp summary: set_robust_list .*, (\d+) times, by: python3", found)
+    assert times and int(times[1]) == 4, found  # Python itself calls it at its start
 
 
 @test
@@ -607,7 +628,12 @@ def tell(job: Job, **event: Any) -> None:
 
 def run_test(job: Job, name: str) -> "Dict[str, str]":
     """Run one test in this process, which is its own; tell what came of it."""
+    def stop(_signum: int, _frame: object) -> None:
+        raise TimeoutError(f"not done within {TEST_TIMEOUT_S} s")
+
     try:
+        signal.signal(signal.SIGALRM, stop)
+        signal.alarm(TEST_TIMEOUT_S)
         libc_call("unshare", CLONE_NEWNS)
         libc_call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
         TESTS[name](job)
@@ -624,7 +650,6 @@ def run_apart(job: Job, name: str) -> "Dict[str, Any]":
     reader, writer = os.pipe()
     pid = os.fork()
     if not pid:
-        signal.alarm(TEST_TIMEOUT_S)
         os.write(writer, json.dumps(run_test(job, name)).encode())
         os._exit(0)
     os.close(writer)
