@@ -211,10 +211,10 @@ class Sources(SourceCase):
             result = subprocess.run(
                 ["setpriv", "--bounding-set=-audit_control", "--inh-caps=-audit_control", "sh", "-c",
                  'echo 0 > /proc/self/loginuid; exec "$0" "$@"', sys.executable, str(SPOC), "run", "-q", "-p",
-                 str(self.profile), "--enricher", "netlink", "sh", "-c", f"({self.deny} child; sleep 0.5) & wait"],
+                 str(self.profile), "--enricher", "netlink", "sh", "-c", f"({self.deny} child; sleep 2) & wait"],
                 stderr=subprocess.PIPE, text=True, check=False)
             self.assertRegex(result.stderr, r"Seccomp: uname|1 records were of processes that had ended")
-        lasting = "import os, time\ntry: os.uname()\nexcept OSError: time.sleep(0.5)"
+        lasting = "import os, time\ntry: os.uname()\nexcept OSError: time.sleep(2)"
         for command, pattern in ((f"{sys.executable} -c '{lasting}'", r"Seccomp summary: uname \(63\)"),
                                  (f"{self.deny} child", r"Seccomp summary|1 records were of processes that had ended")):
             with self.subTest(command=command):
