@@ -7,7 +7,7 @@ Data flows one way through this file, top to bottom:
 
     kernel -> maps (Kernel objects) -> Recording -> Profile -> text -> file
 
-and each section uses only those above it. Needed: Python 3.9, libseccomp 2.5 (through ctypes); Linux 5.8, libbpf 0.3,
+and each section uses only those above it. Needed: Python 3.9, libseccomp 2.5; Linux 5.8, libbpf 0.3,
 recorder.bpf.o beside this file, and root or CAP_BPF with CAP_PERFMON; or, for what works without BPF, Linux 5.5.
 
 Exit codes: the command's own, 128+N if signal N ended it; 125 if spoc.py itself failed or the profile may be
@@ -1232,8 +1232,9 @@ def read_profile(path: str, host: Host, follow: bool = True, owner: "Optional[Tu
     except FileNotFoundError:
         raise ProfileError(file, 0, 0, "no such file", "record one, or name another (run: -p FILE)") from None
     source = parse_profile(text, file, host, name)
-    if spec_of(source.document).get("state") == "Disabled":
-        raise ProfileError(file, 0, 0, "the profile is not enabled")
+    spec = spec_of(source.document)
+    if spec.get("state") == "Disabled":
+        source.reader.fail_in(spec, "state", "state: the profile is not enabled")
     return source
 
 
@@ -1772,6 +1773,16 @@ def this_machine() -> Machine:
     """The machine and kernel that this runs on."""
     uname = kernel_uname()
     return machine_of(uname.machine, uname.release)
+
+
+# Docker's, for what its dialect makes depend on them: moby/moby, daemon/pkg/oci/caps/defaults.go.
+CONTAINER_CAPABILITIES = ["CAP_" + name for name in """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID
+                          SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE""".split()]
+
+
+def container_host() -> Host:
+    """This machine, as a container sees it that was given no capabilities of its own."""
+    return Host(this_machine().native.name, kernel_uname().release, CONTAINER_CAPABILITIES)
 
 
 def syscall_name(architecture: Architecture, number: int) -> "Optional[str]":
@@ -3629,8 +3640,8 @@ class RecordCommand:
                 else format_json(new)), kept
 
     def _source(self, text: str) -> Source:
-        """The profile that the file holds, which has to be of the right type."""
-        source = parse_profile(text, self.target.path, Host("", kernel_uname().release, ()))
+        """The profile in the file, which has to be of the right type."""
+        source = parse_profile(text, self.target.path, container_host())
         if self.options.type != source.type:
             raise ProfileError(self.target.path, 0, 0, f"is not of type {self.options.type}", "give the other -t")
         return source
@@ -4941,15 +4952,7 @@ def statements(profile: Profile, extra: "Dict[str, Any]") -> "List[str]":
 
 
 COVERAGE = "spo.x-k8s.io/syscall-coverage"
-# Docker's, for what its dialect makes depend on them: moby/moby, daemon/pkg/oci/caps/defaults.go.
-CONTAINER_CAPABILITIES = ["CAP_" + name for name in """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID
-                          SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE""".split()]
 EXTRA_KEYS = ("baseProfileName", "listenerPath", "listenerMetadata")
-
-
-def container_host() -> Host:
-    """This machine, as a container sees it that was given no capabilities of its own."""
-    return Host(this_machine().native.name, kernel_uname().release, CONTAINER_CAPABILITIES)
 
 
 def profile_target(path: str) -> Target:

@@ -104,12 +104,12 @@ struct denial {
 
 struct task {
 	__u32 flags;		/* enum task_flag */
-	__u32 entered;		/* in `run`: the last call that was let pass, ... */
+	__u32 entered;		/* in `run`: the last call that was let pass, first its parent's */
 	struct denial_key last;	/* with TASK_DENIED: what it was last denied, ... */
 	__u64 repeats;		/* ... how often since, not yet in `denials`, ... */
 	__u64 beside;		/* ... and what stood beside the number in pt_regs */
 	__u64 regs;		/* in `run`: its pt_regs, which stay where they are on its kernel stack */
-	__s64 returned;		/* ... and what that returned */
+	__s64 returned;		/* in `run`: what `entered` returned */
 };
 
 struct slot {
@@ -719,9 +719,11 @@ static __always_inline int has_restarted(const struct task *state, __u32 nr)
 
 /*
  * The task ends outside any syscall that it entered: a filter has killed it at the entry to one, which
- * SECCOMP_RET_KILL_THREAD does on the spot (and before Linux 5.16 KILL_PROCESS, too), or a signal has. On arm64 it was the
- * filter if the number is still there. On x86 if ax still says what it does until a syscall has an answer, and on x86-64 cx
- * what the instruction syscall left there; on 32-bit ARM if r0 is what it was, which ORIG_r0 says; that is -1 after an interrupt.
+ * SECCOMP_RET_KILL_THREAD does on the spot (and before Linux 5.16 KILL_PROCESS, too), or a signal has. It was the filter:
+ * - on arm64 if the number is still there;
+ * - on x86 if ax still says what it does until a syscall has an answer, and on x86-64 cx what the instruction syscall left
+ *   there;
+ * - on 32-bit ARM if r0 is still what ORIG_r0 says, which is -1 after an interrupt.
  * Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the number (syscall_rollback()); then, and
  * on 32-bit kernels, user space has to ask the profile. What a call has just returned may be the same by chance.
  */

@@ -256,7 +256,7 @@ class FormatCase(support.Case):
         self.assertIn(error.column, range(1, len(lines[error.line - 1]) + 3), str(error))
         return error
 
-    def refused_at(self, document: Any, path: Path, *keys: str) -> None:
+    def assert_refused_at(self, document: Any, path: Path, *keys: str) -> None:
         """Must be refused in every layout, at this key or item and with the name of the key."""
         key = next(step for step in reversed(path) if isinstance(step, str))
         for layout, text in layouts(document).items():
@@ -297,7 +297,7 @@ class FormatCase(support.Case):
         support.require_root()
         return support.spoc("run", "--enricher", "none", "-p", path, *options, "--", *command, **run)
 
-    def fails(self, path: str, *texts: str, options: Sequence[str] = (), **run: Any) -> str:
+    def assert_fails(self, path: str, *texts: str, options: Sequence[str] = (), **run: Any) -> str:
         """`run` must fail, in one line of error with these texts in it; the command is not started."""
         result = self.run_profile(path, *options, command=("echo", "started"), **run)
         self.assertEqual((result.returncode, result.stdout), (spoc.EXIT_FAILURE, ""), result.stderr)
@@ -308,7 +308,7 @@ class FormatCase(support.Case):
             self.assertIn(text, last)
         return last
 
-    def succeeds(self, path: str, *options: str, **run: Any) -> str:
+    def assert_succeeds(self, path: str, *options: str, **run: Any) -> str:
         result = self.run_profile(path, *options, **run)
         self.assertEqual(result.returncode, 0, result.stderr)
         return result.stderr
@@ -331,7 +331,7 @@ class Operator(FormatCase):
         for name, profile_type in (("a.yaml", spoc.TYPE_CRD), ("a.json", spoc.TYPE_JSON)):
             path = str(self.folder / name)
             self.assertEqual(support.spoc("record", "-t", profile_type, "-o", path, "true").returncode, 0)
-            self.assertEqual("Assuming YAML profile" in self.succeeds(path), profile_type == spoc.TYPE_CRD)
+            self.assertEqual("Assuming YAML profile" in self.assert_succeeds(path), profile_type == spoc.TYPE_CRD)
 
     def test_as_kubectl_gives_it(self) -> None:
         for version in ("v1", "v1beta1"):
@@ -393,10 +393,10 @@ class Operator(FormatCase):
         self.assertEqual((profile.architectures, profile.flags), (tuple(ARCHITECTURES), tuple(FLAGS)))
 
     def test_disabled(self) -> None:
-        path = self.folder / "disabled.yaml"
-        path.write_text(yaml.safe_dump(changed(CRD, ("spec", "state"), "Disabled")))
-        with self.assertRaisesRegex(spoc.ProfileError, "disabled.yaml: the profile is not enabled"):
-            spoc.read_profile(str(path), HOST)
+        path = ("spec", "state")
+        for text in layouts(changed(CRD, path, "Disabled")).values():
+            mark = marks(text, path)[0].start_mark
+            self.assert_fails(self.write(text), f":{mark.line + 1}:{mark.column + 1}: state: ", "is not enabled")
 
     def test_a_list_is_not_a_profile(self) -> None:
         """What kubectl gives when no name was asked for."""
@@ -406,20 +406,20 @@ class Operator(FormatCase):
 
     def test_several_documents(self) -> None:
         path = str(support.DATA / "spo-seccompprofile.yaml")
-        self.fails(path, path, "documents", "FILE#NAME")
-        self.succeeds(path + "#profile-allow-unsafe")
-        self.succeeds(path + "#profile-complain-unsafe")
-        self.fails(path + "#absent", path, "0 documents")
+        self.assert_fails(path, path, "documents", "FILE#NAME")
+        self.assert_succeeds(path + "#profile-allow-unsafe")
+        self.assert_succeeds(path + "#profile-complain-unsafe")
+        self.assert_fails(path + "#absent", path, "0 documents")
         # A file that has such a name is meant itself.
-        self.succeeds(self.write({"defaultAction": ALLOW}, "a#b"))
-        self.fails(self.write({"defaultAction": ALLOW}, "c") + "#b", "0 documents")
-        self.fails(str(self.folder / "absent#b"), f"{self.folder}/absent: no such file")
+        self.assert_succeeds(self.write({"defaultAction": ALLOW}, "a#b"))
+        self.assert_fails(self.write({"defaultAction": ALLOW}, "c") + "#b", "0 documents")
+        self.assert_fails(str(self.folder / "absent#b"), f"{self.folder}/absent: no such file")
         text = pathlib.Path(path).read_text(encoding="utf-8")
-        self.succeeds("-#profile-allow-unsafe", input=text, stdin=None)
+        self.assert_succeeds("-#profile-allow-unsafe", input=text, stdin=None)
 
     def test_same_name_twice(self) -> None:
         path = self.write(yaml.safe_dump_all([CRD, CRD]))
-        self.fails(path + "#whole", path, "2 documents")
+        self.assert_fails(path + "#whole", path, "2 documents")
 
     def test_base_profile(self) -> None:
         def crd(name: str, *names: str, **spec: Any) -> str:
@@ -431,15 +431,16 @@ class Operator(FormatCase):
         main = crd("main", "exit_group", baseProfileName="base")
         base = crd("base", *own)
         other = crd("other", *own)
-        self.fails(main, main, "base", "--base-profile")
-        self.succeeds(main, "--base-profile", base)
-        self.fails(main, "base", "--base-profile", options=("--base-profile", other))
-        self.succeeds(main, "--base-profile", other, "--base-profile", base)
+        self.assert_fails(main, main, "base", "--base-profile")
+        self.assert_succeeds(main, "--base-profile", base)
+        self.assert_fails(main, "base", "--base-profile", options=("--base-profile", other))
+        self.assert_succeeds(main, "--base-profile", other, "--base-profile", base)
         plain = crd("plain", "exit_group")
         self.assertNotEqual(self.run_profile(plain).returncode, 0)
-        self.succeeds(plain, "--base-profile", base)
-        self.fails(main, "absent", "no such file", options=("--base-profile", str(self.folder / "absent")))
-        self.fails(main, "unknown key", options=("--base-profile", self.write({"defaultAction": ALLOW, "x": 1}, "x")))
+        self.assert_succeeds(plain, "--base-profile", base)
+        self.assert_fails(main, "absent", "no such file", options=("--base-profile", str(self.folder / "absent")))
+        wrong = self.write({"defaultAction": ALLOW, "x": 1}, "x")
+        self.assert_fails(main, "unknown key", options=("--base-profile", wrong))
 
     def test_base_profile_of_a_base_profile(self) -> None:
         """What the base profile builds on is needed as well."""
@@ -447,8 +448,8 @@ class Operator(FormatCase):
             return self.write({**CRD, "metadata": {"name": name}, "spec": {"defaultAction": ALLOW, **spec}}, name)
 
         main, middle, last = crd("main", baseProfileName="middle"), crd("middle", baseProfileName="last"), crd("last")
-        self.fails(main, "last", "--base-profile", options=("--base-profile", middle))
-        self.succeeds(main, "--base-profile", middle, "--base-profile", last)
+        self.assert_fails(main, "last", "--base-profile", options=("--base-profile", middle))
+        self.assert_succeeds(main, "--base-profile", middle, "--base-profile", last)
 
 
 class Errors(FormatCase):
@@ -486,12 +487,12 @@ class Errors(FormatCase):
         for path in paths(CRD):
             if path != ("kind",) and path[:1] != ("metadata",) or path == ("metadata",):
                 for value in self.wrong(path, item(CRD, path)):
-                    self.refused_at(changed(CRD, path, value), path)
+                    self.assert_refused_at(changed(CRD, path, value), path)
 
     def test_docker(self) -> None:
         for path in paths(DOCKER):
             for value in self.wrong(path, item(DOCKER, path)):
-                self.refused_at(changed(DOCKER, path, value), path)
+                self.assert_refused_at(changed(DOCKER, path, value), path)
 
     def test_errno_of_two_names(self) -> None:
         for name, other in (("EOPNOTSUPP", "ENOTSUP"), ("EWOULDBLOCK", "EAGAIN"), ("EDEADLOCK", "EDEADLK")):
@@ -501,8 +502,8 @@ class Errors(FormatCase):
 
     def test_errno_names(self) -> None:
         for name in self.ERRNOS:
-            self.refused_at(changed(DOCKER, ("defaultErrno",), name), ("defaultErrno",))
-            self.refused_at(changed(DOCKER, ("syscalls", 1, "errno"), name), ("syscalls", 1, "errno"))
+            self.assert_refused_at(changed(DOCKER, ("defaultErrno",), name), ("defaultErrno",))
+            self.assert_refused_at(changed(DOCKER, ("syscalls", 1, "errno"), name), ("syscalls", 1, "errno"))
 
     def test_contradiction(self) -> None:
         profile = decode(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
@@ -517,16 +518,16 @@ class Errors(FormatCase):
                 inner = item(document, path)
                 if isinstance(inner, dict) and inner and path[:1] != ("metadata",):
                     for key in ("unknown", "Names", "n-a"):
-                        self.refused_at(changed(document, (*path, key), "a"), (*path, key), "unknown")
+                        self.assert_refused_at(changed(document, (*path, key), "a"), (*path, key), "unknown")
 
     def test_keys_of_other_dialects(self) -> None:
         for key in ("name", "comment", "errno", "includes", "excludes"):
             value = DOCKER["syscalls"][1].get(key, "read")
-            self.refused_at(changed(CRD, ("spec", "syscalls", 0, key), value), ("spec", "syscalls", 0, key))
+            self.assert_refused_at(changed(CRD, ("spec", "syscalls", 0, key), value), ("spec", "syscalls", 0, key))
         for key, value in (("archMap", []), ("defaultErrno", "EPERM")):
-            self.refused_at(changed(CRD, ("spec", key), value), ("spec", key))
+            self.assert_refused_at(changed(CRD, ("spec", key), value), ("spec", key))
         for key in ("baseProfileName", "state"):
-            self.refused_at(changed(DOCKER, (key,), CRD["spec"][key]), (key,))
+            self.assert_refused_at(changed(DOCKER, (key,), CRD["spec"][key]), (key,))
 
     def test_missing_keys(self) -> None:
         of_crd: List[Path] = [("apiVersion",), ("spec", "defaultAction"), ("spec", "syscalls", 1, "names"),
@@ -555,9 +556,9 @@ class Errors(FormatCase):
 
     def test_through_run(self) -> None:
         path = self.write('defaultAction: SCMP_ACT_LOG\nsyscalls:\n- names: [read]\n  action: SCMP_ACT_ALOW\n')
-        self.fails(path, f"{path}:4:3: action: ", "SCMP_ACT_ALOW")
+        self.assert_fails(path, f"{path}:4:3: action: ", "SCMP_ACT_ALOW")
         path = self.write('{"defaultAction": "SCMP_ACT_LOG",\n "sycalls": []}')
-        self.fails(path, f"{path}:2:2: sycalls: ")
+        self.assert_fails(path, f"{path}:2:2: sycalls: ")
 
 
 class Dialects(FormatCase):
@@ -657,7 +658,7 @@ class Dialects(FormatCase):
         path = self.write(oci({"names": ["read"], "action": ALLOW}, {
             "names": ["mkdir"], "action": ERRNO, "errnoRet": errno.EXDEV, "excludes": {"caps": ["CAP_SYS_TIME"]}},
             defaultAction=ALLOW))
-        self.succeeds(path, command=("mkdir", str(self.folder / "made")))
+        self.assert_succeeds(path, command=("mkdir", str(self.folder / "made")))
         support.require_root()
         drop = ["setpriv", "--bounding-set=-sys_time", sys.executable, str(support.SPOC), "run", "--enricher", "none",
                 "-p", path, "mkdir", str(self.folder / "unmade")]
@@ -787,14 +788,14 @@ class Keys(FormatCase):
         for names in lists:
             if os.uname().machine == "x86_64" or not names[1:]:
                 with self.subTest(names=names):
-                    self.succeeds(self.write(oci(defaultAction=ALLOW, architectures=names)))
+                    self.assert_succeeds(self.write(oci(defaultAction=ALLOW, architectures=names)))
 
     def test_unknown_architectures(self) -> None:
         for name in ("SCMP_ARCH_FOO", "SCMP_ARCH_", "", "X86_64", "x86_64", "SCMP_ARCH_x86_64", "SCMP_ARCH_X86\0",
                      "XSCMP_ARCH_86", "scmp_arch_x86", "amd64"):
             path = self.write('{"defaultAction": "SCMP_ACT_ALLOW",\n "architectures": [\n  ' + json.dumps(name) + "]}")
             with self.subTest(name=name):
-                self.fails(path, f"{path}:3:3: architectures: ")
+                self.assert_fails(path, f"{path}:3:3: architectures: ")
 
     def test_architectures_of_other_machines(self) -> None:
         """Known names, which this machine may be unable to filter: loaded, or refused with the name."""
@@ -803,12 +804,12 @@ class Keys(FormatCase):
             with self.subTest(name=name):
                 result = self.run_profile(path)
                 if result.returncode:
-                    self.assertIn(name, self.fails(path))
+                    self.assertIn(name, self.assert_fails(path))
 
     def test_flags(self) -> None:
         for flag in FLAGS:
             with self.subTest(flag=flag):
-                self.succeeds(self.write(oci(defaultAction=ALLOW, flags=[flag])))
+                self.assert_succeeds(self.write(oci(defaultAction=ALLOW, flags=[flag])))
 
     def test_notify(self) -> None:
         rule_path = self.write(oci({"names": ["uname"], "action": NOTIFY}, defaultAction=ALLOW), "rule")
@@ -820,12 +821,12 @@ class Keys(FormatCase):
         for path, options in ((rule_path, ()), (bare, ()), (beside, ()), (bare, ("-b", "execve")),
                               (beside, ("-b", "uname")), (base, ("--base-profile", rule_path))):
             with self.subTest(path=path, options=options):
-                self.fails(path, NOTIFY, "listener", options=options)
-        self.succeeds(excluded)
+                self.assert_fails(path, NOTIFY, "listener", options=options)
+        self.assert_succeeds(excluded)
 
     def test_unknown_syscalls(self) -> None:
         strange = ["no_such_call", "sys_read", "READ", "é", "a\0b", "\x1b[31m", "arm_sync_file_range"]
-        stderr = self.succeeds(self.write(oci(
+        stderr = self.assert_succeeds(self.write(oci(
             {"names": [*strange, "", "uname"], "action": ERRNO}, {"names": ["another_one"], "action": "SCMP_ACT_LOG"},
             {"names": ["no_such_call"], "action": "SCMP_ACT_LOG"}, defaultAction=ALLOW)))
         lines = [line for line in stderr.splitlines() if "no_such_call" in line]
@@ -847,15 +848,15 @@ class Inputs(FormatCase):
     def test_standard_input(self) -> None:
         for text, is_yaml in ((json.dumps(oci(defaultAction=ALLOW)), False), ("defaultAction: SCMP_ACT_ALLOW\n", True),
                               ("\ufeff  {\"defaultAction\": \"SCMP_ACT_ALLOW\"}", False)):
-            stderr = self.succeeds("-", input=text, stdin=None)
+            stderr = self.assert_succeeds("-", input=text, stdin=None)
             self.assertEqual("Assuming YAML profile" in stderr, is_yaml, stderr)
-        self.fails("-", "-:1:16: ", input="defaultAction: @\n", stdin=None)
-        self.fails("-", input="", stdin=None)
+        self.assert_fails("-", "-:1:16: ", input="defaultAction: @\n", stdin=None)
+        self.assert_fails("-", input="", stdin=None)
         with open(os.devnull, "wb") as file:
-            self.fails("-", "read profile: -: ", os.strerror(errno.EBADF), stdin=file)
+            self.assert_fails("-", "read profile: -: ", os.strerror(errno.EBADF), stdin=file)
         with open(self.write(oci(defaultAction=ALLOW)), encoding="utf-8") as file:
-            self.succeeds("-", stdin=file)
-        self.fails("-", preexec_fn=lambda: os.close(0))
+            self.assert_succeeds("-", stdin=file)
+        self.assert_fails("-", preexec_fn=lambda: os.close(0))
 
     def test_standard_input_that_does_not_block(self) -> None:
         """All of it is read, however late the rest comes."""
@@ -866,7 +867,7 @@ class Inputs(FormatCase):
         os.write(writing, oci_text[:9])
         writer.start()
         with open(reading, "rb") as file:
-            self.succeeds("-", stdin=file)
+            self.assert_succeeds("-", stdin=file)
         writer.join()
 
     def test_default_paths(self) -> None:
@@ -904,20 +905,20 @@ class Inputs(FormatCase):
                         b"{}", b"\xef\xbb\xbf", b"\0", b"kind: Pod\n", b"5", b'"a"', b"\x7fELF\2\1\1\0\0", b"{}{}"):
             path = self.write(content)
             with self.subTest(content=content):
-                self.fails(path, path)
+                self.assert_fails(path, path)
 
     def test_files_that_cannot_be_read(self) -> None:
-        self.fails(str(self.folder), str(self.folder), os.strerror(errno.EISDIR))
-        self.fails(str(self.folder / "absent"), f"{self.folder}/absent", "no such file")
-        self.assertNotIn("FILE#NAME", self.fails(self.write("no profile\n", "text"), "is no profile"))
-        self.fails(self.write("") + "/below", "profile/below", os.strerror(errno.ENOTDIR))
-        self.fails("/" + "a" * 300, os.strerror(errno.ENAMETOOLONG))
+        self.assert_fails(str(self.folder), str(self.folder), os.strerror(errno.EISDIR))
+        self.assert_fails(str(self.folder / "absent"), f"{self.folder}/absent", "no such file")
+        self.assertNotIn("FILE#NAME", self.assert_fails(self.write("no profile\n", "text"), "is no profile"))
+        self.assert_fails(self.write("") + "/below", "profile/below", os.strerror(errno.ENOTDIR))
+        self.assert_fails("/" + "a" * 300, os.strerror(errno.ENAMETOOLONG))
         fifo = str(self.folder / "fifo")
         os.mkfifo(fifo)
-        self.fails(fifo, fifo, timeout=30)
-        self.fails("/dev/zero", "/dev/zero", timeout=30)
+        self.assert_fails(fifo, fifo, timeout=30)
+        self.assert_fails("/dev/zero", "/dev/zero", timeout=30)
         os.symlink("loop", self.folder / "loop")
-        self.fails(str(self.folder / "loop"), "loop")
+        self.assert_fails(str(self.folder / "loop"), "loop")
 
     def test_unreadable_file(self) -> None:
         """Root without the capability to read what its mode forbids."""
@@ -937,7 +938,7 @@ class Inputs(FormatCase):
                         good.replace(b": ", b":\t"), good.replace(b"\n", b" \t\n"), b"\t\n" + good, good + b"...\n",
                         good.replace(b"names", b"'names'"), b"# \xc3\xa9 \xf0\x9f\x90\x8d\n" + good):
             with self.subTest(content=content):
-                self.succeeds(self.write(content))
+                self.assert_succeeds(self.write(content))
         for content, line, column in (
             (good + b"\xff", 5, 1), (good.replace(b"uname", b"un\xc3("), 3, 13),
             (good.replace(b"uname", b"un\0me"), 3, 13),
@@ -948,7 +949,7 @@ class Inputs(FormatCase):
         ):
             path = self.write(content)
             with self.subTest(content=content):
-                self.fails(path, f"{path}:{line}:{column}: ")
+                self.assert_fails(path, f"{path}:{line}:{column}: ")
 
     def test_ten_megabytes(self) -> None:
         size = 10_000_000
@@ -964,7 +965,7 @@ class Inputs(FormatCase):
              + one_rule.rstrip(",\n") + "]}"),
         ):
             with self.subTest(label=label):
-                self.succeeds(self.write(text), preexec_fn=self.limited)
+                self.assert_succeeds(self.write(text), preexec_fn=self.limited)
         for label, text in (
             ("word", "a" * size), ("key", "a" * size + ": b\n"), ("action", "defaultAction: " + "a" * size + "\n"),
             ("unknown keys", "".join(f"k{number}: a\n" for number in range(size // 10))),
@@ -973,14 +974,14 @@ class Inputs(FormatCase):
         ):
             path = self.write(text)
             with self.subTest(label=label):
-                line = self.fails(path, path, preexec_fn=self.limited)
+                line = self.assert_fails(path, path, preexec_fn=self.limited)
                 self.assertLess(len(line), 10_000)  # nobody reads an error of megabytes
 
     def test_larger_than_any_profile(self) -> None:
         path = str(self.folder / "profile")
         with open(path, "wb") as file:
             file.truncate(1 << 40)
-        self.fails(path, path, "larger", preexec_fn=self.limited)
+        self.assert_fails(path, path, "larger", preexec_fn=self.limited)
 
     def test_nesting(self) -> None:
         depth = 10_000
@@ -989,7 +990,7 @@ class Inputs(FormatCase):
                      '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": ' + "[" * depth + "]" * depth + "}"):
             path = self.write(text)
             with self.subTest(text=text[:60]):
-                self.fails(path, str(path), "", preexec_fn=self.limited)
+                self.assert_fails(path, str(path), "", preexec_fn=self.limited)
 
 
 def exact(value: Any) -> str:

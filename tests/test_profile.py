@@ -601,7 +601,7 @@ class Hostile(support.Case):
             try:
                 new = appended(text, ["uname"], [X86_64])
             except spoc.ProfileError as error:
-                self.assertRegex(str(error), r"\bfile(:\d+:\d+)?: .")
+                self.assertRegex(str(error), r"\bfile(:\d+:\d+)?: (\S|.+: unknown key$)")
                 continue
             if Parse.pyyaml_accepts(text):
                 accepted += 1

@@ -44,7 +44,7 @@ QEMU = {
 }
 # Random numbers at once, and none of what only takes time when it is emulated: with page tables of the kernel's own
 # each system call empties QEMU's TLB, and at random addresses each process is translated anew.
-BOOT = "quiet panic=-1 rdinit=/init random.trust_cpu=on cryptomgr.notests mitigations=off nokaslr norandmaps"
+COMMAND_LINE = "quiet panic=-1 rdinit=/init random.trust_cpu=on cryptomgr.notests mitigations=off nokaslr norandmaps"
 # The console; on x86 not the test of the timer, which takes a busy host for a broken one.
 APPEND = {"arm64": "console=ttyAMA0", "armhf": "console=ttyAMA0", "i386": "console=ttyS0 no_timer_check",
           "amd64": "console=ttyS0 no_timer_check"}
@@ -85,7 +85,8 @@ class Machine(NamedTuple):
 ARM64 = ("bookworm", "linux-image-arm64", "arm64", "arm64", ("busybox-static:armhf",))
 # The slowest first, so that none is left for the end.
 MACHINES = [
-    Machine("armhf", "32-bit ARM", "bookworm", "linux-image-armmp", "armhf", "armhf"),
+    Machine("armhf", "32-bit ARM", "bookworm", "linux-image-armmp", "armhf", "armhf",
+            tests=[*CORE, "interrupted_on_arm"]),
     Machine("init", "64-bit ARM, booted three times: init scripts of examples/busybox, a disk, a power cut", *ARM64,
             tests=" ".join(tests for tests, _ in BOOTS).split()),
     Machine("floor", "x86-64 with 32-bit programs, the oldest of all that is needed", "bullseye", "linux-image-amd64",
@@ -216,7 +217,7 @@ def boot(machine: Machine, base: build.Base, job: "Dict[str, Any]", disk: str = 
     if not MACHINES:
         raise build.BuildError("stopped")
     architecture = machine.kernel_architecture
-    append = f"{APPEND[architecture]} {BOOT}"
+    append = f"{APPEND[architecture]} {COMMAND_LINE}"
     if machine.lockdown:
         append += f" lockdown={machine.lockdown}"
     command = [*QEMU[architecture], "-m", str(MEMORY_MIB), "-smp", str(machine.processors), "-nographic",

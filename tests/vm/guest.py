@@ -88,7 +88,7 @@ def spoc(*arguments: str, user: int = 0, code: int = 0) -> "subprocess.Completed
 
     For root in a fork of this process, which has imported it: under emulation a start of Python takes longer than most
     of what is tested. An ordinary user starts it, since what changes its user without execve(2) does not own its own
-    /proc/self (prctl(2), PR_SET_DUMPABLE). As a user types it: the tests machine and memory_192_mib.
+    /proc/self (prctl(2), PR_SET_DUMPABLE). See the test machine for what a user types.
     """
     if user:
         return run([*IMPORTED, *arguments], user, code)
@@ -390,6 +390,21 @@ def denial_in_thread(job: Job) -> None:
     contains(result.stderr, f"Seccomp: getsid ({job.getsid_number}), action: SCMP_ACT_KILL_THREAD")
     contains(result.stderr, "SCMP_ACT_KILL_THREAD, 1 time, by: python3")
     equal(len(re.findall("Seccomp: ", result.stderr)), 1)
+
+
+@test
+def interrupted_on_arm(job: Job) -> None:
+    """After an interrupt ORIG_r0 is -1, and so may be r0, with a number in r7: what a signal ends is not named."""
+    program = ("import ctypes, mmap, os, struct, time\n"
+               "page = mmap.mmap(-1, 4096, prot=7)\n"
+               f"page.write(struct.pack('<3I', 0xe3e00000, 0xe3a07000 | {job.getsid_number}, 0xeafffffe))\n"
+               "spin = ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(page)))\n"
+               "pid = os.fork()\n"
+               "if not pid: spin()  # mvn r0, #0; mov r7, #NUMBER; b .\n"
+               "time.sleep(0.3); os.kill(pid, 9); print(os.wait()[1])")
+    result = spoc("run", "-q", "-p", blocking("SCMP_ACT_KILL_PROCESS"), "--enricher", "tracepoint", "--",
+                  "python3", "-I", "-c", program)
+    equal((result.stdout, result.stderr), (f"{signal.SIGKILL:d}\n", ""))
 
 
 @test
