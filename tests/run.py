@@ -5,9 +5,11 @@
 usage: run.py [NAME...]   only the tests whose full name (module.Class.test) holds one of the NAMEs
 
 The last line is `N passed, N failed, N skipped`. A test with a failing subTest has failed; one that could not run
-(its module does not import, its worker died, its class could not be set up) has failed as well.
+(its module does not import, its worker died, its class could not be set up) has failed as well, and so has one that
+reached the time-out, whatever it made of that, or that left a process running. What was left running is killed.
 """
 
+import ctypes
 import faulthandler
 import json
 import os
@@ -19,12 +21,16 @@ import sys
 import tempfile
 import time
 import unittest
-from typing import Any, Dict, List, NoReturn, Optional, Sequence, TextIO
+from typing import Any, Dict, List, NoReturn, Optional, Sequence, Set, TextIO
+
+from support import Process, kill_left, running_below
 
 HERE = pathlib.Path(__file__).resolve().parent
 JOBS = 2
 TEST_TIMEOUT_S = 600
 SLOWEST = 10
+END_S = 10.0  # what a test has told to end may take that long, on a busy machine
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 class Recorder(unittest.TestResult):
@@ -33,6 +39,8 @@ class Recorder(unittest.TestResult):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self.stream = stream
+        self.timed_out = False
+        self.running_before: Set[Process] = set()
 
     def note(self, test: unittest.TestCase, outcome: str, detail: str = "", **more: Any) -> None:
         # What unittest reports about the set-up of a class or module carries "setUpClass (module.Class)" as its name.
@@ -42,6 +50,8 @@ class Recorder(unittest.TestResult):
     def startTest(self, test: unittest.TestCase) -> None:
         self.started_s = time.monotonic()
         self.note(test, "started")
+        self.timed_out = False
+        self.running_before = running_below(os.getppid())
         signal.setitimer(signal.ITIMER_REAL, TEST_TIMEOUT_S)
         # For a test that hangs where no Python signal handler gets to run.
         faulthandler.dump_traceback_later(TEST_TIMEOUT_S + 30, exit=True)
@@ -49,6 +59,11 @@ class Recorder(unittest.TestResult):
     def stopTest(self, test: unittest.TestCase) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()
+        if self.timed_out:
+            self.note(test, "failed", f"reached the time-out of {TEST_TIMEOUT_S} s")
+        left = kill_left(os.getppid(), END_S, self.running_before)
+        if left:
+            self.note(test, "failed", left)
         self.note(test, "ended", took_s=time.monotonic() - self.started_s)
 
     def addSuccess(self, test: unittest.TestCase) -> None:
@@ -74,9 +89,10 @@ class Recorder(unittest.TestResult):
     def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
         self.note(test, "failed", "passed, though marked as an expected failure")
 
-
-def on_alarm(signum: int, frame: Any) -> NoReturn:
-    raise TimeoutError(f"the test took longer than {TEST_TIMEOUT_S} s")
+    def on_alarm(self, signum: int, frame: Any) -> NoReturn:
+        # The test, or what it tests, may take this for an error that it expects.
+        self.timed_out = True
+        raise TimeoutError(f"the test took longer than {TEST_TIMEOUT_S} s")
 
 
 def cases(suite: unittest.TestSuite) -> List[unittest.TestCase]:
@@ -89,15 +105,35 @@ def cases(suite: unittest.TestSuite) -> List[unittest.TestCase]:
 def work(module: str, report: str, names: Sequence[str]) -> None:
     """Run one module's tests and write what happened to the file `report`."""
     sys.path[:0] = [str(HERE), str(HERE.parent)]
-    signal.signal(signal.SIGALRM, on_alarm)
     faulthandler.enable()
     chosen = [case for case in cases(unittest.defaultTestLoader.loadTestsFromName(module))
               if not names or any(name in case.id() for name in names)]
     with open(report, "w", encoding="utf-8") as stream:
         recorder = Recorder(stream)
+        signal.signal(signal.SIGALRM, recorder.on_alarm)
         for case in chosen:
             recorder.note(case, "found")
         unittest.TestSuite(chosen).run(recorder)
+    left = kill_left(os.getppid(), END_S)
+    if left:
+        sys.exit(f"{module} {left}")
+
+
+def work_apart(module: str, report: str, names: Sequence[str]) -> int:
+    """Run one module's tests in a child; give its exit code. Whatever they leave running comes to this process."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    worker = os.fork()
+    if not worker:
+        # A session of its own: the tests see no terminal, as in CI, and their signals to process groups end there.
+        os.setsid()
+        work(module, report, names)
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(worker, signal.SIGTERM))
+    pid = 0
+    while pid != worker:
+        pid, status = os.wait()
+    kill_left(os.getpid(), 0)
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
 class Module:
@@ -116,7 +152,6 @@ class Module:
         self.output = tempfile.NamedTemporaryFile(prefix="spoc-output-")
         self.report = tempfile.NamedTemporaryFile(prefix="spoc-report-")
         self.started_s = time.monotonic()
-        # A session of its own: the tests see no terminal, as in CI, and their signals to process groups end there.
         self.process = subprocess.Popen([sys.executable, "-B", __file__, "--work", self.name, self.report.name, *names],
                                         stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT,
                                         start_new_session=True)
@@ -231,8 +266,7 @@ def main(args: Sequence[str]) -> int:
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if args[:1] == ["--work"]:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
-        work(args[1], args[2], args[3:])
-        return 0
+        return work_apart(args[1], args[2], args[3:])
     signal.signal(signal.SIGTERM, interrupt)
     modules = [Module(path.stem) for path in sorted(HERE.glob("test_*.py"))]
     run_all(modules, args)

@@ -2,21 +2,26 @@
 """What the tests share: where things are, how spoc.py is started, and when a test may be skipped."""
 
 import atexit
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
-from typing import Any, Optional
+from typing import AbstractSet, Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SPOC = ROOT / "spoc.py"
 OBJECT = ROOT / "bpf" / "recorder.bpf.o"
 PROGRAMS = ROOT / "tests" / "programs"
 DATA = ROOT / "tests" / "data"
+
+KILL_S = 10.0  # what was killed may take that long to end, on a busy machine
 
 _build_dir: Optional[str] = None
 
@@ -66,6 +71,72 @@ def spoc(*args: str, timeout: float = 120, **options: Any) -> "subprocess.Comple
     return subprocess.run([sys.executable, str(SPOC), *args], timeout=timeout, **options)
 
 
+class Process(NamedTuple):
+    """A process that no other is taken for: its pid, and when it started."""
+
+    pid: int
+    start: str
+
+
+def running() -> Iterator[Tuple[Process, int, int]]:
+    """Every process but those that have ended and that nobody has waited for, with its parent and session."""
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            text = pathlib.Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+            state, parent, _, session, *fields = text.rpartition(")")[2].split()
+            if state not in "ZX":
+                yield Process(int(pid), fields[15]), int(parent), int(session)
+
+
+def running_below(ancestor: int, spared: AbstractSet[Process] = frozenset()) -> Set[Process]:
+    """The descendants of a process that run, but for this process, those spared, and what descends from these."""
+    children: Dict[int, List[Process]] = {}
+    for process, parent, _ in running():
+        if process not in spared:
+            children.setdefault(parent, []).append(process)
+    found: Set[Process] = set()
+    waiting = [ancestor]
+    while waiting:
+        below = children.pop(waiting.pop(), [])
+        waiting += [process.pid for process in below]
+        found.update(process for process in below if process.pid != os.getpid())
+    return found
+
+
+def kill_left(ancestor: int, patience_s: float, spared: AbstractSet[Process] = frozenset()) -> str:
+    """Kill the descendants that do not end by themselves, but for those spared; say which they were."""
+    end_s = time.monotonic() + patience_s
+    left = running_below(ancestor, spared)
+    while left and time.monotonic() < end_s:
+        time.sleep(0.02)
+        left = running_below(ancestor, spared)
+    told = ""
+    for process in left:
+        with contextlib.suppress(OSError):
+            command = pathlib.Path(f"/proc/{process.pid}/cmdline").read_bytes().replace(b"\0", b" ")
+            told += f"left process {process.pid} running: {command.decode('utf-8', 'replace')}\n"
+    while left and time.monotonic() < end_s + KILL_S:
+        for process in left:
+            with contextlib.suppress(OSError):
+                os.kill(process.pid, signal.SIGKILL)
+        time.sleep(0.02)
+        left = running_below(ancestor, spared)
+    return told
+
+
+def end(process: "subprocess.Popen[Any]") -> None:
+    """Kill a program that was started in a session of its own, with all of that session and all its descendants."""
+    if process.poll() is None:  # so its number is not another's yet
+        for other in [*running_below(process.pid), *(each for each, _, session in running() if session == process.pid)]:
+            with contextlib.suppress(OSError):
+                os.kill(other.pid, signal.SIGKILL)
+        process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            with contextlib.suppress(OSError):  # what could not be written
+                stream.close()
+
+
 class Case(unittest.TestCase):
     """A test case with a scratch folder of its own that goes away with the test."""
 
@@ -75,6 +146,12 @@ class Case(unittest.TestCase):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="spoc-test-"))
         os.chmod(self.folder, 0o755)
         self.addCleanup(shutil.rmtree, self.folder, True)
+
+    def launch(self, *command: str, **popen: Any) -> "subprocess.Popen[Any]":
+        """Start a program in a session of its own, which ends with the test, however that ends."""
+        process = subprocess.Popen(command, start_new_session=True, **popen)
+        self.addCleanup(end, process)
+        return process
 
     def record(self, *command: str, options: "tuple[str, ...]" = (), code: int = 0, **run: Any) -> "set[str]":
         """The exact set (-n) of names that `record` finds for a command that must end with exit code `code`."""

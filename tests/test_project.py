@@ -430,7 +430,11 @@ class Runner(support.Case):
     """tests/run.py, on test modules made for it."""
 
     def run_modules(self, *names: str, **modules: str) -> "subprocess.CompletedProcess[str]":
-        shutil.copy(support.ROOT / "tests" / "run.py", self.folder)
+        runner, count = re.subn(r"(?m)^(TEST_TIMEOUT_S|END_S) = [\d.]+", r"\1 = 1",
+                                (support.ROOT / "tests" / "run.py").read_text())
+        self.assertEqual(count, 2)
+        (self.folder / "run.py").write_text(runner)
+        shutil.copy(support.ROOT / "tests" / "support.py", self.folder)
         for module, body in modules.items():
             (self.folder / f"test_{module}.py").write_text(f"import os, unittest\n{body}")
         return subprocess.run([sys.executable, str(self.folder / "run.py"), *names], stdout=subprocess.PIPE, text=True)
@@ -477,6 +481,42 @@ class Runner(support.Case):
                 result = self.run_modules(*names, some=body)
                 self.assertEqual(result.stdout.splitlines()[-1], line)
                 self.assertEqual(result.returncode, code)
+
+    def test_time_out_that_is_swallowed(self) -> None:
+        result = self.run_modules(some="import time\n"
+                                       "class A(unittest.TestCase):\n"
+                                       " def test_expected(self):\n"
+                                       "  with self.assertRaises(OSError): time.sleep(60)\n"
+                                       " def test_next(self): pass\n")
+        self.assertEqual(result.stdout.splitlines()[-2:],
+                         ["FAILED  test_some.A.test_expected", "1 passed, 1 failed, 0 skipped"])
+        self.assertIn("reached the time-out of 1 s", result.stdout)
+
+    def test_processes_left_running(self) -> None:
+        """A child, an orphan in a session of its own, what a class and what a dead worker leaves."""
+        sleep = f"sleep {os.getpid()}0"
+        start = ("import subprocess\nclass A(unittest.TestCase):\n"
+                 f" def start(self): subprocess.Popen('{sleep}'.split())\n")
+        result = self.run_modules(
+            some=start +
+            " def test_child(self): self.start()\n"
+            f" def test_orphan(self): subprocess.run(['setsid', '-f', *'{sleep}'.split()])\n"
+            " def test_stopped(self): subprocess.run(['setsid', '-f', 'sh', '-c', 'kill -STOP $$'])\n"
+            " def test_cleaned(self): self.addCleanup(subprocess.Popen(['sleep', '60']).kill)\n"
+            " def test_ends_soon(self): subprocess.Popen(['sleep', '0.2'])\n"
+            " def test_none(self): pass\n",
+            group=start +
+            " def test_pass(self): pass\n"
+            " setUpClass = classmethod(start)\n",
+            death=start +
+            " def test_death(self): self.start(); os._exit(0)\n")
+        failed = [line for line in result.stdout.splitlines() if line.startswith("FAILED")]
+        self.assertEqual(failed, ["FAILED  test_death.A.test_death", "FAILED  test_group (its process)",
+                                  "FAILED  test_some.A.test_child", "FAILED  test_some.A.test_orphan",
+                                  "FAILED  test_some.A.test_stopped"])
+        self.assertEqual(result.stdout.splitlines()[-1], "4 passed, 5 failed, 0 skipped")
+        self.assertRegex(result.stdout, rf"left process \d+ running: {sleep}")
+        self.assertEqual(subprocess.run(["pgrep", "-f", f"^{sleep}$"], stdout=subprocess.PIPE).stdout, b"")
 
 
 def code_of(markdown: str) -> List[str]:
