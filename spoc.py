@@ -211,24 +211,27 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it at once: what a file object still holds fails once more, with a traceback, when it goes away."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data):]
+        except BlockingIOError:  # whoever shares it may have made it so; there is room again when it is writable
+            poll = select.poll()
+            poll.register(descriptor, select.POLLOUT)
+            poll.poll()
+
+
 def write_stderr(text: str) -> None:
     """Write all of it or, where standard error is gone, nothing: no message is worth ending a recording for."""
-    data = text.encode(errors="backslashreplace")
     with contextlib.suppress(OSError):
-        while data:
-            try:
-                data = data[os.write(2, data):]
-            except BlockingIOError:  # whoever shares it may have made it so; there is room again when it is writable
-                poll = select.poll()
-                poll.register(2, select.POLLOUT)
-                poll.poll()
+        write_all(2, text.encode(errors="backslashreplace"))
 
 
 def write_stdout(text: str) -> None:
     """Write all of it, or raise SpocError."""
     try:
-        with open(1, "wb", closefd=False) as file:
-            file.write(text.encode())
+        write_all(1, text.encode())
     except OSError as error:
         raise SpocError("write", "standard output", error.strerror or str(error), "redirect it elsewhere") from None
 
@@ -4466,7 +4469,7 @@ class DenialReport:
 
     MAX_PROGRAMS, MAX_KINDS = 1000, 4096
 
-    def __init__(self, profile: Profile, native: Architecture, events: "Optional[BinaryIO]"):
+    def __init__(self, profile: Profile, native: Architecture, events: "Optional[int]"):
         self.profile, self.native, self.events = profile, native.name, events
         self.architectures = {native.name, *profile.architectures}
         # (syscall, architecture, what happened to it) -> program -> times
@@ -4529,11 +4532,19 @@ class DenialReport:
         if self.events is None:
             return
         try:
-            self.events.write(json.dumps(event).encode() + b"\n")
-            self.events.flush()
+            write_all(self.events, json.dumps(event).encode() + b"\n")
         except OSError as error:
             self.losses.append(f"events could not be written: {error.strerror}")
-            self.events = None
+            self.close()
+
+    def close(self) -> None:
+        """Close the events' file, which may say only now that not all could be written (close(2))."""
+        descriptor, self.events = self.events, None
+        if descriptor is not None:
+            try:
+                os.close(descriptor)
+            except OSError as error:
+                self.losses.append(f"events could not be written: {error.strerror}")
 
     def summarize(self, learned: bool) -> None:
         for (label, _, what), programs in sorted(self.counts.items()):
@@ -4604,12 +4615,12 @@ class RunCommand:
             Log.info("Assuming YAML profile")
         return source
 
-    def _open_events(self, owner: "Optional[Tuple[int, int]]") -> "BinaryIO":
+    def _open_events(self, owner: "Optional[Tuple[int, int]]") -> int:
         path = self.options.events
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY
         try:
             if path == "-":
-                return open(1, "wb", closefd=False)
+                return os.dup(1)
             try:
                 with opened_folder(path) as folder:
                     descriptor = os.open(os.path.basename(path), flags | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
@@ -4622,7 +4633,7 @@ class RunCommand:
                     if status.st_nlink > 1 or status.st_uid not in (os.geteuid(), (owner or (0,))[0]):
                         raise PermissionError(errno.EPERM, "it is another user's, or has several names") from None
                     os.ftruncate(descriptor, 0)
-            return open(descriptor, "wb")
+            return descriptor
         except OSError as error:
             raise SpocError("write events", path, error.strerror or str(error), "choose another file") from None
 
@@ -4630,6 +4641,8 @@ class RunCommand:
         """Run the command under the profile; give the exit code."""
         Log.info("Setting up seccomp")
         with contextlib.ExitStack() as resources:
+            report = DenialReport(self.profile, self.machine.own, self.events)
+            resources.callback(report.close)
             builder = FilterBuilder(self.profile, self.machine.own)
             applied = builder.build(self.no_new_privs)
             source = self._open_source(applied.program)
@@ -4649,7 +4662,6 @@ class RunCommand:
             if source:
                 Log.info(f"Starting {source.title} enricher")
                 Log.info(f"Enricher reading from {source.reads}")
-            report = DenialReport(self.profile, self.machine.own, self.events)
             supervisor = resources.enter_context(Supervisor())
             status = self._run_command(supervisor, applied, source, report)
             complete = self._conclude(source, report)
@@ -4674,6 +4686,7 @@ class RunCommand:
         if source:
             report.add(source.finish())
             report.losses += source.losses
+        report.close()
         report.summarize(self.learned is not None)
         for loss in report.losses:
             Log.error(f"not all blocked calls may be known: {loss}")

@@ -567,6 +567,27 @@ class Surroundings(CopyCase):
                     self.assertEqual(result.returncode, 125, result.stderr)
                     self.assertRegex(result.stderr, rf"\A{CLOCK} Error: [^\n]*{reason}[^\n]*\n\Z")
 
+    def test_nothing_is_closed_late(self) -> None:
+        """Development mode shows every file that nobody closed, and as Python 3.13 does what fails at its late end."""
+        policy = self.folder / "policy.json"
+        policy.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["sched_yield"], "action": "SCMP_ACT_ERRNO"}]}))
+        missing, run = str(self.folder / "missing"), ["run", "-q", "-p", str(policy)]
+        blocked = [sys.executable, "-ISc", "import os; os.sched_yield()"]
+        for arguments in (["record", "-q", "-o", "/dev/full", "true"], ["record", "-q", missing],
+                          ["record", "-q", "--backend", "notify", missing], [*run, missing],
+                          [*run, "--events", "/dev/full", missing], [*run, "--events", "/dev/full", *blocked],
+                          [*run, "--events", "/dev/full", "--enricher", "notify", *blocked],
+                          [*run, "--events", "-", *blocked], [*run, "--events", f"{missing}/events", "true"],
+                          ["run", "-q", "-p", missing, "--events", "/dev/full", "true"],
+                          ["merge", "-o", "/dev/full", str(policy)], ["convert", "-t", "seccomp", str(policy)],
+                          ["show", str(policy)], ["show", missing]):
+            with self.subTest(arguments), open("/dev/full", "wb") as full:
+                result = subprocess.run([sys.executable, "-X", "dev", str(self.program), *arguments],
+                                        stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
+                self.assertIn(result.returncode, (125, 126, 127), result.stderr)
+                self.assertNotRegex(result.stderr, "Exception|Warning|spoc.py\", line")
+
 
 class Incomplete(CopyCase):
     """A recording that is not all says so, ends with 125, and is written all the same."""
