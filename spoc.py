@@ -443,6 +443,8 @@ def crd_lacks(profile: Profile) -> "Iterator[Tuple[str, str, str, str]]":
         if name in CRD_LACKS:
             yield "architectures", name, f"{name} is not among those of the CRD", ""
     for rule in profile.rules:
+        if rule.names and rule.action in NUMBERED_ACTIONS and not rule.errno:
+            yield "errnoRet", "errnoRet 0", "0 means none given there, and so EPERM", rule.names[0]
         for each in rule.conditions if rule.names else ():
             for key, value in (("value", each.value), ("valueTwo", each.value_two)):
                 if value >> 63:
@@ -883,7 +885,7 @@ class ProfileDecoder:
 
     def __init__(self, reader: YamlReader, host: Host):
         self.reader, self.host = reader, host
-        self.base_profile_name = ""
+        self.base_profile_name, self.is_crd = "", False
 
     def fail(self, where: "Any", key: "Any", reason: str) -> "NoReturn":
         self.reader.fail_in(where, key, f"{key}: {reason}" if isinstance(key, str) else reason)
@@ -919,6 +921,7 @@ class ProfileDecoder:
 
     def decode(self, document: "Dict[str, Any]") -> Profile:
         spec, is_crd = spec_of(document), document.get("kind") == KIND
+        self.is_crd = is_crd
         if is_crd:
             self.know(document, ("apiVersion", "kind", "metadata", "spec", "status"))
             if document.get("apiVersion") not in API_VERSIONS:
@@ -931,6 +934,8 @@ class ProfileDecoder:
             self.fail(spec, "state", "unknown")
         self.know(spec, CRD_KEYS if is_crd else JSON_KEYS)
         self.base_profile_name = self.get(spec, "baseProfileName", str, "")
+        if is_crd and spec.get("defaultErrnoRet") is not None:
+            self.fail(spec, "defaultErrnoRet", f"a {KIND} has no such key: its default errno is EPERM")
         action, default_errno = self.action(spec, "defaultAction", "defaultErrnoRet", "defaultErrno")
         flags = self.named(spec, "flags", FILTER_FLAGS, "flag")
         rules = [rule for item in self.items(spec, "syscalls", dict) for rule in self.rules(item, is_crd)]
@@ -942,6 +947,8 @@ class ProfileDecoder:
         if action not in ACTIONS:
             self.fail(where, key, f"unknown action {action:.60}" if action else "missing")
         number = self.number(where, errno_key, MAX_SECCOMP_ERRNO, -1) if where.get(errno_key) is not None else -1
+        if self.is_crd and number == 0:  # errnoRet,omitempty in SPO's Go: none given, in what it installs
+            number = -1
         name = self.get(where, name_key, str, "")
         named = errno_of(name) if name else number
         if name and named < 0:

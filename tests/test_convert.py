@@ -66,7 +66,7 @@ def random_document(chance: random.Random, crd: bool) -> Dict[str, Any]:
     """A profile in OCI JSON; `crd` keeps to what the CRD can say."""
     def action(key: str, errno_key: str) -> Dict[str, Any]:
         name = chance.choice([name for name in spoc.ACTIONS if name != "SCMP_ACT_NOTIFY"])
-        numbers = {errno_key: chance.choice([0, 1, 13, 38, 4094])} if chance.random() < 0.5 and not (
+        numbers = {errno_key: chance.choice([int(crd), 1, 13, 38, 4094])} if chance.random() < 0.5 and not (
             crd and key == "defaultAction") and name in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE") else {}
         return {key: name, **numbers}
 
@@ -196,6 +196,8 @@ class Refusals(unittest.TestCase):
         allow = {"defaultAction": "SCMP_ACT_ALLOW"}
         cases: List[Tuple[Sequence[str], str, Dict[str, Any]]] = [
             (["seccomp"], "defaultErrnoRet", {"defaultErrnoRet": 38}),
+            (["seccomp"], "write: errnoRet", {"syscalls": [{**read_rule, "action": "SCMP_ACT_ERRNO", "errnoRet": 0}]}),
+            (["seccomp"], "write: errnoRet", {"syscalls": [{**read_rule, "action": "SCMP_ACT_TRACE", "errnoRet": 0}]}),
             (["seccomp"], "architectures", {"architectures": [X86_64, "SCMP_ARCH_LOONGARCH64"]}),
             (["seccomp"], "listenerPath", {"listenerPath": "/run/agent.sock"}),
             (["seccomp"], "write: args", {"syscalls": [read_rule, {**read_rule, "args": big}]}),

@@ -46,7 +46,6 @@ CRD: Dict[str, Any] = {
         "architectures": [X86_64, "SCMP_ARCH_X86"],
         "baseProfileName": "base",
         "defaultAction": ERRNO,
-        "defaultErrnoRet": 38,
         "flags": ["SECCOMP_FILTER_FLAG_LOG"],
         "listenerPath": "/var/run/security-profiles-operator/agent.sock",
         "listenerMetadata": "none",
@@ -350,7 +349,7 @@ class Operator(FormatCase):
     def test_all_keys(self) -> None:
         expected = spoc.Profile(ERRNO, (X86_64, "SCMP_ARCH_X86"), (
             rule(ALLOW, "read", "write"),
-            rule(ERRNO, "socket", number=97, conditions=[spoc.Condition(0, "SCMP_CMP_EQ", 16)])), 38, (
+            rule(ERRNO, "socket", number=97, conditions=[spoc.Condition(0, "SCMP_CMP_EQ", 16)])), 1, (
                 "SECCOMP_FILTER_FLAG_LOG",))
         for text in layouts(CRD).values():
             self.assertEqual(decode(text), expected)
@@ -746,6 +745,25 @@ class Keys(FormatCase):
             if action in (ERRNO, "SCMP_ACT_TRACE"):
                 profile = decode(json.dumps(oci({"names": ["read"], "action": action}, defaultAction=action)))
                 self.assertEqual((profile.rules[0].errno, profile.default_errno), (errno.EPERM, errno.EPERM))
+
+    def test_zero_errno_of_a_resource(self) -> None:
+        """The operator's Go types have errnoRet,omitempty: what it installs has no such key, which means EPERM."""
+        for action in ACTIONS:
+            for number in (0, None):
+                spec = oci({"names": ["read"], "action": action, "errnoRet": number}, defaultAction=action)
+                for version in ("v1beta1", "v1"):
+                    resource = {**CRD, "apiVersion": f"security-profiles-operator.x-k8s.io/{version}", "spec": spec}
+                    self.assertEqual(decode(json.dumps(resource)).rules[0].errno, errno.EPERM)
+        for wrong in (False, "0", 0.0, [0]):
+            self.assert_refused_at(changed(CRD, ("spec", "syscalls", 1, "errnoRet"), wrong),
+                                   ("spec", "syscalls", 1, "errnoRet"))
+
+    def test_default_errno_of_a_resource(self) -> None:
+        """The cluster does not take the key, or drops it."""
+        for number in (0, 1, 38):
+            self.assert_refused_at({**CRD, "spec": {**CRD["spec"], "defaultErrnoRet": number}},
+                                   ("spec", "defaultErrnoRet"))
+        decode(json.dumps({**CRD, "spec": {**CRD["spec"], "defaultErrnoRet": None}}))
 
     def test_operators(self) -> None:
         edges = [0, 1, (1 << 31) - 1, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63, MAX_U64]

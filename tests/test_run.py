@@ -197,6 +197,17 @@ class Answers(RunCase):
             self.write("SCMP_ACT_ERRNO", defaultErrnoRet=number)
             self.assertRegex(self.run_it("true", code=125).stderr, f" defaultE{expected}")
 
+    def test_zero_errno_of_a_resource(self) -> None:
+        """None given, to the operator: a call that must fail does not succeed."""
+        spec = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["getppid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0},
+            {"names": ["getpid"], "action": "SCMP_ACT_ALLOW", "errnoRet": 0}]}
+        for version in ("v1beta1", "v1"):
+            self.profile.write_text(json.dumps({
+                "apiVersion": f"security-profiles-operator.x-k8s.io/{version}", "kind": "SeccompProfile",
+                "metadata": {"name": "zero"}, "spec": spec}))
+            self.assertEqual(self.call(call_line("n", FREE["getppid"])), ["! 1"])
+
     def test_rule_that_equals_the_default(self) -> None:
         self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"},
                                       {"names": ["getppid"], "action": "SCMP_ACT_ERRNO"},
