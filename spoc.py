@@ -410,7 +410,7 @@ def rules_document(profile: Profile) -> "List[Dict[str, Any]]":
     documents: "List[Dict[str, Any]]" = []
     for rule in profile.rules:
         if rule.names:
-            documents.append({"names": sorted(rule.names), "action": rule.action,
+            documents.append({"names": sorted(set(rule.names)), "action": rule.action,
                               **_errno_key("errnoRet", rule.verdict)})
         if rule.names and rule.conditions:
             documents[-1]["args"] = [
@@ -1009,11 +1009,13 @@ class ProfileDecoder:
         arches = self.items(where, "arches", str)
         if arches:
             yield DOCKER_ARCHITECTURES.get(self.host.architecture) in arches
-        kernel = self.get(where, "minKernel", str, "")
-        if kernel:
-            if not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", kernel):
-                self.fail(where, "minKernel", f"{kernel} is no kernel version")
-            yield release_numbers(self.host.release) >= release_numbers(kernel)
+        kernel = self.get(where, "minKernel", str)
+        if kernel is not None:  # as KernelVersion in moby/profiles, seccomp/seccomp.go: two bytes; "" is any kernel
+            numbers = re.fullmatch(r"0*([0-9]{1,3})\.0*([0-9]{1,3})", kernel or "0.1")
+            least = tuple(map(int, numbers.groups())) if numbers else (0, 0)
+            if least == (0, 0) or max(least) > 255:
+                self.fail(where, "minKernel", f"{kernel:.60} is no kernel version")
+            yield release_numbers(self.host.release) >= least
 
     def condition(self, where: "Dict[str, Any]") -> Condition:
         self.know(where, ("index", "value", "valueTwo", "op"))
@@ -5057,10 +5059,9 @@ class Inputs:
             raise SpocError("write profile", "baseProfileName", f"the type {TYPE_JSON} cannot say it",
                             f"use -t {TYPE_CRD}")
         metadata = dict(self.metadata or {})
-        if self.total > 1:
-            counts = dict(sorted(self.counts.items()))
-            metadata["annotations"] = {COVERAGE: json.dumps(
-                {"version": "v1", "total": self.total, "syscalls": counts}, separators=(",", ":"))}
+        counts = dict(sorted(self.counts.items()))
+        metadata["annotations"] = {COVERAGE: json.dumps(
+            {"version": "v1", "total": self.total, "syscalls": counts}, separators=(",", ":"))}
         return format_profile(profile, profile_type, name, self.extra, metadata)
 
 
@@ -6379,7 +6380,9 @@ def parse_options(name: str, arguments: "Sequence[str]") -> "Tuple[Dict[str, Any
             if name in ("record", "run"):
                 return values, operands + rest
             continue
-        flag, joined, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
+        flag, joined, value = word[:2], word[2:], word[2:]
+        if word.startswith("--") or joined.startswith("="):  # -o=FILE is how Go's flags are written
+            flag, joined, value = word.partition("=")
         if flag in ("-h", "--help"):
             return {"help": True}, []
         if flag not in flags:

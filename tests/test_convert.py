@@ -157,6 +157,31 @@ class Schema(unittest.TestCase):
             for item in value:
                 self.assert_kept(item, schema["items"], f"{path}[]")
 
+    def assert_sets(self, value: Any, schema: Dict[str, Any], path: str = "") -> None:
+        """The API server refuses a list of type set that holds an item twice; jsonschema does not know that type."""
+        kind = schema.get("x-kubernetes-list-type")
+        self.assertIn(kind, (None, "set", "atomic"), path)
+        if kind == "set":
+            self.assertEqual(len(value), len(set(value)), f"{path}: {value}")
+        for key, item in value.items() if isinstance(value, dict) else ():
+            self.assert_sets(item, schema.get("properties", {}).get(key, {}), f"{path}.{key}")
+        for item in value if isinstance(value, list) else ():
+            self.assert_sets(item, schema["items"], f"{path}[]")
+
+    def test_nothing_twice_where_the_cluster_takes_a_set(self) -> None:
+        document = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": [X86_64, X86, X86_64],
+                    "flags": ["SECCOMP_FILTER_FLAG_LOG"] * 2, "syscalls": [
+                        {"names": ["read", "write", "read"], "action": "SCMP_ACT_ALLOW"},
+                        {"names": ["read", "write", "read"], "action": "SCMP_ACT_ALLOW"},
+                        {"names": ["read", "read"], "action": "SCMP_ACT_LOG", "args": [
+                            {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}] * 2}]}
+        converted = convert(document, "seccomp")
+        merged = spoc.merge_profiles([("a", read(json.dumps(document))), ("b", read(json.dumps(document)))])
+        for text in (converted, spoc.format_profile(merged, "seccomp", "merged")):
+            for schema in test_profile.crd_schemas().values():
+                self.assert_sets(yaml.safe_load(text), schema)
+        self.assertEqual(yaml.safe_load(converted)["spec"]["syscalls"][0]["names"], ["read", "write"])
+
     def test_generated_profiles(self) -> None:
         chance = random.Random(64)
         validator = test_profile.Schema()
@@ -350,6 +375,19 @@ class Command(support.Case):
         drop_in = support.spoc("convert", "-t", "systemd", "--portable", str(path)).stdout
         self.assertIn("\nSystemCallErrorNumber=ENOSYS\n", drop_in)
         self.assertRegex(drop_in, r"\bopenat2?\b")
+
+    def test_value_after_an_equals_sign(self) -> None:
+        """-o=FILE, as Go's flags are written, is no file named =FILE."""
+        for command, each in spoc.COMMANDS.items():
+            for flag, (field, takes_value) in spoc.parse_help(each.help).items():
+                if takes_value:
+                    for value in ("a", "a=b", "=a"):
+                        self.assertEqual(spoc.parse_options(command, [f"{flag}={value}"]), ({field: [value]}, []))
+                elif field != "help":
+                    with self.assertRaisesRegex(spoc.UsageError, f"{command} {flag}: it takes no value"):
+                        spoc.parse_options(command, [f"{flag}=yes"])
+        self.assertEqual(spoc.parse_options("record", ["-qno=a", "-o", "=b", "-ob=c", "true"]),
+                         ({"quiet": True, "no_base_syscalls": True, "output_file": ["a", "=b", "b=c"]}, ["true"]))
 
     def test_options_may_follow(self) -> None:
         for arguments in (["-t", "pfc", "-"], ["-", "-tpfc"], ["--type=pfc", "--", "-"], ["-", "--type", "pfc"]):

@@ -469,7 +469,8 @@ class Errors(FormatCase):
         "value": [1 << 64],
         "valueTwo": [1 << 64],
         "op": ["SCMP_CMP_FOO", "==", "EQ", "scmp_cmp_eq", ""],
-        "minKernel": ["4", "4.x", "4.8.1", "4..8", "v4.8", " 4.8", "4.8\n", "4.", ".8", "-4.8", "4,8"],
+        "minKernel": ["4", "4.x", "4.8.1", "4..8", "v4.8", " 4.8", "4.8\n", "4.", ".8", "-4.8", "4,8", "0.0", "00.0",
+                      "256.0", "4.256", "4.1000", "+4.8", "4.8abc", "0x4.8", "4_0.8", "\u0664.8", "4" * 5000 + ".8"],
     }
     ERRNOS = ["EFOO", "eperm", "EPERM ", "1", "errorcode", "__name__", "__doc__"]
     ITEMS = {"flags": ["SECCOMP_FILTER_FLAG_FOO", "LOG", "SECCOMP_FILTER_FLAG_NEW_LISTENER", ""]}
@@ -577,8 +578,8 @@ class Dialects(FormatCase):
         results = [capability in host.capabilities for capability in condition.get("caps", [])]
         if condition.get("arches"):
             results.append(self.GO[host.architecture] in condition["arches"])
-        if condition.get("minKernel"):
-            least = tuple(int(part) for part in condition["minKernel"].split("."))
+        if condition.get("minKernel") is not None:  # moby's parser makes 0.0 of "", which it refuses as text
+            least = tuple(int(part) for part in (condition["minKernel"] or "0.0").split("."))
             results.append(self.RELEASES[host.release] >= least)
         return not any(results) if exclude else all(results)
 
@@ -619,7 +620,8 @@ class Dialects(FormatCase):
         def condition() -> Dict[str, Any]:
             choices = {"caps": chance.sample(self.CAPABILITIES, chance.randrange(3)),
                        "arches": chance.sample([*self.GO.values(), "s390x", "x32"], chance.randrange(5)),
-                       "minKernel": chance.choice(["", "3.0", "4.8", "4.10", "5.10", "6.18", "6.19", "9.9"])}
+                       "minKernel": chance.choice(["", None, "0.1", "004.08", "255.255", "3.0", "4.8", "4.10", "5.10",
+                                                   "6.18", "6.19", "9.9"])}
             return {key: value for key, value in choices.items() if chance.random() < 0.6}
 
         kept = total = 0
