@@ -353,6 +353,38 @@ class Profile(NamedTuple):
         return [rule.verdict for rule in rules] + [default]
 
 
+FULL_MASK = (1 << 64) - 1
+if TYPE_CHECKING:
+    Verdict = Tuple[str, int]
+    # (argument, operator, value, second value) of all conditions, sorted; and what is answered if they hold.
+    Key = Tuple[Tuple[Tuple[int, str, int, int], ...], Verdict]
+
+
+def verdict_text(verdict: "Verdict") -> str:
+    action, number = verdict
+    return f"{action} ({errno.errorcode.get(number, number)})" if action in NUMBERED_ACTIONS else action
+
+
+def key_text(key: "Key") -> str:
+    """A verdict and its conditions for a person; "" if the syscall is allowed whatever its arguments are."""
+    terms = []
+    for argument, op, value, second in key[0]:
+        if op == "SCMP_CMP_MASKED_EQ":
+            terms.append(f"args[{argument}] & {value:#x} == {second:#x}")
+        else:
+            terms.append(f"args[{argument}] {dict(zip(OPERATORS[1:], '!= < <= == >= >'.split()))[op]} {value}")
+    verdict = "" if key[1] == (SCMP_ACT_ALLOW, 0) else f": {verdict_text(key[1])}"
+    return verdict + (f" if {' and '.join(terms)}" if terms else "")
+
+
+def make_key(rule: Rule) -> "Key":
+    """A rule's conditions and verdict in normal form."""
+    return tuple(sorted(
+        (each.argument, "SCMP_CMP_EQ", each.value_two, 0) if each.op == "SCMP_CMP_MASKED_EQ" and each.value == FULL_MASK
+        else (each.argument, each.op, each.value, each.value_two if each.op == "SCMP_CMP_MASKED_EQ" else 0)
+        for each in rule.conditions)), rule.verdict
+
+
 API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
 KIND = "SeccompProfile"
 NAME_MAX_LENGTH = 253
@@ -2656,6 +2688,7 @@ class Denial(NamedTuple):
     exe: str = ""
     times: int = 1
     inner: str = ""  # what socketcall(2) or ipc(2) was to do, see MULTIPLEXED
+    arguments: "Tuple[int, ...]" = ()  # all six, where they are to be learned
 
 
 START_UNSEEN = "the start of the command was not seen"
@@ -3862,6 +3895,7 @@ class RunOptions(NamedTuple):
     enricher: str = "auto"
     audit_log: str = "/var/log/audit/audit.log"
     learn: str = ""
+    force: bool = False
     events: str = ""
     quiet: bool = False
     verbose: bool = False
@@ -4042,7 +4076,8 @@ class NotifySource:
             return None  # what was read of /proc may belong to another process by now; or there is nothing to tell
         name = architecture and syscall_name(architecture, number) or ""
         return Denial(architecture, number, verdict, tgid, tid, comm, exe,
-                      inner=MULTIPLEXED.get(name, {}).get(call.args[0], ""))
+                      inner=MULTIPLEXED.get(name, {}).get(call.args[0], ""),
+                      arguments=tuple(call.args) if self._learn else ())
 
     def _signal(self, action: str, tgid: int, tid: int, native: bool) -> bool:
         """End the process as SECCOMP_RET_KILL_PROCESS does, or have its handler run as under SECCOMP_RET_TRAP."""
@@ -4473,18 +4508,229 @@ class AuditLogSource(AuditSource):
         super().close()
 
 
+CONDITIONS = "its conditions"
+
+
+def rule_text(rule: Rule) -> str:
+    """A rule's verdict and conditions."""
+    return key_text(make_key(rule)).lstrip(": ")
+
+
+def statement(rule: Rule) -> str:
+    """A rule for one syscall."""
+    return rule.names[0] + key_text(make_key(rule))
+
+
+def lifted(profile: Profile, name: str) -> str:
+    """What allowing a syscall by its bare name lifts of what the profile says; "" if nothing."""
+    if {action for action, _ in profile.verdicts(name)} == {SCMP_ACT_ALLOW}:
+        return ""
+    names = {name, *MULTIPLEXED.get(name, {}).values()}
+    rules = [rule for rule in profile.rules if not names.isdisjoint(rule.names)]
+    for rule in rules:
+        if rule.action not in PERMISSIVE:
+            return f"the rule that answers {rule_text(rule)}"
+    return CONDITIONS if any(rule.conditions for rule in rules) else ""
+
+
+class SeenCall(NamedTuple):
+    """A call that the profile stopped. Arguments that no rule is about are 0."""
+
+    architecture: Architecture
+    number: int
+    name: str
+    inner: str  # see Denial
+    arguments: "Tuple[int, ...]"
+
+    @property
+    def wanted(self) -> str:
+        """The name that would have to be allowed."""
+        return self.inner or self.name
+
+    @property
+    def data(self) -> SeccompData:
+        token = X86_64.token if self.architecture is X32 else self.architecture.token  # as the kernel has it
+        return SeccompData(self.number, token, 0, (ctypes.c_uint64 * 6)(*self.arguments))
+
+    def meets(self, rule: Rule) -> bool:
+        """Is the rule about this call? What socketcall(2) and ipc(2) do has its arguments where no filter sees them."""
+        return bool(self.inner) and self.inner in rule.names or self.name in rule.names and all(
+            holds((each.argument, each.op, each.value, each.value_two), self.arguments[each.argument])
+            for each in rule.conditions)
+
+
+class Learner:
+    """Adds to a profile what the calls that it stopped need: the bare name where no rule has conditions for it, else a
+    rule that allows just what was seen of the arguments that these are about. What a rule denies stays denied.
+    """
+
+    MAX_CALLS = 64  # of a name, as for --args
+
+    def __init__(self, source: Source, host: Host, bases: "Tuple[Rule, ...]", native: Architecture,
+                 force: bool, build: "Callable[[Profile], Tuple[Filter, Set[str]]]"):
+        """With `force` what was seen is to be allowed whatever the rules say."""
+        self._force = force
+        self._source, self._bases, self._native, self._build = source, bases, native, build
+        self._decoder = ProfileDecoder(source.reader, host)
+        self._profile = self._decoded(source.document)
+        # The file is for other machines as well: so are the rules of Docker's dialect that do not apply here.
+        self._elsewhere = tuple(
+            rule for item in spec_of(source.document).get("syscalls") or () if item.get("includes") or
+            item.get("excludes") for rule in self._decoder.rules({**item, "includes": None, "excludes": None}, False))
+        self._compared: "Dict[str, Set[int]]" = {}
+        self._calls: "Dict[str, Set[SeenCall]]" = {}
+        self._learned: "Dict[SeenCall, Optional[Rule]]" = {}  # None: by its bare name
+        self._replaced: "Set[str]" = set()  # names to be allowed whatever the rules say of them
+        self._left: "Dict[SeenCall, str]" = {}
+
+    def see(self, denial: Denial, name: str) -> None:
+        """Note a call that would be stopped."""
+        if denial.architecture is None or not name:
+            return
+        for each in {name, denial.inner} - self._compared.keys():
+            self._compared[each] = self._arguments(each, (*self._profile.rules, *self._elsewhere))
+        compared = self._compared[name] | self._compared.get(denial.inner, set())
+        call = SeenCall(denial.architecture, denial.number, name, denial.inner, tuple(
+            value if index in compared else 0 for index, value in enumerate(denial.arguments)))
+        calls = self._calls.setdefault(call.wanted, set())
+        if len(calls) <= self.MAX_CALLS:
+            calls.add(call)
+
+    @staticmethod
+    def _arguments(name: str, rules: "Iterable[Rule]") -> "Set[int]":
+        """The arguments that the rules for a name compare."""
+        inner = MULTIPLEXED.get(name, {}).values()
+        found = {each.argument for rule in rules if name in rule.names for each in rule.conditions}
+        return found | {0} if inner and any(not {name, *inner}.isdisjoint(rule.names) for rule in rules) else found
+
+    def learn(self, names: "Iterable[str]") -> None:
+        """Find what to add; these names are to be allowed whatever the rules say."""
+        self._replaced.update(names)
+        judge = self._judge()
+        for call in set().union(*self._calls.values()):
+            if judge(call.data)[0] not in PERMISSIVE:  # else its architecture was all that was missing
+                self._decide(call)
+        self._settle()
+        if self._force:
+            for call in self._left:
+                self._replaced.update(name for name in (call.inner, call.name) if name == call.wanted or any(
+                    name in rule.names for rule in self._profile.rules))
+            self._learned.update(dict.fromkeys(self._left))
+            self._learned.update({call: None for call in self._learned if call.wanted in self._replaced})
+            self._left.clear()
+            self._settle()
+
+    def _decide(self, call: SeenCall) -> None:
+        """Choose what would allow the call, or leave it out."""
+        rules = self._profile.rules
+        denying = [rule for rule in (*rules, *self._elsewhere) if rule.action not in PERMISSIVE and call.meets(rule)]
+        compared = self._arguments(call.wanted, rules) or self._arguments(call.wanted, self._elsewhere)
+        rule = Rule(SCMP_ACT_ALLOW, (call.wanted,), conditions=tuple(
+            self._condition(call.wanted, index, call.arguments[index]) for index in sorted(compared)))
+        if denying:
+            self._left[call] = f"the rule that answers {rule_text(denying[0])}"
+        elif compared and (call.inner or len(self._calls[call.wanted]) > self.MAX_CALLS
+                           or self._source.type == TYPE_CRD and any(crd_lacks(Profile("", (), (rule,))))):
+            self._left[call] = CONDITIONS
+        else:
+            self._learned[call] = rule if compared else None
+
+    def _condition(self, name: str, index: int, value: int) -> Condition:
+        """Compare as --args does what the kernel takes as 32 bits, and all else, or where a rule that denies might hold
+        for some other upper half, as a whole.
+        """
+        denies = any(rule.action not in PERMISSIVE and name in rule.names for rule in self._profile.rules)
+        if ARGUMENTS.get(name) == index and not denies:
+            return Condition(index, "SCMP_CMP_MASKED_EQ", 0xFFFFFFFF, value & 0xFFFFFFFF)
+        return Condition(index, "SCMP_CMP_EQ", value)
+
+    def _settle(self) -> None:
+        """Leave out what the filter would stop all the same, as of overlapping rules libseccomp takes one."""
+        blocked = set(self._learned)
+        while blocked:
+            try:
+                judge = self._judge()
+                blocked = {call for call in self._learned if judge(call.data)[0] not in PERMISSIVE}
+            except SpocError:
+                blocked = self._not_compiled()
+            for call in blocked:
+                rule = self._learned.pop(call)
+                self._left[call] = CONDITIONS if rule else "what other rules say of it"
+
+    def _not_compiled(self) -> "Set[SeenCall]":
+        """The calls for which there is no filter, each name tried alone; all if it is their number."""
+        learned, found = self._learned, set()  # type: Dict[SeenCall, Optional[Rule]], Set[SeenCall]
+        for name in {call.wanted for call, rule in learned.items() if rule}:
+            self._learned = {call: rule for call, rule in learned.items() if call.wanted == name}
+            try:
+                self._judge()
+            except SpocError:
+                found.update(self._learned)
+        self._learned = learned
+        return found or set(learned)
+
+    def _judge(self) -> "FilterJudge":
+        return FilterJudge(self._build(self._decoded(self._with_rules(self._with_names())))[0].program)
+
+    def _decoded(self, document: "Dict[str, Any]") -> Profile:
+        profile = self._decoder.decode(document)
+        return profile._replace(rules=profile.rules + self._bases)
+
+    def _with_names(self) -> "Dict[str, Any]":
+        """The profile's document with all that is allowed by its bare name."""
+        others = {*self._profile.architectures, *(call.architecture.name for calls in self._calls.values()
+                                                  for call in calls)} - {self._native.name}
+        architectures = [self._native.name, *sorted(others)]
+        names = {call.wanted for call, rule in self._learned.items() if not rule}
+        new = append_names(self._source.document, names - self._replaced, architectures)[0]
+        return append_names(new, self._replaced, architectures, override=True)[0] if self._replaced else new
+
+    def _with_rules(self, document: "Dict[str, Any]") -> "Dict[str, Any]":
+        """A document with the rules that have conditions, too."""
+        spec = spec_of(document)
+        rules = tuple(sorted(set(filter(None, self._learned.values())), key=statement))
+        documents = [dict(sorted(each.items())) for each in rules_document(Profile("", (), rules))]
+        return with_spec(document, {**spec, "syscalls": documents + list(spec.get("syscalls") or [])})
+
+    def text(self) -> str:
+        """The profile with what was learned, laid out as it was read."""
+        reader, document, new = self._source.reader, self._source.document, self._with_names()
+        if is_json(reader.text):
+            new = self._with_rules(new)
+            return format_json(new) if new != document else reader.text
+        document, reader = parse_document(format_changed(reader, document, new), self._source.file)
+        return format_changed(reader, document, self._with_rules(document))
+
+    @property
+    def learned(self) -> "List[str]":
+        """What was added, for a person."""
+        listed = {self._native.name, *self._profile.architectures}
+        return sorted({*self._replaced, *(statement(rule) if rule else call.wanted
+                                          for call, rule in self._learned.items()),
+                       *(f"architecture {call.architecture.name}" for calls in self._calls.values()
+                         for call in calls if call.architecture.name not in listed)})
+
+    @property
+    def left(self) -> "List[SpocError]":
+        """What was left out, and why."""
+        found = {(call.inner and f"{call.inner} by {call.name}" or call.name, reason)
+                 for call, reason in self._left.items()}
+        hint = "" if self._force else "--force takes that away"
+        return [SpocError("learn", name, f"{reason} would have to go", hint) for name, reason in sorted(found)]
+
+
 class DenialReport:
     """Names what was stopped: a line at the first time, a summary at the end, and JSON for scripts."""
 
     MAX_PROGRAMS, MAX_KINDS = 1000, 4096
 
-    def __init__(self, profile: Profile, native: Architecture, events: "Optional[int]"):
-        self.profile, self.native, self.events = profile, native.name, events
+    def __init__(self, profile: Profile, native: Architecture, events: "Optional[int]",
+                 learner: "Optional[Learner]" = None):
+        self.profile, self.native, self.events, self.learner = profile, native.name, events, learner
         self.architectures = {native.name, *profile.architectures}
         # (syscall, architecture, what happened to it) -> program -> times
         self.counts: "Dict[Tuple[str, str, str], Dict[str, int]]" = {}
         self.missing: "Set[str]" = set()
-        self.missing_architectures: "Set[str]" = set()
         self.losses: "List[str]" = []
 
     def judge(self, denial: Denial, name: str) -> "Tuple[str, int, bool]":
@@ -4527,11 +4773,12 @@ class DenialReport:
             if comm not in programs:
                 Log.result(f"Seccomp: {label}, action: {what}, pid: {denial.tgid}, comm: {comm}")
             programs[comm] = programs.get(comm, 0) + denial.times
-            if is_profiles and action != SCMP_ACT_LOG:
+            if (is_profiles or self.learner) and action != SCMP_ACT_LOG:
                 self.missing.add(denial.inner or name)
                 if any(name in rule.names for rule in self.profile.rules):
                     self.missing.add(name)
-                self.missing_architectures.add(arch_name)
+                if self.learner:
+                    self.learner.see(denial, name)
             self._write_event({
                 "time": round(time.time(), 6), "pid": denial.tid, "tgid": denial.tgid, "comm": denial.comm,
                 "exe": denial.exe, "arch": arch_name, "number": denial.number, "name": name, "action": action,
@@ -4555,14 +4802,19 @@ class DenialReport:
             except OSError as error:
                 self.losses.append(f"events could not be written: {error.strerror}")
 
-    def summarize(self, learned: bool) -> None:
+    def summarize(self) -> None:
         for (label, _, what), programs in sorted(self.counts.items()):
             by = ", ".join(f"{comm} ({times})" for comm, times in sorted(programs.items()))
             total = sum(programs.values())
             Log.result(f"Seccomp summary: {label}, action: {what}, {total} time{'s' * (total != 1)}, by: {by}")
         names = sorted(self.missing - {""})
-        if names and not learned:
-            Log.result(f"To allow what was blocked: run -b {','.join(names)}; to add it to a profile: run --learn FILE")
+        if not names or self.learner:
+            return
+        costs = {name: lifted(self.profile, name) for name in names}
+        warning = "; ".join(f"-b {name} lifts {cost}" for name, cost in costs.items() if cost)
+        force = ", and with --force what a rule denies" if set(costs.values()) - {"", CONDITIONS} else ""
+        Log.result(f"To allow what was blocked: run -b {','.join(names)}{warning and f' ({warning})'}; "
+                   f"to add it to a profile: run --learn FILE{force}")
 
 
 class RunCommand:
@@ -4595,10 +4847,12 @@ class RunCommand:
         path = options.profile or next(filter(os.path.lexists, DEFAULT_OUTPUT.values()), DEFAULT_OUTPUT[TYPE_CRD])
         self.source = self._read_one(path, bool(options.profile), owner)  # anybody may put a file into /tmp
         profile, wanted, given = self.source.profile, {self.source.base_profile_name}, {""}
+        self.base_rules: "Tuple[Rule, ...]" = ()
         for base in map(self._read_one, options.base_profile):
             given.add(base.name)
             wanted.add(base.base_profile_name)
-            profile = profile._replace(rules=profile.rules + base.profile.rules)
+            self.base_rules += base.profile.rules
+        profile = profile._replace(rules=profile.rules + self.base_rules)
         if options.base_profile:  # one in a registry goes by no object's name
             wanted = {name for name in wanted if "://" not in name}
         for name in wanted - given:
@@ -4606,6 +4860,9 @@ class RunCommand:
         if SCMP_ACT_NOTIFY in profile_actions(profile):
             raise ProfileError(path, 0, 0, f"{SCMP_ACT_NOTIFY} needs a listener, and there is none",
                                "use another action")
+        for name in options.base_syscalls:
+            if lifted(profile, name):
+                Log.info(f"-b {name} lifts {lifted(profile, name)}")
         if options.base_syscalls:
             allowed = set(options.base_syscalls)
             others = [rule._replace(names=tuple(name for name in rule.names if name not in allowed))
@@ -4646,14 +4903,20 @@ class RunCommand:
         except OSError as error:
             raise SpocError("write events", path, error.strerror or str(error), "choose another file") from None
 
+    def _build(self, profile: Profile) -> "Tuple[Filter, Set[str]]":
+        """The filter, and what of it is not known here."""
+        builder = FilterBuilder(profile, self.machine.own)
+        return builder.build(self.no_new_privs), builder.unknown
+
     def run(self) -> int:
         """Run the command under the profile; give the exit code."""
         Log.info("Setting up seccomp")
         with contextlib.ExitStack() as resources:
-            report = DenialReport(self.profile, self.machine.own, self.events)
+            learner = Learner(self.source, self.host, self.base_rules, self.machine.own, self.options.force,
+                              self._build) if self.learned else None
+            report = DenialReport(self.profile, self.machine.own, self.events, learner)
             resources.callback(report.close)
-            builder = FilterBuilder(self.profile, self.machine.own)
-            applied = builder.build(self.no_new_privs)
+            applied, unknown = self._build(self.profile)
             source = self._open_source(applied.program)
             if source:
                 resources.callback(source.close)
@@ -4663,8 +4926,8 @@ class RunCommand:
                         Log.result("Not named under notify: what the profile logs by default")
                 elif source.audits:
                     applied = applied._replace(flags=applied.flags | SECCOMP_FILTER_FLAG_LOG)
-            if builder.unknown:
-                Log.info(f"Skipping syscalls that are not known here: {', '.join(sorted(builder.unknown))}")
+            if unknown:
+                Log.info(f"Skipping syscalls that are not known here: {', '.join(sorted(unknown))}")
             if applied.no_new_privs:
                 Log.info("Setting no_new_privs: set-uid programs will not change the user")
             Log.info("Load seccomp profile")
@@ -4696,30 +4959,23 @@ class RunCommand:
             report.add(source.finish())
             report.losses += source.losses
         report.close()
-        report.summarize(self.learned is not None)
+        report.summarize()
         for loss in report.losses:
             Log.error(f"not all blocked calls may be known: {loss}")
-        if self.learned:
-            self._learn(report, self.learned)
+        if self.learned and report.learner:
+            self._learn(report, report.learner, self.learned)
         return not report.losses
 
-    def _learn(self, report: DenialReport, target: Target) -> None:
-        names = sorted(report.missing.union(self.options.base_syscalls) - {""})
+    def _learn(self, report: DenialReport, learner: Learner, target: Target) -> None:
         if "" in report.missing:
             report.losses.append("libseccomp knows no name for some syscalls")
             Log.error("the profile is incomplete: libseccomp knows no name for some syscalls; a newer one may")
-        native = self.machine.own.name
-        others = report.architectures.union(report.missing_architectures) - {native, "unknown"}
-        architectures = [native, *sorted(others)]
-        new, kept = append_names(self.source.document, names, architectures, override=True)
-        if kept:
-            report.losses.append("rules stand against it")
-            Log.error(f"not learned, since rules say otherwise: {', '.join(kept)}")
-        if is_json(self.source.reader.text):
-            text = format_json(new)
-        else:
-            text = format_changed(self.source.reader, self.source.document, new)
-        Log.info(f"Learned syscalls: {', '.join(names) or 'none'}")
+        learner.learn(self.options.base_syscalls)
+        for error in learner.left:
+            report.losses.append(str(error))
+            Log.error(error)
+        text = learner.text()
+        Log.info(f"Learned syscalls: {', '.join(learner.learned) or 'none'}")
         try:
             target.write(text)
         except SpocError as error:  # it goes to standard error rather than being lost
@@ -4764,29 +5020,8 @@ class RunCommand:
 
 
 MAX_CONDITIONAL = 1000  # rules of one syscall; libseccomp makes several instructions of each, of at most 4096
-FULL_MASK = (1 << 64) - 1
 if TYPE_CHECKING:
-    Verdict = Tuple[str, int]
-    # (argument, operator, value, second value) of all conditions, sorted; and what is answered if they hold.
-    Key = Tuple[Tuple[Tuple[int, str, int, int], ...], Verdict]
     Decision = Tuple[Key, ...]
-
-
-def verdict_text(verdict: "Verdict") -> str:
-    action, number = verdict
-    return f"{action} ({errno.errorcode.get(number, number)})" if action in NUMBERED_ACTIONS else action
-
-
-def key_text(key: "Key") -> str:
-    """A verdict and its conditions for a person; "" if the syscall is allowed whatever its arguments are."""
-    terms = []
-    for argument, op, value, second in key[0]:
-        if op == "SCMP_CMP_MASKED_EQ":
-            terms.append(f"args[{argument}] & {value:#x} == {second:#x}")
-        else:
-            terms.append(f"args[{argument}] {dict(zip(OPERATORS[1:], '!= < <= == >= >'.split()))[op]} {value}")
-    verdict = "" if key[1] == (SCMP_ACT_ALLOW, 0) else f": {verdict_text(key[1])}"
-    return verdict + (f" if {' and '.join(terms)}" if terms else "")
 
 
 def excludes(one: "Key", other: "Key") -> bool:
@@ -4805,14 +5040,6 @@ def implies(one: "Key", other: "Key") -> bool:
     """Do the conditions of `other`, as far as one argument tells, hold wherever those of `one` do?"""
     return all(any(first[0] == second[0] and (first == second or first[1] == "SCMP_CMP_EQ" and holds(second, first[2]))
                    for first in one[0]) for second in other[0])
-
-
-def make_key(rule: Rule) -> "Key":
-    """A rule's conditions and verdict in normal form."""
-    return tuple(sorted(
-        (each.argument, "SCMP_CMP_EQ", each.value_two, 0) if each.op == "SCMP_CMP_MASKED_EQ" and each.value == FULL_MASK
-        else (each.argument, each.op, each.value, each.value_two if each.op == "SCMP_CMP_MASKED_EQ" else 0)
-        for each in rule.conditions)), rule.verdict
 
 
 def make_decision(keys: "Iterable[Key]") -> "Decision":
@@ -6079,6 +6306,8 @@ def run_run(values: "Dict[str, Any]", operands: "List[str]") -> int:
     options = RunOptions(**values)
     if options.enricher not in ENRICHERS:
         raise UsageError(f"--enricher {options.enricher}", f"not one of {', '.join(ENRICHERS)}")
+    if options.force and not options.learn:
+        raise UsageError("--force", "means nothing without --learn")
     if options.learn and options.enricher not in ("auto", "notify"):
         raise UsageError(f"--enricher {options.enricher}", "--learn needs notify")
     if options.events and options.learn and os.path.abspath(options.events) == os.path.abspath(options.learn):
@@ -6257,7 +6486,9 @@ Run CMD under a seccomp profile, and name every syscall that the profile blocks 
   --no-new-privs             set no_new_privs, as is done anyway without CAP_SYS_ADMIN
   --enricher NAME            where to learn of blocked calls: {', '.join(ENRICHERS)}
   --audit-log FILE           the log that the enricher audit-log reads (default /var/log/audit/audit.log)
-  --learn FILE               block nothing; write the profile with what it would have blocked allowed
+  --learn FILE               block nothing; write the profile with what it would have blocked allowed: with the
+                             arguments seen, where it has conditions; what a rule denies is left out
+  --force                    --learn takes away rules and conditions that stand against what was seen
   --events FILE              write each blocked or logged call as a line of JSON
   -q, --quiet                print blocked calls and errors only
   -v, --verbose              print libbpf's messages as well
