@@ -1567,6 +1567,26 @@ ARGUMENTS = {name: index for index, names in enumerate((
 UNSEEN_ARGUMENTS = {"clone": "clone3", **dict.fromkeys("getsockopt setsockopt socket socketpair".split(), "socketcall"),
                     **dict.fromkeys("msgctl semctl shmctl".split(), "ipc")}
 
+# What the kernel has a program call, though the program does not ask for it: a recording may lack it, and the program
+# needs it all the same. None of it has any authority.
+KERNEL_CALLS = {
+    # Set as the call to go on with by the end of a stop, a freeze or a debugger's attachment: kernel/signal.c and each
+    # architecture's (ERESTART_RESTARTBLOCK). So nanosleep, poll and futex go on with the time that is left.
+    "restart_syscall": "goes on with a call that a stop interrupted",
+    # The kernel puts it where a signal's handler returns to: arch/*/kernel/signal.c, vDSO, ARM's sigpage.
+    "rt_sigreturn": "returns from a signal's handler",
+    "sigreturn": "the same, on 32-bit x86 and ARM, for handlers without SA_SIGINFO",
+    # Not seen where a signal ended the thread or the program.
+    "exit": "ends a thread",
+    "exit_group": "ends a program",
+    # The vDSO takes these from memory, or calls the kernel: once the clock source has become another (after a suspend,
+    # on another machine), for some clocks, early after boot. x86-64's vsyscall page calls them under a filter alone.
+    **dict.fromkeys("""clock_gettime clock_gettime64 clock_getres clock_getres_time64 gettimeofday time getcpu getrandom
+                    riscv_hwprobe""".split(), "served by the vDSO where it can"),
+    # x86-64 from Linux 6.11; from 6.14 on no filter is asked about it.
+    "uretprobe": "returns from a function that perf, bpftrace or the like traces",
+}
+
 CONTAINER_ID_LENGTH = 64
 
 
@@ -1840,6 +1860,12 @@ def syscall_name(architecture: Architecture, number: int) -> "Optional[str]":
         return ctypes.string_at(pointer).decode()
     finally:
         libc.free(pointer)
+
+
+def kernel_calls(architectures: "Iterable[Architecture]") -> "Set[str]":
+    """Those of KERNEL_CALLS that one of these architectures has."""
+    return {name for architecture in architectures for name in KERNEL_CALLS
+            if libseccomp.seccomp_syscall_resolve_name_arch(architecture.token, name.encode()) >= 0}
 
 
 def is_syscall_name(name: str) -> bool:
@@ -2732,18 +2758,23 @@ def narrowed_values(recording: Recording, base: "Iterable[str]") -> "Dict[str, L
     return {name: sorted(values) for name, values in sorted(found.items()) if name not in whole}
 
 
+def profile_architectures(machine: Machine, recording: Recording) -> "Set[Architecture]":
+    """That of this process, which libseccomp adds anyway, and those of the calls."""
+    return {machine.own, *(call.architecture for call in recording.calls)}
+
+
 def make_profile(machine: Machine, recording: Recording, base: "Iterable[str]") -> Profile:
-    """Allow what was recorded, and the base syscalls; answer an errno to all else.
+    """Allow what was recorded, the base syscalls, and what the kernel makes; answer an errno to all else.
 
     Values are compared as the kernel takes them, by their lower 32 bits: what the compiler or libc at hand leaves in
     the upper half of the register, where some extend the sign and others do not, is neither a need nor a risk.
     """
-    architectures = {machine.own.name: None}
-    architectures.update((call.architecture.name, None) for call in recording.calls)
-    first, *others = architectures
+    architectures = profile_architectures(machine, recording)
+    others = sorted(each.name for each in architectures - {machine.own})
     narrowed = narrowed_values(recording, base)
-    return Profile(SCMP_ACT_ERRNO, (first, *sorted(others)), (
-        Rule(SCMP_ACT_ALLOW, tuple(sorted(recording.names.union(base) - narrowed.keys()))),
+    names = recording.names.union(base, kernel_calls(architectures)) - narrowed.keys()
+    return Profile(SCMP_ACT_ERRNO, (machine.own.name, *others), (
+        Rule(SCMP_ACT_ALLOW, tuple(sorted(names))),
         *(Rule(SCMP_ACT_ALLOW, (name,), conditions=(
             Condition(ARGUMENTS[name], "SCMP_CMP_MASKED_EQ", 0xFFFFFFFF, value),))
           for name, values in narrowed.items() for value in values)))
@@ -2754,11 +2785,8 @@ def make_profile(machine: Machine, recording: Recording, base: "Iterable[str]") 
 # none on its left is for every program: it acts on the calling process alone, or reads what all may know. Commas part
 # the groups of a line.
 SIBLINGS = """
-> clock_gettime clock_gettime64 clock_getres clock_getres_time64 gettimeofday time getcpu getrandom: \
-    served by the vDSO where it can, and then no recorder sees them
-> restart_syscall rt_sigreturn sigreturn exit exit_group: made by the kernel or libc for signals and at the end
 > set_tid_address set_robust_list rseq arch_prctl set_thread_area get_thread_area set_tls cacheflush membarrier \
-    riscv_flush_icache riscv_hwprobe sched_getaffinity sched_yield futex futex_time64 gettid getpid rt_sigprocmask \
+    riscv_flush_icache sched_getaffinity sched_yield futex futex_time64 gettid getpid rt_sigprocmask \
     rt_sigaction sigaltstack uname getrlimit ugetrlimit: some libc's start, threads and signals
 brk mmap mmap2 > brk mmap mmap2 munmap mremap mprotect madvise: how malloc gets and returns memory; mmap2 is of 32 bits
 open openat openat2 > open openat openat2 creat fcntl fcntl64: arm64 has no open, openat2 only limits more, creat is \
@@ -2818,10 +2846,10 @@ CLONE_NAMESPACES = Condition(0, "SCMP_CMP_MASKED_EQ", 0x7E020000)
 
 
 def portable_names(names: "Iterable[str]", kept: "Set[str]") -> "Set[str]":
-    """These names and all their siblings that are not among the kept ones."""
+    """These names, all their siblings, and what the kernel makes, but for the kept ones."""
     groups = [group.partition(">") for line in SIBLINGS.strip().splitlines()
               for group in line.partition(":")[0].split(",")]
-    found, before = set(names), -1
+    found, before = {*names, *KERNEL_CALLS.keys() - kept}, -1
     while len(found) > before:
         before = len(found)
         for left, arrow, right in groups:
@@ -3860,6 +3888,9 @@ class RecordCommand:
         added = sorted(set(self.base) - recording.names)
         if added:
             Log.info(f"Adding base syscalls: {', '.join(added)}")
+        made = kernel_calls(profile_architectures(self.machine, recording)) - recording.names.union(self.base)
+        if made:
+            Log.info(f"Adding what the kernel makes by itself: {', '.join(sorted(made))}")
         self._report_values(recording)
         for loss in recording.losses:
             Log.error(f"the profile is incomplete: {loss}")
@@ -5458,6 +5489,7 @@ class Conversion:
         for name in self.profile.architectures:
             if name[10:] not in SYSTEMD_ARCHITECTURES:
                 self.refuse("architectures", f"systemd has no name for {name}")
+        self._tell_kernel_calls({*names[SCMP_ACT_ALLOW], *names[SCMP_ACT_LOG]})
 
         def lines(setting: str, words: "Iterable[str]") -> "List[str]":
             return textwrap.wrap(" ".join(words), SYSTEMD_COLUMNS, initial_indent=setting, subsequent_indent=setting,
@@ -5478,6 +5510,14 @@ class Conversion:
             f"SystemCallErrorNumber={errno.errorcode.get(number, number) if number else ''}",
             "SystemCallLog=", *lines("SystemCallLog=", names[SCMP_ACT_LOG]),
             *lines("SystemCallLog=~", names[SCMP_ACT_ALLOW] if default == SCMP_ACT_LOG else ()), ""))
+
+    def _tell_kernel_calls(self, allowed: "Set[str]") -> None:
+        """systemd's @default would allow most of them."""
+        architectures = [Architecture(name, libseccomp.seccomp_arch_resolve_name(name[10:].lower().encode()))
+                         for name in self.profile.architectures] or [self.native]
+        missing = kernel_calls(architectures) - allowed
+        if missing and self.profile.default_action not in PERMISSIVE:
+            Log.info(f"The profile does not allow what the kernel makes by itself: {', '.join(sorted(missing))}")
 
     def _systemd_verdicts(self) -> "Dict[str, Verdict]":
         """The answer to each syscall that is not answered as by default."""
@@ -6455,7 +6495,7 @@ Run CMD and write a seccomp profile of the syscalls that it and all its descenda
                              (default {' or '.join(DEFAULT_OUTPUT.values())})
   -b, --base-syscalls NAMES  allow these as well, instead of those that runc and crun need to start a container
                              (separated by commas; may be given several times)
-  -n, --no-base-syscalls     allow nothing but what was recorded
+  -n, --no-base-syscalls     allow nothing but what was recorded, and what the kernel makes by itself
   --args NAMES               of these syscalls, allow only what is seen of the argument that says what they do: domain
                              of socket, request of ioctl, ...
   --name NAME                metadata.name of the Kubernetes object (default from CMD)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,36 @@ DATA = ROOT / "tests" / "data"
 KILL_S = 10.0  # what was killed may take that long to end, on a busy machine
 
 _build_dir: Optional[str] = None
+
+
+# What the kernel makes by itself, and every profile that is recorded allows: by architecture, of libseccomp 2.5.
+KERNEL_CALLS = {
+    "SCMP_ARCH_X86_64": {"clock_getres", "clock_gettime", "exit", "exit_group", "getcpu", "getrandom", "gettimeofday",
+                         "restart_syscall", "rt_sigreturn", "time"},
+    "SCMP_ARCH_X86": {"clock_getres", "clock_getres_time64", "clock_gettime", "clock_gettime64", "exit", "exit_group",
+                      "getcpu", "getrandom", "gettimeofday", "restart_syscall", "rt_sigreturn", "sigreturn", "time"},
+    "SCMP_ARCH_AARCH64": {"clock_getres", "clock_gettime", "exit", "exit_group", "getcpu", "getrandom", "gettimeofday",
+                          "restart_syscall", "rt_sigreturn"},
+    "SCMP_ARCH_ARM": {"clock_getres", "clock_getres_time64", "clock_gettime", "clock_gettime64", "exit", "exit_group",
+                      "getcpu", "getrandom", "gettimeofday", "restart_syscall", "rt_sigreturn", "sigreturn"},
+}
+KERNEL_CALLS["SCMP_ARCH_X32"] = KERNEL_CALLS["SCMP_ARCH_X86_64"]
+NEWER_KERNEL_CALLS = {"riscv_hwprobe", "uretprobe"}  # of libseccomp 2.6
+
+
+def kernel_calls(document: "Dict[str, Any]") -> "Set[str]":
+    """What the kernel makes by itself on the architectures of a profile."""
+    return set().union(*(KERNEL_CALLS[name] for name in document["architectures"]))
+
+
+def seen_syscalls(document: "Dict[str, Any]", log: str) -> "Set[str]":
+    """What `record -n` says that it saw. The profile allows just that, and what the kernel makes by itself."""
+    got, made = (set(re.findall(r"\w+", "".join(re.findall(rf"(?m)^\S+ {said}: (.*)$", log))))
+                 for said in ("Got syscalls", "Adding what the kernel makes by itself"))
+    names = {name for rule in document["syscalls"] for name in rule["names"]}
+    assert names == got | made, (names ^ (got | made), log)
+    assert made - NEWER_KERNEL_CALLS == kernel_calls(document) - got, (made, log)
+    return got
 
 
 def require(available: object, what: str) -> None:
@@ -154,9 +185,12 @@ class Case(unittest.TestCase):
         return process
 
     def record(self, *command: str, options: "tuple[str, ...]" = (), code: int = 0, **run: Any) -> "set[str]":
-        """The exact set (-n) of names that `record` finds for a command that must end with exit code `code`."""
+        """The exact set (-n) of names that `record` finds for a command that must end with exit code `code`.
+
+        self.record_log is what it says.
+        """
         profile = self.folder / "recorded.json"
         result = spoc("record", "-n", "-t", "raw-seccomp", "-o", str(profile), *options, "--", *command, **run)
-        self.assertEqual(result.returncode, code, result.stderr)
-        document = json.loads(profile.read_text())
-        return {name for rule in document["syscalls"] for name in rule["names"]}
+        self.record_log = result.stderr
+        self.assertEqual(result.returncode, code, self.record_log)
+        return seen_syscalls(json.loads(profile.read_text()), self.record_log)

@@ -19,7 +19,7 @@ import unittest
 from typing import Callable, Iterator, List, Set
 
 import test_truth
-from support import SPOC, Case, require, require_command, require_root
+from support import SPOC, Case, require, require_command, require_root, seen_syscalls
 
 TIMEOUT_S = 60
 EPOLL_WAIT = "epoll_wait" if platform.machine() == "x86_64" else "epoll_pwait"
@@ -58,7 +58,7 @@ class Server:
         return int(match[1])
 
     def names(self) -> Set[str]:
-        return {name for rule in json.loads(self.profile.read_text())["syscalls"] for name in rule["names"]}
+        return seen_syscalls(json.loads(self.profile.read_text()), self.messages.read_text("utf-8", "replace"))
 
 
 class ServerCase(Case):

@@ -138,10 +138,16 @@ def contains(text: str, part: str) -> None:
 
 
 def record(*command: str, options: Sequence[str] = (), user: int = 0) -> "Set[str]":
-    """The names that `record -n` finds."""
-    result = spoc("record", "-q", "-n", "-t", "raw-seccomp", "-o", "-", *options, "--", *command, user=user)
+    """The names that `record -n` finds; the profile holds what the kernel makes by itself as well."""
+    result = spoc("record", "-n", "-t", "raw-seccomp", "-o", "-", *options, "--", *command, user=user)
     document = json.loads(result.stdout[result.stdout.index("{"):])
-    return {name for rule in document["syscalls"] for name in rule["names"]}
+    names = {name for rule in document["syscalls"] for name in rule["names"]}
+    got, made = (set(re.findall(r"\w+", "".join(re.findall(rf"(?m)^\S+ {said}: (.*)$", result.stderr))))
+                 for said in ("Got syscalls", "Adding what the kernel makes by itself"))
+    equal(names, got | made)
+    assert {"restart_syscall", "rt_sigreturn", "exit", "exit_group", "clock_gettime"} <= names, names
+    equal("sigreturn" in names, not {"SCMP_ARCH_ARM", "SCMP_ARCH_X86"}.isdisjoint(document["architectures"]))
+    return got
 
 
 def traced(*command: str, user: int = 0) -> "Set[str]":
