@@ -1311,6 +1311,18 @@ def give_to(descriptor: int, folder: int, owner: "Optional[Tuple[int, int]]") ->
             os.fchown(descriptor, *owner)
 
 
+def mount_of(path: str) -> str:
+    """The line of fdinfo for the mount that a file is on, or that is on the file; empty without /proc."""
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
+            return next((line for line in file if line.startswith("mnt_id:")), "")
+    except FileNotFoundError:
+        return ""
+    finally:
+        os.close(descriptor)
+
+
 class Target:
     """The file that a profile goes to: replaced whole or not at all, never through a symbolic link.
 
@@ -1330,7 +1342,8 @@ class Target:
                 mode = os.lstat(path).st_mode
                 if stat.S_ISDIR(mode):
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-                if os.path.ismount(path):
+                # os.path.ismount() knows folders only.
+                if stat.S_ISREG(mode) and mount_of(path) != mount_of(os.path.join(os.path.dirname(path), ".")):
                     raise OSError(errno.EBUSY, "it is mounted, and cannot be replaced")
                 self.is_file = stat.S_ISREG(mode) or stat.S_ISLNK(mode)
             except FileNotFoundError:
@@ -1425,8 +1438,13 @@ class Target:
 
     def _probe(self) -> None:
         """Write and drop a file of a profile's size beside the target, and see that the target may be replaced."""
+        folder = os.stat(os.path.dirname(self.path) or ".")
+        if os.path.samestat(folder, os.stat(".")):
+            os.getcwd()  # fails where it was removed, as O_TMPFILE does not on tmpfs and overlayfs
+        if not folder.st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "the folder has been removed")
         with contextlib.suppress(FileNotFoundError):
-            folder, target = os.stat(os.path.dirname(self.path) or "."), os.lstat(self.path)
+            target = os.lstat(self.path)
             if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, target.st_uid):
                 raise PermissionError(errno.EPERM, "it is another user's, in a folder with the sticky bit")
             if stat.S_ISREG(target.st_mode):

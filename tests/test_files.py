@@ -281,13 +281,43 @@ class Refused(FilesCase):
         self.assertFalse((self.folder / "none").exists())
 
     def test_working_folder_that_was_removed(self) -> None:
-        for target in ("profile.yaml", "out/profile.yaml"):
-            result = subprocess.run(
-                ["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh", sys.executable, str(support.SPOC),
-                 "record", "-o", target, "true"], cwd=self.folder, stderr=subprocess.PIPE, text=True, check=False)
-            self.assertEqual(result.returncode, 125)
-            self.assertRegex(result.stderr, rf" Error: write profile: {target}: the working folder has been removed; "
-                                            r"give an absolute path\n\Z")
+        """Where O_TMPFILE fails there, as on ext4, and where it does not, as on tmpfs."""
+        python = os.path.realpath(sys.executable)
+        for folder in (self.folder, self.mount_tmpfs("size=512k")):
+            for target in ("profile.yaml", "./profile.yaml", "out/profile.yaml", "../profile.yaml"):
+                with self.subTest(f"{folder} {target}"):
+                    result = subprocess.run(
+                        ["sh", "-c", 'mkdir -p gone/away; cd gone/away; rm -r ../../gone; exec "$@"', "sh", python,
+                         str(support.SPOC), "record", "-o", target, "touch", str(self.started)],
+                        cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
+                    self.assertEqual(result.returncode, 125)
+                    self.assertRegex(result.stderr, rf" Error: write profile: {target}: the working folder has been "
+                                                    r"removed; give an absolute path\n\Z")
+                    self.assertFalse(self.started.exists(), "the command was started")
+
+    def test_removed_folder_by_its_descriptor(self) -> None:
+        folder = self.mount_tmpfs("size=512k") / "gone"
+        folder.mkdir()
+        descriptor = os.open(folder, os.O_RDONLY)
+        self.addCleanup(os.close, descriptor)
+        folder.rmdir()
+        self.assert_refused(f"/proc/self/fd/{descriptor}/profile.yaml", "removed", pass_fds=[descriptor])
+
+    def test_mounted_file(self) -> None:
+        """A file that a container's engine has mounted is one that nothing replaces; a device is written to."""
+        support.require_command("mount", "umount")
+        self.target.write_text(OLD)
+        for source, refused in ((self.target, True), ("/dev/null", False)):
+            subprocess.run(["mount", "--bind", str(source), str(self.target)], check=True)
+            try:
+                if refused:
+                    self.assertRaises(OSError, os.rename, self.target, self.folder / "away")
+                    self.assert_refused(self.target, "it is mounted, and cannot be replaced")
+                else:
+                    self.run_spoc(self.target)
+            finally:
+                subprocess.run(["umount", str(self.target)], check=True)
+        self.assertEqual(self.target.read_text(), OLD)
 
     def test_file_as_folder(self) -> None:
         self.target.write_text(OLD)
