@@ -22,9 +22,16 @@ if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "saf
     # Run as root from a folder that others may write to (/tmp, say), this file must not import what lies beside it.
     del sys.path[0]
 
+import os
+
+if __name__ == "__main__":
+    _signal = __import__("_signal")
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        # That would show a traceback of imports. What must be tidied up holds signals: signals_held(), Supervisor.
+        _signal.signal(_signal.SIGINT, lambda number, _: os._exit(128 + number))
+
 import contextlib
 import errno
-import os
 import stat
 import time
 
@@ -128,6 +135,8 @@ SCMP_ACT_LOG = "SCMP_ACT_LOG"
 SCMP_ACT_NOTIFY = "SCMP_ACT_NOTIFY"
 SCMP_ACT_KILL_THREAD = "SCMP_ACT_KILL_THREAD"
 SCMP_ACT_KILL_PROCESS = "SCMP_ACT_KILL_PROCESS"
+SIGNALS_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
 # seccomp.h; an errno goes into the lowest 16 bits. KILL is the older name of KILL_THREAD.
 ACTIONS = {
     "SCMP_ACT_KILL": 0, SCMP_ACT_KILL_THREAD: 0, SCMP_ACT_KILL_PROCESS: 0x80000000, SCMP_ACT_TRAP: 0x00030000,
@@ -1311,6 +1320,16 @@ def give_to(descriptor: int, folder: int, owner: "Optional[Tuple[int, int]]") ->
             os.fchown(descriptor, *owner)
 
 
+@contextlib.contextmanager
+def signals_held() -> "Iterator[None]":
+    """Let what ends this process wait, so that it leaves no file that has half been made."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_TO_END)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def mount_of(path: str) -> str:
     """The line of fdinfo for the mount that a file is on, or that is on the file; empty without /proc."""
     descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
@@ -1458,7 +1477,7 @@ class Target:
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                 raise
-            with opened_folder(self.path) as opened:
+            with signals_held(), opened_folder(self.path) as opened:
                 name, probe = self._create(opened)
                 os.unlink(name, dir_fd=opened)
         with open(probe, "wb") as file:
@@ -1484,7 +1503,7 @@ class Target:
         os.fchmod(descriptor, 0o644 & ~current_umask())  # `run` takes none that others may write to
 
     def _replace(self, data: bytes) -> None:
-        with opened_folder(self.path) as folder:
+        with signals_held(), opened_folder(self.path) as folder:
             name, descriptor = self._create(folder)
             try:
                 with open(descriptor, "wb") as file:
@@ -2976,7 +2995,6 @@ def select_readable(descriptors: "Iterable[int]", timeout_ms: "Optional[float]")
     return [descriptor for descriptor, _ in poll.poll(timeout_ms)]
 
 
-SIGNALS_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # Meant for a program that knows them: would they end the recorder instead, the recording would be lost.
 SIGNALS_RELAYED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPWR, signal.SIGIO, signal.SIGVTALRM,
                    signal.SIGPROF, 16, *range(signal.SIGRTMIN, signal.SIGRTMAX + 1))  # 16: SIGSTKFLT, asm/signal.h
@@ -3026,9 +3044,12 @@ class Supervisor:
         self.restore()
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal has asked to stop before there is a command to pass it on to."""
-        if any(signum in SIGNALS_TO_END for signum, _ in self._received()):
-            raise KeyboardInterrupt
+        """Raise KeyboardInterrupt, with its number, if a signal asks to stop before the command has been let go.
+
+        What has arrived stays for wait(): a SIGCHLD would be missed there.
+        """
+        for signum in signal.sigpending().intersection(self.signals, SIGNALS_TO_END):
+            raise KeyboardInterrupt(signum)
 
     def restore(self) -> None:
         """Let signals act on this process again; what arrived so far was meant for a command that is gone."""
@@ -3183,6 +3204,7 @@ class Child:
                  applied: "Optional[Filter]" = None, audited: bool = False):
         """Fork. The command gets the signal mask and dispositions that the supervisor found, and no Python's."""
         self.command, self.identity, self.filter, self._audited = command, identity, applied, audited
+        self._supervisor = supervisor
         self.environment = initial_environment()
         if applied and applied.listens and os.path.exists("/proc/self/ns/pid"):
             pid_namespace()  # an init cannot start a helper: EINVAL for CLONE_PARENT (kernel/fork.c)
@@ -3219,7 +3241,7 @@ class Child:
             if os.read(release, 1):
                 for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, at its start
                     signal.signal(signum, signal.SIG_DFL)
-                if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
                     signal.signal(signal.SIGINT, signal.SIG_DFL)
                 signal.signal(signal.SIGCHLD, supervisor.sigchld)
                 signal.pthread_sigmask(signal.SIG_SETMASK, supervisor.mask)
@@ -3306,7 +3328,13 @@ class Child:
             os._exit(0)
 
     def release(self) -> None:
-        """Let it go on to its exec."""
+        """Let it go on to its exec; or, see Supervisor.check(), end it without."""
+        try:
+            self._supervisor.check()
+        except KeyboardInterrupt:
+            os.close(self._release)
+            os.waitpid(self.pid, 0)
+            raise
         with contextlib.suppress(BrokenPipeError):  # a child that has failed is gone: see wait_started
             os.write(self._release, b"r")
         os.close(self._release)
@@ -6723,8 +6751,8 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
     except MemoryError:
         Log.error(SpocError("run", "spoc.py", "out of memory", "free some, or raise the limit (ulimit -v)"))
         return EXIT_FAILURE
-    except KeyboardInterrupt:
-        return EXIT_SIGNAL + signal.SIGINT
+    except KeyboardInterrupt as interrupt:
+        return EXIT_SIGNAL + int(*interrupt.args or (signal.SIGINT,))
     except Exception as error:  # a bug: exit code 1 would mean "different"
         if Log.verbose:
             sys.excepthook(*sys.exc_info())

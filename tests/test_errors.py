@@ -717,5 +717,101 @@ class Leftovers(CopyCase):
         self.assertTrue(wait_until(self.done.exists))
 
 
+class Interrupted(CopyCase):
+    """A signal before the command has been let go: 128 and its number, no word, nothing started, nothing left.
+
+    strace sends it at the end of a syscall, from that by which spoc.py takes SIGINT over to that which lets go.
+    """
+
+    BEGIN = re.compile(r"rt_sigaction\(SIGINT, \{sa_handler=0x")
+    END = re.compile(r'write\(\d+, "r", 1\)|renameat\(|exit_group\(')
+
+    def setUp(self) -> None:
+        super().setUp()
+        require_command("strace")
+        self.policy = self.folder / "policy.json"
+        self.policy.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["sched_yield"], "action": "SCMP_ACT_ERRNO"}]}))
+        self.log = self.folder / "strace.log"
+
+    def traced(self, arguments: Sequence[str], *options: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(["strace", "-qq", "-o", str(self.log), *options, sys.executable, str(self.program),
+                               *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, text=True,
+                              stderr=subprocess.PIPE, env={**os.environ, "PYTHONHASHSEED": "0"}, timeout=120)
+
+    def start(self) -> Tuple[List[str], int, int]:
+        """The lines of the trace, and between which of them the start is."""
+        lines = self.log.read_text("utf-8", "replace").splitlines()
+        begin = [index for index, line in enumerate(lines) if self.BEGIN.match(line)][1:2]  # the first is Python's own
+        end = [index for index, line in enumerate(lines) if self.END.match(line)]
+        return lines, (begin or [len(lines)])[0] + 1, (end or [len(lines)])[0]
+
+    def sweep(self, signum: signal.Signals, points: int, *arguments: str) -> None:
+        """Interrupt at so many points between the two."""
+        self.traced(arguments)
+        for path in self.open.iterdir():
+            path.unlink()
+        lines, begin, end = self.start()
+        names = [line.partition("(")[0] for line in lines]
+        hit = 0
+        for index in (begin + (end - begin) * point // (points + 1) for point in range(1, points + 1)):
+            place = f"inject={names[index]}:signal={signum.name}:when={names[:index + 1].count(names[index])}"
+            with self.subTest(place, arguments=arguments):
+                result = self.traced(arguments, "-e", place)
+                lines, earliest, latest = self.start()
+                sent = [number for number, line in enumerate(lines) if line.startswith(f"--- {signum.name} ")]
+                if not sent or not earliest < sent[0] <= latest:
+                    continue  # from one time to the next a syscall more or less
+                hit += 1
+                self.assertIn(result.returncode, (128 + signum, -signum), result.stderr)
+                self.assertEqual(result.stderr, "")
+                self.assert_nothing_done()
+        self.assertGreaterEqual(hit, points // 2)
+
+    def test_record(self) -> None:
+        record = ("record", "-q", "-o", str(self.profile))
+        self.sweep(signal.SIGINT, 20, *record, "touch", str(self.marker))
+        self.sweep(signal.SIGTERM, 6, *record, "touch", str(self.marker))
+        self.sweep(signal.SIGINT, 8, *record, "--backend", "notify", "touch", str(self.marker))
+
+    def test_run(self) -> None:
+        run = ("run", "-q", "-p", str(self.policy))
+        self.sweep(signal.SIGINT, 12, *run, "touch", str(self.marker))
+        self.sweep(signal.SIGTERM, 6, *run, "touch", str(self.marker))
+        self.sweep(signal.SIGINT, 8, *run, "--enricher", "notify", "touch", str(self.marker))
+
+    def test_others(self) -> None:
+        """What is being written when it comes is written whole."""
+        self.sweep(signal.SIGINT, 6, "merge", "-o", str(self.profile), str(self.policy))
+        self.sweep(signal.SIGTERM, 6, "merge", "-o", str(self.profile), str(self.policy))
+        for arguments in (["convert", "-t", "raw-seccomp", str(self.policy)], ["show", str(self.policy)], ["doctor"]):
+            self.sweep(signal.SIGINT, 4, *arguments)
+
+    def test_while_a_file_is_written(self) -> None:
+        """Neither half a profile, nor one under another name."""
+        self.traced(["merge", "-o", str(self.profile), str(self.policy)])
+        whole = self.profile.read_bytes()
+        lines, _, rename = self.start()
+        created = next(index for index, line in enumerate(lines) if "/.spoc." in line or '".spoc.' in line)
+        names = [line.partition("(")[0] for line in lines]
+        for index in range(created, rename + 1):
+            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                self.profile.unlink(missing_ok=True)
+                place = f"inject={names[index]}:signal={signum.name}:when={names[:index + 1].count(names[index])}"
+                with self.subTest(place):
+                    result = self.traced(["merge", "-o", str(self.profile), str(self.policy)], "-e", place)
+                    self.assertIn(result.returncode, (128 + signum, -signum), result.stderr)
+                    self.assertIn([path.name for path in self.open.iterdir()], ([], [self.profile.name]))
+                    if self.profile.exists():
+                        self.assertEqual(self.profile.read_bytes(), whole)
+
+    def test_ignored(self) -> None:
+        """As a shell has it for what it starts in the background."""
+        self.traced(["record", "-q", "-n", "-t", "raw-seccomp", "-o", str(self.profile), "touch", str(self.marker)],
+                    "-e", "inject=signalfd4:signal=SIGINT", "sh", "-c", "trap '' INT; exec \"$@\"", "sh")
+        self.assertTrue(self.marker.exists())
+        self.assertIn("utimensat", self.names())
+
+
 if __name__ == "__main__":
     unittest.main()
