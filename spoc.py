@@ -1755,11 +1755,13 @@ LIBBPF = """
     bpf_object__find_map_by_name        map      object string
     bpf_program__set_autoload           status   program bool
     bpf_program__attach_raw_tracepoint  link     program string
+    bpf_program__fd                     status   program
     bpf_link__destroy                   status   link
     bpf_map__fd                         status   map
     bpf_map__set_max_entries            status   map uint32
     bpf_map_get_next_key                status   int pointer pointer
     bpf_map_lookup_elem                 status   int pointer pointer
+    bpf_obj_get_info_by_fd              status   int pointer pointer
     libbpf_set_print                    pointer  printer
     ring_buffer__new                    ring     int sample pointer pointer
     ring_buffer__consume                status   ring
@@ -1969,6 +1971,12 @@ class SlotValue(ctypes.Structure):
     _fields_ = [*c_fields("uint64 count owner"), ("state", TaskValue)]
 
 
+class BpfProgInfo(ctypes.Structure):
+    """The first fields of struct bpf_prog_info (linux/bpf.h)."""
+
+    _fields_ = c_fields("uint32 type id; uint8 tag[8]; uint32 jited_prog_len xlated_prog_len")
+
+
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
 OBJECT_CRC32 = 0x731C5980  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
@@ -2033,6 +2041,7 @@ CAPABILITIES = ["CAP_" + name for name in """
     MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
 """.split()]
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
+ENOTSUPP = 524  # include/linux/errno.h
 CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = map(CAPABILITIES.index, ("CAP_SYS_ADMIN", "CAP_PERFMON", "CAP_BPF"))
 
 
@@ -2102,6 +2111,33 @@ def lockdown_mode() -> str:
     return read_kernel_file("/sys/kernel/security/lockdown").partition("[")[2].partition("]")[0]
 
 
+# From which release on the interpreter cannot make the call of bpf_get_current_task(), and crashes the kernel. On the
+# first three the verifier leaves it to the JIT (bpf_jit_inlines_helper_call() in arch/*/net), even if that is off:
+# Linux commits 2bb138cb20a6, 20ab1d112653, 6d13ddb1d465; Linux 7.2 refuses such a program (f1c27922576e). On x86-64 it
+# puts in what only the JIT understands, if that is on (eaedea154eb9); it may still fail.
+INLINING = {AARCH64: (6, 11), PPC64LE: (7, 0), RISCV64: (7, 2), X86_64: (7, 0)}
+JIT_SETTING, JIT_REMEDY = "/proc/sys/net/core/bpf_jit_enable", "sysctl net.core.bpf_jit_enable=1"
+
+
+def inlines_helpers(native: Architecture, release: str) -> bool:
+    return native in INLINING and release_numbers(release) >= INLINING[native]
+
+
+def jit_setting() -> str:
+    """net.core.bpf_jit_enable, 1 for ever with CONFIG_BPF_JIT_ALWAYS_ON; "none": the kernel has no JIT; "": not known.
+
+    Like netdev_max_backlog it is there in the first network namespace only (net/core/sysctl_net_core.c).
+    """
+    if not os.path.exists(JIT_SETTING) and os.path.exists("/proc/sys/net/core/netdev_max_backlog"):
+        return "none"
+    return read_kernel_file(JIT_SETTING).strip()
+
+
+def lacks_jit(native: Architecture) -> bool:
+    """Is the JIT off, and would the recorder crash the kernel without it?"""
+    return jit_setting() == "0" and native is not X86_64 and inlines_helpers(native, kernel_uname().release)
+
+
 def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
     """A refusal of bpf(2) with what is known to cause it."""
     capabilities = effective_capabilities()
@@ -2119,9 +2155,12 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
         # lockdown=confidentiality hides helpers that read kernel memory: to the verifier, unknown functions.
         unfit = ("Linux 5.8 or newer with CONFIG_BPF_EVENTS is needed, and no kernel lockdown in mode confidentiality; "
                  "-v tells more")
+        if error.errno == errno.EINVAL and jit_setting() in ("0", ""):
+            unfit = f"{JIT_REMEDY}, without which Linux from 7.2 on may refuse it; otherwise, {unfit}"
         hint = {errno.ENOSYS: "the kernel was built without CONFIG_BPF_SYSCALL", errno.ENOMEM: "free some memory",
                 errno.EMFILE: "raise the limit on open files (ulimit -n)", errno.EINVAL: unfit, errno.ENOENT: unfit,
-                }.get(error.errno or 0, "-v tells more")
+                ENOTSUPP: "the kernel has no interpreter (CONFIG_BPF_JIT_ALWAYS_ON), and its JIT cannot compile it: "
+                          "take notify"}.get(error.errno or 0, "-v tells more")
     return KernelError(operation, subject, error.strerror or str(error), hint)
 
 
@@ -2179,6 +2218,9 @@ class Recorder:
         if self.watched and not self.machine.arguments:
             raise KernelError("read arguments", self.machine.native.name, "not known how", "leave --args out")
         pid_namespace()
+        if lacks_jit(self.machine.native):
+            raise KernelError("load BPF programs", "net.core.bpf_jit_enable", "is 0, and without the JIT they would "
+                              "crash this kernel", JIT_REMEDY)
         path = find_object()
         data = read_object(path)
         libbpf.libbpf_set_print(PRINT_LIBBPF)
@@ -2195,7 +2237,25 @@ class Recorder:
         else:
             what = " for --args, which kernel lockdown may refuse" if self.watched else ""
             raise bpf_error(f"load BPF programs{what}", path, refusal or OSError())
+        self._check_compiled()
         self._map_arrays(path)
+
+    def _check_compiled(self) -> None:
+        """Before a program runs: the JIT may have failed, or be off where its setting is not known."""
+        setting = jit_setting()
+        if setting in ("0", "none") or not inlines_helpers(self.machine.native, kernel_uname().release):
+            return
+        for name in self._programs:
+            info = BpfProgInfo()
+            try:
+                program = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
+                libbpf.bpf_obj_get_info_by_fd(libbpf.bpf_program__fd(program), ctypes.byref(info),
+                                              ctypes.byref(ctypes.c_uint32(ctypes.sizeof(info))))
+            except OSError as error:
+                raise bpf_error("ask about a BPF program", name, error) from None
+            if not info.jited_prog_len:
+                raise KernelError("load BPF programs", name, "the JIT has not compiled it: it would crash this kernel",
+                                  "free some memory" if setting else f"outside of the container: {JIT_REMEDY}")
 
     def _attempts(self) -> "List[Tuple[str, bool]]":
         """Which program to load for sys_enter, and whether to raise RLIMIT_MEMLOCK for that, in the order to try them.
@@ -6062,6 +6122,14 @@ def examine_bpf() -> Finding:
     return Finding("loads a program")
 
 
+def examine_jit() -> Finding:
+    setting = jit_setting()
+    if lacks_jit(this_machine().native):
+        return Finding("off, and without it the recorder's programs would crash this kernel", JIT_REMEDY)
+    return Finding({"0": "off: programs are interpreted", "none": "the kernel has none: programs are interpreted",
+                    "": "not known: net.core.bpf_jit_enable is not there"}.get(setting, "on"))
+
+
 def examine_tracepoints() -> Finding:
     program = load_probe()
     # Each once: the second time is EEXIST on Linux 6.1, and not on 6.18.
@@ -6245,7 +6313,7 @@ def examine_tmp() -> Finding:
 EXAMINATIONS: "Dict[str, Callable[[], Finding]]" = {
     "kernel": examine_kernel, "architecture": examine_architecture, "python": examine_python,
     "privileges": examine_privileges, "libbpf": lambda: Finding(libbpf_version()), "libseccomp": examine_libseccomp,
-    "bpf": examine_bpf, "tracepoints": examine_tracepoints, "memlock": examine_memlock,
+    "bpf": examine_bpf, "jit": examine_jit, "tracepoints": examine_tracepoints, "memlock": examine_memlock,
     "unprivileged_bpf": examine_unprivileged_bpf, "lockdown": examine_lockdown, "seccomp": examine_seccomp,
     "actions_logged": examine_actions_logged, "notification": examine_notification, "audit": examine_audit,
     "filter": examine_filter, "container": examine_container, "object": examine_object, "recorder": examine_recorder,

@@ -19,8 +19,8 @@ from support import DATA, OBJECT, build, require_command
 from test_errors import (AS_NOBODY, NOBODY, PR_GET_SECCOMP, PR_SET_SECCOMP, SECCOMP_GET_NOTIF_SIZES, LibraryCase,
                          in_mounts, library_path, wait_until, with_capabilities, without)
 
-ITEMS = ("kernel architecture python privileges libbpf libseccomp bpf tracepoints memlock unprivileged_bpf lockdown "
-         "seccomp actions_logged notification audit filter container object recorder proc tmp").split()
+ITEMS = ("kernel architecture python privileges libbpf libseccomp bpf jit tracepoints memlock unprivileged_bpf "
+         "lockdown seccomp actions_logged notification audit filter container object recorder proc tmp").split()
 OWN_PID_NAMESPACE = ("unshare", "--pid", "--fork", "--mount", "--propagation", "private", "sh", "-ec",
                      'mount -t tmpfs none /proc; exec "$@"', "sh")
 
@@ -146,6 +146,20 @@ class Facts(DoctorCase):
         self.assertEqual(told.split(":")[0], output("sysctl", "-n", "kernel.unprivileged_bpf_disabled"))
         told = self.check(document, "actions_logged")["fact"]
         self.assertEqual(told, output("sysctl", "-n", "kernel.seccomp.actions_logged"))
+
+    def test_jit(self) -> None:
+        require_command("sysctl")
+        on = output("sysctl", "-n", "net.core.bpf_jit_enable") != "0"
+        self.assertEqual(self.fact("jit"), "on" if on else "off: programs are interpreted")
+        self.assertRegex(self.fact("jit", "unshare", "--net"), r"\Anot known: net\.core\.bpf_jit_enable ")
+        folder = "/proc/sys/net/core"
+        off = self.folder / "off"
+        for script, fact in ((f"echo 0 > {off}; mount --bind {off} {spoc.JIT_SETTING}", "off"),
+                             (f"mount -t tmpfs none {folder}; touch {folder}/netdev_max_backlog",
+                              "the kernel has none"),
+                             (f"mount -t tmpfs none {folder}", "not known: net.core.bpf_jit_enable is not there")):
+            found = self.check(self.doctor(*in_mounts(script)), "jit")
+            self.assertEqual((found["fact"].partition(": programs")[0], found["state"]), (fact, "ok"))
 
     def test_lockdown(self) -> None:
         """What a securityfs would show: the kernel's lockdown itself cannot be undone."""

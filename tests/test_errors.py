@@ -182,11 +182,23 @@ class Kernel(CopyCase):
                 (errno.EPERM, BPF_MAP_CREATE, load, "ulimit -l unlimited"),
                 (errno.ENOMEM, BPF_MAP_CREATE, load, "memory"),
                 (errno.EINVAL, BPF_PROG_LOAD, load, "Linux 5.8 or newer"),
+                (spoc.ENOTSUPP, BPF_PROG_LOAD, load, "CONFIG_BPF_JIT_ALWAYS_ON"),
                 (errno.EPERM, BPF_RAW_TRACEPOINT_OPEN, attach, "seccomp filter, kernel lockdown"),
                 (errno.ENOENT, BPF_RAW_TRACEPOINT_OPEN, attach, "CONFIG_BPF_EVENTS")):
-            with self.subTest(f"{errno.errorcode[number]} to command {command}"):
+            with self.subTest(f"error {number} to command {command}"):
                 result = self.attempt(build("refuse.c"), str(number), str(command))
                 self.assert_refuses(result, operation, subject, os.strerror(number), remedy)
+
+    def test_refusal_without_the_jit(self) -> None:
+        """Linux 7.2 answers EINVAL where it has to be on: that comes first, if it is off or that is not known."""
+        (self.folder / "off").write_text("0\n")
+        off = in_mounts(f"mount --bind {self.folder}/off {spoc.JIT_SETTING}")
+        for wrapper, expected in ((off, True), (("unshare", "--net"), True), ((), False)):
+            with self.subTest(wrapper):
+                result = self.attempt(*wrapper, build("refuse.c"), str(errno.EINVAL), str(BPF_PROG_LOAD))
+                self.assertEqual(f"Invalid argument; {spoc.JIT_REMEDY}, " in result.stderr, expected, result.stderr)
+                self.assert_refuses(result, "load BPF programs", str(self.object), os.strerror(errno.EINVAL),
+                                    "CONFIG_BPF_EVENTS")
 
     def test_the_filter_itself_does_no_harm(self) -> None:
         self.assert_works(self.attempt(build("refuse.c"), str(errno.EPERM), "1000"))

@@ -15,7 +15,7 @@ import sys
 import unittest
 import unittest.mock
 import zlib
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, Iterator, List, Set, Tuple
 
 from support import DATA, OBJECT, ROOT, Case, build, kernel_calls, require, require_command, require_root
 
@@ -71,6 +71,11 @@ class Structs(CompiledCase):
         # No C field may be missing on the Python side: then the sizes of those above do not fill the struct.
         sizes = [size for name, (_, size) in layout_of(structure).items() if name]
         self.assertEqual(sum(sizes), ctypes.sizeof(structure))
+
+    def test_the_head_of_bpf_prog_info(self) -> None:
+        wanted = {f"__builtin_offsetof(struct bpf_prog_info, {name})": offset
+                  for name, (offset, _) in layout_of(module.BpfProgInfo).items() if name}
+        self.assertEqual(self.c_values("#include <linux/bpf.h>", list(wanted)), wanted)
 
     def test_as_the_source_has_them(self) -> None:
         require(os.path.exists("/usr/include/bpf/bpf_helpers.h"), "bpf/bpf_helpers.h (libbpf-dev)")
@@ -158,6 +163,8 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "bpf_map__set_max_entries": ("int", "struct bpf_map *", "__u32"),
     "bpf_map_get_next_key": ("int", "int", "const void *", "void *"),
     "bpf_map_lookup_elem": ("int", "int", "const void *", "void *"),
+    "bpf_obj_get_info_by_fd": ("int", "int", "void *", "__u32 *"),
+    "bpf_program__fd": ("int", "const struct bpf_program *"),
     "libbpf_set_print": ("libbpf_print_fn_t", "libbpf_print_fn_t"),
     "seccomp_version": ("const struct scmp_version *",),
     "seccomp_syscall_resolve_name": ("int", "const char *"),
@@ -205,7 +212,7 @@ CTYPES: Dict[str, Tuple[Any, ...]] = {
     "struct bpf_link *": (module.BpfLink,), "const struct bpf_object_open_opts *": (ctypes.c_void_p,),
     "const struct scmp_version *": (ctypes.POINTER(module.ScmpVersion),),
     "unsigned int": (ctypes.c_int, ctypes.c_uint), "long": (ctypes.c_long, ctypes.c_ulong),
-    "unsigned long": (ctypes.c_ulong,),
+    "unsigned long": (ctypes.c_ulong,), "__u32 *": (ctypes.c_void_p,),
     "enum scmp_filter_attr": (ctypes.c_int,), "scmp_filter_ctx": (module.ScmpContext,),
     "const scmp_filter_ctx": (module.ScmpContext,), "struct ring_buffer *": (module.BpfRing,),
     "ring_buffer_sample_fn": (module.RING_CALLBACK,), "const struct ring_buffer_opts *": (ctypes.c_void_p,),
@@ -294,6 +301,70 @@ def kernel_ids(kind: str, pid: str = "self") -> Set[int]:
 
 ENTER_DIRECT, ENTER_ABIS, ENTER_PLAIN = "enter_direct", "enter_abis", "enter_plain"
 DIRECT = X86_64 and os.path.exists(module.KERNEL_BTF)
+
+
+class Jit(unittest.TestCase):
+    """Where programs would crash the kernel unless its JIT compiles them. The machine `jit` of check-vm shows it."""
+
+    INLINING = (("aarch64", "6.10.14", "6.11.0-rc1"), ("aarch64", "5.10.0-30-arm64", "6.12.117+deb13-arm64"),
+                ("ppc64le", "6.19.3", "7.0.0"), ("riscv64", "7.1.9-riscv64", "7.2.0"), ("x86_64", "6.18.44", "7.0.1"))
+
+    @staticmethod
+    @contextlib.contextmanager
+    def kernel(name: str, release: str, setting: str) -> Iterator[Any]:
+        """A Recorder of such a machine, under such a kernel."""
+        uname = os.uname_result(("Linux", "node", release, "#1", name))
+        machine = module.machine_of(name, release)
+        with unittest.mock.patch.object(module, "kernel_uname", lambda: uname), \
+                unittest.mock.patch.object(module, "jit_setting", lambda: setting), \
+                module.Recorder(machine) as recorder:
+            yield recorder
+
+    def assert_refused(self, recorder: Any, setting: str) -> None:
+        """Nothing of libbpf is called before."""
+        with unittest.mock.patch.object(module, "libbpf", None), self.assertRaises(module.KernelError) as caught:
+            recorder.load()
+        self.assertEqual((caught.exception.subject, caught.exception.hint),
+                         ("net.core.bpf_jit_enable", "sysctl net.core.bpf_jit_enable=1"))
+        self.assertIn(f"is {setting}", caught.exception.reason)
+
+    def test_off(self) -> None:
+        for name, before, after in self.INLINING:
+            with self.subTest(f"{name} {after}"), self.kernel(name, after, "0") as recorder:
+                if name == "x86_64":  # the verifier looks whether it is on
+                    self.assertFalse(module.lacks_jit(recorder.machine.native))
+                else:
+                    self.assert_refused(recorder, "0")
+                    self.assertEqual(module.examine_jit().remedy, module.JIT_REMEDY)
+            with self.subTest(f"{name} {before}"), self.kernel(name, before, "0") as recorder:
+                self.assertFalse(module.lacks_jit(recorder.machine.native))
+                self.assertEqual(module.examine_jit(), module.Finding("off: programs are interpreted"))
+
+    def test_on_or_unknown(self) -> None:
+        for name, _, release in self.INLINING:
+            for setting in ("1", "2", "none", ""):
+                with self.subTest(f"{name} {setting}"), self.kernel(name, release, setting) as recorder:
+                    self.assertFalse(module.lacks_jit(recorder.machine.native))
+                    self.assertEqual(module.examine_jit().state, "ok")
+
+    def test_neither_on_other_machines(self) -> None:
+        for name in ("armv7l", "i686"):
+            with self.kernel(name, "7.3.0", "0") as recorder:
+                self.assertFalse(module.lacks_jit(recorder.machine.native))
+
+    def test_what_this_kernel_compiles(self) -> None:
+        """Asked where it matters only: of a kernel that inlines, whose JIT is on, or not known to be off."""
+        require_root()
+        require(X86_64, "x86-64")
+        none = unittest.mock.Mock(return_value=0)  # leaves jited_prog_len as it is
+        for release, setting, asked in (("7.0.0", "1", True), ("7.0.0", "", True), ("7.0.0", "none", False),
+                                        ("7.0.0", "0", False), ("6.18.0", "1", False)):
+            with self.subTest(f"{release} {setting}"), self.kernel("x86_64", release, setting) as recorder:
+                recorder.load()
+            expected: Any = self.assertRaises(module.KernelError) if asked else contextlib.nullcontext()
+            with self.kernel("x86_64", release, setting) as recorder, expected, \
+                    unittest.mock.patch.object(module.libbpf, "bpf_obj_get_info_by_fd", none):
+                recorder.load()
 
 
 class Loaded(Case):

@@ -33,10 +33,12 @@ KEPT_S = 7 * 86400  # of what was built; packages are kept for good, and fetched
 
 # What spoc.py needs of each suite, and what the tests compare it with.
 PACKAGES = {
-    "bookworm": "python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libbpf1 libffi8",
-    "bullseye": "python3.9-minimal libpython3.9-minimal libpython3.9-stdlib libbpf0 libffi7",
+    "trixie": "python3.13-minimal libpython3.13-minimal libpython3.13-stdlib libbpf1 libffi8 libelf1t64 "
+              "libzstd1",
+    "bookworm": "python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libbpf1 libffi8 libelf1",
+    "bullseye": "python3.9-minimal libpython3.9-minimal libpython3.9-stdlib libbpf0 libffi7 libelf1",
 }
-COMMON = "busybox-static libc6 libelf1 libseccomp2 libexpat1 zlib1g libgcc-s1 strace libunwind8 liblzma5"
+COMMON = "busybox-static libc6 libseccomp2 libexpat1 zlib1g libgcc-s1 strace libunwind8 liblzma5"
 # For a disk, each with what it needs, if they are modules.
 MODULES = "virtio_mmio virtio_pci virtio_blk ext4 crc32c_generic".split()
 UNUSED = re.compile(r"usr/share|usr/lib/[^/]+/gconv|.*\.pyc$|usr/lib/python3[^/]*/(lib2to3|idlelib|pydoc_data|tkinter|"
@@ -278,11 +280,13 @@ def initial_system(packages: "Sequence[pathlib.Path]", others: "Sequence[Tuple[s
     archive.add("etc/group", b"root:x:0:\nuser:x:1000:\n")
     for path in packages:
         add_package(archive, path)
+    for name in ("bin", "sbin", "lib"):  # from Debian 13 on no package has files there
+        archive.add(name, f"usr/{name}".encode(), 0o120777)
     archive.add("usr/bin/python3", next(path.name.split("-")[0].encode() for path in packages
                                         if path.name.startswith("python3.")), 0o120777)
     archive.add("usr/bin/env", b"/bin/busybox", 0o120777)  # for the first line of spoc.py
     for architecture, path in others:  # one program each: a busybox of another architecture
-        data = next(data for name, member, data in package_members(path) if name.startswith("bin/") and data)
+        data = next(data for name, member, data in package_members(path) if re.match("(usr/)?bin/", name) and data)
         archive.add(f"opt/{architecture}/busybox", data, 0o100755)
     for number, (name, data) in enumerate(modules.items()):
         archive.add(f"lib/modules/{number:02d}-{name}.ko", data)

@@ -44,14 +44,17 @@ QEMU = {
 }
 # Random numbers at once, and none of what only takes time when it is emulated: with page tables of the kernel's own
 # each system call empties QEMU's TLB, and at random addresses each process is translated anew.
-COMMAND_LINE = "quiet panic=-1 rdinit=/init random.trust_cpu=on cryptomgr.notests mitigations=off nokaslr norandmaps"
+COMMAND_LINE = ("quiet oops=panic panic=-1 rdinit=/init random.trust_cpu=on cryptomgr.notests mitigations=off nokaslr "
+                "norandmaps")
 # The console; on x86 not the test of the timer, which takes a busy host for a broken one.
 APPEND = {"arm64": "console=ttyAMA0", "armhf": "console=ttyAMA0", "i386": "console=ttyS0 no_timer_check",
           "amd64": "console=ttyS0 no_timer_check"}
 UNAME = {"arm64": "aarch64", "armhf": "armv7l", "i386": "i686", "amd64": "x86_64"}
 # The number of getsid(2): asm/unistd.h of each.
 GETSID_NUMBER = {"arm64": 156, "armhf": 147, "i386": 147, "amd64": 124}
-SUITES = {"bookworm": ("6.1.", "3.11", "libbpf.so.1", "2.5.4"), "bullseye": ("5.10.", "3.9", "libbpf.so.0", "2.5.1")}
+SUITES = {"trixie": ("6.12.", "3.13", "libbpf.so.1", "2.6.0"),
+          "bookworm": ("6.1.", "3.11", "libbpf.so.1", "2.5.4"),
+          "bullseye": ("5.10.", "3.9", "libbpf.so.0", "2.5.1")}
 
 CORE = """
     machine memory_192_mib record_shell record_follow backend_bpf backend_notify record_then_run denials_tracepoint
@@ -80,11 +83,16 @@ class Machine(NamedTuple):
     lockdown: str = ""
     tests: Sequence[str] = CORE
     processors: int = 1
+    parameters: str = ""  # of the kernel, beside the others
 
 
 ARM64 = ("bookworm", "linux-image-arm64", "arm64", "arm64", ("busybox-static:armhf",))
 # The slowest first, so that none is left for the end.
 MACHINES = [
+    Machine("jit", "64-bit ARM, Debian 13, booted with BPF's JIT off, which is turned on later", "trixie",
+            "linux-image-arm64", "arm64", "arm64", ("busybox-static:armhf",),
+            tests=["jit_off", "jit_off_unseen", "jit_remedy", *CORE, "record_32_bit"], processors=2,
+            parameters="sysctl.net.core.bpf_jit_enable=0"),
     Machine("armhf", "32-bit ARM", "bookworm", "linux-image-armmp", "armhf", "armhf",
             tests=[*CORE, "interrupted_on_arm"]),
     Machine("init", "64-bit ARM, booted three times: init scripts of examples/busybox, a disk, a power cut", *ARM64,
@@ -217,7 +225,7 @@ def boot(machine: Machine, base: build.Base, job: "Dict[str, Any]", disk: str = 
     if not MACHINES:
         raise build.BuildError("stopped")
     architecture = machine.kernel_architecture
-    append = f"{APPEND[architecture]} {COMMAND_LINE}"
+    append = f"{APPEND[architecture]} {COMMAND_LINE} {machine.parameters}"
     if machine.lockdown:
         append += f" lockdown={machine.lockdown}"
     command = [*QEMU[architecture], "-m", str(MEMORY_MIB), "-smp", str(machine.processors), "-nographic",
