@@ -1539,6 +1539,11 @@ class Architecture(NamedTuple):
     name: str
     token: int
 
+    @property
+    def kernel_token(self) -> int:
+        """The token in struct seccomp_data: for the kernel x32 is x86-64."""
+        return X86_64.token if self == X32 else self.token
+
 
 X86_64 = Architecture("SCMP_ARCH_X86_64", 0xC000003E)
 X86 = Architecture("SCMP_ARCH_X86", 0x40000003)
@@ -2426,9 +2431,37 @@ class Filter(NamedTuple):
 SOCK_FILTER_BYTES = 8
 
 
-def constant_program(action: str) -> bytes:
+def bpf_step(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    """struct sock_filter (linux/filter.h)."""
+    return code.to_bytes(2, sys.byteorder) + bytes((if_true, if_false)) + k.to_bytes(4, sys.byteorder)
+
+
+def constant_program(action: str, number: int = 0) -> bytes:
     """The program of a filter that answers this to every call of every architecture: BPF_RET | BPF_K."""
-    return (0x06).to_bytes(2, sys.byteorder) + bytes(2) + ACTIONS[action].to_bytes(4, sys.byteorder)
+    return bpf_step(0x06, ACTIONS[action] | number)
+
+
+def runc_prefix(profile: Profile, native: Architecture) -> bytes:
+    """What runc puts before the program of a filter (its libcontainer/seccomp/patchbpf/enosys_linux.go): ENOSYS for a
+    call whose number is above all that the rules name for its architecture, so that libcs take an older call. Nothing
+    where the default lets calls pass, or asks a tracer.
+    """
+    program = b""
+    if profile.default_action in (*PERMISSIVE, SCMP_ACT_TRACE):
+        return program
+    names = {name.encode(errors="replace") for rule in profile.rules for name in rule.names if "\0" not in name}
+    for listed in sorted({native.name, *profile.architectures} - {"SCMP_ARCH_NATIVE"}):
+        token = libseccomp.seccomp_arch_resolve_name(listed.replace("SCMP_ARCH_", "").lower().encode())
+        last = max((libseccomp.seccomp_syscall_resolve_name_arch(token, name) for name in names), default=0)
+        if last <= 0:
+            continue
+        steps = [bpf_step(0x20, SeccompData.nr.offset)]  # BPF_LD | BPF_W | BPF_ABS
+        if token in (X86_64.token, X32.token):  # whose calls the kernel tells apart by this bit alone; BPF_JSET
+            steps.append(bpf_step(0x45, X32_SYSCALL_BIT, *((2, 0) if token == X86_64.token else (0, 2))))
+            token = X86_64.token
+        steps += [bpf_step(0x25, last, 0, 1), constant_program(SCMP_ACT_ERRNO, errno.ENOSYS)]  # BPF_JGT
+        program += b"".join([bpf_step(0x20, SeccompData.arch.offset), bpf_step(0x15, token, 0, len(steps)), *steps])
+    return program
 
 
 ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
@@ -2453,12 +2486,12 @@ class FilterBuilder:
         self._least = -299 if any(libseccomp.seccomp_syscall_resolve_name_arch(token, b"socketcall") >= 0
                                   for token in self._tokens) else 0
 
-    def build(self, no_new_privs: bool = False) -> Filter:
-        """The filter, to be loaded with the flags of the profile."""
+    def build(self, no_new_privs: bool = False, prefix: bytes = b"") -> Filter:
+        """The filter, to be loaded with the flags of the profile. Its program begins with `prefix`."""
         flags = sum(FILTER_FLAGS[flag] for flag in set(self.profile.flags))
         # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
         flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-        program = self.export()
+        program = prefix + self.export()
         if len(program) > SOCK_FILTER_BYTES * BPF_MAXINSNS:
             raise SpocError("build filter", self._subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
         return Filter(program, flags, no_new_privs)
@@ -3598,7 +3631,7 @@ class NotifyRecorder:
     def _find_special(self) -> "Iterator[Tuple[bytes, str]]":
         """Keys and names of the calls that go otherwise than without the filter."""
         for architecture in filter(None, (self._machine.native, self._machine.compat, X32)):
-            token = X86_64.token if architecture is X32 else architecture.token
+            token = architecture.kernel_token
             for name in ("seccomp", "execve", "execveat") if self.filter.no_new_privs else ("seccomp",):
                 number = libseccomp.seccomp_syscall_resolve_name_arch(architecture.token, name.encode())
                 yield b"".join(each.to_bytes(4, sys.byteorder) for each in (number & 0xFFFFFFFF, token)), name
@@ -4021,12 +4054,16 @@ class RecordCommand:
 # --- Replay ------------------------------------------------------------------
 
 
+RUNTIMES = ("spoc", "runc")  # whose answers the filter gives; see runc_prefix()
+
+
 class RunOptions(NamedTuple):
     """The options of `run`."""
 
     profile: str = ""
     base_profile: "Sequence[str]" = ()
     base_syscalls: "Sequence[str]" = ()
+    runtime: str = RUNTIMES[0]
     privileged: bool = False
     no_new_privs: bool = False
     enricher: str = "auto"
@@ -4686,8 +4723,7 @@ class SeenCall(NamedTuple):
 
     @property
     def data(self) -> SeccompData:
-        token = X86_64.token if self.architecture is X32 else self.architecture.token  # as the kernel has it
-        return SeccompData(self.number, token, 0, (ctypes.c_uint64 * 6)(*self.arguments))
+        return SeccompData(self.number, self.architecture.kernel_token, 0, (ctypes.c_uint64 * 6)(*self.arguments))
 
     def meets(self, rule: Rule) -> bool:
         """Is the rule about this call? What socketcall(2) and ipc(2) do has its arguments where no filter sees them."""
@@ -4862,8 +4898,10 @@ class DenialReport:
     MAX_PROGRAMS, MAX_KINDS = 1000, 4096
 
     def __init__(self, profile: Profile, native: Architecture, events: "Optional[int]",
-                 learner: "Optional[Learner]" = None):
+                 learner: "Optional[Learner]" = None, as_runc: bool = False):
         self.profile, self.native, self.events, self.learner = profile, native.name, events, learner
+        self.as_runc, self._own = as_runc, native
+        self._newer: "Optional[FilterJudge]" = None
         self.architectures = {native.name, *profile.architectures}
         # (syscall, architecture, what happened to it) -> program -> times
         self.counts: "Dict[Tuple[str, str, str], Dict[str, int]]" = {}
@@ -4878,6 +4916,8 @@ class DenialReport:
         if action == SCMP_ACT_LOG:
             return action, 0, True
         verdicts = self.profile.verdicts(name)
+        if self.as_runc and self.is_newer(denial):
+            verdicts = [(SCMP_ACT_ERRNO, errno.ENOSYS)]
         stopping = [each for each in verdicts if each[0] not in PERMISSIVE]
         for verdict in stopping:
             if verdict == (action or SCMP_ACT_ERRNO, number):
@@ -4886,6 +4926,13 @@ class DenialReport:
             if verdict[0] == action or (not action and verdict[0] != SCMP_ACT_ERRNO):
                 return (*verdict, True)
         return action or SCMP_ACT_ERRNO, number, False
+
+    def is_newer(self, denial: Denial) -> bool:
+        """Does runc answer ENOSYS to this call, since it is newer than all that the profile names?"""
+        self._newer = self._newer or FilterJudge(runc_prefix(self.profile, self._own)
+                                                 + constant_program(SCMP_ACT_ALLOW))
+        return denial.architecture is not None and self._newer(
+            SeccompData(denial.number, denial.architecture.kernel_token))[0] == SCMP_ACT_ERRNO
 
     def add(self, denials: "Iterable[Denial]") -> None:
         for denial in denials:
@@ -4899,6 +4946,8 @@ class DenialReport:
             errno_name = errno.errorcode.get(number, str(number)) if action == SCMP_ACT_ERRNO else ""
             what = action + (f" ({errno_name})" if errno_name else "") + (
                 "" if is_profiles else " of the command's own filter")
+            if is_profiles and (action, number) != (SCMP_ACT_ERRNO, errno.ENOSYS) and self.is_newer(denial):
+                what += " (runc answers ENOSYS)"
             kind = label, arch_name, what
             if kind not in self.counts and len(self.counts) >= self.MAX_KINDS:
                 kind = label, _, what = "others", "", "various"  # nor one that makes numbers up
@@ -5043,7 +5092,8 @@ class RunCommand:
     def _build(self, profile: Profile) -> "Tuple[Filter, Set[str]]":
         """The filter, and what of it is not known here."""
         builder = FilterBuilder(profile, self.machine.own)
-        return builder.build(self.no_new_privs), builder.unknown
+        prefix = runc_prefix(profile, self.machine.own) if self.options.runtime == "runc" else b""
+        return builder.build(self.no_new_privs, prefix), builder.unknown
 
     def run(self) -> int:
         """Run the command under the profile; give the exit code."""
@@ -5051,7 +5101,8 @@ class RunCommand:
         with contextlib.ExitStack() as resources:
             learner = Learner(self.source, self.host, self.base_rules, self.machine.own, self.options.force,
                               self._build) if self.learned else None
-            report = DenialReport(self.profile, self.machine.own, self.events, learner)
+            report = DenialReport(self.profile, self.machine.own, self.events, learner,
+                                  self.options.runtime == "runc")
             resources.callback(report.close)
             applied, unknown = self._build(self.profile)
             source = self._open_source(applied.program)
@@ -6456,7 +6507,10 @@ def run_run(values: "Dict[str, Any]", operands: "List[str]") -> int:
         for name in values["base_syscalls"]:
             if not is_syscall_name(name):
                 raise UsageError(f"-b {name}", "libseccomp knows no such syscall", "check the spelling")
-    take_last(values, "run ", ("profile", "enricher", "audit_log", "learn", "events"))
+    take_last(values, "run ", ("profile", "as", "enricher", "audit_log", "learn", "events"))
+    values["runtime"] = values.pop("as", RUNTIMES[0])
+    if values["runtime"] not in RUNTIMES:
+        raise UsageError(f"--as {values['runtime']}", f"not one of {', '.join(RUNTIMES)}")
     options = RunOptions(**values)
     if options.enricher not in ENRICHERS:
         raise UsageError(f"--enricher {options.enricher}", f"not one of {', '.join(ENRICHERS)}")
@@ -6636,6 +6690,8 @@ Run CMD under a seccomp profile, and name every syscall that the profile blocks 
                              (default {' or '.join(DEFAULT_OUTPUT.values())})
   --base-profile FILE        add the rules of this profile (may be given several times)
   -b, --base-syscalls NAMES  allow these as well (separated by commas; may be given several times)
+  --as NAME                  spoc: what the profile says, as crun does (the default); runc: ENOSYS for calls that are
+                             newer than all that it names
   --privileged               under sudo, run CMD as root and not as the calling user
   --no-new-privs             set no_new_privs, as is done anyway without CAP_SYS_ADMIN
   --enricher NAME            where to learn of blocked calls: {', '.join(ENRICHERS)}

@@ -2,12 +2,18 @@
 """Container runtimes take a recorded profile as it is, and a container under it can do what was recorded, no more."""
 
 import json
+import platform
+import re
 import shutil
 import subprocess
+import sys
 import unittest
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, List, Sequence
 
-from support import Case, require, require_command, require_root, spoc
+from support import ROOT, Case, build, require, require_command, require_root, spoc
+
+sys.path.insert(0, str(ROOT))
+import spoc as module  # noqa: E402
 
 # Recorded outside, it has to work inside as well; its exit code tells which part does not.
 SCRIPT = """
@@ -104,6 +110,106 @@ class Container(Case):
         require_command("runc")
         result = self.run_container(RUNC, self.recorded_document("-n"), True)
         self.assertNotIn(result.returncode, (0, 10, 11, 12, 13), result.stdout)
+
+
+def allowing(architecture: Any, last: int, *rules: Dict[str, Any], action: str = "SCMP_ACT_ERRNO",
+             architectures: Sequence[str] = ("X86_64",), **keys: Any) -> Dict[str, Any]:
+    """A profile that names every call of an architecture up to this number, but for getppid, which it denies."""
+    names = {name for name in (module.syscall_name(architecture, number) for number in range(last + 1)) if name}
+    return {"defaultAction": action, "architectures": [f"SCMP_ARCH_{name}" for name in architectures], "syscalls": [
+        {"names": sorted(names - {"getppid"}), "action": "SCMP_ACT_ALLOW"},
+        {"names": ["getppid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 133}, *rules], **keys}
+
+
+@unittest.skipUnless(platform.machine() == "x86_64", "needs x86_64, whose syscall numbers are here")
+class NewerCalls(Case):
+    """Calls that are newer than all that a profile names get the same answers from a runtime and from run --as."""
+
+    PIDFD_OPEN, CLONE3, FUTEX_WAITV = 434, 435, 449
+    NUMBERS = (110, 434, 435, 437, 439, 440, 448, 449, 450, 600, 0x3FFFFFFF, 0x4000006E, 0x40000258, 0x7FFFFFFF,
+               0x80000000, 0xBFFFFFFF, 0xC0000000, 0xFFFFFFFF)
+    NUMBERS_32 = (64, 434, 435, 437, 449, 600, 0x40000258, 0x80000000)
+    FUTEX = {"names": ["futex_waitv"], "action": "SCMP_ACT_ERRNO", "errnoRet": 99}
+    NATIVE = module.X86_64
+
+    def setUp(self) -> None:
+        super().setUp()
+        require_root()
+        root = self.folder / "rootfs"
+        for name in ("dev", "proc"):
+            (root / name).mkdir(parents=True)
+        self.program = root / "call"
+        shutil.copy(build("call.c", "-static"), self.program)
+        self.calls = self.folder / "calls"
+        self.calls.write_text("".join(f"{how} {number}{' 2147483647' * 6}\n" for how, numbers in (
+            ("nf", self.NUMBERS), ("if", self.NUMBERS_32)) for number in numbers))
+
+    def answers(self, result: "subprocess.CompletedProcess[str]") -> List[str]:
+        self.assertEqual(result.returncode, 0, result)
+        return re.sub(r"(?m)^= \d+$", "=", result.stdout).splitlines()
+
+    def in_container(self, runtime: Sequence[str], document: Dict[str, Any]) -> List[str]:
+        (self.folder / "config.json").write_text(json.dumps({
+            "ociVersion": "1.0.2", "root": {"path": "rootfs"},
+            "process": {"user": {"uid": 0, "gid": 0}, "args": ["/call"], "cwd": "/", "noNewPrivileges": True},
+            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            "linux": {"namespaces": [{"type": name} for name in ("pid", "mount", "ipc", "uts")],
+                      "seccomp": document}}))
+        command = [*runtime, "--root", str(self.folder / "state")]
+        try:
+            with open(self.calls, encoding="utf-8") as stdin:
+                return self.answers(subprocess.run([*command, "run", "--bundle", str(self.folder), self.folder.name],
+                                                   stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                                   text=True, timeout=60))
+        finally:
+            subprocess.run([*command, "delete", "--force", self.folder.name], stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+
+    def run_as(self, runtime: str, document: Dict[str, Any], *options: str) -> "subprocess.CompletedProcess[str]":
+        profile = self.folder / "profile.json"
+        profile.write_text(json.dumps(document))
+        with open(self.calls, encoding="utf-8") as stdin:
+            return spoc("run", "--as", runtime, "-p", str(profile), *options, "--", str(self.program), stdin=stdin)
+
+    def assert_same(self, runtime: Sequence[str], name: str) -> None:
+        both, all_three = ("X86_64", "X86"), ("X86_64", "X86", "X32")
+        for document in (allowing(self.NATIVE, self.CLONE3),
+                         allowing(self.NATIVE, self.CLONE3, self.FUTEX, architectures=both, defaultErrnoRet=77),
+                         allowing(self.NATIVE, self.PIDFD_OPEN, architectures=all_three),
+                         allowing(self.NATIVE, self.CLONE3, architectures=both, defaultErrnoRet=38),
+                         *(allowing(self.NATIVE, self.CLONE3, action=f"SCMP_ACT_{action}", architectures=both)
+                           for action in ("KILL_PROCESS", "TRAP", "TRACE", "LOG", "ALLOW"))):
+            with self.subTest(**{key: value for key, value in document.items() if key != "syscalls"}):
+                answers = self.in_container(runtime, document)
+                self.assertEqual(len(answers), len(self.NUMBERS + self.NUMBERS_32))
+                self.assertEqual(self.answers(self.run_as(name, document, "-q", "--enricher", "none")), answers)
+
+    def test_runc(self) -> None:
+        require_command("runc")
+        self.assert_same(RUNC, "runc")
+
+    def test_crun(self) -> None:
+        require_command("crun")
+        self.assert_same(CRUN, "spoc")
+
+    def test_denials_say_so(self) -> None:
+        document = allowing(self.NATIVE, self.CLONE3)
+        self.calls.write_text("n 110 0 0 0 0 0 0\nn 449 0 0 0 0 0 0\n")
+        for enricher in ("tracepoint", "notify"):
+            for runtime, answer in (("spoc", "SCMP_ACT_ERRNO (EPERM) (runc answers ENOSYS)"),
+                                    ("runc", "SCMP_ACT_ERRNO (ENOSYS)")):
+                result = self.run_as(runtime, document, "--enricher", enricher)
+                self.assertEqual(self.answers(result)[1], "! 1" if runtime == "spoc" else "! 38")
+                self.assertIn(f" Seccomp: futex_waitv (449), action: {answer}, pid: ", result.stderr)
+                self.assertIn(" Seccomp: getppid (110), action: SCMP_ACT_ERRNO (133), pid: ", result.stderr)
+                self.assertNotIn("own filter", result.stderr)
+        result = self.run_as("runc", document, "--force", "--learn", str(self.folder / "learned.json"))
+        self.assertIn("Learned syscalls: futex_waitv, getppid\n", result.stderr)
+        learned = json.loads((self.folder / "learned.json").read_text())
+        self.assertNotIn("Seccomp: ", self.run_as("runc", learned).stderr)
+
+    def test_usage(self) -> None:
+        self.assertEqual(self.run_as("crun", allowing(self.NATIVE, 1)).returncode, 2)
 
 
 if __name__ == "__main__":
