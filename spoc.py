@@ -3705,7 +3705,7 @@ class NotifyRecorder:
         """Say what this call does otherwise than without the filter."""
         arguments, message = list(request.data.args), ""
         if name == "seccomp":
-            if arguments[0] == SECCOMP_SET_MODE_FILTER and arguments[1] & SECCOMP_FILTER_FLAG_NEW_LISTENER:
+            if self._wants_listener(request):
                 message = (f"seccomp of process {request.pid} fails with EBUSY: the kernel allows one listener, and "
                            "that is spoc.py's; record with --backend bpf")
         elif self._proc:
@@ -3719,6 +3719,38 @@ class NotifyRecorder:
         if message and message not in self._told and len(self._told) < self.MAX_MESSAGES:
             self._told.add(message)
             Log.error(message)
+
+    def _wants_listener(self, request: SeccompNotif) -> bool:
+        """Is it for ours alone that the kernel refuses this seccomp(2) a listener?
+
+        It looks at flags, privilege and filter first (seccomp_set_mode_filter() in kernel/seccomp.c). libseccomp asks
+        with a null pointer what the kernel can do, and wants EFAULT.
+        """
+        operation, flags, address = (request.data.args[index] for index in range(3))
+        flags &= 0xFFFFFFFF
+        if operation & 0xFFFFFFFF != SECCOMP_SET_MODE_FILTER or not flags & SECCOMP_FILTER_FLAG_NEW_LISTENER:
+            return False
+        try:
+            libc.syscall(libseccomp.seccomp_syscall_resolve_name(b"seccomp"), operation, flags, None)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # not these flags
+                return False
+        status = proc_status(request.pid) if self._proc else {}
+        if status.get("NoNewPrivs") == "0" and not int(status["CapEff"], 16) >> CAPABILITIES.index("CAP_SYS_ADMIN") & 1:
+            return False
+        wide = request.data.arch & 0x80000000 and not request.data.nr & X32_SYSCALL_BIT  # __AUDIT_ARCH_64BIT
+        width = 8 if wide else 4  # of a pointer: struct sock_fprog holds a length of 16 bits and, aligned, a pointer
+        try:
+            with open(f"/proc/{request.pid}/mem", "rb", buffering=0) as memory:
+                program = os.pread(memory.fileno(), 2 * width, address & (1 << 8 * width) - 1)
+                length = int.from_bytes(program[:2], sys.byteorder)
+                start = int.from_bytes(program[width:], sys.byteorder)
+                filled = len(os.pread(memory.fileno(), SOCK_FILTER_BYTES * length, start))
+        except (PermissionError, FileNotFoundError):
+            return bool(address)  # it cannot be seen
+        except (OSError, OverflowError):
+            return False  # it is not there
+        return 0 < length <= BPF_MAXINSNS and filled == SOCK_FILTER_BYTES * length
 
     def _executed(self, pid: int, arguments: "List[int]", is_at: bool) -> "Tuple[str, str]":
         """Where the file stands that execve(2) or execveat(2) names, and its name. In a moment it may be another."""

@@ -324,6 +324,31 @@ class Meanwhile(AnybodyCase):
         """Our answer outranks SECCOMP_RET_TRACE, as the README says: the call happens."""
         self.assertEqual(self.output(build("listener.c"), "trace"), (f"0 {errno.EBADF}\n", ""))
 
+    def test_listener_of_a_32_bit_program(self) -> None:
+        said, log = self.output(build("listener.c", "-m32", "-static"), "own")
+        self.assertEqual(said, f"{errno.EBUSY} {errno.EBADF}\n")
+        self.assertRegex(log, rf"\A{CLOCK} Error: seccomp of process \d+ fails with EBUSY: [^\n]+\n\Z")
+
+    def test_requests_that_cannot_succeed(self) -> None:
+        """The kernel says what it says without us, and we say nothing."""
+        for flags in ((), ("-m32", "-static")):
+            program = build("listener.c", *flags)
+            alone = subprocess.run([program, "probe"], stdout=subprocess.PIPE, text=True, check=True).stdout
+            self.assertLessEqual({str(errno.EFAULT), str(errno.EINVAL)}, set(alone.split()))
+            self.assertEqual(self.output(program, "probe"), (alone, ""))
+
+    def test_libseccomp_probes(self) -> None:
+        """Every program that uses libseccomp asks for a listener with a null pointer."""
+        source = self.folder / "probe.c"
+        source.write_text('#include <seccomp.h>\n#include <stdio.h>\nint main(void) { scmp_filter_ctx context = '
+                          'seccomp_init(SCMP_ACT_ALLOW); printf("%d\\n", seccomp_load(context)); return 0; }\n')
+        program = self.open / "probe"
+        subprocess.run(["gcc", "-o", str(program), str(source), "-lseccomp"], check=True)
+        traced = subprocess.run(["strace", "-e", "trace=seccomp", str(program)], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, check=True)
+        self.assertRegex(traced.stderr, r"NEW_LISTENER, NULL\) += -1 EFAULT")
+        self.assertEqual(self.output(str(program)), (traced.stdout, ""))
+
     def output(self, *command: str) -> "Tuple[str, str]":
         self.profile.unlink(missing_ok=True)
         result = subprocess.run([*AS_ANYBODY, sys.executable, str(self.program), "record", "-q", "-n", *NOTIFY, "-t",

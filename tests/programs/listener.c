@@ -3,6 +3,7 @@
 //   listener own       one with a listener, which would be asked about tee()
 //   listener trace     one whose answer to tee() is SECCOMP_RET_TRACE: ENOSYS without a tracer
 //   listener refuse    one whose answer to tee() is an errno, EXDEV
+//   listener probe     none: each request for a listener is one that cannot succeed
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -26,6 +27,20 @@ int main(int argc, char **argv)
     };
     struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
 
+    if (!strcmp(argv[1], "probe")) {
+        struct sock_fprog none = {0, filter}, long_one = {0xffff, filter}, nowhere = {4, (void *)8};
+        const void *programs[] = {NULL, (void *)8, (void *)-8L, &none, &long_one, &nowhere};
+
+        for (unsigned i = 0; i < sizeof programs / sizeof *programs; i++) {
+            errno = 0;
+            syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, programs[i]);
+            printf("%d ", errno);
+        }
+        errno = 0;
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER | 1u << 31, &program);
+        printf("%d\n", errno);
+        return 0;
+    }
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     errno = 0;
     syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, own ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0, &program);
