@@ -3537,6 +3537,123 @@ def exit_code(status: int) -> int:
 # --- Record ------------------------------------------------------------------
 
 
+class Client(NamedTuple):
+    """Programs that ask another process, which is none of their descendants, to do the work."""
+
+    names: str
+    advice: str  # who does the work, and how to record that
+    words: str = ""  # one of these asks for it; none: any word does
+    groups: str = ""  # words that stand before it; *: any one
+    alone: str = ""  # options with which the program does the work itself, or nobody does
+
+
+ENGINE = "the engine's daemon starts the container; record the program itself, in its container"
+MANAGER = "the service manager starts the program; have the unit's ExecStart= call spoc.py, see examples/systemd"
+SUPERVISOR = "the supervisor starts the program; have it start spoc.py with that"
+CLIENTS = [
+    Client("docker docker-compose nerdctl balena balena-engine podman-remote", ENGINE,
+           "run create start restart exec up build unpause update deploy bake",
+           "container compose image builder buildx service stack"),
+    Client("ctr crictl", ENGINE, "run runp create start exec resume", "container containers c task tasks t"),
+    Client("lxc incus", ENGINE, "launch init create start restart exec"),
+    Client("kubectl oc", ENGINE, "run create apply exec debug replace scale rollout"),
+    Client("virsh", "libvirt's daemon starts the machine; record the program itself, in the machine",
+           "create start restore resume reboot"),
+    Client("systemctl", MANAGER, "start restart try-restart reload reload-or-restart enable isolate"),
+    Client("service", MANAGER, "start restart reload force-reload try-restart", "*"),
+    Client("machinectl", MANAGER, "start shell login"),
+    Client("systemd-run run0", MANAGER, alone="--scope"),
+    Client("supervisorctl initctl sv", SUPERVISOR, "start restart up once"),
+    Client("s6-svc", SUPERVISOR),
+    Client("ssh slogin dbclient mosh rsh", "the other machine runs the program; run spoc.py there", alone="-V -Q -G"),
+    Client("adb", "the other machine runs the program; run spoc.py there", "shell"),
+    Client("at batch", "the at daemon runs the program later; record that itself", alone="-l -c -d -r"),
+    Client("dbus-send", "the service that is called does the work; record that"),
+    Client("busctl gdbus", "the service that is called does the work; record that", "call set-property"),
+]
+# What starts the command that it is given: letters of its options that take a value, and how many words come before.
+WRAPPERS = {"sudo": ("CDghpRrTtUu", 0), "doas": ("Cu", 0), "env": ("CSu", 0), "nice": ("n", 0), "ionice": ("cn", 0),
+            "nohup": ("", 0), "setsid": ("", 0), "stdbuf": ("ioe", 0), "time": ("fo", 0), "timeout": ("ks", 1),
+            "exec": ("a", 0), "k3s": ("", 0), "microk8s": ("", 0)}
+SHELLS = "sh bash dash ash ksh zsh".split()
+
+
+def unwrap(command: "Sequence[str]") -> "Sequence[str]":
+    """The command that one of WRAPPERS is to start."""
+    valued, words = WRAPPERS[os.path.basename(command[0])]
+    at = 1
+    while at < len(command):
+        word = command[at]
+        if word.startswith("-") and word != "--":
+            first = min((index for index, letter in enumerate(word) if letter in valued), default=0)
+            at += 2 if first == len(word) - 1 and word[1] != "-" else 1
+        elif word == "--" or "=" in word:
+            at += 1
+        elif words:
+            words, at = words - 1, at + 1
+        else:
+            break
+    return command[at:]
+
+
+def is_podman_script(program: str) -> bool:
+    """Is `docker` the script of the package podman-docker?"""
+    for folder in os.get_exec_path():
+        with contextlib.suppress(OSError), open(os.path.join(folder, program), "rb") as file:
+            start = file.read(1024)
+            return start.startswith(b"#!") and b"podman" in start
+    return False
+
+
+def find_client(command: "Sequence[str]", environment: "Container[str]", follow: bool) -> str:
+    """What to say where the command, or what it is given to start, has the work done by others; "" if it does it."""
+    name, arguments = os.path.basename(command[0]) if command else "", command[1:]
+    if name in SHELLS:
+        script = next((arguments[index + 1] for index, word in enumerate(arguments[:-1])
+                       if word.startswith("-") and not word.startswith("--") and word.endswith("c")), "")
+        return find_client(script.split(), environment, follow)
+    if name in WRAPPERS:
+        inner = unwrap(command)
+        options = command[1:len(command) - len(inner)]
+        if name == "sudo" and not follow and any(
+                word == "--background" or re.match(r"-[ABEeHiKklNnPSsVv]*b", word) for word in options):
+            return "only its start is recorded: sudo -b ends at once, and the program goes on; add --follow"
+        return find_client(inner, environment, follow)
+    if name == "docker" and is_podman_script(command[0]):
+        name = "podman"
+    if name == "podman" and is_podman_remote(arguments, environment):
+        name = "podman-remote"
+    for client in CLIENTS:
+        if name in client.names.split() and asks_for_work(client, arguments):
+            return f"only {name} itself is recorded: {client.advice}"
+    return ""
+
+
+def is_podman_remote(arguments: "Sequence[str]", environment: "Container[str]") -> bool:
+    """Does podman ask a service? Else the container is its descendant."""
+    words = CLIENTS[0].words.split()
+    end = next((index for index, word in enumerate(arguments) if word in words), len(arguments))
+    return ("CONTAINER_HOST" in environment or "CONTAINER_CONNECTION" in environment
+            or any(word.partition("=")[0] in ("-r", "--remote", "-c", "--connection", "--url")
+                   for word in arguments[:end]))
+
+
+def asks_for_work(client: Client, arguments: "Sequence[str]") -> bool:
+    """Do these arguments have another process do the work?"""
+    before, skip = "", client.groups == "*"
+    if not set(client.alone.split()).isdisjoint(arguments):
+        return False
+    for word in arguments:
+        if not word.startswith("-"):
+            if not client.words or word in client.words.split():
+                return True
+            if not (skip or word in client.groups.split() or before.startswith("-")):  # which may be its value
+                return False
+            skip = False
+        before = word
+    return False
+
+
 class RecordOptions(NamedTuple):
     """The options of `record`."""
 
@@ -3901,6 +4018,9 @@ class RecordCommand:
         """Record; give the exit code."""
         if is_filtered():
             Log.info("spoc.py itself is under a seccomp filter: calls of the command that it stops are not recorded")
+        client = find_client(self.command, os.environ, self.options.follow)
+        if client:
+            Log.error(client)
         with contextlib.ExitStack() as resources, Supervisor() as supervisor:
             recorder = self._open_recorder()
             resources.callback(recorder.close)
