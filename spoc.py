@@ -1565,6 +1565,10 @@ class Machine(NamedTuple):
     compat_test: "Tuple[int, int, int]"
     number_offset: int = 0  # of the syscall's number in pt_regs, in bytes; 0: not known
     arguments: "Tuple[Tuple[int, ...], ...]" = ()  # where pt_regs holds the first three, of native and compat calls
+    original_offset: int = 0  # of what syscall_rollback() has a call return (asm/syscall.h), in pt_regs
+    # Where task_struct, which begins with thread_info, says that a tracer makes the calls itself: offset and mask of
+    # TIF_SYSCALL_EMU (asm/thread_info.h), or SYSCALL_WORK_SYSCALL_EMU (linux/thread_info.h), on x86 since Linux 5.11.
+    emulated: "Tuple[int, int]" = (0, 0)
 
     @property
     def own(self) -> Architecture:
@@ -1583,15 +1587,17 @@ def machine_of(name: str, release: str) -> Machine:
 
     Offsets in pt_regs: asm/ptrace.h of each, and which of them seccomp looks at, too: asm/syscall.h.
     """
+    has_work = release_numbers(release) >= (5, 11)
     if name == "x86_64":
-        return Machine(X86_64, X86, COMPAT_X86 if release_numbers(release) >= (5, 11) else COMPAT_X86_BEFORE_5_11, 120,
-                       ((112, 104, 96), (40, 88, 96)))  # di, si, dx; bx, cx, dx
-    if name == "aarch64":
-        return Machine(AARCH64, ARM, COMPAT_ARM64, 280, ((272, 8, 16),) * 2)  # orig_x0, regs[1], regs[2]
+        return Machine(X86_64, X86, COMPAT_X86 if has_work else COMPAT_X86_BEFORE_5_11, 120,
+                       ((112, 104, 96), (40, 88, 96)), 120,  # di, si, dx; bx, cx, dx
+                       (8, 8) if has_work else (0, 64))
+    if name == "aarch64":  # orig_x0, regs[1], regs[2]
+        return Machine(AARCH64, ARM, COMPAT_ARM64, 280, ((272, 8, 16),) * 2, 272, (0, 1 << 12))
     if name.startswith("arm"):
-        return Machine(ARM, None, COMPAT_NONE, 28, ((68, 4, 8),))  # ARM_ORIG_r0, ARM_r1, ARM_r2
-    if name in ("i386", "i486", "i586", "i686"):
-        return Machine(X86, None, COMPAT_NONE, 44, ((0, 4, 8),))  # bx, cx, dx
+        return Machine(ARM, None, COMPAT_NONE, 28, ((68, 4, 8),), 68)  # ARM_ORIG_r0, ARM_r1, ARM_r2
+    if name in ("i386", "i486", "i586", "i686"):  # bx, cx, dx
+        return Machine(X86, None, COMPAT_NONE, 44, ((0, 4, 8),), 44, (4, 8) if has_work else (0, 64))
     others = {"riscv64": RISCV64, "ppc64le": PPC64LE}
     if name in others:
         return Machine(others[name], None, COMPAT_NONE)
@@ -1925,7 +1931,7 @@ class Config(ctypes.Structure):
     """What user space tells the recorder."""
 
     _fields_ = c_fields("uint64 ns_dev ns_ino; uint32 armed_tgid compat_source compat_offset compat_mask statistics "
-                        "number_offset x86_64 marked")
+                        "number_offset original_offset emulated_offset emulated_mask ptrace_nr returned marked")
 
 
 class Counters(ctypes.Structure):
@@ -1967,7 +1973,7 @@ class DenialValue(ctypes.Structure):
 class TaskValue(ctypes.Structure):
     """Value of the map `tasks`, and part of `slots`: repeats of its last denial that are not in `denials` yet."""
 
-    _fields_ = c_fields("uint32 flags entered; char last[32]; uint64 repeats beside regs returned")
+    _fields_ = c_fields("uint32 flags entered; uint8 last[32]; uint64 repeats beside regs; uint32 held[4]")
 
 
 class SlotValue(ctypes.Structure):
@@ -1983,7 +1989,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x731C5980  # `make bpf` writes it
+OBJECT_CRC32 = 0x2C8278AD  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -1997,10 +2003,13 @@ PROGRAMS = dict(line.split() for line in """
     enter_plain    sys_enter
     run_enter      sys_enter
     run_exit       sys_exit
+    run_signal     signal_deliver
     run_task_exit  sched_process_exit
 """.strip().splitlines())
 KERNEL_BTF = "/sys/kernel/btf/vmlinux"
-DENIAL_LOGGED, DENIAL_ENDED, DENIAL_ROLLED_BACK = 1, 2, 3  # enum denial_kind of recorder.bpf.c
+# enum denial_kind and task_flag of recorder.bpf.c
+DENIAL_RETURNED, DENIAL_LOGGED, DENIAL_ENDED, DENIAL_KILLED, DENIAL_TRAPPED, DENIAL_UNANSWERED, DENIAL_TRACED = range(7)
+TASK_HELD = 8
 
 
 def find_object() -> str:
@@ -2283,8 +2292,8 @@ class Recorder:
 
     @property
     def _programs(self) -> "List[str]":
-        return ["task_fork", "task_exec", *(("run_exit", "run_task_exit") if self.denials else ("task_exit",)),
-                self._enter]
+        ends = ("run_exit", "run_signal", "run_task_exit") if self.denials else ("task_exit",)
+        return ["task_fork", "task_exec", *ends, self._enter]
 
     def _load(self, data: bytes) -> None:
         handle = libbpf.bpf_object__open_mem(data, len(data), None)
@@ -2325,7 +2334,9 @@ class Recorder:
             self._config.compat_source, self._config.compat_offset, self._config.compat_mask = \
                 self.machine.compat_test
         self._config.statistics, self._config.number_offset = self.statistics, self.machine.number_offset
-        self._config.x86_64 = self.machine.native is X86_64
+        self._config.original_offset = self.machine.original_offset
+        self._config.emulated_offset, self._config.emulated_mask = self.machine.emulated
+        self._config.ptrace_nr = libseccomp.seccomp_syscall_resolve_name(b"ptrace")
         self._config.marked = any(self.logged) if self.denials else bool(self.watched)
         for (abi, number), argument in self.watched.items():
             self._watched[abi * NUMBERS + number].place = 1 + self.machine.arguments[abi][argument]
@@ -2832,12 +2843,15 @@ class Recording(NamedTuple):
         return {call.name for call in self.calls if call.name}
 
 
+FILTER_PROFILE, FILTER_OWN, FILTER_UNKNOWN = "profile", "own", "unknown"  # in --events; own: the command's
+
+
 class Denial(NamedTuple):
     """A syscall that a filter did not let pass, or logged; so often, if it is known what the calls have in common."""
 
     architecture: "Optional[Architecture]"  # None if it is none that this machine has
     number: int
-    verdict: "Tuple[str, int]"  # action and errno, as far as the source knows them: "", 0
+    verdicts: "Tuple[Tuple[str, int], ...]"  # each that it may have met, the likeliest first; errno -1: any
     tgid: int
     tid: int
     comm: str
@@ -2845,6 +2859,8 @@ class Denial(NamedTuple):
     times: int = 1
     inner: str = ""  # what socketcall(2) or ipc(2) was to do, see MULTIPLEXED
     arguments: "Tuple[int, ...]" = ()  # all six, where they are to be learned
+    otherwise: str = FILTER_OWN  # whose filter it was unless the profile answers so; "": then it was none
+    fact: str = ""  # what is known of it where the verdict is not
 
 
 START_UNSEEN = "the start of the command was not seen"
@@ -4284,21 +4300,34 @@ class TracepointSource:
     def begin(self, child: Child) -> None:
         self._recorder.begin(child)
 
-    def _denials(self, value: DenialValue, times: int) -> "Iterator[Denial]":
-        verdict = ("", -value.result if -4096 < value.result < 0 else 0)
-        architecture = self.machine.architecture(value.abi, value.nr)
-        if value.kind in (DENIAL_LOGGED, DENIAL_ENDED):
-            verdict = (SCMP_ACT_LOG if value.kind == DENIAL_LOGGED else SCMP_ACT_KILL_THREAD, 0)
-        elif value.kind == DENIAL_ROLLED_BACK and architecture.name in (self.machine.own.name,
-                                                                        *self._profile.architectures):
-            name = syscall_name(architecture, value.nr) or ""
-            if not any(action.startswith("SCMP_ACT_KILL") for action, _ in self._profile.verdicts(name)):
-                return  # the call had returned, and a signal ended the task
-        yield Denial(architecture, value.nr, verdict, value.tgid, value.tid, value.comm.decode(errors="replace"), "",
-                     times)
+    def _denial(self, value: DenialValue, times: int) -> Denial:
+        verdicts, fact = self._verdicts(value.kind, value.result)
+        otherwise = {DENIAL_UNANSWERED: "", DENIAL_TRACED: FILTER_UNKNOWN}.get(value.kind, FILTER_OWN)
+        return Denial(self.machine.architecture(value.abi, value.nr), value.nr, verdicts, value.tgid, value.tid,
+                      value.comm.decode(errors="replace"), times=times, otherwise=otherwise, fact=fact)
+
+    def _verdicts(self, kind: int, result: int) -> "Tuple[Tuple[Tuple[str, int], ...], str]":
+        """What may have been a filter's answer to a call of this fate; and, if that is a guess, what is known."""
+        killed = (SCMP_ACT_KILL_PROCESS, -1), (SCMP_ACT_KILL_THREAD, -1)
+        trapped = (SCMP_ACT_TRAP, -1)
+        refused = ((SCMP_ACT_ERRNO, -result), *[(SCMP_ACT_TRACE, -1)] * (result == -errno.ENOSYS))
+        if kind == DENIAL_LOGGED:
+            return ((SCMP_ACT_LOG, -1),), ""
+        if kind == DENIAL_ENDED:
+            return killed[::-1] if release_numbers(kernel_uname().release) < (5, 16) else killed[1:], "ended by it"
+        if kind == DENIAL_KILLED:
+            return (*killed, trapped), "killed by SIGSYS"
+        if kind == DENIAL_TRAPPED:
+            return (trapped,), ""
+        if kind == DENIAL_UNANSWERED:
+            return (*killed, trapped, *refused), ""
+        if -4096 < result < 0:
+            return refused, f"returned {errno.errorcode.get(-result, -result)}"
+        # 0 is what few filters answer; any other value is a listener's. Or a tracer has suppressed SIGSYS.
+        return ((SCMP_ACT_NOTIFY, -1), (SCMP_ACT_ERRNO, 0) if result == 0 else trapped), f"returned {result}"
 
     def _on_event(self, _context: int, address: int, _size: int) -> int:
-        self._found += self._denials(DenialValue.from_address(address), 1)
+        self._found.append(self._denial(DenialValue.from_address(address), 1))
         return 0
 
     def read(self) -> "List[Denial]":
@@ -4310,12 +4339,15 @@ class TracepointSource:
         """The repeats, once the command has ended."""
         values = {key.raw: value for key, value in map_items(
             self._recorder.denials_fd, ctypes.c_char * DENIAL_KEY_BYTES, DenialValue)}
-        for task in self._recorder.tasks():  # of those that live on some repeats are still with the task itself
-            value = values.get(bytes(task)[TaskValue.last.offset:][:DENIAL_KEY_BYTES])
+        held = []
+        for task in self._recorder.tasks():  # of those that live on some are still with the task itself
+            value = values.get(bytes(task.last))
             if value:
                 value.count += task.repeats
-        return self.read() + [denial for value in values.values() if value.count > 1
-                              for denial in self._denials(value, value.count - 1)]
+            if task.flags & TASK_HELD:
+                held.append(self._denial(DenialValue(*task.held, b"(running)"), 1))
+        return self.read() + held + [
+            self._denial(value, value.count - 1) for value in values.values() if value.count > 1]
 
     @property
     def losses(self) -> "List[str]":
@@ -4401,9 +4433,9 @@ class NotifySource:
         if not done or action == SCMP_ACT_ALLOW:
             return None  # what was read of /proc may belong to another process by now; or there is nothing to tell
         name = architecture and syscall_name(architecture, number) or ""
-        return Denial(architecture, number, verdict, tgid, tid, comm, exe,
+        return Denial(architecture, number, (verdict,), tgid, tid, comm, exe,
                       inner=MULTIPLEXED.get(name, {}).get(call.args[0], ""),
-                      arguments=tuple(call.args) if self._learn else ())
+                      arguments=tuple(call.args) if self._learn else (), otherwise=FILTER_PROFILE)
 
     def _signal(self, action: str, tgid: int, tid: int, native: bool) -> bool:
         """End the process as SECCOMP_RET_KILL_PROCESS does, or have its handler run as under SECCOMP_RET_TRAP."""
@@ -4609,7 +4641,7 @@ class AuditSource:
     def _denial(self, fields: "Dict[str, str]") -> Denial:
         number, pid = int(fields["syscall"]) & 0xFFFFFFFF, int(fields["pid"])
         return Denial(audit_architecture(self._machine, int(fields["arch"], 16), number), number,
-                      (self._actions.get(int(fields["code"], 16) & ~0xFFFF, ""), 0), pid, pid,
+                      ((self._actions.get(int(fields["code"], 16) & ~0xFFFF, SCMP_ACT_KILL_PROCESS), -1),), pid, pid,
                       decode_audit_string(fields["comm"]), decode_audit_string(fields["exe"]))
 
     def finish(self) -> "List[Denial]":
@@ -5060,24 +5092,26 @@ class DenialReport:
         self.missing: "Set[str]" = set()
         self.losses: "List[str]" = []
 
-    def judge(self, denial: Denial, name: str) -> "Tuple[str, int, bool]":
-        """The action that met a call, its errno, and whether it is the profile's: a command may filter itself."""
-        action, number = denial.verdict
+    def judge(self, denial: Denial, name: str) -> "Tuple[str, int, str]":
+        """The action that met a call, its errno, and whose it is: a command may filter itself, or trace."""
+        answers = self.profile.verdicts(name)
         if denial.architecture is None or denial.architecture.name not in self.architectures:
-            return SCMP_ACT_KILL_THREAD, 0, True  # libseccomp's answer to calls of other architectures
-        if action == SCMP_ACT_LOG:
-            return action, 0, True
-        verdicts = self.profile.verdicts(name)
-        if self.as_runc and self.is_newer(denial):
-            verdicts = [(SCMP_ACT_ERRNO, errno.ENOSYS)]
-        stopping = [each for each in verdicts if each[0] not in PERMISSIVE]
-        for verdict in stopping:
-            if verdict == (action or SCMP_ACT_ERRNO, number):
-                return (*verdict, True)
-        for verdict in stopping:
-            if verdict[0] == action or (not action and verdict[0] != SCMP_ACT_ERRNO):
-                return (*verdict, True)
-        return action or SCMP_ACT_ERRNO, number, False
+            answers = [(SCMP_ACT_KILL_THREAD, 0)]  # libseccomp's to calls of other architectures
+        elif self.as_runc and self.is_newer(denial):
+            answers = [(SCMP_ACT_ERRNO, errno.ENOSYS)]
+        for action, number in answers:
+            if (action, number) in denial.verdicts or (action, -1) in denial.verdicts:
+                return action, number, FILTER_PROFILE
+        return (*denial.verdicts[0], denial.otherwise)
+
+    @staticmethod
+    def _describe(denial: Denial, verdict: str, whose: str) -> str:
+        """What happened, with whatever is a guess said to be one."""
+        if whose == FILTER_PROFILE:
+            return verdict
+        if len(denial.verdicts) > 1:
+            verdict = f"{denial.fact}, probably {verdict}"
+        return f"{verdict} of the command's own filter" + ", or of its tracer" * (whose == FILTER_UNKNOWN)
 
     def is_newer(self, denial: Denial) -> bool:
         """Does runc answer ENOSYS to this call, since it is newer than all that the profile names?"""
@@ -5091,14 +5125,15 @@ class DenialReport:
             architecture = denial.architecture
             name = architecture and syscall_name(architecture, denial.number) or ""
             arch_name = architecture.name if architecture else "unknown"
-            action, number, is_profiles = self.judge(denial, name)
+            action, number, whose = self.judge(denial, name)
+            if not whose:
+                continue  # a signal ended the task
             label = f"{denial.inner and denial.inner + ' by '}{name or 'number'} ({denial.number})"
             if arch_name != self.native:
                 label += f", arch: {arch_name}"
-            errno_name = errno.errorcode.get(number, str(number)) if action == SCMP_ACT_ERRNO else ""
-            what = action + (f" ({errno_name})" if errno_name else "") + (
-                "" if is_profiles else " of the command's own filter")
-            if is_profiles and (action, number) != (SCMP_ACT_ERRNO, errno.ENOSYS) and self.is_newer(denial):
+            errno_name = errno.errorcode.get(number, str(number)) if action == SCMP_ACT_ERRNO and number >= 0 else ""
+            what = self._describe(denial, f"{action} ({errno_name})" if errno_name else action, whose)
+            if whose == FILTER_PROFILE and (action, number) != (SCMP_ACT_ERRNO, errno.ENOSYS) and self.is_newer(denial):
                 what += " (runc answers ENOSYS)"
             kind = label, arch_name, what
             if kind not in self.counts and len(self.counts) >= self.MAX_KINDS:
@@ -5111,7 +5146,7 @@ class DenialReport:
             if comm not in programs:
                 Log.result(f"Seccomp: {label}, action: {what}, pid: {denial.tgid}, comm: {comm}")
             programs[comm] = programs.get(comm, 0) + denial.times
-            if (is_profiles or self.learner) and action != SCMP_ACT_LOG:
+            if (whose == FILTER_PROFILE or self.learner) and action != SCMP_ACT_LOG:
                 self.missing.add(denial.inner or name)
                 if any(name in rule.names for rule in self.profile.rules):
                     self.missing.add(name)
@@ -5120,7 +5155,9 @@ class DenialReport:
             self._write_event({
                 "time": round(time.time(), 6), "pid": denial.tid, "tgid": denial.tgid, "comm": denial.comm,
                 "exe": denial.exe, "arch": arch_name, "number": denial.number, "name": name, "action": action,
-                "errno": errno_name, "count": denial.times})
+                "errno": errno_name, "filter": whose, "guess": whose != FILTER_PROFILE and
+                (len(denial.verdicts) > 1 or whose == FILTER_UNKNOWN),
+                "count": denial.times})
 
     def _write_event(self, event: "Dict[str, Any]") -> None:
         if self.events is None:

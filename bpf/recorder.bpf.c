@@ -21,15 +21,27 @@
 #define DENIALS		1024
 #define MAX_VALUES	64	/* of one argument of one syscall */
 #define EEXIST		17
+#define ENOSYS		38
 #define NO_SYSCALL	0xffffffff	/* what a tracer has put there skips the call */
+#define SIGSYS		31
+/* Signals whose default action leaves the task alive: SIGCHLD to SIGURG (17 to 23) and SIGWINCH (28) (signal(7)). */
+#define SIGNALS_SURVIVED (0x7fU << 17 | 1U << 28)
 #define EVENT_BYTES	(256 << 10)	/* a multiple of every page size */
 
 #define COMM_LEN	16	/* TASK_COMM_LEN, include/linux/sched.h */
 
-enum task_flag { TASK_COUNTED = 1, TASK_INSIDE = 2, TASK_DENIED = 4 };
+enum task_flag { TASK_COUNTED = 1, TASK_INSIDE = 2, TASK_DENIED = 4, TASK_HELD = 8, TASK_ENDING = 16 };
 /* How a 32-bit call is told: not; by bpf_probe_read_kernel; on x86-64 with BTF by reading task_struct directly. */
 enum telling { TELL_NONE, TELL_READ, TELL_DIRECT };
-enum denial_kind { DENIAL_RETURNED, DENIAL_LOGGED, DENIAL_ENDED, DENIAL_ROLLED_BACK };
+enum denial_kind {
+	DENIAL_RETURNED,	/* with this result */
+	DENIAL_LOGGED,
+	DENIAL_ENDED,		/* the task ended on the spot */
+	DENIAL_KILLED,		/* SIGSYS ended the process */
+	DENIAL_TRAPPED,		/* a handler for SIGSYS ran */
+	DENIAL_UNANSWERED,	/* a signal ended the task before it had left the kernel, maybe before a filter was asked */
+	DENIAL_TRACED,		/* DENIAL_RETURNED where some task traces: it may have been the tracer */
+};
 enum compat_source { COMPAT_NONE, COMPAT_TASK, COMPAT_REGS };
 
 struct config {
@@ -41,7 +53,11 @@ struct config {
 	__u32 compat_mask;	/* bits of the __u32 there */
 	__u32 statistics;	/* not 0: count every call, in `calls` */
 	__u32 number_offset;	/* bytes into pt_regs: the syscall's number, once it has returned */
-	__u32 x86_64;		/* not 0: pt_regs are those of x86-64 */
+	__u32 original_offset;	/* bytes into pt_regs: what syscall_rollback() has a call return; on x86 the number */
+	__u32 emulated_offset;	/* bytes into task_struct: a __u32 in which these bits are set ... */
+	__u32 emulated_mask;	/* ... while a tracer makes the calls itself (PTRACE_SYSEMU) */
+	__u32 ptrace_nr;	/* in `run`: once a task makes this call ... */
+	__u32 returned;		/* ... this is DENIAL_TRACED, before DENIAL_RETURNED */
 	__u32 marked;		/* not 0: there is something in `logged` (`run`) or `watched` (`record`) */
 };
 
@@ -86,12 +102,17 @@ struct value_key {
 	__u32 value;
 };
 
-/* A kind of denial: repeats are counted. */
-struct denial_key {
+/* What became of a call. */
+struct fate {
 	__u32 abi;
 	__u32 nr;
-	__s32 result;		/* of DENIAL_RETURNED: what the syscall returned */
+	__s32 result;		/* what it returned, if it did */
 	__u32 kind;		/* enum denial_kind */
+};
+
+/* A kind of denial: repeats are counted. */
+struct denial_key {
+	struct fate fate;
 	char comm[COMM_LEN];
 };
 
@@ -109,7 +130,7 @@ struct task {
 	__u64 repeats;		/* ... how often since, not yet in `denials`, ... */
 	__u64 beside;		/* ... and what stood beside the number in pt_regs */
 	__u64 regs;		/* in `run`: its pt_regs, which stay where they are on its kernel stack */
-	__s64 returned;		/* in `run`: what `entered` returned */
+	struct fate held;	/* with TASK_HELD: a denial not yet counted, since what comes next may tell more */
 };
 
 struct slot {
@@ -245,6 +266,8 @@ static __always_inline struct counters *counted(void)
 		__sync_fetch_and_add(&_c->field, n);			\
 } while (0)
 
+#define read_kernel(to, address) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(unsigned long)(address))
+
 static __always_inline __u32 slot_index(__u64 task)
 {
 	/* task_structs are aligned to 64 bytes and often stand in slabs of 2^15: mix both ranges of bits. */
@@ -356,7 +379,7 @@ static __always_inline __u32 abi_of(const struct config *conf, __u64 regs)
 		return 0;
 	if (conf->compat_source == COMPAT_TASK)
 		regs = bpf_get_current_task();
-	if (bpf_probe_read_kernel(&word, sizeof(word), (void *)(unsigned long)(regs + conf->compat_offset))) {
+	if (read_kernel(word, regs + conf->compat_offset)) {
 		COUNT(reads_lost, 1);
 		return 0;
 	}
@@ -406,7 +429,7 @@ static __always_inline void note_value(__u32 index, __u64 regs)
 
 	if (!watch || !watch->place || watch->count > MAX_VALUES)
 		return;
-	error = bpf_probe_read_kernel(&key.value, sizeof(key.value), (void *)(unsigned long)(regs + watch->place - 1));
+	error = read_kernel(key.value, regs + watch->place - 1);
 	if (!error && bpf_map_lookup_elem(&values, &key))
 		return;
 	if (!error)
@@ -471,7 +494,7 @@ static __always_inline void flush(struct task *state)
 {
 	struct denial *denial;
 
-	if (!(state->flags & TASK_DENIED) || !state->repeats)
+	if (!state->repeats)
 		return;
 	denial = bpf_map_lookup_elem(&denials, &state->last);
 	if (denial)
@@ -481,90 +504,106 @@ static __always_inline void flush(struct task *state)
 	state->repeats = 0;
 }
 
-/* Enter a denial of the current task that is not a repeat of its last; the first of its kind goes to user space. */
-static __always_inline void enter_denial(struct task *state, __u32 abi, __u32 nr, __s32 result, __u32 kind)
+static __always_inline int is_same(const struct fate *one, const struct fate *other)
 {
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct denial first = {
-		.key = { .abi = abi, .nr = nr, .result = result, .kind = kind },
-		.tgid = pid_tgid >> 32, .tid = pid_tgid, .count = 1,
-	};
-	struct denial *denial;
+	return one->nr == other->nr && one->result == other->result && one->kind == other->kind && one->abi == other->abi;
+}
 
-	flush(state);
-	bpf_get_current_comm(first.key.comm, sizeof(first.key.comm));
-	state->last = first.key;
-	state->flags |= TASK_DENIED;
-	denial = bpf_map_lookup_elem(&denials, &first.key);
-	if (!denial) {
-		if (!bpf_map_update_elem(&denials, &first.key, &first, BPF_NOEXIST)) {
-			if (bpf_ringbuf_output(&events, &first, sizeof(first), 0))
-				COUNT(denials_lost, 1);
-			return;
-		}
-		/* Another CPU was faster, or there is no room. */
-		denial = bpf_map_lookup_elem(&denials, &first.key);
+/* Count what the current task was denied; the first of its kind goes to user space. */
+static __always_inline void settle(struct task *state)
+{
+	struct denial first = { .count = 1 };
+	struct denial *denial;
+	__u64 pid_tgid;
+
+	state->flags &= ~TASK_HELD;
+	if ((state->flags & TASK_DENIED) && is_same(&state->last.fate, &state->held)) {
+		state->repeats++;
+		return;
 	}
+	flush(state);
+	state->flags |= TASK_DENIED;
+	state->last.fate = state->held;
+	bpf_get_current_comm(state->last.comm, sizeof(state->last.comm));
+	first.key = state->last;
+	pid_tgid = bpf_get_current_pid_tgid();
+	first.tgid = pid_tgid >> 32;
+	first.tid = pid_tgid;
+	if (!bpf_map_update_elem(&denials, &first.key, &first, BPF_NOEXIST)) {
+		if (bpf_ringbuf_output(&events, &first, sizeof(first), 0))
+			COUNT(denials_lost, 1);
+		return;
+	}
+	denial = bpf_map_lookup_elem(&denials, &first.key);
 	if (denial)
 		__sync_fetch_and_add(&denial->count, 1);
 	else
 		COUNT(denials_lost, 1);
 }
 
-static __always_inline int is_repeat(const struct task *state, __u32 nr, __s32 result, __u32 kind)
+static __always_inline void hold(struct task *state, __u32 abi, __u32 nr, __s32 result, __u32 kind)
 {
-	return (state->flags & TASK_DENIED) && state->last.nr == nr && state->last.result == result &&
-	       state->last.kind == kind;
+	state->held.abi = abi;
+	state->held.nr = nr;
+	state->held.result = result;
+	state->held.kind = kind;
+	state->flags |= TASK_HELD;
 }
 
-/* Count a denial of the current task. */
-static __always_inline void deny(struct task *state, __u32 abi, __u32 nr, __s32 result, __u32 kind)
-{
-	if (is_repeat(state, nr, result, kind) && state->last.abi == abi)
-		state->repeats++;
-	else
-		enter_denial(state, abi, nr, result, kind);
-}
+/* What was held before comes first, then what is now: in a loop, so that the code of settle() is there once. */
+#define EACH_HELD _Pragma("clang loop unroll(disable)") for (int round = 0; round < 2; round++)
 
 /* For `run`: seccomp acts before sys_enter, so a call that gets here was let pass. */
 SEC("raw_tp/sys_enter")
 int run_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task *state = state_of(bpf_get_current_task());
-	__u32 zero = 0, nr = ctx->args[1], abi, index;
+	__u32 zero = 0, nr = ctx->args[1], abi = 0, index, is_logged = 0;
 	struct config *conf;
-	__u64 *is_logged;
+	__u64 *mark;
 
 	if (!state)
 		return 0;
-	state->flags |= TASK_INSIDE;
+	state->flags = (state->flags | TASK_INSIDE) & ~TASK_ENDING;
 	state->regs = ctx->args[0];
 	state->entered = nr;
 	conf = bpf_map_lookup_elem(&config, &zero);
-	if (!conf || !conf->marked || nr >= NUMBERS)
+	if (!conf)
 		return 0;
-	abi = abi_of(conf, ctx->args[0]);
-	index = abi * NUMBERS + nr;
-	is_logged = bpf_map_lookup_elem(&logged, &index);
-	if (is_logged && *is_logged)
-		deny(state, abi, nr, 0, DENIAL_LOGGED);
+	if (nr == conf->ptrace_nr)
+		conf->returned = DENIAL_TRACED;
+	if (conf->marked && nr < NUMBERS) {
+		abi = abi_of(conf, ctx->args[0]);
+		index = abi * NUMBERS + nr;
+		mark = bpf_map_lookup_elem(&logged, &index);
+		is_logged = mark && *mark;
+	}
+	EACH_HELD {
+		if (state->flags & TASK_HELD)
+			settle(state);
+		if (!is_logged)
+			break;
+		hold(state, abi, nr, 0, DENIAL_LOGGED);
+		is_logged = 0;
+	}
 	return 0;
 }
 
-/* For `run`: a return without an enter is that of a call that a filter stopped. */
+/* For `run`: a return without an enter is that of a call that a filter stopped, or a tracer. */
 SEC("raw_tp/sys_exit")
 int run_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task *state = state_of(bpf_get_current_task());
-	struct config *conf;
 	__u64 words[2] = {};	/* the number and, on x86-64, the instruction pointer */
-	__u32 zero = 0, nr, origin = NO_SYSCALL;
+	__u32 zero = 0, nr, origin = NO_SYSCALL, original, emulated = 0;
+	__s32 result = ctx->args[1];
+	struct config *conf;
+	int on_x86;
 
 	if (!state)
 		return 0;
 	if (state->flags & TASK_INSIDE) {
 		state->flags &= ~TASK_INSIDE;
-		state->returned = (__s32)ctx->args[1];
 		if (state->regs || state->entered == NO_SYSCALL)
 			return 0;
 		/* A child returns from fork on x86; elsewhere ret_from_fork does without, and this is its first call. */
@@ -572,21 +611,62 @@ int run_exit(struct bpf_raw_tracepoint_args *ctx)
 		state->regs = ctx->args[0];
 	}
 	conf = bpf_map_lookup_elem(&config, &zero);
-	if (!conf || bpf_probe_read_kernel(words, sizeof(words), (void *)(unsigned long)
-					   (ctx->args[0] + conf->number_offset))) {
-		COUNT(reads_lost, 1);
-		return 0;
-	}
-	nr = words[0];
+	if (!conf || read_kernel(words, ctx->args[0] + conf->number_offset))
+		goto lost;
+	nr = original = words[0];
 	if (nr == NO_SYSCALL || nr == origin)
 		return 0;
-	/* The instruction that made the same call before makes it in the same ABI: spares a read. */
-	if (is_repeat(state, nr, ctx->args[1], DENIAL_RETURNED) && state->beside == words[1]) {
+	/* The instruction that made the same call before makes it in the same ABI: spares the reads. */
+	if ((state->flags & (TASK_DENIED | TASK_HELD)) == TASK_DENIED && state->beside == words[1] &&
+	    state->last.fate.nr == nr && state->last.fate.result == result && state->last.fate.kind == conf->returned) {
 		state->repeats++;
 		return 0;
 	}
 	state->beside = words[1];
-	deny(state, abi_of(conf, ctx->args[0]), nr, ctx->args[1], DENIAL_RETURNED);
+	on_x86 = conf->original_offset == conf->number_offset;
+	if ((!on_x86 && read_kernel(original, ctx->args[0] + conf->original_offset)) ||
+	    read_kernel(emulated, bpf_get_current_task() + conf->emulated_offset))
+		goto lost;
+	if (emulated & conf->emulated_mask)
+		return 0;
+	EACH_HELD {
+		if (state->flags & TASK_HELD)
+			settle(state);
+		if (round)
+			break;
+		hold(state, abi_of(conf, ctx->args[0]), nr, result, conf->returned);
+		/*
+		 * What a filter ends or traps returns what it was given (syscall_rollback()), and is about to have SIGSYS. A
+		 * task that dies while its tracer holds it before the filter is asked returns, on x86, what ax is until there
+		 * is an answer; on ARM it has forgotten the number.
+		 */
+		if (result == (__s32)original || (on_x86 && result == -ENOSYS))
+			break;
+	}
+	return 0;
+lost:
+	COUNT(reads_lost, 1);
+	return 0;
+}
+
+/* TP_PROTO(int sig, struct kernel_siginfo *info, struct k_sigaction *ka): also of the SIGKILL that ends a whole process. */
+SEC("raw_tp/signal_deliver")
+int run_signal(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task *state = find(bpf_get_current_task());
+	__u32 signum = ctx->args[0];
+	__u64 handler = 0;	/* struct sigaction begins with sa_handler; SIG_DFL is 0 */
+
+	if (!state)
+		return 0;
+	if (read_kernel(handler, ctx->args[2]))
+		COUNT(reads_lost, 1);
+	if (!(ctx->args[2] >> 32))
+		handler = (__u32)handler;	/* a 32-bit kernel */
+	if (!handler && (signum >= 32 || !(1U << signum & SIGNALS_SURVIVED)))
+		state->flags |= TASK_ENDING;
+	if (signum == SIGSYS && (state->flags & TASK_HELD))
+		state->held.kind = handler ? DENIAL_TRAPPED : DENIAL_KILLED;
 	return 0;
 }
 
@@ -639,8 +719,7 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 	/* A thread that execs takes over the leader's id, and the leader has been counted out. */
 	if ((__u32)ctx->args[1] != (__u32)bpf_get_current_pid_tgid())
 		COUNT(processes, 1);
-	/* Its name is another from now on. */
-	flush(state);
+	/* Its name is another from now on: what it is denied is no repeat. */
 	state->flags &= ~TASK_DENIED;
 	return 0;
 }
@@ -652,7 +731,6 @@ static __always_inline void leave(__u64 task, struct task *state)
 	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
 	long error;
 
-	flush(state);
 	if (!slot)
 		return;
 	/* The address, like the stack, will be another task's: it must not pass for a recorded one. */
@@ -683,115 +761,34 @@ int task_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* struct pt_regs of x86-64 from ax on (arch/x86/include/asm/ptrace.h). */
-struct x86_64_regs {
-	__u64 ax, cx, dx, si, di, orig_ax, ip;
-};
-#define X86_64_AX_OFFSET	80
-#define ENOSYS			38
-
 /*
- * arm64: regs->syscallno, which is NO_SYSCALL on every entry but a syscall's (entry-common.c, before 5.16 entry.S), and again
- * before a signal can end the task: do_signal() calls forget_syscall().
+ * For `run`, in place of task_exit. A task that ends outside any syscall, and not by a signal, has been killed by a filter on
+ * the spot: by SECCOMP_RET_KILL_THREAD, and before Linux 5.16 by KILL_PROCESS, too.
  */
-#define ARM64_NUMBER_OFFSET	280
-
-/* struct pt_regs of 32-bit kernels, in words: the number, and which two are the same until the call has an answer. */
-#define I386_AX			6
-#define I386_ORIG_AX		11
-#define ARM_R0			0
-#define ARM_R7			7
-#define ARM_ORIG_R0		17
-
-/* What a call returns that starts anew (linux/errno.h); before a signal ends the task ARM's r0 is ORIG_r0 again. */
-#define ERESTARTSYS		512
-#define ERESTART_RESTARTBLOCK	516
-
-static __always_inline int has_returned(const struct task *state, __u32 nr, __s32 answer)
-{
-	return state->entered == nr && state->returned == answer;
-}
-
-static __always_inline int has_restarted(const struct task *state, __u32 nr)
-{
-	return state->entered == nr && state->returned <= -ERESTARTSYS && state->returned >= -ERESTART_RESTARTBLOCK;
-}
-
-/*
- * The task ends outside any syscall that it entered: a filter has killed it at the entry to one, which
- * SECCOMP_RET_KILL_THREAD does on the spot (and before Linux 5.16 KILL_PROCESS, too), or a signal has. It was the filter:
- * - on arm64 if the number is still there;
- * - on x86 if ax still says what it does until a syscall has an answer, and on x86-64 cx what the instruction syscall left
- *   there;
- * - on 32-bit ARM if r0 is still what ORIG_r0 says, which is -1 after an interrupt.
- * Before Linux 5.16, KILL_PROCESS and the end of the only thread put ax back to the number (syscall_rollback()); then, and
- * on 32-bit kernels, user space has to ask the profile. What a call has just returned may be the same by chance.
- */
-static __always_inline void end_outside(struct task *state)
-{
-	struct x86_64_regs regs = {};
-	__u32 words[ARM_ORIG_R0 + 1];
-	__u32 zero = 0, abi, kind = DENIAL_ROLLED_BACK;
-	__s32 nr = NO_SYSCALL, answer;
-	struct config *conf = bpf_map_lookup_elem(&config, &zero);
-
-	if (!conf)
-		return;
-	if (conf->number_offset == ARM64_NUMBER_OFFSET) {
-		kind = DENIAL_ENDED;
-		if (bpf_probe_read_kernel(&nr, sizeof(nr),
-					  (void *)(unsigned long)(state->regs + ARM64_NUMBER_OFFSET)))
-			return;
-	} else if (conf->x86_64) {
-		if (bpf_probe_read_kernel(&regs, sizeof(regs),
-					  (void *)(unsigned long)(state->regs + X86_64_AX_OFFSET)))
-			return;
-		nr = regs.orig_ax;
-		answer = regs.ax;
-		if (answer == -ENOSYS)
-			kind = DENIAL_ENDED;
-		else if (answer != nr)
-			return;
-		/* It may have returned from there, to the signal of KILL_PROCESS: that has been counted. */
-		if ((state->flags & TASK_DENIED) && state->last.nr == (__u32)nr && state->beside == regs.ip)
-			return;
-		if (has_returned(state, nr, answer))
-			return;
-	} else {
-		if (bpf_probe_read_kernel(words, sizeof(words), (void *)(unsigned long)state->regs))
-			return;
-		if (conf->number_offset == ARM_R7 * sizeof(*words)) {
-			nr = words[ARM_R7];
-			answer = words[ARM_R0];
-			if (words[ARM_R0] != words[ARM_ORIG_R0] || words[ARM_R0] == NO_SYSCALL || has_restarted(state, nr))
-				return;
-		} else {
-			nr = words[I386_ORIG_AX];
-			answer = words[I386_AX];
-			if (answer != -ENOSYS && answer != nr)
-				return;
-		}
-		if (is_repeat(state, nr, answer, DENIAL_RETURNED) || has_returned(state, nr, answer))
-			return;
-	}
-	if (nr < 0)
-		return;
-	abi = abi_of(conf, state->regs);
-	if (abi || regs.cx == regs.ip)	/* on arm64 and 32-bit kernels all are 0 */
-		deny(state, abi, nr, 0, kind);
-}
-
-/* For `run`, in place of task_exit. */
 SEC("raw_tp/sched_process_exit")
 int run_task_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
 	struct task *state = find(task);
+	__u32 zero = 0, nr = NO_SYSCALL;
+	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
-	if (!state)
+	if (!state || !conf)
 		return 0;
-	if (state->regs && !(state->flags & TASK_INSIDE))
-		end_outside(state);
+	if ((state->flags & TASK_ENDING) && state->held.kind != DENIAL_KILLED && state->held.kind != DENIAL_TRAPPED)
+		state->held.kind = DENIAL_UNANSWERED;
+	if (state->regs && !(state->flags & (TASK_INSIDE | TASK_ENDING)) &&
+	    read_kernel(nr, state->regs + conf->number_offset))
+		COUNT(reads_lost, 1);
+	EACH_HELD {
+		if (state->flags & TASK_HELD)
+			settle(state);
+		if (nr == NO_SYSCALL)
+			break;
+		hold(state, abi_of(conf, state->regs), nr, 0, DENIAL_ENDED);
+		nr = NO_SYSCALL;
+	}
+	flush(state);
 	leave(task, state);
 	return 0;
 }

@@ -24,6 +24,7 @@ musl-tools          the same, against another libc
 gcc-multilib        the same, for the 32-bit program
 golang-go           builds the Go program that the tests record
 strace              says what a recording must hold
+gdb                 another tracer that the programs run under
 runc                starts a container under a recorded profile
 crun                the same, and another list of base syscalls
 bubblewrap          starts programs under a compiled filter

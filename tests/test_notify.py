@@ -162,7 +162,7 @@ class Running(CompiledCase):
         return (self.folder / "said").read_text().splitlines()
 
     def found(self) -> "List[Tuple[str, int, Verdict, int]]":
-        return [(denial.architecture.name, denial.number, denial.verdict, denial.times) for denial in self.denials]
+        return [(denial.architecture.name, denial.number, denial.verdicts[0], denial.times) for denial in self.denials]
 
 
 class Answers(Running):
@@ -210,7 +210,7 @@ class Answers(Running):
         verdicts = [("SCMP_ACT_ERRNO", 1), ("SCMP_ACT_KILL_PROCESS", 0), ("SCMP_ACT_TRAP", 0)]
         said = self.calls(verdicts, [f"n {SCHED_YIELD} {index}" for index in range(3)], learn=True)
         self.assertEqual(said, ["= 0"] * 3)
-        self.assertEqual([denial.verdict for denial in self.denials], verdicts)
+        self.assertEqual([denial.verdicts[0] for denial in self.denials], verdicts)
 
 
 class Tasks(Running):
@@ -433,7 +433,7 @@ class Report(unittest.TestCase):
         report = module.DenialReport(module.Profile("SCMP_ACT_ERRNO", (), ()), machine, None)
         numbers = report.MAX_KINDS + 1000
         with unittest.mock.patch.object(module, "write_stderr"):
-            report.add(module.Denial(machine, 100_000 + number, ("SCMP_ACT_ERRNO", 1), 1, 1, "x")
+            report.add(module.Denial(machine, 100_000 + number, (("SCMP_ACT_ERRNO", 1),), 1, 1, "x")
                        for number in range(numbers))
         self.assertEqual(len(report.counts), report.MAX_KINDS + 1)
         self.assertEqual(sum(sum(programs.values()) for programs in report.counts.values()), numbers)

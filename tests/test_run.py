@@ -867,6 +867,149 @@ class Denials(RunCase):
             "uname (63), action: SCMP_ACT_ERRNO (EPERM), 7 times, by: deny.c-static (7)"])
 
 
+class Own(RunCase):
+    """Calls that the profile lets pass, and a filter of the command's own or a tracer stops."""
+
+    # HOW of tests/programs/own.c -> what is said of the call: action, errno, whose filter it was, whether that is a
+    # guess; and the text on the line.
+    OWN = " of the command's own filter"
+    KILLED = "killed by SIGSYS, probably SCMP_ACT_KILL_PROCESS" + OWN
+    NAMED: Dict[str, Tuple[str, str, str, bool, str]] = {
+        "kill_process": ("SCMP_ACT_KILL_PROCESS", "", "own", True, KILLED),
+        "kill_thread": ("SCMP_ACT_KILL_PROCESS", "", "own", True, KILLED),
+        "trap_unhandled": ("SCMP_ACT_KILL_PROCESS", "", "own", True, KILLED),
+        "thread": ("SCMP_ACT_KILL_THREAD", "", "own", False, "SCMP_ACT_KILL_THREAD" + OWN),
+        "trap": ("SCMP_ACT_TRAP", "", "own", False, "SCMP_ACT_TRAP" + OWN),
+        "errno_0": ("SCMP_ACT_NOTIFY", "", "own", True, "returned 0, probably SCMP_ACT_NOTIFY" + OWN),
+        "errno_18": ("SCMP_ACT_ERRNO", "EXDEV", "own", False, "SCMP_ACT_ERRNO (EXDEV)" + OWN),
+        "errno_38": ("SCMP_ACT_ERRNO", "ENOSYS", "own", True,
+                     "returned ENOSYS, probably SCMP_ACT_ERRNO (ENOSYS)" + OWN),
+        "trace": ("SCMP_ACT_ERRNO", "ENOSYS", "own", True, "returned ENOSYS, probably SCMP_ACT_ERRNO (ENOSYS)" + OWN),
+        "notify": ("SCMP_ACT_NOTIFY", "", "own", True, "returned 7, probably SCMP_ACT_NOTIFY" + OWN)}
+    TRACED = ("emulate", "skip", "die", "lose_tracer")
+    TRACEPOINT = ("--enricher", "tracepoint")
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.write()
+        self.own = build("own.c", "-static", "-pthread")
+        self.events = self.folder / "events"
+
+    def found(self, *command: str, options: Sequence[str] = TRACEPOINT,
+              **run: Any) -> Tuple[Dict[str, Tuple[Any, ...]], str]:
+        """comm -> what its event and its line say of getppid; and all that is printed."""
+        result = self.run_it(*command, options=(*options, "--events", str(self.events)), **run)
+        lines = {comm: what for what, comm in re.findall(
+            r"Seccomp: getppid \(110\), action: (.*), pid: \d+, comm: (.*)$", result.stderr, re.MULTILINE)}
+        events = [json.loads(line) for line in self.events.read_text().splitlines()]
+        return {event["comm"]: (*(event[key] for key in ("action", "errno", "filter", "guess")), lines[event["comm"]])
+                for event in events if event["name"] == "getppid"}, result.stdout + result.stderr
+
+    def test_answers(self) -> None:
+        """What is known is named, what is not is said to be a guess, and none counts against the profile."""
+        for rules in ((), ([{"names": ["getppid"], "action": "SCMP_ACT_LOG"}])):
+            self.write(rules=rules)
+            found, output = self.found(self.own, *self.NAMED, "log", "dispatch", "dispatch_unhandled")
+            logged = found.pop("log", None)
+            self.assertEqual(found, self.NAMED)
+            self.assertNotIn("To allow", output)
+            self.assertEqual(logged, ("SCMP_ACT_LOG", "", "profile", False, "SCMP_ACT_LOG") if rules else None)
+
+    def test_the_same_answers_of_the_profile(self) -> None:
+        """What the profile answers itself is its own."""
+        for action in ("SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP", "SCMP_ACT_ERRNO"):
+            number = {"errnoRet": errno.ENOSYS} if action == "SCMP_ACT_ERRNO" else {}
+            self.write(rules=[{"names": ["getppid"], "action": action, **number}])
+            found, output = self.found(self.own, "log")
+            self.assertEqual([each[:4] for each in found.values()], [
+                (action, "ENOSYS" if action == "SCMP_ACT_ERRNO" else "", "profile", False)], output)
+            self.assertIn("To allow what was blocked: run -b getppid", output)
+
+    def test_stricter_than_the_profile(self) -> None:
+        """The stricter answer counts (seccomp(2)): that the call is killed is not for the profile to change."""
+        self.block("getppid")
+        found, output = self.found(self.own, "kill_process", "thread", "trap")
+        self.assertEqual(found, {name: self.NAMED[name] for name in ("kill_process", "thread", "trap")})
+        self.assertNotIn("To allow", output)
+
+    def test_tracer(self) -> None:
+        """Where the tracer makes or skips a call, or a task ends before any filter was asked, nothing is named."""
+        found, output = self.found(self.own, *self.TRACED)
+        self.assertNotIn("Seccomp: ", output)
+        found, output = self.found(self.own, "emulate_once", "errno_18")
+        self.assertEqual({name: each[2:4] for name, each in found.items()}, {
+            "emulate_once": ("unknown", True), "errno_18": ("unknown", True)})
+        self.assertIn("returned 5, probably SCMP_ACT_NOTIFY of the command's own filter, or of its tracer", output)
+        self.assertNotIn("To allow", output)
+
+    def test_under_strace(self) -> None:
+        """A thread that execs ends the others, which die where strace has stopped them."""
+        require_command("strace")
+        self.events.write_text("")
+        for options in ((), ("--seccomp-bpf", "-e", "trace=getppid"), ("-e", "inject=getppid:retval=5"),
+                        ("-e", "inject=getppid:error=EPERM")):
+            for _ in range(4):
+                _, output = self.found("strace", "-f", *options, "-o", "/dev/null", self.own, "exec")
+                self.assertNotIn("Seccomp: ", output)
+
+    def test_denied_under_strace(self) -> None:
+        """What strace sees the filter answer is named, and so is what its thread is denied last of all."""
+        for number in (errno.ENOSYS, errno.EPERM):
+            self.block("getppid", errnoRet=number)
+            found, _ = self.found("strace", "-f", "-o", str(self.folder / "log"), self.own, "log")
+            self.assertEqual([each[2] for each in found.values()], ["profile"])
+            self.assertRegex((self.folder / "log").read_text(), rf"getppid\(\) += -1 {errno.errorcode[number]} ")
+
+    def test_under_gdb(self) -> None:
+        """Killed by gdb at the entry to the call, and told by gdb to take no SIGSYS."""
+        require_command("gdb")
+        gdb = ("gdb", "-nx", "-batch", "-ex", "set follow-fork-mode child", "-ex", "set startup-with-shell off")
+        _, output = self.found(*gdb, "-ex", "catch syscall getppid", "-ex", "run", "-ex", "kill", "--args", self.own,
+                               "log", env={**os.environ, "DEBUGINFOD_URLS": ""})
+        self.assertIn("call to syscall getppid", output)
+        self.assertNotIn("Seccomp: ", output)
+        self.block("getppid", action="SCMP_ACT_TRAP")
+        found, output = self.found(*gdb, "-ex", "handle SIGSYS nostop nopass", "-ex", "run", "--args", self.own, "log",
+                                   env={**os.environ, "DEBUGINFOD_URLS": ""})
+        self.assertEqual([each[:3] for each in found.values()], [("SCMP_ACT_TRAP", "", "profile")], output)
+
+    def test_browser(self) -> None:
+        """Its sandbox refuses what its own programs and libraries try."""
+        require_command("chromium", "setpriv")
+        os.chown(self.folder, 65534, 65534)
+        result = self.run_it("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "chromium",
+                             "--headless", "--disable-gpu", "--dump-dom", "data:text/html,hello", options=(
+                                 *self.TRACEPOINT, "--events", str(self.events)),
+                             env={**os.environ, "HOME": str(self.folder)}, cwd=self.folder)
+        self.assertIn("hello", result.stdout)
+        events = [json.loads(line) for line in self.events.read_text().splitlines()]
+        self.assertIn(("clone3", "SCMP_ACT_ERRNO", "ENOSYS", "own", True), [
+            tuple(event[key] for key in ("name", "action", "errno", "filter", "guess")) for event in events])
+        self.assertEqual({event["filter"] for event in events}, {"own"})
+        self.assertNotIn("0", [event["errno"] for event in events])
+        self.assertNotIn("To allow", result.stderr)
+
+    def test_audit(self) -> None:
+        """The kernel's records say which action it was, but not of what filter, nor with which errno."""
+        with open("/proc/sys/kernel/seccomp/actions_logged") as file:
+            require({"kill_process", "kill_thread", "log"} <= set(file.read().split()), "actions_logged")
+        names = ("kill_process", "kill_thread", "thread", "log")
+        found, output = self.found(self.own, *names, options=("--enricher", "netlink"))
+        self.assertEqual(found, {name: (action, "", "own", False, action + self.OWN) for name, action in zip(names, (
+            "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG"))}, output)
+        self.block("getppid", action="SCMP_ACT_LOG")
+        found, output = self.found(self.own, "log", options=("--enricher", "netlink"))
+        self.assertEqual(found, {"log": ("SCMP_ACT_LOG", "", "profile", False, "SCMP_ACT_LOG")})
+
+    def test_notification(self) -> None:
+        """Only what the profile stops is asked about."""
+        self.block("getppid", errnoRet=errno.EXDEV)
+        found, _ = self.found(self.own, "kill_process", "errno_18", "log", options=("--enricher", "notify"))
+        self.assertEqual({name: each[:4] for name, each in found.items()}, {
+            "log": ("SCMP_ACT_ERRNO", "EXDEV", "profile", False)})
+
+
+@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
 class LogLines(RunCase):
     """In order, and each true when it is printed."""
 
@@ -1160,7 +1303,8 @@ class Events(RunCase):
     """--events: JSON, a line for each."""
 
     KEYS: Dict[str, Any] = {"time": (int, float), "pid": int, "tgid": int, "comm": str, "exe": str, "arch": str,
-                            "number": int, "name": str, "action": str, "errno": str, "count": int}
+                            "number": int, "name": str, "action": str, "errno": str, "filter": str, "guess": bool,
+                            "count": int}
 
     def setUp(self) -> None:
         super().setUp()
@@ -1182,9 +1326,10 @@ class Events(RunCase):
         events = self.events(self.file.read_text())
         self.assertEqual(sum(event["count"] for event in events), 1000)
         for event in events:
-            self.assertEqual({key: event[key] for key in ("comm", "arch", "number", "name", "action", "errno")}, {
+            self.assertEqual({key: event[key] for key in self.KEYS if key not in (
+                "time", "pid", "tgid", "exe", "count")}, {
                 "comm": "deny.c-static", "arch": "SCMP_ARCH_X86_64", "number": 63, "name": "uname",
-                "action": "SCMP_ACT_ERRNO", "errno": "EPERM"})
+                "action": "SCMP_ACT_ERRNO", "errno": "EPERM", "filter": "profile", "guess": False})
             self.assertEqual(f"child {event['tgid']}\n", result.stdout)
             self.assertEqual(event["pid"], event["tgid"])
             self.assertTrue(started_s <= event["time"] <= time.time())
