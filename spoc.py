@@ -3140,6 +3140,7 @@ class Supervisor:
         self.requests = 0
         self._last = 0, 0.0  # signal, time
         self.mask: "Set[int]" = set()
+        self._resources = contextlib.ExitStack()
 
     def __enter__(self) -> "Supervisor":
         self.sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the status away
@@ -3150,6 +3151,7 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._resources.close()
         self.restore()
 
     def check(self) -> None:
@@ -3188,7 +3190,7 @@ class Supervisor:
     def _wait(self, pid: int, timers: "Sequence[Timer]", alive: "Optional[Callable[[], bool]]",
               served: "Dict[int, Callable[[], None]]") -> int:
         status: "Optional[int]" = None
-        poll = select.poll()
+        poll, killed = select.poll(), -1
         for descriptor in (self._descriptor, *served):
             poll.register(descriptor, select.POLLIN)
         timeout_ms: "Optional[float]" = None
@@ -3221,8 +3223,33 @@ class Supervisor:
                     self._pass_on(signum, from_kernel, pid if status is None else None)
             for ended, ended_status in self._reap():
                 status = ended_status if ended == pid else status
+            if status is None and self.requests > 1:
+                killed = killed if killed >= 0 else self._watch(pid, poll)
+                status = self._held_status(pid, killed)
             if status is not None and (alive is None or self.requests or not alive()):
                 return status
+
+    def _watch(self, pid: int, poll: "select.poll") -> int:
+        """A descriptor that is readable once the process has ended, whether or not it can be reaped; -1 if none."""
+        with contextlib.suppress(OSError, AttributeError):  # Linux 5.3; Python may have been built without it
+            descriptor = os.pidfd_open(pid)
+            self._resources.callback(os.close, descriptor)
+            poll.register(descriptor, select.POLLIN)
+            return descriptor
+        return -1
+
+    @staticmethod
+    def _held_status(pid: int, killed: int) -> "Optional[int]":
+        """The status of a process that has ended, but that its tracer, such as a crash handler that hangs, has not
+        reaped: until then no parent can (wait_consider_task() in kernel/exit.c).
+        """
+        if killed < 0 or not select_readable([killed], 0):
+            return None
+        tracer, fields = proc_status(pid).get("TracerPid", "0"), read_proc(pid, "stat").split()
+        if tracer == "0" or not fields:
+            return None
+        Log.result(f"The command has ended; process {tracer}, which traces it, keeps it as a zombie")
+        return int(fields[-1])  # exit_code, proc_pid_stat(5)
 
     def _received(self) -> "Iterator[Tuple[int, bool]]":
         """The signals that have arrived, each with whether the kernel itself sent it."""

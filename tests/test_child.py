@@ -44,6 +44,22 @@ while left > 0:
 time.sleep(0.5)  # for one signal too many
 sys.exit(7)
 """
+# Has a process attach to it, which says its pid and waits for ever. PTRACE_ATTACH is 16.
+HELD = r"""
+import ctypes, os, signal, time
+if not os.fork():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if ctypes.CDLL(None).ptrace(16, os.getppid(), None, None):
+        os._exit(1)
+    os.close(2)
+    os.write(1, b"%d\n" % os.getpid())
+    os.close(1)
+    while True:
+        signal.pause()
+while True:
+    time.sleep(0.01)
+"""
 # Forks away, for real: PIDFILE TRIGGER. The daemon waits for the trigger, makes a call that nothing else here does, and
 # ends.
 DAEMON = r"""
@@ -107,14 +123,11 @@ class ChildCase(support.Case):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
-    def repeat_until_ended(self, process: "subprocess.Popen[Any]", action: Callable[[], None]) -> None:
-        """Act once, and again if that was too soon: two equal signals that nobody has taken yet are one."""
-        deadline_s = time.monotonic() + WAIT_S
-        while process.poll() is None:
-            self.assertLess(time.monotonic(), deadline_s, "it does not end")
-            action()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(2)
+    def wait_for_another_request(self, pid: int) -> None:
+        """Until spoc.py, as which this process runs, has taken its signal, and takes the next one for another."""
+        status = pathlib.Path(f"/proc/{pid}/status")
+        self.wait_for(lambda: re.search(r"^ShdPnd:\t0+$", status.read_text(), re.MULTILINE), "the first to be taken")
+        time.sleep(2 * spoc.Supervisor.SAME_REQUEST_S)
 
     def ended(self, process: "subprocess.Popen[str]", code: int) -> str:
         """Wait for its end, which must be with this exit code; what is left of standard output."""
@@ -442,10 +455,25 @@ class Signals(ChildCase):
             assert process.stdout
             process.send_signal(first)
             self.assertEqual(process.stdout.readline(), f"got {first.name}\n")
-            self.repeat_until_ended(process, lambda: process.send_signal(second))
-            self.ended(process, 128 + signal.SIGKILL)
+            self.wait_for_another_request(process.pid)
+            process.send_signal(second)
+            self.assertEqual(self.ended(process, 128 + signal.SIGKILL), "", "the command has got it, too")
             self.assertIn("rt_sigaction", self.names())
             self.profile.unlink()
+
+    def test_second_one_ends_what_a_tracer_holds(self) -> None:
+        """As a crash handler does that has attached to the command, and hangs: only it could reap what is killed."""
+        process = self.start(*PYTHON, HELD)
+        assert process.stdout and process.stderr
+        tracer = int(process.stdout.readline())
+        self.addCleanup(os.kill, tracer, signal.SIGKILL)
+        process.send_signal(signal.SIGTERM)
+        self.wait_for_another_request(process.pid)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(WAIT_S), 128 + signal.SIGKILL)
+        self.assertIn(f"The command has ended; process {tracer}, which traces it, keeps it as a zombie\n",
+                      process.stderr.read())
+        self.assertIn("getppid", self.names())
 
     def test_of_all_kinds(self) -> None:
         """Whatever would end spoc.py by default reaches the command instead."""
@@ -649,7 +677,9 @@ def screen_lines(screen: "pyte.HistoryScreen") -> List[str]:
 class OnTerminal(ChildCase):
     """Keys and the status line."""
 
-    STATUS = re.compile(r"\d+:\d\d  processes: \d+  syscalls: \d+  newest: \w+, \d+ s ago")
+    # Of a shell that runs one other program at a time.
+    STATUS = re.compile(r"0:(?P<time>\d\d)  processes: [12]  syscalls: (?P<syscalls>[1-9]\d*)  "
+                        r"newest: (?P<newest>\w+), (?P<ago>\d+) s ago")
     ROWS: Tuple[int, ...] = (24, 10, 100)
 
     def terminal(self, *command: str, options: Sequence[str] = (), after: str = "", **more: Any) -> Terminal:
@@ -680,7 +710,9 @@ class OnTerminal(ChildCase):
         terminal.read_until("ready")
         terminal.type("\x03")
         terminal.read_until("got SIGINT")
-        self.repeat_until_ended(terminal.process, lambda: terminal.type("\x03"))
+        shell = terminal.process.pid
+        self.wait_for_another_request(int(pathlib.Path(f"/proc/{shell}/task/{shell}/children").read_text()))
+        terminal.type("\x03")
         self.assertEqual(terminal.finish(), 128 + signal.SIGKILL)
         self.assertIn("rt_sigaction", self.names())
 
@@ -773,11 +805,23 @@ class OnTerminal(ChildCase):
                 drawn = set()
                 for screen in terminal.screens():
                     if self.STATUS.fullmatch(screen.display[-1].strip()):
-                        drawn.add(screen.display[-1])
+                        drawn.add(screen.display[-1].strip())
                         self.check_intact(screen)
-                self.assertGreaterEqual(len(drawn), 3)
+                self.check_figures(sorted(drawn))
                 self.assertEqual(terminal.lines(), [*self.COUNTED, "after"])
                 self.assertEqual(screen.margins, (0, rows - 1), "the row was not given back")
+
+    def check_figures(self, lines: Sequence[str]) -> None:
+        """The time goes on, calls only become more, and all are in the profile; the newest was made by then."""
+        self.assertGreaterEqual(len(lines), 3)
+        names = self.names()
+        matches = [match for match in map(self.STATUS.fullmatch, lines) if match]
+        counts = [int(match["syscalls"]) for match in matches]
+        self.assertEqual(counts, sorted(counts))
+        self.assertLessEqual(counts[-1], len(names))
+        for match in matches:
+            self.assertIn(match["newest"], names)
+            self.assertLessEqual(int(match["ago"]), int(match["time"]))
 
     def check_intact(self, screen: "pyte.HistoryScreen") -> None:
         """Above the status line stands what the command has written so far, and no other status line."""

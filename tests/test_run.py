@@ -9,6 +9,7 @@ import errno
 import itertools
 import json
 import os
+import pathlib
 import platform
 import pty
 import random
@@ -1074,6 +1075,48 @@ class ExitCodes(RunCase):
                              (signal.SIGSYS, "bad system call")):
             stderr = self.run_it("sh", "-c", f"kill -{int(signum)} $$", code=128 + signum).stderr
             self.assertRegex(stderr, f" Unable to run: launch runner: wait for command: signal: {name}\n$")
+
+    # A crash handler that hangs, and what it does first.
+    HANGS = """
+import ctypes, os, signal
+def handle(number, frame):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child = ATTACH and os.fork()
+    if ATTACH and not child:
+        assert not ctypes.CDLL(None).ptrace(16, os.getppid(), None, None)  # PTRACE_ATTACH
+        os.close(2)
+    os.write(1, b"%d\\n" % os.getpid())
+    os.close(1)
+    while True:
+        signal.pause() if child == 0 else None
+signal.signal(signal.SIGSYS, handle)
+os.getpriority(0, 0)
+"""
+
+    def test_second_signal_ends_a_crash_handler_that_hangs(self) -> None:
+        """Also where it has a process trace the one that has crashed: that one alone could reap what is killed."""
+        self.block("getpriority", action="SCMP_ACT_TRAP")
+        for attach, enricher in itertools.product((0, 1), ("tracepoint", "none")):
+            with self.subTest(attach=attach, enricher=enricher), contextlib.ExitStack() as cleanup:
+                process = cleanup.enter_context(subprocess.Popen(self.arguments(
+                    sys.executable, "-I", "-S", "-c", f"ATTACH = {attach}" + self.HANGS, options=(
+                        "--enricher", enricher)), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                    start_new_session=True))
+                cleanup.callback(self.end_group, process.pid)
+                status = pathlib.Path(f"/proc/{process.pid}/status")
+                assert process.stdout is not None
+                self.assertRegex(process.stdout.readline(), r"^\d+\n$")
+                process.send_signal(signal.SIGTERM)
+                while not re.search(r"^ShdPnd:\t0+$", status.read_text(), re.MULTILINE):
+                    time.sleep(0.01)
+                time.sleep(0.3)  # two at once are one request
+                process.send_signal(signal.SIGTERM)
+                self.assertEqual(process.wait(WAIT_S), 128 + signal.SIGKILL)
+
+    @staticmethod
+    def end_group(group: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
     def test_not_started(self) -> None:
         self.write()
