@@ -3561,11 +3561,10 @@ def drop_privileges(identity: Identity, keep_admin: bool) -> None:
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)
     os.setresuid(identity.uid, identity.uid, identity.uid)
-    if keep_admin:
-        # capset(2), linux/capability.h: header (version, pid), then effective, permitted, inheritable, low bits first.
-        header = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)
-        libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)(
-            1 << CAP_SYS_ADMIN, 1 << CAP_SYS_ADMIN, 0, 0, 0, 0)))
+    # capset(2), linux/capability.h: header (version, pid), then effective, permitted, inheritable, low bits first. The
+    # inheritable ones outlive setresuid(2), and with SECBIT_NO_SETUID_FIXUP all do.
+    header, kept = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0), (1 << CAP_SYS_ADMIN if keep_admin else 0)
+    libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)))
     try:
         os.setresuid(0, 0, 0)
     except PermissionError:

@@ -937,6 +937,21 @@ print(json.dumps({
             "capabilities": dict.fromkeys(("CapPrm:", "CapEff:", "CapAmb:"), "0" * 16), "back": ["refused"] * 4,
             "HOME": str(self.home), "USER": "spoc-test", "LOGNAME": "spoc-test", "SUDO_UID": str(self.UID)})
 
+    def test_no_capability_is_left(self) -> None:
+        """Inheritable ones outlive the change of user, and all do where the ids are fixed to nothing (securebits)."""
+        support.require_command("setpriv")
+        os.chown(self.profile.parent, self.UID, self.GID)
+        for before in (("--inh-caps=+net_raw,+sys_admin",), ("--inh-caps=+chown", "--ambient-caps=+chown"),
+                       ("--securebits=+no_setuid_fixup",)):
+            with self.subTest(before=before):
+                result = subprocess.run(
+                    ["setpriv", *before, *self.recorded("grep", "^Cap[^B]", "/proc/self/status")], cwd="/", text=True,
+                    env={**os.environ, "SUDO_UID": str(self.UID), "SUDO_GID": str(self.GID)}, stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=WAIT_S, check=False)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertEqual(dict(line.split() for line in result.stdout.splitlines()), dict.fromkeys(
+                    ("CapInh:", "CapPrm:", "CapEff:", "CapAmb:"), "0" * 16))
+
     def test_profile_belongs_to_the_user(self) -> None:
         """In the user's own folder, and in one like /tmp."""
         for owner, mode in ((self.UID, 0o755), (0, 0o1777)):
