@@ -1215,12 +1215,17 @@ def is_json(text: str) -> bool:
     return text.lstrip("\ufeff \t\r\n").startswith("{")
 
 
-def read_text(path: str, follow: bool = False, owner: "Optional[Tuple[int, int]]" = None) -> str:
+def read_text(path: str, follow: bool = False, owner: "Optional[Tuple[int, int]]" = None,
+              folder: "Optional[int]" = None) -> str:
     """The text of a profile, whose size is not to be trusted. Raises ProfileError, FileNotFoundError if there is none.
+
+    With `folder`, a descriptor, it is the file of the path's last name in there.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    name = path if folder is None else os.path.basename(path)
     try:
-        with open(0, "rb", closefd=False) if path == "-" else open(os.open(path, flags), "rb") as file:
+        with (open(0, "rb", closefd=False) if path == "-" else
+              open(os.open(name, flags, dir_fd=folder), "rb")) as file:
             status = os.fstat(file.fileno())
             os.set_blocking(file.fileno(), True)  # or only what is there by now is read
             if path != "-" and not stat.S_ISREG(status.st_mode):
@@ -1299,14 +1304,73 @@ def parse_profile(text: str, file: str, host: Host, name: str = "") -> Source:
     return Source(file, profile, document, reader, decoder.base_profile_name)
 
 
-@contextlib.contextmanager
-def opened_folder(path: str, flags: int = os.O_PATH) -> "Iterator[int]":
-    """The folder that a path's last name is in: whatever the path leads to meanwhile, it stays that."""
-    folder = os.open(os.path.dirname(path) or ".", flags | os.O_DIRECTORY)
+MAX_LINKS = 40  # MAXSYMLINKS in linux/namei.h
+
+
+def open_folder(path: str) -> int:
+    """A descriptor (O_PATH) of this folder, to which no other user has led by a link.
+
+    A link that another user but root has made, or may swap because it stands in that user's folder, may lead only to
+    what is that user's: else whoever owns a folder on the way decides where root writes. The path is walked one name at
+    a time, and each name is held while it is looked at, so that nothing can be exchanged between. Raises OSError.
+    """
+    return _walk(os.open("/" if path.startswith("/") else ".", os.O_PATH | os.O_DIRECTORY), path, [])
+
+
+def _walk(folder: int, path: str, links: "List[str]") -> int:
+    """The folder that this path leads to from `folder`, a descriptor, which it takes over."""
     try:
-        yield folder
-    finally:
+        for name in path.split("/"):
+            if name in ("", "."):
+                continue
+            step = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder)
+            if stat.S_ISLNK(os.fstat(step).st_mode):
+                try:
+                    reached = _follow(folder, name, step, links)
+                finally:
+                    os.close(step)
+                step = reached
+            os.close(folder)
+            folder = step
+        if not stat.S_ISDIR(os.fstat(folder).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        return folder
+    except BaseException:
         os.close(folder)
+        raise
+
+
+def _follow(folder: int, name: str, link: int, links: "List[str]") -> int:
+    """The folder that a link leads to; `link` is a descriptor of the link itself."""
+    links.append(name)
+    if len(links) > MAX_LINKS:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    strangers = {os.fstat(each).st_uid for each in (link, folder)} - {0, os.geteuid()}
+    target = os.readlink("", dir_fd=link)
+    if not strangers and _is_in_proc(link):  # such a link is more than its text: /proc/PID/root, say
+        return os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=folder)
+    start = os.open("/", os.O_PATH | os.O_DIRECTORY) if target.startswith("/") else os.dup(folder)
+    reached = _walk(start, target, links)
+    if strangers - {os.fstat(reached).st_uid}:
+        os.close(reached)
+        raise PermissionError(errno.EACCES, f"{name} is a link of user {min(strangers)} to what is not that user's")
+    return reached
+
+
+def _is_in_proc(descriptor: int) -> bool:
+    with contextlib.suppress(OSError):
+        return os.fstat(descriptor).st_dev == os.stat("/proc").st_dev
+    return False
+
+
+@contextlib.contextmanager
+def signals_held() -> "Iterator[None]":
+    """Let no signal end this process meanwhile: for the moments in which a file has a name that must not stay."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def give_to(descriptor: int, folder: int, owner: "Optional[Tuple[int, int]]") -> None:
@@ -1320,19 +1384,9 @@ def give_to(descriptor: int, folder: int, owner: "Optional[Tuple[int, int]]") ->
             os.fchown(descriptor, *owner)
 
 
-@contextlib.contextmanager
-def signals_held() -> "Iterator[None]":
-    """Let what ends this process wait, so that it leaves no file that has half been made."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_TO_END)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def mount_of(path: str) -> str:
+def mount_of(path: str, folder: int) -> str:
     """The line of fdinfo for the mount that a file is on, or that is on the file; empty without /proc."""
-    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder)
     try:
         with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
             return next((line for line in file if line.startswith("mnt_id:")), "")
@@ -1345,30 +1399,61 @@ def mount_of(path: str) -> str:
 class Target:
     """The file that a profile goes to: replaced whole or not at all, never through a symbolic link.
 
-    A fifo or a device is written to directly, and so are standard output and the other names of open descriptors.
+    Its folder is opened at once and held, so that everything happens in there, whatever becomes of the path. A fifo or
+    a device is written to directly, and so are standard output and the other names of open descriptors.
     """
 
     PROBE_BYTES = 16 << 10
     LOCK_S = 3
 
-    def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None):
+    def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None, is_default: bool = False):
+        """With `is_default` nobody has named this path: in /tmp it may be a trap that another user has laid."""
         self.path, self.owner = path, owner
         self.name = os.path.basename(path)
         self.descriptor = self._named_descriptor()
         self.is_file = self.descriptor is None
+        self.folder = -1
         if self.is_file:
             try:
-                mode = os.lstat(path).st_mode
-                if stat.S_ISDIR(mode):
-                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-                # os.path.ismount() knows folders only.
-                if stat.S_ISREG(mode) and mount_of(path) != mount_of(os.path.join(os.path.dirname(path), ".")):
-                    raise OSError(errno.EBUSY, "it is mounted, and cannot be replaced")
-                self.is_file = stat.S_ISREG(mode) or stat.S_ISLNK(mode)
-            except FileNotFoundError:
-                pass
+                self.folder = open_folder(os.path.dirname(path) or ".")
+                self._examine(is_default)
             except OSError as error:
+                self.close()
                 raise self._error(error) from None
+
+    def _examine(self, is_default: bool) -> None:
+        """See what stands at the path, and whether it is what may be replaced or written to."""
+        folder = os.fstat(self.folder)
+        if os.path.samestat(folder, os.stat(".")):
+            os.getcwd()  # fails where it was removed, as O_TMPFILE does not on tmpfs and overlayfs
+        if not folder.st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "the folder has been removed")
+        try:
+            status = os.lstat(self.name or ".", dir_fd=self.folder)
+        except FileNotFoundError:
+            return
+        is_regular = stat.S_ISREG(status.st_mode)
+        if is_default and not is_regular:
+            raise FileExistsError(errno.EEXIST, "it is not a regular file")
+        if is_default and status.st_uid not in (os.geteuid(), self.owner and self.owner[0]):
+            raise FileExistsError(errno.EEXIST, f"it belongs to another user ({status.st_uid})")
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        # os.path.ismount() knows folders only.
+        if is_regular and mount_of(self.name, self.folder) != mount_of(".", self.folder):
+            raise OSError(errno.EBUSY, "it is mounted, and cannot be replaced")
+        self.is_file = is_regular or stat.S_ISLNK(status.st_mode)
+
+    def __enter__(self) -> "Target":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.folder >= 0:
+            os.close(self.folder)
+            self.folder = -1
 
     def _named_descriptor(self) -> "Optional[int]":
         names = {"-": 1, "/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
@@ -1379,7 +1464,7 @@ class Target:
 
     def _error(self, error: OSError) -> SpocError:
         hints = {errno.ENOSPC: "free some space, or ", errno.EDQUOT: "free some space, or ",
-                 errno.ENOENT: "make the folder, or "}
+                 errno.ENOENT: "make the folder, or ", errno.EEXIST: "remove it, or "}
         try:
             os.path.abspath(self.path)
         except FileNotFoundError:
@@ -1392,13 +1477,19 @@ class Target:
         try:
             if self.is_file:
                 self._probe()
-            elif self.descriptor is not None or not stat.S_ISFIFO(os.lstat(self.path).st_mode):
+            elif self.descriptor is not None or not stat.S_ISFIFO(self._mode()):
                 with self._opened() as file:
                     os.write(file.fileno(), b"")  # EBADF where it cannot be written to
-            elif not os.access(self.path, os.W_OK):
+            elif not os.access(self.name, os.W_OK, dir_fd=self.folder):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise self._error(error) from None
+
+    def read(self) -> str:
+        """The text of the file; "" if there is none yet. Raises ProfileError."""
+        with contextlib.suppress(FileNotFoundError):
+            return read_text(self.path, owner=self.owner, folder=self.folder)
+        return ""
 
     def write(self, text: "Union[str, bytes]") -> None:
         """Write the whole text; a failure leaves a regular file as it was."""
@@ -1412,44 +1503,63 @@ class Target:
         except OSError as error:
             raise self._error(error) from None
 
+    def location(self) -> str:
+        """The path or, if its folder was moved meanwhile, where the file is now."""
+        moved = False
+        if self.folder >= 0:
+            try:
+                moved = not os.path.samestat(os.stat(os.path.dirname(self.path) or "."), os.fstat(self.folder))
+            except OSError:
+                moved = True
+        if moved:
+            with contextlib.suppress(OSError):
+                return os.path.join(os.readlink(f"/proc/self/fd/{self.folder}"), self.name)
+        return self.path
+
     def is_terminal(self) -> bool:
         """Would a person see what is written?"""
         if self.descriptor is not None or self.is_file:
             return self.descriptor is not None and os.isatty(self.descriptor)
-        return stat.S_ISCHR(os.stat(self.path).st_mode) and os.stat(self.path).st_rdev != os.makedev(1, 3)
+        status = os.stat(self.name, dir_fd=self.folder)
+        return stat.S_ISCHR(status.st_mode) and status.st_rdev != os.makedev(1, 3)
 
     @contextlib.contextmanager
     def locked(self, wait: bool) -> "Iterator[bool]":
         """Keep other recordings from appending in this folder meanwhile; not forever, since any user can hold the lock.
 
-        Says whether to go on: not where another holds it and there is no time to `wait`.
+        Says whether the lock was had: not where another holds it, for as long as there is time to `wait`.
         """
-        with contextlib.ExitStack() as resources:
+        try:
+            folder = os.open(".", os.O_RDONLY, dir_fd=self.folder)
+        except OSError as error:
+            raise self._error(error) from None
+        try:
+            due_s = time.monotonic() + (self.LOCK_S if wait else 0)
+            yield self._locks(folder, due_s)
+        finally:
+            os.close(folder)
+
+    def _locks(self, folder: int, due_s: float) -> bool:
+        while True:
             try:
-                folder = resources.enter_context(opened_folder(self.path, os.O_RDONLY))
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if time.monotonic() >= due_s:
+                    return False
             except OSError as error:
-                raise self._error(error) from None
-            due_s = time.monotonic() + self.LOCK_S
-            while True:
-                try:
-                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError as error:
-                    if error.errno == errno.EWOULDBLOCK and not wait:
-                        yield False
-                        return
-                    if error.errno != errno.EWOULDBLOCK or time.monotonic() > due_s:
-                        Log.error(SpocError("lock the folder of", self.path, error.strerror or str(error),
-                                            "what others append meanwhile may be lost"))
-                        break
-                    time.sleep(0.1)
-            yield True
+                raise SpocError("lock the folder of", self.path, error.strerror or str(error),
+                                "choose a file on another file system with -o") from None
+            time.sleep(0.1)
+
+    def _mode(self) -> int:
+        return os.lstat(self.name, dir_fd=self.folder).st_mode
 
     def _opened(self) -> "BinaryIO":
         if self.descriptor is not None:
             os.set_blocking(self.descriptor, True)  # a command may have left it otherwise
             return open(self.descriptor, "wb", closefd=False)
-        file = open(os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY), "wb")
+        file = open(os.open(self.name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY, dir_fd=self.folder), "wb")
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()
             raise OSError(errno.EEXIST, "it has become a regular file meanwhile")
@@ -1457,71 +1567,208 @@ class Target:
 
     def _probe(self) -> None:
         """Write and drop a file of a profile's size beside the target, and see that the target may be replaced."""
-        folder = os.stat(os.path.dirname(self.path) or ".")
-        if os.path.samestat(folder, os.stat(".")):
-            os.getcwd()  # fails where it was removed, as O_TMPFILE does not on tmpfs and overlayfs
-        if not folder.st_nlink:
-            raise FileNotFoundError(errno.ENOENT, "the folder has been removed")
         with contextlib.suppress(FileNotFoundError):
-            target = os.lstat(self.path)
+            folder, target = os.fstat(self.folder), os.lstat(self.name, dir_fd=self.folder)
             if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, target.st_uid):
                 raise PermissionError(errno.EPERM, "it is another user's, in a folder with the sticky bit")
             if stat.S_ISREG(target.st_mode):
                 try:
-                    os.close(os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
+                    os.close(os.open(self.name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.folder))
                 except OSError as error:  # all else does not keep it from being replaced
                     if error.errno == errno.EPERM:
                         raise PermissionError(errno.EPERM, "it is immutable or append-only (chattr)") from None
-        try:
-            probe = os.open(os.path.dirname(self.path) or ".", os.O_TMPFILE | os.O_WRONLY, 0o600)  # leaves no litter
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-                raise
-            with signals_held(), opened_folder(self.path) as opened:
-                name, probe = self._create(opened)
-                os.unlink(name, dir_fd=opened)
-        with open(probe, "wb") as file:
+        with signals_held(), open(self._create_unnamed() or self._create_unlinked(), "wb") as file:
             file.write(bytes(self.PROBE_BYTES))
 
-    @staticmethod
-    def _create(folder: int) -> "Tuple[str, int]":
-        while True:
-            name = f".spoc.{os.urandom(6).hex()}"
-            with contextlib.suppress(FileExistsError):
-                return name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+    def _create_unnamed(self) -> int:
+        """A new file without a name; 0 where there is none: that takes the file system and, to name it later, /proc."""
+        if not os.path.exists("/proc/self/fd"):
+            return 0
+        try:
+            return os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o600, dir_fd=self.folder)
+        except OSError as error:
+            if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                return 0
+            raise
 
-    def _set_owner_and_mode(self, descriptor: int, folder: int) -> None:
+    def _create(self) -> "Tuple[str, int]":
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        while True:
+            name = self._new_name()
+            with contextlib.suppress(FileExistsError):
+                return name, os.open(name, flags, 0o600, dir_fd=self.folder)
+
+    def _create_unlinked(self) -> int:
+        name, descriptor = self._create()
+        os.unlink(name, dir_fd=self.folder)
+        return descriptor
+
+    @staticmethod
+    def _new_name() -> str:
+        return f".spoc.{os.urandom(6).hex()}"
+
+    def _set_owner_and_mode(self, descriptor: int) -> None:
         """As the file of our own that is replaced has them; else as a new file gets them."""
         with contextlib.suppress(FileNotFoundError):
-            status = os.stat(self.name, dir_fd=folder, follow_symlinks=False)
+            status = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
             if stat.S_ISREG(status.st_mode) and status.st_uid in (os.geteuid(), self.owner and self.owner[0]):
                 with contextlib.suppress(PermissionError):
                     os.fchown(descriptor, status.st_uid, status.st_gid)
                 os.fchmod(descriptor, status.st_mode & 0o777)
                 return
-        give_to(descriptor, folder, self.owner)
+        give_to(descriptor, self.folder, self.owner)
         os.fchmod(descriptor, 0o644 & ~current_umask())  # `run` takes none that others may write to
 
+    def _fill(self, file: "BinaryIO", data: bytes) -> None:
+        file.write(data)
+        file.flush()
+        self._set_owner_and_mode(file.fileno())
+        os.fsync(file.fileno())
+
     def _replace(self, data: bytes) -> None:
-        with signals_held(), opened_folder(self.path) as folder:
-            name, descriptor = self._create(folder)
+        """Write a file beside the target and put it in the target's place.
+
+        It gets its name last, so that not even SIGKILL leaves it behind. Where it must have one from the start, other
+        signals wait.
+        """
+        unnamed = self._create_unnamed()
+        if unnamed:
+            with open(unnamed, "wb") as file:
+                self._fill(file, data)
+                with signals_held():
+                    name = self._new_name()
+                    os.link(f"/proc/self/fd/{unnamed}", name, dst_dir_fd=self.folder)  # it never replaces a file
+                    with self._renamed(name):
+                        pass
+        else:
+            with signals_held():
+                name, named = self._create()
+                with self._renamed(name), open(named, "wb") as file:
+                    self._fill(file, data)
+        with contextlib.suppress(OSError):  # some file systems cannot fsync a folder, and the profile is there
+            readable = os.open(".", os.O_RDONLY, dir_fd=self.folder)
             try:
-                with open(descriptor, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    self._set_owner_and_mode(descriptor, folder)
-                    os.fsync(descriptor)
-                os.rename(name, self.name, src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(name, dir_fd=folder)
-                raise
-            with contextlib.suppress(OSError):  # some file systems cannot fsync a folder, and the profile is there
-                readable = os.open(".", os.O_RDONLY, dir_fd=folder)
-                try:
-                    os.fsync(readable)
-                finally:
-                    os.close(readable)
+                os.fsync(readable)
+            finally:
+                os.close(readable)
+
+    @contextlib.contextmanager
+    def _renamed(self, name: str) -> "Iterator[None]":
+        """Give the file of this name the target's at the end; remove it if that fails."""
+        try:
+            yield
+            os.rename(name, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=self.folder)
+            raise
+
+
+class EventsFile:
+    """Where events go while a command runs, a line of JSON each.
+
+    Opened at once, but an old file is emptied only with the first event or when the command has begun; a new one that
+    nothing came of is removed. Whoever reads a pipe slowly holds up neither the command nor signals: lines wait here.
+    """
+
+    MAX_WAITING_BYTES = 1 << 20
+
+    def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None):
+        self.path, self._begun, self._created = path, False, False
+        self._folder, self._descriptor, self._waiting = -1, -1, b""
+        self._poll = select.poll()
+        try:
+            if path == "-":
+                self._descriptor = os.dup(1)
+            else:
+                self._folder = open_folder(os.path.dirname(path) or ".")
+                self._descriptor = self._open(os.path.basename(path), owner)
+        except OSError as error:
+            self.close()
+            raise SpocError("write events", path, error.strerror or str(error), "choose another file") from None
+        self._poll.register(self._descriptor, select.POLLOUT)
+
+    def _open(self, name: str, owner: "Optional[Tuple[int, int]]") -> int:
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY
+        try:
+            descriptor = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=self._folder)
+            self._created = True
+            give_to(descriptor, self._folder, owner)
+            return descriptor
+        except FileExistsError:
+            descriptor = os.open(name, flags | os.O_NONBLOCK, dir_fd=self._folder)  # a fifo without a reader fails
+        os.set_blocking(descriptor, True)
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and (
+                status.st_nlink > 1 or status.st_uid not in (os.geteuid(), (owner or (0,))[0])):
+            os.close(descriptor)
+            raise PermissionError(errno.EPERM, "it is another user's, or has several names")
+        return descriptor
+
+    def begin(self) -> None:
+        """The command has begun: what the file held before is no longer wanted."""
+        if not self._begun:
+            self._begun = True
+            if self.path != "-" and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                os.ftruncate(self._descriptor, 0)
+
+    def write(self, line: bytes) -> None:
+        """Write the line, or keep it until there is room. Raises OSError."""
+        self.begin()
+        self._waiting += line
+        self._flush(0)
+        if len(self._waiting) > self.MAX_WAITING_BYTES:
+            raise OSError(errno.EAGAIN, "nobody reads them")
+
+    def finish(self, limit_ms: "Optional[int]") -> None:
+        """Write what waits, with a limit only as long as somebody reads, and close the file. Raises OSError, which NFS
+        may have kept for the end (close(2)).
+        """
+        self._flush(limit_ms)
+        if self._waiting:
+            raise OSError(errno.EAGAIN, "nobody reads them")
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+
+    def _flush(self, timeout_ms: "Optional[int]") -> None:
+        while self._waiting and self._poll.poll(timeout_ms):
+            # A pipe that can be written to has room for that much (pipe(7)).
+            written = os.write(self._descriptor, self._waiting[:select.PIPE_BUF])
+            self._waiting = self._waiting[written:]
+
+    def close(self) -> None:
+        if self._created and not self._begun:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.basename(self.path), dir_fd=self._folder)
+        for descriptor in {self._descriptor, self._folder} - {-1}:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        self._descriptor = self._folder = -1
+
+
+def file_identity(path: str, descriptor: int) -> "Optional[Tuple[object, ...]]":
+    """What all paths of one file have in common; None where it does not matter. - stands for `descriptor`."""
+    try:
+        status = os.fstat(descriptor) if path == "-" else os.stat(path)
+    except OSError:
+        folder, name = os.path.split(path)
+        try:
+            status = os.stat(folder or ".")
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino, name
+    shared = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)
+    return (status.st_dev, status.st_ino) if shared else None
+
+
+def check_written(option: str, path: str, read: "Iterable[Tuple[str, str]]" = (),
+                  written: "Iterable[Tuple[str, str]]" = ()) -> None:
+    """Raise UsageError if what an option names for output is one of these other files (what names it, path) as well."""
+    identity = file_identity(path, 1)
+    for descriptor, others in enumerate((read, written)):
+        for other, its_path in others:
+            if identity and identity == file_identity(split_name(its_path)[0], descriptor):
+                raise UsageError(f"{option} {path}", f"it is the file that {other} names", "choose another file")
 
 
 def current_umask() -> int:
@@ -3998,7 +4245,7 @@ class RecordCommand:
             if not is_syscall_name(name):
                 raise UsageError(f"-b {name}", "libseccomp knows no such syscall", "check the spelling")
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
-        self.target = Target(options.output_file or DEFAULT_OUTPUT[options.type], owner)
+        self.target = Target(options.output_file or DEFAULT_OUTPUT[options.type], owner, not options.output_file)
         if not self.target.is_file and (options.append or options.checkpoint):
             raise UsageError(f"-o {self.target.path}", "--append and --checkpoint need a regular file")
         self.target.check()
@@ -4007,10 +4254,7 @@ class RecordCommand:
 
     def _text(self, profile: Profile) -> str:
         """The profile's text, joined with what is in the file if that was asked for."""
-        text = ""
-        if self.options.append:
-            with contextlib.suppress(FileNotFoundError):
-                text = read_text(self.target.path, owner=self.target.owner)
+        text = self.target.read() if self.options.append else ""
         if text.strip():
             return self._appended(profile, text)
         return format_profile(self._portable(profile), self.options.type, self.name)
@@ -4050,7 +4294,7 @@ class RecordCommand:
         return source
 
     def _write_profile(self, profile: Profile, wait: bool = True) -> bool:
-        """Say whether it was written: not where another is appending just now, and there is no time to `wait`."""
+        """Say whether it was written: not where another is appending, for as long as there is time to `wait`."""
         with self.target.locked(wait) if self.options.append else contextlib.nullcontext(True) as free:
             if free:
                 self.target.write(self._text(profile))
@@ -4064,6 +4308,7 @@ class RecordCommand:
         if client:
             Log.error(client)
         with contextlib.ExitStack() as resources, Supervisor() as supervisor:
+            resources.callback(self.target.close)
             recorder = self._open_recorder()
             resources.callback(recorder.close)
             status = self._run_command(recorder, supervisor)
@@ -4237,13 +4482,25 @@ class RecordCommand:
         """Write the profile; if that fails it goes to standard error rather than being lost."""
         profile = make_profile(self.machine, recording, self.base)
         try:
-            self._write_profile(profile)
+            if self._write_profile(profile):
+                Log.info(f"Wrote seccomp profile to: {self.target.location()}")
+                return True
+            self._write_beside(profile)
         except SpocError as error:
             Log.error(error)
             write_stderr(format_profile(self._portable(profile), self.options.type, self.name))
-            return False
-        Log.info(f"Wrote seccomp profile to: {self.target.path}")
-        return True
+        return False
+
+    def _write_beside(self, profile: Profile) -> None:
+        """Write the profile to a new file beside the one that it cannot be added to."""
+        path = self.target.path
+        number = 1
+        while os.path.lexists(f"{path}.{number}"):
+            number += 1
+        with Target(f"{path}.{number}", self.target.owner) as beside:
+            beside.write(format_profile(self._portable(profile), self.options.type, self.name))
+        Log.error(SpocError("append to", path, "another process has its folder locked, so the profile went to "
+                            f"{beside.path}", f"spoc.py merge -o {path} {path} {beside.path} adds it"))
 
 # --- Replay ------------------------------------------------------------------
 
@@ -5107,7 +5364,7 @@ class DenialReport:
 
     MAX_PROGRAMS, MAX_KINDS = 1000, 4096
 
-    def __init__(self, profile: Profile, native: Architecture, events: "Optional[int]",
+    def __init__(self, profile: Profile, native: Architecture, events: "Optional[EventsFile]",
                  learner: "Optional[Learner]" = None, as_runc: bool = False):
         self.profile, self.native, self.events, self.learner = profile, native.name, events, learner
         self.as_runc, self._own = as_runc, native
@@ -5189,19 +5446,21 @@ class DenialReport:
         if self.events is None:
             return
         try:
-            write_all(self.events, json.dumps(event).encode() + b"\n")
+            self.events.write(json.dumps(event).encode() + b"\n")
         except OSError as error:
-            self.losses.append(f"events could not be written: {error.strerror}")
-            self.close()
+            self._lose_events(error)
 
-    def close(self) -> None:
-        """Close the events' file, which may say only now that not all could be written (close(2))."""
-        descriptor, self.events = self.events, None
-        if descriptor is not None:
+    def _lose_events(self, error: OSError) -> None:
+        self.losses.append(f"events could not be written: {error.strerror}")
+        self.events = None
+
+    def finish_events(self, limit_ms: "Optional[int]") -> None:
+        """Write the events that wait, see EventsFile.finish()."""
+        if self.events:
             try:
-                os.close(descriptor)
+                self.events.finish(limit_ms)
             except OSError as error:
-                self.losses.append(f"events could not be written: {error.strerror}")
+                self._lose_events(error)
 
     def summarize(self) -> None:
         for (label, _, what), programs in sorted(self.counts.items()):
@@ -5220,6 +5479,8 @@ class DenialReport:
 
 class RunCommand:
     """One run of `run`."""
+
+    READER_LIMIT_MS = 1000  # that a reader of events has when a signal has asked to stop
 
     def __init__(self, options: RunOptions, command: "Sequence[str]"):
         """Read the profile, and check all that can be known to fail before the command is started."""
@@ -5241,7 +5502,18 @@ class RunCommand:
                     if len(parse_yaml(read_text(options.learn, follow=True))) > 1:
                         raise UsageError(f"--learn {options.learn}", "holds several documents, which would be lost",
                                          "choose another file")
-        self.events = self._open_events(owner) if options.events else None
+        self._check_files()
+        self.events = EventsFile(options.events, owner) if options.events else None
+
+    def _check_files(self) -> None:
+        """What is written must not be what is read, nor twice the same; --learn may replace the profile itself."""
+        options = self.options
+        read = [("--base-profile", path) for path in options.base_profile] + [("--audit-log", options.audit_log)]
+        if options.learn:
+            check_written("--learn", options.learn, read)
+        if options.events:
+            check_written("--events", options.events, [("-p", self.source.file), *read],
+                          [("--learn", options.learn)] if options.learn else ())
 
     def _read_profile(self, owner: "Optional[Tuple[int, int]]") -> Profile:
         options = self.options
@@ -5282,28 +5554,6 @@ class RunCommand:
             Log.info("Assuming YAML profile")
         return source
 
-    def _open_events(self, owner: "Optional[Tuple[int, int]]") -> int:
-        path = self.options.events
-        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY
-        try:
-            if path == "-":
-                return os.dup(1)
-            try:
-                with opened_folder(path) as folder:
-                    descriptor = os.open(os.path.basename(path), flags | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
-                    give_to(descriptor, folder, owner)
-            except FileExistsError:
-                descriptor = os.open(path, flags | os.O_NONBLOCK)  # a fifo without a reader fails
-                os.set_blocking(descriptor, True)
-                status = os.fstat(descriptor)
-                if stat.S_ISREG(status.st_mode):
-                    if status.st_nlink > 1 or status.st_uid not in (os.geteuid(), (owner or (0,))[0]):
-                        raise PermissionError(errno.EPERM, "it is another user's, or has several names") from None
-                    os.ftruncate(descriptor, 0)
-            return descriptor
-        except OSError as error:
-            raise SpocError("write events", path, error.strerror or str(error), "choose another file") from None
-
     def _build(self, profile: Profile) -> "Tuple[Filter, Set[str]]":
         """The filter, and what of it is not known here."""
         builder = FilterBuilder(profile, self.machine.own)
@@ -5314,11 +5564,14 @@ class RunCommand:
         """Run the command under the profile; give the exit code."""
         Log.info("Setting up seccomp")
         with contextlib.ExitStack() as resources:
+            if self.learned:
+                resources.callback(self.learned.close)
+            if self.events:
+                resources.callback(self.events.close)
             learner = Learner(self.source, self.host, self.base_rules, self.machine.own, self.options.force,
                               self._build) if self.learned else None
             report = DenialReport(self.profile, self.machine.own, self.events, learner,
                                   self.options.runtime == "runc")
-            resources.callback(report.close)
             applied, unknown = self._build(self.profile)
             source = self._open_source(applied.program)
             if source:
@@ -5339,7 +5592,7 @@ class RunCommand:
                 Log.info(f"Enricher reading from {source.reads}")
             supervisor = resources.enter_context(Supervisor())
             status = self._run_command(supervisor, applied, source, report)
-            complete = self._conclude(source, report)
+            complete = self._conclude(source, report, supervisor)
         return self._exit_code(status, complete)
 
     def _run_command(self, supervisor: Supervisor, applied: Filter, source: "Any", report: DenialReport) -> int:
@@ -5354,14 +5607,18 @@ class RunCommand:
                 inputs[source.descriptor] = lambda: report.add(source.read())
         child.wait_started(inputs)
         Log.info(f"Running command with PID: {child.pid}")
+        if self.events:
+            self.events.begin()
         return supervisor.wait(child.pid, (), None, inputs)
 
-    def _conclude(self, source: "Any", report: DenialReport) -> bool:
+    def _conclude(self, source: "Any", report: DenialReport, supervisor: Supervisor) -> bool:
         """Report what is left, and learn; say whether that is all."""
         if source:
             report.add(source.finish())
             report.losses += source.losses
-        report.close()
+        if self.events or self.learned and not self.learned.is_file:
+            supervisor.restore()  # nobody may read the fifo that is waited for
+        report.finish_events(self.READER_LIMIT_MS if supervisor.requests else None)
         report.summarize()
         for loss in report.losses:
             Log.error(f"not all blocked calls may be known: {loss}")
@@ -5386,7 +5643,7 @@ class RunCommand:
             Log.error(error)
             write_stderr(text)
             return
-        Log.info(f"Wrote seccomp profile to: {target.path}")
+        Log.info(f"Wrote seccomp profile to: {target.location()}")
 
     @staticmethod
     def _exit_code(status: int, complete: bool) -> int:
@@ -5709,19 +5966,19 @@ class MergeOptions(NamedTuple):
 
 def merge_files(options: MergeOptions, paths: "Sequence[str]") -> int:
     """The union of these files into one; give the exit code."""
-    target = profile_target(options.output_file)
-    target.check()
-    inputs = Inputs(paths)
-    # Where they differ: the type that record has by default, too.
-    profile_type = options.type or (TYPE_JSON if inputs.types == {TYPE_JSON} else TYPE_CRD)
-    profile = merge_profiles(inputs.profiles, options.default_action)
-    if options.portable:
-        profile = portable_profile(profile, profile_type == TYPE_JSON)
-    if options.name and inputs.metadata:
-        inputs.metadata["name"] = options.name
-    stem = "merged" if target.descriptor is not None else os.path.basename(options.output_file).rpartition(".")[0]
-    target.write(inputs.text(profile, profile_type, options.name or kubernetes_name(stem or options.output_file)))
-    Log.info(f"Merged {len(paths)} profiles into: {target.path}")
+    with profile_target(options.output_file) as target:
+        target.check()
+        inputs = Inputs(paths)
+        # Where they differ: the type that record has by default, too.
+        profile_type = options.type or (TYPE_JSON if inputs.types == {TYPE_JSON} else TYPE_CRD)
+        profile = merge_profiles(inputs.profiles, options.default_action)
+        if options.portable:
+            profile = portable_profile(profile, profile_type == TYPE_JSON)
+        if options.name and inputs.metadata:
+            inputs.metadata["name"] = options.name
+        stem = "merged" if target.descriptor is not None else os.path.basename(options.output_file).rpartition(".")[0]
+        target.write(inputs.text(profile, profile_type, options.name or kubernetes_name(stem or options.output_file)))
+        Log.info(f"Merged {len(paths)} profiles into: {target.path}")
     return 0
 
 
@@ -6570,7 +6827,8 @@ def examine_proc() -> Finding:
 def examine_tmp() -> Finding:
     try:
         for path in DEFAULT_OUTPUT.values():
-            Target(path).check()
+            with Target(path, is_default=True) as target:
+                target.check()
     except SpocError as error:
         return Finding(f"cannot write {error.subject}: {error.reason}", error.hint)
     return Finding("takes a profile")
@@ -6733,8 +6991,6 @@ def run_run(values: "Dict[str, Any]", operands: "List[str]") -> int:
         raise UsageError("--force", "means nothing without --learn")
     if options.learn and options.enricher not in ("auto", "notify"):
         raise UsageError(f"--enricher {options.enricher}", "--learn needs notify")
-    if options.events and options.learn and os.path.abspath(options.events) == os.path.abspath(options.learn):
-        raise UsageError(f"--events {options.events}", "--learn writes the same file")
     Log.quiet, Log.verbose = options.quiet, options.verbose
     return RunCommand(options, operands).run()
 
@@ -6812,27 +7068,28 @@ def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
     to_type = values.get("type")
     if to_type not in CONVERT_TYPES:
         raise UsageError(f"-t {to_type}" if to_type else "convert", f"give -t, one of {', '.join(CONVERT_TYPES)}")
-    target = profile_target(values.get("output_file", "-"))
-    if to_type == TYPE_BPF and target.is_terminal():
-        raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
-    source, = read_profiles(operands)
-    profile = source.profile
-    if "portable" in values:
-        profile = portable_profile(profile, to_type != TYPE_CRD)
-    target.write(Conversion(source, profile, this_machine().native).convert(to_type))
+    with profile_target(values.get("output_file", "-")) as target:
+        if to_type == TYPE_BPF and target.is_terminal():
+            raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
+        source, = read_profiles(operands)
+        profile = source.profile
+        if "portable" in values:
+            profile = portable_profile(profile, to_type != TYPE_CRD)
+        target.write(Conversion(source, profile, this_machine().native).convert(to_type))
     return 0
 
 
 def run_show(values: "Dict[str, Any]", operands: "List[str]") -> int:
     """The subcommand `show`."""
     take_values(values, "show", operands)
-    if values.get("html", "-") != "-" and os.path.abspath(values["html"]) == os.path.abspath(split_name(*operands)[0]):
-        raise UsageError(f"--html {values['html']}", "it is the profile that is shown", "choose another file")
+    if "html" in values:
+        check_written("--html", values["html"], [("show", operands[0])])
     source, = read_profiles(operands)
     portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile,
                         this_machine().native)
     if "html" in values:
-        profile_target(values["html"]).write(format_page(portrait))
+        with profile_target(values["html"]) as target:
+            target.write(format_page(portrait))
     terminal = os.isatty(1)
     if values.get("html") != "-":
         write_stdout(format_portrait(portrait, os.get_terminal_size(1).columns if terminal else 80, terminal))

@@ -2,12 +2,14 @@
 """Where a profile goes: files, links, fifos, devices and descriptors; full disks; --append and --checkpoint."""
 
 import fcntl
+import itertools
 import json
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -173,17 +175,20 @@ class RegularFile(FilesCase):
     def test_synced_before_renamed(self) -> None:
         support.require_command("strace")
         log = self.folder / "log"
-        subprocess.run(["strace", "-y", "-o", str(log), "-e", "trace=fsync,fdatasync,rename,renameat,renameat2",
+        subprocess.run(["strace", "-y", "-o", str(log), "-e", "trace=fsync,fdatasync,linkat,rename,renameat,renameat2",
                         sys.executable, str(support.SPOC), "record", "-q", "-o", str(self.target), "--", "true"],
                        check=True, stdin=subprocess.DEVNULL)
         text = log.read_text()
-        order = re.search(r'f(?:data)?sync\(\d+<([^>]+)>\)\s+= 0\n(?:.*\n)*?rename\w*\(.*"([^"]+)".*"([^"]+)".*\) = 0\n'
-                          r'(?:.*\n)*?f(?:data)?sync\(\d+<([^>]+)>\)\s+= 0\n', text)
+        order = re.search(r'f(?:data)?sync\((\d+)<([^>]+)>\(deleted\)\)\s+= 0\n(?:.*\n)*?'
+                          r'linkat\(.*"/proc/self/fd/(\d+)", .*"([^"]+)", .*\) = 0\n(?:.*\n)*?'
+                          r'rename\w*\(.*"([^"]+)".*"([^"]+)".*\) = 0\n(?:.*\n)*?'
+                          r'f(?:data)?sync\(\d+<([^>]+)>\)\s+= 0\n', text)
         assert order, text
-        temporary, renamed, to, folder = order.groups()
+        synced, temporary, linked, linked_to, renamed, to, folder = order.groups()
         self.assertEqual(os.path.dirname(temporary), str(self.target.parent))
-        self.assertEqual(os.path.basename(renamed), os.path.basename(temporary))
-        self.assertEqual(os.path.basename(to), self.target.name)
+        self.assertEqual(linked, synced)
+        self.assertEqual(renamed, linked_to)
+        self.assertEqual(to, self.target.name)
         self.assertEqual(folder, str(self.target.parent))
 
     def test_empty_file_is_none(self) -> None:
@@ -439,6 +444,309 @@ class FullDisk(FilesCase):
     def test_folder_removed_by_the_command(self) -> None:
         result = self.run_spoc(self.target, "rm", "-r", str(self.target.parent), code=125)
         self.assertTrue(shown(result.stderr))
+
+
+class Trapped(FilesCase):
+    """What other users may have laid on the way to a file, or at its place."""
+
+    STRANGER = 1234
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.strangers = self.folder / "strangers"
+        self.strangers.mkdir()
+        os.chown(self.strangers, self.STRANGER, self.STRANGER)
+        self.precious = self.folder / "precious"
+        self.precious.mkdir()
+
+    def link(self, name: str, destination: object, owner: int = STRANGER) -> pathlib.Path:
+        path = self.strangers / name
+        path.symlink_to(str(destination))
+        os.chown(path, owner, owner, follow_symlinks=False)
+        return path
+
+    def test_folder_that_is_a_link_of_a_stranger(self) -> None:
+        """Neither the link's owner nor that of its folder may lead to what is another's, in one step or several."""
+        (self.precious / "sub").mkdir()
+        links = [self.link("absolute", self.precious), self.link("relative", "../precious"),
+                 self.link("roots", self.precious, 0), self.link("nested", "absolute"),
+                 self.link("deep", "../precious/sub")]
+        for link in [*links, links[0] / "sub", links[0] / ".." / "precious"]:
+            with self.subTest(link=link):
+                self.assert_refused(link / "profile.yaml", "is a link of user 1234 to what is not that user's")
+                result = support.spoc("run", "-p", str(support.DATA / "docker-default.json"), "--events",
+                                      str(link / "events"), "true")
+                self.assertIn("is a link of user 1234", result.stderr)
+                self.assertEqual(result.returncode, 125)
+        self.assertEqual(sorted(os.listdir(self.precious)), ["sub"])
+        self.assertEqual(os.listdir(self.precious / "sub"), [])
+
+    def test_link_in_a_folder_for_all(self) -> None:
+        """In one like /tmp the link's own owner counts."""
+        os.chown(self.strangers, 0, 0)
+        self.strangers.chmod(0o1777)
+        self.assert_refused(self.link("his", self.precious) / "profile.yaml", "is a link of user 1234")
+        self.run_spoc(self.link("ours", self.precious, 0) / "profile.yaml")
+        self.assertEqual(os.listdir(self.precious), ["profile.yaml"])
+
+    def test_links_that_lead_to_nobody_else(self) -> None:
+        own = self.folder / "his own"
+        own.mkdir()
+        os.chown(own, self.STRANGER, self.STRANGER)
+        for link in (self.link("to his own", own), self.link("up and down", "../his own")):
+            self.run_spoc(link / "profile.yaml")
+            self.assertEqual(os.listdir(own), ["profile.yaml"])
+            (own / "profile.yaml").unlink()
+
+    def test_links_that_lead_nowhere(self) -> None:
+        loop = self.folder / "loop"
+        loop.symlink_to(loop)
+        self.assert_refused(loop / "profile.yaml", "Too many levels of symbolic links")
+        (self.folder / "file").touch()
+        (self.folder / "to a file").symlink_to(self.folder / "file")
+        self.assert_refused(self.folder / "to a file" / "profile.yaml", "Not a directory")
+
+    def test_links_of_a_process(self) -> None:
+        """Those in /proc lead where their text does not."""
+        self.run_spoc(f"/proc/{os.getpid()}/root{self.target}")
+        self.run_spoc("/proc/self/cwd/profile.yaml", cwd=self.target.parent)
+        self.no_litter()
+
+    def test_folder_that_is_swapped(self) -> None:
+        """Whoever swaps a folder for a link all the time never gets root to write behind it."""
+        support.require_command("setpriv")
+        swap = ("import ctypes, os\nlibc = ctypes.CDLL(None)\nos.mkdir('way')\nos.symlink('../precious', 'other')\n"
+                "while True: libc.renameat2(-100, b'way', -100, b'other', 2)")  # RENAME_EXCHANGE
+        process = subprocess.Popen(["setpriv", f"--reuid={self.STRANGER}", f"--regid={self.STRANGER}", "--clear-groups",
+                                    "/usr/bin/python3", "-c", swap], cwd=self.strangers)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.wait_for((self.strangers / "other").is_symlink, "the folder")
+        script = ("import sys; sys.path.insert(0, sys.argv[1]); import spoc\nwritten = refused = 0\n"
+                  "while written < 300 or refused < 300:\n"
+                  "    try:\n        with spoc.Target(sys.argv[2]) as target: target.write('x'); written += 1\n"
+                  "    except spoc.SpocError: refused += 1\n")
+        subprocess.run([sys.executable, "-c", script, str(support.ROOT), str(self.strangers / "way" / "profile.yaml")],
+                       check=True, timeout=WAIT_S)
+        self.assertEqual(os.listdir(self.precious), [])
+
+    def test_folder_that_is_moved(self) -> None:
+        """The profile stays with its folder, and where that is now is told."""
+        moved = self.folder / "moved"
+        result = self.run_spoc(self.target, "mv", str(self.target.parent), str(moved))
+        self.assertIn(f"Wrote seccomp profile to: {moved / self.target.name}\n", result.stderr)
+        self.assertTrue(yaml_names((moved / self.target.name).read_text()))
+
+    def at_default(self, lay: Callable[[pathlib.Path], object]) -> "subprocess.CompletedProcess[str]":
+        """Record to the default path, in a /tmp of our own in which something has been laid; if it fails that stays."""
+        tmp = self.folder / "tmp"
+        shutil.rmtree(tmp, True)
+        tmp.mkdir()
+        tmp.chmod(0o1777)
+        lay(tmp / "profile.yaml")
+        before = [(path.name, path.lstat().st_ino) for path in tmp.iterdir()]
+        # The program may be below the /tmp that is hidden then: it is reached as the working folder.
+        script = f"mount --bind {tmp} /tmp && exec {sys.executable} ./spoc.py record -n touch /tmp/started"
+        result = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c", script], cwd=support.ROOT,
+                                check=False, timeout=WAIT_S, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                text=True)
+        if result.returncode:
+            self.assertEqual([(path.name, path.lstat().st_ino) for path in tmp.iterdir()], before)
+        return result
+
+    def test_default_path(self) -> None:
+        """Nobody named it: what is there has to be a regular file of ours."""
+        def socket_at(path: pathlib.Path) -> None:
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(str(path))
+
+        def regular(path: pathlib.Path, owner: int) -> None:
+            path.write_text(OLD)
+            os.chown(path, owner, owner)
+
+        def device(path: pathlib.Path) -> None:
+            os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+
+        traps: List[Callable[[pathlib.Path], object]] = [
+            os.mkfifo, lambda path: path.symlink_to(self.precious / "profile"), socket_at, device]
+        for lay in traps:
+            error = self.at_default(lay)
+            self.assertEqual(error.returncode, 125, error.stderr)
+            self.assertRegex(error.stderr, r" Error: write profile: /tmp/profile.yaml: it is not a regular file; "
+                                           r"remove it, or choose another file with -o\n\Z")
+        error = self.at_default(lambda path: regular(path, self.STRANGER))
+        self.assertIn("/tmp/profile.yaml: it belongs to another user (1234); remove it, or choose", error.stderr)
+        self.assertEqual(error.returncode, 125)
+        for good in (lambda path: None, lambda path: regular(path, 0)):
+            result = self.at_default(good)
+            self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(os.listdir(self.precious), [])
+
+
+class Interrupted(FilesCase):
+    """A signal at any syscall between the making of a file and its last name leaves nothing beside the target."""
+
+    # Answers EOPNOTSUPP to openat with O_TMPFILE, as file systems do that know no files without a name.
+    NAMED = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["openat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95, "args": [
+            {"index": 2, "op": "SCMP_CMP_MASKED_EQ", "value": os.O_TMPFILE, "valueTwo": os.O_TMPFILE}]}]}
+    CALL = re.compile(r"^(fchmod|fsync|linkat|renameat|unlinkat)\(", re.MULTILINE)
+
+    def trace(self, wrapper: List[str], *options: str) -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run([*wrapper, "strace", "-o", str(self.folder / "log"), *options, sys.executable,
+                               str(support.SPOC), "merge", "-o", str(self.target),
+                               str(support.DATA / "spo-baseprofile-runc.yaml")],
+                              check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, timeout=WAIT_S)
+
+    def check(self, wrapper: List[str]) -> None:
+        self.assertEqual(self.trace(wrapper).returncode, 0)
+        new = self.target.read_text()
+        found = self.CALL.findall((self.folder / "log").read_text())
+        self.assertIn("renameat", found)
+        signals = itertools.cycle(["SIGTERM", "SIGHUP", "SIGQUIT"])
+        for call, signum in zip(sorted(set(found)), signals):
+            self.target.write_text(OLD)
+            self.trace(wrapper, "-e", f"inject={call}:signal={signum}:when={found.count(call)}")
+            self.no_litter()
+            self.assertIn(self.target.read_text(), (OLD, new))
+            self.assertTrue(f"--- {signum}" in (self.folder / "log").read_text(), call)
+
+    def test_without_a_name(self) -> None:
+        support.require_command("strace")
+        self.check([])
+
+    def test_with_a_name(self) -> None:
+        support.require_command("strace")
+        profile = self.folder / "named.json"
+        profile.write_text(json.dumps(self.NAMED))
+        self.check([sys.executable, str(support.SPOC), "run", "-q", "-p", str(profile), "--enricher", "none", "--"])
+
+
+class SameFile(FilesCase):
+    """What is written is neither read nor written twice, by whatever path."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.profile = self.folder / "a"
+        shutil.copy(support.DATA / "docker-default.json", self.profile)
+        self.other = self.folder / "b"
+        self.other.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        (self.folder / "link").symlink_to("a")
+        (self.folder / "here").symlink_to(".")
+        os.link(self.profile, self.folder / "hard")
+        os.mkfifo(self.folder / "fifo")
+
+    def refused(self, *arguments: str, paths: Tuple[str, ...] = ("a", "./a", "here/a", "link", "hard")) -> None:
+        """Wrong usage, nothing touched; {} stands for paths of the file `a`."""
+        before = {path.name: (path.lstat().st_ino, path.lstat().st_size) for path in self.folder.iterdir()}
+        for path in paths:
+            words = [word.format(path) for word in arguments]
+            with self.subTest(words=words):
+                result = support.spoc(*words, cwd=self.folder)
+                self.assertEqual(result.returncode, 2, result.stderr)
+                self.assertRegex(result.stderr, r" Error: usage: --(events|learn|html) .*: it is the file that "
+                                                r".* names; choose another file\n\Z")
+                after = {path.name: (path.lstat().st_ino, path.lstat().st_size) for path in self.folder.iterdir()}
+                self.assertEqual(before, after)
+
+    def test_run(self) -> None:
+        self.refused("run", "-p", "a", "--events", "{}", "touch", "started")
+        self.refused("run", "-p", "b", "--base-profile", "a", "--events", "{}", "touch", "started")
+        self.refused("run", "-p", "b", "--base-profile", "a", "--learn", "{}", "touch", "started")
+        self.refused("run", "-p", "b", "--audit-log", "a", "--events", "{}", "touch", "started")
+        self.refused("run", "-p", "b", "--audit-log", "a", "--learn", "{}", "touch", "started")
+        self.refused("run", "-p", "b", "--learn", "a", "--events", "{}", "touch", "started")
+        self.refused("run", "-p", "b", "--learn", "new", "--events", "{}", "touch", "started",
+                     paths=("new", "./new", "here/new"))
+        self.refused("run", "-p", "b", "--learn", "fifo", "--events", "{}", "touch", "started", paths=("./fifo",))
+        self.refused("run", "-p", "b", "--learn", "-", "--events", "-", "touch", "started", paths=("",))
+
+    def test_show(self) -> None:
+        self.refused("show", "--html", "{}", "a")
+
+    def test_what_is_allowed(self) -> None:
+        for words in (("run", "-q", "-p", "b", "--learn", "b", "true"), ("merge", "-o", "b", "b", "b"),
+                      ("convert", "-t", "raw-seccomp", "-o", "b", "b"),
+                      ("run", "-q", "-p", "b", "--learn", "/dev/null", "--events", "/dev/null", "true")):
+            self.assertEqual(support.spoc(*words, cwd=self.folder).returncode, 0, words)
+
+    def test_nothing_is_touched_before_the_command_has_begun(self) -> None:
+        events = self.folder / "events"
+        for old in ("an old event\n", None):
+            if old:
+                events.write_text(old)
+            result = support.spoc("run", "-p", str(self.other), "--events", str(events), "./missing", cwd=self.folder)
+            self.assertEqual(result.returncode, 127)
+            self.assertEqual(events.read_text() if old else events.exists(), old or False)
+            if old:
+                events.unlink()
+        events.write_text("an old event\n")
+        self.assertEqual(support.spoc("run", "-p", str(self.other), "--events", str(events), "true").returncode, 0)
+        self.assertEqual(events.read_text(), "")
+
+
+class Unread(FilesCase):
+    """A pipe that nobody reads holds up neither the command nor the signals that are for it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.profile = self.folder / "deny.json"
+        self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["getpriority"], "action": "SCMP_ACT_ERRNO"}]}))
+        self.fifo = self.folder / "fifo"
+        os.mkfifo(self.fifo)
+
+    def run_with(self, program: str, *options: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen([sys.executable, str(support.SPOC), "run", "-q", "-p", str(self.profile), *options,
+                                    "--", sys.executable, "-c", program],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   text=True, start_new_session=True)
+        self.addCleanup(self.stop, process)
+        return process
+
+    def hold(self) -> int:
+        """Open the fifo for reading, and never read."""
+        descriptor = os.open(self.fifo, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, descriptor)
+        fcntl.fcntl(descriptor, 1031, 4096)  # F_SETPIPE_SZ
+        return descriptor
+
+    # Each of these comms makes an event of its own.
+    MANY = ("import os\nfor number in range(200):\n    open('/proc/self/comm', 'w').write(str(number))\n"
+            "    try: os.getpriority(0, 0)\n    except OSError: pass\n")
+
+    def test_events(self) -> None:
+        self.hold()
+        process = self.run_with(self.MANY + f"open({str(self.started)!r}, 'w')\nimport time\ntime.sleep({WAIT_S})",
+                                "--events", str(self.fifo), "--enricher", "notify")
+        self.wait_for(self.started.exists, "the command, which must not wait for a reader")
+        process.terminate()
+        _, stderr = process.communicate(timeout=WAIT_S / 2)
+        self.assertEqual(process.returncode, 125)
+        self.assertIn("not all blocked calls may be known: events could not be written: nobody reads them", stderr)
+
+    def test_events_at_the_end(self) -> None:
+        """What waits is written at last, to whoever reads late."""
+        descriptor = self.hold()
+        process = self.run_with(self.MANY + f"open({str(self.started)!r}, 'w')", "--events", str(self.fifo),
+                                "--enricher", "notify")
+        self.wait_for(self.started.exists, "the command")
+        os.set_blocking(descriptor, True)
+        with open(descriptor, closefd=False, encoding="utf-8") as file:
+            comms = {json.loads(line)["comm"] for line in file}
+        self.assertEqual(comms, set(map(str, range(200))))
+        self.assertEqual(process.wait(WAIT_S), 0)
+
+    def test_learn(self) -> None:
+        for signum in (signal.SIGTERM, signal.SIGHUP):
+            process = self.run_with(f"open({str(self.started)!r}, 'w')", "--learn", str(self.fifo))
+            self.wait_for(self.started.exists, "the command")
+            self.started.unlink()
+            self.wait_for(lambda: "wait_for_partner" in pathlib.Path(f"/proc/{process.pid}/wchan").read_text()
+                          or "fifo_open" in pathlib.Path(f"/proc/{process.pid}/wchan").read_text(), "the open")
+            process.send_signal(signum)
+            self.assertEqual(process.wait(WAIT_S), -signum)
 
 
 class Streams(FilesCase):
@@ -708,13 +1016,21 @@ spec:
         self.assertTrue(shown(result.stderr))
 
     def test_folder_is_locked(self) -> None:
-        """Anyone who can read the folder can hold its lock: that is told, and does not keep the profile from there."""
+        """Anyone who can read the folder can hold its lock: then nothing is written over, and nothing is lost."""
+        self.run_spoc(self.target, "true")
+        old = self.target.read_text()
         folder = os.open(self.target.parent, os.O_RDONLY)
         self.addCleanup(os.close, folder)
         fcntl.flock(folder, fcntl.LOCK_EX)
-        result = self.run_spoc(self.target, "true", options=("--append", "-q"))
-        self.assertIn(f"Error: lock the folder of: {self.target}: Resource temporarily unavailable; ", result.stderr)
-        self.assertTrue(yaml_names(self.target.read_text()))
+        for number in (1, 2):
+            result = self.run_spoc(self.target, "true", options=("--append", "-q"), code=125)
+            beside = f"{self.target}.{number}"
+            self.assertIn(f"Error: append to: {self.target}: another process has its folder locked, so the profile "
+                          f"went to {beside}; spoc.py merge -o {self.target} {self.target} {beside} adds it\n",
+                          result.stderr)
+            self.assertEqual(self.target.read_text(), old)
+            self.assertIn("brk", yaml_names(pathlib.Path(beside).read_text()))
+        self.no_litter(self.target.name, self.target.name + ".1", self.target.name + ".2")
 
     def test_recordings_at_the_same_time(self) -> None:
         """None loses what another has added meanwhile."""
@@ -760,7 +1076,7 @@ class Checkpoint(FilesCase):
         self.assertGreater(yaml_names(self.target.read_text()), {"getsid", "sync"})
 
     def test_folder_is_locked(self) -> None:
-        """Anyone can hold the lock: no checkpoint waits for it; the end does, and writes."""
+        """Anyone can hold the lock: no checkpoint waits for it; the end does, and writes to another file."""
         folder = os.open(self.target.parent, os.O_RDONLY)
         self.addCleanup(os.close, folder)
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -768,17 +1084,18 @@ class Checkpoint(FilesCase):
                    "    start = time.monotonic()\n    os.getsid(0)\n"
                    "    longest = max(longest, time.monotonic() - start)\nassert longest < 1.5, longest")
         result = self.run_spoc(self.target, sys.executable, "-c", program,
-                               options=("--checkpoint", "1", "--append", "-q", "--backend", "notify"))
-        self.assertEqual(result.stderr.count("Error: lock the folder of: "), 1, result.stderr)
-        self.assertIn("getsid", yaml_names(self.target.read_text()))
+                               options=("--checkpoint", "1", "--append", "-q", "--backend", "notify"), code=125)
+        self.assertEqual(result.stderr.count("another process has its folder locked"), 1, result.stderr)
+        self.assertIn("getsid", yaml_names(pathlib.Path(f"{self.target}.1").read_text()))
+        self.no_litter(self.target.name + ".1")
 
     def test_failed_checkpoint_does_not_end_the_command(self) -> None:
-        folder = self.folder / "moved"
-        process = self.start("--checkpoint", "1", "-o", str(self.target), "--", "sh", "-c",
-                             f"mv {self.target.parent} {folder}; sleep 3; mv {folder} {self.target.parent}; exit 5",
-                             stderr=subprocess.PIPE)
+        target = self.mount_tmpfs("size=64k") / "profile.yaml"
+        fill = target.parent / "fill"
+        process = self.start("--checkpoint", "1", "-o", str(target), "--", "sh", "-c",
+                             f"cat /dev/zero >{fill} 2>/dev/null; sleep 3; rm {fill}; exit 5", stderr=subprocess.PIPE)
         _, stderr = process.communicate(timeout=WAIT_S)
         self.assertEqual(process.returncode, 5, stderr)
-        self.assertIn("No such file or directory", stderr)
-        self.assertTrue(yaml_names(self.target.read_text()))
-        self.no_litter()
+        self.assertIn("No space left on device", stderr)
+        self.assertTrue(yaml_names(target.read_text()))
+        self.no_litter(folder=target.parent)
