@@ -144,8 +144,8 @@ ACTIONS = {
     SCMP_ACT_ALLOW: 0x7FFF0000}
 NUMBERED_ACTIONS = (SCMP_ACT_ERRNO, SCMP_ACT_TRACE)  # those that carry an errno
 PERMISSIVE = (SCMP_ACT_ALLOW, SCMP_ACT_LOG)
-OPERATORS = ("", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
-             "SCMP_CMP_MASKED_EQ")  # enum scmp_compare in seccomp.h
+OPERATORS = ("SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
+             "SCMP_CMP_MASKED_EQ")  # enum scmp_compare in seccomp.h, which begins with 1
 MAX_SECCOMP_ERRNO = 4094  # libseccomp refuses more (MAX_ERRNO in its src/db.h)
 # linux/seccomp.h. TSYNC means nothing here: the filter is loaded by a process of one thread.
 FILTER_FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": 0, "SECCOMP_FILTER_FLAG_LOG": 2, "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
@@ -381,7 +381,7 @@ def key_text(key: "Key") -> str:
         if op == "SCMP_CMP_MASKED_EQ":
             terms.append(f"args[{argument}] & {value:#x} == {second:#x}")
         else:
-            terms.append(f"args[{argument}] {dict(zip(OPERATORS[1:], '!= < <= == >= >'.split()))[op]} {value}")
+            terms.append(f"args[{argument}] {dict(zip(OPERATORS, '!= < <= == >= >'.split()))[op]} {value}")
     verdict = "" if key[1] == (SCMP_ACT_ALLOW, 0) else f": {verdict_text(key[1])}"
     return verdict + (f" if {' and '.join(terms)}" if terms else "")
 
@@ -1064,7 +1064,7 @@ class ProfileDecoder:
             if where.get(key) is None:
                 self.fail(where, key, "missing")
         op = self.get(where, "op", str)
-        if op not in OPERATORS[1:]:
+        if op not in OPERATORS:
             self.fail(where, "op", f"unknown operator {op}")
         most = (1 << 64) - 1
         value, value_two = self.number(where, "value", most, 0), self.number(where, "valueTwo", most, 0)
@@ -1944,12 +1944,6 @@ def c_fields(declarations: str) -> "List[Tuple[str, Any]]":
     return fields
 
 
-class ScmpArgument(ctypes.Structure):
-    """struct scmp_arg_cmp (seccomp.h)"""
-
-    _fields_ = c_fields("uint32 arg; int op; uint64 datum_a datum_b")
-
-
 class SockFprog(ctypes.Structure):
     """struct sock_fprog (linux/filter.h); a struct sock_filter takes 8 bytes."""
 
@@ -1998,8 +1992,7 @@ def check_errno(result: int, function: "Any", _arguments: "Any") -> int:
 RING_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 PRINT_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
-C_TYPES.update(printer=PRINT_CALLBACK, sample=RING_CALLBACK, version=ctypes.POINTER(ScmpVersion),
-               conditions=ctypes.POINTER(ScmpArgument))
+C_TYPES.update(printer=PRINT_CALLBACK, sample=RING_CALLBACK, version=ctypes.POINTER(ScmpVersion))
 CHECKS = {**dict.fromkeys("object program map link ring context".split(), check_pointer), "status": check_negative,
           "result": check_errno, "register": check_errno}
 
@@ -2036,7 +2029,7 @@ LIBSECCOMP = """
     seccomp_release                   none     context
     seccomp_arch_add                  status   context uint32
     seccomp_attr_set                  status   context int uint32
-    seccomp_rule_add_array            status   context uint32 int int conditions
+    seccomp_rule_add_array            status   context uint32 int int pointer
     seccomp_syscall_priority          status   context int uint8
     seccomp_export_bpf                status   context int
     seccomp_export_pfc                status   context int
@@ -2687,6 +2680,10 @@ class Filter(NamedTuple):
 
 
 SOCK_FILTER_BYTES = 8
+# linux/bpf_common.h: a 32-bit word of seccomp_data into the accumulator, ways to compare that with k, and the answer.
+LOAD, JUMP, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_EQUAL, AND, RETURN = 0x20, 0x05, 0x15, 0x25, 0x35, 0x54, 0x06
+MAX_JUMP = 255  # a conditional jump's offset has 8 bits
+WORD = (1 << 32) - 1
 
 
 def bpf_step(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:
@@ -2695,8 +2692,8 @@ def bpf_step(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:
 
 
 def constant_program(action: str, number: int = 0) -> bytes:
-    """The program of a filter that answers this to every call of every architecture: BPF_RET | BPF_K."""
-    return bpf_step(0x06, ACTIONS[action] | number)
+    """The program of a filter that answers this to every call of every architecture."""
+    return bpf_step(RETURN, ACTIONS[action] | number)
 
 
 def runc_prefix(profile: Profile, native: Architecture) -> bytes:
@@ -2713,22 +2710,155 @@ def runc_prefix(profile: Profile, native: Architecture) -> bytes:
         last = max((libseccomp.seccomp_syscall_resolve_name_arch(token, name) for name in names), default=0)
         if last <= 0:
             continue
-        steps = [bpf_step(0x20, SeccompData.nr.offset)]  # BPF_LD | BPF_W | BPF_ABS
+        steps = [bpf_step(LOAD, SeccompData.nr.offset)]
         if token in (X86_64.token, X32.token):  # whose calls the kernel tells apart by this bit alone; BPF_JSET
             steps.append(bpf_step(0x45, X32_SYSCALL_BIT, *((2, 0) if token == X86_64.token else (0, 2))))
             token = X86_64.token
-        steps += [bpf_step(0x25, last, 0, 1), constant_program(SCMP_ACT_ERRNO, errno.ENOSYS)]  # BPF_JGT
-        program += b"".join([bpf_step(0x20, SeccompData.arch.offset), bpf_step(0x15, token, 0, len(steps)), *steps])
+        steps += [bpf_step(JUMP_GREATER, last, 0, 1), constant_program(SCMP_ACT_ERRNO, errno.ENOSYS)]
+        steps = [bpf_step(LOAD, SeccompData.arch.offset), bpf_step(JUMP_EQUAL, token, 0, len(steps)), *steps]
+        program += b"".join(steps)
     return program
 
 
 ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
 BPF_MAXINSNS = 4096  # linux/filter.h
-COMPILE_LIMIT_S, MAX_TRIED_CALLS = 2, 100_000
+NEXT, HOLDS, FAILS = range(3)
+if TYPE_CHECKING:
+    # (offset in seccomp_data, mask, jump, value, where to if true, where to if false): NEXT is the step that follows,
+    # HOLDS and FAILS leave the test.
+    Step = Tuple[int, int, int, int, int, int]
+    Test = Tuple[Step, ...]
+    Tested = List[Tuple[Tuple[Test, ...], bytes]]  # what must all hold, for this to be returned
+
+
+def condition_tests(condition: Condition, wide: bool) -> "List[Test]":
+    """What must hold for a condition to hold, by words of 32 bits; the upper one of each argument only if `wide`."""
+    op, value, offset = condition.op, condition.value, SeccompData.args.offset + 8 * condition.argument
+    low, high = (offset, offset + 4) if sys.byteorder == "little" else (offset + 4, offset)
+    if op in ("SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"):
+        mask, wanted = (FULL_MASK, value) if op == "SCMP_CMP_EQ" else (value, value & condition.value_two)
+        words = [(high, mask >> 32, wanted >> 32)] if wide else []
+        return [((at, part, JUMP_EQUAL, wanted_part, HOLDS, FAILS),) for at, part, wanted_part in (
+            *words, (low, mask & WORD, wanted & WORD)) if part]
+    # Otherwise it is one of these, or the opposite of it.
+    jump = {"SCMP_CMP_NE": JUMP_EQUAL, "SCMP_CMP_GT": JUMP_GREATER, "SCMP_CMP_LE": JUMP_GREATER}.get(
+        op, JUMP_GREATER_EQUAL)
+    steps = []
+    if wide and jump != JUMP_EQUAL:
+        steps.append((high, WORD, JUMP_GREATER, value >> 32, HOLDS, NEXT))
+    if wide:
+        steps.append((high, WORD, JUMP_EQUAL, value >> 32, NEXT, FAILS))
+    steps.append((low, WORD, jump, value & WORD, HOLDS, FAILS))
+    if op in ("SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE"):
+        opposite = {NEXT: NEXT, HOLDS: FAILS, FAILS: HOLDS}
+        steps = [(*step[:4], opposite[step[4]], opposite[step[5]]) for step in steps]
+    return [tuple(steps)]
+
+
+def assemble_test(test: "Test", loaded: int, inner: "List[bytes]", following: "List[bytes]") -> "List[bytes]":
+    """A test in front of what is done if it holds; if it fails, that is jumped over.
+
+    `loaded` is the offset of the word that the accumulator holds, -1 if that is not known.
+    """
+    codes: "List[Tuple[int, int, Tuple[int, int]]]" = []
+    for offset, mask, jump, value, if_true, if_false in test:
+        if offset != loaded:
+            codes.append((LOAD, offset, (NEXT, NEXT)))
+        if mask != WORD:
+            codes.append((AND, mask, (NEXT, NEXT)))
+        codes.append((jump, value, (if_true, if_false)))
+        loaded = offset if mask == WORD else -1
+    holds, fails = len(codes), len(codes) + len(inner)
+    if inner[0][:2] == ASK_ALL[:2] and inner[0] in following[:MAX_JUMP - len(codes)]:  # the answer is there already
+        holds, fails, inner = len(codes) + following.index(inner[0]), len(codes), []
+    elif fails > MAX_JUMP:
+        holds, fails, inner = holds + 1, holds, [bpf_step(JUMP, len(inner)), *inner]
+    assembled = []
+    for at, (code, k, ways) in enumerate(codes, 1):
+        if_true, if_false = (0 if way == NEXT else (holds if way == HOLDS else fails) - at for way in ways)
+        assembled.append(bpf_step(code, k, if_true, if_false))
+    return assembled + inner
+
+
+def assemble_rules(rules: "Tested", loaded: int, following: "List[bytes]") -> "List[bytes]":
+    """The first rule whose tests all hold gives the answer; if there is none, it goes on with what is `following`.
+
+    Neighbours share the tests with which they begin.
+    """
+    groups: "List[Tuple[Test, int, Tested]]" = []
+    for tests, answer in rules:
+        if not tests:
+            groups.append(((), -1, [((), answer)]))
+            break
+        if not groups or groups[-1][0] != tests[0]:
+            if groups:  # only a plain comparison that either answers or goes on leaves the word there
+                test, _, inner = groups[-1]
+                loaded = test[0][0] if len(test) == 1 and test[0][1] == WORD and not inner[0][0] else -1
+            groups.append((tests[0], loaded, []))
+        groups[-1][2].append((tests[1:], answer))
+    code: "List[bytes]" = []
+    for test, loaded, inner in reversed(groups):
+        after = [*code[:MAX_JUMP], *following][:MAX_JUMP]
+        if not test:
+            code = [inner[0][1]]
+            continue
+        known = test[0][0] if len(test) == 1 and test[0][1] == WORD else -1
+        code = assemble_test(test, loaded, assemble_rules(inner, known, after), after) + code
+    return code
+
+
+class Branch:
+    """What rules of a syscall have in common, in the tree in which libseccomp holds them (its src/db.c)."""
+
+    def __init__(self, rank: "Tuple[int, int, int]"):
+        self.rank = rank
+        self.rule: "Optional[Rule]" = None  # if nothing more is asked
+        self.branches: "Dict[Any, Branch]" = {}
+
+    def rules(self) -> "Iterator[Rule]":
+        """In the order in which they are asked."""
+        if self.rule:
+            yield self.rule
+        for branch in sorted(self.branches.values(), key=lambda each: each.rank):
+            yield from branch.rules()
+
+    def add(self, nodes: "List[Tuple[Tuple[int, int, int], Tuple[object, ...]]]", rule: Rule) -> None:
+        """Of rules that begin alike the shortest counts. Raises OSError where libseccomp does."""
+        if self.rule and nodes:
+            return
+        if not nodes:
+            if any(each.verdict != rule.verdict for each in self.rules()):
+                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+            self.rule, self.branches = rule, {}
+            return
+        (rank, key), *rest = nodes
+        self.branches.setdefault(key, Branch(rank)).add(rest, rule)
+
+
+def condition_nodes(conditions: "Iterable[Condition]", wide: bool) -> "List[Tuple[Any, Any]]":
+    """The way through the tree: for each word how it stands among others on its level, and what makes it the same."""
+    nodes = []
+    for each in sorted(conditions, key=lambda condition: condition.argument):
+        masked = each.op == "SCMP_CMP_MASKED_EQ"
+        mask, value = (each.value, each.value & each.value_two) if masked else (FULL_MASK, each.value)
+        if not mask & (FULL_MASK if wide else WORD):  # which holds for all
+            continue
+        priority = {"SCMP_CMP_LT": 2, "SCMP_CMP_LE": 2, "SCMP_CMP_GT": 1, "SCMP_CMP_GE": 1}.get(each.op, 3)
+        for shift in (32, 0) if wide else (0,):
+            word = value >> shift & WORD
+            place = 2 * each.argument + shift // 32
+            kind = each.op if masked or not shift else "ordered" if priority < 3 else ""
+            nodes.append(((-place, -priority, word if priority == 2 else -word),
+                          (place, kind, word, mask >> shift & WORD)))
+    return nodes
 
 
 class FilterBuilder:
-    """Compiles a profile with libseccomp."""
+    """Compiles a profile: what depends on a syscall's number alone by libseccomp, what has conditions here.
+
+    Of several rules with conditions for one syscall libseccomp 2.5 makes programs that compare what the accumulator
+    held before, or it never comes to an end. The two programs are joined: what has no answer goes on to the next.
+    """
 
     def __init__(self, profile: Profile, native: Architecture):
         self.profile = profile
@@ -2741,8 +2871,11 @@ class FilterBuilder:
                 raise SpocError("build filter", name, "libseccomp knows no such architecture", "check the spelling")
             if token and token not in self._tokens:
                 self._tokens[token] = name
-        self._least = -299 if any(libseccomp.seccomp_syscall_resolve_name_arch(token, b"socketcall") >= 0
-                                  for token in self._tokens) else 0
+        self._numbers: "Dict[Tuple[int, str], int]" = {}
+        self._direct: "Dict[int, Dict[Optional[str], int]]" = {}
+        self._least = -299 if any(self._number(token, "socketcall") >= 0 for token in self._tokens) else 0
+        # What the default says as well decides nothing.
+        self._rules = [rule for rule in profile.rules if rule.verdict != profile.default]
 
     def build(self, no_new_privs: bool = False, prefix: bytes = b"") -> Filter:
         """The filter, to be loaded with the flags of the profile. Its program begins with `prefix`."""
@@ -2750,91 +2883,134 @@ class FilterBuilder:
         # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
         flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
         program = prefix + self.export()
-        if len(program) > SOCK_FILTER_BYTES * BPF_MAXINSNS:
-            raise SpocError("build filter", self._subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
+        self._check_size(len(program) // SOCK_FILTER_BYTES)
         return Filter(program, flags, no_new_privs)
 
     def export(self, text: bool = False, optimize: int = 1) -> bytes:
-        """The compiled program or, as text, libseccomp's listing (PFC). `optimize` 2 makes it a binary tree."""
+        """The compiled program or, as text, a listing (libseccomp's PFC). `optimize` 2 makes it a binary tree."""
         try:
-            doubted = self._doubted()
-            if doubted:
-                self._check_ends(doubted)
-            program = self._compile(libseccomp.seccomp_export_bpf, optimize)
-            if doubted:
-                judge = FilterJudge(program)
-                decided = {name for rule in self.profile.rules for name in rule.names
-                           if not rule.conditions and rule.verdict != self.profile.default}
-                for name in doubted.keys() - decided:
-                    for token in self._tokens:
-                        self._check_meaning(judge, name, doubted[name], token)
-            return self._compile(libseccomp.seccomp_export_pfc, optimize) if text else program
+            main = self._compile(libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf, optimize)
+            conditional = {token: self._conditional(token) for token in self._tokens}
         except OSError as error:
             hint = "this libseccomp or kernel cannot do that"
             if error.errno == errno.EEXIST:
                 hint = "two rules have the same conditions, if only within socketcall or ipc, but other actions"
             raise SpocError("build filter", self._subject, error.strerror or str(error), hint) from None
+        self._subject = "the whole filter"
+        # Each takes at least an instruction: this bounds the time, too.
+        self._check_size(sum(len(rules) for each in conditional.values() for rules in each.values()))
+        parts = [self._list(token, rules) if text else self._assemble(token, rules)
+                 for token, rules in conditional.items() if rules]
+        return b"".join([*parts, main])
 
-    def _doubted(self) -> "Dict[str, List[Rule]]":
-        """The names, with their rules, that libseccomp 2.5.4 may get wrong: several rules of which one compares
-        otherwise than for equality. What it makes of them is wider or tighter, or it never comes to an end.
+    def _number(self, token: int, name: str) -> int:
+        """A syscall's number, which is negative where the architecture has no such."""
+        key = token, name
+        if key not in self._numbers:
+            self._numbers[key] = NR_SCMP_ERROR if "\0" in name else libseccomp.seccomp_syscall_resolve_name_arch(
+                token, name.encode(errors="replace"))
+        return self._numbers[key]
+
+    def _calls(self, token: int, name: str) -> "List[Tuple[int, int]]":
+        """The numbers by which this can be done, each with what a multiplexed call has as its first argument, or 0."""
+        number = self._number(token, name)
+        if number >= 0:
+            return [(number, 0)]
+        # For what is multiplexed libseccomp has -100 or -200, less that argument, and not the number of its own.
+        outer = self._number(token, {1: "socketcall", 2: "ipc"}.get(-number // 100, ""))
+        if outer < 0:
+            return []
+        if token not in self._direct:  # such were added later, none is below these
+            self._direct[token] = {syscall_name(Architecture("", token), outer + more): outer + more
+                                   for more in range(-20, 400)}
+        direct = self._direct[token].get(name)
+        return [(outer, -number % 100)] + ([(direct, 0)] if direct else [])
+
+    def _check_size(self, instructions: int) -> None:
+        if instructions > BPF_MAXINSNS:
+            raise SpocError("build filter", self._subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
+
+    @staticmethod
+    def _is_wide(token: int) -> bool:
+        """Are arguments 64 bits wide to libseccomp (__AUDIT_ARCH_64BIT, but not __AUDIT_ARCH_CONVENTION_MIPS64_N32)?"""
+        return token >> 29 & 5 == 4
+
+    def _conditional(self, token: int) -> "Dict[int, List[Rule]]":
+        """Number -> the rules that decide it, in the order in which libseccomp would ask them, where there are
+        conditions. Each rule has the name and the conditions that it has there.
         """
-        found: "Dict[str, List[Rule]]" = {}
-        for rule in self.profile.rules:
-            for name in rule.names if rule.conditions and rule.verdict != self.profile.default else ():
-                found.setdefault(name, []).append(rule)
-        return {name: rules for name, rules in found.items() if len(rules) > 1 and any(
-            each.op not in ("SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ") for rule in rules for each in rule.conditions)}
+        found: "Dict[int, List[Rule]]" = {}
+        if not any(rule.conditions for rule in self._rules):
+            return {}
+        here: "Set[int]" = set()
+        for rule in self._rules:
+            for name in rule.names:
+                for number, code in self._calls(token, name):
+                    conditions = rule.conditions
+                    if code:  # the other arguments are in memory then, but libseccomp takes these for them
+                        conditions = (Condition(0, "SCMP_CMP_EQ", code),
+                                      *(each for each in rule.conditions if each.argument))
+                    found.setdefault(number, []).append(rule._replace(names=(name,), conditions=conditions))
+                    if rule.conditions:
+                        here.add(number)
+        ordered = {number: self._ordered(found[number], self._is_wide(token)) for number in sorted(here)}
+        return {number: rules for number, rules in ordered.items() if rules[0].conditions}
 
-    def _refuse(self, names: "Iterable[str]", reason: str) -> "NoReturn":
-        raise SpocError("build filter", ", ".join(sorted(names)),
-                        f"libseccomp cannot compile several rules with such conditions: {reason}",
-                        "use SCMP_CMP_EQ and SCMP_CMP_MASKED_EQ, or one rule a syscall")
+    def _ordered(self, rules: "List[Rule]", wide: bool) -> "List[Rule]":
+        """The rules of one number. The first without conditions, or whose conditions hold for all, stands for all."""
+        root, tree = Branch((0, 0, 0)), []
+        for rule in rules:
+            nodes = condition_nodes(rule.conditions, wide)
+            if not nodes:
+                return [rule]
+            tree.append((nodes, rule))
+        for nodes, rule in tree:
+            self._subject = rule.names[0]
+            root.add(nodes, rule)
+        return list(root.rules())
 
-    def _check_ends(self, doubted: "Iterable[str]") -> None:
-        """Compile in a process that the kernel ends after a while, since no signal handler would get to run."""
-        inherited = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the status away
-        try:
-            pid = os.fork()
-            if not pid:
-                try:
-                    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-                    resource.setrlimit(resource.RLIMIT_CPU, (COMPILE_LIMIT_S, COMPILE_LIMIT_S))
-                    self._compile(libseccomp.seccomp_export_bpf, 1)
-                finally:
-                    os._exit(0)
-            status = os.waitpid(pid, 0)[1]
-        finally:
-            signal.signal(signal.SIGCHLD, inherited)
-        if os.WIFSIGNALED(status):
-            self._refuse(doubted, "it does not come to an end")
+    def _assemble(self, token: int, calls: "Dict[int, List[Rule]]") -> bytes:
+        """The program that answers these calls of an architecture, and passes all others on."""
+        default = constant_program(*self.profile.default)
+        code: "List[bytes]" = []
+        for number, rules in calls.items():
+            tested = [(tuple(test for each in sorted(rule.conditions, key=lambda condition: condition.argument)
+                             for test in condition_tests(each, self._is_wide(token))),
+                       constant_program(*rule.verdict)) for rule in rules]
+            inner = [*assemble_rules(tested, -1, [default]), default]
+            offset = SeccompData.nr.offset
+            code += assemble_test(((offset, WORD, JUMP_EQUAL, number, HOLDS, FAILS),), offset, inner, [])
+        code.insert(0, bpf_step(LOAD, SeccompData.nr.offset))
+        audit = Architecture(self._tokens[token], token).kernel_token
+        return b"".join(assemble_test(
+            ((SeccompData.arch.offset, WORD, JUMP_EQUAL, audit, HOLDS, FAILS),), -1, code, []))
 
-    def _check_meaning(self, judge: "FilterJudge", name: str, rules: "List[Rule]", token: int) -> None:
-        """Compare the filter with the rules for a syscall, at and around the values that they name."""
-        call = SeccompData(libseccomp.seccomp_syscall_resolve_name_arch(token, name.encode(errors="replace")), token)
-        conditions = [each for rule in rules for each in rule.conditions]
-        most = (1 << 64 if token >> 31 else 1 << 32) - 1  # on a machine of 32 bits libseccomp compares no more
-        if call.nr < 0 or call.nr >> 30 or any(max(each.value, each.value_two) > most for each in conditions):  # x32
-            return
-        values: "Dict[int, Set[int]]" = {}
-        for each in conditions:
-            values.setdefault(each.argument, {0, most}).update(
-                near & most for value in (each.value, each.value_two, each.value >> 32, each.value & 0xFFFFFFFF)
-                for near in (value - 1, value, value + 1))
-        total, lists = 1, {argument: sorted(tried) for argument, tried in values.items()}
-        for ordered in lists.values():
-            total *= len(ordered)
-        if total > MAX_TRIED_CALLS:
-            self._refuse([name], "there are too many cases to try")
-        for index in range(total):
-            for argument, ordered in lists.items():
-                index, at = divmod(index, len(ordered))
-                call.args[argument] = ordered[at]
-            right = {rule.verdict for rule in rules if all(
-                holds((each.argument, each.op, each.value, each.value_two), call.args[each.argument])
-                for each in rule.conditions)}
-            if judge(call) not in (right or {self.profile.default}):
-                self._refuse([name], "its filter would answer otherwise than they say")
+    def _list(self, token: int, calls: "Dict[int, List[Rule]]") -> bytes:
+        """What _assemble() makes, in the manner of libseccomp's listing."""
+        signs = dict(zip(OPERATORS, "!= < <= == >= >".split()))
+        most = FULL_MASK if self._is_wide(token) else WORD
+        lines = ["# rules with conditions: the first that holds",
+                 f"if ($arch == {Architecture(self._tokens[token], token).kernel_token})"]
+        for number, rules in calls.items():
+            name = self._tokens[token][10:].lower()
+            lines += [f"  # filter for syscall {number} of {name}", f"  if ($syscall == {number})"]
+            for rule in rules:
+                terms = [f"$a{each.argument} " + (
+                    f"& {each.value & most:#x} == {each.value_two & each.value & most:#x}"
+                    if each.op == "SCMP_CMP_MASKED_EQ" else f"{signs[each.op]} {each.value & most}")
+                         for each in rule.conditions]
+                lines += [f"    if ({' and '.join(terms)})", f"      action {self._listed(rule.verdict)};"]
+            lines.append(f"    action {self._listed(self.profile.default)};")
+        return "".join(f"{line}\n" for line in lines).encode()
+
+    @staticmethod
+    def _listed(verdict: "Tuple[str, int]") -> str:
+        action = verdict[0].replace("SCMP_ACT_", "")
+        return f"{action}({verdict[1]})" if verdict[0] in NUMBERED_ACTIONS else action
+
+    @staticmethod
+    def _answer(verdict: "Tuple[str, int]") -> int:
+        return ACTIONS[verdict[0]] | verdict[1]
 
     def _compile(self, export: "Any", optimize: int) -> bytes:
         with contextlib.ExitStack() as resources:
@@ -2862,27 +3038,22 @@ class FilterBuilder:
         names = self._added.union(*([name] for name, inner in MULTIPLEXED.items()
                                     if not self._added.isdisjoint(inner.values())))
         for token in self._tokens:
-            numbers = {libseccomp.seccomp_syscall_resolve_name_arch(token, name.encode()): name for name in names}
+            numbers = {self._number(token, name): name for name in names}
             if min(numbers, default=0) < 0 <= max(numbers):
                 libseccomp.seccomp_syscall_priority(
                     context, libseccomp.seccomp_syscall_resolve_name(numbers[max(numbers)].encode()), 255)
 
     def _add(self, context: ScmpContext, rule: Rule) -> None:
-        conditions = (ScmpArgument * len(rule.conditions))(*(
-            ScmpArgument(each.argument, OPERATORS.index(each.op), each.value, each.value_two)
-            for each in rule.conditions))
+        """Give libseccomp the first rule without conditions for each name: it would keep to that."""
         for name in rule.names:
-            self._subject, encoded = name, name.encode(errors="replace")
+            self._subject = name
             # What socketcall(2) or ipc(2) does has numbers from -101 to -299, what other machines have lower ones.
-            if "\0" in name or not any(
-                    self._least <= libseccomp.seccomp_syscall_resolve_name_arch(token, encoded) != NR_SCMP_ERROR
-                    for token in self._tokens):
+            if not any(self._least <= self._number(token, name) != NR_SCMP_ERROR for token in self._tokens):
                 self.unknown.add(name)
-            elif rule.verdict != self.profile.default:  # which libseccomp refuses with EACCES
+            elif not rule.conditions and name not in self._added and rule.verdict != self.profile.default:
                 self._added.add(name)
-                libseccomp.seccomp_rule_add_array(
-                    context, ACTIONS[rule.action] | rule.verdict[1],
-                    libseccomp.seccomp_syscall_resolve_name(encoded), len(conditions), conditions)
+                number = libseccomp.seccomp_syscall_resolve_name(name.encode())
+                libseccomp.seccomp_rule_add_array(context, self._answer(rule.verdict), number, 0, None)
 
 
 # linux/seccomp.h, field by field.
@@ -5679,7 +5850,7 @@ class RunCommand:
 # --- Shipping ----------------------------------------------------------------
 
 
-MAX_CONDITIONAL = 1000  # rules of one syscall; libseccomp makes several instructions of each, of at most 4096
+MAX_CONDITIONAL = 1000  # rules of one syscall; a filter has at most 4096 instructions, of which each takes some
 if TYPE_CHECKING:
     Decision = Tuple[Key, ...]
 
@@ -5767,7 +5938,7 @@ def unite(name: str, decisions: "Dict[Decision, str]", default: "Verdict") -> "D
     check_number(name, len(files))
     for one in files:
         for other in files:
-            # libseccomp refuses equal conditions, and of others that overlap the order of the rules decides
+            # The filter refuses equal conditions; of others that overlap, their values tell which one counts.
             if one[1] < other[1] and not excludes(one, other):
                 raise SpocError("merge", name, f"{files[one]} says {key_text(one).lstrip(': ') or SCMP_ACT_ALLOW}, "
                                 f"but {files[other]} {key_text(other).lstrip(': ') or SCMP_ACT_ALLOW}",

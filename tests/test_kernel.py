@@ -216,7 +216,7 @@ CTYPES: Dict[str, Tuple[Any, ...]] = {
     "enum scmp_filter_attr": (ctypes.c_int,), "scmp_filter_ctx": (module.ScmpContext,),
     "const scmp_filter_ctx": (module.ScmpContext,), "struct ring_buffer *": (module.BpfRing,),
     "ring_buffer_sample_fn": (module.RING_CALLBACK,), "const struct ring_buffer_opts *": (ctypes.c_void_p,),
-    "const struct scmp_arg_cmp *": (ctypes.POINTER(module.ScmpArgument),), "const sigset_t *": (ctypes.c_char_p,),
+    "const struct scmp_arg_cmp *": (ctypes.c_void_p,), "const sigset_t *": (ctypes.c_char_p,),
     "char *const *": (ctypes.c_void_p,), "cap_user_header_t": (ctypes.c_void_p,),
     "const cap_user_data_t": (ctypes.c_void_p,), "cap_user_data_t": (ctypes.c_void_p,),
     "libbpf_print_fn_t": (module.PRINT_CALLBACK, ctypes.c_void_p),

@@ -324,38 +324,31 @@ class Conditions(RunCase):
         self.assertEqual([answer == "! 1" for answer in found], [True, True, False, True, False, False])
 
     def test_rules_that_libseccomp_gets_wrong(self) -> None:
-        """2.5.4 has the first allow getppid(0, 3) as well, and never comes to an end with the second."""
-        wrong = [[self.condition(1, 2, "SCMP_CMP_LE")], [self.condition(1, 4294967297, "SCMP_CMP_GT")]]
-        endless = [[self.condition(1, 4294967297, "SCMP_CMP_GE"), self.condition(0, 1, "SCMP_CMP_GE")],
-                   [self.condition(0, 1, "SCMP_CMP_GE"), self.condition(1, 4294967297)]]
-        for args, reason in ((wrong, "its filter would answer otherwise"), (endless, "it does not come to an end")):
-            self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}, *(
-                {"names": ["getppid"], "action": "SCMP_ACT_ALLOW", "args": each} for each in args)])
+        """2.5.4 has the first allow getppid(0, 3) as well, never comes to an end with the second, and has the third let
+        (0, 5) pass.
+        """
+        cases: List[Any] = [
+            ([[(1, 2, "LE")], [(1, 1 << 32 | 1, "GT")]], [(0, 2), (9, 1 << 32 | 2)], [(0, 3), (0, 1 << 32 | 1)]),
+            ([[(1, 1 << 32 | 1, "GE"), (0, 1, "GE")], [(0, 1, "GE"), (1, 1 << 32 | 1, "EQ")]],
+             [(1, 1 << 32 | 1), (MAX_64, 1 << 33)], [(0, 1 << 33), (1, 1 << 32), (1 << 32, 1)]),
+            ([[(0, 5, "GE")], [(0, 38, "NE"), (1, 38, "GT")], [(0, 5, "NE")]], [(0, 5), (5, 0), (38, 38), (0, 0)], []),
+            ([[(index, 1000 * part + 7, "GE") for index in range(6)] for part in range(2)], [(7,) * 6],
+             [(7, 7, 7, 7, 7, 6), (6, 7, 7, 7, 7, 7), (1007, 0, 1007)])]
+        for rules, named, others in cases:
+            rules = [{"names": ["getppid"], "args": [
+                self.condition(index, value, f"SCMP_CMP_{op}") for index, value, op in rule]} for rule in rules]
+            lines = [call_line("n", FREE["getppid"], arguments) for arguments in named + others]
             for enricher in ("none", "notify"):
-                result = self.run_it("true", options=("--enricher", enricher), code=125)
-                self.assertIn("Error: build filter: getppid: ", result.stderr)
-                self.assertIn(reason, result.stderr)
-
-    def test_rules_that_repeat_the_default(self) -> None:
-        """They decide nothing, so that libseccomp does not get them."""
-        self.write("SCMP_ACT_ERRNO", [
-            {"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}, {"names": ["getppid"], "action": "SCMP_ACT_ERRNO"},
-            *({"names": ["getppid"], "action": "SCMP_ACT_ALLOW", "args": [self.condition(1, value, op)]}
-              for value, op in ((2, "SCMP_CMP_LE"), (1 << 32 | 1, "SCMP_CMP_GT")))])
-        self.assertIn("answer otherwise", self.run_it("true", options=("--enricher", "none"), code=125).stderr)
-
-    def test_too_many_cases_to_try(self) -> None:
-        self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}, *(
-            {"names": ["getppid"], "action": "SCMP_ACT_ALLOW",
-             "args": [self.condition(index, 1000 * part + 7, "SCMP_CMP_GE") for index in range(6)]}
-            for part in range(2))])
-        self.assertIn("too many cases", self.run_it("true", options=("--enricher", "none"), code=125).stderr)
-
-    def test_caller_that_ignores_its_children(self) -> None:
-        """Docker's profile has rules for socket that are tried in a process of their own."""
-        self.profile.write_text((DATA / "docker-default.json").read_text())
-        subprocess.run(self.arguments("true", options=("--enricher", "none")), check=True, timeout=WAIT_S,
-                       preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+                # What repeats the default decides nothing.
+                self.write("SCMP_ACT_ERRNO", [
+                    {"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"},
+                    {"names": ["getppid"], "action": "SCMP_ACT_ERRNO"},
+                    *({**rule, "action": "SCMP_ACT_ALLOW"} for rule in rules)])
+                found = self.call(*lines, enricher=enricher)
+                self.assertEqual([answer != "! 1" for answer in found], [True] * len(named) + [False] * len(others))
+                self.write(rules=[{**rule, "action": "SCMP_ACT_ERRNO"} for rule in rules])
+                found = self.call(*lines, enricher=enricher)
+                self.assertEqual([answer == "! 1" for answer in found], [True] * len(named) + [False] * len(others))
 
     def test_narrow_arguments(self) -> None:
         """Calls of 32-bit programs have arguments of 32 bits."""
@@ -376,13 +369,13 @@ class Conditions(RunCase):
 @unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
 class Random(RunCase):
     """Generated profiles, each with rules for eight calls that have nothing to do with one another, against an
-    evaluation of the same rules that is not ours.
+    evaluation of the same rules that is not ours. (Conditions alone, many more of them: test_filters.)
 
     Where several rules with different actions hold for a call, the specification does not say which one counts: any of
     them is right.
     """
 
-    SEED, PROFILES, CALLS = 20240817, 400, 12
+    SEED, PROFILES, CALLS = 20240817, 80, 12
     # Those that the kernel writes to its log, slowly, are few.
     ACTIONS = (*["ALLOW", "ERRNO", "ERRNO", "TRAP", "TRACE"] * 4, "LOG", "KILL_PROCESS", "KILL_THREAD")
 
@@ -391,24 +384,20 @@ class Random(RunCase):
                                     (1 << bits) - 1, self.random.choice((0, 1 << 31, 1 << 32, 0xFFFFFFFF))))
         return value + self.random.choice((0, 0, 1, -1)) & (1 << bits) - 1
 
-    def rules(self, name: str, bits: int, overlap: bool) -> List[Dict[str, Any]]:
-        """Up to three rules; only with `overlap` may one of several be other than equalities."""
+    def rules(self, name: str, bits: int) -> List[Dict[str, Any]]:
+        """Up to three rules."""
         rules: List[Dict[str, Any]] = []
         action = self.random.choice(self.ACTIONS)
-        count = self.random.randint(0, 3)
-        for _ in range(count):
+        for _ in range(self.random.randint(0, 3)):
             if self.random.random() < 0.3:
                 action = self.random.choice(self.ACTIONS)
             rule: Dict[str, Any] = {"names": [name], "action": "SCMP_ACT_" + action}
             if action == "ERRNO" and self.random.random() < 0.8:
                 rule["errnoRet"] = self.random.randint(2, 4094)
             chosen = self.random.sample(range(6), self.random.randint(0, 3))
-            if overlap and chosen and self.random.random() < 0.2:
+            if chosen and self.random.random() < 0.2:
                 chosen.append(chosen[0])
             rule["args"] = [self.condition(index, bits) for index in chosen]
-            if count > 1 and not overlap:
-                for each in rule["args"]:
-                    each["op"] = "SCMP_CMP_EQ"
             rules.append(rule)
         return rules
 
@@ -457,15 +446,12 @@ class Random(RunCase):
             del by_name[refused[0]][1:]
 
     def test_profiles(self) -> None:
-        self.check(self.PROFILES, False)
-
-    def check(self, profiles: int, overlap: bool) -> None:
         self.random = random.Random(self.SEED)
         total = decided = 0
-        for serial in range(profiles):
+        for serial in range(self.PROFILES):
             compat = serial % 4 == 3
             bits, numbers, arch = (32, FREE_32, AUDIT_ARCH_I386) if compat else (64, FREE, AUDIT_ARCH_X86_64)
-            by_name = {name: self.rules(name, bits, overlap) for name in numbers}
+            by_name = {name: self.rules(name, bits) for name in numbers}
             default = "ALLOW" if serial % 3 else self.random.choice(self.ACTIONS)
             self.load(by_name, default)
             lines, expected = [], []
@@ -484,8 +470,8 @@ class Random(RunCase):
                 self.assertIn("=" if answer.startswith("=") else answer, right, "\n".join([
                     f"profile {serial}, default {default}, {name}({', '.join(map(hex, arguments))})",
                     *map(json.dumps, by_name[name])]))
-        self.assertGreater(total, profiles * len(FREE) * 8)
-        self.assertGreater(decided, total * 0.9)
+        self.assertGreater(total, self.PROFILES * len(FREE) * 8)
+        self.assertGreater(decided, total * 0.75)
 
 
 @unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")

@@ -312,11 +312,7 @@ class Laws(unittest.TestCase):
             whole = merge(*profiles)
             if whole is None:
                 continue
-            try:
-                parts, union = [judge(profile) for profile in profiles], judge(whole)
-            except spoc.SpocError as error:
-                self.assertIn("libseccomp cannot compile", str(error))
-                continue
+            parts, union = [judge(profile) for profile in profiles], judge(whole)
             compared += 1
             for call, (action, _) in union.items():
                 self.assertEqual(action in ALLOWING, any(part[call][0] in ALLOWING for part in parts),

@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: MIT
+"""Rules with conditions, as the kernel answers calls under the filters that are compiled of them."""
+
+import ctypes
+import errno
+import itertools
+import json
+import os
+import platform
+import random
+import resource
+import struct
+import subprocess
+import time
+import unittest
+from typing import Iterator, List, Optional, Sequence, Set, Tuple
+
+import spoc
+from support import Case, build, spoc as run_spoc
+
+ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32")
+X86_64, X86, X32 = spoc.X86_64, spoc.X86, spoc.X32
+GETPPID = {X86_64: 110, X86: 64, X32: 0x40000000 | 110}  # takes no arguments: the kernel cares for none
+AUDIT = {X86_64: 0xC000003E, X86: 0x40000003, X32: 0xC000003E}
+MAX_32, MAX_64 = (1 << 32) - 1, (1 << 64) - 1
+ALLOWED = 0  # among errnos
+EQUALITIES = ("SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ")
+Call = Tuple[spoc.Architecture, Tuple[int, ...]]
+
+
+def holds(condition: spoc.Condition, given: int, most: int) -> bool:
+    """seccomp_rule_add(3); of a 32-bit architecture both sides have 32 bits."""
+    given, value, second = given & most, condition.value & most, condition.value_two & most
+    return {"SCMP_CMP_NE": given != value, "SCMP_CMP_LT": given < value, "SCMP_CMP_LE": given <= value,
+            "SCMP_CMP_EQ": given == value, "SCMP_CMP_GE": given >= value, "SCMP_CMP_GT": given > value,
+            "SCMP_CMP_MASKED_EQ": given & value == second & value}[condition.op]
+
+
+def right_answers(rules: Sequence[spoc.Rule], call: Call) -> Set[int]:
+    """The errnos of all rules that hold; the first rule without conditions stands for all."""
+    architecture, arguments = call
+    most = MAX_64 if architecture is X86_64 else MAX_32
+    for rule in rules:
+        if all(each.op == "SCMP_CMP_MASKED_EQ" and not each.value & most for each in rule.conditions):
+            return {rule.errno}
+    return {rule.errno for rule in rules
+            if all(holds(each, arguments[each.argument], most) for each in rule.conditions)} or {ALLOWED}
+
+
+class Source:
+    """Rules and calls around few values, whose halves meet."""
+
+    def __init__(self, seed: int):
+        self.random = random.Random(seed)
+
+    def value(self) -> int:
+        low = self.random.choice((0, 1, 2, 5, 7, 38, 0x7FFFFFFF, 1 << 31, MAX_32, self.random.getrandbits(32)))
+        return low | self.random.choice((0, 0, 0, 1, 2, 7, 1 << 31, MAX_32)) << 32
+
+    def rules(self, operators: Sequence[str], errnos: Sequence[int], most: int = 5) -> List[spoc.Rule]:
+        return [spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), self.random.choice(errnos), tuple(
+            spoc.Condition(argument, self.random.choice(operators), self.value(), self.value())
+            for argument in self.random.sample(range(5), self.random.choice((1, 1, 2, 2, 3)))))
+            for _ in range(self.random.randint(1, most))]
+
+    def calls(self, rules: Sequence[spoc.Rule], count: int) -> Iterator[Call]:
+        """Each argument around any value of the rules, or with a half of one and a half of another."""
+        given = [value for rule in rules for each in rule.conditions for value in (each.value, each.value_two)] or [0]
+
+        def near() -> int:
+            return (self.random.choice(given) + self.random.choice((-1, 0, 0, 0, 1))) & MAX_64
+
+        for _ in range(count):
+            arguments = tuple(near() if self.random.random() < 0.6 else
+                              near() >> self.random.choice((0, 32)) & MAX_32 |
+                              (near() >> self.random.choice((0, 32)) & MAX_32) << 32 for _ in range(5))
+            for architecture in GETPPID:
+                yield architecture, arguments
+
+
+def compile_rules(rules: Sequence[spoc.Rule], names: Sequence[str] = ARCHITECTURES) -> bytes:
+    return spoc.FilterBuilder(spoc.Profile("SCMP_ACT_ALLOW", tuple(names), tuple(rules)), X86_64).build().program
+
+
+@unittest.skipUnless(platform.machine() == "x86_64", "needs x86_64, whose syscall numbers are here")
+class Kernel(unittest.TestCase):
+    """Random sets of rules: more with SETS=20000, the same again with SEED."""
+
+    SETS = int(os.environ.get("SETS", 1000))
+    SEED = int(os.environ.get("SEED", time.time_ns()))
+    CALLS, BATCH = 16, 250
+    OPERATORS = list(spoc.OPERATORS)
+
+    def answers(self, program: str, filters: Sequence[Tuple[bytes, List[Call]]]) -> List[List[int]]:
+        """What the kernel answers to the calls under each filter, as errnos."""
+        given = b""
+        for code, calls in filters:
+            given += struct.pack("=I", len(code) // 8) + code + struct.pack("=I", len(calls))
+            for architecture, arguments in calls:
+                given += struct.pack("=2I6Q", GETPPID[architecture], architecture is X86, *arguments, 0)
+        result = subprocess.run([build("filters.c", *program.split())], input=given, stdout=subprocess.PIPE,
+                                check=True, timeout=300)
+        found = [ALLOWED if each >= 0 or each == -errno.ENOSYS else -each
+                 for each, in struct.iter_unpack("=q", result.stdout)]
+        rest = iter(found)
+        taken = [list(itertools.islice(rest, len(calls))) for _, calls in filters]
+        self.assertEqual((sum(map(len, taken)), len(found)), (sum(len(calls) for _, calls in filters),) * 2)
+        return taken
+
+    def check(self, program: str, sets: int, architectures: Set[spoc.Architecture]) -> None:
+        source = Source(self.SEED)
+        refused = done = 0
+        while done < sets:
+            cases: List[Tuple[List[spoc.Rule], bytes, List[Call]]] = []
+            while len(cases) < min(self.BATCH, sets):
+                long = source.random.random() < 0.01  # beyond what a conditional jump reaches
+                errnos = (40, 41, 42) if source.random.random() < 0.4 and not long else (40,)
+                operators = EQUALITIES if source.random.random() < 0.2 else self.OPERATORS
+                rules = source.rules(operators, errnos, 200 if long else 5)
+                if source.random.random() < 0.03:
+                    rules.insert(source.random.randrange(len(rules) + 1), rules[0]._replace(conditions=()))
+                try:
+                    code = compile_rules(rules)
+                except spoc.SpocError as error:
+                    self.assertIn("two rules have the same conditions", str(error))
+                    self.assertGreater(len({rule.errno for rule in rules}), 1)
+                    refused += 1
+                    continue
+                cases.append((rules, code, [call for call in source.calls(rules, self.CALLS)
+                                            if call[0] in architectures]))
+            found = self.answers(program, [(code, calls) for _, code, calls in cases])
+            for (rules, code, calls), answers in zip(cases, found):
+                judge = spoc.FilterJudge(code)
+                for call, answer in zip(calls, answers):
+                    right = right_answers(rules, call)
+                    if answer not in right:
+                        self.fail(f"SEED={self.SEED}: {call} got {answer}, not {right}, by {rules}")
+                data = spoc.SeccompData(nr=GETPPID[calls[0][0]], arch=AUDIT[calls[0][0]])
+                data.args[:] = [each & (MAX_32 if calls[0][0] is X86 else MAX_64) for each in (*calls[0][1], 0)]
+                self.assertEqual(judge(data)[1], answers[0], f"SEED={self.SEED}: {rules}")
+            done += len(cases)
+        self.assertLess(refused, done / 20, f"SEED={self.SEED}")
+
+    def test_64_bits(self) -> None:
+        self.check("-static", self.SETS, set(GETPPID))
+
+    def test_32_bits(self) -> None:
+        self.check("-m32 -static", self.SETS // 5, {X86})
+
+    def test_long_list_of_values(self) -> None:
+        """Each value takes an instruction, and each jump stays within its 8 bits."""
+        rules = [spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), 40, (spoc.Condition(1, "SCMP_CMP_EQ", 3 * value),))
+                 for value in range(1200)]
+        code = compile_rules(rules)
+        self.assertLess(len(code) // 8, 3700)
+        calls: List[Call] = [(X86_64, (0, value, 0, 0, 0)) for value in range(3700)]
+        answers, = self.answers("-static", [(code, calls)])
+        self.assertEqual(answers, [ALLOWED if value % 3 or value >= 3600 else 40 for value in range(3700)])
+
+
+def parse_rules(*texts: str) -> List[spoc.Rule]:
+    """Each as `ERRNO INDEX OPERATOR VALUE ...`; for MASKED_EQ the value is MASK/VALUE."""
+    rules = []
+    for text in texts:
+        number, *words = text.split()
+        conditions = []
+        for index, operator, value in zip(words[::3], words[1::3], words[2::3]):
+            first, _, second = value.partition("/")
+            conditions.append(spoc.Condition(int(index), f"SCMP_CMP_{operator}", int(first, 0), int(second or "0", 0)))
+        rules.append(spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), int(number), tuple(conditions)))
+    return rules
+
+
+class ScmpArgument(ctypes.Structure):
+    """struct scmp_arg_cmp (seccomp.h)"""
+
+    _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("datum_a", ctypes.c_uint64),
+                ("datum_b", ctypes.c_uint64)]
+
+
+@unittest.skipUnless(platform.machine() == "x86_64", "needs x86_64, whose syscall numbers are here")
+class Order(unittest.TestCase):
+    """Where rules with different answers hold at once, the one counts that counts in libseccomp's own filter, and so in
+    those of runc and crun, where that filter answers as rules say at all.
+    """
+
+    TOKENS = {"SCMP_ARCH_X86": 0x40000003, "SCMP_ARCH_X32": 0x4000003E}
+
+    def libseccomp_program(self, rules: Sequence[spoc.Rule]) -> Optional[bytes]:
+        """What libseccomp makes of the conditions, "" if it refuses them; None if it comes to no end."""
+        library = ctypes.CDLL("libseccomp.so.2")
+        library.seccomp_init.restype = ctypes.c_void_p
+        descriptor = os.memfd_create("program")
+        self.addCleanup(os.close, descriptor)
+        pid = os.fork()
+        if not pid:
+            try:
+                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+                resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
+                context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(0x7FFF0000)))
+                for token in self.TOKENS.values():
+                    library.seccomp_arch_add(context, ctypes.c_uint32(token))
+                for rule in rules:
+                    arguments = (ScmpArgument * len(rule.conditions))(*(
+                        ScmpArgument(each.argument, spoc.OPERATORS.index(each.op) + 1, each.value, each.value_two)
+                        for each in rule.conditions))
+                    if library.seccomp_rule_add_array(context, ctypes.c_uint32(0x50000 | rule.errno), 110,
+                                                      len(rule.conditions), arguments):
+                        os._exit(0)
+                library.seccomp_export_bpf(context, descriptor)
+            finally:
+                os._exit(0)
+        if os.waitpid(pid, 0)[1]:
+            return None
+        return os.pread(descriptor, 1 << 20, 0)
+
+    def compare(self, rules: Sequence[spoc.Rule], calls: Sequence[Call]) -> str:
+        """How the two filters stand to one another."""
+        theirs = self.libseccomp_program(rules)
+        if theirs is None:
+            return "endless"
+        try:
+            ours = compile_rules(rules)
+        except spoc.SpocError as error:
+            self.assertIn("two rules have the same conditions", str(error))
+            ours = b""
+        if not ours:
+            self.assertFalse(theirs, rules)
+            return "refused"
+        if not theirs:  # because it takes halves for the whole
+            return "refused by libseccomp alone"
+        judges = spoc.FilterJudge(theirs), spoc.FilterJudge(ours)
+        answers: List[Tuple[Call, int, int]] = []
+        for call in calls:
+            architecture, arguments = call
+            data = spoc.SeccompData(nr=GETPPID[architecture], arch=AUDIT[architecture])
+            data.args[:] = [each & (MAX_32 if architecture is X86 else MAX_64) for each in (*arguments, 0)]
+            answers.append((call, judges[0](data)[1], judges[1](data)[1]))
+        if any(one not in right_answers(rules, call) for call, one, _ in answers):
+            return "wrong"
+        for call, one, other in answers:
+            self.assertEqual(other, one, f"{call} by {rules}")
+        return "same"
+
+    def test_precedence(self) -> None:
+        """By argument, operator and value, whatever the order in the file."""
+        for one, other, arguments, expected in (
+                ("2 0 GT 5", "3 0 GT 10", (11,), 3), ("2 0 LE 5", "3 0 LT 3", (1,), 3),
+                ("2 0 EQ 1", "3 1 EQ 2", (1, 2), 3), ("2 0 EQ 7", "3 0 GT 5", (7,), 2),
+                ("2 0 LT 9", "3 0 GT 5", (7,), 2), ("2 0 NE 9", "3 0 EQ 7", (7,), 2),
+                ("2 1 EQ 1 0 EQ 1", "3 1 EQ 1", (1, 1), 3)):
+            for rules in (parse_rules(one, other), parse_rules(other, one)):
+                call = X86_64, (*arguments, 0, 0, 0, 0, 0)[:5]
+                self.assertEqual(self.compare(rules, [call]), "same")
+                data = spoc.SeccompData(nr=110, arch=AUDIT[X86_64])
+                data.args[:] = (*call[1], 0)
+                self.assertEqual(spoc.FilterJudge(compile_rules(rules))(data)[1], expected, rules)
+
+    def test_same_conditions(self) -> None:
+        for texts in (("2 0 EQ 5", "3 0 EQ 5"), ("2 0 EQ 1 1 GE 2", "3 0 EQ 1"), ("2 0 LT 1", "3 0 LT 1"),
+                      ("2 0 EQ 5", "3 0 EQ 0x100000005")):  # for x86
+            self.assertEqual(self.compare(parse_rules(*texts), []), "refused")
+        self.assertEqual(self.compare(parse_rules("2 0 EQ 1", "3 0 EQ 1 1 GE 2"), [(X86_64, (1, 2, 0, 0, 0))]), "same")
+
+    def test_random(self) -> None:
+        source = Source(1)
+        found = [self.compare(rules, list(source.calls(rules, 10))) for rules in (
+            source.rules(spoc.OPERATORS, (40, 41, 42), 2) for _ in range(300))]
+        self.assertGreater(found.count("same"), 200, found)
+
+
+@unittest.skipUnless(platform.machine() == "x86_64", "needs x86_64, whose syscall numbers are here")
+class Multiplexed(Case):
+    """What socketcall(2) and ipc(2) do falls under the rules for what they do."""
+
+    def test_like_libseccomp(self) -> None:
+        """Where libseccomp has a rule without conditions answer, a rule with a condition does if that holds."""
+        names = [name for inner in spoc.MULTIPLEXED.values() for name in inner.values()]
+        for name, token, first in (("X86", 0x40000003, 0), ("MIPSEL", 0x40000008, 4000), ("PPC64LE", 0xC0000015, 0),
+                                   ("ARM", 0x40000028, 0), ("X86_64", 0xC000003E, 0)):
+            answered = 0
+            for syscall in names:
+                plain = spoc.Rule("SCMP_ACT_ERRNO", (syscall,), 40)
+                judges = [spoc.FilterJudge(compile_rules([rule], [f"SCMP_ARCH_{name}"])) for rule in (
+                    plain, plain._replace(conditions=(spoc.Condition(5, "SCMP_CMP_GE", 3),)))]
+                for number, code in itertools.product(range(first, first + 450), (0, 1)):
+                    for inner in range(1, 26) if code and number - first in (102, 117) else (0,):
+                        data = spoc.SeccompData(nr=number, arch=token)
+                        data.args[0], data.args[5] = inner, 3
+                        answers = [judge(data)[1] for judge in judges]
+                        self.assertEqual(answers[1], answers[0], (name, syscall, number, inner))
+                        answered += answers[0] == 40
+                        data.args[5] = 2
+                        self.assertEqual(judges[1](data)[1], ALLOWED, (name, syscall, number, inner))
+            self.assertGreater(answered, 20, name)
+
+    def test_rules_for_both(self) -> None:
+        """As Docker's default profile has them since it denies AF_ALG and AF_VSOCK, on a machine that lists x86."""
+        document = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 40, "architectures": ARCHITECTURES[:2],
+                    "syscalls": [
+                        {"names": ["exit_group", "uname"], "action": "SCMP_ACT_ALLOW"},
+                        {"names": ["socket"], "action": "SCMP_ACT_ALLOW",
+                         "args": [{"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]},
+                        {"names": ["semop"], "action": "SCMP_ACT_ERRNO", "errnoRet": 41},
+                        {"names": ["ipc"], "action": "SCMP_ACT_ERRNO", "errnoRet": 42,
+                         "args": [{"index": 0, "value": 3, "op": "SCMP_CMP_GE"}]},
+                        {"names": ["socketcall"], "action": "SCMP_ACT_ALLOW",
+                         "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_GT"}]},
+                        {"names": ["socketcall"], "action": "SCMP_ACT_ALLOW", "args": [
+                            {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"},
+                            {"index": 1, "value": 2, "op": "SCMP_CMP_EQ"}]}]}
+        path = self.folder / "profile.json"
+        path.write_text(json.dumps(document))
+        target = self.folder / "program"
+        result = run_spoc("convert", "-t", "bpf", "-o", str(target), str(path))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        code = target.read_bytes()
+        expected = {(102, 0): 40, (102, 1): errno.EFAULT, (102, 2): errno.EFAULT, (359, 2): None, (359, 3): 40,
+                    (117, 1): 41, (117, 2): 40, (117, 3): 42, (117, 24): 42}
+        given = struct.pack("=I", len(code) // 8) + code + struct.pack("=I", len(expected))
+        for number, first in expected:
+            given += struct.pack("=2I6Q", number, 1, first, *[0] * 5)
+        answers = subprocess.run([build("filters.c", "-static")], input=given, stdout=subprocess.PIPE, check=True,
+                                 timeout=60).stdout
+        for (call, right), (answer,) in zip(expected.items(), struct.iter_unpack("=q", answers)):
+            self.assertNotIn(-answer, (41, 42) if right in (None, 40) else (40,), call)
+            self.assertEqual(-answer == 40, right == 40, (call, answer))
+            self.assertTrue(right is None or answer == -right, (call, answer))
+
+
+class Limits(Case):
+    def test_more_rules_than_instructions(self) -> None:
+        rules = [{"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [
+            {"index": 0, "value": value % 7, "op": "SCMP_CMP_NE"}, {"index": 1, "value": value, "op": "SCMP_CMP_GE"}]}
+            for value in range(5600)]
+        path = self.folder / "profile.json"
+        path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}))
+        for to_type in ("bpf", "pfc"):
+            result = run_spoc("convert", "-t", to_type, str(path))
+            self.assertEqual(result.returncode, 125)
+            self.assertIn("the whole filter: has more than 4096 instructions; shorten it", result.stderr)
+
+
+@unittest.skipUnless(platform.machine() == "x86_64", "needs x86_64, whose syscall numbers are here")
+class Listing(Case):
+    def test_listing(self) -> None:
+        profile = spoc.Profile("SCMP_ACT_ERRNO", ARCHITECTURES[:2], (
+            spoc.Rule("SCMP_ACT_ALLOW", ("read",)), *parse_rules("7 0 MASKED_EQ 0xff/3 2 LE 9", "8 1 NE 0x100000001")))
+        listing = spoc.FilterBuilder(profile, X86_64).export(text=True).decode()
+        self.assertTrue(listing.startswith("""\
+# rules with conditions: the first that holds
+if ($arch == 3221225534)
+  # filter for syscall 110 of x86_64
+  if ($syscall == 110)
+    if ($a1 != 4294967297)
+      action ERRNO(8);
+    if ($a0 & 0xff == 0x3 and $a2 <= 9)
+      action ERRNO(7);
+    action ERRNO(1);
+# rules with conditions: the first that holds
+if ($arch == 1073741827)
+  # filter for syscall 64 of x86
+  if ($syscall == 64)
+    if ($a1 != 1)
+"""), listing)
+        self.assertIn('# filter for syscall "read" (0)', listing)
+
+
+if __name__ == "__main__":
+    unittest.main()
