@@ -5321,6 +5321,7 @@ class AuditLogSource(AuditSource):
 
 
 CONDITIONS = "its conditions"
+WHOLE_32 = 0xFFFFFFFF
 
 
 def rule_text(rule: Rule) -> str:
@@ -5363,11 +5364,13 @@ class SeenCall(NamedTuple):
     def data(self) -> SeccompData:
         return SeccompData(self.number, self.architecture.kernel_token, 0, (ctypes.c_uint64 * 6)(*self.arguments))
 
-    def meets(self, rule: Rule) -> bool:
-        """Is the rule about this call? What socketcall(2) and ipc(2) do has its arguments where no filter sees them."""
+    def meets(self, rule: Rule, mask: int) -> bool:
+        """Is the rule about this call, where arguments have these bits? What socketcall(2) and ipc(2) do has its
+        arguments where no filter sees them.
+        """
         return bool(self.inner) and self.inner in rule.names or self.name in rule.names and all(
-            holds((each.argument, each.op, each.value, each.value_two), self.arguments[each.argument])
-            for each in rule.conditions)
+            holds((each.argument, each.op, each.value & mask, each.value_two & mask),
+                  self.arguments[each.argument] & mask) for each in rule.conditions)
 
 
 class Learner:
@@ -5400,7 +5403,7 @@ class Learner:
             return
         for each in {name, denial.inner} - self._compared.keys():
             self._compared[each] = self._arguments(each, (*self._profile.rules, *self._elsewhere))
-        compared = self._compared[name] | self._compared.get(denial.inner, set())
+        compared = self._compared[name].union(self._compared.get(denial.inner, ()), [0] if denial.inner else ())
         call = SeenCall(denial.architecture, denial.number, name, denial.inner, tuple(
             value if index in compared else 0 for index, value in enumerate(denial.arguments)))
         calls = self._calls.setdefault(call.wanted, set())
@@ -5417,8 +5420,14 @@ class Learner:
     def learn(self, names: "Iterable[str]") -> None:
         """Find what to add; these names are to be allowed whatever the rules say."""
         self._replaced.update(names)
-        judge = self._judge()
-        for call in set().union(*self._calls.values()):
+        try:
+            judge = self._judge()
+        except SpocError as error:  # the rules are none for the architectures that are missing
+            missing = self._added_architectures
+            self._left.update((call, f"what has no filter ({error.subject}: {error.reason})") for call in
+                              set().union(*self._calls.values()) if call.architecture.name in missing)
+            judge = self._judge()
+        for call in set().union(*self._calls.values()) - self._left.keys():
             if judge(call.data)[0] not in PERMISSIVE:  # else its architecture was all that was missing
                 self._decide(call)
         self._settle()
@@ -5431,20 +5440,34 @@ class Learner:
             self._left.clear()
             self._settle()
 
+    @property
+    def _added_architectures(self) -> "Set[str]":
+        return {call.architecture.name for calls in self._calls.values() for call in calls
+                if call not in self._left} - {self._native.name, *self._profile.architectures}
+
     def _decide(self, call: SeenCall) -> None:
         """Choose what would allow the call, or leave it out."""
-        rules = self._profile.rules
-        denying = [rule for rule in (*rules, *self._elsewhere) if rule.action not in PERMISSIVE and call.meets(rule)]
+        rules, masks = self._profile.rules, self._masks()
+        denying = [rule for rule in (*rules, *self._elsewhere) if rule.action not in PERMISSIVE and any(
+            call.meets(rule, mask) for mask in masks)]
         compared = self._arguments(call.wanted, rules) or self._arguments(call.wanted, self._elsewhere)
         rule = Rule(SCMP_ACT_ALLOW, (call.wanted,), conditions=tuple(
             self._condition(call.wanted, index, call.arguments[index]) for index in sorted(compared)))
         if denying:
             self._left[call] = f"the rule that answers {rule_text(denying[0])}"
         elif compared and (call.inner or len(self._calls[call.wanted]) > self.MAX_CALLS
-                           or self._source.type == TYPE_CRD and any(crd_lacks(Profile("", (), (rule,))))):
+                           or self._source.type == TYPE_CRD and any(crd_lacks(Profile("", (), (rule,))))
+                           or WHOLE_32 in masks and any(WHOLE_32 < each.value < FULL_MASK - (WHOLE_32 >> 1)
+                                                        for each in rule.conditions)):  # no number of 32 bits
             self._left[call] = CONDITIONS
         else:
             self._learned[call] = rule if compared else None
+
+    def _masks(self) -> "Set[int]":
+        """What libseccomp compares of an argument on the architectures of the profile."""
+        tokens = {libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode())
+                  for name in self._added_architectures.union(self._profile.architectures)} | {self._native.token}
+        return {FULL_MASK if token >> 31 else WHOLE_32 for token in tokens - {0}}  # __AUDIT_ARCH_64BIT
 
     def _condition(self, name: str, index: int, value: int) -> Condition:
         """Compare as --args does what the kernel takes as 32 bits, and all else, or where a rule that denies might hold
@@ -5452,7 +5475,7 @@ class Learner:
         """
         denies = any(rule.action not in PERMISSIVE and name in rule.names for rule in self._profile.rules)
         if ARGUMENTS.get(name) == index and not denies:
-            return Condition(index, "SCMP_CMP_MASKED_EQ", 0xFFFFFFFF, value & 0xFFFFFFFF)
+            return Condition(index, "SCMP_CMP_MASKED_EQ", WHOLE_32, value & WHOLE_32)
         return Condition(index, "SCMP_CMP_EQ", value)
 
     def _settle(self) -> None:
@@ -5489,8 +5512,7 @@ class Learner:
 
     def _with_names(self) -> "Dict[str, Any]":
         """The profile's document with all that is allowed by its bare name."""
-        others = {*self._profile.architectures, *(call.architecture.name for calls in self._calls.values()
-                                                  for call in calls)} - {self._native.name}
+        others = self._added_architectures.union(self._profile.architectures) - {self._native.name}
         architectures = [self._native.name, *sorted(others)]
         names = {call.wanted for call, rule in self._learned.items() if not rule}
         new = append_names(self._source.document, names - self._replaced, architectures)[0]
@@ -5515,11 +5537,9 @@ class Learner:
     @property
     def learned(self) -> "List[str]":
         """What was added, for a person."""
-        listed = {self._native.name, *self._profile.architectures}
         return sorted({*self._replaced, *(statement(rule) if rule else call.wanted
                                           for call, rule in self._learned.items()),
-                       *(f"architecture {call.architecture.name}" for calls in self._calls.values()
-                         for call in calls if call.architecture.name not in listed)})
+                       *(f"architecture {name}" for name in self._added_architectures)})
 
     @property
     def left(self) -> "List[SpocError]":

@@ -1733,9 +1733,31 @@ class LearnedArguments(RunCase):
         self.check([called[1], called[2], called[4], called[99], call_line("i", FREE_32["getuid"], [7])],
                    [called[9], call_line("i", FREE_32["getuid"], [8]), call_line("n", FREE["getuid"], [8]),
                     called[98]])
+        self.write_rules("ERRNO", architectures=both)
+        self.check([called[4]], [called[1], called[99]])
         self.write_rules("ALLOW", ("ERRNO", "socket", [(0, "EQ", self.AF_ALG)]), architectures=both)
         self.check([called[1]], [called[2]], ["socket by socketcall: the rule that answers SCMP_ACT_ERRNO (133) "
                                               "if args[0] == 38 would have to go"])
+
+    def test_64_bits_beside_32(self) -> None:
+        """For calls of 32 bits a filter compares the lower half alone: what they cannot hold is left out."""
+        self.write_rules("ERRNO", ("ALLOW", "getuid", [(1, "EQ", 9)]), ("KILL_PROCESS", "getgid", [(1, "LT", 5)]),
+                         architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+        seen = [call_line("n", FREE["getuid"], [0, 1 << 32]), call_line("n", FREE["getgid"], [0, 1 << 32])]
+        minus = [call_line("n", FREE["getuid"], [0, MAX_64])]
+        others = [call_line("i", FREE_32["getuid"], [0, value]) for value in (0, 9)] + [
+            call_line("if", FREE_32["getgid"], [0, 0])]
+        self.check(seen + minus, others, [
+            "getgid: the rule that answers SCMP_ACT_KILL_PROCESS if args[1] < 5 would have to go",
+            "getuid: its conditions would have to go"])
+
+    def test_an_architecture_without_a_filter(self) -> None:
+        """Rules that contradict each other within socketcall(2): nothing else is lost for that."""
+        self.write_rules("ERRNO", ("ALLOW", "send", []), ("KILL_PROCESS", "socketcall", [(0, "EQ", 9)]),
+                         architectures=["SCMP_ARCH_X86_64"])
+        stderr = self.learn(call_line("n", FREE["getuid"]), call_line("i", FREE_32["getgid"]), code=125)
+        self.assertIn("Learned syscalls: getuid\n", stderr)
+        self.assertRegex(stderr, r"Error: learn: getgid: what has no filter \(\w+: .*\) would have to go")
 
     def test_an_architecture_is_all_that_is_missing(self) -> None:
         self.write_rules("ERRNO", ("ALLOW", "getuid", [(0, "EQ", 1)]), ("ERRNO", "getgid", []),
