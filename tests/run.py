@@ -53,13 +53,17 @@ class Recorder(unittest.TestResult):
         self.timed_out = False
         self.running_before = running_below(os.getppid())
         signal.setitimer(signal.ITIMER_REAL, TEST_TIMEOUT_S)
-        # For a test that hangs where no Python signal handler gets to run.
+        # For a test that hangs where no Python signal handler gets to run. Until its thread blocks signals itself it
+        # could take a SIGCHLD that the test has blocked, and that spoc.Supervisor then waits for in vain.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         faulthandler.dump_traceback_later(TEST_TIMEOUT_S + 30, exit=True)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def stopTest(self, test: unittest.TestCase) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()
-        if self.timed_out:
+        # A test may also have the signal blocked, and a Supervisor of its own read it.
+        if self.timed_out or time.monotonic() - self.started_s >= TEST_TIMEOUT_S:
             self.note(test, "failed", f"reached the time-out of {TEST_TIMEOUT_S} s")
         left = kill_left(os.getppid(), END_S, self.running_before)
         if left:

@@ -487,9 +487,15 @@ class Runner(support.Case):
                                        "class A(unittest.TestCase):\n"
                                        " def test_expected(self):\n"
                                        "  with self.assertRaises(OSError): time.sleep(60)\n"
+                                       " def test_blocked(self):\n"
+                                       "  import signal\n"
+                                       "  mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\n"
+                                       "  signal.sigwait([signal.SIGALRM])\n"
+                                       "  signal.pthread_sigmask(signal.SIG_SETMASK, mask)\n"
                                        " def test_next(self): pass\n")
-        self.assertEqual(result.stdout.splitlines()[-2:],
-                         ["FAILED  test_some.A.test_expected", "1 passed, 1 failed, 0 skipped"])
+        self.assertEqual(result.stdout.splitlines()[-3:], ["FAILED  test_some.A.test_blocked",
+                                                           "FAILED  test_some.A.test_expected",
+                                                           "1 passed, 2 failed, 0 skipped"])
         self.assertIn("reached the time-out of 1 s", result.stdout)
 
     def test_processes_left_running(self) -> None:
