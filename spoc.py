@@ -5071,8 +5071,8 @@ class AuditSource:
             return False
         while pid not in self._parents:
             status = read_proc(pid, "stat").rpartition(")")[2].split()  # field 4 of proc_pid_stat(5) is the parent
-            if not status:
-                self._strangers += pid == fields["pid"]
+            if not status:  # it or an ancestor has ended, unless the walk is beyond the first process
+                self._strangers += pid != "0"
                 return False
             pid = status[1]
         self._sessions |= {session} - {NO_SESSION, self._outer}
