@@ -365,9 +365,9 @@ class Meanwhile(AnybodyCase):
     def test_checkpoint_and_append(self) -> None:
         self.as_anybody("true", options=NOTIFY)
         before = set(self.names())
-        process = subprocess.Popen([*AS_ANYBODY, sys.executable, str(self.program), "record", "-q", "-n", *NOTIFY, "-t",
-                                    "raw-seccomp", "--append", "--checkpoint", "1", "-o", str(self.profile), "--",
-                                    "sh", "-c", "uname; cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        process = self.launch(*AS_ANYBODY, sys.executable, str(self.program), "record", "-q", "-n", *NOTIFY, "-t",
+                              "raw-seccomp", "--append", "--checkpoint", "1", "-o", str(self.profile), "--",
+                              "sh", "-c", "uname; cat", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         self.assertTrue(wait_until(lambda: "uname" in self.names()))
         process.kill()
         assert process.stdin
@@ -382,8 +382,8 @@ class Meanwhile(AnybodyCase):
                            "open('pid', 'w').write(str(os.getpid()))\nos.rename('pid', 'ready')\n"
                            "while libc.getpgid(0) > 0: pass\n"
                            f"os._exit(ctypes.get_errno() == {errno.ENOSYS})\n")
-        process = subprocess.Popen([*AS_ANYBODY, sys.executable, str(self.program), "record", "-q", *NOTIFY, "-o",
-                                    str(self.profile), sys.executable, str(program)], cwd=self.open)
+        process = self.launch(*AS_ANYBODY, sys.executable, str(self.program), "record", "-q", *NOTIFY, "-o",
+                              str(self.profile), sys.executable, str(program), cwd=self.open)
         self.assertTrue(wait_until((self.open / "ready").exists))
         pid = int((self.open / "ready").read_text())
         process.kill()

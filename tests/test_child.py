@@ -112,16 +112,7 @@ class ChildCase(support.Case):
         """Start recording, in a session of its own; it and the command are killed if the test leaves them running."""
         popen.setdefault("stdout", subprocess.PIPE)
         popen.setdefault("stderr", subprocess.PIPE)
-        process = subprocess.Popen(self.recorded(*command, options=options), stdin=subprocess.DEVNULL, text=True,
-                                   start_new_session=True, **popen)
-        self.addCleanup(self.stop, process)
-        return process
-
-    @staticmethod
-    def stop(process: "subprocess.Popen[str]") -> None:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        return self.launch(*self.recorded(*command, options=options), stdin=subprocess.DEVNULL, text=True, **popen)
 
     def wait_for_another_request(self, pid: int) -> None:
         """Until spoc.py, as which this process runs, has taken its signal, and takes the next one for another."""
@@ -780,8 +771,7 @@ class OnTerminal(ChildCase):
 
     def test_stop_signal_without_job_control(self) -> None:
         """Of a process group that nobody could continue the stop key stops nothing (POSIX: orphaned process group)."""
-        process = subprocess.Popen(self.recorded("sleep", "1"), start_new_session=True, stderr=subprocess.PIPE,
-                                   text=True)
+        process = self.launch(*self.recorded("sleep", "1"), stderr=subprocess.PIPE, text=True)
         assert process.stderr
         while "Running command" not in process.stderr.readline():
             pass
@@ -1187,7 +1177,7 @@ class LogLines(ChildCase):
         fcntl.fcntl(write, 1031, 4096)  # F_SETPIPE_SZ, which Python has from 3.10 on
         os.set_blocking(write, False)
         os.write(write, b"x" * 4000)
-        process = subprocess.Popen(self.recorded("true"), stdin=subprocess.DEVNULL, stderr=write)
+        process = self.launch(*self.recorded("true"), stdin=subprocess.DEVNULL, stderr=write)
         os.close(write)
         with open(read, "rb") as stream:
             time.sleep(1)

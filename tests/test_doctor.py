@@ -596,9 +596,8 @@ class Traces(DoctorCase):
         for delay in ("0.1", "0.2", "0.3"):
             for name in ("INT", "KILL"):
                 script = f'"$@" & sleep {delay}; kill -{name} $!; wait $!'
-                session = subprocess.Popen(["setsid", "sh", "-c", script, "sh", sys.executable, str(self.program),
-                                            "doctor"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                session.wait()
+                self.launch("sh", "-c", script, "sh", sys.executable, str(self.program), "doctor",
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).wait()
 
                 def left() -> bool:
                     return str(self.program) in output("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"

@@ -675,10 +675,8 @@ class Leftovers(CopyCase):
     def start(self) -> "subprocess.Popen[bytes]":
         """Record a command that goes on until it is told."""
         script = f"touch {self.marker}; until [ -e {self.go} ]; do sleep 0.1; done; touch {self.done}"
-        process = subprocess.Popen([sys.executable, str(self.program), "record", "-q", "-t", "raw-seccomp", "-o",
-                                    str(self.profile), "sh", "-c", script], stdin=subprocess.DEVNULL)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
+        process = self.launch(sys.executable, str(self.program), "record", "-q", "-t", "raw-seccomp", "-o",
+                              str(self.profile), "sh", "-c", script, stdin=subprocess.DEVNULL)
         self.addCleanup(self.go.touch)
         self.assertTrue(wait_until(self.marker.exists))
         return process

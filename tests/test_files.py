@@ -107,16 +107,8 @@ class FilesCase(support.Case):
         """Start spoc.py record; it and the command are killed if the test leaves them running."""
         options.setdefault("stdout", subprocess.DEVNULL)
         options.setdefault("stderr", subprocess.DEVNULL)
-        process = subprocess.Popen([sys.executable, str(support.SPOC), "record", "-n", *args],
-                                   stdin=subprocess.DEVNULL, text=True, start_new_session=True, **options)
-        self.addCleanup(self.stop, process)
-        return process
-
-    @staticmethod
-    def stop(process: "subprocess.Popen[str]") -> None:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        return self.launch(sys.executable, str(support.SPOC), "record", "-n", *args, stdin=subprocess.DEVNULL,
+                           text=True, **options)
 
 
 class RegularFile(FilesCase):
@@ -374,10 +366,9 @@ class Refused(FilesCase):
     def test_busy_and_read_only_files_are_replaced(self) -> None:
         """What keeps a file from being written to does not keep it from being replaced."""
         shutil.copy("/bin/sleep", self.target)
-        with subprocess.Popen([str(self.target), "60"]) as busy:
-            self.assertRaises(OSError, open, self.target, "r+b")
-            self.run_spoc(self.target)
-            busy.kill()
+        self.launch(str(self.target), "60")
+        self.assertRaises(OSError, open, self.target, "r+b")
+        self.run_spoc(self.target)
         self.target.chmod(0o444)
         self.run_spoc(self.target)
         self.assertTrue(yaml_names(self.target.read_text()))

@@ -177,16 +177,15 @@ class Units(Case):
         profile = str(self.folder / "service.yaml")
         for command, needs in ((record, "getsid"), (run, "")):
             options = [word.replace("/var/lib/spoc/service.yaml", profile) for word in command[1:command.index("--")]]
-            process = subprocess.Popen([sys.executable, str(SPOC), *options, "--", *self.shell(command),
-                                        sys.executable, "-I", "-c",
-                                        "import os, time; os.getsid(0); print('up', flush=True); time.sleep(60)"],
-                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            assert process.stdout and process.stderr
-            with process:
-                self.assertEqual(process.stdout.readline(), "up\n")
-                time.sleep(0.1)
-                process.send_signal(signal.SIGTERM)
-                error = process.stderr.read()
+            process = self.launch(sys.executable, str(SPOC), *options, "--", *self.shell(command),
+                                  sys.executable, "-I", "-c",
+                                  "import os, time; os.getsid(0); print('up', flush=True); time.sleep(60)",
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            assert process.stdout
+            self.assertEqual(process.stdout.readline(), "up\n")
+            time.sleep(0.1)
+            process.send_signal(signal.SIGTERM)
+            _, error = process.communicate()
             self.assertEqual(process.returncode, 143, error)  # the units' SuccessExitStatus
             self.assertIn(f"- {needs}", pathlib.Path(profile).read_text())
         self.assertNotIn("Seccomp", error)

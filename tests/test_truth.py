@@ -382,18 +382,8 @@ class Company(TracedCase):
     """What others do is not recorded: neither other programs nor what other recordings record."""
 
     def background(self, *command: str) -> "subprocess.Popen[bytes]":
-        """A program that runs until the file `stop` exists, which the test's end sees to."""
-        process = subprocess.Popen(command)
-
-        def end() -> None:
-            (self.folder / "stop").touch()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self.addCleanup(end)
-        return process
+        """A program that runs until the file `stop` exists, or the test's end."""
+        return self.launch(*command)
 
     def test_a_busy_machine(self) -> None:
         expected = self.traced(build("truth.c"), "fork")
@@ -417,8 +407,8 @@ class Company(TracedCase):
         for index in range(4):
             command = [sys.executable, str(SPOC), "record", "--backend", self.backend, "-n", "-t", "raw-seccomp",
                        "-o", str(self.folder / f"{index}.json"), "--", program, "meet", str(self.folder / str(index))]
-            recordings.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                               stderr=subprocess.PIPE, text=True))
+            recordings.append(self.launch(*command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                          stderr=subprocess.PIPE, text=True))
         # The programs give up by themselves when they do not meet.
         errors = [recording.communicate(timeout=120)[1] for recording in recordings]
         found: List[Set[str]] = []
