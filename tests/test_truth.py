@@ -423,7 +423,7 @@ class Company(TracedCase):
 
     def test_a_recording_of_a_recording(self) -> None:
         inner = self.folder / "inner.json"
-        outer = self.record(sys.executable, str(SPOC), "record", "--backend", "bpf", "-n", "-t", "raw-seccomp",
+        outer = self.record(sys.executable, str(SPOC), "record", "-q", "--backend", "bpf", "-n", "-t", "raw-seccomp",
                             "-o", str(inner), "--", build("truth.c"), "leaf")
         document = json.loads(inner.read_text())
         names = {name for rule in document["syscalls"] for name in rule["names"]}
