@@ -689,12 +689,9 @@ class Unread(FilesCase):
         os.mkfifo(self.fifo)
 
     def run_with(self, program: str, *options: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen([sys.executable, str(support.SPOC), "run", "-q", "-p", str(self.profile), *options,
-                                    "--", sys.executable, "-c", program],
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                   text=True, start_new_session=True)
-        self.addCleanup(self.stop, process)
-        return process
+        return self.launch(sys.executable, str(support.SPOC), "run", "-q", "-p", str(self.profile), *options, "--",
+                           sys.executable, "-c", program, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.PIPE, text=True)
 
     def hold(self) -> int:
         """Open the fifo for reading, and never read."""
