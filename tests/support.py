@@ -49,7 +49,8 @@ def kernel_calls(document: "Dict[str, Any]") -> "Set[str]":
 
 def seen_syscalls(document: "Dict[str, Any]", log: str) -> "Set[str]":
     """What `record -n` says that it saw. The profile allows just that, and what the kernel makes by itself."""
-    got, made = (set(re.findall(r"\w+", "".join(re.findall(rf"(?m)^\S+ {said}: (.*)$", log))))
+    # The last of such lines: what is recorded may be a recording.
+    got, made = (set("".join(re.findall(rf"(?m)^\S+ {said}: (.*)$", log)[-1:]).replace(",", "").split())
                  for said in ("Got syscalls", "Adding what the kernel makes by itself"))
     names = {name for rule in document["syscalls"] for name in rule["names"]}
     assert names == got | made, (names ^ (got | made), log)
