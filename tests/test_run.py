@@ -1009,7 +1009,8 @@ class LogLines(RunCase):
     BLOCKED = "uname (63), action: SCMP_ACT_ERRNO (EPERM)"
     END = [f"Seccomp: {BLOCKED}, pid: N, comm: deny.c-static",
            f"Seccomp summary: {BLOCKED}, 1 time, by: deny.c-static (1)",
-           "To allow what was blocked: run -b uname; to add it to a profile: run --learn FILE",
+           "To allow what was blocked: run -b uname (-b uname lifts the rule that answers SCMP_ACT_ERRNO (EPERM)); "
+           "to add it to a profile: run --learn FILE, and with --force what a rule denies",
            "Unable to run: launch runner: wait for command: exit status 2"]
 
     def test_in_order(self) -> None:

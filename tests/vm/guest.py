@@ -416,9 +416,9 @@ def interrupted_on_arm(job: Job) -> None:
 
 @test
 def learn(job: Job) -> None:
-    """What was blocked is learned, and blocked no more."""
+    """What a rule blocked is learned, and blocked no more."""
     profile = blocking("SCMP_ACT_ERRNO")
-    spoc("run", "-q", "-p", profile, "--learn", profile, "--", *GETSID)
+    spoc("run", "-q", "-p", profile, "--learn", profile, "--force", "--", *GETSID)
     equal(spoc("run", "-q", "-p", profile, "--", *GETSID).stdout, "True\n")
 
 
