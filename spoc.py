@@ -148,7 +148,8 @@ OPERATORS = ("SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_C
              "SCMP_CMP_MASKED_EQ")  # enum scmp_compare in seccomp.h, which begins with 1
 MAX_SECCOMP_ERRNO = 4094  # libseccomp refuses more (MAX_ERRNO in its src/db.h)
 # linux/seccomp.h. TSYNC means nothing here: the filter is loaded by a process of one thread.
-FILTER_FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": 0, "SECCOMP_FILTER_FLAG_LOG": 2, "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+SPEC_ALLOW = "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
+FILTER_FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": 0, "SECCOMP_FILTER_FLAG_LOG": 2, SPEC_ALLOW: 4,
                 "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32}
 
 # Syscalls that a container runtime makes between applying the profile and starting the container's program: the union
@@ -340,7 +341,14 @@ class Profile(NamedTuple):
     architectures: "Tuple[str, ...]"
     rules: "Tuple[Rule, ...]"
     default_errno: int = errno.EPERM
-    flags: "Tuple[str, ...]" = ()
+    flags: "Optional[Tuple[str, ...]]" = None
+
+    @property
+    def loaded_flags(self) -> "Set[str]":
+        """The flags that a runtime loads the filter with: runc and crun take SPEC_ALLOW where a profile has no list of
+        them, which is not an empty one.
+        """
+        return set((SPEC_ALLOW,) if self.flags is None else self.flags)
 
     @property
     def default(self) -> "Tuple[str, int]":
@@ -469,9 +477,11 @@ def profile_document(profile: Profile) -> "Dict[str, Any]":
     """A profile as the OCI runtime specification has it; SCMP_ARCH_NATIVE, which every filter holds, is the CRD's."""
     return {"defaultAction": profile.default_action, **_errno_key("defaultErrnoRet", profile.default),
             "architectures": [name for name in profile.architectures if name != "SCMP_ARCH_NATIVE"],
-            **({"flags": list(profile.flags)} if profile.flags else {}), "syscalls": rules_document(profile)}
+            **({} if profile.flags is None else {"flags": list(profile.flags)}), "syscalls": rules_document(profile)}
 
 
+# Where Go programs write the profile that a runtime reads, flags,omitempty has them leave an empty list out.
+NO_FLAGS = f"an empty list means none given there, and so {SPEC_ALLOW}; SECCOMP_FILTER_FLAG_TSYNC alone changes nothing"
 # What the CRD's schema has no word for.
 CRD_LACKS = "SCMP_ARCH_LOONGARCH64 SCMP_ARCH_M68K SCMP_ARCH_SH SCMP_ARCH_SHEB".split()
 
@@ -480,6 +490,8 @@ def crd_lacks(profile: Profile) -> "Iterator[Tuple[str, str, str, str]]":
     """What the CRD cannot say of a profile: the key, what stands there, why not and, if it is a rule's, a syscall."""
     if _errno_key("defaultErrnoRet", profile.default):
         yield "defaultErrnoRet", "defaultErrnoRet", "it has no place there, and means EPERM", ""
+    if profile.flags == ():
+        yield "flags", "an empty list of flags", NO_FLAGS, ""
     for name in profile.architectures:
         if name in CRD_LACKS:
             yield "architectures", name, f"{name} is not among those of the CRD", ""
@@ -978,9 +990,12 @@ class ProfileDecoder:
         if is_crd and spec.get("defaultErrnoRet") is not None:
             self.fail(spec, "defaultErrnoRet", f"a {KIND} has no such key: its default errno is EPERM")
         action, default_errno = self.action(spec, "defaultAction", "defaultErrnoRet", "defaultErrno")
-        flags = self.named(spec, "flags", FILTER_FLAGS, "flag")
+        flags: "Optional[Tuple[str, ...]]" = tuple(self.named(spec, "flags", FILTER_FLAGS, "flag"))
+        # The operator and Docker (archMap) leave an empty list out of what a runtime reads.
+        if not flags and (is_crd or spec.get("archMap") or spec.get("flags") is None):
+            flags = None
         rules = [rule for item in self.items(spec, "syscalls", dict) for rule in self.rules(item, is_crd)]
-        return Profile(action, self.architectures(spec), tuple(rules), default_errno, tuple(flags))
+        return Profile(action, self.architectures(spec), tuple(rules), default_errno, flags)
 
     def action(self, where: "Dict[str, Any]", key: str, errno_key: str, name_key: str) -> "Tuple[str, int]":
         """An action and its errno, as a number or by name."""
@@ -2879,7 +2894,7 @@ class FilterBuilder:
 
     def build(self, no_new_privs: bool = False, prefix: bytes = b"") -> Filter:
         """The filter, to be loaded with the flags of the profile. Its program begins with `prefix`."""
-        flags = sum(FILTER_FLAGS[flag] for flag in set(self.profile.flags))
+        flags = sum(FILTER_FLAGS[flag] for flag in self.profile.loaded_flags)
         # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
         flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
         program = prefix + self.export()
@@ -4191,7 +4206,7 @@ class NotifyRecorder:
         """Raises KernelError if it is foreseeable that it cannot work."""
         self._machine, self._statistics = machine, statistics
         # SPEC_ALLOW: before Linux 5.16 a filter slows a program down by mitigations that it may not want.
-        self.filter = Filter(ASK_ALL, SECCOMP_FILTER_FLAG_NEW_LISTENER | FILTER_FLAGS["SECCOMP_FILTER_FLAG_SPEC_ALLOW"],
+        self.filter = Filter(ASK_ALL, SECCOMP_FILTER_FLAG_NEW_LISTENER | FILTER_FLAGS[SPEC_ALLOW],
                              not may_administer())
         self._listener = Listener()
         self._child: "Optional[Child]" = None
@@ -5934,7 +5949,7 @@ def decide(profile: Profile, default: "Verdict") -> "Dict[str, Decision]":
 
 
 def make_merged(default: "Verdict", decisions: "Dict[str, Decision]", architectures: "Iterable[str]",
-                flags: "Iterable[str]") -> Profile:
+                flags: "Optional[Iterable[str]]" = None) -> Profile:
     """The profile in normal form that says this."""
     names: "Dict[Key, List[str]]" = {}
     for name in sorted(decisions):
@@ -5946,7 +5961,8 @@ def make_merged(default: "Verdict", decisions: "Dict[str, Decision]", architectu
 
     rules = (Rule(key[1][0], tuple(names[key]), number(key[1]), tuple(Condition(*each) for each in key[0]))
              for key in sorted(names))
-    return Profile(default[0], tuple(sorted(architectures)), tuple(rules), number(default), tuple(sorted(flags)))
+    return Profile(default[0], tuple(sorted(architectures)), tuple(rules), number(default),
+                   None if flags is None else tuple(sorted(flags)))
 
 
 def unite(name: str, decisions: "Dict[Decision, str]", default: "Verdict") -> "Decision":
@@ -6005,8 +6021,9 @@ def merge_profiles(inputs: "Sequence[Tuple[str, Profile]]", default: "Optional[V
                 said[name].setdefault((), file)
     united = {name: next(iter(each)) if len(each) == 1 and len(next(iter(each))) == 1
               else unite(name, each, chosen) for name, each in said.items()}
+    given = any(profile.flags is not None for _, profile in inputs)
     return make_merged(chosen, united, {name for _, profile in inputs for name in profile.architectures},
-                       {flag for _, profile in inputs for flag in profile.flags})
+                       {flag for _, profile in inputs for flag in profile.loaded_flags} if given else None)
 
 
 def added_architectures(profile: Profile, other: Profile) -> "Set[str]":
@@ -6026,7 +6043,7 @@ def diff_profile(profile: Profile, other: Profile) -> Profile:
         known = complete(said.get(name, ()), other.default)
         only[name] = tuple(key for key in keys if key not in known)
     return make_merged(profile.default, only, added_architectures(profile, other),
-                       set(profile.flags) - set(other.flags))
+                       profile.loaded_flags - other.loaded_flags or None)
 
 
 def missing_from(profile: Profile, needs: Profile) -> Profile:
@@ -6041,13 +6058,14 @@ def missing_from(profile: Profile, needs: Profile) -> Profile:
             key for key in decision if key[1][0] in PERMISSIVE and (
                 not any(implies(key, each) for each in allowing)
                 or any(each[1][0] not in PERMISSIVE and not excludes(key, each) for each in keys)))
-    return make_merged(needs.default, missing, added_architectures(needs, profile), ())
+    return make_merged(needs.default, missing, added_architectures(needs, profile))
 
 
 def statements(profile: Profile, extra: "Dict[str, Any]") -> "List[str]":
     """What a profile says beside its default, one thing a line."""
     return [*(f"{key}: {value}" for key, value in extra.items()),
-            *(f"architecture {name}" for name in profile.architectures), *(f"flag {flag}" for flag in profile.flags),
+            *(f"architecture {name}" for name in profile.architectures),
+            *(f"flag {flag}" for flag in profile.flags or ()),
             *sorted(name + key_text(make_key(rule)) for rule in profile.rules for name in rule.names)]
 
 
@@ -6229,7 +6247,7 @@ class Conversion:
     def __init__(self, source: Source, profile: Profile, native: Architecture):
         self.source, self.native, self.type = source, native, source.type
         self.profile = Profile(profile.default_action, tuple(dict.fromkeys(profile.architectures)), profile.rules,
-                               profile.default_errno, tuple(dict.fromkeys(profile.flags)))
+                               profile.default_errno, profile.flags and tuple(dict.fromkeys(profile.flags)))
         self.spec = spec_of(source.document)
 
     def refuse(self, key: str, reason: str, name: str = "") -> "NoReturn":
@@ -6277,6 +6295,8 @@ class Conversion:
 
     def _docker(self) -> str:
         """As in OCI JSON, but with the architectures by the machine that they are for."""
+        if self.profile.flags == ():
+            self.refuse("flags", NO_FLAGS)
         document = profile_document(self.profile)
         families: "Dict[str, List[str]]" = {}
         for name in document["architectures"]:
@@ -6550,7 +6570,7 @@ class Portrait:
             count = sum(self.level(each) > 0 for each in syscalls)
             share = count / max(1, len(syscalls))
             facts.append((name, f"{count} of {len(syscalls)} syscalls allowed, {100 * share:.0f} %", share))
-        facts += [("flags", ", ".join(self.flags), -1.0)] * bool(self.flags)
+        facts += [("flags", ", ".join(self.flags or ("none",)), -1.0)] * (self.flags is not None)
         docker = [row[1] for row in self.against_docker()]
         return [*facts, ("filter", self.instructions, -1.0),
                 ("Docker", f"tighter than its default profile by {docker[0]} syscalls, wider by {docker[1]}", -1.0)]

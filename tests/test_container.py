@@ -10,7 +10,7 @@ import sys
 import unittest
 from typing import Any, Dict, List, Sequence
 
-from support import ROOT, Case, build, require, require_command, require_root, spoc
+from support import ROOT, SPOC, Case, build, require, require_command, require_root, spoc
 
 sys.path.insert(0, str(ROOT))
 import spoc as module  # noqa: E402
@@ -104,6 +104,45 @@ class Container(Case):
     def test_crun(self) -> None:
         require_command("crun")
         self.assert_profile_is_applied(CRUN)
+
+    def loaded_flags(self, *command: str) -> str:
+        """What the last filter that the command loads is loaded with, as strace sees it."""
+        log = self.folder / "strace"
+        log.unlink(missing_ok=True)
+        result = subprocess.run(["strace", "-f", "-qq", "-e", "trace=seccomp", "-o", str(log), *command],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                timeout=60)
+        found = re.findall(r"seccomp\(SECCOMP_SET_MODE_FILTER, ([^,]*), {[^)]*\) = 0", log.read_text())
+        self.assertTrue(found, result.stdout)
+        return str(found[-1])
+
+    def test_flags_are_those_of_a_runtime(self) -> None:
+        """Without a list of them there is a default; an empty list has none. What is converted or merged says so too.
+        """
+        require_command("crun", "strace")
+        path = self.folder / "profile.json"
+        cases: "list[Dict[str, Any]]" = [{}, {"flags": None}, *({"flags": list(names)} for names in (
+            (), ("SECCOMP_FILTER_FLAG_LOG",), ("SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW")))]
+        for case in cases:
+            with self.subTest(case=case):
+                document = {"defaultAction": "SCMP_ACT_ALLOW", **case, "syscalls": [
+                    {"names": ["getppid"], "action": "SCMP_ACT_ERRNO"}]}
+                self.run_container(CRUN, document, False)  # which writes config.json
+                name, runtime = self.folder.name, (*CRUN, "--root", str(self.folder / "state"))
+                try:
+                    expected = self.loaded_flags(*runtime, "run", "--bundle", str(self.folder), name)
+                finally:
+                    subprocess.run([*runtime, "delete", "--force", name], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+                path.write_text(json.dumps(document))
+                for command in (("convert", "-t", "raw-seccomp", str(path)), ("merge", str(path), str(path)), ()):
+                    result = spoc(*command)
+                    if command:
+                        self.assertEqual(result.returncode, 0, result.stderr)
+                        (self.folder / "written.json").write_text(result.stdout)
+                    profile = str(self.folder / "written.json" if command else path)
+                    self.assertEqual(expected, self.loaded_flags(sys.executable, str(SPOC), "run", "--enricher", "none",
+                                                                 "-p", profile, "true"))
 
     def test_base_syscalls_are_needed(self) -> None:
         """What the command itself calls does not let a runtime start it."""

@@ -80,7 +80,7 @@ def random_document(chance: random.Random, crd: bool) -> Dict[str, Any]:
                 **({"args": args} if args else {})}
     names = [*spoc.BASE_SYSCALLS, "no", "true", "null", "1e3", "<script>", "a b", "é", "-", "x\ny"]
     listed = chance.choice([[], [X86_64], [X86_64, X86], [X86_64, X86, "SCMP_ARCH_X32"], ["SCMP_ARCH_NATIVE"]])
-    flags = chance.sample(sorted(spoc.FILTER_FLAGS), chance.choice([0, 0, 1, 3]))
+    flags = chance.sample(sorted(spoc.FILTER_FLAGS), chance.choice([0, 0, 1, 3])) or None
     return {**action("defaultAction", "defaultErrnoRet"), "architectures": listed, "flags": flags,
             "syscalls": [rule() for _ in range(chance.randint(0, 8))]}
 
@@ -224,6 +224,7 @@ class Refusals(unittest.TestCase):
             (["seccomp"], "defaultErrnoRet", {"defaultErrnoRet": 38}),
             (["seccomp"], "write: errnoRet", {"syscalls": [{**read_rule, "action": "SCMP_ACT_ERRNO", "errnoRet": 0}]}),
             (["seccomp"], "write: errnoRet", {"syscalls": [{**read_rule, "action": "SCMP_ACT_TRACE", "errnoRet": 0}]}),
+            (["seccomp", "docker"], "flags", {"flags": []}),
             (["seccomp"], "architectures", {"architectures": [X86_64, "SCMP_ARCH_LOONGARCH64"]}),
             (["seccomp"], "listenerPath", {"listenerPath": "/run/agent.sock"}),
             (["seccomp"], "write: args", {"syscalls": [read_rule, {**read_rule, "args": big}]}),

@@ -831,6 +831,16 @@ class Keys(FormatCase):
             with self.subTest(flag=flag):
                 self.assert_succeeds(self.write(oci(defaultAction=ALLOW, flags=[flag])))
 
+    def test_empty_list_of_flags(self) -> None:
+        """Whose Go leaves it out of what a runtime reads (omitempty) means none given; runc and crun know both."""
+        archmap = [{"architecture": X86_64, "subArchitectures": []}]
+        for keys, flags in (("{}", None), ('{"flags": null}', None), ('{"flags": []}', ()),
+                            (json.dumps({"flags": FLAGS}), tuple(FLAGS))):
+            document = oci(defaultAction=ALLOW, **json.loads(keys))
+            self.assertEqual(decode(json.dumps(document)).flags, flags)
+            for indirect in ({**CRD, "spec": document}, {**document, "archMap": archmap}):
+                self.assertEqual(decode(json.dumps(indirect)).flags, flags or None)
+
     def test_notify(self) -> None:
         rule_path = self.write(oci({"names": ["uname"], "action": NOTIFY}, defaultAction=ALLOW), "rule")
         base = self.write(oci(defaultAction=ALLOW), "base")

@@ -408,6 +408,33 @@ class Commands(support.Case):
                 self.assertEqual(answer(document, *call)[0], answered, text)
             self.assertEqual(answer(document, "clone3", [0, 0]), ("SCMP_ACT_ERRNO", 38))
 
+    def test_flags_that_a_runtime_adds(self) -> None:
+        """Without a list of flags runc and crun load SPEC_ALLOW, with an empty one none."""
+        log, spec = "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
+        lists: Dict[str, Dict[str, Any]] = {
+            "none": {}, "null": {"flags": None}, "empty": {"flags": []}, "log": {"flags": [log]},
+            "spec": {"flags": [spec]}, "both": {"flags": [spec, log]}}
+        paths = {name: self.write(name, json.dumps({"defaultAction": "SCMP_ACT_LOG", **given}))
+                 for name, given in lists.items()}
+        cases: List[Tuple[str, Optional[List[str]]]] = [
+            ("none", None), ("none null", None), ("empty", []), ("empty empty", []), ("log", [log]),
+            ("none empty", [spec]), ("none log", [log, spec]), ("empty log", [log]), ("log both", [log, spec]),
+            ("none empty log", [log, spec]), ("null spec", [spec])]
+        for names, flags in cases:
+            for order in (names.split(), names.split()[::-1]):
+                merged = json.loads(self.merged(*(paths[name] for name in order)))
+                self.assertEqual(merged.get("flags"), flags, order)
+                self.assertEqual("flags" in merged, flags is not None)
+        for one, other, lines in (("none", "empty", [f"-flag {spec}"]), ("none", "null", []), ("none", "spec", []),
+                                  ("none", "log", [f"-flag {spec}", f"+flag {log}"]),
+                                  ("empty", "log", [f"+flag {log}"])):
+            result = support.spoc("diff", paths[one], paths[other])
+            self.assertEqual((result.returncode, result.stdout.splitlines()[2:]), (int(bool(lines)), lines))
+        document = json.loads(support.spoc("diff", "--json", paths["none"], paths["empty"]).stdout)
+        self.assertEqual((document["same"], document["a"].get("flags")), (False, [spec]))
+        self.assertNotIn("flags", document["b"])
+        self.assertIn("flags", self.refused("merge", "-t", "seccomp", paths["empty"]))
+
     def test_contradictions_name_syscall_and_files(self) -> None:
         denied = self.write("denied.yaml", profile_text("close", rules=(spoc.Rule("SCMP_ACT_ERRNO", ("read",), 38),)))
         message = self.refused("merge", "-o", str(self.folder / "out"), self.one, denied)

@@ -179,6 +179,8 @@ class Text(support.Case):
         self.assertIn(f"\nx86_64       {'░' * 24} 6 of {total} syscalls allowed, 2 %\n", text)
         self.assertIn("\ndefault      SCMP_ACT_ERRNO (EPERM)\n", text)
         self.assertIn("\nflags        SECCOMP_FILTER_FLAG_LOG\n", text)
+        self.assertIn("\nflags        none\n", self.show(profile(rule(["red"]), flags=[])))
+        self.assertNotIn("\nflags", self.show(profile(rule(["red"]))))
         self.assertIn("\nHigh risk: 2 allowed\n", text)
         self.assertEqual(self.row(text, "bpf"), "bpf loads programs into the kernel")
         self.assertIn("clone3 makes", self.row(text, "clone3"))
