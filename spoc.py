@@ -402,6 +402,41 @@ def make_key(rule: Rule) -> "Key":
         for each in rule.conditions)), rule.verdict
 
 
+def rules_by_name(profile: Profile) -> "Dict[str, List[Rule]]":
+    found: "Dict[str, List[Rule]]" = {}
+    for rule in profile.rules:
+        for name in rule.names:
+            found.setdefault(name, []).append(rule)
+    return found
+
+
+def unite_base(profile: Profile, base: Profile, file: str) -> "Tuple[Profile, List[str]]":
+    """The profile with the rules of the one (in this file) that it builds on, and what was settled between the two.
+
+    As UnionSyscalls of SPO (internal/pkg/util) does, whatever the default is: of two unconditional answers to a syscall
+    the less restrictive holds. Where conditions differ as well, or errnos, its versions install different filters.
+    """
+    own_rules, base_rules = rules_by_name(profile), rules_by_name(base)
+    lost: "Tuple[Set[str], Set[str]]" = (set(), set())
+    settled = []
+    for name in sorted(own_rules.keys() & base_rules.keys()):
+        own, others = own_rules[name], base_rules[name]
+        if set(map(make_key, own)) == set(map(make_key, others)) or len({rule.verdict for rule in own + others}) == 1:
+            continue
+        mine, other = own[0].verdict, others[0].verdict
+        if mine[0] == other[0] or any(rule.conditions for rule in own + others):
+            raise SpocError("add base profile", file, f"{name}: the profile that builds on it answers otherwise",
+                            "change one of them")
+        # linux/seccomp.h: of the actions as signed numbers the lowest is the most restrictive.
+        held = max(mine, other, key=lambda verdict: ACTIONS[verdict[0]] ^ 0x80000000)
+        lost[held == mine].add(name)
+        settled.append(f"{name}: {verdict_text(mine)} in the profile, {verdict_text(other)} in its base {file}: "
+                       f"{verdict_text(held)} holds")
+    rules = (rule._replace(names=tuple(name for name in rule.names if name not in names))
+             for one, names in zip((profile, base), lost) for rule in one.rules)
+    return profile._replace(rules=tuple(rule for rule in rules if rule.names)), settled
+
+
 API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
 KIND = "SeccompProfile"
 NAME_MAX_LENGTH = 253
@@ -5395,7 +5430,7 @@ class Learner:
 
     MAX_CALLS = 64  # of a name, as for --args
 
-    def __init__(self, source: Source, host: Host, bases: "Tuple[Rule, ...]", native: Architecture,
+    def __init__(self, source: Source, host: Host, bases: "Sequence[Source]", native: Architecture,
                  force: bool, build: "Callable[[Profile], Tuple[Filter, Set[str]]]"):
         """With `force` what was seen is to be allowed whatever the rules say."""
         self._force = force
@@ -5523,7 +5558,9 @@ class Learner:
 
     def _decoded(self, document: "Dict[str, Any]") -> Profile:
         profile = self._decoder.decode(document)
-        return profile._replace(rules=profile.rules + self._bases)
+        for base in self._bases:
+            profile = unite_base(profile, base.profile, base.file)[0]
+        return profile
 
     def _with_names(self) -> "Dict[str, Any]":
         """The profile's document with all that is allowed by its bare name."""
@@ -5726,12 +5763,13 @@ class RunCommand:
         path = options.profile or next(filter(os.path.lexists, DEFAULT_OUTPUT.values()), DEFAULT_OUTPUT[TYPE_CRD])
         self.source = self._read_one(path, bool(options.profile), owner)  # anybody may put a file into /tmp
         profile, wanted, given = self.source.profile, {self.source.base_profile_name}, {""}
-        self.base_rules: "Tuple[Rule, ...]" = ()
-        for base in map(self._read_one, options.base_profile):
+        self.bases = [self._read_one(base) for base in options.base_profile]
+        for base in self.bases:
             given.add(base.name)
             wanted.add(base.base_profile_name)
-            self.base_rules += base.profile.rules
-        profile = profile._replace(rules=profile.rules + self.base_rules)
+            profile, settled = unite_base(profile, base.profile, base.file)
+            for line in settled:
+                Log.info(line)
         if options.base_profile:  # one in a registry goes by no object's name
             wanted = {name for name in wanted if "://" not in name}
         for name in wanted - given:
@@ -5774,7 +5812,7 @@ class RunCommand:
                 resources.callback(self.learned.close)
             if self.events:
                 resources.callback(self.events.close)
-            learner = Learner(self.source, self.host, self.base_rules, self.machine.own, self.options.force,
+            learner = Learner(self.source, self.host, self.bases, self.machine.own, self.options.force,
                               self._build) if self.learned else None
             report = DenialReport(self.profile, self.machine.own, self.events, learner,
                                   self.options.runtime == "runc")
@@ -7371,7 +7409,8 @@ Run CMD under a seccomp profile, and name every syscall that the profile blocks 
 
   -p, --profile FILE         the profile: YAML or JSON, - for standard input, FILE#NAME for one of several documents
                              (default {' or '.join(DEFAULT_OUTPUT.values())})
-  --base-profile FILE        add the rules of this profile (may be given several times)
+  --base-profile FILE        add the rules of this profile (may be given several times); of two answers to a syscall
+                             the less restrictive holds
   -b, --base-syscalls NAMES  allow these as well (separated by commas; may be given several times)
   --as NAME                  spoc: what the profile says, as crun does (the default); runc: ENOSYS for calls that are
                              newer than all that it names

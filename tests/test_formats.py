@@ -441,6 +441,42 @@ class Operator(FormatCase):
         wrong = self.write({"defaultAction": ALLOW, "x": 1}, "x")
         self.assert_fails(main, "unknown key", options=("--base-profile", wrong))
 
+    def unite(self, default: str, one: List[spoc.Rule], other: List[spoc.Rule]) -> Tuple[spoc.Profile, List[str]]:
+        profile, base = spoc.Profile(default, (), tuple(one)), spoc.Profile(ERRNO, (), tuple(other))
+        return spoc.unite_base(profile, base, "base.yaml")
+
+    def test_base_profile_that_disagrees(self) -> None:
+        """The operator installs the less restrictive of two answers, whatever the default is."""
+        order = ["SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP", ERRNO, "SCMP_ACT_TRACE",
+                 "SCMP_ACT_LOG", ALLOW]
+        for first, second, default in itertools.product(order, order, (ERRNO, ALLOW, "SCMP_ACT_LOG")):
+            united, settled = self.unite(default, [rule(first, "uname", "read")], [rule(second, "uname", "write")])
+            self.assertEqual([united.verdicts(name)[0][0] for name in ("uname", "read", "write")],
+                             [max(first, second, key=order.index), first, second])
+            self.assertEqual(len(settled), int(first != second))
+            for part in ("uname", first, second) if settled else ():
+                self.assertIn(part, settled[0])
+
+    def test_base_profile_whose_conditions_differ(self) -> None:
+        """What is installed depends on the operator's version."""
+        held = rule(ALLOW, "uname", conditions=[spoc.Condition(0, "SCMP_CMP_EQ", 1)])
+        denied = rule(ERRNO, "uname", number=38)
+        for one, other in ((held, denied), (denied, held), (denied, rule(ERRNO, "uname"))):
+            with self.assertRaisesRegex(spoc.SpocError, "base.yaml: uname: "):
+                self.unite("SCMP_ACT_LOG", [one], [other])
+        for rules, others in (([held], [rule(ALLOW, "uname")]), ([held, denied], [denied, held])):
+            united, settled = self.unite("SCMP_ACT_LOG", rules, others)
+            self.assertEqual((united.rules, settled), ((*rules, *others), []))
+
+    def test_base_profile_that_disagrees_runs(self) -> None:
+        denies, allows = (self.write({**CRD, "metadata": {"name": name}, "spec": oci(
+            {"names": ["uname"], "action": action}, defaultAction=ALLOW)}, name)
+            for name, action in (("denies", ERRNO), ("allows", ALLOW)))
+        self.assertNotEqual(self.run_profile(denies, command=("uname",)).returncode, 0)
+        for path, base in ((denies, allows), (allows, denies)):
+            stderr = self.assert_succeeds(path, "--base-profile", base, command=("uname",))
+            self.assertIn(f" in its base {base}: {ALLOW} holds\n", stderr)
+
     def test_base_profile_of_a_base_profile(self) -> None:
         """What the base profile builds on is needed as well."""
         def crd(name: str, **spec: Any) -> str:
