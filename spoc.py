@@ -2160,6 +2160,11 @@ def libseccomp_version() -> "Tuple[int, int, int]":
     return version.major, version.minor, version.micro
 
 
+def format_libseccomp_version() -> str:
+    """The same as a person writes it."""
+    return ".".join(map(str, libseccomp_version()))
+
+
 def kernel_uname() -> "os.uname_result":
     """What the kernel is, whatever setarch(8) has it say to this process (personality(2))."""
     try:
@@ -2211,6 +2216,14 @@ def kernel_calls(architectures: "Iterable[Architecture]") -> "Set[str]":
 def is_syscall_name(name: str) -> bool:
     """Does the installed libseccomp know this name, of whatever architecture?"""
     return bool(libseccomp.seccomp_syscall_resolve_name(name.encode(errors="replace")) != NR_SCMP_ERROR)
+
+
+def check_syscall_names(names: "Iterable[str]") -> None:
+    """All that -b names has to be known."""
+    for name in names:
+        if not is_syscall_name(name):
+            raise UsageError(f"-b {name}", f"libseccomp {format_libseccomp_version()} knows no such syscall",
+                             "check the spelling; a newer libseccomp knows more")
 
 # --- Kernel objects ----------------------------------------------------------
 
@@ -2918,7 +2931,8 @@ class FilterBuilder:
         for name in profile.architectures:
             token = libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode())
             if not token and name != "SCMP_ARCH_NATIVE":
-                raise SpocError("build filter", name, "libseccomp knows no such architecture", "check the spelling")
+                raise SpocError("build filter", name, f"libseccomp {format_libseccomp_version()} does not know this architecture",
+                                "a newer one may; or take it out of the profile")
             if token and token not in self._tokens:
                 self._tokens[token] = name
         self._numbers: "Dict[Tuple[int, str], int]" = {}
@@ -2943,7 +2957,10 @@ class FilterBuilder:
             conditional = {token: self._conditional(token) for token in self._tokens}
         except OSError as error:
             hint = "this libseccomp or kernel cannot do that"
-            if error.errno == errno.EEXIST:
+            if error.errno == errno.EDOM and self._subject in self.profile.architectures:
+                error.strerror = "has the other byte order, which libseccomp does not take into this machine's filter"
+                hint = "take it out of the profile"
+            elif error.errno == errno.EEXIST:
                 hint = "two rules have the same conditions, if only within socketcall or ipc, but other actions"
             raise SpocError("build filter", self._subject, error.strerror or str(error), hint) from None
         self._subject = "the whole filter"
@@ -4462,9 +4479,7 @@ class RecordCommand:
     def _check(self) -> None:
         options = self.options
         libseccomp.load()
-        for name in options.base_syscalls:
-            if not is_syscall_name(name):
-                raise UsageError(f"-b {name}", "libseccomp knows no such syscall", "check the spelling")
+        check_syscall_names(options.base_syscalls)
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
         self.target = Target(options.output_file or DEFAULT_OUTPUT[options.type], owner, not options.output_file)
         if not self.target.is_file and (options.append or options.checkpoint):
@@ -6859,8 +6874,8 @@ def examine_privileges() -> Finding:
 
 def examine_libseccomp() -> Finding:
     libseccomp.load()
-    version = libseccomp_version()
-    return Finding("%d.%d.%d (libseccomp.so.2)" % version, "" if version >= (2, 5) else libseccomp.hint)
+    return Finding(f"{format_libseccomp_version()} (libseccomp.so.2)",
+                   "" if libseccomp_version() >= (2, 5) else libseccomp.hint)
 
 
 # Of bpf(2) and seccomp(2) (arch/*/.../syscall.tbl and asm-generic/unistd.h in Linux): known without libseccomp, so that
@@ -7226,9 +7241,7 @@ def run_run(values: "Dict[str, Any]", operands: "List[str]") -> int:
         raise UsageError("run", "no command to run")
     if "base_syscalls" in values:
         values["base_syscalls"] = _syscall_names(values["base_syscalls"])
-        for name in values["base_syscalls"]:
-            if not is_syscall_name(name):
-                raise UsageError(f"-b {name}", "libseccomp knows no such syscall", "check the spelling")
+        check_syscall_names(values["base_syscalls"])
     take_last(values, "run ", ("profile", "as", "enricher", "audit_log", "learn", "events"))
     values["runtime"] = values.pop("as", RUNTIMES[0])
     if values["runtime"] not in RUNTIMES:
@@ -7350,7 +7363,7 @@ def run_version(_values: "Dict[str, Any]", operands: "List[str]") -> int:
     if operands:
         raise UsageError(f"version {operands[0]}", "it takes no operands")
     lines = [f"spoc.py {VERSION}"]
-    for name, version in (("libbpf", libbpf_version), ("libseccomp", lambda: "%d.%d.%d" % libseccomp_version())):
+    for name, version in (("libbpf", libbpf_version), ("libseccomp", format_libseccomp_version)):
         try:
             lines.append(f"{name} {version()}")
         except LibraryError as error:
