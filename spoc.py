@@ -441,6 +441,7 @@ API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
 KIND = "SeccompProfile"
 NAME_MAX_LENGTH = 253
 MAX_DEPTH = 64
+MAX_UNREAD = 1000  # documents in a file that cannot be read, nor chosen: an error takes time
 MAX_PROFILE_BYTES = 16 << 20
 
 LETTERS, DIGITS = "abcdefghijklmnopqrstuvwxyz", "0123456789"
@@ -452,10 +453,30 @@ YAML_WORDS = frozenset("y n yes no on off true false null".split())
 YAML_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 
 
+class Unclear:
+    """A value that YAML readers take differently, or that no profile needs: an error where it decides anything."""
+
+    __slots__ = ("text", "reason")
+
+    def __init__(self, text: str, reason: str):
+        self.text, self.reason = text, reason
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unclear) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
 def format_scalar(value: object) -> str:
     """A scalar, or an empty collection, as YAML 1.1 and 1.2 readers both read it."""
     if value is None or isinstance(value, bool):
         return str(value).lower().replace("none", "null")
+    if isinstance(value, Unclear) and "\n" in value.text:
+        raise SpocError("write profile", f"{value.text:.40}", "a tag cannot be laid out anew", "take it out")
     if not isinstance(value, str):
         return repr(value)
     if is_plain(value):
@@ -486,7 +507,7 @@ def format_yaml(document: "Dict[str, Any]") -> str:
 
 def format_json(document: "Dict[str, Any]") -> str:
     """The same as JSON."""
-    return json.dumps(document, indent=2) + "\n"
+    return json.dumps(document, indent=2, default=repr) + "\n"
 
 
 def rules_document(profile: Profile) -> "List[Dict[str, Any]]":
@@ -568,7 +589,7 @@ def kubernetes_name(command: str) -> str:
     return ".".join(label for label in labels if label)[:NAME_MAX_LENGTH].strip("-.") or "command"
 
 
-# What YAML 1.1 and 1.2 agree on; where they differ (yes, 017, 1:30, 1e3, dates) the reader refuses to guess. Patterns
+# What YAML 1.1 and 1.2 agree on; where they differ (yes, 017, 1:30, 1e3, dates) the reader does not guess. Patterns
 # are compiled when first used: a recording needs none of them.
 YAML_INTEGER = r"[-+]?(0|[1-9][0-9]{0,30})\Z|0x[0-9a-fA-F]{1,16}\Z"
 YAML_CONSTANTS: "Dict[str, Optional[bool]]" = {
@@ -582,13 +603,25 @@ YAML_QUOTED = r'''"[^"\\]*(?:\\[\s\S][^"\\]*)*"|'[^']*(?:''[^']*)*\''''
 YAML_KEY = rf"({YAML_QUOTED}|[^\s\[\]{{}}#&*!|>'\"%@`,]\S*?)[ \t]*:(?=[ \t]|\Z)"
 YAML_FLOW = (r"(?:[ \t\r\n]+(?:#[^\n]*)?)*"
              rf"({YAML_QUOTED}|(?:[^\s,\[\]{{}}:#'\"]|:(?=[^\s,\[\]{{}}]))"
-             r"(?:[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])|(?<=\S)#|[ \t]+(?=[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])))*|[,\[\]{}:]|)")
+             r"(?:[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])|(?<=\S)#|[ \t\r\n]+(?=[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])))*"
+             r"|[,\[\]{}:]|)")
 YAML_FOLD = r"(?<![ \t])[ \t]*\r?\n((?:[ \t]*\r?\n)*)[ \t]*"
 YAML_ESCAPE = r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r?\n(?:[ \t]*\r?\n)*[ \t]*|[^\r\n])"
 YAML_ESCAPED = dict(zip("0abt\tnvfre \"/\\N_LP", "\0\a\b\t\t\n\v\f\r\x1b \"/\\\x85\xa0\u2028\u2029"))
 YAML_BLOCK_HEADER = r"([|>])(?:([1-9])?([-+])?|([-+])([1-9]))(?:[ \t]+#.*)?\Z"
-YAML_REFUSED = {"&": "anchors are", "*": "aliases are", "!": "tags are", "%": "directives are", "@": "a leading @ is",
-                "`": "a leading ` is", "?": "complex keys are", ",": "a leading comma is"}
+YAML_REFUSED = {"&": "an anchor here is", "*": "an alias here is", "!": "a tag here is", "%": "directives are",
+                "@": "a leading @ is", "`": "a leading ` is", "?": "complex keys are", ",": "a leading comma is"}
+YAML_ALIAS = r"\*([0-9A-Za-z_-]+)(?=[\s,\[\]{}]|\Z)"
+YAML_PROPERTIES = (r"(?:&([0-9A-Za-z_-]+)(?:[ \t]+(![^\s,\[\]{}]*))?|(![^\s,\[\]{}]*)(?:[ \t]+&([0-9A-Za-z_-]+))?)"
+                   r"(?=[\s,\[\]{}]|\Z)[ \t]*")
+YAML_MARKER = r"(?m)^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)"
+UNCLEAR = "is no string and no whole number that YAML 1.1 and YAML 1.2 agree on; quote it"
+REPEATED_KEYS = ("comment", "_comment")  # that mean nothing
+
+
+def fold(match: "re.Match[str]") -> str:
+    """What stands for the end of a line within a scalar, see YAML_FOLD."""
+    return "\n" * match.group(match.lastindex or 0).count("\n") or " "
 
 
 def line_starts(text: str) -> "array.array[int]":
@@ -611,22 +644,20 @@ def plain_items(text: str, offset: int, indent: int) -> "List[str]":
     return block.group()[len(prefix):-1].split("\n" + prefix) if block else []
 
 
-class YamlReader:
-    """The YAML that profiles are written in: block and flow collections, all scalar styles, comments, documents.
-
-    JSON is read as the YAML in flow style that it is. Anchors, aliases, tags, directives, complex keys, plain scalars
-    over several lines and fractions are refused, and so is every plain scalar that YAML 1.1 and YAML 1.2 readers
-    disagree about. Errors are ProfileError with line and column.
-
-    A node's method is entered with the node's first character in hand and leaves the next line in hand; indent is -1
-    at the end of a document.
-    """
+class YamlText:
+    """A text of YAML: where in it things stand, what its scalars mean, and its anchors."""
 
     def __init__(self, text: str, file: str):
         self.file, self.text = file, text.lstrip("\ufeff")
+        self.bom = text[:len(text) - len(self.text)]  # the byte order mark
         self.starts = line_starts(self.text)
         self.row, self.indent, self.rest, self.depth = -1, 0, "", 0
-        # (id of a collection, key or index) -> row and column; for a list in flow style both are negative.
+        self.limit = len(self.text)  # where the document ends
+        # An anchor's name -> its value, how many characters make it, and how deep it is nested.
+        self.anchors: "Dict[str, Tuple[Any, int, int]]" = {}
+        self.aliased, self.deepest, self.unread = 0, 0, 0
+        self.tagged: "List[Any]" = []  # kept, since marks go by id()
+        # (id of a collection, key or index) -> row and column; in flow style both are negative.
         self.marks: "Dict[Tuple[int, Any], Tuple[int, int]]" = {}
         # What Python calls printable is allowed, and is told faster.
         forbidden = not self.text.replace("\n", "").isprintable() and re.search(YAML_FORBIDDEN, self.text)
@@ -656,120 +687,44 @@ class YamlReader:
         row, column = place
         raise ProfileError(self.file, max(row, ~row) + 1, max(column, ~column) + 1, reason)
 
-    def documents(self) -> "List[Any]":
-        """Every document of the stream, empty ones left out."""
-        found = []
-        self.advance()
-        while self.rest:
-            if self.indent >= 0:
-                found.append(self.block(-1))
-                if self.indent >= 0:
-                    self.fail("unexpected text")
-            elif self.rest[3:].lstrip()[:1] not in ("", "#"):
-                self.fail("a document begins on the line behind its '---'")
-            else:
-                self.advance()
-        return found
-
-    def advance(self) -> None:
-        """Take the next line that holds more than a comment."""
-        for self.row in range(self.row + 1, len(self.starts) - 1):
-            line = self.line(self.row)
-            self.rest = line.strip(" \r")
-            if self.rest and self.rest.lstrip("\t\r ")[:1] not in ("", "#"):
-                self.rest = self.rest.rstrip("\t ")
-                self.indent = len(line) - len(line.lstrip(" "))
-                if self.rest[0] == "\t":
-                    self.fail("a tab cannot indent")
-                if not self.indent and self.rest[:3] in ("---", "...") and self.rest[3:4] in ("", " ", "\t"):
-                    self.indent = -1
-                return
-        self.indent, self.rest = -1, ""
-
-    def block(self, parent: int) -> "Any":
-        """The node that begins here, in a collection indented by `parent` columns."""
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
+    def check_depth(self, depth: int) -> None:
+        self.deepest = max(self.deepest, depth)
+        if depth > MAX_DEPTH:
             self.fail(f"nested deeper than {MAX_DEPTH} levels")
-        if self.rest[:2] in ("-", "- "):
-            value: "Any" = self.sequence()
-        elif re.match(YAML_KEY, self.rest):
-            value = self.mapping()
-        else:
-            value = self.value(parent)
-        self.depth -= 1
+
+    def add_key(self, pairs: "Dict[Any, Any]", key: "Any", row: int, column: int) -> None:
+        """Note a mapping's next key, and where it stands."""
+        if isinstance(key, (list, dict)):
+            self.fail(f"key {key!r:.60} is no scalar")
+        if key in pairs and key not in REPEATED_KEYS:
+            self.fail(f"key {key!r:.60} appears twice")
+        pairs[key] = None
+        self.marks[id(pairs), key] = row, column
+
+    def named(self, properties: "re.Match[str]", value: "Any", start: int, end: int,
+              before: "Tuple[int, int]") -> "Any":
+        """Note a value's anchor, or what is unclear because of its tag."""
+        if properties.group(2) or properties.group(3):
+            self.tagged.append(value)
+            value = Unclear(self.text[start:end].strip(), "has a tag, which is not supported in a profile")
+        aliased, deepest = before
+        for name in filter(None, (properties.group(1), properties.group(4))):
+            self.anchors[name] = value, end - start + self.aliased - aliased, self.deepest - self.depth
+        self.deepest = max(self.deepest, deepest)
         return value
 
-    def sequence(self) -> "List[Any]":
-        items: "List[Any]" = []
-        indent = self.indent
-        while self.indent == indent and self.rest[:2] in ("-", "- "):
-            *texts, last = plain_items(self.text, self.starts[self.row], indent) or [""]
-            for text in texts:
-                self.marks[id(items), len(items)] = self.row, indent
-                items.append(text)
-                self.row += 1
-            self.rest = f"- {last}" if last else self.rest
-            self.marks[id(items), len(items)] = self.row, indent
-            items.append(self.child(indent, self.rest[1:], False))
-        if self.indent > indent:
-            self.fail("unexpected indentation")
-        return items
-
-    def mapping(self) -> "Dict[str, Any]":
-        items: "Dict[str, Any]" = {}
-        indent = self.indent
-        while self.indent == indent:
-            key = re.match(YAML_KEY, self.rest)
-            if not key or self.rest[:2] == "- ":
-                self.fail("expected 'key: value'")
-            name = self.scalar(key.group(1))
-            if not isinstance(name, str) or name in items:
-                self.fail(f"key {name!r} " + ("appears twice" if isinstance(name, str) else "is not a string"))
-            self.marks[id(items), name] = self.row, indent
-            items[name] = self.child(indent, self.rest[key.end():], True)
-        if self.indent > indent:
-            self.fail("unexpected indentation")
-        return items
-
-    def child(self, indent: int, text: str, of_key: bool) -> "Any":
-        """The node behind '-' or 'key:', on the same line or, indented deeper, on those that follow; or null."""
-        text = text.lstrip("\t ")
-        if is_plain(text):  # what nearly all of a profile is
-            self.advance()
-            if self.indent > indent:
-                self.fail("a scalar over several lines, or wrong indentation; quote it")
-            return text
-        if text and text[0] != "#":
-            self.indent += len(self.rest) - len(text)
-            self.rest = text
-            return self.value(indent) if of_key else self.block(indent)
-        self.advance()
-        if self.indent > indent or (of_key and self.indent == indent and self.rest[:2] in ("-", "- ")):
-            return self.block(indent)
-        return None
-
-    def value(self, parent: int) -> "Any":
-        """A scalar or flow collection that begins here."""
-        if self.rest[0] in "|>":
-            return self.block_scalar(parent)
-        if self.rest[0] in "\"'[{":
-            value, end = self.flow(self.starts[self.row] + self.indent)
-            self.seek(end)
-            if not re.match(r"[ \t\r]*(?:\Z|(?<=[ \t])#)", self.line(self.row)[self.indent:]):
-                self.fail("unexpected text behind the value")
-        else:
-            text = re.split(r"(?<=[ \t])#", self.rest, maxsplit=1)[0].rstrip("\t ")
-            if re.search(r":(?:[ \t]|\Z)", text) or "\t" in text:
-                self.fail("': ' or a tab within a plain scalar; quote it")
-            value = self.scalar(text)
-        self.advance()
-        if self.indent > parent:
-            self.fail("a scalar over several lines, or wrong indentation; quote it")
+    def alias(self, name: str) -> "Any":
+        if name not in self.anchors:
+            self.fail(f"alias *{name:.60}: no such anchor before it")
+        value, size, height = self.anchors[name]
+        self.aliased += size
+        if self.aliased > MAX_PROFILE_BYTES:
+            self.fail(f"its aliases stand for more than {MAX_PROFILE_BYTES >> 20} MiB")
+        self.check_depth(self.depth + height)
         return value
 
     def scalar(self, text: str) -> "Any":
-        """The value of a scalar on one line, or of a quoted one."""
+        """The value of a scalar: a plain one that is folded already, or a quoted one."""
         if text[:1] in ("'", '"'):
             return self.unquote(text)
         if text in YAML_CONSTANTS:
@@ -783,13 +738,10 @@ class YamlReader:
         if re.match(YAML_INTEGER, text):
             return int(text, 0)
         if re.match(YAML_AMBIGUOUS, text):
-            self.fail(f"{text[:40]!r} is no string and no whole number that YAML 1.1 and YAML 1.2 agree on; quote it")
+            return Unclear(text, UNCLEAR)
         return text
 
     def unquote(self, text: str) -> str:
-        def fold(match: "re.Match[str]") -> str:
-            return "\n" * match.group(match.lastindex or 0).count("\n") or " "
-
         def unescape(match: "re.Match[str]") -> str:
             code = match.group(1)
             if code is None:
@@ -810,6 +762,282 @@ class YamlReader:
             return text.encode("utf-16", "surrogatepass").decode("utf-16")  # JSON writes some characters as two
         except UnicodeDecodeError:
             self.fail("half a surrogate pair")
+
+
+class YamlFlow(YamlText):
+    """What is in flow style, JSON with it: each method takes an offset, and gives the one behind what it read."""
+
+    def flow(self, offset: int) -> "Tuple[Any, int]":
+        """A value in flow style, which may run over several lines; and the offset behind it."""
+        token, end = self.flow_token(offset)
+        if token not in ("[", "{"):
+            if token in ("", ",", "]", "}", ":"):
+                self.fail_at(end, "expected a value")
+            self.seek(end - len(token))
+            if token[0] in "&*!":
+                return self.flow_decorated(end - len(token))
+            return self.scalar(re.sub(YAML_FOLD, fold, token) if token[0] not in "\"'" else token), end
+        self.depth += 1
+        if self.depth > self.deepest:
+            self.seek(offset)
+            self.check_depth(self.depth)
+        items: "List[Any]" = []
+        pairs: "Dict[Any, Any]" = {}
+        separator, closing = ",", "]" if token == "[" else "}"
+        while True:
+            token, next_end = self.flow_token(end)
+            if token == closing:
+                self.depth -= 1
+                return (items if closing == "]" else pairs), next_end
+            if separator != ",":
+                self.fail_at(next_end - len(token), f"expected ',' or {closing!r}")
+            if closing == "]":
+                self.seek(next_end - len(token))
+                self.marks[id(items), len(items)] = ~self.row, ~self.indent
+                value, end = self.flow(end)
+                items.append(value)
+            else:
+                end = self.flow_pair(pairs, end)
+            separator, next_end = self.flow_token(end)
+            if separator == ",":
+                end = next_end
+
+    def flow_decorated(self, offset: int) -> "Tuple[Any, int]":
+        """The same for an alias, or what has an anchor or a tag."""
+        alias = re.compile(YAML_ALIAS).match(self.text, offset, self.limit)
+        if alias:
+            return self.alias(alias.group(1)), alias.end()
+        before = self.aliased, self.deepest
+        properties = re.compile(YAML_PROPERTIES).match(self.text, offset, self.limit)
+        if not properties:
+            self.fail("an anchor, an alias or a tag without a name")
+        token, end = self.flow_token(properties.end())
+        if token[:1] in ("&", "*", "!"):
+            self.fail_at(end - len(token), f"unexpected {token[0]!r}")
+        self.deepest = self.depth
+        value, end = (None, properties.end()) if token in ("", ",", "]", "}") else self.flow(properties.end())
+        return self.named(properties, value, offset, end, before), end
+
+    def flow_pair(self, pairs: "Dict[Any, Any]", offset: int) -> int:
+        key, end = self.flow(offset)
+        self.add_key(pairs, key, ~self.row, ~self.indent)
+        token, value_start = self.flow_token(end)
+        if token[:1] != ":":
+            self.fail_at(end, f"expected ':' behind key {key!r:.60}")
+        value_start -= len(token) - 1  # "key":value, as in JSON
+        if self.flow_token(value_start)[0] in (",", "}"):
+            return value_start
+        pairs[key], end = self.flow(value_start)
+        return end
+
+    def flow_token(self, offset: int) -> "Tuple[str, int]":
+        match = re.compile(YAML_FLOW).match(self.text, offset, self.limit)
+        return (match.group(1), match.end()) if match else ("", offset)
+
+
+class YamlReader(YamlFlow):
+    """The YAML that profiles are written in: block and flow collections, all scalar styles, comments, documents.
+
+    JSON is read as the YAML in flow style that it is. An alias is the very object that its anchor names; what all
+    aliases stand for is bounded as the text is. What has a tag, fractions, and every plain scalar that YAML 1.1 and
+    YAML 1.2 readers disagree about become Unclear. Directives and complex keys are refused. Errors are ProfileError
+    with line and column.
+
+    A node's method is entered with the node's first character in hand and leaves the next line in hand; indent is -1
+    at the end of a document.
+    """
+
+    def documents(self) -> "List[Any]":
+        """Every document of the stream, empty ones left out. For one that cannot be read, and cannot be a profile of
+        the CRD, its ProfileError.
+        """
+        found = []
+        self.advance()
+        while self.rest:
+            if self.indent >= 0 or self.rest[3:].lstrip()[:1] not in ("", "#"):
+                found.append(self.document())
+            else:
+                self.advance()
+        return found
+
+    def document(self) -> "Any":
+        marks, self.marks = self.marks, {}
+        self.anchors, self.depth, self.aliased, self.deepest = {}, 0, 0, 0
+        start = self.starts[self.row]
+        marker = re.compile(YAML_MARKER).search(self.text, start + 3)
+        self.limit = marker.start() if marker else len(self.text)
+        try:
+            value = self.block(-1) if self.indent >= 0 else self.beside_marker()
+            if self.indent >= 0:
+                self.fail("unexpected text")
+        except ProfileError as error:
+            self.unread += 1
+            if KIND in self.text[start:self.limit] or self.unread > MAX_UNREAD:
+                raise
+            self.seek(self.limit)
+            self.row, self.depth, self.marks = self.row - 1 if marker else self.row, 0, {}
+            self.advance()
+            value = error
+        if marks:
+            marks.update(self.marks)
+            self.marks = marks
+        return value
+
+    def beside_marker(self) -> "Any":
+        """A document that begins on the line of its '---': no collection in block style can."""
+        text = self.rest[3:].lstrip("\t ")
+        if self.rest[0] == ".":
+            self.fail("unexpected text")
+        self.indent, self.rest, self.depth = len(self.rest) - len(text), text, 1
+        return self.decorated(-1, False) if text[0] in "&!" else self.value(-1)
+
+    def advance(self) -> None:
+        """Take the next line that holds more than a comment."""
+        for self.row in range(self.row + 1, len(self.starts) - 1):
+            line = self.line(self.row)
+            self.rest = line.strip(" \r")
+            if self.rest and self.rest.lstrip("\t\r ")[:1] not in ("", "#"):
+                self.rest = self.rest.rstrip("\t ")
+                self.indent = len(line) - len(line.lstrip(" "))
+                if self.rest[0] == "\t" and self.depth:
+                    self.fail("a tab cannot indent")
+                if self.rest.lstrip("\t ")[0] in "[{":  # which may begin anywhere if it is all of a document
+                    self.rest = self.rest.lstrip("\t ")
+                    self.indent = len(line) - len(line.lstrip("\t "))
+                if not self.indent and self.rest[:3] in ("---", "...") and self.rest[3:4] in ("", " ", "\t"):
+                    self.indent = -1
+                return
+        self.indent, self.rest = -1, ""
+
+    def block(self, parent: int) -> "Any":
+        """The node that begins here, in a collection indented by `parent` columns."""
+        self.depth += 1
+        self.check_depth(self.depth)
+        if self.rest[0] == "\t":
+            self.fail("a tab cannot indent")
+        if self.rest[:2] in ("-", "- "):
+            value: "Any" = self.sequence()
+        elif self.rest[0] in "&!":
+            value = self.decorated(parent, False)
+        elif self.key():
+            value = self.mapping()
+        else:
+            value = self.value(parent)
+        self.depth -= 1
+        return value
+
+    def key(self) -> "Optional[Tuple[str, int]]":
+        """The key that the line begins with, as written, and where in it its value begins."""
+        key = re.match(YAML_KEY, self.rest)
+        if key:
+            return key.group(1), key.end()
+        end = re.search(r":(?=[ \t]|\Z)|(?<=[ \t])#", self.rest)  # of a key that holds spaces
+        if end and end.group() == ":" and self.rest[0] not in "[]{}#&*!|>'\"%@`,:":
+            return self.rest[:end.start()].rstrip("\t "), end.end()
+        return None
+
+    def decorated(self, parent: int, of_key: bool) -> "Any":
+        """The node behind an anchor, a tag or both, which begin here."""
+        start, before = self.starts[self.row] + self.indent, (self.aliased, self.deepest)
+        properties = re.match(YAML_PROPERTIES, self.rest)
+        if not properties:
+            self.fail("an anchor or a tag without a name")
+        text = self.rest[properties.end():]
+        self.deepest = self.depth
+        if text and text[0] != "#":
+            self.indent += len(self.rest) - len(text)
+            self.rest = text
+            value = self.value(parent)
+        else:
+            value = self.child(parent, text, of_key)
+        return self.named(properties, value, start, self.starts[self.row], before)
+
+    def sequence(self) -> "List[Any]":
+        items: "List[Any]" = []
+        indent = self.indent
+        while self.indent == indent and self.rest[:2] in ("-", "- "):
+            *texts, last = plain_items(self.text, self.starts[self.row], indent) or [""]
+            for text in texts:
+                self.marks[id(items), len(items)] = self.row, indent
+                items.append(text)
+                self.row += 1
+            self.rest = f"- {last}" if last else self.rest
+            self.marks[id(items), len(items)] = self.row, indent
+            items.append(self.child(indent, self.rest[1:], False))
+        if self.indent > indent:
+            self.fail("unexpected indentation")
+        return items
+
+    def mapping(self) -> "Dict[Any, Any]":
+        items: "Dict[Any, Any]" = {}
+        indent = self.indent
+        while self.indent == indent:
+            key = self.key()
+            if not key or self.rest[:2] == "- ":
+                self.fail("expected 'key: value'")
+            name = self.scalar(key[0])
+            self.add_key(items, name, self.row, indent)
+            items[name] = self.child(indent, self.rest[key[1]:], True)
+        if self.indent > indent:
+            self.fail("unexpected indentation")
+        return items
+
+    def child(self, indent: int, text: str, of_key: bool) -> "Any":
+        """The node behind '-' or 'key:', on the same line or, indented deeper, on those that follow; or null."""
+        text = text.lstrip("\t ")
+        if is_plain(text):  # what nearly all of a profile is
+            return self.plain(indent, text, False)
+        if text and text[0] != "#":
+            self.indent += len(self.rest) - len(text)
+            self.rest = text
+            if of_key:
+                return self.decorated(indent, True) if text[0] in "&!" else self.value(indent)
+            return self.block(indent)
+        self.advance()
+        if self.indent > indent or (of_key and self.indent == indent and self.rest[:2] in ("-", "- ")):
+            return self.block(indent)
+        return None
+
+    def value(self, parent: int) -> "Any":
+        """A scalar or flow collection that begins here."""
+        if self.rest[0] in "|>":
+            return self.block_scalar(parent)
+        if self.rest[0] not in "\"'[{*":
+            line, ended = self.uncommented()
+            value = self.scalar(line)
+            text = self.plain(parent, line, ended)
+            return value if text == line else self.scalar(text)
+        offset = self.starts[self.row] + self.indent
+        value, end = self.flow_decorated(offset) if self.rest[0] == "*" else self.flow(offset)
+        self.seek(end)
+        if not re.match(r"[ \t\r]*(?:\Z|(?<=[ \t])#)", self.line(self.row)[self.indent:]):
+            self.fail("unexpected text behind the value")
+        self.advance()
+        if self.indent > parent:
+            self.fail("unexpected text behind the value, or wrong indentation")
+        return value
+
+    def uncommented(self) -> "Tuple[str, bool]":
+        """What is of a plain scalar on this line, and whether a comment ends it."""
+        text, *comment = re.split(r"(?<=[ \t])#", self.rest, maxsplit=1)
+        text = text.rstrip("\t ")
+        if re.search(r":(?:[ \t]|\Z)", text) or "\t" in text:
+            self.fail("': ' or a tab within a plain scalar; quote it")
+        return text, bool(comment)
+
+    def plain(self, parent: int, line: str, ended: bool) -> str:
+        """A plain scalar that begins with this, of the line in hand, and goes on where lines are indented deeper."""
+        parts, row = [line], self.row
+        self.advance()
+        while self.indent > parent:
+            between = self.text[self.starts[row + 1]:self.starts[self.row]]
+            if ended or between.strip():
+                self.fail("a comment within a scalar, or wrong indentation; quote it")
+            line, ended = self.uncommented()
+            parts += ["\n" * between.count("\n") or " ", line]
+            row = self.row
+            self.advance()
+        return "".join(parts)
 
     def block_scalar(self, parent: int) -> str:
         header = re.match(YAML_BLOCK_HEADER, self.rest)
@@ -848,61 +1076,14 @@ class YamlReader:
         self.advance()
         return content + {"+": trailing, "-": "", None: trailing[:1] if content else ""}[chomp]
 
-    def flow(self, offset: int) -> "Tuple[Any, int]":
-        """A value in flow style, which may run over several lines; and the offset behind it."""
-        token, end = self.flow_token(offset)
-        if token not in ("[", "{"):
-            if token in ("", ",", "]", "}", ":"):
-                self.fail_at(end, "expected a value")
-            self.seek(end - len(token))
-            return self.scalar(token), end
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            self.fail_at(offset, f"nested deeper than {MAX_DEPTH} levels")
-        items: "List[Any]" = []
-        pairs: "Dict[str, Any]" = {}
-        separator, closing = ",", "]" if token == "[" else "}"
-        while True:
-            token, next_end = self.flow_token(end)
-            if token == closing:
-                self.depth -= 1
-                return (items if closing == "]" else pairs), next_end
-            if separator != ",":
-                self.fail_at(next_end - len(token), f"expected ',' or {closing!r}")
-            if closing == "]":
-                self.seek(next_end - len(token))
-                self.marks[id(items), len(items)] = ~self.row, ~self.indent
-                value, end = self.flow(end)
-                items.append(value)
-            else:
-                end = self.flow_pair(pairs, end)
-            separator, next_end = self.flow_token(end)
-            if separator == ",":
-                end = next_end
-
-    def flow_pair(self, pairs: "Dict[str, Any]", offset: int) -> int:
-        key, end = self.flow(offset)
-        if not isinstance(key, str) or key in pairs:
-            self.fail(f"key {key!r:.60} " + ("appears twice" if isinstance(key, str) else "is not a string"))
-        self.marks[id(pairs), key] = self.row, self.indent
-        token, value_start = self.flow_token(end)
-        if token[:1] != ":":
-            self.fail_at(end, f"expected ':' behind key {key!r}")
-        value_start -= len(token) - 1  # "key":value, as in JSON
-        pairs[key] = None
-        if self.flow_token(value_start)[0] in (",", "}"):
-            return value_start
-        pairs[key], end = self.flow(value_start)
-        return end
-
-    def flow_token(self, offset: int) -> "Tuple[str, int]":
-        match = re.compile(YAML_FLOW).match(self.text, offset)
-        return (match.group(1), match.end()) if match else ("", offset)
-
 
 def parse_yaml(text: str, file: str = "-") -> "List[Any]":
     """The documents of a YAML stream. Raises ProfileError, also for YAML beyond what profiles are written in."""
-    return YamlReader(text, file).documents()
+    documents = YamlReader(text, file).documents()
+    for document in documents:
+        if isinstance(document, ProfileError):
+            raise document
+    return documents
 
 
 def _metadata_name(document: "Any") -> "Any":
@@ -919,15 +1100,39 @@ def with_spec(document: "Dict[str, Any]", spec: "Dict[str, Any]") -> "Dict[str, 
     return {**document, "spec": spec} if document.get("kind") == KIND else spec
 
 
+def suggestion(word: object, known: "Iterable[str]") -> str:
+    """What to say of an unknown word that differs from a known one only in its case."""
+    for each in known:
+        if isinstance(word, str) and word.lower() == each.lower():
+            return f"; did you mean {each}?"
+    return ""
+
+
+def list_objects(reader: YamlReader) -> "List[Any]":
+    """Every document of a text, those in a list of Kubernetes' (kubectl get) each for itself."""
+    found: "List[Any]" = []
+    for document in reader.documents():
+        items = document.get("items") if isinstance(document, dict) else None
+        if isinstance(items, list) and str(document.get("kind")).endswith("List"):
+            found.extend(items)
+        else:
+            found.append(document)
+    return found
+
+
 def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any], YamlReader]":
     """A profile's document, a mapping, and the reader that knows where in the text it stands.
 
-    Of several documents in the text `name` chooses the one that has it as metadata.name.
+    Of several documents in the text `name` chooses the profile that has it as metadata.name. What the others hold, and
+    whether they can be read, does not matter then.
     """
     reader = YamlReader(text, file)
-    documents = reader.documents()
+    documents = list_objects(reader)
     if name:
-        documents = [document for document in documents if _metadata_name(document) == name]
+        documents = [each for each in documents if _metadata_name(each) == name and each.get("kind") == KIND]
+    for document in documents:
+        if isinstance(document, ProfileError):
+            raise document
     if len(documents) != 1 or not isinstance(documents[0], dict):
         several = f"holds {len(documents)} documents{name and ' of that name'}, not one"
         raise ProfileError(file, 0, 0, several if len(documents) != 1 else "is no profile",
@@ -935,6 +1140,9 @@ def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any
     document = documents[0]
     spec = spec_of(document)
     if spec is document and "defaultAction" not in spec:
+        for key in spec:
+            if suggestion(key, ["defaultAction"]):
+                reader.fail_in(spec, key, f"{key}: unknown key" + suggestion(key, ["defaultAction"]))
         reader.fail_in(document, "", f"is no profile: there is no defaultAction, nor kind {KIND} with a spec")
     if not isinstance(spec, dict):
         reader.fail_in(document, "spec", f"spec: expected a mapping, found {spec!r:.60}")
@@ -949,12 +1157,15 @@ class Host(NamedTuple):
     capabilities: "Sequence[str]"
 
 
-API_VERSIONS = ("security-profiles-operator.x-k8s.io/v1beta1", "security-profiles-operator.x-k8s.io/v1")
+API_VERSIONS = [f"security-profiles-operator.x-k8s.io/{version}" for version in ("v1alpha1", "v1beta1", "v1")]
 SPEC_KEYS = "defaultAction defaultErrnoRet architectures flags listenerPath listenerMetadata syscalls".split()
-CRD_KEYS = ["baseProfileName", "state", *SPEC_KEYS]
+# SPO 0.8.1 to 0.10.1 has `disabled` for `state`; what the oldest versions have as targetWorkload moves the file only.
+CRD_KEYS = ["baseProfileName", "state", "disabled", "targetWorkload", *SPEC_KEYS]
 JSON_KEYS = ["archMap", "defaultErrno", *SPEC_KEYS]
 RULE_KEYS = "names action errnoRet args".split()
-JSON_RULE_KEYS = "name errno comment includes excludes".split() + RULE_KEYS
+JSON_RULE_KEYS = "name errno includes excludes".split() + RULE_KEYS
+# What people write into JSON, which has no comments, for people; a rule's name is a syscall, though.
+REMARK_KEYS = "$schema _comment comment description name version".split()
 # How Docker's rules call architectures: goToNative in moby/profiles, seccomp/seccomp_linux.go.
 DOCKER_ARCHITECTURES = {"SCMP_ARCH_X86_64": "amd64", "SCMP_ARCH_X86": "x86", "SCMP_ARCH_AARCH64": "arm64",
                         "SCMP_ARCH_ARM": "arm", "SCMP_ARCH_RISCV64": "riscv64", "SCMP_ARCH_PPC64LE": "ppc64le"}
@@ -976,72 +1187,82 @@ class ProfileDecoder:
         self.base_profile_name, self.is_crd = "", False
 
     def fail(self, where: "Any", key: "Any", reason: str) -> "NoReturn":
-        self.reader.fail_in(where, key, f"{key}: {reason}" if isinstance(key, str) else reason)
+        self.reader.fail_in(where, key, f"{key!s:.60}: {reason}" if isinstance(where, dict) else reason)
 
     def get(self, where: "Dict[str, Any]", key: str, kind: "Any", default: "Any" = None) -> "Any":
         """The value of a key, of the right type; null is as good as no key."""
         value = where.get(key)
         if value is None:
             return default
-        if not isinstance(value, kind) or isinstance(value, bool):
-            names = {str: "a string", int: "a whole number", list: "a list", dict: "a mapping"}
+        if isinstance(value, Unclear):
+            self.fail(where, key, f"{value!r:.60} {value.reason}")
+        if not isinstance(value, kind) or isinstance(value, bool) and kind is not bool:
+            names = {str: "a string", int: "a whole number", list: "a list", dict: "a mapping", bool: "true or false"}
             self.fail(where, key, f"expected {names[kind]}, found {value!r:.60}")
         return value
 
     def items(self, where: "Dict[str, Any]", key: str, kind: "Any") -> "List[Any]":
         values: "List[Any]" = self.get(where, key, list, [])
         for index, value in enumerate(values):
+            if isinstance(value, Unclear):
+                self.fail(values, index, f"{key}: {value!r:.60} {value.reason}")
             if not isinstance(value, kind):
                 expected = "a string" if kind is str else "a mapping"
                 self.fail(values, index, f"{key}: expected {expected}, found {value!r:.60}")
         return values
 
     def number(self, where: "Dict[str, Any]", key: str, limit: int, default: int) -> int:
-        value: int = self.get(where, key, int, default)
+        text = where.get(key)
+        if self.is_crd and key == "errnoRet" and isinstance(text, str) and re.fullmatch("[1-9][0-9]{0,3}", text):
+            value = int(text)  # SPO has it as a string in v1alpha1, and had in v1beta1
+        else:
+            value = self.get(where, key, int, default)
         if not 0 <= value <= limit:
             self.fail(where, key, f"{value} is not within 0 and {limit}")
         return value
 
     def know(self, where: "Dict[str, Any]", keys: "Sequence[str]") -> None:
         for key in where:
-            if key not in keys:
-                self.fail(where, key, "unknown key")
+            if key not in keys and (self.is_crd or key not in REMARK_KEYS):
+                self.fail(where, key, "unknown key" + suggestion(key, keys))
 
     def decode(self, document: "Dict[str, Any]") -> Profile:
-        spec, is_crd = spec_of(document), document.get("kind") == KIND
-        self.is_crd = is_crd
-        if is_crd:
+        spec, self.is_crd = spec_of(document), document.get("kind") == KIND
+        if self.is_crd:
             self.know(document, ("apiVersion", "kind", "metadata", "spec", "status"))
             if document.get("apiVersion") not in API_VERSIONS:
                 self.fail(document, "apiVersion", f"expected {' or '.join(API_VERSIONS)}")
             self.get(document, "metadata", dict)
             self.get(document, "status", dict)
-        for key in ("listenerPath", "listenerMetadata"):
+        for key in ("listenerPath", "listenerMetadata", "targetWorkload"):
             self.get(spec, key, str)
-        if self.get(spec, "state", str, "Enabled") not in ("Enabled", "Disabled"):
-            self.fail(spec, "state", "unknown")
-        self.know(spec, CRD_KEYS if is_crd else JSON_KEYS)
+        self.get(spec, "disabled", bool)
+        state = self.get(spec, "state", str, "Enabled")
+        if state not in ("Enabled", "Disabled"):
+            self.fail(spec, "state", "unknown" + suggestion(state, ("Enabled", "Disabled")))
+        self.know(spec, CRD_KEYS if self.is_crd else JSON_KEYS)
         self.base_profile_name = self.get(spec, "baseProfileName", str, "")
-        if is_crd and spec.get("defaultErrnoRet") is not None:
+        if self.is_crd and spec.get("defaultErrnoRet") is not None:
             self.fail(spec, "defaultErrnoRet", f"a {KIND} has no such key: its default errno is EPERM")
         action, default_errno = self.action(spec, "defaultAction", "defaultErrnoRet", "defaultErrno")
         flags: "Optional[Tuple[str, ...]]" = tuple(self.named(spec, "flags", FILTER_FLAGS, "flag"))
         # The operator and Docker (archMap) leave an empty list out of what a runtime reads.
-        if not flags and (is_crd or spec.get("archMap") or spec.get("flags") is None):
+        if not flags and (self.is_crd or spec.get("archMap") or spec.get("flags") is None):
             flags = None
-        rules = [rule for item in self.items(spec, "syscalls", dict) for rule in self.rules(item, is_crd)]
+        rules = [rule for item in self.items(spec, "syscalls", dict) for rule in self.rules(item)]
         return Profile(action, self.architectures(spec), tuple(rules), default_errno, flags)
 
     def action(self, where: "Dict[str, Any]", key: str, errno_key: str, name_key: str) -> "Tuple[str, int]":
         """An action and its errno, as a number or by name."""
         action = self.get(where, key, str, "")
         if action not in ACTIONS:
-            self.fail(where, key, f"unknown action {action:.60}" if action else "missing")
-        number = self.number(where, errno_key, MAX_SECCOMP_ERRNO, -1) if where.get(errno_key) is not None else -1
+            self.fail(where, key, f"unknown action {action:.60}" + suggestion(action, ACTIONS) if action else "missing")
+        absent = (None, "") if self.is_crd else (None,)
+        number = -1 if where.get(errno_key) in absent else self.number(where, errno_key, MAX_SECCOMP_ERRNO, -1)
         if self.is_crd and number == 0:  # errnoRet,omitempty in SPO's Go: none given, in what it installs
             number = -1
         name = self.get(where, name_key, str, "")
-        named = errno_of(name) if name else number
+        named = errno_number(name) if name else number
         if name and named < 0:
             self.fail(where, name_key, f"unknown errno {name:.60}")
         if number not in (-1, named):
@@ -1051,12 +1272,12 @@ class ProfileDecoder:
         return action.replace("SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD) if action == "SCMP_ACT_KILL" else action, \
             errno.EPERM if named < 0 else named
 
-    def named(self, where: "Dict[str, Any]", key: str, known: "Container[str]", what: str) -> "List[str]":
+    def named(self, where: "Dict[str, Any]", key: str, known: "Iterable[str]", what: str) -> "List[str]":
         """A list of names, all of them known."""
         names = self.items(where, key, str)
         for index, name in enumerate(names):
             if name not in known:
-                self.fail(names, index, f"{key}: unknown {what} {name:.60}")
+                self.fail(names, index, f"{key}: unknown {what} {name:.60}" + suggestion(name, known))
         return names
 
     def architectures(self, spec: "Dict[str, Any]") -> "Tuple[str, ...]":
@@ -1069,28 +1290,32 @@ class ProfileDecoder:
             architecture = self.get(entry, "architecture", str, "")
             if not architecture:
                 self.fail(entry, "architecture", "missing")
-            names = (architecture, *self.named(entry, "subArchitectures", ARCHITECTURES, "architecture"))
-            if architecture == self.host.architecture:
-                mapped = mapped or names
+            others = self.items(entry, "subArchitectures", str)
+            if architecture == self.host.architecture:  # what is for other machines may be newer than this list
+                self.named(entry, "subArchitectures", ARCHITECTURES, "architecture")
+                mapped = mapped or (architecture, *others)
         return mapped or tuple(listed)
 
-    def rules(self, where: "Dict[str, Any]", is_crd: bool) -> "List[Rule]":
-        """The rules that one item of syscalls stands for."""
-        self.know(where, RULE_KEYS if is_crd else JSON_RULE_KEYS)
-        self.get(where, "comment", str)
+    def rules(self, where: "Dict[str, Any]") -> "List[Rule]":
+        """The rules that one item of syscalls stands for: none if it names none, as runtimes have it."""
+        self.know(where, RULE_KEYS if self.is_crd else JSON_RULE_KEYS)
         name, names = self.get(where, "name", str, ""), self.items(where, "names", str)
-        if bool(name) == bool(names):
-            self.fail(where, "names", "stands beside name" if name else "missing or empty")
+        if name and names or "name" not in where and "names" not in where:
+            self.fail(where, "names", "stands beside name" if name else "missing")
+        for index, each in enumerate(names):
+            if any(map(str.isspace, each)):  # a list that is indented wrongly is one name over several lines
+                self.fail(names, index, f"names: {each!r:.60} is not the name of a syscall")
+        names = names or [name] * bool(name)
         action, number = self.action(where, "action", "errnoRet", "errno")
         conditions = [self.condition(item) for item in self.items(where, "args", dict)]
         excludes, includes = self.get(where, "excludes", dict, {}), self.get(where, "includes", dict, {})
         excluded, included = list(self.matches(excludes)), list(self.matches(includes))
-        if any(excluded) or not all(included):
+        if any(excluded) or not all(included) or not names:
             return []
         if len({condition.argument for condition in conditions}) < len(conditions):
             # As runc has it: several conditions on one argument make each condition of the item a rule of its own.
-            return [Rule(action, tuple(names or [name]), number, (condition,)) for condition in conditions]
-        return [Rule(action, tuple(names or [name]), number, tuple(conditions))]
+            return [Rule(action, tuple(names), number, (condition,)) for condition in conditions]
+        return [Rule(action, tuple(names), number, tuple(conditions))]
 
     def matches(self, where: "Dict[str, Any]") -> "Iterator[bool]":
         """Whether each condition of Docker's includes or excludes holds."""
@@ -1115,12 +1340,18 @@ class ProfileDecoder:
                 self.fail(where, key, "missing")
         op = self.get(where, "op", str)
         if op not in OPERATORS:
-            self.fail(where, "op", f"unknown operator {op}")
+            self.fail(where, "op", f"unknown operator {op:.60}" + suggestion(op, OPERATORS))
         most = (1 << 64) - 1
         value, value_two = self.number(where, "value", most, 0), self.number(where, "valueTwo", most, 0)
         if op == "SCMP_CMP_MASKED_EQ":
             value_two &= value  # as libseccomp has it
         return Condition(self.number(where, "index", 5, 0), op, value, value_two)
+
+
+def errno_number(text: str) -> int:
+    """The errno that goes by this name or, as Podman has it, is this number; -1 if there is none."""
+    number = int(text) if re.fullmatch("[0-9]{1,4}", text) else errno_of(text)
+    return number if number <= MAX_SECCOMP_ERRNO else -1
 
 
 def release_numbers(release: str) -> "Tuple[int, int]":
@@ -1177,7 +1408,7 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
         rules[target] = {**rules[target], "names": list(rules[target]["names"])}
         for name in added:
             bisect.insort(rules[target]["names"], name)
-    new_spec = {**spec, "syscalls": rules}
+    new_spec = {**spec, "syscalls": rules} if rules != (spec.get("syscalls") or []) else dict(spec)
     listed = spec.get("architectures") or []
     if spec.get("archMap"):
         new_spec["archMap"] = extend_map(spec["archMap"], *architectures)
@@ -1202,7 +1433,7 @@ def append_rules(document: "Dict[str, Any]", profile: Profile) -> "Tuple[Dict[st
         elif "args" in rule and spec["defaultAction"] != SCMP_ACT_ALLOW and not any(
                 absorbs(each, rule["args"][0]) for each in same):
             new.append(dict(sorted(rule.items())))
-    return with_spec(document, {**spec, "syscalls": new + old}), sorted(contrary)
+    return with_spec(document, {**spec, "syscalls": new + old} if new else spec), sorted(contrary)
 
 
 def absorbs(rule: "Dict[str, Any]", condition: "Dict[str, Any]") -> bool:
@@ -1213,41 +1444,146 @@ def absorbs(rule: "Dict[str, Any]", condition: "Dict[str, Any]") -> bool:
         not conditions or condition in conditions and len({each.get("index") for each in conditions}) == 1)
 
 
+class Edits:
+    """What has to change in the text of a document, so that it reads as a new one that only adds to it.
+
+    Raises KeyError where nothing can be put between.
+    """
+
+    def __init__(self, reader: YamlReader):
+        self.reader, self.text = reader, reader.text
+        self.newline = "\r\n" if reader.line(0).endswith("\r") else "\n"
+        indented = re.search(r"\n([ \t]+)\S", self.text)
+        self.unit = indented.group(1) if indented else "  "
+        self.separators = (", ", ": ") if '": ' in self.text or not is_json(self.text) else (",", ":")
+        self.found: "List[Tuple[int, int, str]]" = []  # from, to, and what stands there instead
+
+    def apply(self) -> str:
+        parts, position = [], 0
+        for start, end, text in sorted(self.found, key=lambda edit: edit[:2]):
+            parts += [self.text[position:start], text]
+            position = end
+        return "".join([*parts, self.text[position:]])
+
+    def rewritten(self, document: "Dict[str, Any]") -> str:
+        """A document in JSON, all of it anew, with the indentation of the old text."""
+        return self._dump(document, "" if "\n" in self.text.strip() else None) + self.newline
+
+    def compare(self, old: "Any", new: "Any") -> None:
+        """Note what makes one of two mappings or lists the other."""
+        if isinstance(old, dict):
+            self._add(old, 0, [key for key in new if key not in old], new)
+            for key in old:
+                if isinstance(new[key], (dict, list)) and new[key] and not old[key]:
+                    self._fill(old, key, new[key])
+                else:
+                    self.compare(old[key], new[key])
+        elif isinstance(old, list) and old != new:
+            at = 0
+            for index, item in enumerate(new):
+                if at < len(old) and (item == old[at] or (len(old) == len(new) and isinstance(item, dict))):
+                    self.compare(old[at], item)
+                    at += 1
+                else:
+                    self._add(old, at, [index], new)
+
+    def _place(self, where: "Any", key: "Any") -> "Tuple[int, int, bool]":
+        """Line and offset of an entry, and whether it is in flow style."""
+        row, column = self.reader.marks[id(where), key]
+        line = max(row, ~row)
+        return line, self.reader.starts[line] + max(column, ~column), row < 0
+
+    def _end(self, where: "Any", key: "Any") -> int:
+        """The offset behind an entry in flow style."""
+        start = self._place(where, key)[1]
+        return self.reader.flow_pair({}, start) if isinstance(where, dict) else self.reader.flow(start)[1]
+
+    def _add(self, where: "Any", at: int, keys: "List[Any]", new: "Any") -> None:
+        """Put entries of the new collection before entry `at` of the old one: in flow style those of a mapping last."""
+        if not keys:
+            return
+        entries = list(where) if isinstance(where, dict) else list(range(len(where)))
+        row, first, is_flow = self._place(where, entries[0])
+        if is_flow:
+            gap = self._gap(where, entries)
+            sibling = self.text[first:self._end(where, entries[0])]
+            texts = [self._flow(new, key, gap, sibling) for key in keys]
+            if isinstance(where, dict) or at == len(entries):
+                self._put(self._end(where, entries[-1]), "".join(gap + text for text in texts))
+            else:
+                self._put(self._place(where, entries[at])[1], "".join(text + gap for text in texts))
+            return
+        if at:
+            row = self._place(where, entries[at])[0] if at < len(entries) else self._place(where, entries[-1])[0] + 1
+        indent = " " * (first - self.reader.starts[self._place(where, entries[0])[0]])
+        for key in keys:
+            self._put_lines(row, _yaml_lines({key: new[key]} if isinstance(where, dict) else [new[key]], indent))
+
+    def _put(self, offset: int, text: str, end: int = -1) -> None:
+        self.found.append((offset, max(offset, end), text))
+
+    def _put_lines(self, row: int, lines: "Iterable[str]") -> None:
+        offset = self.reader.starts[row]
+        for line in lines:
+            is_behind = offset > len(self.text)  # whose last line has no end
+            self._put(offset, self.newline + line if is_behind else line + self.newline)
+
+    def _gap(self, where: "Any", entries: "List[Any]") -> str:
+        """What stands between entries of a collection in flow style."""
+        first = self._place(where, entries[0])[1]
+        if len(entries) > 1:
+            gap = self.text[self._end(where, entries[0]):self._place(where, entries[1])[1]]
+            return gap if "#" not in gap else ", "
+        start = first
+        while start and self.text[start - 1] in " \t\r\n":
+            start -= 1
+        before = self.text[start:first]
+        return "," + before[before.rindex(self.newline):] if self.newline in before else self.separators[0]
+
+    def _flow(self, new: "Any", key: "Any", gap: str, sibling: str) -> str:
+        """An entry in flow style, laid out as a sibling of its kind."""
+        value = new[key]
+        if isinstance(value, str) and isinstance(new, list) and sibling[:1] not in ('"', "'") and is_plain(value):
+            return value
+        in_lines = "\n" in gap and (isinstance(new, dict) or "\n" in sibling or sibling[:1] not in "[{")
+        text = self._dump(value, gap.rpartition("\n")[2] if in_lines else None)
+        return f"{json.dumps(key)}{self.separators[1]}{text}" if isinstance(new, dict) else text
+
+    def _dump(self, value: "Any", indent: "Optional[str]") -> str:
+        """A value in flow style: on one line, or on several that are indented so."""
+        if indent is None:
+            return json.dumps(value, separators=self.separators, default=repr)
+        return json.dumps(value, indent=self.unit, default=repr).replace("\n", self.newline + indent)
+
+    def _fill(self, where: "Any", key: "Any", value: "Any") -> None:
+        """Put a value in the place of null or an empty collection."""
+        row, start, is_flow = self._place(where, key)
+        line = self.reader.starts[row]
+        before = self.text[line:start]
+        if is_flow:
+            empty = re.compile(r'"[^"\\]*"\s*:\s*(null|\[\s*\]|\{\s*\})').match(self.text, start)
+            if not empty:
+                raise KeyError(key)
+            self._put(empty.start(1), self._dump(value, None if before.strip() else before), empty.end(1))
+        else:
+            empty = re.compile(r"[\w.-]+:((?:[ \t]*(?:null|~|\[[ \t]*\]|\{[ \t]*\}))?)"
+                               r"(?=[ \t]*(?:\r?\n|\Z|[ \t]#))").match(self.text, start)
+            if not empty or before.strip():
+                raise KeyError(key)
+            self._put(empty.start(1), "", empty.end(1))
+            self._put_lines(row + 1, _yaml_lines(value, before + "  "))
+
+
 def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[str, Any]") -> "Optional[str]":
     """The text that was read, with what append_names() added put in, so that its comments and layout stay.
 
-    None if that cannot be: a list in flow style has no lines to put more between.
+    None if that cannot be.
     """
-    insertions: "List[Tuple[int, str]]" = []
-
-    def compare(old: "Any", new: "Any") -> None:
-        if isinstance(old, dict):
-            for key in new:
-                if key not in old:
-                    row, column = reader.marks[id(old), next(iter(old), "")]
-                    insertions.extend((row, line) for line in _yaml_lines({key: new[key]}, " " * column))
-            for key in old:
-                compare(old[key], new[key])
-        elif isinstance(old, list) and old != new:
-            rows, columns = zip(*(reader.marks[id(old), index] for index in range(len(old))))
-            if rows[0] < 0:
-                raise KeyError
-            at = 0
-            for item in new:
-                if at < len(old) and (item == old[at] or (len(old) == len(new) and isinstance(item, dict))):
-                    compare(old[at], item)
-                    at += 1
-                else:
-                    insertions.extend((rows[at] if at < len(rows) else rows[-1] + 1, line)
-                                      for line in _yaml_lines([item], " " * columns[0]))
-
+    edits = Edits(reader)
     try:
-        compare(document, new)
-        lines = reader.text.split("\n")
-        for row, line in reversed(insertions):
-            lines.insert(row, line + ("\r" if lines[0].endswith("\r") else ""))
-        text = "\n".join(lines)
-        return text if parse_yaml(text, reader.file) == [new] else None
+        edits.compare(document, new)
+        text = edits.apply()
+        return reader.bom + text if parse_document(text, reader.file)[0] == new else None
     except (KeyError, ValueError, ProfileError):
         return None
 
@@ -1255,6 +1591,8 @@ def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[s
 def format_changed(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[str, Any]") -> str:
     """The same, or new text where that cannot be."""
     text = format_appended(reader, document, new)
+    if text is None and is_json(reader.text):
+        return Edits(reader).rewritten(new)
     if text is None and "#" in reader.text:
         Log.result(f"Comments in {reader.file} are lost: it is laid out so that nothing can be put between")
     return text or format_yaml(new)
@@ -1341,8 +1679,9 @@ def read_profile(path: str, host: Host, follow: bool = True, owner: "Optional[Tu
         raise ProfileError(file, 0, 0, "no such file", "record one, or name another (run: -p FILE)") from None
     source = parse_profile(text, file, host, name)
     spec = spec_of(source.document)
-    if spec.get("state") == "Disabled":
-        source.reader.fail_in(spec, "state", "state: the profile is not enabled")
+    for key, disabled in (("state", "Disabled"), ("disabled", True)):
+        if spec.get(key) == disabled:
+            source.reader.fail_in(spec, key, f"{key}: the profile is not enabled")
     return source
 
 
@@ -2931,7 +3270,8 @@ class FilterBuilder:
         for name in profile.architectures:
             token = libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode())
             if not token and name != "SCMP_ARCH_NATIVE":
-                raise SpocError("build filter", name, f"libseccomp {format_libseccomp_version()} does not know this architecture",
+                raise SpocError("build filter", name,
+                                f"libseccomp {format_libseccomp_version()} does not know this architecture",
                                 "a newer one may; or take it out of the profile")
             if token and token not in self._tokens:
                 self._tokens[token] = name
@@ -4519,8 +4859,7 @@ class RecordCommand:
         """The text with what `join` makes of its document, and the names that this left as they are."""
         source = self._source(text)
         new, kept = join(source.document)
-        return (format_changed(source.reader, source.document, new) if source.type == TYPE_CRD
-                else format_json(new)), kept
+        return format_changed(source.reader, source.document, new), kept
 
     def _source(self, text: str) -> Source:
         """The profile in the file, which has to be of the right type."""
@@ -5455,7 +5794,7 @@ class Learner:
         # The file is for other machines as well: so are the rules of Docker's dialect that do not apply here.
         self._elsewhere = tuple(
             rule for item in spec_of(source.document).get("syscalls") or () if item.get("includes") or
-            item.get("excludes") for rule in self._decoder.rules({**item, "includes": None, "excludes": None}, False))
+            item.get("excludes") for rule in self._decoder.rules({**item, "includes": None, "excludes": None}))
         self._compared: "Dict[str, Set[int]]" = {}
         self._calls: "Dict[str, Set[SeenCall]]" = {}
         self._learned: "Dict[SeenCall, Optional[Rule]]" = {}  # None: by its bare name
@@ -5590,14 +5929,13 @@ class Learner:
         spec = spec_of(document)
         rules = tuple(sorted(set(filter(None, self._learned.values())), key=statement))
         documents = [dict(sorted(each.items())) for each in rules_document(Profile("", (), rules))]
+        if not documents:
+            return document
         return with_spec(document, {**spec, "syscalls": documents + list(spec.get("syscalls") or [])})
 
     def text(self) -> str:
         """The profile with what was learned, laid out as it was read."""
         reader, document, new = self._source.reader, self._source.document, self._with_names()
-        if is_json(reader.text):
-            new = self._with_rules(new)
-            return format_json(new) if new != document else reader.text
         document, reader = parse_document(format_changed(reader, document, new), self._source.file)
         return format_changed(reader, document, self._with_rules(document))
 
@@ -5757,7 +6095,7 @@ class RunCommand:
             self.learned.check()
             if self.learned.is_file and os.path.lexists(options.learn):
                 with contextlib.suppress(ProfileError, FileNotFoundError):
-                    if len(parse_yaml(read_text(options.learn, follow=True))) > 1:
+                    if len(list_objects(YamlReader(read_text(options.learn, follow=True), options.learn))) > 1:
                         raise UsageError(f"--learn {options.learn}", "holds several documents, which would be lost",
                                          "choose another file")
         self._check_files()

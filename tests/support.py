@@ -169,6 +169,28 @@ def end(process: "subprocess.Popen[Any]") -> None:
                 stream.close()
 
 
+def agree(own: Any, theirs: Any) -> bool:
+    """Is what spoc.py read the same, types and order included, wherever it is sure of it?"""
+    if type(own).__name__ == "Unclear":
+        return True
+    if type(own) is not type(theirs):
+        return False
+    if isinstance(own, dict):
+        keys = [type(key).__name__ for key in own]
+        return "Unclear" in keys or (
+            agree(list(own), list(theirs)) and agree(list(own.values()), list(theirs.values())))
+    if isinstance(own, list):
+        return len(own) == len(theirs) and all(map(agree, own, theirs))
+    return bool(own == theirs)
+
+
+def unclear(own: Any) -> bool:
+    """Does what spoc.py read hold anything that it is not sure of?"""
+    if isinstance(own, dict):
+        return unclear([*own, *own.values()])
+    return type(own).__name__ == "Unclear" or isinstance(own, list) and any(map(unclear, own))
+
+
 class Case(unittest.TestCase):
     """A test case with a scratch folder of its own that goes away with the test."""
 

@@ -2,12 +2,14 @@
 """Profiles that `run` reads, in every dialect: what they mean, and where an error in them is said to be."""
 
 import copy
+import datetime
 import errno
 import itertools
 import json
 import os
 import pathlib
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -266,9 +268,6 @@ class FormatCase(support.Case):
                 if isinstance(path[-1], int) and layout == "block":
                     columns.append(mark.column - 1)  # of the dash
                 self.assertEqual(error.line, mark.line + 1, str(error))
-                if "quote it" in str(error):  # the reader's, of the value
-                    self.assertEqual(error.column, marks(text, path)[1].start_mark.column + 1, str(error))
-                    continue
                 self.assertIn(error.column, columns, str(error))
                 self.assertRegex(str(error), rf"\b({'|'.join([key, *keys])})\b")
 
@@ -397,11 +396,43 @@ class Operator(FormatCase):
             mark = marks(text, path)[0].start_mark
             self.assert_fails(self.write(text), f":{mark.line + 1}:{mark.column + 1}: state: ", "is not enabled")
 
-    def test_a_list_is_not_a_profile(self) -> None:
+    def test_lists(self) -> None:
         """What kubectl gives when no name was asked for."""
-        listed = yaml.safe_dump({"apiVersion": "v1", "items": [CRD], "kind": "List", "metadata": {}})
-        with self.assertRaises(spoc.ProfileError):
-            decode(listed)
+        other = {**CRD, "metadata": {"name": "other"}, "spec": {"defaultAction": ALLOW}}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "whole"}, "spec": {"defaultAction": "none"}}
+        for kind in ("List", "SeccompProfileList"):
+            for text in layouts({"apiVersion": "v1", "items": [CRD], "kind": kind, "metadata": {}}).values():
+                self.assertEqual(decode(text), decode(json.dumps(CRD)))
+            for text in layouts({"apiVersion": "v1", "items": [pod, CRD, other], "kind": kind}).values():
+                self.assertEqual(decode(text, name="whole"), decode(json.dumps(CRD)))
+                self.assertEqual(decode(text, name="other"), spoc.Profile(ALLOW, (), ()))
+                self.assertIn("3 documents", self.assert_fails(self.write(text), "FILE#NAME"))
+        wrong = {"kind": "List", "items": [{**CRD, "spec": {"defaultAction": "none"}}]}
+        for text in layouts(wrong).values():
+            mark = marks(text, ("items", 0, "spec", "defaultAction"))[0].start_mark
+            error = self.refused(text)
+            self.assertEqual((error.line, error.column), (mark.line + 1, mark.column + 1))
+
+    def test_older_versions(self) -> None:
+        """v1alpha1, the errno as a string, and `disabled`, which was `state` for some releases."""
+        document = copy.deepcopy(CRD)
+        document["apiVersion"] = "security-profiles-operator.x-k8s.io/v1alpha1"
+        document["spec"].update(targetWorkload="web", disabled=False)
+        document["spec"]["syscalls"][1]["errnoRet"] = "97"
+        for text in layouts(document).values():
+            self.assertEqual(decode(text), decode(json.dumps(CRD)))
+        document["spec"]["syscalls"][1]["errnoRet"] = ""
+        self.assertEqual(decode(json.dumps(document)).rules[1].errno, errno.EPERM)
+        for value in ("4095", "x", "-1", "0x1", " 1", "1\n", "99999999999"):
+            path = ("spec", "syscalls", 1, "errnoRet")
+            self.assert_refused_at(changed(document, path, value), path)
+        wrong: List[Any] = ["true", "yes", 1, 0, []]
+        for each in wrong:
+            self.assert_refused_at(changed(CRD, ("spec", "disabled"), each), ("spec", "disabled"))
+        self.refused(json.dumps({"defaultAction": ALLOW, "disabled": False}))
+        for text in layouts(changed(CRD, ("spec", "disabled"), True)).values():
+            mark = marks(text, ("spec", "disabled"))[0].start_mark
+            self.assert_fails(self.write(text), f":{mark.line + 1}:{mark.column + 1}: disabled: ", "is not enabled")
 
     def test_several_documents(self) -> None:
         path = str(support.DATA / "spo-seccompprofile.yaml")
@@ -495,7 +526,7 @@ class Errors(FormatCase):
     LIST: List[Any] = ["a", 5, True, {"a": "b"}]
     MAPPING: List[Any] = ["a", 5, True, ["a"]]
     VALUES: Dict[str, List[Any]] = {
-        "apiVersion": ["v1", "security-profiles-operator.x-k8s.io/v1alpha1", "security-profiles-operator.x-k8s.io/v2"],
+        "apiVersion": ["v1", "security-profiles-operator.x-k8s.io/v1alpha2", "security-profiles-operator.x-k8s.io/v2"],
         "state": ["disabled", "enabled", "Off"],
         "defaultAction": ["SCMP_ACT_FOO", "ALLOW", "scmp_act_allow", "SCMP_ACT_ALLOW ", ""],
         "action": ["SCMP_ACT_FOO", "ALLOW", "scmp_act_allow", "SCMP_ACT_ALLOW ", ""],
@@ -508,7 +539,8 @@ class Errors(FormatCase):
         "minKernel": ["4", "4.x", "4.8.1", "4..8", "v4.8", " 4.8", "4.8\n", "4.", ".8", "-4.8", "4,8", "0.0", "00.0",
                       "256.0", "4.256", "4.1000", "+4.8", "4.8abc", "0x4.8", "4_0.8", "\u0664.8", "4" * 5000 + ".8"],
     }
-    ERRNOS = ["EFOO", "eperm", "EPERM ", "1", "errorcode", "__name__", "__doc__"]
+    ERRNOS = ["EFOO", "eperm", "EPERM ", "4095", "-1", " 1", "1\n", "0x1", "1.0", "99999999999", "errorcode",
+              "__name__", "__doc__"]
     ITEMS = {"flags": ["SECCOMP_FILTER_FLAG_FOO", "LOG", "SECCOMP_FILTER_FLAG_NEW_LISTENER", ""]}
 
     def wrong(self, path: Path, value: Any) -> List[Any]:
@@ -523,11 +555,12 @@ class Errors(FormatCase):
         for path in paths(CRD):
             if path != ("kind",) and path[:1] != ("metadata",) or path == ("metadata",):
                 for value in self.wrong(path, item(CRD, path)):
-                    self.assert_refused_at(changed(CRD, path, value), path)
+                    if (path[-1], value) != ("errnoRet", "5"):
+                        self.assert_refused_at(changed(CRD, path, value), path)
 
     def test_docker(self) -> None:
         for path in paths(DOCKER):
-            for value in self.wrong(path, item(DOCKER, path)):
+            for value in self.wrong(path, item(DOCKER, path)) if path[-1] != "comment" else ():
                 self.assert_refused_at(changed(DOCKER, path, value), path)
 
     def test_errno_of_two_names(self) -> None:
@@ -553,8 +586,47 @@ class Errors(FormatCase):
             for path in [(), *paths(document)]:
                 inner = item(document, path)
                 if isinstance(inner, dict) and inner and path[:1] != ("metadata",):
-                    for key in ("unknown", "Names", "n-a"):
+                    for key in ("unknown", "Names", "n-a", "excludeAction"):
                         self.assert_refused_at(changed(document, (*path, key), "a"), (*path, key), "unknown")
+
+    def test_did_you_mean(self) -> None:
+        """Go's JSON takes keys in any case, so that Docker and runc read these: here they are an error that helps."""
+        for path in paths(DOCKER):
+            key = path[-1]
+            if isinstance(key, str) and key not in ("comment", "name"):
+                document = changed(DOCKER, (*path[:-1], key.upper()), item(DOCKER, path))
+                del item(document, path[:-1])[key]
+                with self.subTest(path=path):
+                    self.assertIn(f"{key.upper()}: unknown key; did you mean {key}?",
+                                  str(self.refused(json.dumps(document))))
+        for value in ("SCMP_ACT_ALLOW", "SCMP_CMP_EQ", "SCMP_ARCH_X86_64", "SECCOMP_FILTER_FLAG_LOG", "Enabled"):
+            text = json.dumps(CRD).replace(f'"{value}"', f'"{value.swapcase()}"', 1)
+            with self.subTest(value=value):
+                self.assertIn(f"{value.swapcase()}; did you mean {value}?".replace("eNABLED", "unknown"),
+                              str(self.refused(text)))
+
+    def test_keys_in_the_wrong_place(self) -> None:
+        places: List[Tuple[Path, str, Any]] = [
+            (("errnoRet",), "errnoRet", 1), (("action",), "action", ALLOW),
+            (("syscalls", 0, "syscalls"), "syscalls", []), (("syscalls", 0, "defaultErrnoRet"), "defaultErrnoRet", 1),
+            (("syscalls", 1, "args", 0, "action"), "action", ALLOW), (("syscalls", 0, "flags"), "flags", []),
+            (("syscalls", 1, "includes", "names"), "names", []),
+            (("archMap", 0, "architectures"), "architectures", [])]
+        for path, key, value in places:
+            self.assert_refused_at(changed(DOCKER, path, value), path, key)
+
+    def test_what_yaml_readers_differ_on(self) -> None:
+        """It is an error wherever it decides anything, with the place of its key or item."""
+        for path in paths(CRD["spec"]):
+            if isinstance(item(CRD["spec"], path), (dict, list)):
+                continue
+            text = yaml.safe_dump(changed(CRD, ("spec", *path), "HERE"), sort_keys=False)
+            line = text[:text.index("HERE")].count("\n") + 1
+            for value in ("yes", "017", "1e3", "2001-01-01", "1.5", "!!str 5", "!x"):
+                with self.subTest(path=path, value=value):
+                    error = self.refused(text.replace("HERE", value))
+                    self.assertEqual(error.line, line, str(error))
+                    self.assertRegex(str(error), re.escape(value) + r".*(quote it|a tag)")
 
     def test_keys_of_other_dialects(self) -> None:
         for key in ("name", "comment", "errno", "includes", "excludes"):
@@ -736,6 +808,47 @@ class Dialects(FormatCase):
                 self.refused(json.dumps(oci({**excluded, **change})))
         self.refused(json.dumps({**DOCKER, "archMap": [*DOCKER["archMap"][1:2], {"architecture": X86_64, "x": 1}]}))
 
+    def test_architectures_of_others(self) -> None:
+        """An entry of archMap for another machine matters to none but that, and may be newer than spoc.py."""
+        future = {"architecture": "SCMP_ARCH_FUTURE64", "subArchitectures": ["SCMP_ARCH_FUTURE", "SCMP_ARCH_MIPS"]}
+        document = {**DOCKER, "archMap": [future, *DOCKER["archMap"]]}
+        self.assertEqual(decode(json.dumps(document)), decode(json.dumps(DOCKER)))
+        own = {"architecture": X86_64, "subArchitectures": ["SCMP_ARCH_FUTURE"]}
+        self.assertIn("SCMP_ARCH_FUTURE", str(self.refused(json.dumps({**DOCKER, "archMap": [own]}))))
+
+    def test_rules_without_names(self) -> None:
+        """They do nothing, as with Docker, Podman, runc and crun; what else they hold has to be right."""
+        kept = {"names": ["read"], "action": ALLOW}
+        empty: List[Dict[str, Any]] = [{"names": []}, {"names": None}, {"name": ""}, {"name": None},
+                                       {"name": "", "names": []}, {"name": None, "names": None}]
+        for names in empty:
+            text = json.dumps(oci({**names, "action": ERRNO, "errnoRet": 5}, kept))
+            self.assertEqual(decode(text), decode(json.dumps(oci(kept))))
+            self.assertEqual(decode(json.dumps({**CRD, "spec": oci({"names": [], "action": ALLOW}, kept)})).rules,
+                             (rule(ALLOW, "read"),))
+            self.refused(json.dumps(oci({**names, "action": "SCMP_ACT_FOO"}, kept)))
+            self.refused(json.dumps(oci({**names, "action": ALLOW, "args": [{"index": 9, "op": "SCMP_CMP_EQ"}]})))
+        self.refused(json.dumps(oci({"action": ALLOW})))
+
+    def test_remarks(self) -> None:
+        """Keys for people, of any value, at any level of JSON: but a rule's name is a syscall."""
+        values: List[Any] = ["a", 5, 1.5, None, True, ["a", {"b": 1e3}], {"defaultAction": ALLOW}]
+        expected = decode(json.dumps(DOCKER))
+        for path in [(), *paths(DOCKER)]:
+            if not isinstance(item(DOCKER, path), dict):
+                continue
+            for key in ("$schema", "_comment", "comment", "description", "name", "version"):
+                if key == "name" and path[:1] == ("syscalls",) and len(path) == 2:
+                    continue
+                for value in values:
+                    with self.subTest(path=path, key=key, value=value):
+                        self.assertEqual(decode(json.dumps(changed(DOCKER, (*path, key), value))), expected)
+                        if value == "a":
+                            self.refused(json.dumps({**CRD, "spec": {"defaultAction": ALLOW, key: value}}))
+        twice = '{"_comment": "a", "defaultAction": "SCMP_ACT_LOG", "_comment": "b"}'
+        self.assertEqual(decode(twice), spoc.Profile("SCMP_ACT_LOG", (), ()))
+        self.refused(twice.replace('"_comment": "b"', '"defaultAction": "SCMP_ACT_ALLOW"'))
+
     def test_podman(self) -> None:
         document = oci(
             {"names": ["bdflush"], "action": ERRNO, "args": [], "comment": "", "includes": {}, "excludes": {},
@@ -743,7 +856,7 @@ class Dialects(FormatCase):
             {"names": ["socket"], "action": ERRNO, "errno": "EINVAL", "errnoRet": 22, "args": [
                 {"index": 0, "value": 16, "valueTwo": 0, "op": "SCMP_CMP_EQ"},
                 {"index": 2, "value": 9, "valueTwo": 0, "op": "SCMP_CMP_EQ"}]},
-            {"names": ["clone3"], "action": ERRNO, "errno": "ENOSYS"}, defaultErrno="ENOSYS", defaultErrnoRet=38)
+            {"names": ["clone3"], "action": ERRNO, "errno": "38"}, defaultErrno="ENOSYS", defaultErrnoRet=38)
         self.assertEqual(decode(json.dumps(document)), spoc.Profile(ERRNO, (), (
             rule(ERRNO, "bdflush"),
             rule(ERRNO, "socket", number=22, conditions=[spoc.Condition(0, "SCMP_CMP_EQ", 16),
@@ -751,7 +864,7 @@ class Dialects(FormatCase):
             rule(ERRNO, "clone3", number=38)), 38))
 
     def test_every_errno_name(self) -> None:
-        for number, name in errno.errorcode.items():
+        for number, name in [*errno.errorcode.items(), *((number, str(number)) for number in (0, 1, 38, 4094))]:
             profile = decode(json.dumps(oci({"names": ["read"], "action": ERRNO, "errno": name}, defaultErrno=name)))
             self.assertEqual((profile.default_errno, profile.rules[0].errno), (number, number))
 
@@ -876,11 +989,12 @@ class Keys(FormatCase):
         self.assertGreater(len(reasons), 1)
 
     def test_base_syscalls_that_are_not_known(self) -> None:
-        for command in (["record", "-o", str(self.folder / "new")], ["run", "-p", self.write(oci(defaultAction=ALLOW))]):
+        path = self.write(oci(defaultAction=ALLOW))
+        for command in (["record", "-o", str(self.folder / "new")], ["run", "-p", path]):
             result = support.spoc(*command, "-b", "no_such_call", "true")
             self.assertEqual(result.returncode, spoc.EXIT_USAGE)
-            self.assertRegex(result.stderr, r"-b no_such_call: libseccomp \d+\.\d+\.\d+ knows no such syscall; check the "
-                                            "spelling; a newer libseccomp knows more")
+            self.assertRegex(result.stderr, r"-b no_such_call: libseccomp \d+\.\d+\.\d+ knows no such syscall; "
+                                            "check the spelling; a newer libseccomp knows more")
 
     def test_flags(self) -> None:
         for flag in FLAGS:
@@ -1020,7 +1134,8 @@ class Inputs(FormatCase):
 
     def test_odd_bytes(self) -> None:
         good = b"defaultAction: SCMP_ACT_ALLOW\nsyscalls:\n- names: [uname]\n  action: SCMP_ACT_LOG\n"
-        for content in (good.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + good, good.rstrip(b"\n"), good + b"\n\n",
+        for content in (b"\t" + json.dumps(oci(defaultAction=ALLOW)).encode(), good.replace(b"[uname]", b"&a [uname]"),
+                        good.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + good, good.rstrip(b"\n"), good + b"\n\n",
                         good.replace(b": ", b":\t"), good.replace(b"\n", b" \t\n"), b"\t\n" + good, good + b"...\n",
                         good.replace(b"names", b"'names'"), b"# \xc3\xa9 \xf0\x9f\x90\x8d\n" + good):
             with self.subTest(content=content):
@@ -1030,8 +1145,9 @@ class Inputs(FormatCase):
             (good.replace(b"uname", b"un\0me"), 3, 13),
             (good.replace(b"- names", b"\t- names"), 3, 1), (good.replace(b"  action", b"\taction"), 4, 1),
             (good.replace(b"\n", b"\r"), 1, 30), (good.replace(b"LOG", b"LOG\x1b"), 4, 23),
-            (good.decode().encode("utf-16"), 1, 1), (good.replace(b"[uname]", b"&a [uname]"), 3, 10),
-            (good.replace(b"[uname]", b"*a"), 3, 10), (good.replace(b"[uname]", b"!!set [uname]"), 3, 10),
+            (good.decode().encode("utf-16"), 1, 1), (good.replace(b"[uname]", b"&a b"), 3, 3),
+            (good.replace(b"[uname]", b"*a"), 3, 10), (good.replace(b"[uname]", b"!!set [uname]"), 3, 3),
+            (good.replace(b"[uname]", b"\n  - read\n   - uname"), 4, 3),
         ):
             path = self.write(content)
             with self.subTest(content=content):
@@ -1119,8 +1235,9 @@ class Json(FormatCase):
             return None if invalid else False
         if invalid:
             return None
-        self.assertEqual(exact(documents), exact([expected]), repr(text))
-        return True
+        if not support.agree(documents, [expected]):
+            self.assertEqual(exact(documents), exact([expected]), repr(text))
+        return not support.unclear(documents)
 
     def test_corpus(self) -> None:
         for name, document in self.corpus().items():
@@ -1251,3 +1368,99 @@ class Mutations(FormatCase):
 
         results = self.tried(texts())
         self.assertTrue(0.05 < sum(results) / len(results) < 0.8, sum(results))
+
+
+class Corpus(FormatCase):
+    """Shapes in which profiles are found: what they hold is what PyYAML or json reads, whatever stands around it."""
+
+    SPEC = {"defaultAction": ERRNO, "architectures": [X86_64], "syscalls": [
+        {"action": ALLOW, "names": ["read", "write"]},
+        {"action": ERRNO, "errnoRet": 38, "names": ["socket"],
+         "args": [{"index": 0, "op": "SCMP_CMP_EQ", "value": 16}]}]}
+    WORDS = "the web team's: profile #1 [draft] {x} - yes 017 1.5 & * ! | > % @ key: v: \\ \" ' é 🐍 ok now".split()
+
+    def test_files(self) -> None:
+        """Each file of tests/data/shapes has a profile `web`, alone or among others: it allows read and write only."""
+        found = sorted((support.DATA / "shapes").iterdir())
+        self.assertGreater(len(found), 8)
+        for path in found:
+            text = path.read_text(encoding="utf-8")
+            with self.subTest(file=path.name):
+                name = "web" if text.count("kind:") > 1 else ""
+                self.assertEqual(decode(text, name=name),
+                                 spoc.Profile(ERRNO, (X86_64,), (rule(ALLOW, "read", "write"),)))
+                if path.suffix == ".yaml":
+                    self.assertTrue(support.agree(spoc.parse_yaml(text), [
+                        each for each in yaml.load_all(text, Loader=AnyTag) if each is not None]))
+                else:
+                    self.assertTrue(support.agree(spoc.parse_yaml(text), [json.loads(text)]))
+
+    def text(self, chance: random.Random) -> str:
+        return " ".join(chance.choice(self.WORDS) for _ in range(chance.randrange(1, 40)))
+
+    def anything(self, chance: random.Random, shared: List[Any], depth: int = 0) -> Any:
+        """What may stand in other objects: PyYAML gives what is there twice an anchor, and folds long scalars."""
+        makers: List[Callable[[], Any]] = [
+            lambda: self.text(chance), lambda: chance.choice([None, True, 5, -1, 1.5, 1e300, float("inf")]),
+            lambda: datetime.date(2001, chance.randrange(1, 13), 1),
+            lambda: chance.choice(["yes", "017", "1:30", "", "~"]),
+            lambda: chance.choice(shared) if shared else None, lambda: b"bytes", lambda: {1, 2}]
+        if depth < 4:
+            makers += [lambda: [self.anything(chance, shared, depth + 1) for _ in range(chance.randrange(4))],
+                       lambda: {chance.choice([self.text(chance)[:100], 5, None, True, 1.5]):
+                                self.anything(chance, shared, depth + 1) for _ in range(chance.randrange(4))}] * 2
+        value = chance.choice(makers)()
+        shared.append(value)
+        return value
+
+    def test_generated(self) -> None:
+        """Objects of other kinds, metadata and status with anything in them, as PyYAML writes them."""
+        chance = random.Random(17)
+        expected = decode(json.dumps(self.SPEC))
+        unclear = 0
+        for _ in range(300):
+            shared: List[Any] = []
+            profile = {"apiVersion": CRD["apiVersion"], "kind": "SeccompProfile", "metadata": {
+                "name": "web", "annotations": {"note": self.text(chance), "any": self.anything(chance, shared)}},
+                "spec": self.SPEC, "status": {"any": self.anything(chance, shared)}}
+            others = [{"kind": chance.choice(["Deployment", "ConfigMap"]), "metadata": {"name": "web"},
+                       "data": self.anything(chance, shared)} for _ in range(chance.randrange(3))]
+            documents = chance.sample([profile, *others], 1 + len(others))
+            if chance.random() < 0.3:
+                documents = [{"apiVersion": "v1", "kind": "List", "items": documents}]
+            text = yaml.dump_all(documents, Dumper=yaml.SafeDumper, width=chance.choice([20, 40, 80, 10 ** 6]),
+                                 default_flow_style=chance.choice([False, False, None, True]),
+                                 allow_unicode=chance.random() < 0.5, indent=chance.choice([2, 4]))
+            if not text.startswith("{") and chance.random() < 0.5:
+                text = text.replace("\n", "\r\n")
+            try:
+                self.assertEqual(decode(text, name="web"), expected, text)
+                read = spoc.parse_yaml(text)
+            except spoc.ProfileError as error:
+                self.fail(f"{error}:\n{text}")
+            self.assertTrue(support.agree(read, list(yaml.safe_load_all(text))), text)
+            unclear += support.unclear(read)
+        self.assertTrue(50 < unclear < 290, unclear)
+
+    def test_what_decides_stays_strict(self) -> None:
+        """The same objects with something in the spec that is not understood: an error that names it."""
+        chance = random.Random(18)
+        for _ in range(100):
+            spec = copy.deepcopy(self.SPEC)
+            key = chance.choice(["excludeAction", "Names", "comment", "<<", "yes"])
+            chance.choice([spec, spec["syscalls"][0], spec["syscalls"][1]["args"][0]])[key] = "a"  # type: ignore
+            shared: List[Any] = []
+            text = yaml.safe_dump_all([{"kind": "Pod", "any": self.anything(chance, shared)}, {
+                **CRD, "metadata": {"name": "web", "any": self.anything(chance, shared)}, "spec": spec}],
+                width=chance.choice([20, 80]), default_flow_style=chance.choice([False, None, True]))
+            with self.assertRaises(spoc.ProfileError) as caught:
+                decode(text, name="web")
+            self.assertIn(f"{key}: unknown key", str(caught.exception))
+            self.assertIn(key, text.splitlines()[caught.exception.line - 1])
+
+
+class AnyTag(yaml.SafeLoader):
+    """PyYAML, with what it has no type for read as what it is without the tag."""
+
+
+AnyTag.add_multi_constructor("!", lambda loader, _, node: None)
