@@ -157,6 +157,20 @@ class Kernel(unittest.TestCase):
         answers, = self.answers("-static", [(code, calls)])
         self.assertEqual(answers, [ALLOWED if value % 3 or value >= 3600 else 40 for value in range(3700)])
 
+    def test_every_length_of_a_jump(self) -> None:
+        """What is jumped over if the first of two conditions fails, in steps of one instruction around 255."""
+        filters: List[Tuple[bytes, List[Call]]] = []
+        cases = list(itertools.product((*range(120, 132), *range(246, 258)), (0, 1)))
+        for count, step in cases:
+            rules = [spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), 41 + value * step, (
+                spoc.Condition(0, "SCMP_CMP_EQ", 1), spoc.Condition(1, "SCMP_CMP_EQ", value)))
+                for value in range(count)]
+            rules.append(spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), 40, (spoc.Condition(0, "SCMP_CMP_EQ", 0),)))
+            filters.append((compile_rules(rules), [(X86_64, (*pair, 0, 0, 0)) for pair in (
+                (0, 0), (1, 0), (1, count - 1), (1, count), (2, 0), (1 << 32, 0), (1 << 32 | 1, 1))]))
+        for (count, step), answers in zip(cases, self.answers("-static", filters)):
+            self.assertEqual(answers, [40, 41, 41 + (count - 1) * step, 0, 0, 0, 0], (count, step))
+
 
 def parse_rules(*texts: str) -> List[spoc.Rule]:
     """Each as `ERRNO INDEX OPERATOR VALUE ...`; for MASKED_EQ the value is MASK/VALUE."""
