@@ -2631,7 +2631,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x2C8278AD  # `make bpf` writes it
+OBJECT_CRC32 = 0x78327887  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -2648,9 +2648,11 @@ PROGRAMS = dict(line.split() for line in """
     run_signal     signal_deliver
     run_task_exit  sched_process_exit
 """.strip().splitlines())
+VSYSCALLS = "emulate_vsyscall"  # of x86-64; what serves sched_process_exit takes these as well
 KERNEL_BTF = "/sys/kernel/btf/vmlinux"
 # enum denial_kind and task_flag of recorder.bpf.c
-DENIAL_RETURNED, DENIAL_LOGGED, DENIAL_ENDED, DENIAL_KILLED, DENIAL_TRAPPED, DENIAL_UNANSWERED, DENIAL_TRACED = range(7)
+(DENIAL_RETURNED, DENIAL_TRACED, DENIAL_VSYSCALL, DENIAL_LOGGED, DENIAL_ENDED, DENIAL_KILLED, DENIAL_TRAPPED,
+ DENIAL_UNANSWERED) = range(8)
 TASK_HELD = 8
 
 
@@ -2983,12 +2985,19 @@ class Recorder:
         for (abi, number), argument in self.watched.items():
             self._watched[abi * NUMBERS + number].place = 1 + self.machine.arguments[abi][argument]
         for name in self._programs:
-            try:
-                program = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
-                link = libbpf.bpf_program__attach_raw_tracepoint(program, PROGRAMS[name].encode())
-            except OSError as error:
-                raise bpf_error("attach to tracepoint", PROGRAMS[name], error) from None
-            self._resources.callback(libbpf.bpf_link__destroy, link)
+            self._attach(name, PROGRAMS[name])
+        if self.machine.native is X86_64:
+            self._attach("run_task_exit" if self.denials else "task_exit", VSYSCALLS)
+
+    def _attach(self, name: str, tracepoint: str) -> None:
+        try:
+            program = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
+            link = libbpf.bpf_program__attach_raw_tracepoint(program, tracepoint.encode())
+        except OSError as error:
+            if tracepoint == VSYSCALLS and error.errno == errno.ENOENT:  # no CONFIG_X86_VSYSCALL_EMULATION
+                return
+            raise bpf_error("attach to tracepoint", tracepoint, error) from None
+        self._resources.callback(libbpf.bpf_link__destroy, link)
 
     def arm(self, tgid: int) -> None:
         """The next exec of this process starts the recording; its tgid counts in the caller's pid namespace."""
@@ -3698,8 +3707,8 @@ def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details
     calls = []
     for abi, number in {*seen, *details} - {(0, NO_SYSCALL), (1, NO_SYSCALL)}:
         architecture, detail = machine.architecture(abi, number), details.get((abi, number), CallValue())
-        calls.append(Call(architecture, number, name_of(architecture, number),
-                          seen.get((abi, number), detail.first_ns), detail.count, detail.tgid,
+        first_ns = min(filter(None, (seen.get((abi, number)), detail.first_ns)), default=0)
+        calls.append(Call(architecture, number, name_of(architecture, number), first_ns, detail.count, detail.tgid,
                           detail.comm.decode(errors="replace"), values.get((abi, number), frozenset())))
     losses = []
     if not counters.followed:
@@ -5124,6 +5133,7 @@ class TracepointSource:
 
     def __init__(self, machine: Machine, profile: Profile):
         self.machine, self._profile, self._found = machine, profile, []  # type: Machine, Profile, List[Denial]
+        self._unsure: "Set[str]" = set()  # calls of the vsyscall page of which this has been said
         if not machine.number_offset:
             raise KernelError("read tracepoints", machine.native.name, "not known how", "choose another --enricher")
         self._recorder = Recorder(machine, denials=True)
@@ -5159,9 +5169,14 @@ class TracepointSource:
         self._recorder.begin(child)
 
     def _denial(self, value: DenialValue, times: int) -> Denial:
-        verdicts, fact = self._verdicts(value.kind, value.result)
-        otherwise = {DENIAL_UNANSWERED: "", DENIAL_TRACED: FILTER_UNKNOWN}.get(value.kind, FILTER_OWN)
-        return Denial(self.machine.architecture(value.abi, value.nr), value.nr, verdicts, value.tgid, value.tid,
+        architecture = self.machine.architecture(value.abi, value.nr)
+        if value.kind == DENIAL_VSYSCALL:
+            verdicts, fact = self._vsyscall_verdicts(syscall_name(architecture, value.nr) or ""), ""
+        else:
+            verdicts, fact = self._verdicts(value.kind, value.result)
+        otherwise = {DENIAL_UNANSWERED: "", DENIAL_VSYSCALL: "", DENIAL_TRACED: FILTER_UNKNOWN}.get(
+            value.kind, FILTER_OWN)
+        return Denial(architecture, value.nr, verdicts, value.tgid, value.tid,
                       value.comm.decode(errors="replace"), times=times, otherwise=otherwise, fact=fact)
 
     def _verdicts(self, kind: int, result: int) -> "Tuple[Tuple[Tuple[str, int], ...], str]":
@@ -5183,6 +5198,18 @@ class TracepointSource:
             return refused, f"returned {errno.errorcode.get(-result, -result)}"
         # 0 is what few filters answer; any other value is a listener's. Or a tracer has suppressed SIGSYS.
         return ((SCMP_ACT_NOTIFY, -1), (SCMP_ACT_ERRNO, 0) if result == 0 else trapped), f"returned {result}"
+
+    def _vsyscall_verdicts(self, name: str) -> "Tuple[Tuple[str, int], ...]":
+        """What the profile may have answered to a call through the vsyscall page, of which nothing else is seen:
+        whatever it says, unless it lets the call pass or that depends.
+        """
+        if len(set(self._profile.verdicts(name))) == 1:
+            return tuple((action, -1) for action in ACTIONS if action != SCMP_ACT_ALLOW)
+        if name not in self._unsure:
+            self._unsure.add(name)
+            Log.result(f"Not named where the vsyscall page makes it, since rules for it have conditions: {name}; "
+                       "--enricher notify names it")
+        return (("", -1),)
 
     def _on_event(self, _context: int, address: int, _size: int) -> int:
         self._found.append(self._denial(DenialValue.from_address(address), 1))

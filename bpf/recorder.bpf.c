@@ -34,13 +34,16 @@ enum task_flag { TASK_COUNTED = 1, TASK_INSIDE = 2, TASK_DENIED = 4, TASK_HELD =
 /* How a 32-bit call is told: not; by bpf_probe_read_kernel; on x86-64 with BTF by reading task_struct directly. */
 enum telling { TELL_NONE, TELL_READ, TELL_DIRECT };
 enum denial_kind {
+	/* May turn out to have been DENIAL_UNANSWERED: */
 	DENIAL_RETURNED,	/* with this result */
+	DENIAL_TRACED,		/* DENIAL_RETURNED where some task traces: it may have been the tracer */
+	/* May like these turn out to have been DENIAL_KILLED or DENIAL_TRAPPED: */
+	DENIAL_VSYSCALL,	/* made through the vsyscall page, and what its filter says is not known */
 	DENIAL_LOGGED,
 	DENIAL_ENDED,		/* the task ended on the spot */
 	DENIAL_KILLED,		/* SIGSYS ended the process */
 	DENIAL_TRAPPED,		/* a handler for SIGSYS ran */
 	DENIAL_UNANSWERED,	/* a signal ended the task before it had left the kernel, maybe before a filter was asked */
-	DENIAL_TRACED,		/* DENIAL_RETURNED where some task traces: it may have been the tracer */
 };
 enum compat_source { COMPAT_NONE, COMPAT_TASK, COMPAT_REGS };
 
@@ -266,6 +269,15 @@ static __always_inline struct counters *counted(void)
 		__sync_fetch_and_add(&_c->field, n);			\
 } while (0)
 
+/*
+ * The number of a call through x86-64's vsyscall page, which holds these three, by its index there. The kernel makes it in
+ * a page fault, after the filter but without sys_enter and sys_exit (arch/x86/entry/vsyscall/vsyscall_64.c).
+ */
+static __always_inline __u32 vsyscall_number(__u32 index)
+{
+	return index == 0 ? 96 : index == 1 ? 201 : index == 2 ? 309 : NO_SYSCALL; /* gettimeofday, time, getcpu */
+}
+
 #define read_kernel(to, address) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(unsigned long)(address))
 
 static __always_inline __u32 slot_index(__u64 task)
@@ -354,20 +366,23 @@ static __always_inline void follow(__u64 task, __u32 entered)
 {
 	__u32 index = slot_index(task);
 	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
+	struct counters *count = counted();
 	/* fork and exec return without an enter of their own */
 	struct task state = { .flags = TASK_INSIDE, .entered = entered };
 
-	if (slot && !bpf_map_update_elem(&owners, &index, &task, BPF_NOEXIST)) {
+	if (!slot || !count)
+		return;
+	if (!bpf_map_update_elem(&owners, &index, &task, BPF_NOEXIST)) {
 		slot->state = state;
 		slot->owner = task;
-	} else if (!slot || bpf_map_update_elem(&tasks, &task, &state, BPF_ANY)) {
-		COUNT(tasks_lost, 1);
+	} else if (bpf_map_update_elem(&tasks, &task, &state, BPF_ANY)) {
+		__sync_fetch_and_add(&count->tasks_lost, 1);
 		return;
 	}
 	__sync_fetch_and_add(&slot->count, 1);
 	change();
-	COUNT(followed, 1);
-	COUNT(alive, 1);
+	__sync_fetch_and_add(&count->followed, 1);
+	__sync_fetch_and_add(&count->alive, 1);
 }
 
 /* The calling convention of the running syscall: an index below ABIS. */
@@ -665,7 +680,7 @@ int run_signal(struct bpf_raw_tracepoint_args *ctx)
 		handler = (__u32)handler;	/* a 32-bit kernel */
 	if (!handler && (signum >= 32 || !(1U << signum & SIGNALS_SURVIVED)))
 		state->flags |= TASK_ENDING;
-	if (signum == SIGSYS && (state->flags & TASK_HELD))
+	if (signum == SIGSYS && (state->flags & TASK_HELD) && state->held.kind <= DENIAL_VSYSCALL)
 		state->held.kind = handler ? DENIAL_TRAPPED : DENIAL_KILLED;
 	return 0;
 }
@@ -729,9 +744,10 @@ static __always_inline void leave(__u64 task, struct task *state)
 {
 	__u32 counted_in = (state->flags & TASK_COUNTED) && is_leader(), index = slot_index(task);
 	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
+	struct counters *count = counted();
 	long error;
 
-	if (!slot)
+	if (!slot || !count)
 		return;
 	/* The address, like the stack, will be another task's: it must not pass for a recorded one. */
 	if (slot->owner == task) {
@@ -741,23 +757,36 @@ static __always_inline void leave(__u64 task, struct task *state)
 		error = bpf_map_delete_elem(&tasks, &task);
 	}
 	if (error)
-		COUNT(tasks_lost, 1);
+		__sync_fetch_and_add(&count->tasks_lost, 1);
 	change();
 	__sync_fetch_and_add(&slot->count, -1);
-	COUNT(alive, -1);
+	__sync_fetch_and_add(&count->alive, -1);
 	if (counted_in)
-		COUNT(processes, -1);
+		__sync_fetch_and_add(&count->processes, -1);
 }
 
-/* TP_PROTO(struct task_struct *p) */
+/*
+ * sched_process_exit, TP_PROTO(struct task_struct *p), gives the current task; emulate_vsyscall, TP_PROTO(int nr), comes
+ * before the filter is asked, and gives a number that is no task's address. Each of these serves both: the object is small.
+ */
+static __always_inline int is_exit(struct bpf_raw_tracepoint_args *ctx, __u64 task)
+{
+	return (__u32)ctx->args[0] == (__u32)task;
+}
+
 SEC("raw_tp/sched_process_exit")
 int task_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
 	struct task *state = find(task);
+	__u32 nr = vsyscall_number(ctx->args[0]);
 
-	if (state)
+	if (!state)
+		return 0;
+	if (is_exit(ctx, task))
 		leave(task, state);
+	else if (nr != NO_SYSCALL)
+		detail(0, nr);
 	return 0;
 }
 
@@ -770,24 +799,34 @@ int run_task_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
 	struct task *state = find(task);
-	__u32 zero = 0, nr = NO_SYSCALL;
+	__u32 zero = 0, nr = vsyscall_number(ctx->args[0]), kind = DENIAL_VSYSCALL;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
 	if (!state || !conf)
 		return 0;
-	if ((state->flags & TASK_ENDING) && state->held.kind != DENIAL_KILLED && state->held.kind != DENIAL_TRAPPED)
-		state->held.kind = DENIAL_UNANSWERED;
-	if (state->regs && !(state->flags & (TASK_INSIDE | TASK_ENDING)) &&
-	    read_kernel(nr, state->regs + conf->number_offset))
-		COUNT(reads_lost, 1);
+	if (is_exit(ctx, task)) {
+		kind = DENIAL_ENDED;
+		if ((state->flags & TASK_ENDING) && state->held.kind <= DENIAL_TRACED)
+			state->held.kind = DENIAL_UNANSWERED;
+		if (state->regs && !(state->flags & (TASK_INSIDE | TASK_ENDING)) &&
+		    read_kernel(nr, state->regs + conf->number_offset))
+			COUNT(reads_lost, 1);
+		/* It is the same call. */
+		if (nr != NO_SYSCALL && state->held.kind == DENIAL_VSYSCALL)
+			state->flags &= ~TASK_HELD;
+	}
 	EACH_HELD {
 		if (state->flags & TASK_HELD)
 			settle(state);
 		if (nr == NO_SYSCALL)
 			break;
-		hold(state, abi_of(conf, state->regs), nr, 0, DENIAL_ENDED);
+		hold(state, abi_of(conf, state->regs), nr, 0, kind);
+		if (kind == DENIAL_VSYSCALL)
+			return 0;
 		nr = NO_SYSCALL;
 	}
+	if (!is_exit(ctx, task))
+		return 0;
 	flush(state);
 	leave(task, state);
 	return 0;

@@ -998,6 +998,107 @@ class Own(RunCase):
             "log": ("SCMP_ACT_ERRNO", "EXDEV", "profile", False)})
 
 
+@unittest.skipUnless(X86_64, "needs x86_64, which has the page")
+class Vsyscalls(RunCase):
+    """Calls through the vsyscall page, which the kernel makes in a page fault: they pass the filter, but no tracepoint
+    of syscalls (arch/x86/entry/vsyscall/vsyscall_64.c).
+    """
+
+    TRACEPOINT = ("--enricher", "tracepoint")
+    NUMBERS = {"gettimeofday": 96, "time": 201, "getcpu": 309}
+
+    def setUp(self) -> None:
+        super().setUp()
+        if "[vsyscall]" not in pathlib.Path("/proc/self/maps").read_text():
+            self.skipTest("the kernel has no vsyscall page, or was booted with vsyscall=none")
+        self.program = build("vsyscall.c", "-static", "-pthread")
+
+    def found(self, *how: str, options: Sequence[str] = TRACEPOINT, code: int = 0) -> Tuple[List[str], str]:
+        """What the summary says of each call, and what the program says."""
+        result = self.run_it(self.program, *how, options=options, code=code)
+        lines = [line.replace(", by: vsyscall.c-stat", "") for line in self.summary(result.stderr)]
+        self.output = result.stderr
+        return [re.sub(r" \(\d+\)$", "", line) for line in lines], result.stdout
+
+    def test_record(self) -> None:
+        """Both backends find the three, and count them; an address between them is none, and ends no recording."""
+        for backend in ("bpf", "notify"):
+            for odd in ((), ("odd",)):
+                names = self.record(self.program, "time", "gettimeofday", "time", "getcpu", *odd,
+                                    options=("--stats", "--backend", backend))
+                self.assertLessEqual({*self.NUMBERS, "exit_group"}, names)
+                for name, times in ("time", 2), ("gettimeofday", 1), ("getcpu", 1):
+                    self.assertRegex(self.record_log, rf"(?m)^{name} +{times} +\d\.\d+ s  vsyscall.c-stat \(\d+\) ")
+            names = self.record(self.program, "odd", options=("--backend", backend))
+            self.assertEqual(names & self.NUMBERS.keys(), set())
+            names = self.record(self.program, "thread", "getcpu", options=("--backend", backend))
+            self.assertEqual(names & self.NUMBERS.keys(), {"getcpu"})
+
+    def test_run(self) -> None:
+        """Whoever tells: each of them names what the kernel did."""
+        cases: List[Tuple[Dict[str, Any], int, str]] = [
+            ({"action": "SCMP_ACT_ERRNO"}, -1, "SCMP_ACT_ERRNO (EPERM)"),
+            ({"action": "SCMP_ACT_ERRNO", "errnoRet": 0}, 0, "SCMP_ACT_ERRNO (0)"),
+            ({"action": "SCMP_ACT_TRACE"}, -errno.ENOSYS, "SCMP_ACT_TRACE"),
+            ({"action": "SCMP_ACT_LOG"}, 0, "SCMP_ACT_LOG")]
+        for rule, answer, label in cases:
+            for enricher in ("tracepoint", "notify", "netlink"):
+                with self.subTest(enricher=enricher, **rule):
+                    self.write(rules=[{"names": ["time", "getcpu"], **rule}])
+                    found, said = self.found("time", "getcpu", "time", options=("--enricher", enricher))
+                    self.assertEqual(found, [f"getcpu (309), action: {label}, 1 time",
+                                             f"time (201), action: {label}, 2 times"])
+                    self.assertEqual(said, f"time {answer}\ngetcpu {answer}\ntime {answer}\n")
+
+    def test_sigsys(self) -> None:
+        self.block("time", action="SCMP_ACT_TRAP")
+        found, said = self.found("trap", "time", "getcpu", "time")
+        self.assertEqual(found, ["time (201), action: SCMP_ACT_TRAP, 2 times"])
+        self.assertEqual(said, "getcpu 0\n".join(["SIGSYS 201 ffffffffff600400\ntime 0\n"] * 2))
+        for action in ("TRAP", "KILL_PROCESS", "KILL_THREAD"):
+            self.block("time", action=f"SCMP_ACT_{action}")
+            found, said = self.found("getcpu", "time", code=128 + SIGSYS)
+            self.assertEqual(found, [f"time (201), action: SCMP_ACT_{action}, 1 time"])
+            self.assertEqual(said, "getcpu 0\n")
+        found, said = self.found("thread", "getcpu", "time")
+        self.assertEqual(found, ["time (201), action: SCMP_ACT_KILL_THREAD, 1 time"])
+
+    def test_what_passes_is_not_named(self) -> None:
+        """Also not where something else ends the task, or what the command's own filter makes of it cannot be known."""
+        self.block("getppid")
+        for how, code in (("time", 0), ("odd", 0), ("time", 128 + signal.SIGKILL), ("own-errno", 0)):
+            found, said = self.found("time", *[how] * (how != "time"), *["die"] * (code > 0), "time", code=code)
+            self.assertEqual(found, [], how)
+            self.assertNotIn("To allow", self.output)
+        found, _ = self.found("own-kill", "getcpu", "time", code=128 + SIGSYS)
+        self.assertEqual(found, [f"time (201), action: {Own.KILLED}, 1 time"])
+
+    def test_last_of_all(self) -> None:
+        self.block("time")
+        found, _ = self.found("time", "die", code=128 + signal.SIGKILL)
+        self.assertEqual(found, ["time (201), action: SCMP_ACT_ERRNO (EPERM), 1 time"])
+
+    def test_conditions(self) -> None:
+        """The tracepoint tells no arguments: what then was answered is not guessed, and the remedy works."""
+        self.block("time", args=[{"index": 1, "value": 7, "op": "SCMP_CMP_NE"}])
+        found, said = self.found("time", "time")
+        self.assertEqual((found, said), ([], "time -1\n" * 2))
+        self.assertEqual(re.findall(r"Not named [^\n]*", self.output), [
+            "Not named where the vsyscall page makes it, since rules for it have conditions: time; "
+            "--enricher notify names it"])
+        found, said = self.found("time", "time", options=("--enricher", "notify"))
+        self.assertEqual((found, said), (["time (201), action: SCMP_ACT_ERRNO (EPERM), 2 times"], "time -1\n" * 2))
+
+    def test_as_runc(self) -> None:
+        """All that is above what the profile names is answered ENOSYS, as runc does (test_runc_and_crun_answers)."""
+        newer = "clone3 getrandom newfstatat prlimit64 readlinkat rseq set_robust_list statx".split()
+        names = [name for name in OWN_CALLS if name not in newer]
+        self.write("SCMP_ACT_ERRNO", [{"names": names, "action": "SCMP_ACT_ALLOW"}])
+        found, said = self.found("getcpu", "time", options=(*self.TRACEPOINT, "--as", "runc"))
+        self.assertIn("getcpu (309), action: SCMP_ACT_ERRNO (ENOSYS), 1 time", found)
+        self.assertEqual(said.splitlines()[0], "getcpu -38")
+
+
 @unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
 class LogLines(RunCase):
     """In order, and each true when it is printed."""
