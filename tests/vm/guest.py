@@ -358,6 +358,30 @@ def denials_notify(job: Job) -> None:
     denials(job, "notify", ORDINARY_USER)
 
 
+# getcpu(2), through x86-64's vsyscall page: nothing here calls it otherwise.
+PAGE = ("python3", "-I", "-c", "import ctypes, os\n"
+        "getcpu = ctypes.CFUNCTYPE(ctypes.c_long, *[ctypes.c_void_p] * 3)(0xffffffffff600800)\n"
+        "if os.fork() == 0: os._exit(-getcpu(None, None, None))\n"
+        "print(os.waitstatus_to_exitcode(os.wait()[1]))")
+
+
+@test
+def vsyscall_page(job: Job) -> None:
+    """Calls through it are recorded, and named where a filter stops them."""
+    if "[vsyscall]" not in read("/proc/self/maps"):
+        raise Skip("the kernel has no vsyscall page")
+    log = spoc("record", "-n", "-o", "/dev/null", "--", *PAGE).stderr
+    contains(re.findall("Got syscalls: (.*)", log)[0], " getcpu,")
+    for action, answer in ("SCMP_ACT_ERRNO", 1), ("SCMP_ACT_KILL_THREAD", -signal.SIGSYS), (
+            "SCMP_ACT_KILL_PROCESS", -signal.SIGSYS):
+        profile = write("/run/page.json", json.dumps({
+            "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["getcpu"], "action": action}]}))
+        result = spoc("run", "-q", "-p", profile, "--enricher", "tracepoint", "--", *PAGE)
+        equal(result.stdout, f"{answer}\n")
+        named = re.findall(r"Seccomp summary: (.*), by: python3", result.stderr)
+        equal(named, [f"getcpu (309), action: {action}{' (EPERM)' * (answer == 1)}, 1 time"])
+
+
 @test
 def denials_of_children(job: Job) -> None:
     """The very first call of a child is named, too: as often as it was made, and no fork is."""
