@@ -2681,11 +2681,13 @@ def read_object(path: str) -> bytes:
     operation, copy_again = "read BPF object", "copy recorder.bpf.o to it again, with the spoc.py that belongs to it"
     try:
         if os.path.isfile(os.path.dirname(__file__)):  # spoc.pyz: whoever may write it may change the program as well
-            data = bytes(globals()["__loader__"].get_data(path))
+            # By its name within: of paths zipimport takes only that by which the archive was started, however spelled.
+            data = bytes(globals()["__loader__"].get_data("bpf/recorder.bpf.o"))
         else:
             data = _read_trusted(path, operation, copy_again)
     except OSError as error:
-        raise KernelError(operation, path, error.strerror or str(error), copy_again) from None
+        reason = error.strerror or "the archive does not hold it"  # zipimport gives none
+        raise KernelError(operation, path, reason, copy_again) from None
     if binascii.crc32(data) != OBJECT_CRC32:
         raise KernelError(operation, path, "it is damaged, or belongs to another version of spoc.py", copy_again)
     return data
@@ -6294,9 +6296,13 @@ class RunCommand:
         reasons = []
         for name, make in makers.items():
             try:
-                return make()
+                source = make()
             except SpocError as error:
                 reasons.append(f"{name}: {error}")
+                continue
+            if reasons:
+                Log.info(f"Naming blocked calls by {name}: {'; '.join(reasons)}")
+            return source
         Log.info(f"Blocked calls will not be named, since no enricher works: {'; '.join(reasons)}")
         return None
 

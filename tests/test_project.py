@@ -399,6 +399,58 @@ class Archive(support.Case):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(result.stdout, support.spoc("record", "-n", "-o", "-", "true").stdout)
 
+    def test_started_by_any_path(self) -> None:
+        """Also by one that is not normal, or leads through a link: it finds the object that it holds."""
+        support.require_root()
+        archive = self.build()
+        (self.folder / "x").mkdir()
+        (self.folder / "link").symlink_to(archive)
+        (self.folder / "folder").symlink_to(archive.parent)
+        os.link(archive, self.folder / "x" / "hard")
+        allow = self.folder / "allow.json"
+        allow.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        record = ("record", "--backend", "bpf", "-n", "-o", "/dev/null", "true")
+        run = ("run", "--enricher", "tracepoint", "-p", str(allow), "true")
+        for folder, path, command in (
+                ("tree/dist", "./spoc.pyz", record), ("tree/dist", "./spoc.pyz", run), ("x", "./hard", record),
+                ("x", "../tree/dist/spoc.pyz", record), ("tree", "dist//spoc.pyz", record), ("x", "../link", record),
+                ("tree", "./dist/./spoc.pyz", run), ("x", str(self.folder / "link"), record),
+                ("/", f"/{archive}", run), (".", "folder/spoc.pyz", record),
+                ("/", str(self.folder / "x/../folder//spoc.pyz"), record),
+                (".", "link", record)):  # found on PATH
+            env = {**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}"}
+            result = subprocess.run([path, *command], cwd=self.folder / folder, env=env, stderr=subprocess.PIPE,
+                                    stdin=subprocess.DEVNULL, text=True)
+            self.assertEqual(result.returncode, 0, (folder, path, result.stderr))
+        result = subprocess.run([sys.executable, "spoc.pyz", *record], cwd=archive.parent, stderr=subprocess.PIPE,
+                                text=True)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_without_the_object(self) -> None:
+        """It is told, by name an error, and by auto in the line about what is used instead."""
+        support.require_root()
+        archive = self.build()
+        with zipfile.ZipFile(archive) as whole:
+            members = {name: whole.read(name) for name in whole.namelist() if not name.endswith(".o")}
+        with zipfile.ZipFile(archive, "w") as changed:
+            for name, data in members.items():
+                changed.writestr(name, data)
+        allow = self.folder / "allow.json"
+        allow.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        reason = (f"read BPF object: {archive}/bpf/recorder.bpf.o: the archive does not hold it; copy recorder.bpf.o "
+                  "to it again, with the spoc.py that belongs to it")
+        for command, backend, code, line in (
+                (("record", "-n", "-o", "/dev/null", "--backend"), "bpf", 125, f"Error: {reason}"),
+                (("record", "-n", "-o", "/dev/null", "--backend"), "auto", 0,
+                 f"Recording with user notification: {reason}"),
+                (("run", "-p", str(allow), "--enricher"), "tracepoint", 125, f"Error: {reason}"),
+                (("run", "-p", str(allow), "--enricher"), "auto", 0,
+                 f"Naming blocked calls by notify: tracepoint: {reason}")):
+            result = subprocess.run([sys.executable, str(archive), *command, backend, "true"], text=True,
+                                    stderr=subprocess.PIPE)
+            self.assertEqual(result.returncode, code, result.stderr)
+            self.assertIn(line, [each[16:] for each in result.stderr.splitlines()], result.stderr)
+
     def test_bytecode_is_used(self) -> None:
         # Of two copies, one whose source would fail and one whose bytecode is another Python's, both run: the first by
         # its bytecode, the second by its source.
