@@ -3220,6 +3220,37 @@ def assemble_rules(rules: "Tested", loaded: int, following: "List[bytes]") -> "L
     return code
 
 
+def fulfilled(condition: Condition) -> int:
+    """A value for which the condition holds, if there is one."""
+    if condition.op == "SCMP_CMP_MASKED_EQ":
+        return condition.value_two
+    step = {"SCMP_CMP_NE": 1, "SCMP_CMP_GT": 1, "SCMP_CMP_LT": -1}.get(condition.op, 0)
+    return condition.value + step & FULL_MASK
+
+
+TRIED_CALLS, MIXED_VALUES = 50, 8
+
+
+def tried_arguments(rules: "Sequence[Rule]") -> "Iterator[List[int]]":
+    """Arguments at which code for these rules may err: those that some of them ask for, and with one of these at or
+    around a value that any rule has for any argument, or at the halves of two.
+    """
+    named = sorted({value for rule in rules for each in rule.conditions for value in (each.value, each.value_two)})
+    candidates = [value + step & FULL_MASK for value in named for step in (-1, 0, 1)]
+    candidates += [high & ~WORD | low & WORD for high in named[:MIXED_VALUES] for low in named[:MIXED_VALUES]]
+    some = rules[::len(rules) // TRIED_CALLS + 1]
+    stride, offset = max(1, len(some) * len(candidates) // TRIED_CALLS), 0
+    for rule in some:
+        arguments = [0] * 6
+        for each in rule.conditions:
+            arguments[each.argument] = fulfilled(each)
+        yield arguments
+        for each in rule.conditions:
+            for value in candidates[offset % stride::stride]:
+                yield [*arguments[:each.argument], value, *arguments[each.argument + 1:]]
+            offset += 1
+
+
 class Branch:
     """What rules of a syscall have in common, in the tree in which libseccomp holds them (its src/db.c)."""
 
@@ -3396,12 +3427,25 @@ class FilterBuilder:
                              for test in condition_tests(each, self._is_wide(token))),
                        constant_program(*rule.verdict)) for rule in rules]
             inner = [*assemble_rules(tested, -1, [default]), default]
+            self._check(number, rules, inner, self._is_wide(token))
             offset = SeccompData.nr.offset
             code += assemble_test(((offset, WORD, JUMP_EQUAL, number, HOLDS, FAILS),), offset, inner, [])
         code.insert(0, bpf_step(LOAD, SeccompData.nr.offset))
         audit = Architecture(self._tokens[token], token).kernel_token
         return b"".join(assemble_test(
             ((SeccompData.arch.offset, WORD, JUMP_EQUAL, audit, HOLDS, FAILS),), -1, code, []))
+
+    def _check(self, number: int, rules: "List[Rule]", code: "List[bytes]", wide: bool) -> None:
+        """Hold the code for a number against its rules: no mistake in how it is made may let a call pass."""
+        judge, most = FilterJudge(b"".join(code)), FULL_MASK if wide else WORD
+        for arguments in tried_arguments(rules):
+            call = SeccompData(number, 0, 0, (ctypes.c_uint64 * 6)(*arguments))
+            right = next((rule.verdict for rule in rules if all(
+                holds((each.argument, each.op, each.value & most, each.value & each.value_two & most),
+                      arguments[each.argument] & most) for each in rule.conditions)), self.profile.default)
+            if judge(call) != right:
+                raise SpocError("build filter", rules[0].names[0], f"with the arguments {arguments} its rules say "
+                                f"{verdict_text(right)}, but their code {verdict_text(judge(call))}", "report it")
 
     def _list(self, token: int, calls: "Dict[int, List[Rule]]") -> bytes:
         """What _assemble() makes, in the manner of libseccomp's listing."""

@@ -78,7 +78,7 @@ def random_document(chance: random.Random, crd: bool) -> Dict[str, Any]:
                  "op": chance.choice(spoc.OPERATORS)} for index in indexes]
         return {"names": chance.sample(names, chance.randint(1, 9)), **action("action", "errnoRet"),
                 **({"args": args} if args else {})}
-    names = [*spoc.BASE_SYSCALLS, "no", "true", "null", "1e3", "<script>", "a b", "é", "-", "x\ny"]
+    names = [*spoc.BASE_SYSCALLS, "no", "true", "null", "1e3", "<script>", "é", "-"]
     listed = chance.choice([[], [X86_64], [X86_64, X86], [X86_64, X86, "SCMP_ARCH_X32"], ["SCMP_ARCH_NATIVE"]])
     flags = chance.sample(sorted(spoc.FILTER_FLAGS), chance.choice([0, 0, 1, 3])) or None
     return {**action("defaultAction", "defaultErrnoRet"), "architectures": listed, "flags": flags,
@@ -238,7 +238,7 @@ class Refusals(unittest.TestCase):
             (["systemd"], "read: action", {"syscalls": [{**read_rule, "action": "SCMP_ACT_ERRNO", "errnoRet": 2}]}),
             (["systemd"], "read: action", {**allow, "syscalls": [{**read_rule, "action": "SCMP_ACT_KILL_THREAD"}]}),
             (["systemd"], "read: action", {**allow, "syscalls": [{**read_rule, "action": "SCMP_ACT_NOTIFY"}]}),
-            (["systemd"], "a b: names", {"syscalls": [{**read_rule, "names": ["a b"]}]}),
+            (["systemd"], "a;b: names", {"syscalls": [{**read_rule, "names": ["a;b"]}]}),
             (["systemd"], "@clock: names", {"syscalls": [{**read_rule, "names": ["@clock"]}]}),
             (["systemd"], "defaultAction", {"defaultAction": "SCMP_ACT_TRAP"}),
             (["systemd"], "defaultAction", {"defaultAction": "SCMP_ACT_KILL"}),
@@ -279,7 +279,8 @@ class Refusals(unittest.TestCase):
     def test_hostile_names_reach_no_drop_in(self) -> None:
         for name in ("read\nExecStart=/bin/sh", "read ~@mount", "a:EPERM", "%n", "é", "read\\", "#"):
             document = {"syscalls": [{"names": [name], "action": "SCMP_ACT_ALLOW"}]}
-            self.assertIn("takes no such name", str(self.refusal(document, "systemd")))
+            # The reader takes none that holds white space.
+            self.assertRegex(str(self.refusal(document, "systemd")), "takes no such name|is not the name of a syscall")
 
 
 class Command(support.Case):

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import time
 import unittest
+import unittest.mock
 from typing import Iterator, List, Optional, Sequence, Set, Tuple
 
 import spoc
@@ -356,6 +357,42 @@ class Limits(Case):
 
 
 @unittest.skipUnless(platform.machine() == "x86_64", "needs x86_64, whose syscall numbers are here")
+class Checked(unittest.TestCase):
+    """The code is held against the rules before it is used: a mistake in how it is made is an error."""
+
+    RULES = (spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), 1, (
+                 spoc.Condition(0, "SCMP_CMP_LE", 2), spoc.Condition(1, "SCMP_CMP_EQ", 5 << 32 | 7))),
+             spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), 2, (spoc.Condition(0, "SCMP_CMP_GT", (1 << 32) + 1),)),
+             spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), 3, (spoc.Condition(2, "SCMP_CMP_MASKED_EQ", 255, 9),)))
+
+    def build(self) -> None:
+        spoc.libseccomp.load()
+        profile = spoc.Profile("SCMP_ACT_ALLOW", ("SCMP_ARCH_X86_64",), self.RULES)
+        spoc.FilterBuilder(profile, X86_64).build()
+
+    def test_mistakes(self) -> None:
+        tests, test = spoc.condition_tests, spoc.assemble_test
+
+        def other_value(condition: spoc.Condition, wide: bool) -> "List[spoc.Test]":
+            return tests(condition._replace(value=condition.value + 1), wide)
+
+        def one_half(condition: spoc.Condition, wide: bool) -> "List[spoc.Test]":
+            return tests(condition, False)
+
+        def stale(code: "spoc.Test", loaded: int, inner: List[bytes], following: List[bytes]) -> List[bytes]:
+            return test(code, code[0][0], inner, following)
+
+        def without_last(code: "spoc.Test", loaded: int, inner: List[bytes], following: List[bytes]) -> List[bytes]:
+            return inner if code[0][1] == 255 else test(code, loaded, inner, following)
+
+        self.build()
+        for name, mistake in (("condition_tests", other_value), ("condition_tests", one_half),
+                              ("assemble_test", stale), ("assemble_test", without_last)):
+            with self.subTest(mistake), unittest.mock.patch.object(spoc, name, mistake):
+                with self.assertRaisesRegex(spoc.SpocError, "filter: getppid: with the arguments .* its rules say"):
+                    self.build()
+
+
 class Listing(Case):
     def test_listing(self) -> None:
         profile = spoc.Profile("SCMP_ACT_ERRNO", ARCHITECTURES[:2], (
