@@ -437,6 +437,8 @@ def unite_base(profile: Profile, base: Profile, file: str) -> "Tuple[Profile, Li
     return profile._replace(rules=tuple(rule for rule in rules if rule.names)), settled
 
 
+# The answer to clone3 that has libc take clone, whose flags a filter sees: it is no more than a default's no.
+CLONE3_FALLBACK = (SCMP_ACT_ERRNO, errno.ENOSYS)
 API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
 KIND = "SeccompProfile"
 NAME_MAX_LENGTH = 253
@@ -6356,18 +6358,96 @@ class RunCommand:
 MAX_CONDITIONAL = 1000  # rules of one syscall; a filter has at most 4096 instructions, of which each takes some
 if TYPE_CHECKING:
     Decision = Tuple[Key, ...]
+    ConditionKey = Tuple[int, str, int, int]
+
+
+def bits_of(condition: "ConditionKey") -> "Tuple[int, int]":
+    """The bits that a condition asks for, as a mask and their value."""
+    _, op, value, second = condition
+    return {"SCMP_CMP_EQ": (FULL_MASK, value), "SCMP_CMP_MASKED_EQ": (value, second)}.get(op, (0, 0))
+
+
+def spans_of(condition: "ConditionKey") -> "List[Tuple[int, int]]":
+    """The lowest and highest values for which a condition holds; of MASKED_EQ those between may not be meant."""
+    _, op, value, second = condition
+    below, above = (0, value - 1), (value + 1, FULL_MASK)
+    spans = {"SCMP_CMP_NE": (below, above), "SCMP_CMP_LT": (below,), "SCMP_CMP_LE": ((0, value),),
+             "SCMP_CMP_EQ": ((value, value),), "SCMP_CMP_GE": ((value, FULL_MASK),), "SCMP_CMP_GT": (above,),
+             "SCMP_CMP_MASKED_EQ": ((second, second | ~value & FULL_MASK),)}[op]
+    return [(low, high) for low, high in spans if low <= high]
+
+
+def never_meet(one: "ConditionKey", other: "ConditionKey") -> bool:
+    """Do two conditions on one argument exclude each other, as far as bits and ranges tell?"""
+    mask, value = bits_of(one)
+    its_mask, its_value = bits_of(other)
+    if mask and its_mask:
+        return bool((value ^ its_value) & mask & its_mask)
+    return not any(low <= its_high and its_low <= high
+                   for low, high in spans_of(one) for its_low, its_high in spans_of(other))
 
 
 def excludes(one: "Key", other: "Key") -> bool:
     """Can the conditions of both, as far as one argument tells, never hold at once?"""
-    for first in one[0]:
-        for second in other[0]:
-            if first[0] == second[0] and (
-                    first[1] == "SCMP_CMP_EQ" and not holds(second, first[2])
-                    or second[1] == "SCMP_CMP_EQ" and not holds(first, second[2])
-                    or first[1] == second[1] == "SCMP_CMP_MASKED_EQ" and (first[3] ^ second[3]) & first[2] & second[2]):
-                return True
-    return False
+    return any(first[0] == second[0] and never_meet(first, second) for first in one[0] for second in other[0])
+
+
+def masked(argument: int, mask: int, value: int) -> "ConditionKey":
+    return ((argument, "SCMP_CMP_EQ", value, 0) if mask == FULL_MASK
+            else (argument, "SCMP_CMP_MASKED_EQ", mask, value))
+
+
+def within(argument: int, low: int, high: int) -> "Iterator[ConditionKey]":
+    """Conditions, one of which holds for each value from `low` to `high`, and none for another."""
+    if low < high and (not low or high == FULL_MASK):
+        yield (argument, "SCMP_CMP_GE", low, 0) if low else (argument, "SCMP_CMP_LE", high, 0)
+    else:
+        yield from blocks(argument, low, high)
+
+
+def blocks(argument: int, low: int, high: int) -> "Iterator[ConditionKey]":
+    """The same, of equality alone."""
+    while low <= high:
+        size = low & -low or FULL_MASK + 1
+        while low + size - 1 > high:
+            size >>= 1
+        yield masked(argument, FULL_MASK & -size, low)
+        low += size
+
+
+def meet(one: "ConditionKey", other: "ConditionKey") -> "List[ConditionKey]":
+    """Conditions, one of which holds where both do: a rule cannot hold two on one argument.
+
+    Of values from 2**32 on, and of bits beside a range, a 32-bit architecture sees too little: there it may be more.
+    """
+    if one == other or never_meet(one, other):
+        return [one] * (one == other)
+    for first, second in ((one, other), (other, one)):
+        if spans_of(first) == [(0, FULL_MASK)]:  # which always holds
+            return [second]
+    argument = one[0]
+    (mask, value), (its_mask, its_value) = bits_of(one), bits_of(other)
+    if mask and its_mask:
+        return [masked(argument, mask | its_mask, value | its_value)]
+    free = ~(mask | its_mask) & FULL_MASK
+    if free & free + 1:  # what is between the lowest and the highest value is not all meant
+        bits, ranged = (one, other) if mask else (other, one)
+        return [each for low, high in spans_of(ranged) for block in blocks(argument, low, high)
+                for each in meet(bits, block)]
+    return [each for low, high in spans_of(one) for its_low, its_high in spans_of(other)
+            for each in within(argument, max(low, its_low), min(high, its_high))]
+
+
+def intersect(one: "Key", other: "Key", name: str) -> "List[Key]":
+    """What both say where the conditions of both hold: the less restrictive answer, of errnos the lowest."""
+    found = [{each[0]: each for each in one[0]}]
+    for condition in other[0]:
+        found = [{**each, condition[0]: both} for each in found
+                 for both in (meet(each[condition[0]], condition) if condition[0] in each else [condition])]
+        check_number(name, len(found))
+    # linux/seccomp.h: of the actions as signed numbers the lowest is the most restrictive.
+    verdict = max(one[1], other[1], key=lambda verdict: (ACTIONS[verdict[0]] ^ 0x80000000, -verdict[1]))
+    return [(tuple(sorted(each.values())), verdict) for each in found]
 
 
 def implies(one: "Key", other: "Key") -> bool:
@@ -6376,10 +6456,12 @@ def implies(one: "Key", other: "Key") -> bool:
                    for first in one[0]) for second in other[0])
 
 
-def make_decision(keys: "Iterable[Key]") -> "Decision":
-    """The keys in normal form, without those that another one of the same verdict makes needless."""
+def make_decision(keys: "Iterable[Key]", is_consistent: bool = False) -> "Decision":
+    """The keys in normal form, without those that another one of the same verdict makes needless: it does if it
+    is_consistent, so that no two of different verdicts hold at once.
+    """
     known = set(keys)
-    if len(known) > 1 and len({verdict for _, verdict in known}) == 1:
+    if len(known) > 1 and (is_consistent or len({verdict for _, verdict in known}) == 1):
         known = {(conditions, verdict) for conditions, verdict in known if not any(
             (tuple(each for index, each in enumerate(conditions) if bits >> index & 1), verdict) in known
             for bits in range((1 << len(conditions)) - 1))}
@@ -6433,33 +6515,40 @@ def make_merged(default: "Verdict", decisions: "Dict[str, Decision]", architectu
                    None if flags is None else tuple(sorted(flags)))
 
 
+def check_consistent(name: str, files: "Dict[Key, str]") -> None:
+    """Refuse different answers to one call: of rules that overlap, their values tell which one counts."""
+    check_number(name, len(files))
+    for one in files:
+        for other in files:
+            if one[1] < other[1] and not excludes(one, other):
+                raise SpocError("merge", name, f"{files[one]} says {key_text(one).lstrip(': ') or SCMP_ACT_ALLOW}, "
+                                f"but {files[other]} {key_text(other).lstrip(': ') or SCMP_ACT_ALLOW}",
+                                "change one of them")
+
+
 def unite(name: str, decisions: "Dict[Decision, str]", default: "Verdict") -> "Decision":
     """What allows the syscall where one of the decisions (with the file that each is from) does, and nowhere else.
 
     Where the default allows, a syscall is stopped only where all of them stop it.
     """
-    files = {key: file for decision, file in reversed(list(decisions.items())) for key in decision}
-    check_number(name, len(files))
-    for one in files:
-        for other in files:
-            # The filter refuses equal conditions; of others that overlap, their values tell which one counts.
-            if one[1] < other[1] and not excludes(one, other):
-                raise SpocError("merge", name, f"{files[one]} says {key_text(one).lstrip(': ') or SCMP_ACT_ALLOW}, "
-                                f"but {files[other]} {key_text(other).lstrip(': ') or SCMP_ACT_ALLOW}",
-                                "change one of them")
     if default[0] not in PERMISSIVE:
-        return make_decision(files)
+        files = {key: file for decision, file in reversed(list(decisions.items())) for key in decision}
+        check_consistent(name, files)
+        return make_decision(files, True)
+    for decision, file in decisions.items():
+        check_consistent(name, dict.fromkeys(decision, file))
     # In an order of their own, so that the order of the inputs does not matter; few rules leave few combinations.
-    stopping, *others = (make_decision(key for key in decision if key[1][0] not in PERMISSIVE)
+    stopping, *others = (make_decision((key for key in decision if key[1][0] not in PERMISSIVE), True)
                          for decision in sorted(decisions, key=lambda decision: (len(decision), decision)))
     for keys in others:
-        stopping = make_decision((tuple(sorted({*one[0], *other[0]})), one[1]) for one in stopping for other in keys
-                                 if one[1] == other[1] and not excludes(one, other))
-        check_number(name, len(stopping))
-        if any(len({each[0] for each in conditions}) < len(conditions) for conditions, _ in stopping):
-            raise SpocError("merge", name, "what all stop would take two conditions on one argument, which no rule can "
-                            "hold", "give both files the same rules for it")
-    return make_decision([*stopping, *(key for key in files if key[1][0] in PERMISSIVE)])
+        united: "Set[Key]" = set()
+        for one in stopping:
+            for other in keys:
+                united.update(() if excludes(one, other) else intersect(one, other, name))
+            check_number(name, len(united))
+        stopping = make_decision(united, True)
+    letting = (key for decision in decisions for key in decision if key[1][0] in PERMISSIVE)
+    return make_decision([*stopping, *letting], True)
 
 
 def merge_profiles(inputs: "Sequence[Tuple[str, Profile]]", default: "Optional[Verdict]" = None) -> Profile:
@@ -6487,6 +6576,9 @@ def merge_profiles(inputs: "Sequence[Tuple[str, Profile]]", default: "Optional[V
         for name in said.keys() - names:
             if profile.default_action in PERMISSIVE or name in free:
                 said[name].setdefault((), file)
+    fallback = said.get("clone3", {})
+    if len(fallback) > 1 and chosen[0] not in PERMISSIVE:
+        fallback.pop((((), CLONE3_FALLBACK),), None)
     united = {name: next(iter(each)) if len(each) == 1 and len(next(iter(each))) == 1
               else unite(name, each, chosen) for name, each in said.items()}
     given = any(profile.flags is not None for _, profile in inputs)
@@ -6574,7 +6666,8 @@ def coverage_of(source: Source) -> "Tuple[int, Any]":
     The annotation (addSyscallCoverage in internal/pkg/manager/recordingmerger/coverage.go of SPO) is information only:
     where it makes no sense it counts for nothing.
     """
-    names = {name for rule in source.profile.rules for name in rule.names}
+    profile = source.profile  # what repeats its default says nothing
+    names = {name for rule in profile.rules if rule.verdict != profile.default for name in rule.names}
     annotations = (source.document.get("metadata") or {}).get("annotations")
     text = annotations.get(COVERAGE) if isinstance(annotations, dict) else None
     if isinstance(text, str):
@@ -6623,7 +6716,8 @@ class Inputs:
             raise SpocError("write profile", "baseProfileName", f"the type {TYPE_JSON} cannot say it",
                             f"use -t {TYPE_CRD}")
         metadata = dict(self.metadata or {})
-        counts = dict(sorted(self.counts.items()))
+        names = {name for rule in profile.rules for name in rule.names}
+        counts = {name: count for name, count in sorted(self.counts.items()) if name in names}
         metadata["annotations"] = {COVERAGE: json.dumps(
             {"version": "v1", "total": self.total, "syscalls": counts}, separators=(",", ":"))}
         return format_profile(profile, profile_type, name, self.extra, metadata)

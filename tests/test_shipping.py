@@ -4,11 +4,14 @@
 import itertools
 import json
 import os
+import pathlib
 import pty
 import random
 import subprocess
 import sys
+import tempfile
 import unittest
+import unittest.mock
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import jsonschema
@@ -20,6 +23,7 @@ import test_profile
 HOST = spoc.Host("SCMP_ARCH_X86_64", "6.1", [])
 NAMES = ["read", "socket", "clone", "ioctl", "mount"]
 VALUES = range(4)
+ARGUMENTS = [*VALUES, 4, 7]
 OPERATORS = ["SCMP_CMP_EQ", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_GE", "SCMP_CMP_GT",
              "SCMP_CMP_MASKED_EQ"]
 ALLOWING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
@@ -75,7 +79,12 @@ def answer(document: Dict[str, Any], name: str, arguments: Sequence[int]) -> Tup
 
 
 def calls() -> "itertools.product[Any]":
-    return itertools.product(NAMES, VALUES, VALUES)
+    return itertools.product(NAMES, ARGUMENTS, ARGUMENTS)
+
+
+def answers(profile: spoc.Profile) -> "List[Tuple[str, int]]":
+    document = encode(profile)
+    return [answer(document, name, arguments) for name, *arguments in calls()]
 
 
 def decode(document: Dict[str, Any]) -> spoc.Profile:
@@ -153,28 +162,91 @@ class Laws(unittest.TestCase):
         self.assertGreater(min(merged_rounds.values()), self.ROUNDS // 4, merged_rounds)
 
     def test_merge_is_commutative_associative_and_idempotent(self) -> None:
-        associative = 0
+        merged_rounds: Dict[str, int] = dict.fromkeys(self.DEFAULTS, 0)
         for source, default in self.rounds():
-            one, two, three = (decode(random_document(source, default)) for _ in range(3))
+            defaults = [default] * 3 if source.random() < 0.9 else [source.choice(self.DEFAULTS) for _ in range(3)]
+            one, two, three = (decode(random_document(source, each)) for each in defaults)
             whole = merge(one, two, three)
             for order in itertools.permutations([one, two, three]):
                 self.assertEqual(merge(*order), whole)
-            for first, second, last in ((one, two, three), (two, three, one)):
+            for first, second, last in ((one, two, three), (two, three, one), (three, one, two)):
                 pair = merge(first, second)
-                if pair is not None and whole is not None:
-                    associative += 1
-                    nested = merge(pair, last)
-                    self.assertIn(nested, (whole, None))
-                    if default not in ALLOWING:
-                        self.assertEqual(nested, whole)
-                elif pair is None and default not in ALLOWING:
-                    self.assertIsNone(whole)
+                nested = merge(last, pair) if pair else None
+                self.assertEqual(nested is None, whole is None, (first, second, last, pair))
+                if nested and whole and nested != whole:
+                    # What takes two conditions on one argument can be said in several ways.
+                    self.assertIn(default, ALLOWING)
+                    self.assertEqual(nested._replace(rules=()), whole._replace(rules=()))
+                    self.assertEqual(answers(nested), answers(whole), (first, second, last, pair))
+            merged_rounds[default] += whole is not None
             self.assertEqual(merge(one, one), merge(one))
             normal = merge(one)
             if normal is not None:
                 self.assertEqual(merge(normal), normal)
                 self.assertEqual(merge(one, normal), normal)
-        self.assertGreater(associative, self.ROUNDS)
+        self.assertGreater(min(merged_rounds.values()), self.ROUNDS // 8, merged_rounds)
+
+    def test_where_the_default_allows_any_two_denials_unite(self) -> None:
+        def profile(rules: Any, default: str = "SCMP_ACT_ALLOW") -> Dict[str, Any]:
+            return {"defaultAction": default, "syscalls": [
+                {"names": ["write"], "action": action, **({"errnoRet": number} if number else {}),
+                 "args": [{"index": 0, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": second}
+                          for op, value, second in conditions]} for action, number, conditions in rules]}
+
+        eperm, enoent = (profile([("SCMP_ACT_ERRNO", number, [])]) for number in (1, 2))
+        kill, trap = (profile([(action, 0, [])]) for action in ("SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"))
+        for inputs, wanted in (
+                ([eperm, enoent], ("SCMP_ACT_ERRNO", 1)), ([enoent, kill], ("SCMP_ACT_ERRNO", 2)),
+                ([kill, trap], ("SCMP_ACT_TRAP", 0)), ([eperm, enoent, profile([])], ("SCMP_ACT_ALLOW", 0))):
+            for order in itertools.permutations(inputs):
+                merged = merge(*map(decode, order))
+                assert merged is not None
+                self.assertEqual(answer(encode(merged), "write", [0]), wanted)
+        most = (1 << 64) - 1
+        values = [0, 1, 2, 5, 17, 6000, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 40) + 6, most - 1, most]
+        probes = sorted({(value + more) & most for value in values for more in (-1, 0, 1)} | {0x7E020000, 0x10000011})
+        conditions = [(op, value, 0) for op in ("EQ", "NE", "LT", "LE", "GE", "GT") for value in values[1:9:3]]
+        conditions += [("MASKED_EQ", mask, value & mask) for mask in (0x7E020000, 6, most ^ 1, 0)
+                       for value in (0, 17, 6000)]
+        for pair in itertools.combinations(conditions, 2):
+            one, two = (profile([("SCMP_ACT_ERRNO", 1, [each])]) for each in pair)
+            merged = merge(decode(one), decode(two))
+            assert merged is not None
+            result = encode(merged)
+            for value in probes:
+                stopped = {answer(each, "write", [value])[0] for each in (one, two)} == {"SCMP_ACT_ERRNO"}
+                self.assertEqual(answer(result, "write", [value])[0] == "SCMP_ACT_ERRNO", stopped, (pair, value))
+
+    def test_files_unite_in_any_order(self) -> None:
+        """With what else a file says: base profiles, metadata, and in how many recordings a call stood."""
+        refused = 0
+        with tempfile.TemporaryDirectory() as folder, unittest.mock.patch.object(spoc.Log, "info"):
+            for seed in range(60):
+                source = random.Random(seed)
+                for name in "abc":
+                    profile = decode(random_document(source, "SCMP_ACT_ERRNO"))
+                    extra = source.choice([{}, {}, {"baseProfileName": "x"}, {"baseProfileName": source.choice("xy")}])
+                    metadata = {"labels": {"app": source.choice("xxy")}} if source.random() < 0.8 else {}
+                    text = spoc.format_profile(profile._replace(flags=profile.flags or None), "seccomp",
+                                               source.choice(["app", "app", "other"]), extra, metadata)
+                    pathlib.Path(folder, name).write_text(text)
+
+                def merged(*names: str) -> str:
+                    path = os.path.join(folder, "".join(names))
+                    paths = [os.path.join(folder, name) for name in names]
+                    try:
+                        spoc.merge_files(spoc.MergeOptions(output_file=path, name="app"), paths)
+                    except spoc.SpocError:
+                        return ""
+                    return pathlib.Path(path).read_text()
+
+                whole = merged("a", "b", "c")
+                refused += not whole
+                self.assertEqual(merged("c", "b", "a"), whole)
+                for one, two, last in ("abc", "bca", "cab"):
+                    nested = merged(last, one + two) if merged(one, two) else ""
+                    self.assertEqual(nested, whole, (seed, one, two, last))
+        self.assertIn(refused, range(10, 50))
 
     def test_only_what_contradicts_is_refused(self) -> None:
         refused = 0
@@ -184,8 +256,6 @@ class Laws(unittest.TestCase):
                 spoc.merge_profiles([("one.json", decode(documents[0])), ("two.json", decode(documents[1]))])
             except spoc.SpocError as error:
                 refused += 1
-                if "two conditions on one argument" in str(error):
-                    continue
                 rules = [rule for document in documents for rule in document["syscalls"]
                          if error.subject in rule["names"]]
                 self.assertGreater(len({(rule["action"], rule.get("errnoRet")) for rule in rules}), 1, rules)
@@ -239,9 +309,10 @@ class Laws(unittest.TestCase):
             missing = spoc.missing_from(decode(held), decode(needed))
             names = {name for rule in missing.rules for name in rule.names}
             wants = {name for rule in needed["syscalls"] for name in rule["names"] if rule["action"] in ALLOWING}
+            if default in ALLOWING or not merge(decode(held)):
+                continue
             for name, *arguments in calls():
-                if name in wants - names and merge(decode(held)) and answer(needed, name, arguments)[0] in ALLOWING \
-                        and needed["defaultAction"] not in ALLOWING:
+                if name in wants - names and answer(needed, name, arguments)[0] in ALLOWING:
                     enough += 1
                     self.assertIn(answer(held, name, arguments)[0], ALLOWING, (name, arguments, held, needed))
         self.assertGreater(enough, 100)
@@ -312,7 +383,11 @@ class Laws(unittest.TestCase):
             whole = merge(*profiles)
             if whole is None:
                 continue
-            parts, union = [judge(profile) for profile in profiles], judge(whole)
+            try:
+                parts, union = [judge(profile) for profile in profiles], judge(whole)
+            except spoc.SpocError as error:  # i386's socketcall has the first argument in memory
+                self.assertIn("socketcall", str(error))
+                continue
             compared += 1
             for call, (action, _) in union.items():
                 self.assertEqual(action in ALLOWING, any(part[call][0] in ALLOWING for part in parts),
@@ -450,15 +525,18 @@ class Commands(support.Case):
         self.assertFalse((self.folder / "out").exists())
 
     def test_each_further_file_takes_no_longer(self) -> None:
-        paths = []
-        for number in range(64):
-            rules = [{"names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [
-                {"index": index, "value": value, "op": op}]}
-                for index, value, op in ((0, number, "SCMP_CMP_NE"), (1, 7, "SCMP_CMP_EQ"))]
-            paths.append(self.write(f"{number}.json", json.dumps({"defaultAction": "SCMP_ACT_ALLOW",
-                                                                  "syscalls": rules})))
+        def denials(step: int) -> "List[str]":
+            return [self.write(f"{step}-{number}.json", json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [{"index": index, "value": value, "op": op}]}
+                for index, value, op in ((0, number * step, "SCMP_CMP_NE"), (1, 7, "SCMP_CMP_EQ"))]}))
+                    for number in range(64)]
+
         # 2 ** 64 steps would outlast any time limit.
-        self.assertIn("two conditions on one argument", self.refused("merge", *paths))
+        merged = json.loads(self.merged(*denials(1)))
+        self.assertEqual([(rule["names"], rule["args"]) for rule in merged["syscalls"]], [
+            (["socket"], [{"index": 0, "value": 64, "op": "SCMP_CMP_GE"}]),
+            (["socket"], [{"index": 1, "value": 7, "op": "SCMP_CMP_EQ"}])])
+        self.assertIn("socket: has more than 1000 rules", self.refused("merge", *denials(0x123456789ABCDE)))
 
     def test_base_profiles_are_not_lost(self) -> None:
         based = [self.write(f"{name}.yaml", profile_text("read").replace("spec:", f"spec:\n  baseProfileName: {name}"))
