@@ -3886,29 +3886,54 @@ def portable_names(names: "Iterable[str]", kept: "Set[str]") -> "Set[str]":
     return found
 
 
+def deciding_rules(profile: Profile) -> "List[Rule]":
+    """The rules without what decides nothing: what the default says too, and for each syscall what stands beside the
+    first rule without conditions.
+    """
+    rules = [rule for rule in profile.rules if rule.verdict != profile.default]
+    first: "Dict[str, Rule]" = {}
+    for rule in rules:
+        for name in () if rule.conditions else rule.names:
+            first.setdefault(name, rule)
+    return [rule._replace(names=tuple(name for name in rule.names if first.get(name, rule) is rule)) for rule in rules]
+
+
 def portable_profile(profile: Profile, says_errno: bool, others: "Iterable[str]" = ()) -> Profile:
     """Allow the siblings of what is allowed unconditionally, too; what a rule decides already, and what `others` are,
-    stays as it is.
+    stays as it is. Rules that say what the default says are none, as to libseccomp and merge.
 
-    A clone that depends on its flags has no sibling in clone3, whose flags no filter sees: ENOSYS has libc take clone.
-    So has it for other new calls: where a format says_errno for the default, ENOSYS stands for a default that says
-    nothing but no. A profile that allows by default is for all systems already.
+    A clone that depends on its flags has no sibling in clone3, whose flags no filter sees: ENOSYS has libc take clone,
+    and gives way where clone3 is a sibling after all. So has it for other new calls: where a format says_errno for the
+    default, ENOSYS stands for a default that says nothing but no. A profile that allows by default is for all systems
+    already.
     """
     if profile.default_action == SCMP_ACT_ALLOW:
         return profile
-    decided = {name for rule in profile.rules for name in rule.names}.union(others)
-    allowing = [rule for rule in profile.rules if rule.action == SCMP_ACT_ALLOW and not rule.conditions]
-    allowed = {name for rule in allowing for name in rule.names}
-    added = portable_names(allowed, decided) - decided
-    first = allowing[0] if allowing else Rule(SCMP_ACT_ALLOW, ())
-    rules = [Rule(SCMP_ACT_ALLOW, tuple(sorted(added.union(first.names)))),
-             *(rule for rule in profile.rules if rule is not first)]
-    if "fork" in allowed | added and "clone" not in decided | added:
-        rules.append(Rule(SCMP_ACT_ALLOW, ("clone",), conditions=(CLONE_NAMESPACES,)))
-    if profile.default_action != SCMP_ACT_LOG and "clone" in decided - allowed and "clone3" not in decided:
+    rules = deciding_rules(profile)
+    if says_errno and profile.default == (SCMP_ACT_ERRNO, errno.EPERM):
+        profile = profile._replace(default_errno=errno.ENOSYS)
+        rules = [rule for rule in rules if rule.verdict != profile.default]
+    firm = {name: rule.verdict for rule in rules for name in rule.names if not rule.conditions}
+    allowed = {name for name, verdict in firm.items() if verdict == (SCMP_ACT_ALLOW, 0)}
+    kept = {name for rule in rules for name in rule.names}.union(others)
+    is_narrowed = {rule.verdict for rule in rules if "clone" in rule.names} == {(SCMP_ACT_ALLOW, 0)}
+    if is_narrowed and "clone3" in allowed:  # which then may do what any clone does
+        kept -= {"clone"}.difference(others)
+    if firm.get("clone3") == CLONE3_FALLBACK:
+        kept -= {"clone3"}.difference(others)
+    added = portable_names(allowed, kept) - kept
+    first = next((rule for rule in rules if rule.action == SCMP_ACT_ALLOW and not rule.conditions), None)
+    rules = [Rule(SCMP_ACT_ALLOW, tuple(sorted(added.union(first.names if first else ())))), *(
+        rule._replace(names=tuple(name for name in rule.names if name not in added)) for rule in rules
+        if rule is not first)]
+    by_clone = [rule for rule in rules if "clone" in rule.names]
+    if "fork" in allowed | added and "clone" not in {*others, *firm, *added} and (is_narrowed or not by_clone):
+        by_clone.append(Rule(SCMP_ACT_ALLOW, ("clone",), conditions=(CLONE_NAMESPACES,)))
+        rules += [] if by_clone[-1] in rules else by_clone[-1:]
+    if profile.default_action != SCMP_ACT_LOG and by_clone and "clone" not in allowed | added and not any(
+            "clone3" in names for names in (others, *(rule.names for rule in rules))):
         rules.append(Rule(SCMP_ACT_ERRNO, ("clone3",), errno.ENOSYS))
-    number = errno.ENOSYS if says_errno and profile.default == (SCMP_ACT_ERRNO, errno.EPERM) else profile.default_errno
-    return Profile(profile.default_action, profile.architectures, tuple(rules), number, profile.flags)
+    return profile._replace(rules=tuple(rule for rule in rules if rule.names))
 
 
 BAR_COLUMNS = 20

@@ -720,6 +720,73 @@ class Portable(support.Case):
         allowing = spoc.Profile("SCMP_ACT_ALLOW", (), ())
         self.assertEqual(spoc.portable_profile(allowing, True), allowing)
 
+    def test_fork_alone_has_clone3_answered_at_once(self) -> None:
+        for says_errno in (False, True):
+            once = spoc.portable_profile(spoc.Profile("SCMP_ACT_ERRNO", (), (spoc.Rule("SCMP_ACT_ALLOW", ("fork",)),)),
+                                         says_errno)
+            self.assertEqual(answer(encode(once), "clone3", [0]), ("SCMP_ACT_ERRNO", 38))
+            self.assertEqual(answer(encode(once), "clone", [17]), ("SCMP_ACT_ALLOW", 0))
+            self.assertEqual(answer(encode(once), "clone", [0x10000011])[0], "SCMP_ACT_ERRNO")
+            self.assertEqual(spoc.portable_profile(once, says_errno), once)
+
+    def test_what_an_earlier_rule_denies_is_not_allowed_by_a_later_one(self) -> None:
+        """Where the default becomes ENOSYS, a rule that says ENOSYS is none any more."""
+        rules = (spoc.Rule("SCMP_ACT_ERRNO", ("mount",), 38), spoc.Rule("SCMP_ACT_ALLOW", ("mount", "read")))
+        result = encode(spoc.portable_profile(spoc.Profile("SCMP_ACT_ERRNO", (), rules), True))
+        self.assertEqual(answer(result, "mount", [0]), ("SCMP_ACT_ERRNO", 38))
+        self.assertEqual(answer(result, "read", [0]), ("SCMP_ACT_ALLOW", 0))
+
+    def random_profile(self, source: random.Random, default: str, names: "List[str]") -> spoc.Profile:
+        rules = [spoc.Rule("SCMP_ACT_ALLOW", tuple(source.sample(names, source.randrange(1, 4))))]
+        if source.random() < 0.5:
+            rules.append(spoc.Rule("SCMP_ACT_ALLOW", (source.choice(["clone", "clone", "ioctl", "personality"]),), 1, (
+                source.choice([spoc.CLONE_NAMESPACES, spoc.Condition(0, "SCMP_CMP_EQ", 17)]),)))
+        if source.random() < 0.3:
+            rules.append(spoc.Rule("SCMP_ACT_ERRNO", ("clone3",), 38))
+        if source.random() < 0.3:  # which says what the default says
+            rules.append(spoc.Rule(default, tuple(source.sample(names, 2))))
+        source.shuffle(rules)
+        return spoc.Profile(default, (), tuple(rules))
+
+    def test_portable_and_merge_change_places(self) -> None:
+        """And to make a profile portable twice is to do it once."""
+        known = sorted({name for left, right in self.rows() for name in left + right})
+        flags = (0, 17, 0x11200, 0x10000011)
+        for seed in range(300):
+            source = random.Random(seed)
+            default, says_errno = source.choice(["SCMP_ACT_ERRNO"] * 3 + ["SCMP_ACT_LOG"]), source.random() < 0.5
+            some = [*source.sample(known, 3), "fork", "clone", "clone3", "vfork"]
+            one, two = (self.random_profile(source, default, some) for _ in range(2))
+
+            def portable(profile: spoc.Profile) -> spoc.Profile:
+                return spoc.portable_profile(profile, says_errno)
+
+            pair, after = merge(one, two), merge(portable(one), portable(two))
+            assert pair and after, (one, two)
+            for first, second in ((portable(pair), after), (portable(portable(one)), portable(one)),
+                                  (portable(after), after), (portable(portable(pair)), portable(pair))):
+                only = [spoc.diff_profile(*each) for each in ((first, second), (second, first))]
+                self.assertFalse(any(each.rules for each in only), (seed, one, two, only))
+                documents = encode(first), encode(second)
+                for name in {*known, "ioctl", "personality"} if seed < 20 else some:
+                    for value in flags:
+                        self.assertEqual(*(answer(each, name, [value]) for each in documents), (seed, name, one, two))
+                self.assertEqual(first.default, second.default)
+
+    def test_portable_widens_no_condition_but_clones(self) -> None:
+        """Not even where siblings of others would bring the call: that a merge of portable profiles does."""
+        narrowed = spoc.Rule("SCMP_ACT_ALLOW", ("mprotect", "fcntl"), 1, (spoc.Condition(2, "SCMP_CMP_EQ", 1),))
+        others = spoc.Rule("SCMP_ACT_ALLOW", ("brk", "open"))
+        for says_errno in (False, True):
+            both = [spoc.portable_profile(spoc.Profile("SCMP_ACT_ERRNO", (), rules), says_errno)
+                    for rules in ((narrowed, others), (others,), (narrowed,))]
+            for name, value, action in itertools.product(("mprotect", "fcntl"), (1, 2), ("ALLOW", "ERRNO")):
+                self.assertEqual(answer(encode(both[0]), name, [0, 0, value])[0] == f"SCMP_ACT_{action}",
+                                 (value == 1) == (action == "ALLOW"))
+            merged = merge(both[1], both[2])
+            assert merged is not None
+            self.assertEqual(answer(encode(merged), "mprotect", [0, 0, 2]), ("SCMP_ACT_ALLOW", 0))
+
     def flavours(self) -> Dict[str, str]:
         """The same program with glibc and musl, dynamic and static."""
         support.require_command("musl-gcc", "gcc")
