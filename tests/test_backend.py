@@ -145,7 +145,10 @@ class AnybodyCase(test_errors.CopyCase):
         self.assertEqual(result.returncode, code, result.stderr)
         if not self.profile.exists():
             return set(), result.stderr
-        return seen_syscalls(json.loads(self.profile.read_text()), result.stderr), result.stderr
+        document = json.loads(self.profile.read_text())
+        if "-q" in options:  # the log does not say what was seen
+            return {name for rule in document["syscalls"] for name in rule["names"]}, result.stderr
+        return seen_syscalls(document, result.stderr), result.stderr
 
     def traced(self, *command: str) -> Set[str]:
         log = self.open / "strace.log"
