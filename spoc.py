@@ -2984,7 +2984,8 @@ class Recorder:
         self._config.statistics, self._config.number_offset = self.statistics, self.machine.number_offset
         self._config.original_offset = self.machine.original_offset
         self._config.emulated_offset, self._config.emulated_mask = self.machine.emulated
-        self._config.ptrace_nr = libseccomp.seccomp_syscall_resolve_name(b"ptrace")
+        if self.denials:
+            self._config.ptrace_nr = libseccomp.seccomp_syscall_resolve_name(b"ptrace")
         self._config.marked = any(self.logged) if self.denials else bool(self.watched)
         for (abi, number), argument in self.watched.items():
             self._watched[abi * NUMBERS + number].place = 1 + self.machine.arguments[abi][argument]
