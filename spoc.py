@@ -45,8 +45,8 @@ except ImportError as missing:
 
 # A short recording is mostly start-up, and what is compiled and imported for it: so annotations that need typing are
 # strings, NamedTuple is a smaller one, and these modules are imported when first used.
-DEFERRED = ("_socket array binascii bisect collections fcntl html json pwd re resource select socket termios "
-            "textwrap").split()
+DEFERRED = ("_socket array binascii bisect collections fcntl html json pwd re resource select shlex socket "
+            "termios textwrap").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     import re
     import resource
     import select
+    import shlex
     import signal
     import socket
     import termios
@@ -215,9 +216,19 @@ class ChildError(SpocError):
     """A command that could not be started: exit code 126 or 127, or 125 where the command is not to blame."""
 
 
+def decode_name(name: bytes) -> str:
+    """A name that may not be UTF-8, as text that every reader of JSON takes: its other bytes become \\xNN."""
+    return name.decode(errors="backslashreplace")
+
+
+def spell_name(name: str) -> str:
+    """The same of a name that Python has decoded."""
+    return decode_name(name.encode(errors="surrogateescape"))
+
+
 def printable(text: str) -> str:
     """One line, and nothing in it that a terminal would obey."""
-    text = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    text = spell_name(text)
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
@@ -2195,6 +2206,10 @@ X32_SYSCALL_BIT = 0x40000000  # arch/x86/include/uapi/asm/unistd.h
 NO_SYSCALL = 0xFFFFFFFF  # -1: how a tracer has a call skipped (ptrace(2)); no kernel ever gives it a meaning
 
 
+# Where the numbers of an architecture begin: ARM's private ones (asm/unistd.h), MIPS o32, n64 and n32, x32.
+NUMBER_STARTS = (0, 4000, 5000, 6000, 0xF0000, X32_SYSCALL_BIT)
+
+
 class Machine(NamedTuple):
     """What a kernel runs: calls of its own convention, of its 32-bit one if it has one, and how to tell them apart."""
 
@@ -2710,7 +2725,7 @@ CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = map(CAPABILITIES.index, ("CAP_SYS_ADMIN", 
 def read_kernel_file(path: str) -> str:
     """A file that the kernel makes up; "" if it cannot be read."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
     except OSError:
         return ""
@@ -3726,6 +3741,35 @@ class Recording(NamedTuple):
         return {call.name for call in self.calls if call.name}
 
 
+def describe_nameless(calls: "Iterable[Tuple[Architecture, int]]") -> "List[str]":
+    """What to say of syscalls for which libseccomp knows no name."""
+    absent, newer = [], []  # type: List[str], List[str]
+    for architecture, number in sorted(calls):
+        starts = (0, NUMBER_STARTS[4]) if architecture == ARM else NUMBER_STARTS[5:] if architecture == X32 else (0,)
+        may_exist = any(0 <= number - start < NUMBERS for start in starts)
+        (newer if may_exist else absent).append(f"{number} ({architecture.name})")
+    return [f"{text} {', '.join(found)}{hint}" for text, found, hint in (
+        ("libseccomp knows no name for the syscalls", newer, "; a newer libseccomp may"),
+        ("no kernel has the syscalls", absent, ": no rule can allow them")) if found]
+
+
+def describe_losses(counters: Counters, apart: str, read: str) -> "List[str]":
+    """Why not all may have been seen; `apart` and `read` say what to do."""
+    losses = []
+    if not counters.followed:
+        losses.append(START_UNSEEN)
+    if counters.tasks_lost:
+        losses.append(f"{counters.tasks_lost} processes or threads were not followed: too many at a time; {apart}")
+    if counters.calls_lost:
+        losses.append(f"{counters.calls_lost} calls of unusual numbers were not recorded: too many different ones; "
+                      "the command tries out syscall numbers")
+    if counters.denials_lost:
+        losses.append(f"{counters.denials_lost} blocked calls were not named: too many different ones at a time")
+    if counters.reads_lost:
+        losses.append(f"{counters.reads_lost} calls {read}")
+    return losses
+
+
 FILTER_PROFILE, FILTER_OWN, FILTER_UNKNOWN = "profile", "own", "unknown"  # in --events; own: the command's
 
 
@@ -3758,18 +3802,9 @@ def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details
         architecture, detail = machine.architecture(abi, number), details.get((abi, number), CallValue())
         first_ns = min(filter(None, (seen.get((abi, number)), detail.first_ns)), default=0)
         calls.append(Call(architecture, number, name_of(architecture, number), first_ns, detail.count, detail.tgid,
-                          detail.comm.decode(errors="replace"), values.get((abi, number), frozenset())))
-    losses = []
-    if not counters.followed:
-        losses.append(START_UNSEEN)
-    if counters.tasks_lost:
-        losses.append(f"{counters.tasks_lost} processes or threads were not followed: too many at a time; "
-                      "record parts of the work on their own and join them with --append")
-    if counters.calls_lost:
-        losses.append(f"{counters.calls_lost} calls of unusual numbers were not recorded: too many different ones; "
-                      "the command tries out syscall numbers")
-    if counters.reads_lost:
-        losses.append(f"{counters.reads_lost} calls could not be told to be 32-bit or not; record again")
+                          decode_name(detail.comm), values.get((abi, number), frozenset())))
+    losses = describe_losses(counters, "record parts of the work on their own and join them with --append",
+                             "could not be told to be 32-bit or not; record again")
     return Recording(tuple(sorted(calls, key=lambda call: (call.first_ns, call.number))), int(counters.followed),
                      tuple(losses))
 
@@ -4747,7 +4782,7 @@ class NotifyRecorder:
             self._lost += 1
             return call
         if self._statistics and self._proc:
-            call.comm = os.fsencode(read_proc(tid, "comm"))[:15].rstrip(b"\n")
+            call.comm = read_proc(tid, "comm").encode(errors="surrogateescape")[:15].rstrip(b"\n")
             call.tgid = int(proc_status(tid).get("Tgid", "0"))
         self._calls[key] = call
         return call
@@ -5130,10 +5165,9 @@ class RecordCommand:
         self._report_values(recording)
         for loss in recording.losses:
             Log.error(f"the profile is incomplete: {loss}")
-        nameless = [f"{call.number} ({call.architecture.name})" for call in recording.calls if not call.name]
-        if nameless:
-            Log.error(f"the profile is incomplete: libseccomp knows no name for the syscalls {', '.join(nameless)}; "
-                      "a newer libseccomp may")
+        nameless = describe_nameless((call.architecture, call.number) for call in recording.calls if not call.name)
+        for text in nameless:
+            Log.error(f"the profile is incomplete: {text}")
         return not recording.losses and not nameless
 
     def _write(self, recording: Recording) -> bool:
@@ -5157,8 +5191,9 @@ class RecordCommand:
             number += 1
         with Target(f"{path}.{number}", self.target.owner) as beside:
             beside.write(format_profile(self._portable(profile), self.options.type, self.name))
+        target, other = shlex.quote(path), shlex.quote(beside.path)
         Log.error(SpocError("append to", path, "another process has its folder locked, so the profile went to "
-                            f"{beside.path}", f"spoc.py merge -o {path} {path} {beside.path} adds it"))
+                            f"{beside.path}", f"spoc.py merge -o {target} {target} {other} adds it"))
 
 # --- Replay ------------------------------------------------------------------
 
@@ -5251,7 +5286,7 @@ class TracepointSource:
         otherwise = {DENIAL_UNANSWERED: "", DENIAL_VSYSCALL: "", DENIAL_TRACED: FILTER_UNKNOWN}.get(
             value.kind, FILTER_OWN)
         return Denial(architecture, value.nr, verdicts, value.tgid, value.tid,
-                      value.comm.decode(errors="replace"), times=times, otherwise=otherwise, fact=fact)
+                      decode_name(value.comm), times=times, otherwise=otherwise, fact=fact)
 
     def _verdicts(self, kind: int, result: int) -> "Tuple[Tuple[Tuple[str, int], ...], str]":
         """What may have been a filter's answer to a call of this fate; and, if that is a guess, what is known."""
@@ -5310,11 +5345,8 @@ class TracepointSource:
 
     @property
     def losses(self) -> "List[str]":
-        counters = self._recorder.counters
-        lost = counters.denials_lost + counters.reads_lost + counters.tasks_lost
-        if not counters.followed:
-            return [START_UNSEEN]
-        return [f"{lost} events of the tracepoints were lost: too many different ones at a time"] if lost else []
+        return describe_losses(self._recorder.counters, "run parts of the work on their own",
+                               "could not be read; run it again")
 
     def close(self) -> None:
         libbpf.ring_buffer__free(self._ring)
@@ -5452,7 +5484,7 @@ class NotifySource:
             exe = os.readlink(f"/proc/{tid}/exe")
         except OSError:
             pass
-        return self._tasks.get(tid, (-1, tid))[1], comm[:-1].decode(errors="replace"), exe
+        return self._tasks.get(tid, (-1, tid))[1], decode_name(comm[:-1]), spell_name(exe)
 
     def _forget(self, tids: "Iterable[int]") -> None:
         for tid in tids:
@@ -5479,7 +5511,7 @@ def decode_audit_string(value: str) -> str:
     """The value of a string field."""
     if value[:1] in ('"', "("):
         return value.strip('"') if value != "(null)" else ""
-    return bytes.fromhex(value).decode(errors="replace")
+    return decode_name(bytes.fromhex(value))
 
 
 MAX_RECORDS = 10000  # in one read(): signals must have their turn
@@ -6062,14 +6094,18 @@ class DenialReport:
     MAX_PROGRAMS, MAX_KINDS = 1000, 4096
 
     def __init__(self, profile: Profile, native: Architecture, events: "Optional[EventsFile]",
-                 learner: "Optional[Learner]" = None, as_runc: bool = False):
+                 program: bytes, learner: "Optional[Learner]" = None, as_runc: bool = False):
+        """`program` is the filter's, before any call is asked about."""
         self.profile, self.native, self.events, self.learner = profile, native.name, events, learner
         self.as_runc, self._own = as_runc, native
+        self._filter = FilterJudge(program)
         self._newer: "Optional[FilterJudge]" = None
         self.architectures = {native.name, *profile.architectures}
         # (syscall, architecture, what happened to it) -> program -> times
         self.counts: "Dict[Tuple[str, str, str], Dict[str, int]]" = {}
         self.missing: "Set[str]" = set()
+        self.foreign: "Dict[str, Set[str]]" = {}  # architecture that the profile does not list -> syscalls
+        self.nameless: "Set[Tuple[Architecture, int]]" = set()
         self.losses: "List[str]" = []
 
     def judge(self, denial: Denial, name: str) -> "Tuple[str, int, str]":
@@ -6079,6 +6115,8 @@ class DenialReport:
             answers = [(SCMP_ACT_KILL_THREAD, 0)]  # libseccomp's to calls of other architectures
         elif self.as_runc and self.is_newer(denial):
             answers = [(SCMP_ACT_ERRNO, errno.ENOSYS)]
+        elif not name:  # no rule is about it, but above x32's bit it may be none of what the filter takes as x86-64's
+            answers = [self._filter(SeccompData(denial.number, denial.architecture.kernel_token))]
         for action, number in answers:
             if (action, number) in denial.verdicts or (action, -1) in denial.verdicts:
                 return action, number, FILTER_PROFILE
@@ -6127,17 +6165,26 @@ class DenialReport:
                 Log.result(f"Seccomp: {label}, action: {what}, pid: {denial.tgid}, comm: {comm}")
             programs[comm] = programs.get(comm, 0) + denial.times
             if (whose == FILTER_PROFILE or self.learner) and action != SCMP_ACT_LOG:
-                self.missing.add(denial.inner or name)
-                if any(name in rule.names for rule in self.profile.rules):
-                    self.missing.add(name)
-                if self.learner:
-                    self.learner.see(denial, name)
+                self._note_missing(denial, name)
             self._write_event({
                 "time": round(time.time(), 6), "pid": denial.tid, "tgid": denial.tgid, "comm": denial.comm,
                 "exe": denial.exe, "arch": arch_name, "number": denial.number, "name": name, "action": action,
                 "errno": errno_name, "filter": whose, "guess": whose != FILTER_PROFILE and
                 (len(denial.verdicts) > 1 or whose == FILTER_UNKNOWN),
                 "count": denial.times})
+
+    def _note_missing(self, denial: Denial, name: str) -> None:
+        """Note what would have to be allowed."""
+        if not name:
+            self.nameless.add((denial.architecture or Architecture("unknown", 0), denial.number))
+        elif denial.architecture and denial.architecture.name not in self.architectures:
+            self.foreign.setdefault(denial.architecture.name, set()).update({denial.inner, name} - {""})
+        else:
+            self.missing.add(denial.inner or name)
+            if any(name in rule.names for rule in self.profile.rules):
+                self.missing.add(name)
+        if self.learner:
+            self.learner.see(denial, name)
 
     def _write_event(self, event: "Dict[str, Any]") -> None:
         if self.events is None:
@@ -6164,14 +6211,24 @@ class DenialReport:
             by = ", ".join(f"{comm} ({times})" for comm, times in sorted(programs.items()))
             total = sum(programs.values())
             Log.result(f"Seccomp summary: {label}, action: {what}, {total} time{'s' * (total != 1)}, by: {by}")
-        names = sorted(self.missing - {""})
-        if not names or self.learner:
-            return
+        if not self.learner:
+            self._advise()
+
+    def _advise(self) -> None:
+        """Say what would allow what was blocked."""
+        names = sorted(self.missing)
         costs = {name: lifted(self.profile, name) for name in names}
         warning = "; ".join(f"-b {name} lifts {cost}" for name, cost in costs.items() if cost)
-        force = ", and with --force what a rule denies" if set(costs.values()) - {"", CONDITIONS} else ""
-        Log.result(f"To allow what was blocked: run -b {','.join(names)}{warning and f' ({warning})'}; "
-                   f"to add it to a profile: run --learn FILE{force}")
+        others = {lifted(self.profile, name) for names in self.foreign.values() for name in names}
+        force = ", and with --force what a rule denies" if {*costs.values(), *others} - {"", CONDITIONS} else ""
+        if names:
+            Log.result(f"To allow what was blocked: run -b {','.join(names)}{warning and f' ({warning})'}; "
+                       f"to add it to a profile: run --learn FILE{force}")
+        if self.foreign:
+            Log.result(f"To add calls of {', '.join(sorted(self.foreign))} to a profile, which this one does not list: "
+                       f"run --learn FILE{force}")
+        for text in describe_nameless(self.nameless):
+            Log.result(f"Not to be allowed: {text}")
 
 
 class RunCommand:
@@ -6268,9 +6325,9 @@ class RunCommand:
                 resources.callback(self.events.close)
             learner = Learner(self.source, self.host, self.bases, self.machine.own, self.options.force,
                               self._build) if self.learned else None
-            report = DenialReport(self.profile, self.machine.own, self.events, learner,
-                                  self.options.runtime == "runc")
             applied, unknown = self._build(self.profile)
+            report = DenialReport(self.profile, self.machine.own, self.events, applied.program, learner,
+                                  self.options.runtime == "runc")
             source = self._open_source(applied.program)
             if source:
                 resources.callback(source.close)
@@ -6325,9 +6382,9 @@ class RunCommand:
         return not report.losses
 
     def _learn(self, report: DenialReport, learner: Learner, target: Target) -> None:
-        if "" in report.missing:
-            report.losses.append("libseccomp knows no name for some syscalls")
-            Log.error("the profile is incomplete: libseccomp knows no name for some syscalls; a newer one may")
+        for text in describe_nameless(report.nameless):
+            report.losses.append(text)
+            Log.error(f"the profile is incomplete: {text}")
         learner.learn(self.options.base_syscalls)
         for error in learner.left:
             report.losses.append(str(error))
@@ -7068,8 +7125,6 @@ userfaultfd: holds the kernel up in the middle of a copy, which makes bugs usabl
 umount umount2: uncovers what a mount hides
 vhangup: hangs up the terminal of others
 """
-# Where the numbers of an architecture begin: ARM's private ones (asm/unistd.h), MIPS o32, n64 and n32, x32.
-NUMBER_STARTS = (0, 4000, 5000, 6000, 0xF0000, X32_SYSCALL_BIT)
 MAX_SYSCALLS = 600  # from each of these numbers on; the kernel is at 470
 MAX_SHOWN = 200  # names that are no syscalls: a hostile profile may hold any number
 
@@ -7703,7 +7758,7 @@ def diagnose() -> "Dict[str, Any]":
     else:  # what the audit system lacks matters only where there are no tracepoints
         code = int(any(each.remedy for item, each in findings.items() if item not in ("actions_logged", "audit")))
     return {"version": VERSION, "record": record, "run": run, "exit_code": code, "checks": [
-        {"item": item, "state": each.state, "fact": each.fact, "remedy": each.remedy}
+        {"item": item, "state": each.state, "fact": spell_name(each.fact), "remedy": spell_name(each.remedy)}
         for item, each in findings.items()]}
 
 

@@ -324,6 +324,12 @@ class Meanwhile(AnybodyCase):
         self.assertRegex(log, rf"\A{CLOCK} Error: seccomp of process \d+ fails with EBUSY: [^\n]+\n\Z")
         self.assertLessEqual({"seccomp", "tee"}, set(self.names()))
 
+    def test_strict_mode(self) -> None:
+        """PR_GET_SECCOMP and PR_SET_SECCOMP, SECCOMP_MODE_STRICT (linux/prctl.h), as the README says."""
+        program = ("import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
+                   "print(libc.prctl(21, 0, 0, 0, 0), libc.prctl(22, 1, 0, 0, 0), ctypes.get_errno())")
+        self.assertEqual(self.output(sys.executable, "-c", program), (f"2 -1 {errno.EINVAL}\n", ""))
+
     def test_tracing_filter_of_its_own(self) -> None:
         """Our answer outranks SECCOMP_RET_TRACE, as the README says: the call happens."""
         self.assertEqual(self.output(build("listener.c"), "trace"), (f"0 {errno.EBADF}\n", ""))

@@ -1008,6 +1008,7 @@ spec:
 
     def test_folder_is_locked(self) -> None:
         """Anyone who can read the folder can hold its lock: then nothing is written over, and nothing is lost."""
+        self.target = self.target.with_name("it's a profile.yaml")
         self.run_spoc(self.target, "true")
         old = self.target.read_text()
         folder = os.open(self.target.parent, os.O_RDONLY)
@@ -1017,11 +1018,15 @@ spec:
             result = self.run_spoc(self.target, "true", options=("--append", "-q"), code=125)
             beside = f"{self.target}.{number}"
             self.assertIn(f"Error: append to: {self.target}: another process has its folder locked, so the profile "
-                          f"went to {beside}; spoc.py merge -o {self.target} {self.target} {beside} adds it\n",
-                          result.stderr)
+                          f"went to {beside}; spoc.py merge -o ", result.stderr)
             self.assertEqual(self.target.read_text(), old)
             self.assertIn("brk", yaml_names(pathlib.Path(beside).read_text()))
         self.no_litter(self.target.name, self.target.name + ".1", self.target.name + ".2")
+        fcntl.flock(folder, fcntl.LOCK_UN)
+        remedies = re.findall(r"; spoc\.py (merge .*) adds it$", result.stderr, re.MULTILINE)
+        pathlib.Path(beside).write_text(pathlib.Path(beside).read_text().replace("- brk", "- brk\n        - tee"))
+        subprocess.run(["sh", "-c", f"exec {sys.executable} {support.SPOC} {remedies[0]}"], check=True)
+        self.assertLessEqual({"brk", "tee"}, yaml_names(self.target.read_text()))
 
     def test_recordings_at_the_same_time(self) -> None:
         """None loses what another has added meanwhile."""

@@ -430,7 +430,8 @@ class Report(unittest.TestCase):
 
     def test_numbers(self) -> None:
         machine = module.X86_64
-        report = module.DenialReport(module.Profile("SCMP_ACT_ERRNO", (), ()), machine, None)
+        report = module.DenialReport(module.Profile("SCMP_ACT_ERRNO", (), ()), machine, None,
+                                     module.constant_program("SCMP_ACT_ERRNO", 1))
         numbers = report.MAX_KINDS + 1000
         with unittest.mock.patch.object(module, "write_stderr"):
             report.add(module.Denial(machine, 100_000 + number, (("SCMP_ACT_ERRNO", 1),), 1, 1, "x")

@@ -27,7 +27,7 @@ from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
 import spoc as module
 import test_servers
-from support import DATA, PROGRAMS, SPOC, Case, build, require, require_command, require_root, spoc
+from support import DATA, OBJECT, PROGRAMS, SPOC, Case, build, require, require_command, require_root, spoc
 
 X86_64 = platform.machine() == "x86_64"
 WAIT_S = 60
@@ -1097,6 +1097,178 @@ class Vsyscalls(RunCase):
         found, said = self.found("getcpu", "time", options=(*self.TRACEPOINT, "--as", "runc"))
         self.assertIn("getcpu (309), action: SCMP_ACT_ERRNO (ENOSYS), 1 time", found)
         self.assertEqual(said.splitlines()[0], "getcpu -38")
+
+
+@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
+class Remedies(RunCase):
+    """What is printed as a remedy works."""
+
+    SOURCES = ("tracepoint", "notify", "netlink")
+    KILLED = {"tracepoint": "^killed 31$", "netlink": "^killed 31$", "notify": "^killed 9$"}  # it handles SIGSYS
+    LEARN = "run (--learn) FILE(?:, and with (--force) .*)?"
+    NOT_LISTED = rf"To add calls of (\w+) to a profile, which this one does not list: {LEARN}"
+    BLOCKED = rf"To allow what was blocked: run -b (\S+)(?: \(.*\))?; to add it to a profile: {LEARN}"
+
+    def calls(self, lines: Sequence[str], options: Sequence[str] = (), profile: str = "",
+              code: int = 0) -> "subprocess.CompletedProcess[str]":
+        """Have tests/programs/call.c make the calls, under a profile."""
+        (self.folder / "calls").write_text("".join(line + "\n" for line in lines))
+        with open(self.folder / "calls") as stdin:
+            result = spoc("run", "-p", profile or str(self.profile), *options, build("call.c", "-static"), stdin=stdin)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result
+
+    def assert_remedied(self, result: "subprocess.CompletedProcess[str]", *lines: str, answers: str) -> None:
+        """Do what was said: every call is answered as without a profile, and nothing is blocked."""
+        new = str(self.folder / "new.json")
+        told = [line[16:] for line in result.stderr.splitlines() if line[16:].startswith("To a")]
+        self.assertTrue(told, result.stderr)
+        for line in told:
+            match = re.fullmatch(self.NOT_LISTED, line) or re.fullmatch(self.BLOCKED, line)
+            assert match, line
+            names, learn, force = match.groups()
+            self.calls(lines, [learn, new, *[force] * bool(force)])
+            after = self.calls(lines, profile=new)
+            self.assertEqual(self.denials(after.stderr), [])
+            self.assertRegex(after.stdout, answers)
+            if match.re.pattern == self.BLOCKED and len(told) == 1:
+                after = self.calls(lines, ["-b", names])
+                self.assertEqual(self.denials(after.stderr), [])
+                self.assertRegex(after.stdout, answers)
+
+    def test_architecture_that_is_not_listed(self) -> None:
+        """To allow the name does not help: it is the architecture that is blocked."""
+        lines = [call_line("if", FREE_32["getppid"])], [call_line("nf", 0x40000000 + FREE["getppid"])]
+        for calls, name, answers in zip(lines, ("SCMP_ARCH_X86", "SCMP_ARCH_X32"), (r"= \d+\n", r"! 38\n")):
+            for source in self.SOURCES:
+                self.write(architectures=["SCMP_ARCH_X86_64"])
+                result = self.calls(calls, ["--enricher", source])
+                self.assertRegex(result.stdout, self.KILLED[source])
+                self.assertIn(f"arch: {name}, action: SCMP_ACT_KILL", result.stderr)
+                self.assertIn(f"To add calls of {name} to a profile, which this one does not list: run --learn FILE\n",
+                              result.stderr)
+                self.assertNotIn("run -b", result.stderr)
+                self.assert_remedied(result, *calls, answers=answers)
+        # Where there is a rule that denies it, and another call of a listed architecture.
+        calls = [*lines[0], call_line("n", FREE["getuid"])]
+        self.write(rules=[{"names": ["getppid", "getuid"], "action": "SCMP_ACT_ERRNO"}])
+        result = self.calls(calls, ["--enricher", "tracepoint"])
+        self.assertIn("run -b getuid (", result.stderr)
+        self.assert_remedied(result, *calls, answers=r"= \d+\n= \d+\n")
+
+    def test_names(self) -> None:
+        """By a rule, by default, by conditions, and where one call does the work of several."""
+        own: Dict[str, Any] = {"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}
+        condition: Dict[str, Any] = {"args": [{"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}]}
+        both = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+        rules: List[Dict[str, Any]]
+        for default, rules in (
+                ("SCMP_ACT_ALLOW", [{"names": ["getppid"], "action": "SCMP_ACT_TRAP"}]),
+                ("SCMP_ACT_ALLOW", [{"names": ["getppid"], "action": "SCMP_ACT_ERRNO", **condition}]),
+                ("SCMP_ACT_ERRNO", [own]),
+                ("SCMP_ACT_ERRNO", [own, {"names": ["getppid"], "action": "SCMP_ACT_ALLOW", "args": [
+                    {"index": 0, "value": 5, "op": "SCMP_CMP_EQ"}]}])):
+            self.write(default, rules, architectures=both)
+            lines = call_line("n", FREE["getppid"]), call_line("i", FREE_32["getppid"])
+            result = self.calls(lines)
+            self.assertIn("run -b getppid", result.stderr)
+            self.assert_remedied(result, *lines, answers=r"= \d+\n= \d+\n")
+        self.write("SCMP_ACT_ERRNO", [own], architectures=both)
+        line = call_line("i", 102, [1])  # socketcall(SYS_SOCKET) without arguments
+        result = self.calls([line], ["--enricher", "notify"])
+        self.assertIn("run -b socket; ", result.stderr)
+        self.assert_remedied(result, line, answers="! 14\n")
+
+    def test_numbers_that_no_kernel_knows(self) -> None:
+        """Above x32's bit libseccomp's filter kills, which is the profile's doing, and no rule can allow it."""
+        line = call_line("nf", (1 << 64) - 101)
+        for default in ("SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"):
+            self.write(default, [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}] * (default == "SCMP_ACT_ERRNO"))
+            for source in self.SOURCES:
+                result = self.calls([line], ["--enricher", source, "--events", str(self.folder / "events")])
+                self.assertRegex(result.stdout, self.KILLED[source])
+                self.assertRegex(self.denials(result.stderr)[0],
+                                 r"^number \(4294967195\), action: SCMP_ACT_KILL(_THREAD)?, pid: \d+, comm: call.c-st")
+                event = json.loads((self.folder / "events").read_text().splitlines()[0])
+                self.assertEqual((event["filter"], event["guess"]), ("profile", False))
+                self.assertIn("Not to be allowed: no kernel has the syscalls 4294967195 (SCMP_ARCH_X86_64): no rule "
+                              "can allow them\n", result.stderr)
+                self.assertNotIn("To allow", result.stderr)
+            learned = self.calls([line], ["--learn", str(self.folder / "new.json")], code=125)
+            self.assertIn("Error: the profile is incomplete: no kernel has the syscalls 4294967195", learned.stderr)
+            self.assertNotIn("newer libseccomp", learned.stderr)
+        self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}])
+        result = self.calls([call_line("nf", 900)], ["--enricher", "tracepoint"])
+        self.assertIn("Not to be allowed: libseccomp knows no name for the syscalls 900 (SCMP_ARCH_X86_64); a newer "
+                      "libseccomp may\n", result.stderr)
+
+    def test_logged_under_conditions(self) -> None:
+        self.write(rules=[{"names": ["getppid"], "action": "SCMP_ACT_LOG", "args": [
+            {"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}]}])
+        line = call_line("n", FREE["getppid"])
+        result = self.calls([line], ["--enricher", "tracepoint"])
+        option, name = re.findall(r"Not named where they are logged, .*: getppid; (--enricher) (\w+) names them",
+                                  result.stderr)[0]
+        self.assertEqual(self.denials(result.stderr), [])
+        result = self.calls([line], [option, name])
+        self.assertEqual(len(self.denials(result.stderr)), 1)
+
+    def test_execve(self) -> None:
+        self.write("SCMP_ACT_ERRNO", [{"names": [name for name in OWN_CALLS if name != "execve"],
+                                       "action": "SCMP_ACT_ALLOW"}])
+        result = self.calls([], code=126)
+        option, name = re.findall(r"; (-b) (execve) allows it\n", result.stderr)[0]
+        self.calls([], [option, name])
+
+    def test_base_profile(self) -> None:
+        base, tight = self.folder / "base.yaml", self.folder / "tight.yaml"
+        for path, name, more, names in (
+                (base, "base", "", OWN_CALLS), (tight, "t", "  baseProfileName: base\n", ["read"])):
+            path.write_text("apiVersion: security-profiles-operator.x-k8s.io/v1beta1\nkind: SeccompProfile\n"
+                            f"metadata:\n  name: {name}\nspec:\n  defaultAction: SCMP_ACT_ERRNO\n{more}  syscalls:\n"
+                            f"    - action: SCMP_ACT_ALLOW\n      names: [{', '.join(names)}]\n")
+        result = self.calls([], profile=str(tight), code=125)
+        option = re.findall(r"builds on the profile base; give that as (--base-profile) FILE\n", result.stderr)[0]
+        self.calls([], [option, str(base)], str(tight))
+
+
+@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
+class Names(RunCase):
+    """Names that are no UTF-8 are spelled alike everywhere, and so that any JSON reader takes them."""
+
+    def test_events(self) -> None:
+        program = os.fsdecode(os.fsencode(self.folder) + b"/a\xff\xe9")
+        shutil.copy(build("deny.c", "-static"), program)
+        self.block("uname")
+        events = self.folder / "events"
+        for source in ("tracepoint", "notify", "netlink"):
+            result = self.run_it(program, options=("--enricher", source, "--events", str(events)), code=2)
+            for line in events.read_text().splitlines():
+                event = json.loads(line)
+                line.encode().decode("unicode_escape").encode()  # a lone half of a pair has no encoding
+                self.assertEqual(event["comm"], "a\\xff\\xe9", source)
+                self.assertEqual(event["exe"], "" if source == "tracepoint" else f"{self.folder}/a\\xff\\xe9")
+            self.assertIn("comm: a\\xff\\xe9\n", result.stderr)
+            self.assertIn(", 1 time, by: a\\xff\\xe9 (1)\n", result.stderr)
+            self.assertTrue(json.loads(events.read_text().splitlines()[0]))
+
+    def test_statistics(self) -> None:
+        program = os.fsdecode(os.fsencode(self.folder) + b"/a\xff\xe9")
+        shutil.copy(build("deny.c", "-static"), program)
+        for backend in ("bpf", "notify"):
+            self.record(program, options=("--stats", "--backend", backend))
+            self.assertRegex(self.record_log, r"(?m)^uname +1 +\S+ s  a\\xff\\xe9 \(\d+\)")
+
+    def test_doctor(self) -> None:
+        folder = os.fsencode(self.folder) + b"/\xff"
+        os.mkdir(folder)
+        for path in (SPOC, OBJECT):
+            shutil.copy(path, os.fsdecode(folder))
+        result = subprocess.run([sys.executable, os.fsdecode(folder) + "/spoc.py", "doctor", "--json"],
+                                stdout=subprocess.PIPE)
+        document = json.loads(result.stdout)
+        json.dumps(document, ensure_ascii=False).encode()
+        self.assertIn(f"{self.folder}/\\xff/recorder.bpf.o", "".join(check["fact"] for check in document["checks"]))
 
 
 @unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
