@@ -1133,6 +1133,18 @@ def list_objects(reader: YamlReader) -> "List[Any]":
     return found
 
 
+def _choice(reader: YamlReader, name: str) -> str:
+    """What a user can do who has not named one document of the text."""
+    found = [each for each in list_objects(YamlReader(reader.text, reader.file)) if isinstance(each, dict)]
+    names = [printable(_metadata_name(each)) for each in found
+             if each.get("kind") == KIND and isinstance(_metadata_name(each), str)]
+    if name in names:
+        return "give each a metadata.name of its own"
+    if not names or len(found) < 2 and not name:
+        return "choose one as FILE#NAME" if len(found) > 1 and not name else ""
+    return f"choose one as FILE#NAME: {', '.join(names[:8])}" + (", ..." if names[8:] else "")
+
+
 def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any], YamlReader]":
     """A profile's document, a mapping, and the reader that knows where in the text it stands.
 
@@ -1147,9 +1159,8 @@ def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any
         if isinstance(document, ProfileError):
             raise document
     if len(documents) != 1 or not isinstance(documents[0], dict):
-        several = f"holds {len(documents)} documents{name and ' of that name'}, not one"
-        raise ProfileError(file, 0, 0, several if len(documents) != 1 else "is no profile",
-                           "choose one as FILE#NAME" if documents[1:] else "")
+        several = f"holds {len(documents)} {f'profiles named {name}' if name else 'documents'}, not one"
+        raise ProfileError(file, 0, 0, several if len(documents) != 1 else "is no profile", _choice(reader, name))
     document = documents[0]
     spec = spec_of(document)
     if spec is document and "defaultAction" not in spec:
@@ -1672,6 +1683,11 @@ class Source(NamedTuple):
         return name if isinstance(name, str) else ""
 
 
+def depends_on_machine(source: Source) -> bool:
+    """Does it have rules of Docker's dialect for some kernels, architectures or capabilities only?"""
+    return any(rule.get("includes") or rule.get("excludes") for rule in spec_of(source.document).get("syscalls") or ())
+
+
 def split_name(path: str) -> "Tuple[str, str]":
     """FILE#NAME, which is the document of that name in FILE, as file and name; the name of any other path is ""."""
     if "#" in path and not os.path.lexists(path):
@@ -1798,6 +1814,15 @@ def mount_of(path: str, folder: int) -> str:
         os.close(descriptor)
 
 
+def named_descriptor(path: str) -> "Optional[int]":
+    """The open descriptor that this is a name of, None if it is a file's."""
+    names = {"-": 1, "/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+    folder, name = os.path.split(os.path.normpath(path))
+    if folder in ("/dev/fd", "/proc/self/fd") and name.isdecimal() and len(name) < 9:
+        return int(name)
+    return names.get(os.path.normpath(path))
+
+
 class Target:
     """The file that a profile goes to: replaced whole or not at all, never through a symbolic link.
 
@@ -1808,11 +1833,14 @@ class Target:
     PROBE_BYTES = 16 << 10
     LOCK_S = 3
 
-    def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None, is_default: bool = False):
-        """With `is_default` nobody has named this path: in /tmp it may be a trap that another user has laid."""
-        self.path, self.owner = path, owner
+    def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None, is_default: bool = False,
+                 option: str = "-o"):
+        """With `is_default` nobody has named this path: in /tmp it may be a trap that another user has laid. `option`
+        names another.
+        """
+        self.path, self.owner, self._option = path, owner, option
         self.name = os.path.basename(path)
-        self.descriptor = self._named_descriptor()
+        self.descriptor = named_descriptor(path)
         self.is_file = self.descriptor is None
         self.folder = -1
         if self.is_file:
@@ -1857,13 +1885,6 @@ class Target:
             os.close(self.folder)
             self.folder = -1
 
-    def _named_descriptor(self) -> "Optional[int]":
-        names = {"-": 1, "/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
-        folder, name = os.path.split(os.path.normpath(self.path))
-        if folder in ("/dev/fd", "/proc/self/fd") and name.isdecimal() and len(name) < 9:
-            return int(name)
-        return names.get(os.path.normpath(self.path))
-
     def _error(self, error: OSError) -> SpocError:
         hints = {errno.ENOSPC: "free some space, or ", errno.EDQUOT: "free some space, or ",
                  errno.ENOENT: "make the folder, or ", errno.EEXIST: "remove it, or "}
@@ -1872,7 +1893,7 @@ class Target:
         except FileNotFoundError:
             return SpocError("write profile", self.path, "the working folder has been removed", "give an absolute path")
         return SpocError("write profile", self.path, error.strerror or str(error),
-                         hints.get(error.errno or 0, "") + "choose another file with -o")
+                         hints.get(error.errno or 0, "") + f"choose another file with {self._option}")
 
     def check(self) -> None:
         """Fail now if it can be known now that write() will."""
@@ -2080,14 +2101,16 @@ class EventsFile:
         self._folder, self._descriptor, self._waiting = -1, -1, b""
         self._poll = select.poll()
         try:
-            if path == "-":
-                self._descriptor = os.dup(1)
+            named = named_descriptor(path)
+            if named is not None:
+                self._descriptor = os.dup(named)
             else:
                 self._folder = open_folder(os.path.dirname(path) or ".")
                 self._descriptor = self._open(os.path.basename(path), owner)
         except OSError as error:
             self.close()
-            raise SpocError("write events", path, error.strerror or str(error), "choose another file") from None
+            reason = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
+            raise SpocError("write events", path, reason, "choose another file") from None
         self._poll.register(self._descriptor, select.POLLOUT)
 
     def _open(self, name: str, owner: "Optional[Tuple[int, int]]") -> int:
@@ -2111,7 +2134,7 @@ class EventsFile:
         """The command has begun: what the file held before is no longer wanted."""
         if not self._begun:
             self._begun = True
-            if self.path != "-" and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            if self._folder >= 0 and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
                 os.ftruncate(self._descriptor, 0)
 
     def write(self, line: bytes) -> None:
@@ -4484,6 +4507,8 @@ class Child:
                  errno.EACCES: "it is not executable for the user that it runs as",
                  errno.ENOEXEC: "it is neither a program for this machine nor a script that begins with #!"}
         hint = hints.get(number, "")
+        if number == errno.EACCES and os.path.isdir(name):
+            hint = "it is a folder"
         if number == errno.ENOENT and "/" in name and os.path.exists(name):
             hint = "it is there, but not the interpreter or dynamic loader that it names"
         filtered = self.filter and self.filter.program != ASK_ALL
@@ -6098,7 +6123,7 @@ class DenialReport:
         """`program` is the filter's, before any call is asked about."""
         self.profile, self.native, self.events, self.learner = profile, native.name, events, learner
         self.as_runc, self._own = as_runc, native
-        self._filter = FilterJudge(program)
+        self._filter, self._is_filtered = FilterJudge(program), is_filtered()
         self._newer: "Optional[FilterJudge]" = None
         self.architectures = {native.name, *profile.architectures}
         # (syscall, architecture, what happened to it) -> program -> times
@@ -6122,14 +6147,15 @@ class DenialReport:
                 return action, number, FILTER_PROFILE
         return (*denial.verdicts[0], denial.otherwise)
 
-    @staticmethod
-    def _describe(denial: Denial, verdict: str, whose: str) -> str:
+    def _describe(self, denial: Denial, verdict: str, whose: str) -> str:
         """What happened, with whatever is a guess said to be one."""
         if whose == FILTER_PROFILE:
             return verdict
         if len(denial.verdicts) > 1:
             verdict = f"{denial.fact}, probably {verdict}"
-        return f"{verdict} of the command's own filter" + ", or of its tracer" * (whose == FILTER_UNKNOWN)
+        others = (", or of one that spoc.py is under" if self._is_filtered else "") + (
+            ", or of its tracer" if whose == FILTER_UNKNOWN else "")
+        return f"{verdict} of the command's own filter{others}"
 
     def is_newer(self, denial: Denial) -> bool:
         """Does runc answer ENOSYS to this call, since it is newer than all that the profile names?"""
@@ -6248,7 +6274,7 @@ class RunCommand:
         self.no_new_privs = options.no_new_privs or not may_administer()
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
         self.profile = self._read_profile(owner)
-        self.learned = Target(options.learn, owner) if options.learn else None
+        self.learned = Target(options.learn, owner, option="--learn") if options.learn else None
         if self.learned:
             self.learned.check()
             if self.learned.is_file and os.path.lexists(options.learn):
@@ -6307,6 +6333,9 @@ class RunCommand:
         source = read_profile(path, self.host, follow, owner)
         if not is_json(source.reader.text):
             Log.info("Assuming YAML profile")
+        if depends_on_machine(source):
+            Log.info(f"{path}: rules that depend on the machine are taken as for the command, with its capabilities: a "
+                     "container may have others")
         return source
 
     def _build(self, profile: Profile) -> "Tuple[Filter, Set[str]]":
@@ -6716,10 +6745,10 @@ COVERAGE = "spo.x-k8s.io/syscall-coverage"
 EXTRA_KEYS = ("baseProfileName", "listenerPath", "listenerMetadata")
 
 
-def profile_target(path: str) -> Target:
+def profile_target(path: str, option: str = "-o") -> Target:
     """The file that a profile goes to: under sudo it belongs to the calling user."""
     identity = sudo_identity(os.environ)
-    return Target(path, (identity.uid, identity.gid) if identity else None)
+    return Target(path, (identity.uid, identity.gid) if identity else None, option=option)
 
 
 def read_profiles(paths: "Sequence[str]") -> "Iterator[Source]":
@@ -6787,7 +6816,7 @@ class Inputs:
             common = self.metadata if self.metadata is not None else metadata
             self.metadata = {key: common[key] for key in ("name", "namespace", "labels")
                              if common.get(key) and common[key] == metadata.get(key)}
-        if any(rule.get("includes") or rule.get("excludes") for rule in source.document.get("syscalls") or ()):
+        if depends_on_machine(source):
             Log.info(f"{path}: rules that depend on the machine are taken as for a container on this one")
         total, counts = coverage_of(source)
         self.total += total
@@ -6936,7 +6965,7 @@ class Conversion:
     @staticmethod
     def _tell_unknown(names: "Iterable[str]") -> None:
         if names:
-            Log.info(f"What reads it skips syscalls that are not known here: {', '.join(sorted(names))}")
+            Log.info(f"libseccomp does not know these syscalls, and skips their rules: {', '.join(sorted(names))}")
 
     def _docker(self) -> str:
         """As in OCI JSON, but with the architectures by the machine that they are for."""
@@ -7925,6 +7954,8 @@ def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
             raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
         source, = read_profiles(operands)
         profile = source.profile
+        if to_type != TYPE_DOCKER and depends_on_machine(source):
+            Log.info(f"{operands[0]}: rules that depend on the machine are taken as for a container on this one")
         if "portable" in values:
             profile = portable_profile(profile, to_type != TYPE_CRD)
         target.write(Conversion(source, profile, this_machine().native).convert(to_type))
@@ -7940,7 +7971,7 @@ def run_show(values: "Dict[str, Any]", operands: "List[str]") -> int:
     portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile,
                         this_machine().native)
     if "html" in values:
-        with profile_target(values["html"]) as target:
+        with profile_target(values["html"], "--html") as target:
             target.write(format_page(portrait))
     terminal = os.isatty(1)
     if values.get("html") != "-":

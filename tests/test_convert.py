@@ -412,7 +412,7 @@ class Command(support.Case):
         for to_type in ("bpf", "pfc", "systemd"):
             result = support.spoc("convert", "-t", to_type, str(path), text=False)
             self.assertEqual(result.returncode, 0)
-            self.assertIn(b"not known here: red\n", result.stderr)
+            self.assertIn(b"skips their rules: red\n", result.stderr)
 
 
 class Libseccomp(unittest.TestCase):

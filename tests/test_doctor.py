@@ -257,7 +257,8 @@ class Machines(DoctorCase):
         lacking = "seccomp_rule_add_array"
         source = "".join(f"void {name}(void) {{}}\n" for name in names if name != lacking)
         document = self.doctor(environment=self.stub("libseccomp.so.2", source))
-        self.assert_wanting(document, "libseccomp notification recorder", f"has no {lacking}, too old", "install libseccomp 2.5")
+        self.assert_wanting(document, "libseccomp notification recorder", f"has no {lacking}, too old",
+                            "install libseccomp 2.5")
 
     def test_libraries_that_crash(self) -> None:
         """The checks that load it end; all others are made, and no dump is left."""

@@ -726,6 +726,21 @@ class Unread(FilesCase):
         self.assertEqual(comms, set(map(str, range(200))))
         self.assertEqual(process.wait(WAIT_S), 0)
 
+    def test_names_of_descriptors(self) -> None:
+        """As -o takes them; a link of the same meaning is a link."""
+        program = "import os\ntry: os.getpriority(0, 0)\nexcept OSError: pass"
+        for name in ("/dev/stdout", "/dev/fd/1", "-"):
+            result = support.spoc("run", "-q", "-p", str(self.profile), "--events", name, sys.executable, "-c", program)
+            self.assertEqual(json.loads(result.stdout)["name"], "getpriority", name)
+        (self.folder / "link").symlink_to("fifo")
+        result = support.spoc("run", "-p", str(self.profile), "--events", str(self.folder / "link"), "true")
+        self.assertRegex(result.stderr, "link: is a symbolic link; choose another file\n\\Z")
+
+    def test_remedy_names_the_option(self) -> None:
+        learn = ("run", "-q", "-p", str(self.profile), "--learn", "/dev/full", "--force", sys.executable, "-c",
+                 "import os; os.sched_yield()")
+        self.assertIn("choose another file with --learn\n", support.spoc(*learn).stderr)
+
     def test_learn(self) -> None:
         for signum in (signal.SIGTERM, signal.SIGHUP):
             process = self.run_with(f"open({str(self.started)!r}, 'w')", "--learn", str(self.fifo))

@@ -436,20 +436,24 @@ class Operator(FormatCase):
 
     def test_several_documents(self) -> None:
         path = str(support.DATA / "spo-seccompprofile.yaml")
-        self.assert_fails(path, path, "documents", "FILE#NAME")
+        names = [document["metadata"]["name"] for document in yaml.safe_load_all(pathlib.Path(path).read_text())
+                 if document]
+        self.assert_fails(path, path, "documents", f"choose one as FILE#NAME: {', '.join(names)}")
         self.assert_succeeds(path + "#profile-allow-unsafe")
         self.assert_succeeds(path + "#profile-complain-unsafe")
-        self.assert_fails(path + "#absent", path, "0 documents")
+        self.assert_fails(path + "#absent", path, f"holds 0 profiles named absent, not one; choose one as FILE#NAME: "
+                                                  f"{', '.join(names)}")
         # A file that has such a name is meant itself.
         self.assert_succeeds(self.write({"defaultAction": ALLOW}, "a#b"))
-        self.assert_fails(self.write({"defaultAction": ALLOW}, "c") + "#b", "0 documents")
+        self.assert_fails(self.write({"defaultAction": ALLOW}, "c") + "#b", "holds 0 profiles named b, not one")
         self.assert_fails(str(self.folder / "absent#b"), f"{self.folder}/absent: no such file")
         text = pathlib.Path(path).read_text(encoding="utf-8")
         self.assert_succeeds("-#profile-allow-unsafe", input=text, stdin=None)
 
     def test_same_name_twice(self) -> None:
         path = self.write(yaml.safe_dump_all([CRD, CRD]))
-        self.assert_fails(path + "#whole", path, "2 documents")
+        self.assert_fails(path + "#whole", path,
+                          "holds 2 profiles named whole, not one; give each a metadata.name of its own")
 
     def test_base_profile(self) -> None:
         def crd(name: str, *names: str, **spec: Any) -> str:
