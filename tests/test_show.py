@@ -31,8 +31,8 @@ ALLOW, ERRNO = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"
 # What Docker gives a container without --cap-add: DefaultCapabilities in moby, daemon/pkg/oci/caps/defaults.go.
 DOCKER_CAPABILITIES = [f"CAP_{name}" for name in """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP
                        SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE""".split()]
-HOSTILE = ["<script>document.title='broken'</script>", "'\"><img src=x onerror=alert(1)>", "&amp;", "\x1b[31mred",
-           "x" * 5000, "a b\nc", "\u202egnp", "漢字" * 60, "--></style></svg></title>", "%s%(title)s", "😀" * 100]
+HOSTILE = ["<script>document.title='broken'</script>", "'\"><img/src=x/onerror=alert(1)>", "&amp;", "\x1b[31mred",
+           "x" * 5000, "\u202egnp", "漢字" * 60, "--></style></svg></title>", "%s%(title)s", "😀" * 100]
 
 
 def table() -> Dict[str, Dict[str, str]]:
