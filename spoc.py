@@ -608,9 +608,12 @@ YAML_INTEGER = r"[-+]?(0|[1-9][0-9]{0,30})\Z|0x[0-9a-fA-F]{1,16}\Z"
 YAML_CONSTANTS: "Dict[str, Optional[bool]]" = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-YAML_AMBIGUOUS = (r"(?i)(yes|no|on|off|[=~]|<<)\Z|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
-                  r"|[-+]?(0o?[0-7_]+|0b[01_]+|0x[0-9a-f_]+"
-                  r"|[0-9][0-9_,:.]*(e[-+]?[0-9]+)?|\.[0-9_]+(e[-+]?[0-9]+)?|\.(inf|nan))\Z")
+YAML_UNCLEAR_WORDS = frozenset("y n yes no on off".split())
+JSON_CONSTANTS = frozenset("NaN Infinity -Infinity".split())  # which Python's json reads and writes
+# A number or a date to PyYAML, ruamel or Go; not 0.8.4, 1,2 or 2001-01-01-a.
+YAML_AMBIGUOUS = (r"(?i)([=~]|<<)\Z|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([t \t].*)?\Z"
+                  r"|[-+]?(0o[0-7_]+|0b[01_]+|0x[0-9a-f_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"
+                  r"|([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)(e[-+]?[0-9_]+)?|\.inf)\Z|\.nan\Z")
 YAML_FORBIDDEN = "\r(?!\n)|[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 YAML_QUOTED = r'''"[^"\\]*(?:\\[\s\S][^"\\]*)*"|'[^']*(?:''[^']*)*\''''
 YAML_KEY = rf"({YAML_QUOTED}|[^\s\[\]{{}}#&*!|>'\"%@`,]\S*?)[ \t]*:(?=[ \t]|\Z)"
@@ -618,7 +621,7 @@ YAML_FLOW = (r"(?:[ \t\r\n]+(?:#[^\n]*)?)*"
              rf"({YAML_QUOTED}|(?:[^\s,\[\]{{}}:#'\"]|:(?=[^\s,\[\]{{}}]))"
              r"(?:[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])|(?<=\S)#|[ \t\r\n]+(?=[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])))*"
              r"|[,\[\]{}:]|)")
-YAML_FOLD = r"(?<![ \t])[ \t]*\r?\n((?:[ \t]*\r?\n)*)[ \t]*"
+YAML_FOLD = r"(?:(?<![ \t])|(?<=\\[ \t]))[ \t]*\r?\n((?:[ \t]*\r?\n)*)[ \t]*"  # an escaped blank stays
 YAML_ESCAPE = r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r?\n(?:[ \t]*\r?\n)*[ \t]*|[^\r\n])"
 YAML_ESCAPED = dict(zip("0abt\tnvfre \"/\\N_LP", "\0\a\b\t\t\n\v\f\r\x1b \"/\\\x85\xa0\u2028\u2029"))
 YAML_BLOCK_HEADER = r"([|>])(?:([1-9])?([-+])?|([-+])([1-9]))(?:[ \t]+#.*)?\Z"
@@ -666,6 +669,7 @@ class YamlText:
         self.starts = line_starts(self.text)
         self.row, self.indent, self.rest, self.depth = -1, 0, "", 0
         self.limit = len(self.text)  # where the document ends
+        self.is_json = is_json(self.text)
         # An anchor's name -> its value, how many characters make it, and how deep it is nested.
         self.anchors: "Dict[str, Tuple[Any, int, int]]" = {}
         self.aliased, self.deepest, self.unread = 0, 0, 0
@@ -742,8 +746,12 @@ class YamlText:
             return self.unquote(text)
         if text in YAML_CONSTANTS:
             return YAML_CONSTANTS[text]
-        if text[0].isalpha() and text.lower() not in ("yes", "no", "on", "off"):
-            return text
+        if "\t" in text:
+            self.fail("a tab within a plain scalar; quote it")
+        if text in JSON_CONSTANTS and self.is_json:
+            self.fail(f"{text} is no JSON; quote it if it is a string")
+        if text[0].isalpha():
+            return Unclear(text, UNCLEAR) if text.lower() in YAML_UNCLEAR_WORDS else text
         if text[0] in YAML_REFUSED and (text[0] != "?" or text[1:2] in ("", " ")):
             self.fail(f"{YAML_REFUSED[text[0]]} not supported in a profile")
         if text[:2] in ("-", "- ") or text[0] in "[]{}":
@@ -789,6 +797,8 @@ class YamlFlow(YamlText):
             self.seek(end - len(token))
             if token[0] in "&*!":
                 return self.flow_decorated(end - len(token))
+            if token[0] == "?":  # with nothing behind it some readers take it for a complex key's as well
+                self.fail(f"{YAML_REFUSED['?']} not supported in a profile")
             return self.scalar(re.sub(YAML_FOLD, fold, token) if token[0] not in "\"'" else token), end
         self.depth += 1
         if self.depth > self.deepest:
@@ -832,11 +842,15 @@ class YamlFlow(YamlText):
         return self.named(properties, value, offset, end, before), end
 
     def flow_pair(self, pairs: "Dict[Any, Any]", offset: int) -> int:
+        start = self.flow_token(offset)
         key, end = self.flow(offset)
         self.add_key(pairs, key, ~self.row, ~self.indent)
         token, value_start = self.flow_token(end)
         if token[:1] != ":":
             self.fail_at(end, f"expected ':' behind key {key!r:.60}")
+        # Readers of YAML want a key and its colon on one line; in JSON the colon may follow on another.
+        if "\n" in self.text[start[1] - len(start[0]):end if start[0][:1] == '"' else value_start - len(token)]:
+            self.fail("a key that goes on in another line; write it in one")
         value_start -= len(token) - 1  # "key":value, as in JSON
         if self.flow_token(value_start)[0] in (",", "}"):
             return value_start
@@ -997,7 +1011,9 @@ class YamlReader(YamlFlow):
 
     def child(self, indent: int, text: str, of_key: bool) -> "Any":
         """The node behind '-' or 'key:', on the same line or, indented deeper, on those that follow; or null."""
-        text = text.lstrip("\t ")
+        blanks, text = text, text.lstrip("\t ")
+        if not of_key and "\t" in blanks[:len(blanks) - len(text)]:
+            self.fail("a tab behind '-'; write a space")
         if is_plain(text):  # what nearly all of a profile is
             return self.plain(indent, text, False)
         if text and text[0] != "#":

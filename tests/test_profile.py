@@ -84,7 +84,7 @@ sequence:
 nested:
     deep:
         deeper: [
-          x, y ]
+          x, z ]
 ...
 --- # second
 - 1
@@ -505,7 +505,10 @@ class Parse(support.Case):
 
     # What YAML readers take differently, or as what no profile holds.
     UNCLEAR = ("yes", "No", "017", "0o17", "1:30", "1e3", "1E+3", "1.5", ".inf", "2001-01-01", "2001-01-01 12:00:00",
-               "1_000", "0b1")
+               "1_000", "0b1", "y", "n", "Y", "N", "08", "2001-1-1", "1:30.5", "1.e+3", "._1", ".nan", "-.inf")
+    # Strings to all, which emitters write without quotes: only some letters more or less make something else of them.
+    CLEAR = ("0.8.4", "1.2.3_4", "1,2", "1,000", "1,5e3", "1..2", "0.1.", "1.2:3.4", "1:99", "2001-01-01-nightly",
+             "0.8.4e3", "yy", "no-and", "+.nan", "0x", "0b2x")
 
     def test_unclear(self) -> None:
         """It is kept as it was written, at any place, and is equal to nothing else."""
@@ -521,6 +524,39 @@ class Parse(support.Case):
             for layout in (f"a: {text}\n", f"{{a: {text}}}", f"a:\n  {text}\n"):
                 with self.subTest(layout=layout):
                     self.assertEqual(spoc.parse_yaml(layout), [{"a": spoc.Unclear(text, "")}])
+
+    def test_clear(self) -> None:
+        for text in self.CLEAR:
+            for layout in (f"a: {text}\n", f"- {text}\n", f"{text}: a\n"):
+                with self.subTest(layout=layout):
+                    self.assertEqual(exact(spoc.parse_yaml(layout)), exact([yaml.safe_load(layout)]))
+
+    def test_escaped_blanks(self) -> None:
+        """An escaped blank before a line's end stays; what comes between the two does not."""
+        for text, value in (("a\\ \n  b", "a  b"), ("a\\  \n  b", "a  b"), ("a \\ \n  b", "a   b"),
+                            ("a\\\t\n  b", "a\t b"), ("a\\\\ \n  b", "a\\ b"), ("a\\ \n\n  b", "a \nb"),
+                            ("\\ \n\\ \n", "    ")):
+            with self.subTest(text=text):
+                self.assertEqual(yaml.safe_load(f'a: "{text}"'), {"a": value})
+                self.assertEqual(spoc.parse_yaml(f'a: "{text}"'), [{"a": value}])
+
+    def test_what_others_do_not_read(self) -> None:
+        """Nor take as we would: it is refused, with its place and for its own reason."""
+        for text, line, column, reason in (
+                ("{a\n b: 1}", 1, 2, "in another line"), ("{a\n: 1}", 1, 2, "in another line"),
+                ("{'a'\n: 1}", 1, 2, "in another line"), ('{"a\n b": 1}', 1, 2, "in another line"),
+                ("- a\n- {b: c,\n   d\n   e: f}", 3, 4, "in another line"),
+                ("-\ta: b\n", 1, 1, "a tab"), ("- \ta: b\n", 1, 1, "a tab"), ("-\ta\n", 1, 1, "a tab"),
+                ("?\ta: b\n", 1, 1, "a tab"), ("[-\ta]", 1, 2, "a tab"), ("[a\tb]", 1, 2, "a tab"),
+                ("a\tb: c\n", 1, 1, "a tab"), ("{?\ta: b}", 1, 2, "complex keys"), ("{?a: b}", 1, 2, "complex keys"),
+                ('{"a": NaN}', 1, 7, "NaN is no JSON"), ('\n{"a": [-Infinity]}', 2, 8, "-Infinity is no JSON"),
+                ('{"a":Infinity}', 1, 6, "Infinity is no JSON")):
+            with self.subTest(text=text):
+                error = self.refused(text)
+                self.assertEqual((error.line, error.column), (line, column), str(error))
+                self.assertIn(reason, str(error))
+        self.assertEqual(spoc.parse_yaml('{"a"\n : 1, "b"\n:2}'), [{"a": 1, "b": 2}])
+        self.assertEqual(spoc.parse_yaml("a: NaN\nb: [Infinity]\n"), [{"a": "NaN", "b": ["Infinity"]}])
 
     def test_keys_of_all_kinds(self) -> None:
         for text in ("1: b\n", "true: b\n", "~: b\n", "a b: c\n", "a b c:\n  d e: f\n", "{1: b}\n",
@@ -586,7 +622,8 @@ class Hostile(support.Case):
                 self.assert_ends_soon(lambda: spoc.parse_yaml(text, "file"))
 
     def test_ten_megabytes(self) -> None:
-        for unit, frame in (("a", "a: %s"), ("[", "%s"), ("- a\n", "%s"), ("\\n", '"%s"'), (" a\n", "a: >\n%s")):
+        for unit, frame in (("a", "a: %s"), ("[", "%s"), ("- a\n", "%s"), ("\\n", '"%s"'), (" a\n", "a: >\n%s"),
+                            ("\\ ", 'a: "%s"')):
             with self.subTest(unit=unit, frame=frame):
                 text = frame % (unit * (10_000_000 // len(unit)))
                 self.assert_ends_soon(lambda: spoc.parse_yaml(text, "file"))
