@@ -323,6 +323,10 @@ class Meanwhile(AnybodyCase):
         self.assertEqual(said, f"{errno.EBUSY} {errno.EBADF}\n")
         self.assertRegex(log, rf"\A{CLOCK} Error: seccomp of process \d+ fails with EBUSY: [^\n]+\n\Z")
         self.assertLessEqual({"seccomp", "tee"}, set(self.names()))
+        remedy = re.findall(r"; record with (--backend) (bpf)\n", log)[0]
+        result = spoc("record", "-q", "-n", *remedy, "-o", "/dev/null", build("listener.c"), "own")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertNotEqual(result.stdout, said)
 
     def test_strict_mode(self) -> None:
         """PR_GET_SECCOMP and PR_SET_SECCOMP, SECCOMP_MODE_STRICT (linux/prctl.h), as the README says."""

@@ -1220,6 +1220,28 @@ class Remedies(RunCase):
         option, name = re.findall(r"; (-b) (execve) allows it\n", result.stderr)[0]
         self.calls([], [option, name])
 
+    def test_arguments(self) -> None:
+        """What record says of a base syscall that --args names."""
+        output = str(self.folder / "args.json")
+        command = ("record", "-t", "raw-seccomp", "--args", "ioctl", "-o", output)
+        told = spoc(*command, "stty", stdin=subprocess.DEVNULL).stderr
+        options = re.findall(r"ioctl is allowed whatever its arguments: it is one of the base syscalls: (-n), or (-b) "
+                             r"without it, narrows it\n", told)[0]
+        for option in ([options[0]], [options[1], "execve"]):
+            told = spoc(*command, *option, "--", "stty", stdin=subprocess.DEVNULL).stderr
+            self.assertIn("Narrowed ioctl by argument 1: 0x5401\n", told)
+
+    def test_type(self) -> None:
+        """What record says where --append finds a profile of the other type."""
+        for types in (("seccomp", "raw-seccomp"), ("raw-seccomp", "seccomp")):
+            output = str(self.folder / types[0])
+            spoc("record", "-t", types[0], "-o", output, "true")
+            result = spoc("record", "--append", "-t", types[1], "-o", output, "true")
+            self.assertEqual(result.returncode, 125)
+            self.assertRegex(result.stderr, r"is not of type [a-z-]+; give the other -t\n")
+            result = spoc("record", "--append", "-t", types[0], "-o", output, "true")
+            self.assertEqual(result.returncode, 0, result.stderr)
+
     def test_base_profile(self) -> None:
         base, tight = self.folder / "base.yaml", self.folder / "tight.yaml"
         for path, name, more, names in (
