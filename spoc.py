@@ -1409,13 +1409,19 @@ def extend_map(entries: "Sequence[Dict[str, Any]]", own: str = "", *others: str)
     """An archMap under which a machine of its own architecture takes calls of others, too."""
     if others and not any(entry.get("architecture") == own for entry in entries):
         entries = [*entries, {"architecture": own}]
-    return [{**entry, "subArchitectures": list(dict.fromkeys([*(entry.get("subArchitectures") or ()), *others]))}
-            if others and entry.get("architecture") == own else entry for entry in entries]
+    extended = []
+    for entry in entries:
+        listed = entry.get("subArchitectures") or []
+        missing = [name for name in others if name not in listed] if entry.get("architecture") == own else []
+        extended.append({**entry, "subArchitectures": [*listed, *missing]} if missing else entry)
+    return extended
 
 
 def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
                  architectures: "Sequence[str]", override: bool = False) -> "Tuple[Dict[str, Any], List[str]]":
     """The document of a profile (see parse_document) with these names allowed as well, and all else as it was.
+
+    The first of the architectures is this machine's own.
 
     Names that it decides otherwise stay as they are, and are given back: whoever wrote that rule meant it. With
     `override` they are taken out of those rules.
@@ -1453,7 +1459,9 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
     if spec.get("archMap"):
         new_spec["archMap"] = extend_map(spec["archMap"], *architectures)
     elif listed or len(architectures) > 1:
-        new_spec["architectures"] = [*listed, *(name for name in architectures if name not in listed)]
+        known = {*listed, *(architectures[:1] if "SCMP_ARCH_NATIVE" in listed else ())}
+        missing = [name for name in architectures if name not in known]
+        new_spec.update({"architectures": [*listed, *missing]} if missing else {})
     return with_spec(document, new_spec), sorted(wanted & contrary)
 
 
@@ -1478,10 +1486,12 @@ def append_rules(document: "Dict[str, Any]", profile: Profile) -> "Tuple[Dict[st
 
 def absorbs(rule: "Dict[str, Any]", condition: "Dict[str, Any]") -> bool:
     """Does a document's rule hold wherever this condition does?"""
-    conditions = [{"value": 0, "valueTwo": 0, **each} for each in rule.get("args") or []]
+    known, (wanted,) = (make_key(Rule("", (), conditions=tuple(
+        Condition(each["index"], each["op"], each.get("value") or 0, each.get("valueTwo") or 0)
+        for each in conditions)))[0] for conditions in (rule.get("args") or [], [condition]))
     # Several on one argument are alternatives, see ProfileDecoder.rules().
     return not rule.get("includes") and not rule.get("excludes") and (
-        not conditions or condition in conditions and len({each.get("index") for each in conditions}) == 1)
+        not known or wanted in known and len({each[0] for each in known}) == 1)
 
 
 class Edits:
@@ -1495,7 +1505,7 @@ class Edits:
         self.newline = "\r\n" if reader.line(0).endswith("\r") else "\n"
         indented = re.search(r"\n([ \t]+)\S", self.text)
         self.unit = indented.group(1) if indented else "  "
-        self.separators = (", ", ": ") if '": ' in self.text or not is_json(self.text) else (",", ":")
+        self.separators = (",", ":") if '":' in self.text and '": ' not in self.text else (", ", ": ")
         self.found: "List[Tuple[int, int, str]]" = []  # from, to, and what stands there instead
 
     def apply(self) -> str:
@@ -1506,8 +1516,10 @@ class Edits:
         return "".join([*parts, self.text[position:]])
 
     def rewritten(self, document: "Dict[str, Any]") -> str:
-        """A document in JSON, all of it anew, with the indentation of the old text."""
-        return self._dump(document, "" if "\n" in self.text.strip() else None) + self.newline
+        """A document, all of it anew, in the language of the old text; in JSON with its indentation."""
+        if is_json(self.text):
+            return self._dump(document, "" if "\n" in self.text.strip() else None) + self.newline
+        return format_yaml(document).replace("\n", self.newline)
 
     def compare(self, old: "Any", new: "Any") -> None:
         """Note what makes one of two mappings or lists the other."""
@@ -1593,25 +1605,25 @@ class Edits:
         """A value in flow style: on one line, or on several that are indented so."""
         if indent is None:
             return json.dumps(value, separators=self.separators, default=repr)
-        return json.dumps(value, indent=self.unit, default=repr).replace("\n", self.newline + indent)
+        text = json.dumps(value, indent=self.unit, separators=(",", self.separators[1]), default=repr)
+        return text.replace("\n", self.newline + indent)
 
     def _fill(self, where: "Any", key: "Any", value: "Any") -> None:
         """Put a value in the place of null or an empty collection."""
         row, start, is_flow = self._place(where, key)
-        line = self.reader.starts[row]
-        before = self.text[line:start]
+        before = self.text[self.reader.starts[row]:start]
+        empty = re.compile(r"""(?:"[^"\\\n]*"|'[^'\n]*'|[\w.-]+)\s*:(\s*(?:null|~|\[\s*\]|\{\s*\})|)"""
+                           + (r"(?=\s*[,}])" if is_flow else r"(?=[ \t]*(?:\r?\n|\Z|[ \t]#))")).match(self.text, start)
+        if not empty or not is_flow and before.strip(" -"):
+            raise KeyError(key)
         if is_flow:
-            empty = re.compile(r'"[^"\\]*"\s*:\s*(null|\[\s*\]|\{\s*\})').match(self.text, start)
-            if not empty:
-                raise KeyError(key)
-            self._put(empty.start(1), self._dump(value, None if before.strip() else before), empty.end(1))
+            found = empty.group(1) or " "
+            gap = found[:len(found) - len(found.lstrip())]
+            self._put(empty.start(1), gap + self._dump(value, None if before.strip() else before), empty.end(1))
         else:
-            empty = re.compile(r"[\w.-]+:((?:[ \t]*(?:null|~|\[[ \t]*\]|\{[ \t]*\}))?)"
-                               r"(?=[ \t]*(?:\r?\n|\Z|[ \t]#))").match(self.text, start)
-            if not empty or before.strip():
-                raise KeyError(key)
             self._put(empty.start(1), "", empty.end(1))
-            self._put_lines(row + 1, _yaml_lines(value, before + "  "))
+            self._put_lines(bisect.bisect(self.reader.starts, empty.end(1)),
+                            _yaml_lines(value, " " * (len(before) + 2)))
 
 
 def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[str, Any]") -> "Optional[str]":
@@ -1631,11 +1643,12 @@ def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[s
 def format_changed(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[str, Any]") -> str:
     """The same, or new text where that cannot be."""
     text = format_appended(reader, document, new)
-    if text is None and is_json(reader.text):
-        return Edits(reader).rewritten(new)
     if text is None and "#" in reader.text:
-        Log.result(f"Comments in {reader.file} are lost: it is laid out so that nothing can be put between")
-    return text or format_yaml(new)
+        try:
+            json.loads(reader.text)  # which has no comments
+        except ValueError:
+            Log.result(f"Comments in {reader.file} are lost: it is laid out so that nothing can be put between")
+    return reader.bom + Edits(reader).rewritten(new) if text is None else text
 
 
 def is_json(text: str) -> bool:

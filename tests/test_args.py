@@ -307,6 +307,46 @@ class Written(ArgsCase):
         again, _ = self.append(text, ("socket", [2, 2]))
         self.assertEqual(again, text)
 
+    def test_append_twice_changes_no_byte(self) -> None:
+        """Nor does a value of 0, for which a rule needs no valueTwo."""
+        program, path = build("call.c", "-pthread", "-static"), self.folder / "profile"
+        calls = self.calls(("socket", [0, 2]), ("socket", [2, 2]), ("personality", [WHOLE]))
+        for profile_type, text in (("seccomp", self.HEAD.replace("syscalls:", "syscalls: null  # none")),
+                                   ("raw-seccomp", '{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": '
+                                                   '["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, '
+                                                   '"value": 4294967295, "op": "SCMP_CMP_MASKED_EQ"}]}]}')):
+            for options in (("-n",), ("-n", "--portable"), ("-b", "sync,getpid"), ("-n", "--checkpoint", "1")):
+                path.write_text(text, encoding="utf-8")
+                texts = []
+                for _ in range(2):
+                    with open(calls, encoding="utf-8") as stdin:
+                        result = spoc("record", *options, "-t", profile_type, "--args", "socket,personality",
+                                      "--append", "-o", str(path), "--", program, stdin=stdin)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    texts.append(path.read_text(encoding="utf-8"))
+                with self.subTest(type=profile_type, options=options):
+                    self.assertEqual(texts[0], texts[1])
+                    document = yaml.safe_load(texts[0])
+                    rules = [rule for rule in document.get("spec", document)["syscalls"] if "socket" in rule["names"]]
+                    self.assertEqual(sorted(rule["args"][0].get("valueTwo", 0) for rule in rules), [0, 2])
+
+    def test_checkpoints_of_one_run_add_nothing_twice(self) -> None:
+        path = self.folder / "profile"
+        program = self.launch(sys.executable, str(SPOC), "record", "-q", "-n", "-t", "raw-seccomp", "--args",
+                              "socket", "--append", "--checkpoint", "1", "-o", str(path), "--",
+                              build("call.c", "-pthread", "-static"), stdin=subprocess.PIPE)
+        assert program.stdin
+        for name in ("socket", "getppid"):
+            program.stdin.write(self.calls((name, [0, 2])).read_bytes())
+            program.stdin.flush()
+            while not path.exists() or f'"{name}"' not in path.read_text(encoding="utf-8"):
+                self.assertIsNone(program.poll())
+                time.sleep(0.1)
+        program.stdin.close()
+        self.assertEqual(program.wait(), 0)
+        rules = json.loads(path.read_text(encoding="utf-8"))["syscalls"]
+        self.assertEqual([len(rule["names"]) for rule in rules if "socket" in rule["names"]], [1])
+
     def test_append_to_what_allows_all(self) -> None:
         text, _ = self.append(self.HEAD + "  - action: SCMP_ACT_ALLOW\n    names: [socket]\n", ("socket", [2, 2]))
         self.assertEqual(values_of({"syscalls": yaml.safe_load(text)["spec"]["syscalls"]})["socket"], set())
