@@ -366,8 +366,8 @@ class Profile(NamedTuple):
         """The verdict on all that no rule decides."""
         return verdict_of(self.default_action, self.default_errno)
 
-    def verdicts(self, name: str) -> "List[Tuple[str, int]]":
-        """Each action, with its errno, that a call of this name may meet; the default last.
+    def verdicts(self, name: str, arguments: "Optional[Dict[int, int]]" = None) -> "List[Tuple[str, int]]":
+        """Each action, with its errno, that a call of this name, with these arguments, may meet; the default last.
 
         As in libseccomp, rules that say what the default says are none, and of the others an unconditional one, the
         first, stands before all conditional ones.
@@ -378,7 +378,12 @@ class Profile(NamedTuple):
         for rule in rules:
             if not rule.conditions and name in rule.names:
                 return [rule.verdict]
-        return [rule.verdict for rule in rules] + [default]
+        known = arguments or {}
+        rules = [rule for rule in rules if name not in rule.names or all(
+            each.argument not in known or holds((each.argument, each.op, each.value, each.value_two),
+                                                known[each.argument]) for each in rule.conditions)]
+        decided = any(name in rule.names and all(each.argument in known for each in rule.conditions) for rule in rules)
+        return [rule.verdict for rule in rules] + ([] if decided else [default])
 
 
 FULL_MASK = (1 << 64) - 1
@@ -446,6 +451,13 @@ def unite_base(profile: Profile, base: Profile, file: str) -> "Tuple[Profile, Li
     rules = (rule._replace(names=tuple(name for name in rule.names if name not in names))
              for one, names in zip((profile, base), lost) for rule in one.rules)
     return profile._replace(rules=tuple(rule for rule in rules if rule.names)), settled
+
+
+def not_allowed(profile: Profile, needs: Profile) -> "Set[str]":
+    """What `needs` allows, under its conditions for one value each (see --args), and a profile does not or may not."""
+    return {name for rule in needs.rules if rule.action == SCMP_ACT_ALLOW for name in rule.names
+            if any(action != SCMP_ACT_ALLOW for action, _ in profile.verdicts(
+                name, {each.argument: each.value_two for each in rule.conditions}))}
 
 
 # The answer to clone3 that has libc take clone, whose flags a filter sees: it is no more than a default's no.
@@ -1465,7 +1477,7 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
     return with_spec(document, new_spec), sorted(wanted & contrary)
 
 
-def append_rules(document: "Dict[str, Any]", profile: Profile) -> "Tuple[Dict[str, Any], List[str]]":
+def append_rules(document: "Dict[str, Any]", profile: Profile) -> "Dict[str, Any]":
     """The document with the profile's conditional rules, of one condition each, on the terms of append_names().
 
     A rule is absorbed by one that allows the syscall whatever its arguments, or under the same condition.
@@ -1473,15 +1485,12 @@ def append_rules(document: "Dict[str, Any]", profile: Profile) -> "Tuple[Dict[st
     spec = spec_of(document)
     old = spec.get("syscalls") or []
     new: "List[Dict[str, Any]]" = []
-    contrary: "Set[str]" = set()
-    for rule in rules_document(profile):
+    for rule in rules_document(profile) if spec["defaultAction"] != SCMP_ACT_ALLOW else ():
         same = [each for each in old if rule["names"][0] in names_in(each)]
-        if any(each.get("action") != SCMP_ACT_ALLOW for each in same):
-            contrary.update(rule["names"])
-        elif "args" in rule and spec["defaultAction"] != SCMP_ACT_ALLOW and not any(
-                absorbs(each, rule["args"][0]) for each in same):
+        if "args" in rule and not any(
+                each.get("action") != SCMP_ACT_ALLOW or absorbs(each, rule["args"][0]) for each in same):
             new.append(dict(sorted(rule.items())))
-    return with_spec(document, {**spec, "syscalls": new + old} if new else spec), sorted(contrary)
+    return with_spec(document, {**spec, "syscalls": new + old} if new else spec)
 
 
 def absorbs(rule: "Dict[str, Any]", condition: "Dict[str, Any]") -> bool:
@@ -5016,22 +5025,20 @@ class RecordCommand:
             profile = self._portable(profile, [name for rule in rules for name in names_in(rule)])
         names = [name for rule in profile.rules if not rule.conditions and rule.action == SCMP_ACT_ALLOW
                  for name in rule.names]
-        text, kept = self._joined(text, lambda document: append_names(document, names, profile.architectures))
+        text = self._joined(text, lambda document: append_names(document, names, profile.architectures)[0])
         conditional = tuple(rule for rule in profile.rules if rule.conditions)
         if conditional:
-            narrowed = Profile(profile.default_action, profile.architectures, conditional)
-            text, contrary = self._joined(text, lambda document: append_rules(document, narrowed))
-            kept = sorted({*kept, *contrary})
+            narrowed = profile._replace(rules=conditional)
+            text = self._joined(text, lambda document: append_rules(document, narrowed))
+        kept = not_allowed(self._source(text).profile, profile)
         if kept:
-            Log.info(f"Kept the other action that {self.target.path} has for: {', '.join(kept)}")
+            Log.info(f"Kept the other action that {self.target.path} has for: {', '.join(sorted(kept))}")
         return text
 
-    def _joined(self, text: str, join: "Callable[[Dict[str, Any]], Tuple[Dict[str, Any], List[str]]]",
-                ) -> "Tuple[str, List[str]]":
-        """The text with what `join` makes of its document, and the names that this left as they are."""
+    def _joined(self, text: str, join: "Callable[[Dict[str, Any]], Dict[str, Any]]") -> str:
+        """The text with what `join` makes of its document."""
         source = self._source(text)
-        new, kept = join(source.document)
-        return format_changed(source.reader, source.document, new), kept
+        return format_changed(source.reader, source.document, join(source.document))
 
     def _source(self, text: str) -> Source:
         """The profile in the file, which has to be of the right type."""

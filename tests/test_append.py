@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""record --append as a gentle editor: what is there stays, byte for byte."""
+"""record --append as a gentle editor: what is there stays, byte for byte, and what it keeps blocked is named."""
 
 import contextlib
 import itertools
@@ -233,6 +233,42 @@ class Architectures(support.Case):
     def test_map(self) -> None:
         document = {"defaultAction": ERRNO, "archMap": [{"architecture": X86_64, "subArchitectures": [X86, X86]}]}
         self.assertEqual(spoc.append_names(document, [], [X86_64, X86])[0], document)
+
+
+class Kept(support.Case):
+    """What an append leaves blocked is named; what the profile allows is not."""
+
+    SOCKET = {"index": 0, "op": "SCMP_CMP_EQ"}
+
+    def kept(self, rules: List[Dict[str, Any]], *recorded: spoc.Rule, default: str = ERRNO) -> List[str]:
+        path = self.folder / "profile"
+        path.write_text(json.dumps({"defaultAction": default, "syscalls": rules}), encoding="utf-8")
+        options = spoc.RecordOptions(type="raw-seccomp", output_file=str(path), append=True)
+        with standard_error() as told:
+            spoc.RecordCommand(options, ("true",))._text(spoc.Profile(ERRNO, (X86_64,), recorded))
+        found = re.findall(r"Kept the other action that \S+ has for: (.*)\n", told[0])
+        return found[0].split(", ") if found else []
+
+    def test_a_rule_before(self) -> None:
+        allow, deny = {"names": ["getppid", "execve"], "action": ALLOW}, {"names": ["getppid"], "action": ERRNO,
+                                                                          "errnoRet": 38}
+        recorded = spoc.Rule(ALLOW, ("execve", "getppid"))
+        self.assertEqual(self.kept([deny, allow], recorded), ["getppid"])
+        self.assertEqual(self.kept([allow, deny], recorded), [])  # the first counts
+        self.assertEqual(self.kept([{**deny, "action": LOG, "errnoRet": None}, allow], recorded), ["getppid"])
+        self.assertEqual(self.kept([{**deny, "args": [{**self.SOCKET, "value": 1}]}, allow], recorded), [])
+        self.assertEqual(self.kept([deny], recorded, default=ALLOW), ["getppid"])
+        self.assertEqual(self.kept([{**deny, "errnoRet": 1}, allow], recorded), [])  # says what the default says
+
+    def test_conditions(self) -> None:
+        def rule(action: str, value: int) -> Dict[str, Any]:
+            return {"names": ["socket"], "action": action, "args": [{**self.SOCKET, "value": value}]}
+
+        for value, kept in ((1, []), (2, ["socket"]), (3, ["socket"])):
+            recorded = spoc.Rule(ALLOW, ("socket",), conditions=(spoc.Condition(0, MASKED_EQ, WORD, value),))
+            self.assertEqual(self.kept([rule(ALLOW, 1), rule(KILL, 2)], recorded), kept)
+            self.assertEqual(self.kept([rule(KILL, 2)], recorded, default=ALLOW), ["socket"] * (value == 2))
+            self.assertEqual(self.kept([rule(ALLOW, 1)], recorded), [])
 
 
 if __name__ == "__main__":
