@@ -78,7 +78,13 @@ else:
             self._name = name
 
         def __getattr__(self, attribute):
-            globals()[self._name] = module = __import__(self._name)
+            try:
+                module = __import__(self._name)
+                if not module.__spec__.origin:  # only the folder of a package was found
+                    raise ImportError("its folder is no package")
+            except Exception as error:  # importlib takes some errors of the kernel for something else
+                raise ImportError(f"{type(error).__name__}: {error}", name=self._name) from None
+            globals()[self._name] = module
             return getattr(module, attribute)
 
     globals().update((name, _Deferred(name)) for name in DEFERRED)
@@ -232,6 +238,17 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
+def close(descriptor: int) -> None:
+    """Close what was not written to: an error tells of nothing else (close(2)), and the descriptor is free."""
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
+
+
+def refusal_text(error: OSError) -> str:
+    """What the machine refused, and for which file or function of a library, as far as that is known."""
+    return ": ".join(str(part) for part in (error.strerror or error, error.filename) if part)
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of it at once: what a file object still holds fails once more, with a traceback, when it goes away."""
     while data:
@@ -255,6 +272,12 @@ def write_stdout(text: str) -> None:
         write_all(1, text.encode())
     except OSError as error:
         raise SpocError("write", "standard output", error.strerror or str(error), "redirect it elsewhere") from None
+
+
+def import_now(*names: str) -> None:
+    """Import these deferred modules: in mid-recording it could fail."""
+    for name in names:
+        getattr(globals()[name], "__spec__")
 
 
 class Log:
@@ -1784,15 +1807,15 @@ def _walk(folder: int, path: str, links: "List[str]") -> int:
                 try:
                     reached = _follow(folder, name, step, links)
                 finally:
-                    os.close(step)
+                    close(step)
                 step = reached
-            os.close(folder)
+            close(folder)
             folder = step
         if not stat.S_ISDIR(os.fstat(folder).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return folder
     except BaseException:
-        os.close(folder)
+        close(folder)
         raise
 
 
@@ -1808,7 +1831,7 @@ def _follow(folder: int, name: str, link: int, links: "List[str]") -> int:
     start = os.open("/", os.O_PATH | os.O_DIRECTORY) if target.startswith("/") else os.dup(folder)
     reached = _walk(start, target, links)
     if strangers - {os.fstat(reached).st_uid}:
-        os.close(reached)
+        close(reached)
         raise PermissionError(errno.EACCES, f"{name} is a link of user {min(strangers)} to what is not that user's")
     return reached
 
@@ -1844,12 +1867,12 @@ def mount_of(path: str, folder: int) -> str:
     """The line of fdinfo for the mount that a file is on, or that is on the file; empty without /proc."""
     descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder)
     try:
-        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
+        with open(f"/proc/self/fdinfo/{descriptor}", encoding="utf-8") as file:
             return next((line for line in file if line.startswith("mnt_id:")), "")
     except FileNotFoundError:
         return ""
     finally:
-        os.close(descriptor)
+        close(descriptor)
 
 
 def named_descriptor(path: str) -> "Optional[int]":
@@ -1920,7 +1943,7 @@ class Target:
 
     def close(self) -> None:
         if self.folder >= 0:
-            os.close(self.folder)
+            close(self.folder)
             self.folder = -1
 
     def _error(self, error: OSError) -> SpocError:
@@ -1998,7 +2021,7 @@ class Target:
             due_s = time.monotonic() + (self.LOCK_S if wait else 0)
             yield self._locks(folder, due_s)
         finally:
-            os.close(folder)
+            close(folder)
 
     def _locks(self, folder: int, due_s: float) -> bool:
         while True:
@@ -2034,7 +2057,7 @@ class Target:
                 raise PermissionError(errno.EPERM, "it is another user's, in a folder with the sticky bit")
             if stat.S_ISREG(target.st_mode):
                 try:
-                    os.close(os.open(self.name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.folder))
+                    close(os.open(self.name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.folder))
                 except OSError as error:  # all else does not keep it from being replaced
                     if error.errno == errno.EPERM:
                         raise PermissionError(errno.EPERM, "it is immutable or append-only (chattr)") from None
@@ -2111,7 +2134,7 @@ class Target:
             try:
                 os.fsync(readable)
             finally:
-                os.close(readable)
+                close(readable)
 
     @contextlib.contextmanager
     def _renamed(self, name: str) -> "Iterator[None]":
@@ -2164,7 +2187,7 @@ class EventsFile:
         status = os.fstat(descriptor)
         if stat.S_ISREG(status.st_mode) and (
                 status.st_nlink > 1 or status.st_uid not in (os.geteuid(), (owner or (0,))[0])):
-            os.close(descriptor)
+            close(descriptor)
             raise PermissionError(errno.EPERM, "it is another user's, or has several names")
         return descriptor
 
@@ -2204,8 +2227,7 @@ class EventsFile:
             with contextlib.suppress(OSError):
                 os.unlink(os.path.basename(self.path), dir_fd=self._folder)
         for descriptor in {self._descriptor, self._folder} - {-1}:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+            close(descriptor)
         self._descriptor = self._folder = -1
 
 
@@ -2474,7 +2496,7 @@ LIBBPF = """
     bpf_program__set_autoload           status   program bool
     bpf_program__attach_raw_tracepoint  link     program string
     bpf_program__fd                     status   program
-    bpf_link__destroy                   status   link
+    bpf_link__destroy                   none     link
     bpf_map__fd                         status   map
     bpf_map__set_max_entries            status   map uint32
     bpf_map_get_next_key                status   int pointer pointer
@@ -3684,7 +3706,7 @@ class Listener:
 
     def close(self) -> None:
         if self.descriptor >= 0:
-            os.close(self.descriptor)
+            close(self.descriptor)
 
     def pending(self, timeout_ms: "Optional[int]" = 0) -> bool:
         """Does a call wait? Without one receive() might never return, O_NONBLOCK or not."""
@@ -4170,7 +4192,7 @@ class Supervisor:
         """Let signals act on this process again; what arrived so far was meant for a command that is gone."""
         if self._descriptor >= 0:
             list(self._received())
-            os.close(self._descriptor)
+            close(self._descriptor)
             self._descriptor = -1
             signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
             signal.signal(signal.SIGCHLD, self.sigchld)
@@ -4314,7 +4336,7 @@ def start_audit_session(uid: int) -> None:
     A login id that is set stays the same. It may be refused: that is no error.
     """
     with contextlib.suppress(OSError, ValueError):
-        with open("/proc/self/loginuid", "r+", encoding="ascii") as file:
+        with open("/proc/self/loginuid", "r+", encoding="utf-8") as file:
             login_id = int(file.read())
             file.seek(0)
             file.write(str(uid if login_id == NO_ID else login_id))
@@ -5005,6 +5027,7 @@ class RecordCommand:
         self.target = Target(options.output_file or DEFAULT_OUTPUT[options.type], owner, not options.output_file)
         if not self.target.is_file and (options.append or options.checkpoint):
             raise UsageError(f"-o {self.target.path}", "--append and --checkpoint need a regular file")
+        import_now("fcntl", "select", *["json"] * (options.type == TYPE_JSON))
         self.target.check()
         if options.append:
             self._text(Profile(SCMP_ACT_ERRNO, (), ()))
@@ -5312,12 +5335,15 @@ class TracepointSource:
             if SCMP_ACT_LOG in profile_actions(profile):
                 self._mark_logged()
             self._recorder.attach()
+            self.descriptor = self._recorder.events_fd
+            self._callback = RING_CALLBACK(self._on_event)  # referenced as long as libbpf may call it
+            self._ring = libbpf.ring_buffer__new(self.descriptor, self._callback, None, None)
         except SpocError:
             self._recorder.close()
             raise
-        self.descriptor = self._recorder.events_fd
-        self._callback = RING_CALLBACK(self._on_event)  # referenced as long as libbpf may call it
-        self._ring = libbpf.ring_buffer__new(self.descriptor, self._callback, None, None)
+        except OSError as error:
+            self._recorder.close()
+            raise bpf_error("wait for events", "ring buffer", error) from None
 
     def _mark_logged(self) -> None:
         """Have the kernel report calls that are let pass but logged. Conditions cannot be told from there."""
@@ -5549,7 +5575,7 @@ class NotifySource:
 
     def _forget(self, tids: "Iterable[int]") -> None:
         for tid in tids:
-            os.close(self._tasks.pop(tid)[0])
+            close(self._tasks.pop(tid)[0])
 
 
 # audit_log_task() and audit_seccomp() in kernel/auditsc.c. A security module may have put anything into subj=, but what
@@ -5724,7 +5750,7 @@ class AuditSource:
             self._lose(f"{text}; CAP_AUDIT_CONTROL helps")
 
     def close(self) -> None:
-        os.close(self.descriptor)
+        close(self.descriptor)
 
 
 class NetlinkSource(AuditSource):
@@ -6310,6 +6336,7 @@ class RunCommand:
         self.no_new_privs = options.no_new_privs or not may_administer()
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
         self.profile = self._read_profile(owner)
+        import_now("fcntl", "select", *["json"] * bool(options.learn or options.events))
         self.learned = Target(options.learn, owner, option="--learn") if options.learn else None
         if self.learned:
             self.learned.check()
@@ -7804,6 +7831,10 @@ def guarded(examine: "Callable[[], Finding]") -> Finding:
     except SpocError as error:
         return Finding(f"{error.operation}: {error.subject}: {error.reason}",
                        error.hint or "upgrade the kernel", (), True)
+    except OSError as error:
+        return Finding(f"the check failed: {refusal_text(error)}", "look for what refuses that", (), True)
+    except ImportError as error:
+        return Finding(f"Python module {error.name}: {error}", "as for python", (), True)
     except Exception as error:
         return Finding(f"the check failed: {type(error).__name__}: {error}", "report it", (), True)
 
@@ -8240,7 +8271,7 @@ def hold_standard_descriptors() -> None:
         while True:
             descriptor = os.open("/dev/null", os.O_RDONLY)
             if descriptor > 2:
-                os.close(descriptor)
+                close(descriptor)
                 return
 
 
@@ -8264,6 +8295,15 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
     except SpocError as error:
         Log.error(error)
         return error.exit_code
+    except OSError as error:  # nothing that a caller could do about it
+        if Log.verbose:
+            sys.excepthook(*sys.exc_info())
+        Log.error(SpocError("run", "spoc.py", refusal_text(error), "-v shows where"))
+        return EXIT_FAILURE
+    except ImportError as error:
+        Log.error(SpocError("import", f"Python module {error.name}", str(error), "install the full python3 package, or "
+                            "raise the limits on memory and open files (ulimit)"))
+        return EXIT_FAILURE
     except MemoryError:
         Log.error(SpocError("run", "spoc.py", "out of memory", "free some, or raise the limit (ulimit -v)"))
         return EXIT_FAILURE
