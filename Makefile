@@ -4,6 +4,7 @@
 # make check-vm boot other machines under QEMU and test there (installs QEMU); make check-vm MACHINES='arm64 floor'
 # make test     the tests alone; make test TESTS='test_profile Storm' runs those whose names hold one of the words
 # make bench    measure speed and size against strace and an empty BPF program
+# make faults   let every syscall of spoc.py fail, one a run, and judge the outcome: make faults SECONDS=600 SEED=1
 # make dist     build dist/spoc.pyz, the program and its BPF object in one file that starts faster
 # make install  PREFIX=/usr/local DESTDIR=
 
@@ -11,6 +12,8 @@ PREFIX  = /usr/local
 DESTDIR =
 TESTS   =
 MACHINES =
+SECONDS = 600
+SEED    =
 
 # The distribution's own Python: the packages that the tests compare with belong to it.
 PYTHON = $(firstword $(wildcard /usr/bin/python3) python3)
@@ -29,7 +32,7 @@ BUILD = $(CLANG) -target bpf -mcpu=v2 -O2 -g -Wall -Werror -fdebug-compilation-d
 SHELL_FILES  = .ci/run $(wildcard tests/*.sh examples/busybox/*)
 PYTHON_FILES = spoc.py $(wildcard tests/*.py tests/*/*.py)
 
-.PHONY: all demo check check-vm bench lint bpf verify-bpf test dist install uninstall clean
+.PHONY: all demo check check-vm bench faults lint bpf verify-bpf test dist install uninstall clean
 .NOTPARALLEL:
 
 all: $(if $(shell command -v $(CLANG)),verify-bpf)
@@ -51,6 +54,10 @@ check-vm:
 bench: dist
 	@tests/install.sh check && tests/install.sh vm
 	$(SUDO) $(PYTHON) -B tests/bench/bench.py
+
+faults:
+	@tests/install.sh check
+	@$(SUDO) $(PYTHON) -B tests/faults.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 lint:
 	mypy --strict --python-version 3.9 spoc.py
