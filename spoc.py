@@ -4654,10 +4654,10 @@ def unwrap(command: "Sequence[str]") -> "Sequence[str]":
     at = 1
     while at < len(command):
         word = command[at]
-        if word.startswith("-") and word != "--":
+        if word.startswith("-") and word not in ("-", "--"):  # the first is env's -i
             first = min((index for index, letter in enumerate(word) if letter in valued), default=0)
             at += 2 if first == len(word) - 1 and word[1] != "-" else 1
-        elif word == "--" or "=" in word:
+        elif word in ("-", "--") or "=" in word:
             at += 1
         elif words:
             words, at = words - 1, at + 1

@@ -39,6 +39,7 @@ podman --url=unix:///run/podman.sock run debian
 sudo -u root docker run debian
 sudo -uroot A=b systemctl start nginx
 env -i A=b nice -n 5 timeout -k 5 10 ssh node
+env - ssh node
 sh -c "exec docker run debian"
 bash -ec "ssh node"
 k3s kubectl exec web
@@ -68,6 +69,7 @@ sudo -u docker nginx run
 sudo -ubob nginx
 sudo docker --version
 env
+env -
 env docker=run true
 timeout 5 nginx
 sh -c "echo docker run"
