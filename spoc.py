@@ -6053,7 +6053,7 @@ class Learner:
             judge = self._judge()
         for call in set().union(*self._calls.values()) - self._left.keys():
             if judge(call.data)[0] not in PERMISSIVE:  # else its architecture was all that was missing
-                self._decide(call)
+                self._decide(call, judge)
         self._settle()
         if self._force:
             for call in self._left:
@@ -6069,7 +6069,7 @@ class Learner:
         return {call.architecture.name for calls in self._calls.values() for call in calls
                 if call not in self._left} - {self._native.name, *self._profile.architectures}
 
-    def _decide(self, call: SeenCall) -> None:
+    def _decide(self, call: SeenCall, judge: FilterJudge) -> None:
         """Choose what would allow the call, or leave it out."""
         rules, masks = self._profile.rules, self._masks()
         denying = [rule for rule in (*rules, *self._elsewhere) if rule.action not in PERMISSIVE and any(
@@ -6079,7 +6079,7 @@ class Learner:
             self._condition(call.wanted, index, call.arguments[index]) for index in sorted(compared)))
         if denying:
             self._left[call] = f"the rule that answers {rule_text(denying[0])}"
-        elif compared and (call.inner or len(self._calls[call.wanted]) > self.MAX_CALLS
+        elif compared and (call.inner or self._opens_more(call, judge) or len(self._calls[call.wanted]) > self.MAX_CALLS
                            or self._source.type == TYPE_CRD and any(crd_lacks(Profile("", (), (rule,))))
                            or WHOLE_32 in masks and any(WHOLE_32 < each.value < FULL_MASK - (WHOLE_32 >> 1)
                                                         for each in rule.conditions)):  # no number of 32 bits
@@ -6087,11 +6087,23 @@ class Learner:
         else:
             self._learned[call] = rule if compared else None
 
+    def _opens_more(self, call: SeenCall, judge: FilterJudge) -> bool:
+        """Would conditions open socketcall(2) or ipc(2)? Their registers hold a pointer and what means nothing."""
+        return any(
+            name == call.wanted and number >= 0 and judge(SeccompData(
+                number, token, 0, (ctypes.c_uint64 * 6)(code, *call.arguments[1:])))[0] not in PERMISSIVE
+            for token in self._tokens for outer, inner in MULTIPLEXED.items() for code, name in inner.items()
+            for number in [libseccomp.seccomp_syscall_resolve_name_arch(token, outer.encode())])
+
+    @property
+    def _tokens(self) -> "Set[int]":
+        """The architectures of the profile."""
+        return {libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode()) for name in
+                self._added_architectures.union(self._profile.architectures)}.union([self._native.token]) - {0}
+
     def _masks(self) -> "Set[int]":
         """What libseccomp compares of an argument on the architectures of the profile."""
-        tokens = {libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode())
-                  for name in self._added_architectures.union(self._profile.architectures)} | {self._native.token}
-        return {FULL_MASK if token >> 31 else WHOLE_32 for token in tokens - {0}}  # __AUDIT_ARCH_64BIT
+        return {FULL_MASK if token >> 31 else WHOLE_32 for token in self._tokens}  # __AUDIT_ARCH_64BIT
 
     def _condition(self, name: str, index: int, value: int) -> Condition:
         """Compare as --args does what the kernel takes as 32 bits, and all else, or where a rule that denies might hold

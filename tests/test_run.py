@@ -2038,6 +2038,16 @@ class LearnedArguments(RunCase):
         self.check([called[1]], [called[2]], ["socket by socketcall: the rule that answers SCMP_ACT_ERRNO (133) "
                                               "if args[0] == 38 would have to go"])
 
+    def test_conditions_that_socketcall_does_not_keep(self) -> None:
+        """There libseccomp drops that on the first argument, and the others are not those of the call."""
+        self.write_rules("ERRNO", ("KILL_PROCESS", "connect", [(0, "GE", 200), (2, "GE", 500)]),
+                         architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+        connect = [call_line("n", 42, [99, 0, length]) for length in (7, 8)]
+        by_socketcall = [call_line("i", self.SOCKETCALL, [3, 0, length]) for length in (7, 8)]
+        self.check(connect[:1], [connect[1], *by_socketcall], ["connect: its conditions would have to go"])
+        self.write_rules("ERRNO", ("KILL_PROCESS", "connect", [(0, "GE", 200), (2, "GE", 500)]))
+        self.check(connect[:1], [connect[1]])
+
     def test_64_bits_beside_32(self) -> None:
         """For calls of 32 bits a filter compares the lower half alone: what they cannot hold is left out."""
         self.write_rules("ERRNO", ("ALLOW", "getuid", [(1, "EQ", 9)]), ("KILL_PROCESS", "getgid", [(1, "LT", 5)]),
