@@ -490,7 +490,7 @@ KIND = "SeccompProfile"
 NAME_MAX_LENGTH = 253
 MAX_DEPTH = 64
 MAX_UNREAD = 1000  # documents in a file that cannot be read, nor chosen: an error takes time
-MAX_PROFILE_BYTES = 16 << 20
+MAX_PROFILE_BYTES = 4 << 20  # etcd takes objects of 1.5 MiB; reading takes up to a hundred times as much memory
 
 LETTERS, DIGITS = "abcdefghijklmnopqrstuvwxyz", "0123456789"
 # A string of these that begins with a letter or underscore, and is none of the words that YAML 1.1 (yaml.org/type)
@@ -654,10 +654,11 @@ YAML_QUOTED = r'''"[^"\\]*(?:\\[\s\S][^"\\]*)*"|'[^']*(?:''[^']*)*\''''
 YAML_KEY = rf"({YAML_QUOTED}|[^\s\[\]{{}}#&*!|>'\"%@`,]\S*?)[ \t]*:(?=[ \t]|\Z)"
 YAML_FLOW = (r"(?:[ \t\r\n]+(?:#[^\n]*)?)*"
              rf"({YAML_QUOTED}|(?:[^\s,\[\]{{}}:#'\"]|:(?=[^\s,\[\]{{}}]))"
-             r"(?:[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])|(?<=\S)#|[ \t\r\n]+(?=[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])))*"
+             r"(?:[^,\[\]{}\s:#]+|:(?=[^,\[\]{}\s])|(?<=\S)#|[ \t\r\n]+(?=[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])))*"
              r"|[,\[\]{}:]|)")
-YAML_FOLD = r"(?:(?<![ \t])|(?<=\\[ \t]))[ \t]*\r?\n((?:[ \t]*\r?\n)*)[ \t]*"  # an escaped blank stays
-YAML_ESCAPE = r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r?\n(?:[ \t]*\r?\n)*[ \t]*|[^\r\n])"
+# Where a group repeats, Python's re keeps some 100 bytes for each time: what may be long repeats a class of characters.
+YAML_FOLD = r"(?:(?<![ \t])|(?<=\\[ \t]))[ \t]*\r?\n([ \t\r\n]*)"  # an escaped blank stays
+YAML_ESCAPE = r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r?\n[ \t\r\n]*|[^\r\n])"
 YAML_ESCAPED = dict(zip("0abt\tnvfre \"/\\N_LP", "\0\a\b\t\t\n\v\f\r\x1b \"/\\\x85\xa0\u2028\u2029"))
 YAML_BLOCK_HEADER = r"([|>])(?:([1-9])?([-+])?|([-+])([1-9]))(?:[ \t]+#.*)?\Z"
 YAML_REFUSED = {"&": "an anchor here is", "*": "an alias here is", "!": "a tag here is", "%": "directives are",
@@ -1251,6 +1252,10 @@ ARCHITECTURES = [f"SCMP_ARCH_{name}" for name in """NATIVE X86 X86_64 X32 ARM AA
                  """.split()]  # config-linux.md, seccomp; NATIVE is the CRD's
 
 
+BPF_MAXINSNS = 4096  # linux/filter.h
+TOO_LARGE = f"so many conditions take more than the {BPF_MAXINSNS} instructions of a filter"
+
+
 class ProfileDecoder:
     """What a profile's document means: the OCI runtime specification's (config-linux.md, seccomp), in SPO's CRD or as
     JSON, with Docker's extensions (moby/profiles) and Podman's (containers/common). Whatever it does not understand is
@@ -1324,7 +1329,9 @@ class ProfileDecoder:
         # The operator and Docker (archMap) leave an empty list out of what a runtime reads.
         if not flags and (self.is_crd or spec.get("archMap") or spec.get("flags") is None):
             flags = None
-        rules = [rule for item in self.items(spec, "syscalls", dict) for rule in self.rules(item)]
+        rules = {rule: None for item in self.items(spec, "syscalls", dict) for rule in self.rules(item)}
+        if sum(len(rule.names) for rule in rules if rule.conditions) > 16 * BPF_MAXINSNS:  # other machines' among them
+            self.fail(spec, "syscalls", TOO_LARGE)
         return Profile(action, self.architectures(spec), tuple(rules), default_errno, flags)
 
     def action(self, where: "Dict[str, Any]", key: str, errno_key: str, name_key: str) -> "Tuple[str, int]":
@@ -1353,7 +1360,7 @@ class ProfileDecoder:
         for index, name in enumerate(names):
             if name not in known:
                 self.fail(names, index, f"{key}: unknown {what} {name:.60}" + suggestion(name, known))
-        return names
+        return list(dict.fromkeys(names))
 
     def architectures(self, spec: "Dict[str, Any]") -> "Tuple[str, ...]":
         listed = self.named(spec, "architectures", ARCHITECTURES, "architecture")
@@ -1382,15 +1389,19 @@ class ProfileDecoder:
                 self.fail(names, index, f"names: {each!r:.60} is not the name of a syscall")
         names = names or [name] * bool(name)
         action, number = self.action(where, "action", "errnoRet", "errno")
-        conditions = [self.condition(item) for item in self.items(where, "args", dict)]
+        twins = [self.condition(item) for item in self.items(where, "args", dict)]
+        conditions = list(dict.fromkeys(twins))
+        if len(conditions) > BPF_MAXINSNS:
+            self.fail(where, "args", TOO_LARGE)
         excludes, includes = self.get(where, "excludes", dict, {}), self.get(where, "includes", dict, {})
         excluded, included = list(self.matches(excludes)), list(self.matches(includes))
         if any(excluded) or not all(included) or not names:
             return []
-        if len({condition.argument for condition in conditions}) < len(conditions):
+        syscalls = tuple(dict.fromkeys(names))
+        if len({condition.argument for condition in conditions}) < len(twins):
             # As runc has it: several conditions on one argument make each condition of the item a rule of its own.
-            return [Rule(action, tuple(names), number, (condition,)) for condition in conditions]
-        return [Rule(action, tuple(names), number, tuple(conditions))]
+            return [Rule(action, syscalls, number, (condition,)) for condition in conditions]
+        return [Rule(action, syscalls, number, tuple(conditions))]
 
     def matches(self, where: "Dict[str, Any]") -> "Iterator[bool]":
         """Whether each condition of Docker's includes or excludes holds."""
@@ -3235,7 +3246,6 @@ def runc_prefix(profile: Profile, native: Architecture) -> bytes:
 
 
 ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
-BPF_MAXINSNS = 4096  # linux/filter.h
 NEXT, HOLDS, FAILS = range(3)
 if TYPE_CHECKING:
     # (offset in seccomp_data, mask, jump, value, where to if true, where to if false): NEXT is the step that follows,
@@ -3489,7 +3499,7 @@ class FilterBuilder:
         """Number -> the rules that decide it, in the order in which libseccomp would ask them, where there are
         conditions. Each rule has the name and the conditions that it has there.
         """
-        found: "Dict[int, List[Rule]]" = {}
+        found: "Dict[int, Dict[Rule, None]]" = {}
         if not any(rule.conditions for rule in self._rules):
             return {}
         here: "Set[int]" = set()
@@ -3500,13 +3510,13 @@ class FilterBuilder:
                     if code:  # the other arguments are in memory then, but libseccomp takes these for them
                         conditions = (Condition(0, "SCMP_CMP_EQ", code),
                                       *(each for each in rule.conditions if each.argument))
-                    found.setdefault(number, []).append(rule._replace(names=(name,), conditions=conditions))
+                    found.setdefault(number, {})[rule._replace(names=(name,), conditions=conditions)] = None
                     if rule.conditions:
                         here.add(number)
         ordered = {number: self._ordered(found[number], self._is_wide(token)) for number in sorted(here)}
         return {number: rules for number, rules in ordered.items() if rules[0].conditions}
 
-    def _ordered(self, rules: "List[Rule]", wide: bool) -> "List[Rule]":
+    def _ordered(self, rules: "Iterable[Rule]", wide: bool) -> "List[Rule]":
         """The rules of one number. The first without conditions, or whose conditions hold for all, stands for all."""
         root, tree = Branch((0, 0, 0)), []
         for rule in rules:
@@ -3514,6 +3524,7 @@ class FilterBuilder:
             if not nodes:
                 return [rule]
             tree.append((nodes, rule))
+        self._check_size(len(tree))  # before work: each takes at least an instruction
         for nodes, rule in tree:
             self._subject = rule.names[0]
             root.add(nodes, rule)

@@ -7,6 +7,7 @@ import json
 import pathlib
 import random
 import re
+import resource
 import signal
 import string
 import subprocess
@@ -670,7 +671,7 @@ class Hostile(support.Case):
                 f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * copies)}]\n" for level in range(1, levels))
 
         self.assertEqual(exact(spoc.parse_yaml(text(4))), exact([yaml.safe_load(text(4))]))
-        for hostile, reason in ((text(9), "16 MiB"), (text(40), "16 MiB"), (text(2, "x" * 1_000_000, 20), "16 MiB"),
+        for hostile, reason in ((text(9), "4 MiB"), (text(40), "4 MiB"), (text(2, "x" * 1_000_000, 20), "4 MiB"),
                                 (text(100, copies=1), "nested deeper"), (text(100_000, copies=1), "nested deeper")):
             error = self.assert_ends_soon(lambda: spoc.parse_yaml(hostile, "file"))
             self.assertIn(reason, str(error))
@@ -679,6 +680,55 @@ class Hostile(support.Case):
             rules = f"- {{action: SCMP_ACT_ALLOW, names: {names}}}\n" * 10_000
             self.assert_ends_soon(lambda: spoc.parse_profile(
                 f"defaultAction: SCMP_ACT_ERRNO\nsyscalls:\n{rule}{rules}", "file", spoc.Host("", "6.1", ())))
+
+    def test_time_and_memory_are_bounded(self) -> None:
+        """Whatever fills a file, for each command: seconds, and a hundred times its size."""
+        size = 1 << 19
+        rule = '{"action":"SCMP_ACT_ALLOW","names":["read"]%s}'
+        condition = '{"index":0,"op":"SCMP_CMP_NE","value":%d}'
+        profile = '{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[%s]}'
+
+        def many(unit: str, count: int) -> str:
+            return ",".join(unit % number for number in range(count))
+
+        conditions = f',"args":[{many(condition, 6_000)}]'
+        shapes = {
+            "blank lines in quotes": 'defaultAction: "' + "\n" * size + '"',
+            "escapes": 'a: "' + "\\n" * (size // 2) + '"',
+            "quotes": "a: '" + "''" * (size // 2) + "'", "words": "a: [" + "b " * (size // 2) + "]",
+            "a long key": "a" * size + ": b", "blank lines": "\n" * size + profile % "", "depth": "[" * size,
+            "nested lists": "- " * (size // 2), "anchors": "a:\n" + "- &a x\n" * (size // 8),
+            "documents": "---\na: b\n" * (size // 9), "mappings": '{"a":[' + "{}," * (size // 3) + "{}]}",
+            "folded lines": "a: >\n" + "  b\n" * (size // 4),
+            "one name": ("defaultAction: SCMP_ACT_ERRNO\nsyscalls:\n- action: SCMP_ACT_ALLOW\n  names:\n"
+                         + "  - read\n" * 50_000),
+            "one rule": profile % ",".join([rule % ""] * (size // 400)),
+            "conditions of a rule": profile % rule % conditions,
+            "conditions of rules": profile % ",".join(
+                rule % f',"args":[{condition % number}]' for number in range(5_000)),
+        }
+        fit = {"one name", "one rule", "blank lines"}
+        path, empty = self.folder / "profile", self.folder / "empty"
+        empty.write_text(profile % "")
+
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_AS, (192 << 20, 192 << 20))
+            resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+
+        for name, text in shapes.items():
+            commands = ["show FILE"]
+            if "rule" in name or name in fit:
+                commands += ["run --enricher none -p FILE -b execve true", "merge FILE EMPTY", "diff FILE EMPTY",
+                             "convert -t pfc FILE", "convert -t systemd FILE"]
+            path.write_text(text)
+            for command in commands:
+                arguments = [{"FILE": str(path), "EMPTY": str(empty)}.get(word, word) for word in command.split()]
+                with self.subTest(shape=name, command=command):
+                    result = support.spoc(*arguments, preexec_fn=limit)
+                    self.assertGreaterEqual(result.returncode, 0, "killed")
+                    self.assertNotIn("memory", result.stderr.lower())
+                    if name not in fit:  # show says it in its line on the filter
+                        self.assertRegex(result.stderr + result.stdout, "Error: |cannot be built here")
 
     def test_mutated_profiles(self) -> None:
         """Whatever the text: a mapping, appended to, or a ProfileError."""
