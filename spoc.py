@@ -38,9 +38,13 @@ import time
 try:
     import ctypes
     import mmap
-except ImportError as missing:
+except ModuleNotFoundError as missing:
     sys.stderr.write(f"spoc: start: Python module {missing.name}: not installed; "
                      "install the full python3 package (Debian's python3-minimal is not enough)\n")
+    sys.exit(125)
+except (ImportError, OSError, MemoryError) as failure:
+    sys.stderr.write(f"spoc: start: Python modules: {failure}; raise the limits on memory and open files (ulimit -v, "
+                     "-n), or install the python3 package anew\n")
     sys.exit(125)
 
 # A short recording is mostly start-up, and what is compiled and imported for it: so annotations that need typing are
@@ -232,6 +236,21 @@ def spell_name(name: str) -> str:
     return decode_name(name.encode(errors="surrogateescape"))
 
 
+# What this process, or the machine, has no more of, and what to do then.
+LIMITS = {errno.EMFILE: "raise the limit on open files (ulimit -n)",
+          errno.ENFILE: "raise the machine's limit on open files (sysctl fs.file-max)",
+          errno.EAGAIN: "raise the limit on processes (ulimit -u, pids.max of the cgroup)",
+          errno.ENOMEM: "free some memory, or raise the limit (ulimit -v)"}
+REPORT_IT = "report it, with what -v adds"
+
+
+def remedy_of(error: Exception) -> str:
+    """What to do about an error that is a limit's; "" if it is not. The dynamic loader gives no number."""
+    number = getattr(error, "errno", None)
+    return next((remedy for limit, remedy in LIMITS.items()
+                 if number == limit or number is None and os.strerror(limit) in str(error)), "")
+
+
 def printable(text: str) -> str:
     """One line, and nothing in it that a terminal would obey."""
     text = spell_name(text)
@@ -260,10 +279,13 @@ def write_all(descriptor: int, data: bytes) -> None:
             poll.poll()
 
 
-def write_stderr(text: str) -> None:
-    """Write all of it or, where standard error is gone, nothing: no message is worth ending a recording for."""
-    with contextlib.suppress(OSError):
+def write_stderr(text: str) -> bool:
+    """Say whether all of it was written: no message is worth ending a recording for."""
+    try:
         write_all(2, text.encode(errors="backslashreplace"))
+        return True
+    except OSError:
+        return False
 
 
 def write_stdout(text: str) -> None:
@@ -288,12 +310,13 @@ class Log:
 
     quiet = False
     verbose = False
+    unsaid = False  # a result or an error could not be written: the exit code has to say so
 
     @staticmethod
-    def _line(message: str) -> None:
+    def _line(message: str) -> bool:
         seconds, fraction_ns = divmod(time.time_ns(), 10 ** 9)
         clock = time.strftime("%H:%M:%S", time.localtime(seconds))
-        write_stderr(f"{clock}.{fraction_ns // 1000:06d} {printable(message)}\n")
+        return write_stderr(f"{clock}.{fraction_ns // 1000:06d} {printable(message)}\n")
 
     @classmethod
     def info(cls, message: str) -> None:
@@ -308,11 +331,21 @@ class Log:
     @classmethod
     def result(cls, message: str) -> None:
         """What the user asked for: not even -q takes it away."""
+        cls.unsaid |= not cls._line(message)
+
+    @classmethod
+    def status(cls, message: str) -> None:
+        """What the exit code tells as well."""
         cls._line(message)
 
     @classmethod
+    def table(cls, text: str) -> None:
+        """A result of several lines."""
+        cls.unsaid |= not write_stderr(text)
+
+    @classmethod
     def error(cls, error: object) -> None:
-        cls._line(f"Error: {error}")
+        cls.unsaid |= not cls._line(f"Error: {error}")
 
 # --- Profile -----------------------------------------------------------------
 
@@ -2551,7 +2584,7 @@ LIBC = """
 """
 NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls of other architectures
 # linux/prctl.h, linux/seccomp.h, seccomp.h
-PR_SET_KEEPCAPS, PR_GET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 8, 21, 36, 38
+PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_GET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 8, 21, 36, 38
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 2, 8
 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
 SCMP_FLTATR_CTL_OPTIMIZE = 8
@@ -2566,15 +2599,15 @@ class Library:
 
     def load(self) -> ctypes.CDLL:
         """Load the library, and see that it has every function of its table, before anything depends on it."""
-        reasons = []
+        errors = []
         for soname in self._sonames:
             try:
                 handle = ctypes.CDLL(soname, use_errno=True)
                 break
             except OSError as error:
-                reasons.append(str(error))
+                errors.append(error)
         else:
-            raise LibraryError("load library", str(self._sonames[0]), reasons[0], self.hint)
+            raise LibraryError("load library", str(self._sonames[0]), str(errors[0]), remedy_of(errors[0]) or self.hint)
         for name, (result, *arguments) in self._functions.items():
             function = getattr(handle, name, None)
             if function is None:
@@ -2928,8 +2961,8 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
                  "-v tells more")
         if error.errno == errno.EINVAL and jit_setting() in ("0", ""):
             unfit = f"{JIT_REMEDY}, without which Linux from 7.2 on may refuse it; otherwise, {unfit}"
-        hint = {errno.ENOSYS: "the kernel was built without CONFIG_BPF_SYSCALL", errno.ENOMEM: "free some memory",
-                errno.EMFILE: "raise the limit on open files (ulimit -n)", errno.EINVAL: unfit, errno.ENOENT: unfit,
+        hint = {**LIMITS, errno.EAGAIN: "try again", errno.EINVAL: unfit, errno.ENOENT: unfit,
+                errno.ENOSYS: "the kernel was built without CONFIG_BPF_SYSCALL",
                 ENOTSUPP: "the kernel has no interpreter (CONFIG_BPF_JIT_ALWAYS_ON), and its JIT cannot compile it: "
                           "take notify"}.get(error.errno or 0, "-v tells more")
     return KernelError(operation, subject, error.strerror or str(error), hint)
@@ -2971,6 +3004,7 @@ class Recorder:
         self._enter = ""  # the program for sys_enter, once it is loaded
         self.filter: "Optional[Filter]" = None  # none that the command should have, ...
         self.inputs: "Dict[int, Callable[[], None]]" = {}  # ... and nothing to serve meanwhile
+        self.unread: "Set[str]" = set()  # what could not be read at the end, and why
         self._resources = contextlib.ExitStack()
         self._object: "Optional[BpfObject]" = None
 
@@ -3080,8 +3114,8 @@ class Recorder:
             self._config, self._counters = self._view("config", Config), self._view("counters", Counters)
             self._seen, self.logged = (self._view(name, ctypes.c_uint64 * per_call) for name in ("seen", "logged"))
             self._slots, self._watched = self._view("slots", SlotValue * SLOTS), self._view("watched", Watch * per_call)
-            self.calls_fd, self.denials_fd, self.events_fd, self.owners_fd, self.tasks_fd, self.values_fd = map(
-                self._fd, "calls denials events owners tasks values".split())
+            self._hashes = {name: self._fd(name) for name in "calls denials owners tasks values".split()}
+            self.events_fd = self._fd("events")
         except OSError as error:
             raise bpf_error("map BPF arrays", path, error) from None
 
@@ -3148,22 +3182,29 @@ class Recorder:
 
     def calls(self) -> "Dict[Tuple[int, int], CallValue]":
         """(abi, number) -> details: of numbers from NUMBERS on and, if statistics were asked for, of all others."""
-        return {(key.abi, key.nr): value for key, value in map_items(self.calls_fd, CallKey, CallValue)}
+        return {(key.abi, key.nr): value for key, value in self.items("calls", CallKey, CallValue)}
 
     def values(self) -> "Dict[Tuple[int, int], FrozenSet[int]]":
         """(abi, number) -> the values that the watched argument had; where they were too many nothing."""
         found: "Dict[Tuple[int, int], Set[int]]" = {}
         if self.watched:
-            for key, _ in map_items(self.values_fd, ValueKey, ctypes.c_uint32):
+            for key, _ in self.items("values", ValueKey, ctypes.c_uint32):
                 found.setdefault((key.abi, key.nr), set()).add(key.value)
         return {(abi, number): frozenset(values) for (abi, number), values in found.items()
-                if self._watched[abi * NUMBERS + number].count <= MAX_VALUES}
+                if self._watched[abi * NUMBERS + number].count <= MAX_VALUES and not self.unread}
 
     def tasks(self) -> "List[TaskValue]":
         """The states of the tasks that live."""
-        return [self._slots[index.value].state for index, _ in map_items(
-            self.owners_fd, ctypes.c_uint32, ctypes.c_uint64)] + [
-                task for _, task in map_items(self.tasks_fd, ctypes.c_uint64, TaskValue)]
+        return [self._slots[index.value].state for index, _ in self.items(
+            "owners", ctypes.c_uint32, ctypes.c_uint64)] + [
+                task for _, task in self.items("tasks", ctypes.c_uint64, TaskValue)]
+
+    def items(self, name: str, key_type: "Any", value_type: "Any") -> "Iterator[Tuple[Any, Any]]":
+        """The items of this hash map, as far as they can be read."""
+        try:
+            yield from map_items(self._hashes[name], key_type, value_type)
+        except OSError as error:
+            self.unread.add(f"the recorder's map of {name} could not be read: {error.strerror}")
 
 
 MAP_ITEMS = 16384  # no map here has more
@@ -4214,18 +4255,9 @@ class Supervisor:
 
         Meanwhile run timers, pass signals on, and serve `inputs` (see Child.wait_started). With `alive`, then wait as
         well until that says no or a signal asks to stop: the caller has to be the reaper of all descendants, so that
-        the end of each shows as SIGCHLD. A command that nobody waits for any more, because this fails, is killed.
+        the end of each shows as SIGCHLD.
         """
-        try:
-            return self._wait(pid, timers, alive, inputs or {})
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # fails once it was reaped
-                os.kill(pid, signal.SIGKILL)
-            raise
-
-    def _wait(self, pid: int, timers: "Sequence[Timer]", alive: "Optional[Callable[[], bool]]",
-              served: "Dict[int, Callable[[], None]]") -> int:
+        served = inputs or {}
         status: "Optional[int]" = None
         poll, killed = select.poll(), -1
         for descriptor in (self._descriptor, *served):
@@ -4353,24 +4385,68 @@ def start_audit_session(uid: int) -> None:
             file.write(str(uid if login_id == NO_ID else login_id))
 
 
-STAGE_IDENTITY, STAGE_FILTER, STAGE_EXEC = range(3)
+def exit_code(status: int) -> int:
+    """A wait status as a shell's $?."""
+    return EXIT_SIGNAL + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def end_of(status: int) -> str:
+    """What a wait status says, as the end of a sentence."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return f"was ended by signal {number} ({signal.strsignal(number)})"
+    return f"ended with exit status {os.WEXITSTATUS(status)}"
+
+
+def search_path(command: str, environment: "Sequence[bytes]", attempt: "Callable[[bytes], object]") -> bytes:
+    """As execvp(3): the first in PATH of which the attempt succeeds; of the failures the one that tells most."""
+    name = os.fsencode(command)
+    paths = [entry[5:] for entry in environment if entry.startswith(b"PATH=")] or [os.fsencode(os.defpath)]
+    folders = [b""] if b"/" in name else paths[0].split(b":")
+    failure = OSError(errno.ENOENT, "")
+    for folder in folders if name else ():
+        path = os.path.join(folder, name)
+        try:
+            attempt(path)
+            return path
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                failure = error
+    raise failure
+
+
+def check_executable(path: bytes) -> None:
+    if stat.S_ISDIR(os.stat(path).st_mode) or not os.access(path, os.X_OK):
+        raise PermissionError(errno.EACCES, "")
+
+
+def outlive_parent() -> None:
+    """Once exec is next, since it would leave that signal of the parent's end to the command."""
+    with contextlib.suppress(OSError):
+        libc.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
+STAGE_IDENTITY, STAGE_FILTER, STAGE_LISTENER, STAGE_EXEC = range(4)
 CLONE_FILES, CLONE_PARENT = 0x400, 0x8000  # linux/sched.h
 
 
 class Shared(ctypes.Structure):
     """What the child tells its parent, in memory that both map: under a filter it may be able to do nothing else."""
 
-    _fields_ = c_fields("int stage errno helper listener taken")
+    _fields_ = c_fields("int stage errno helper listener taken; char bug[200]")
 
 
 class Child:
-    """The command's process: forked at once, it execs when released, and reports if it cannot."""
+    """The command's process: forked at once, it execs when released, and reports if it cannot.
+
+    An exception within its context ends it. It ends by itself if its parent ends before it has exec'ed.
+    """
 
     EXEC_POLL_MS = 50
     # What the command is not to blame for; all else means that it is not executable.
     EXIT_CODES = {errno.ENOENT: EXIT_NOT_FOUND, **dict.fromkeys(
         (errno.EAGAIN, errno.EINVAL, errno.EMFILE, errno.ENFILE, errno.ENOMEM), EXIT_FAILURE)}
-    MAX_SPINS = 200_000_000  # some ten seconds: a parent that is gone must not leave a child that spins
+    MAX_SPINS = 200_000_000  # some ten seconds; the helper sees earlier that the parent is gone
     WAIT_S, MAX_WAITS = 0.0005, 20_000
 
     def __init__(self, command: "Sequence[str]", identity: "Optional[Identity]", supervisor: Supervisor,
@@ -4378,6 +4454,7 @@ class Child:
         """Fork. The command gets the signal mask and dispositions that the supervisor found, and no Python's."""
         self.command, self.identity, self.filter, self._audited = command, identity, applied, audited
         self._supervisor = supervisor
+        self._exit_group = libseccomp.seccomp_syscall_resolve_name(b"exit_group") if applied else 0
         self.environment = initial_environment()
         if applied and applied.listens and os.path.exists("/proc/self/ns/pid"):
             pid_namespace()  # an init cannot start a helper: EINVAL for CLONE_PARENT (kernel/fork.c)
@@ -4385,88 +4462,117 @@ class Child:
             self.environment = [entry for entry in self.environment
                                 if os.fsdecode(entry.partition(b"=")[0]) not in identity.environment]
             self.environment += [os.fsencode(f"{name}={value}") for name, value in identity.environment.items()]
+        self._parent = os.getpid()
         try:
             self._shared = Shared.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
-            release_read, self._release = os.pipe()
-            self._started, started_write = os.pipe()
+            self._release_read, self._release = os.pipe()
+            self._started, self._started_write = os.pipe()
             passing: "Any" = _socket.socketpair() if applied and applied.listens else (None, None)
             self._passed, self._passing = passing
             self.pid = os.fork()
         except OSError as error:
-            raise ChildError("start command", command[0], error.strerror or str(error),
-                             "raise the limit on processes or open files (ulimit)") from None
+            raise ChildError("start command", command[0], error.strerror or str(error), remedy_of(error)) from None
         if not self.pid:
-            try:
-                os.close(self._release)
-                self._become_command(release_read, supervisor)
-            finally:
-                os._exit(EXIT_FAILURE)
-        os.close(release_read)
-        os.close(started_write)
+            self._become_command()
 
-    def _become_command(self, release: int, supervisor: Supervisor) -> None:
+    def __enter__(self) -> "Child":
+        close(self._started_write)
+        close(self._release_read)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and its helper, where that is still to be done."""
+        for pid in (self.pid, self._shared.helper):
+            with contextlib.suppress(OSError):  # ECHILD: it was reaped; EINVAL: there is none
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                os.kill(pid, signal.SIGKILL)
+                for _ in range(self.MAX_WAITS):  # a tracer may keep it for ever
+                    if os.waitpid(pid, os.WNOHANG)[0]:
+                        break
+                    time.sleep(self.WAIT_S)
+
+    def _become_command(self) -> "NoReturn":
+        shared = self._shared
         try:
+            close(self._release)
+            if self._passed:
+                self._passed.close()  # or what is on its way in it outlives the parent
             if self._audited:
                 start_audit_session(self.identity.uid if self.identity else os.getuid())
             if self.identity:
                 drop_privileges(self.identity, self.filter is not None and not self.filter.no_new_privs)
-            self._shared.stage = STAGE_EXEC
-            if os.read(release, 1):
-                for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, at its start
-                    signal.signal(signum, signal.SIG_DFL)
-                if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-                    signal.signal(signal.SIGINT, signal.SIG_DFL)
-                signal.signal(signal.SIGCHLD, supervisor.sigchld)
-                signal.pthread_sigmask(signal.SIG_SETMASK, supervisor.mask)
+            with contextlib.suppress(OSError):  # after the change of user, which resets it (commit_creds())
+                libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            shared.stage = STAGE_EXEC
+            if os.read(self._release_read, 1) and self._has_parent():
+                self._restore_signals()
                 self._exec()
         except OSError as error:
-            self._shared.errno = error.errno or errno.EIO
+            shared.errno = error.errno or errno.EIO
+        except MemoryError:
+            shared.errno = errno.ENOMEM
+        except BaseException as error:
+            shared.bug = f"{type(error).__name__}: {error}".encode(errors="replace")[:Shared.bug.size - 1]
+            shared.errno = errno.EIO
+        finally:
+            self._end()
+
+    def _has_parent(self) -> bool:
+        return os.getppid() in (self._parent, 0)  # 0: it is in another pid namespace
+
+    def _end(self) -> "NoReturn":
+        """End, even under a filter that lets nothing happen: there musl's _exit() goes on for ever, and so does what
+        asks a listener that nobody has taken.
+        """
+        if self.filter:
+            with contextlib.suppress(OSError):
+                if self._shared.taken or not self._shared.listener:
+                    libc.syscall(self._exit_group, EXIT_FAILURE, 0, None)
+            ctypes.string_at(0)
+        os._exit(EXIT_FAILURE)
+
+    def _restore_signals(self) -> None:
+        for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, at its start
+            signal.signal(signum, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, self._supervisor.sigchld)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._supervisor.mask)
 
     def _exec(self) -> None:
         # All that exec needs is at hand before, so that no syscall comes between the filter and it.
         argv, envp = c_strings([os.fsencode(argument) for argument in self.command]), c_strings(self.environment)
         execve = libc.execve
+
+        def search() -> None:
+            search_path(self.command[0], self.environment, lambda path: execve(path, argv, envp))
+
         if self.filter is None:
-            self._search(lambda path: execve(path, argv, envp))
+            outlive_parent()
+            search()
         elif self.filter.program == ASK_ALL:  # under which every call succeeds as without it
-            self._apply(self.filter, lambda: self._search(lambda path: execve(path, argv, envp)))
+            self._apply(self.filter, search)
         else:
-            found = self._search(self._check_executable)
+            found = search_path(self.command[0], self.environment, check_executable)
             self._apply(self.filter, lambda: execve(found, argv, envp))
-
-    def _search(self, attempt: "Callable[[bytes], object]") -> bytes:
-        """As execvp(3): the first in PATH of which the attempt succeeds; of the failures the one that tells most."""
-        name = os.fsencode(self.command[0])
-        paths = [entry[5:] for entry in self.environment if entry.startswith(b"PATH=")] or [os.fsencode(os.defpath)]
-        folders = [b""] if b"/" in name else paths[0].split(b":")
-        failure = OSError(errno.ENOENT, "")
-        for folder in folders if name else ():
-            path = os.path.join(folder, name)
-            try:
-                attempt(path)
-                return path
-            except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                    failure = error
-        raise failure
-
-    @staticmethod
-    def _check_executable(path: bytes) -> None:
-        if stat.S_ISDIR(os.stat(path).st_mode) or not os.access(path, os.X_OK):
-            raise PermissionError(errno.EACCES, "")
 
     def _apply(self, applied: Filter, last: "Callable[[], object]") -> None:
         """Load the filter and do the last thing, which is exec. Not even a return comes between: it may free memory."""
         program = SockFprog(len(applied.program) // SOCK_FILTER_BYTES, applied.program)
         seccomp, shared = libc.syscall, self._shared
         number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
-        flags = [applied.flags]
+        flags, spins = [applied.flags], self.MAX_SPINS if applied.listens else 0
         if applied.listens:
             flags.insert(0, applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
             self._start_helper(libseccomp.seccomp_syscall_resolve_name(b"clone"))
         shared.stage = STAGE_FILTER
         if applied.no_new_privs:
             libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        outlive_parent()
         for attempt in flags:  # WAIT_KILLABLE_RECV is there from Linux 5.19 on
             try:
                 shared.listener = seccomp(number, SECCOMP_SET_MODE_FILTER, attempt, ctypes.byref(program))
@@ -4475,10 +4581,12 @@ class Child:
                 if error.errno != errno.EINVAL or attempt is flags[-1]:
                     raise
         shared.stage = STAGE_EXEC
-        # The listener has to be taken before exec closes it; to sleep meanwhile would take a syscall.
-        for _ in range(self.MAX_SPINS if applied.listens else 0):
+        # The listener has to be taken first; to sleep meanwhile would take a syscall.
+        for _ in range(spins):
             if shared.taken:
                 break
+        if spins and not shared.taken:
+            raise OSError(errno.ETIMEDOUT, "")
         last()
 
     def _start_helper(self, clone: int) -> None:
@@ -4486,65 +4594,73 @@ class Child:
 
         pidfd_getfd(2) would be the short way, but Docker's filter and Yama refuse it, and Linux before 5.6 has none.
         """
-        helper = libc.syscall(clone, CLONE_FILES | CLONE_PARENT | int(signal.SIGCHLD), 0, None)
-        if helper:
-            self._shared.helper = helper
+        child, shared = os.getpid(), self._shared
+        shared.helper = libc.syscall(clone, CLONE_FILES | CLONE_PARENT | int(signal.SIGCHLD), 0, None)
+        if shared.helper:
             return
+        shared.helper, passed = os.getpid(), False
         try:
             for _ in range(self.MAX_WAITS):
-                if self._shared.listener or self._shared.errno:
+                if shared.taken or shared.errno or not self._has_parent():
                     break
+                if shared.listener and not passed:
+                    self._passing.sendmsg([b"x"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, bytes(
+                        ctypes.c_int(shared.listener)))], _socket.MSG_NOSIGNAL)  # the parent may be gone
+                    os.close(shared.listener)  # the child's too: held by itself, it would wait for ever
+                    passed = True
                 time.sleep(self.WAIT_S)
-            self._passing.sendmsg([b"x"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, bytes(
-                ctypes.c_int(self._shared.listener)))])
+        except OSError as error:
+            shared.stage, shared.errno = STAGE_LISTENER, error.errno or errno.EIO
         finally:
+            if not shared.taken:
+                os.kill(child, signal.SIGKILL)
             os._exit(0)
 
     def release(self) -> None:
         """Let it go on to its exec; or, see Supervisor.check(), end it without."""
-        try:
-            self._supervisor.check()
-        except KeyboardInterrupt:
-            os.close(self._release)
-            os.waitpid(self.pid, 0)
-            raise
+        self._supervisor.check()
         with contextlib.suppress(BrokenPipeError):  # a child that has failed is gone: see wait_started
             os.write(self._release, b"r")
-        os.close(self._release)
+        close(self._release)
 
     def audit_session(self) -> str:
         """The number of the audit session that it has given itself, if it could; it waits for its release by then."""
-        while not self._shared.stage and not self._shared.errno and not self.has_execed():
+        while not self._shared.stage and not self._shared.errno and not self.has_left():
             time.sleep(self.WAIT_S)
         return read_proc(self.pid, "sessionid")
 
     def release_to(self, listener: Listener) -> None:
         """Let it load its filter, whose listener is taken over, and go on to its exec."""
         self.release()
-        shared, passed = self._shared, b""
-        while not shared.listener and not shared.errno and not os.waitid(
+        shared, message, passed = self._shared, b"", []  # type: Shared, bytes, List[Any]
+        while not message and not shared.errno and not os.waitid(
                 os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             time.sleep(self.WAIT_S)
-        if shared.helper:
-            if not shared.listener:
-                os.kill(shared.helper, signal.SIGKILL)
-            os.waitpid(shared.helper, 0)
-        with contextlib.suppress(OSError, IndexError):
-            passed = self._passed.recvmsg(1, 64, _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC)[1][0][2]
+            with contextlib.suppress(BlockingIOError):
+                message, passed, _, _ = self._passed.recvmsg(1, 64, _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC)
         self._passed.close()
         self._passing.close()
-        if not shared.listener:
-            return  # it has ended, or could not load the filter: wait_started() says why
-        if not passed:
-            os.kill(self.pid, signal.SIGKILL)  # it waits for its listener to be taken, and nothing else
-            os.waitpid(self.pid, 0)
-            raise ChildError("start command", self.command[0], "the listener of its filter did not arrive", "try again")
-        listener.take(int.from_bytes(passed, sys.byteorder))
+        if not message:  # it has ended, or could not load the filter
+            return self._check_started()
+        if not passed:  # unix(7): what there is no room for is closed
+            self._fail(STAGE_LISTENER, errno.EMFILE)
+        listener.take(int.from_bytes(passed[0][2], sys.byteorder))
         shared.taken = 1
+        os.waitpid(shared.helper, 0)  # it has the child's end of the pipe that has_left() looks at
 
-    def has_execed(self) -> bool:
+    def has_left(self) -> bool:
         """Has it left this program, by exec or by its end?"""
         return self._started < 0 or select_readable([self._started], 0) != []
+
+    def _has_execed(self) -> bool:
+        """Has it left by exec, for all that can be known? Till then its process group may be set (setpgid(2))."""
+        group = os.getpgrp()
+        try:
+            if group:  # 0: one of another pid namespace
+                os.setpgid(self.pid, group)
+            return not group
+        except OSError:
+            return True
 
     def wait_started(self, inputs: "Dict[int, Callable[[], None]]") -> None:
         """Return when it has exec'ed. Raises ChildError, the process being gone, if it cannot.
@@ -4553,19 +4669,43 @@ class Child:
         """
         while self._shared.errno == 0:
             ready = select_readable([self._started, *inputs], self.EXEC_POLL_MS)
-            if self._started in ready:  # what its program has done is for later
+            if self._started in ready or self._shared.errno:  # what its program has done is for later
                 break
             for descriptor in ready:
                 inputs[descriptor]()
-        os.close(self._started)
+        close(self._started)
         self._started = -1
+        self._check_started()
+
+    def _check_started(self) -> None:
+        """Raise ChildError, the process being gone, if it has failed or ended."""
         if self._shared.errno:
-            os.kill(self.pid, signal.SIGKILL)  # a filter may keep it from ending itself
-            os.waitpid(self.pid, 0)
+            self.kill()  # a filter may keep it from ending itself
+            if self._shared.bug:
+                raise ChildError("start command", self.command[0], self._shared.bug.decode(errors="replace"), REPORT_IT)
             self._fail(self._shared.stage, self._shared.errno)
+        if not self._has_execed():
+            status = os.waitpid(self.pid, 0)[1]
+            self.kill()
+            raise ChildError("start command", self.command[0] or "''", f"{end_of(status)} before it began",
+                             "start it again", exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE)
+
+    def wait(self, timers: "Sequence[Timer]" = (), alive: "Optional[Callable[[], bool]]" = None,
+             inputs: "Optional[Dict[int, Callable[[], None]]]" = None) -> "Tuple[int, Optional[Exception]]":
+        """Its status, see Supervisor.wait(); and what made waiting fail, so that it was killed."""
+        try:
+            return self._supervisor.wait(self.pid, timers, alive, inputs), None
+        except Exception as error:
+            self.kill()
+            return 0, error
 
     def _fail(self, stage: int, number: int) -> "NoReturn":
         name, reason = self.command[0], os.strerror(number)
+        if stage == STAGE_LISTENER:
+            raise ChildError("start command", name, f"the listener of its filter did not arrive: {reason}",
+                             LIMITS.get(number, "a seccomp filter that spoc.py is under may refuse sendmsg(2)"))
+        if number in LIMITS and stage != STAGE_EXEC:
+            raise ChildError("start command", name, reason, LIMITS[number])
         if stage == STAGE_IDENTITY and self.identity:
             raise ChildError("start command", f"as user {self.identity.uid}", reason, "--privileged runs it as root")
         if stage == STAGE_FILTER:
@@ -4574,7 +4714,8 @@ class Child:
                                   "run it outside of that",
                      **dict.fromkeys((errno.EPERM, errno.EACCES), "--no-new-privs loads it without CAP_SYS_ADMIN")}
             raise ChildError("load filter", name, reason, hints.get(number, "a newer kernel may have that feature"))
-        hints = {errno.ENOENT: "check the spelling and PATH",
+        filtered = self.filter and self.filter.program != ASK_ALL
+        hints = {**({} if filtered else LIMITS), errno.ENOENT: "check the spelling and PATH",
                  errno.EACCES: "it is not executable for the user that it runs as",
                  errno.ENOEXEC: "it is neither a program for this machine nor a script that begins with #!"}
         hint = hints.get(number, "")
@@ -4582,7 +4723,6 @@ class Child:
             hint = "it is a folder"
         if number == errno.ENOENT and "/" in name and os.path.exists(name):
             hint = "it is there, but not the interpreter or dynamic loader that it names"
-        filtered = self.filter and self.filter.program != ASK_ALL
         if filtered and not hint:
             hint = "if the profile blocks execve, -b execve allows it"
         code = self.EXIT_CODES.get(number, EXIT_NOT_EXECUTABLE)
@@ -4609,11 +4749,6 @@ def drop_privileges(identity: Identity, keep_admin: bool) -> None:
     except PermissionError:
         return
     raise OSError(errno.EPERM, "")
-
-
-def exit_code(status: int) -> int:
-    """A wait status as a shell's $?."""
-    return EXIT_SIGNAL + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 # --- Record ------------------------------------------------------------------
 
@@ -4818,7 +4953,7 @@ class NotifyRecorder:
         self._child: "Optional[Child]" = None
         self._running = False
         self._calls: "Dict[bytes, CallValue]" = {}
-        self._lost = 0
+        self._lost, self.unread = 0, set()  # type: int, Set[str]
         self._told: "Set[str]" = set()
         self._tokens = {each.token: abi for abi, each in enumerate((machine.native, machine.compat)) if each}
         self._watched, self._values = watched or {}, {}  # type: Dict[Tuple[int, int], int], Dict[bytes, Set[int]]
@@ -4851,7 +4986,7 @@ class NotifyRecorder:
         listener, calls = self._listener, self._calls
         if not self._running:
             # exec closes the child's end of a pipe before its program can call anything.
-            self._running = bool(self._child and self._child.has_execed())
+            self._running = bool(self._child and self._child.has_left())
             if not listener.pending():
                 return
         if not listener.receive():
@@ -4993,7 +5128,8 @@ class NotifyRecorder:
     @property
     def counters(self) -> Counters:
         """As of Recorder; not known is how many tasks there are."""
-        self._listener.pending()
+        with contextlib.suppress(OSError):  # it is taken to be alive
+            self._listener.pending()
         return Counters(followed=1, alive=not self._listener.hung_up, calls_lost=self._lost)
 
     @property
@@ -5099,12 +5235,20 @@ class RecordCommand:
             resources.callback(self.target.close)
             recorder = self._open_recorder()
             resources.callback(recorder.close)
-            status = self._run_command(recorder, supervisor)
+            if self.options.follow:
+                libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            supervisor.check()
+            if recorder.filter and recorder.filter.no_new_privs:
+                Log.info("Setting no_new_privs: set-uid programs will not change the user")
+            child = resources.enter_context(Child(self.command, self.identity, supervisor, recorder.filter))
+            status, failure = self._run_command(recorder, supervisor, child)
             recorder.leave()
             end_ns = time.monotonic_ns()
+            recording = self._recording(recorder, bool(failure))
+            if not recording.calls:
+                return self._conclude_nothing(recording, status, failure)
             Log.info("Processing recorded data")
             Log.info(recorder.found)
-            recording = self._recording(recorder)
             complete = self._report(recording)
             if not self.target.is_file:
                 supervisor.restore()  # nobody may read the fifo that is waited for
@@ -5113,10 +5257,21 @@ class RecordCommand:
                 encoding = (sys.stderr and sys.stderr.encoding or "").lower()
                 blocks = " ▁▂▃▄▅▆▇█" if encoding == "utf-8" else " .:-=+*#"
                 first_ns = min((call.first_ns for call in recording.calls), default=0)
-                write_stderr(format_statistics(recording, first_ns, first_ns + end_ns - self.start_ns, blocks))
+                Log.table(format_statistics(recording, first_ns, first_ns + end_ns - self.start_ns, blocks))
+            if failure:
+                raise failure
             if isinstance(recorder, Recorder):
                 Log.info("Unloading bpf module")
         return exit_code(status) if complete else EXIT_FAILURE
+
+    def _conclude_nothing(self, recording: Recording, status: int, failure: "Optional[Exception]") -> int:
+        """Write nothing over what may be a good profile; give the exit code."""
+        if failure:
+            raise failure
+        seen = START_UNSEEN not in recording.losses or os.WIFSIGNALED(status)
+        Log.error(SpocError("record", self.command[0], f"it {end_of(status)} before its first call was seen" if seen
+                            else START_UNSEEN, f"{self.target.path} is left as it was"))
+        return exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE
 
     def _open_recorder(self) -> "AnyRecorder":
         """A recorder that is ready for the command: BPF's or, where that does not work, the other."""
@@ -5125,7 +5280,7 @@ class RecordCommand:
             recorder = Recorder(self.machine, options.stats, watched=watched)
             try:
                 return self._attach(recorder)
-            except SpocError as error:
+            except (SpocError, OSError) as error:
                 recorder.close()
                 if options.backend == "bpf":
                     raise
@@ -5150,13 +5305,9 @@ class RecordCommand:
                       "the profile is right for 64-bit programs only")
         return recorder
 
-    def _run_command(self, recorder: "AnyRecorder", supervisor: Supervisor) -> int:
-        if self.options.follow:
-            libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        supervisor.check()
-        if recorder.filter and recorder.filter.no_new_privs:
-            Log.info("Setting no_new_privs: set-uid programs will not change the user")
-        child = Child(self.command, self.identity, supervisor, recorder.filter)
+    def _run_command(self, recorder: "AnyRecorder", supervisor: Supervisor,
+                     child: Child) -> "Tuple[int, Optional[Exception]]":
+        """As Child.wait()."""
         cgroups = read_proc("self", "cgroup")
         self.start_ns = time.monotonic_ns()
         Log.info("Processing events")
@@ -5170,7 +5321,7 @@ class RecordCommand:
             supervisor.before_kill = lambda: self._checkpoint(recorder)
         alive = (lambda: recorder.counters.alive > 0) if self.options.follow else None
         try:
-            return supervisor.wait(child.pid, self._timers(recorder, status_line), alive, recorder.inputs)
+            return child.wait(self._timers(recorder, status_line), alive, recorder.inputs)
         finally:
             status_line.clear()
 
@@ -5199,9 +5350,12 @@ class RecordCommand:
             reason = "no container in its cgroups" if cgroups else "/proc/self/cgroup cannot be read"
             Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, err={reason})")
 
-    def _recording(self, recorder: "AnyRecorder") -> Recording:
-        return make_recording(self.machine, recorder.seen(), recorder.calls(), recorder.counters, syscall_name,
-                              recorder.values())
+    def _recording(self, recorder: "AnyRecorder", cut_short: bool = False) -> Recording:
+        recorder.unread.clear()
+        recording = make_recording(self.machine, recorder.seen(), recorder.calls(), recorder.counters, syscall_name,
+                                   recorder.values())
+        return recording._replace(losses=(*recording.losses, *sorted(recorder.unread),
+                                          *["the recording was cut short"] * cut_short))
 
     def _watched(self) -> "Dict[Tuple[int, int], int]":
         """(abi, number) -> index of the argument, for the names of --args."""
@@ -5240,7 +5394,7 @@ class RecordCommand:
         """Write what there is, if there is more than at the last time: flash wears out."""
         recording = self._recording(recorder)
         profile = make_profile(self.machine, recording, self.base)
-        if profile == self.written:
+        if profile == self.written or not recording.calls:
             return
         try:
             if self._write_profile(profile, wait=False):
@@ -5273,9 +5427,9 @@ class RecordCommand:
                 Log.info(f"Wrote seccomp profile to: {self.target.location()}")
                 return True
             self._write_beside(profile)
-        except SpocError as error:
+        except (SpocError, OSError) as error:
             Log.error(error)
-            write_stderr(format_profile(self._portable(profile), self.options.type, self.name))
+            Log.table(format_profile(self._portable(profile), self.options.type, self.name))
         return False
 
     def _write_beside(self, profile: Profile) -> None:
@@ -5429,8 +5583,8 @@ class TracepointSource:
 
     def finish(self) -> "List[Denial]":
         """The repeats, once the command has ended."""
-        values = {key.raw: value for key, value in map_items(
-            self._recorder.denials_fd, ctypes.c_char * DENIAL_KEY_BYTES, DenialValue)}
+        values = {key.raw: value for key, value in self._recorder.items(
+            "denials", ctypes.c_char * DENIAL_KEY_BYTES, DenialValue)}
         held = []
         for task in self._recorder.tasks():  # of those that live on some are still with the task itself
             value = values.get(bytes(task.last))
@@ -5443,8 +5597,9 @@ class TracepointSource:
 
     @property
     def losses(self) -> "List[str]":
-        return describe_losses(self._recorder.counters, "run parts of the work on their own",
-                               "could not be read; run it again")
+        unread = sorted(self._recorder.unread)
+        return unread + describe_losses(self._recorder.counters, "run parts of the work on their own",
+                                        "could not be read; run it again")
 
     def close(self) -> None:
         libbpf.ring_buffer__free(self._ring)
@@ -5481,9 +5636,14 @@ class NotifySource:
         """Answer what is there; a rest has the descriptor readable again."""
         found: "Dict[Denial, int]" = {}
         for _ in range(self.MAX_CALLS):
-            if not self._listener.pending():
+            try:
+                if not self._listener.pending():
+                    break
+                denial = self._serve()
+            except (SpocError, OSError):
+                if not found:  # what there is comes first
+                    raise
                 break
-            denial = self._serve()
             if denial:
                 found[denial] = found.get(denial, 0) + 1
         return [denial._replace(times=times) for denial, times in found.items()]
@@ -6461,13 +6621,19 @@ class RunCommand:
                 Log.info(f"Starting {source.title} enricher")
                 Log.info(f"Enricher reading from {source.reads}")
             supervisor = resources.enter_context(Supervisor())
-            status = self._run_command(supervisor, applied, source, report)
+            supervisor.check()
+            child = resources.enter_context(Child(self.command, self.identity, supervisor, applied,
+                                                  bool(source and source.audits)))
+            status, failure = self._run_command(child, source, report)
+            if failure:
+                report.losses.append("the watch was cut short")
             complete = self._conclude(source, report, supervisor)
+            if failure:
+                raise failure
         return self._exit_code(status, complete)
 
-    def _run_command(self, supervisor: Supervisor, applied: Filter, source: "Any", report: DenialReport) -> int:
-        supervisor.check()
-        child = Child(self.command, self.identity, supervisor, applied, bool(source and source.audits))
+    def _run_command(self, child: Child, source: "Any", report: DenialReport) -> "Tuple[int, Optional[Exception]]":
+        """As Child.wait()."""
         inputs: "Dict[int, Callable[[], None]]" = {}
         if source is None:
             child.release()
@@ -6479,12 +6645,15 @@ class RunCommand:
         Log.info(f"Running command with PID: {child.pid}")
         if self.events:
             self.events.begin()
-        return supervisor.wait(child.pid, (), None, inputs)
+        return child.wait((), None, inputs)
 
     def _conclude(self, source: "Any", report: DenialReport, supervisor: Supervisor) -> bool:
         """Report what is left, and learn; say whether that is all."""
         if source:
-            report.add(source.finish())
+            try:
+                report.add(source.finish())
+            except (SpocError, OSError) as error:
+                report.losses.append(str(error))
             report.losses += source.losses
         if self.events or self.learned and not self.learned.is_file:
             supervisor.restore()  # nobody may read the fifo that is waited for
@@ -6521,7 +6690,7 @@ class RunCommand:
         if code:
             reason = (f"signal: {(signal.strsignal(os.WTERMSIG(status)) or '').lower()}" if os.WIFSIGNALED(status)
                       else f"exit status {code}")
-            Log.result(f"Unable to run: launch runner: wait for command: {reason}")
+            Log.status(f"Unable to run: launch runner: wait for command: {reason}")
         return code if complete else EXIT_FAILURE
 
     def _open_source(self, program: bytes) -> "Any":
@@ -6541,7 +6710,7 @@ class RunCommand:
         for name, make in makers.items():
             try:
                 source = make()
-            except SpocError as error:
+            except (SpocError, OSError) as error:
                 reasons.append(f"{name}: {error}")
                 continue
             if reasons:
@@ -7588,7 +7757,7 @@ def examine_libseccomp() -> Finding:
 CALL_NUMBERS = {X86_64: (321, 317), X86: (357, 354), AARCH64: (280, 277), RISCV64: (280, 277), ARM: (386, 383),
                 PPC64LE: (361, 358)}
 BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN, BPF_PROG_TYPE_RAW_TRACEPOINT = 5, 17, 17  # linux/bpf.h
-SECCOMP_GET_ACTION_AVAIL, PR_SET_PDEATHSIG = 2, 1  # linux/seccomp.h, linux/prctl.h
+SECCOMP_GET_ACTION_AVAIL = 2  # linux/seccomp.h
 
 
 def call_bpf(command: int, *fields: int) -> int:
@@ -7703,10 +7872,10 @@ def examine_notification() -> Finding:
     reason = "the answer had no effect"
     try:
         with Supervisor() as supervisor:
-            child = Child((sys.executable,), None, supervisor, FilterBuilder(profile, machine.own).build(
-                not may_administer()).asking())
-            source.begin(child)
-            child.wait_started({source.descriptor: lambda: seen.extend(source.read())})
+            with Child((sys.executable,), None, supervisor, FilterBuilder(profile, machine.own).build(
+                    not may_administer()).asking()) as child:
+                source.begin(child)
+                child.wait_started({source.descriptor: lambda: seen.extend(source.read())})
     except SpocError as error:
         reason = error.reason
     if seen:
@@ -7771,10 +7940,10 @@ def examine_recorder() -> Finding:
     with Recorder(machine) as recorder, Supervisor() as supervisor:
         recorder.load()
         recorder.attach()
-        child = Child((sys.executable, "-ISc", ""), None, supervisor)
-        recorder.begin(child)
-        child.wait_started({})
-        supervisor.wait(child.pid, ())
+        with Child((sys.executable, "-ISc", ""), None, supervisor) as child:
+            recorder.begin(child)
+            child.wait_started({})
+            child.wait()
         calls, tells_abis = len(recorder.seen()), recorder.tells_abis
     offers = ["bpf", "tracepoint"]
     try:
@@ -7816,19 +7985,23 @@ EXAMINATION_LIMIT_MS = 20000
 
 def isolated(examine: "Callable[[], Finding]") -> Finding:
     """What a check finds, in a process of its own: whatever it opens, loads, starts or breaks goes with that."""
+    parent = os.getpid()
     try:
         reading, writing = os.pipe()
         pid = os.fork()
     except OSError as error:
-        return Finding(f"not tried: {error.strerror}", "raise the limits on processes and open files", (), True)
+        return Finding(f"not tried: {error.strerror}", remedy_of(error) or REPORT_IT, (), True)
     if not pid:
         try:
             os.setpgid(0, 0)
-            os.write(writing, json.dumps(guarded(examine).__dict__).encode())
+            with contextlib.suppress(OSError):
+                libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() in (parent, 0):  # 0: this is in another pid namespace
+                os.write(writing, json.dumps(guarded(examine).__dict__).encode())
         finally:
             os._exit(0)
-    os.close(writing)
     try:
+        os.close(writing)
         data = os.read(reading, 1 << 16) if select_readable([reading], EXAMINATION_LIMIT_MS) else None
     finally:
         os.close(reading)
@@ -7843,10 +8016,8 @@ def isolated(examine: "Callable[[], Finding]") -> Finding:
 
 
 def guarded(examine: "Callable[[], Finding]") -> Finding:
-    """What a check finds, or why it failed; it leaves no dump, and ends with its parent."""
+    """What a check finds, or why it failed; it leaves no dump."""
     Log.quiet = True
-    with contextlib.suppress(OSError):
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     with contextlib.suppress(OSError, ValueError, ImportError):
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 0 would not hold for a program that takes dumps (core(5))
     try:
@@ -7855,11 +8026,12 @@ def guarded(examine: "Callable[[], Finding]") -> Finding:
         return Finding(f"{error.operation}: {error.subject}: {error.reason}",
                        error.hint or "upgrade the kernel", (), True)
     except OSError as error:
-        return Finding(f"the check failed: {refusal_text(error)}", "look for what refuses that", (), True)
+        remedy = remedy_of(error) or "look for what refuses that"
+        return Finding(f"the check failed: {refusal_text(error)}", remedy, (), True)
     except ImportError as error:
         return Finding(f"Python module {error.name}: {error}", "as for python", (), True)
     except Exception as error:
-        return Finding(f"the check failed: {type(error).__name__}: {error}", "report it", (), True)
+        return Finding(f"the check failed: {type(error).__name__}: {error}", REPORT_IT, (), True)
 
 
 def diagnose() -> "Dict[str, Any]":
@@ -8314,28 +8486,30 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
         if "help" in values:
             write_stdout(COMMANDS[arguments[0]].help)
             return 0
-        return COMMANDS[arguments[0]].run(values, operands)
+        Log.unsaid = False
+        code = COMMANDS[arguments[0]].run(values, operands)
+        return EXIT_FAILURE if Log.unsaid else code
     except SpocError as error:
         Log.error(error)
         return error.exit_code
     except OSError as error:  # nothing that a caller could do about it
         if Log.verbose:
             sys.excepthook(*sys.exc_info())
-        Log.error(SpocError("run", "spoc.py", refusal_text(error), "-v shows where"))
+        Log.error(SpocError("run", "spoc.py", refusal_text(error), remedy_of(error) or "-v shows where"))
         return EXIT_FAILURE
     except ImportError as error:
         Log.error(SpocError("import", f"Python module {error.name}", str(error), "install the full python3 package, or "
                             "raise the limits on memory and open files (ulimit)"))
         return EXIT_FAILURE
     except MemoryError:
-        Log.error(SpocError("run", "spoc.py", "out of memory", "free some, or raise the limit (ulimit -v)"))
+        Log.error(SpocError("run", "spoc.py", "out of memory", LIMITS[errno.ENOMEM]))
         return EXIT_FAILURE
     except KeyboardInterrupt as interrupt:
         return EXIT_SIGNAL + int(*interrupt.args or (signal.SIGINT,))
     except Exception as error:  # a bug: exit code 1 would mean "different"
         if Log.verbose:
             sys.excepthook(*sys.exc_info())
-        Log.error(SpocError("run", "spoc.py", f"{type(error).__name__}: {error}", "report it, with what -v adds"))
+        Log.error(SpocError("run", "spoc.py", f"{type(error).__name__}: {error}", REPORT_IT))
         return EXIT_FAILURE
 
 

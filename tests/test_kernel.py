@@ -387,10 +387,10 @@ class Loaded(Case):
     def recorded(self, recorder: Any, *command: str) -> Set[Tuple[int, int]]:
         """The (abi, number) pairs of the calls that a command makes."""
         with module.Supervisor() as supervisor:
-            child = module.Child(command, None, supervisor)
-            recorder.arm(child.pid)
-            child.release()
-            child.wait_started({})
+            with module.Child(command, None, supervisor) as child:
+                recorder.arm(child.pid)
+                child.release()
+                child.wait_started({})
         self.assertEqual(os.waitpid(child.pid, 0)[1], 0)
         return {*recorder.seen(), *recorder.calls()}
 

@@ -138,12 +138,12 @@ class Running(CompiledCase):
         applied = module.Filter(program, module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
         self.denials = []
         with module.Supervisor() as supervisor:
-            child = module.Child(command, None, supervisor, applied)
-            source.begin(child)
-            inputs = {source.descriptor: lambda: self.denials.extend(source.read())}
-            child.wait_started(inputs)
-            self.pid = child.pid
-            status = int(supervisor.wait(child.pid, (), None, inputs))
+            with module.Child(command, None, supervisor, applied) as child:
+                source.begin(child)
+                inputs = {source.descriptor: lambda: self.denials.extend(source.read())}
+                child.wait_started(inputs)
+                self.pid = child.pid
+                status = int(supervisor.wait(child.pid, (), None, inputs))
         self.denials += source.finish()
         return status
 
@@ -297,13 +297,14 @@ class Tasks(Running):
         listener = module.Listener()
         self.addCleanup(listener.close)
         with Counting() as supervisor:
-            child = module.Child(["/bin/sh", "-c", "sleep 1 &"], None, supervisor, module.Filter(
-                ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64), module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True))
-            child.release_to(listener)
-            child.wait_started({})
-            ticks: List[int] = []
-            timer = module.Timer(0.1, lambda: ticks.append(1))
-            supervisor.wait(child.pid, [timer], lambda: len(ticks) < 20, {listener.descriptor: unasked})
+            applied = module.Filter(ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64),
+                                    module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
+            with module.Child(["/bin/sh", "-c", "sleep 1 &"], None, supervisor, applied) as child:
+                child.release_to(listener)
+                child.wait_started({})
+                ticks: List[int] = []
+                timer = module.Timer(0.1, lambda: ticks.append(1))
+                supervisor.wait(child.pid, [timer], lambda: len(ticks) < 20, {listener.descriptor: unasked})
         self.assertFalse(listener.pending())
         self.assertTrue(listener.hung_up)
         self.assertLess(len(looks), 40)
@@ -320,11 +321,14 @@ class Tasks(Running):
             with self.subTest(with_helper=with_helper), module.Supervisor() as supervisor:
                 source = self.source(lambda call: ("SCMP_ACT_ERRNO", 1))
                 self.addCleanup(source.close)
-                child = Dying(["/bin/true"], None, supervisor, module.Filter(
-                    ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64), module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True))
-                source.begin(child)
-                child.wait_started({})
-                self.assertEqual(supervisor.wait(child.pid, ()), signal.SIGKILL)
+                applied = module.Filter(ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64),
+                                        module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
+                with self.assertRaises(module.ChildError) as raised:
+                    with Dying(["/bin/true"], None, supervisor, applied) as child:
+                        source.begin(child)
+                        child.wait_started({})
+                self.assertEqual(raised.exception.reason, "was ended by signal 9 (Killed) before it began")
+                self.assertEqual(raised.exception.exit_code, 128 + signal.SIGKILL)
                 self.assertEqual((source.finish(), source.descriptor), ([], -1))
                 with self.assertRaises(ChildProcessError):
                     os.waitpid(-1, os.WNOHANG)
@@ -351,10 +355,10 @@ class Recorder(Running):
         self.addCleanup(recorder.close)
         recorder._listener = listener
         with module.Supervisor() as supervisor:
-            child = module.Child(command, None, supervisor, recorder.filter)
-            recorder.begin(child)
-            child.wait_started(recorder.inputs)
-            status = supervisor.wait(child.pid, (), None, recorder.inputs)
+            with module.Child(command, None, supervisor, recorder.filter) as child:
+                recorder.begin(child)
+                child.wait_started(recorder.inputs)
+                status = supervisor.wait(child.pid, (), None, recorder.inputs)
         return recorder, status
 
     def test_a_call_that_is_not_made_does_not_count(self) -> None:
