@@ -5,6 +5,7 @@
 # make test     the tests alone; make test TESTS='test_profile Storm' runs those whose names hold one of the words
 # make bench    measure speed and size against strace and an empty BPF program
 # make faults   let every syscall of spoc.py fail, one a run, and judge the outcome: make faults SECONDS=600 SEED=1
+# make fuzz     read documents and load rules made by chance for SECONDS=600, from a SEED= that it prints
 # make dist     build dist/spoc.pyz, the program and its BPF object in one file that starts faster
 # make install  PREFIX=/usr/local DESTDIR=
 
@@ -32,7 +33,7 @@ BUILD = $(CLANG) -target bpf -mcpu=v2 -O2 -g -Wall -Werror -fdebug-compilation-d
 SHELL_FILES  = .ci/run $(wildcard tests/*.sh examples/busybox/*)
 PYTHON_FILES = spoc.py $(wildcard tests/*.py tests/*/*.py)
 
-.PHONY: all demo check check-vm bench faults lint bpf verify-bpf test dist install uninstall clean
+.PHONY: all demo check check-vm bench faults fuzz lint bpf verify-bpf test dist install uninstall clean
 .NOTPARALLEL:
 
 all: $(if $(shell command -v $(CLANG)),verify-bpf)
@@ -58,6 +59,10 @@ bench: dist
 faults:
 	@tests/install.sh check
 	@$(SUDO) $(PYTHON) -B tests/faults.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+fuzz:
+	@tests/install.sh check
+	@$(SUDO) env SECONDS='$(SECONDS)' SEED='$(SEED)' $(PYTHON) -B tests/fuzz.py
 
 lint:
 	mypy --strict --python-version 3.9 spoc.py

@@ -815,8 +815,8 @@ class YamlText:
             return self.unquote(text)
         if text in YAML_CONSTANTS:
             return YAML_CONSTANTS[text]
-        if "\t" in text:
-            self.fail("a tab within a plain scalar; quote it")
+        if "\t" in text or "\ufeff" in text:  # libyaml skips a byte order mark at the start of any line
+            self.fail("a tab within a plain scalar, or a byte order mark; quote it")
         if text in JSON_CONSTANTS and self.is_json:
             self.fail(f"{text} is no JSON; quote it if it is a string")
         if text[0].isalpha():

@@ -36,6 +36,7 @@ nginx-light         a real server to record
 apache2-utils       its load
 postgresql          a real server to record, with its load
 python3-yaml        reads the YAML that spoc.py writes
+python3-ruamel.yaml reads what that reads, as YAML 1.2
 python3-jsonschema  checks it against the cluster's own schema
 chromium            shows the page of show
 python3-pyte        a terminal that shows what the status line draws

@@ -14,10 +14,13 @@ import resource
 import subprocess
 import sys
 import threading
+import unittest
+import unittest.mock
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import yaml
 
+import fuzz
 import spoc
 import support
 
@@ -1461,6 +1464,25 @@ class Corpus(FormatCase):
                 decode(text, name="web")
             self.assertIn(f"{key}: unknown key", str(caught.exception))
             self.assertIn(key, text.splitlines()[caught.exception.line - 1])
+
+
+class Differential(unittest.TestCase):
+    """Documents by chance, see fuzz.py: as other readers read them, or refused for a stated reason."""
+
+    def test_documents(self) -> None:
+        seed = int(os.environ.get("SEED") or 24)
+        print(f"SEED={seed}")
+        wrong = [each for each in fuzz.fuzz_documents(seed, 2000) if each]
+        self.assertEqual(wrong, [], f"SEED={seed}")
+
+    def test_mistakes(self) -> None:
+        """Each is found: another value, a refusal without need, an error of Python's."""
+        for text, name, mistake in (("a: null", "YAML_CONSTANTS", {"null": False}),
+                                    ("a: b c", "YAML_UNCLEAR_WORDS", ["b c"]),
+                                    ("a: -b", "YAML_AMBIGUOUS", "-b"), ("a: -b", "YAML_AMBIGUOUS", "(")):
+            self.assertEqual(fuzz.judge(text), "")
+            with self.subTest(name=name, mistake=mistake), unittest.mock.patch.object(spoc, name, mistake):
+                self.assertNotEqual(fuzz.judge(text), "")
 
 
 class AnyTag(yaml.SafeLoader):
