@@ -3644,6 +3644,8 @@ class FilterBuilder:
             resources.callback(os.close, descriptor)
             export(context, descriptor)
             program = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        if export.__name__ == "seccomp_export_pfc" and b"\n# pseudo filter code end\n" not in program:
+            raise OSError(errno.EIO, "libseccomp has cut its listing off")  # it looks at no error of fprintf(3)
         return program
 
     def _prefer_real(self, context: ScmpContext) -> None:
@@ -4290,8 +4292,7 @@ class Supervisor:
                     self.before_kill()
                 elif signum != signal.SIGCHLD:
                     self._pass_on(signum, from_kernel, pid if status is None else None)
-            for ended, ended_status in self._reap():
-                status = ended_status if ended == pid else status
+            status = self._reap(pid, status)
             if status is None and self.requests > 1:
                 killed = killed if killed >= 0 else self._watch(pid, poll)
                 status = self._held_status(pid, killed)
@@ -4328,13 +4329,18 @@ class Supervisor:
                 yield info[0], int.from_bytes(info[8:12], sys.byteorder) == SI_KERNEL
 
     @staticmethod
-    def _reap() -> "Iterator[Tuple[int, int]]":
-        with contextlib.suppress(ChildProcessError):
+    def _reap(pid: int, status: "Optional[int]") -> "Optional[int]":
+        """The status of the command, if it has ended. Orphans as well are waited for: they may have come to us."""
+        try:
             while True:
-                ended, status = os.waitpid(-1, os.WNOHANG)  # orphans as well: they may have come to this process
+                ended, its_status = os.waitpid(-1, os.WNOHANG)
                 if not ended:
-                    return
-                yield ended, status
+                    return status
+                status = its_status if ended == pid else status
+        except ChildProcessError:
+            if status is None:  # and it never will be known: no SIGCHLD comes any more
+                raise
+            return status
 
     def _pass_on(self, signum: int, from_kernel: bool, pid: "Optional[int]") -> None:
         now_s = time.monotonic()
@@ -7990,7 +7996,7 @@ def isolated(examine: "Callable[[], Finding]") -> Finding:
         reading, writing = os.pipe()
         pid = os.fork()
     except OSError as error:
-        return Finding(f"not tried: {error.strerror}", remedy_of(error) or REPORT_IT, (), True)
+        return Finding(f"not tried: {error.strerror}", remedy_of(error) or "look for what refuses that", (), True)
     if not pid:
         try:
             os.setpgid(0, 0)

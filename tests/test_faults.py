@@ -100,6 +100,24 @@ class Injected(Case):
         self.assertEqual([outcome.status for outcome in self.assert_right("run-tracepoint", (place, "EMFILE"))], [125])
         self.assertEqual([outcome.status for outcome in self.assert_right("events", (place, "EMFILE"))], [7])
 
+    def assert_fails(self, scenario: str, place: faults.Place, error: str, message: str) -> None:
+        for outcome in self.assert_right(scenario, (place, error)):
+            self.assertEqual(outcome.status, 125)
+            self.assertIn(message, outcome.log)
+
+    def test_listing_that_is_cut_off(self) -> None:
+        """libseccomp says 0 though it could not write."""
+        self.assert_fails("convert-pfc", faults.Place(0, "write", 1), "EDQUOT", "libseccomp has cut its listing off")
+
+    def test_status_that_is_gone(self) -> None:
+        """Nobody tells again that the command has ended."""
+        self.assert_fails("run-none", faults.Place(0, "wait4", 1), "ECHILD", "No child processes")
+        self.assert_fails("record-bpf", faults.Place(0, "wait4", 1), "ECHILD", "the recording was cut short")
+
+    def test_check_that_cannot_start(self) -> None:
+        outcome, = self.assert_right("doctor", (faults.Place(0, "clone", 2), "EFAULT"))
+        self.assertIn("not tried: Bad address", outcome.output)
+
     def test_closing_a_link_fails(self) -> None:
         """All is written by then."""
         right = self.bench.run(faults.SCENARIOS["record-bpf"])
