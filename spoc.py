@@ -4482,7 +4482,7 @@ class Child:
             self._become_command()
 
     def __enter__(self) -> "Child":
-        close(self._started_write)
+        os.close(self._started_write)  # were it left open, nobody would see the exec
         close(self._release_read)
         return self
 
