@@ -5,7 +5,8 @@
 //
 // ROLE 0 is the process itself, from the moment that spoc.py's main() begins (it opens /dev/null first of all, as nothing
 // of Python's start does); 1, 2... are the processes that it forks, in their order, until they exec. Of that role the
-// NTH call of this number returns ERRNO instead of being made. Without these four nothing fails. REPORT gets lines:
+// NTH call of this number returns ERRNO, and all but close is not made. Without these four nothing fails. REPORT gets
+// lines:
 //
 //     call ROLE NUMBER FIRST-ARGUMENT   each call, when none is to fail
 //     failed FIRST-ARGUMENT             the call that was made to fail
@@ -89,7 +90,8 @@ static void at_entry(struct task *task, const struct __ptrace_syscall_info *info
 		fprintf(report, "call %d %lu %ld\n", task->role, number, (long)info->entry.args[0]);
 	else if (task->role == role && number == (unsigned long)wanted && task->made[number] == nth) {
 		// A filter sees the number -1 as well: an execve, which is made under it, is one that fails by itself.
-		ptrace(PTRACE_POKEUSER, task->pid, 8L * (is_exec ? RDI : ORIG_RAX), is_exec ? 0L : -1L);
+		if (number != SYS_close) // which frees the descriptor even if it fails (close(2))
+			ptrace(PTRACE_POKEUSER, task->pid, 8L * (is_exec ? RDI : ORIG_RAX), is_exec ? 0L : -1L);
 		task->failing = 1;
 		fprintf(report, "failed %ld\n", (long)info->entry.args[0]);
 	}
