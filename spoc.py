@@ -2540,7 +2540,7 @@ LIBBPF = """
     bpf_program__set_autoload           status   program bool
     bpf_program__attach_raw_tracepoint  link     program string
     bpf_program__fd                     status   program
-    bpf_link__destroy                   none     link
+    bpf_link__destroy                   int      link
     bpf_map__fd                         status   map
     bpf_map__set_max_entries            status   map uint32
     bpf_map_get_next_key                status   int pointer pointer

@@ -1160,8 +1160,8 @@ class Inputs(FormatCase):
             with self.subTest(content=content):
                 self.assert_fails(path, f"{path}:{line}:{column}: ")
 
-    def test_ten_megabytes(self) -> None:
-        size = 10_000_000
+    def test_as_large_as_a_profile_may_be(self) -> None:
+        size = spoc.MAX_PROFILE_BYTES - 1000
         good = 'defaultAction: SCMP_ACT_ALLOW\n'
         one_rule = '{"names": ["uname"], "action": "SCMP_ACT_ALLOW"},\n'
         crd = spoc.format_profile(spoc.Profile(ALLOW, (), ()), spoc.TYPE_CRD, "a")
