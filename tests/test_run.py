@@ -1447,7 +1447,7 @@ os.getpriority(0, 0)
         same = str(self.folder / "same.json")
         result = spoc("run", "-p", str(self.profile), "--events", same, "--learn", same, "true")
         self.assertEqual(result.returncode, 2, result.stderr)
-        self.assertIn("--learn writes the same file", result.stderr)
+        self.assertIn("it is the file that --learn names", result.stderr)
 
 
 class Start(RunCase):

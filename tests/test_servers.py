@@ -21,7 +21,7 @@ from typing import Callable, Iterator, List, Set
 import test_truth
 from support import SPOC, Case, require, require_command, require_root, seen_syscalls
 
-TIMEOUT_S = 60
+TIMEOUT_S = 240
 EPOLL_WAIT = "epoll_wait" if platform.machine() == "x86_64" else "epoll_pwait"
 COMMAND_LINE = re.compile(r"Running command with PID: (\d+)$", re.MULTILINE)
 # What one run of a server calls and another may not: name -> why. In one and the same run there is no such difference.
