@@ -2215,7 +2215,8 @@ class EventsFile:
         except OSError as error:
             self.close()
             reason = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
-            raise SpocError("write events", path, reason, "choose another file") from None
+            hint = "make the folder, or " if error.errno == errno.ENOENT else ""
+            raise SpocError("write events", path, reason, f"{hint}choose another file with --events") from None
         self._poll.register(self._descriptor, select.POLLOUT)
 
     def _open(self, name: str, owner: "Optional[Tuple[int, int]]") -> int:
@@ -6135,15 +6136,22 @@ def statement(rule: Rule) -> str:
     return rule.names[0] + key_text(make_key(rule))
 
 
+def denying_text(rules: "Iterable[Rule]") -> str:
+    """What these rules answer, of many the first ones."""
+    answers = list(dict.fromkeys(map(rule_text, rules)))
+    more = f" and {len(answers) - 4} more" if len(answers) > 4 else ""
+    return f"the rule{'s' * (len(answers) > 1)} that answer{'s' * (len(answers) == 1)} {', '.join(answers[:4])}{more}"
+
+
 def lifted(profile: Profile, name: str) -> str:
     """What allowing a syscall by its bare name lifts of what the profile says; "" if nothing."""
     if {action for action, _ in profile.verdicts(name)} == {SCMP_ACT_ALLOW}:
         return ""
     names = {name, *MULTIPLEXED.get(name, {}).values()}
     rules = [rule for rule in profile.rules if not names.isdisjoint(rule.names)]
-    for rule in rules:
-        if rule.action not in PERMISSIVE:
-            return f"the rule that answers {rule_text(rule)}"
+    denying = [rule for rule in rules if rule.action not in PERMISSIVE]
+    if denying:
+        return denying_text(denying)
     return CONDITIONS if any(rule.conditions for rule in rules) else ""
 
 
@@ -6255,7 +6263,7 @@ class Learner:
         rule = Rule(SCMP_ACT_ALLOW, (call.wanted,), conditions=tuple(
             self._condition(call.wanted, index, call.arguments[index]) for index in sorted(compared)))
         if denying:
-            self._left[call] = f"the rule that answers {rule_text(denying[0])}"
+            self._left[call] = denying_text(denying)
         elif compared and (call.inner or self._opens_more(call, judge) or len(self._calls[call.wanted]) > self.MAX_CALLS
                            or self._source.type == TYPE_CRD and any(crd_lacks(Profile("", (), (rule,))))
                            or WHOLE_32 in masks and any(WHOLE_32 < each.value < FULL_MASK - (WHOLE_32 >> 1)
@@ -6613,6 +6621,9 @@ class RunCommand:
             if source:
                 resources.callback(source.close)
                 if source.notifies:
+                    if is_filtered():
+                        Log.info("spoc.py itself is under a seccomp filter: calls of the command that it stops are not "
+                                 "named")
                     applied = applied.asking(self.profile.default_action)
                     if self.profile.default_action == SCMP_ACT_LOG:
                         Log.result("Not named under notify: what the profile logs by default")

@@ -734,7 +734,7 @@ class Unread(FilesCase):
             self.assertEqual(json.loads(result.stdout)["name"], "getpriority", name)
         (self.folder / "link").symlink_to("fifo")
         result = support.spoc("run", "-p", str(self.profile), "--events", str(self.folder / "link"), "true")
-        self.assertRegex(result.stderr, "link: is a symbolic link; choose another file\n\\Z")
+        self.assertRegex(result.stderr, "link: is a symbolic link; choose another file with --events\n\\Z")
 
     def test_remedy_names_the_option(self) -> None:
         learn = ("run", "-q", "-p", str(self.profile), "--learn", "/dev/full", "--force", sys.executable, "-c",

@@ -2159,6 +2159,24 @@ spec:
         self.assertEqual(self.call(call_line("n", FREE["getuid"], [2]), call_line("n", FREE["getgid"], [MAX_64])),
                          ["= 0", "! 1"])
 
+    def test_hints_name_all_that_denies(self) -> None:
+        self.write_rules("ALLOW", *(("ERRNO", "getuid", [(0, "EQ", value)]) for value in (1, 2)))
+        answers = ", ".join(f"SCMP_ACT_ERRNO (133) if args[0] == {value}" for value in (1, 2))
+        stderr = self.run_it("true", options=["-b", "getuid"]).stderr
+        self.assertIn(f"-b getuid lifts the rules that answer {answers}\n", stderr)
+        self.write_rules("ALLOW", *(("ERRNO", "getuid", [(0, "EQ", value)]) for value in range(7)))
+        self.assertRegex(self.run_it("true", options=["-b", "getuid"]).stderr, r"== 3 and 3 more\n")
+
+    def test_under_a_filter_of_others(self) -> None:
+        """What that stops is not seen by notify, and --learn would call the profile complete."""
+        self.write_rules("ALLOW", ("ERRNO", "getuid", [(0, "EQ", 1)]))
+        started = [sys.executable, str(SPOC), "run", "-p", str(self.profile), "--enricher"]
+        for command, told in (([*started, "notify", "--", "true"], False),
+                              ([*started, "none", "--", *started, "notify", "--", "true"], True)):
+            result = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                    timeout=WAIT_S)
+            self.assertEqual(result.stderr.count("spoc.py itself is under a seccomp filter"), told, result.stderr)
+
     def test_hints_say_what_they_lift(self) -> None:
         self.write_rules("ERRNO", ("ALLOW", "getuid", [(0, "EQ", 1)]), ("ERRNO", "getgid", []))
         (self.folder / "seen").write_text("\n".join(call_line("n", FREE[name]) for name in (
