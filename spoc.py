@@ -4602,8 +4602,9 @@ class Child:
         pidfd_getfd(2) would be the short way, but Docker's filter and Yama refuse it, and Linux before 5.6 has none.
         """
         child, shared = os.getpid(), self._shared
-        shared.helper = libc.syscall(clone, CLONE_FILES | CLONE_PARENT | int(signal.SIGCHLD), 0, None)
-        if shared.helper:
+        helper = libc.syscall(clone, CLONE_FILES | CLONE_PARENT | int(signal.SIGCHLD), 0, None)
+        if helper:  # not looked up in what both write to: each might take itself for the other
+            shared.helper = helper
             return
         shared.helper, passed = os.getpid(), False
         try:

@@ -30,7 +30,7 @@ IS_FILTERED = "spoc.py itself is under a seccomp filter"
 
 def assert_despite_interruption(check: Callable[[], None]) -> None:
     """Check a shell pipeline; again where SIGCHLD, on a busy machine, has interrupted a call that dash makes once."""
-    for _ in range(3):
+    for _ in range(9):
         try:
             return check()
         except AssertionError as error:
