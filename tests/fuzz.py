@@ -48,7 +48,7 @@ STATED = re.compile(
     "complex keys|directives are|appears twice|is no scalar|leading [@`,]|a leading comma|no such anchor|is no JSON"
     r"|not allowed|a tab|half a surrogate|nested deeper|expected|unexpected|a comment within a scalar"
     "|a leading blank line"
-    "|in another line|bad block scalar header|without a name|within a plain scalar")
+    "|in another line|bad block scalar header|without a name|within a plain scalar|a tag here is not supported")
 # Words of YAML 1.1, and what Go alone takes for a date.
 UNCLEAR_ALONE = re.compile(r"[yYnN]\Z|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}\Z|[-+]?0[OX0-9]")
 
@@ -82,6 +82,8 @@ def no_constant(text: str) -> None:
     raise ValueError(f"{text} is no JSON")
 
 
+# A tag with nothing behind it: an empty string to some, nothing to others.
+LONE_TAG = re.compile(r"(?:---)?\s*!\s*(?:#.*)?\Z")
 READERS: Sequence[Callable[[str], List[Any]]] = (
     lambda text: list(yaml.load_all(text, Loader=AnyTag)), lambda text: list(yaml.load_all(text, Loader=AnyTagOfC)),
     read_ruamel)
@@ -120,6 +122,8 @@ def needless(own: Any, others: Sequence[Any]) -> Optional[str]:
 def judge(text: str) -> str:
     """What is wrong with how spoc.py reads a text: "" if nothing is."""
     others = readings(text)
+    if LONE_TAG.match(text):
+        return ""
     try:
         own = [each for each in spoc.parse_yaml(text, "fuzz") if each is not None]
     except spoc.ProfileError as error:
