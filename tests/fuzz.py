@@ -90,10 +90,10 @@ READERS: Sequence[Callable[[str], List[Any]]] = (
 
 
 def readings(text: str) -> List[List[Any]]:
-    """What other readers make of a text, as documents; not those that refuse it. Of JSON, what json does."""
+    """What other readers make of a text, as documents; not those that refuse it. Of JSON, what json does, for all."""
     found = []
     try:
-        return [[each for each in [json.loads(text, parse_constant=no_constant)] if each is not None]]
+        return [[each for each in [json.loads(text, parse_constant=no_constant)] if each is not None]] * len(READERS)
     except (ValueError, RecursionError):
         pass
     if re.search(r"(?i)\\ud[89a-f]", text):  # JSON alone says what two of these make
@@ -131,7 +131,8 @@ def judge(text: str) -> str:
             return f"no place in {error}"
         if STATED.search(str(error)):
             return ""
-        alike = len(others) in (1, len(READERS)) and all(support.agree(each, others[0]) for each in others)
+        # What only some of them read may be refused: ruamel alone names an anchor by a backslash.
+        alike = len(others) == len(READERS) and all(support.agree(each, others[0]) for each in others)
         return f"refused without need: {error}: {others[0]}" if alike else ""
     except Exception as error:
         return f"{error!r}"
