@@ -698,8 +698,9 @@ YAML_BLOCK_HEADER = r"([|>])(?:([1-9])?([-+])?|([-+])([1-9]))(?:[ \t]+#.*)?\Z"
 YAML_REFUSED = {"&": "an anchor here is", "*": "an alias here is", "!": "a tag here is", "%": "directives are",
                 "@": "a leading @ is", "`": "a leading ` is", "?": "complex keys are", ",": "a leading comma is"}
 YAML_ALIAS = r"\*([0-9A-Za-z_-]+)(?=[\s,\[\]{}]|\Z)"
-YAML_PROPERTIES = (r"(?:&([0-9A-Za-z_-]+)(?:[ \t]+(![^\s,\[\]{}]*))?|(![^\s,\[\]{}]*)(?:[ \t]+&([0-9A-Za-z_-]+))?)"
-                   r"(?=[\s,\[\]{}]|\Z)[ \t]*")
+# Directly behind a tag a comma or bracket ends it to some readers, and is part of it to others.
+YAML_PROPERTIES = (r"(?:&([0-9A-Za-z_-]+)(?=[\s,\[\]{}]|\Z)(?:[ \t]+(![^\s,\[\]{}]*)(?=\s|\Z))?"
+                   r"|(![^\s,\[\]{}]*)(?=\s|\Z)(?:[ \t]+&([0-9A-Za-z_-]+)(?=[\s,\[\]{}]|\Z))?)[ \t]*")
 YAML_MARKER = r"(?m)^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)"
 UNCLEAR = "is no string and no whole number that YAML 1.1 and YAML 1.2 agree on; quote it"
 REPEATED_KEYS = ("comment", "_comment")  # that mean nothing
@@ -903,10 +904,10 @@ class YamlFlow(YamlText):
         before = self.aliased, self.deepest
         properties = re.compile(YAML_PROPERTIES).match(self.text, offset, self.limit)
         if not properties:
-            self.fail("an anchor, an alias or a tag without a name")
+            self.fail("an anchor, an alias or a tag without a name, or a tag without a space behind it")
         token, end = self.flow_token(properties.end())
         if token[:1] in ("&", "*", "!"):
-            self.fail_at(end - len(token), f"unexpected {token[0]!r}")
+            self.fail_at(end - len(token), f"unexpected {token[0]!r}, or a tag without a space behind it")
         self.deepest = self.depth
         value, end = (None, properties.end()) if token in ("", ",", "]", "}") else self.flow(properties.end())
         return self.named(properties, value, offset, end, before), end
@@ -1038,7 +1039,7 @@ class YamlReader(YamlFlow):
         start, before = self.starts[self.row] + self.indent, (self.aliased, self.deepest)
         properties = re.match(YAML_PROPERTIES, self.rest)
         if not properties:
-            self.fail("an anchor or a tag without a name")
+            self.fail("an anchor or a tag without a name, or a tag without a space behind it")
         text = self.rest[properties.end():]
         self.deepest = self.depth
         if text and text[0] != "#":
@@ -1047,7 +1048,8 @@ class YamlReader(YamlFlow):
             value = self.value(parent)
         else:
             value = self.child(parent, text, of_key)
-        return self.named(properties, value, start, self.starts[self.row], before)
+        end = self.starts[self.row] if self.rest else len(self.text)
+        return self.named(properties, value, start, end, before)
 
     def sequence(self) -> "List[Any]":
         items: "List[Any]" = []

@@ -522,9 +522,16 @@ class Parse(support.Case):
                     self.assertNotEqual(value, text)
                     self.assertEqual(yaml.safe_load(spoc.format_yaml({"a": value})), yaml.safe_load(f"a: {text}\n"))
         for text in ("!!str 5", "!x [a, b]", "!x &y {a: b}", "&y !x 'a b'", "! a"):
-            for layout in (f"a: {text}\n", f"{{a: {text}}}", f"a:\n  {text}\n"):
+            for layout in (f"a: {text}\n", f"a: {text}", f"{{a: {text} }}", f"a:\n  {text}\n"):
                 with self.subTest(layout=layout):
                     self.assertEqual(spoc.parse_yaml(layout), [{"a": spoc.Unclear(text, "")}])
+
+    def test_tag_before_an_indicator(self) -> None:
+        """PyYAML takes a comma and brackets for a part of the tag, YAML 1.2 for what ends it."""
+        for text in ("[!a,&b c]", "{a: !x}", "[&a !x]", "- !a,b c\n", "- !x[a, b]\n"):
+            with self.subTest(text=text), self.assertRaisesRegex(spoc.ProfileError, "a tag without a space behind it"):
+                spoc.parse_yaml(text)
+        self.assertEqual(spoc.parse_yaml("[&a , !x b]"), [[None, spoc.Unclear("!x b", "")]])
 
     def test_clear(self) -> None:
         for text in self.CLEAR:
