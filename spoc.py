@@ -680,7 +680,7 @@ YAML_UNCLEAR_WORDS = frozenset("y n yes no on off".split())
 JSON_CONSTANTS = frozenset("NaN Infinity -Infinity".split())  # which Python's json reads and writes
 # A number or a date to PyYAML, ruamel or Go; not 0.8.4, 1,2 or 2001-01-01-a.
 YAML_AMBIGUOUS = (r"(?i)([=~]|<<)\Z|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
-                  r"((t|[ \t]+)[0-9][0-9:.]*([ \t]*(z|[-+][0-9:]+))?)?\Z"
+                  r"((t|[ \t]+)[0-9]{1,2}(:[0-9]{1,2}){2}(\.[0-9]*)?([ \t]*(z|[-+][0-9:]+))?)?\Z"
                   r"|[-+]?(0o[0-7_]+|0b[01_]+|0x[0-9a-f_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"
                   r"|([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)(e[-+]?[0-9_]+)?|\.inf)\Z|\.nan\Z")
 YAML_FORBIDDEN = "\r(?!\n)|[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
@@ -868,6 +868,8 @@ class YamlFlow(YamlText):
             self.seek(end - len(token))
             if token[0] in "&*!":
                 return self.flow_decorated(end - len(token))
+            if token[0] == ":":  # a key's colon to PyYAML and libyaml
+                self.fail("a leading : is not supported within brackets; quote it")
             if token[0] == "?":  # with nothing behind it some readers take it for a complex key's as well
                 self.fail(f"{YAML_REFUSED['?']} not supported in a profile")
             return self.scalar(re.sub(YAML_FOLD, fold, token) if token[0] not in "\"'" else token), end

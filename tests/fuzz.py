@@ -46,11 +46,11 @@ FRAGMENTS = [" ", " ", "\n", "\n", "  ", "\n  ", "\n\n", ":", ": ", " :", "- ", 
 # What spoc.py refuses whoever reads it, see README.md.
 STATED = re.compile(
     "complex keys|directives are|appears twice|is no scalar|leading [@`,]|a leading comma|no such anchor|is no JSON"
-    r"|not allowed|a tab|half a surrogate|nested deeper|expected|unexpected|a comment within a scalar"
+    r"|not allowed|a leading : is|a tab|half a surrogate|nested deeper|expected|unexpected|a comment within a scalar"
     "|a leading blank line"
     "|in another line|bad block scalar header|without a name|within a plain scalar|a tag here is not supported")
 # Words of YAML 1.1, and what Go alone takes for a date.
-UNCLEAR_ALONE = re.compile(r"[yYnN]\Z|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}\Z|[-+]?0[OX0-9]")
+UNCLEAR_ALONE = re.compile(r"[yYnN]\Z|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ][0-9:.]+)?Z?\Z|[-+]?0[OX0-9]")
 
 
 class AnyTag(yaml.SafeLoader):

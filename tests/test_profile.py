@@ -506,9 +506,11 @@ class Parse(support.Case):
 
     # What YAML readers take differently, or as what no profile holds.
     UNCLEAR = ("yes", "No", "017", "0o17", "1:30", "1e3", "1E+3", "1.5", ".inf", "2001-01-01", "2001-01-01 12:00:00",
+               "2001-1-1T1:2:3", "2001-01-01t12:00:00.5Z",
                "1_000", "0b1", "y", "n", "Y", "N", "08", "2001-1-1", "1:30.5", "1.e+3", "._1", ".nan", "-.inf")
     # Strings to all, which emitters write without quotes: only some letters more or less make something else of them.
     CLEAR = ("0.8.4", "1.2.3_4", "1,2", "1,000", "1,5e3", "1..2", "0.1.", "1.2:3.4", "1:99", "2001-01-01-nightly",
+             "2001-01-01T12:00:000.8.4Z", "2001-01-01T12",
              "0.8.4e3", "yy", "no-and", "+.nan", "0x", "0b2x")
 
     def test_unclear(self) -> None:
@@ -525,6 +527,13 @@ class Parse(support.Case):
             for layout in (f"a: {text}\n", f"a: {text}", f"{{a: {text} }}", f"a:\n  {text}\n"):
                 with self.subTest(layout=layout):
                     self.assertEqual(spoc.parse_yaml(layout), [{"a": spoc.Unclear(text, "")}])
+
+    def test_leading_colon_in_brackets(self) -> None:
+        """The colon of a key that is null to PyYAML and libyaml, the first letter of a string to YAML 1.2."""
+        for text in ("[:a]", "{a: :b}", "[&x :a]", "- {a: [::1]}\n"):
+            with self.subTest(text=text), self.assertRaisesRegex(spoc.ProfileError, "a leading : is not supported"):
+                spoc.parse_yaml(text)
+        self.assertEqual(spoc.parse_yaml("- :a\n- [\":a\"]\n"), [[":a", [":a"]]])
 
     def test_tag_before_an_indicator(self) -> None:
         """PyYAML takes a comma and brackets for a part of the tag, YAML 1.2 for what ends it."""
