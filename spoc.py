@@ -3,16 +3,33 @@
 """Record seccomp profiles with eBPF, run programs under them, and carry them on: SeccompProfile objects of Kubernetes'
 Security Profiles Operator (YAML), and the JSON that OCI runtimes take.
 
-Data flows one way through this file, top to bottom:
+Each section uses only those above it. What goes in and what comes out:
 
-    kernel -> maps (Kernel objects) -> Recording -> Profile -> text -> file
+    Constants              exit codes, the kernel's and libseccomp's names for actions
+    Messages               errors of a line each, and the log on standard error
+    Policy                 Profile: what it answers to a call; the union, difference and portable form of profiles
+    Formats                YAML or JSON -> document -> Profile -> text; a text that is added to in place
+    Files                  a path -> text, which others may have written; text -> a file, replaced whole
+    Libraries              libbpf, libseccomp and libc: their functions as tables
+    Machine                numbers of syscalls <-> names; capabilities, namespaces, what /proc tells
+    Filters                Profile -> the BPF program that seccomp(2) takes; what that answers to a call
+    Commands under watch   a command's process, from fork to its end; what was seen of it
+    BPF                    recorder.bpf.o -> the calls of the command, and those that its filter stops
+    Notification           the same without BPF: the kernel asks about each call
+    Audit                  audit records -> the calls that the filter stops
+    record and run         options and a command -> a profile; a profile and a command -> what it blocks
+    Profile commands       merge, diff, convert, show: profiles -> text
+    doctor                 what this machine can do
+    Command line           options, help, main()
 
-and each section uses only those above it. Needed: Python 3.9, libseccomp 2.5; Linux 5.8, libbpf 0.3,
-recorder.bpf.o beside this file, and root or CAP_BPF with CAP_PERFMON; or, for what works without BPF, Linux 5.5.
+Needed: Python 3.9, libseccomp 2.5; Linux 5.8, libbpf 0.3, recorder.bpf.o beside this file, and root or CAP_BPF with
+CAP_PERFMON; or, for what works without BPF, Linux 5.5.
 
 Exit codes: the command's own, 128+N if signal N ended it; 125 if spoc.py itself failed or the profile may be
 incomplete, 126 if the command is not executable, 127 if it was not found, 2 for wrong usage.
 """
+from __future__ import annotations
+
 import sys
 
 if sys.version_info < (3, 9):
@@ -24,12 +41,15 @@ if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "saf
 
 import os
 
-if __name__ == "__main__":
-    _signal = __import__("_signal")
-    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-        # That would show a traceback of imports. What must be tidied up holds signals: signals_held(), Supervisor.
-        _signal.signal(_signal.SIGINT, lambda number, _: os._exit(128 + number))
+try:
+    _signal = __import__("_signal")  # signal without its enumerations, which take as long to make as all of ctypes
+except ImportError:  # a part of CPython that another Python need not have
+    _signal = __import__("signal")
+if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    # That would show a traceback of imports. What must be tidied up holds signals: signals_held(), Supervisor.
+    _signal.signal(_signal.SIGINT, lambda number, _: os._exit(128 + number))
 
+import collections
 import contextlib
 import errno
 import stat
@@ -37,7 +57,9 @@ import time
 
 try:
     import ctypes
+    import fcntl
     import mmap
+    import select
 except ModuleNotFoundError as missing:
     sys.stderr.write(f"spoc: start: Python module {missing.name}: not installed; "
                      "install the full python3 package (Debian's python3-minimal is not enough)\n")
@@ -47,84 +69,38 @@ except (ImportError, OSError, MemoryError) as failure:
                      "-n), or install the python3 package anew\n")
     sys.exit(125)
 
-# A short recording is mostly start-up, and what is compiled and imported for it: so annotations that need typing are
-# strings, NamedTuple is a smaller one, and these modules are imported when first used.
-DEFERRED = ("_socket array binascii bisect collections fcntl html json pwd re resource select shlex socket "
-            "termios textwrap").split()
+# A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
+# that use it, and typing takes 4 ms.
+IMPORTED_LATER = "_socket array binascii bisect html json pwd re resource shlex socket termios textwrap".split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import _socket
     import array
-    import binascii
-    import bisect
-    import collections
-    import fcntl
-    import html
-    import json
-    import pwd
     import re
-    import resource
-    import select
-    import shlex
     import signal
-    import socket
-    import termios
-    import textwrap
-    from typing import (Any, BinaryIO, Callable, Container, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple,
-                        NoReturn, Optional, Sequence, Set, Tuple, Union)
+    from typing import Any, BinaryIO, Callable, Container, Iterable, Iterator, NamedTuple, NoReturn, Sequence, Union
 else:
-    import _signal as signal  # the same functions without enumerations, which take as long to make as all of ctypes
+    signal = _signal
 
-    class _Deferred:
-        """Stands for a module until it is first used."""
+    class NamedTupleType(type):
+        """Makes a class with annotated fields a collections.namedtuple, as typing.NamedTuple does."""
 
-        def __init__(self, name):
-            self._name = name
+        def __new__(mcs, name, bases, namespace):
+            fields = namespace.get("__annotations__")
+            if not fields:
+                return super().__new__(mcs, name, bases, namespace)
+            defaults = [namespace.pop(field) for field in fields if field in namespace]
+            base = collections.namedtuple(name, fields, defaults=defaults)
+            return type(name, (base,), {"__slots__": (), **namespace})
 
-        def __getattr__(self, attribute):
-            try:
-                module = __import__(self._name)
-                if not module.__spec__.origin:  # only the folder of a package was found
-                    raise ImportError("its folder is no package")
-            except Exception as error:  # importlib takes some errors of the kernel for something else
-                raise ImportError(f"{type(error).__name__}: {error}", name=self._name) from None
-            globals()[self._name] = module
-            return getattr(module, attribute)
-
-    globals().update((name, _Deferred(name)) for name in DEFERRED)
-
-    class NamedTuple:
-        """The annotated fields of a class as immutable attributes, as typing.NamedTuple has them, but no tuple."""
-
-        def __init__(self, *values, **named):
-            given = dict(zip(type(self).__annotations__, values), **named)
-            if len(given) < len(values) + len(named):
-                raise TypeError(f"{type(self).__name__} takes fewer values, and each once")
-            for field in type(self).__annotations__:
-                self.__dict__[field] = given.pop(field) if field in given else getattr(type(self), field)
-            if given:
-                raise TypeError(f"{type(self).__name__} has no {', '.join(given)}")
-
-        def _replace(self, **named):
-            return type(self)(**{**self.__dict__, **named})
-
-        def __setattr__(self, name, value):
-            raise AttributeError(f"{name} cannot be changed")
-
-        def __eq__(self, other):
-            return type(self) is type(other) and self.__dict__ == other.__dict__
-
-        def __hash__(self):
-            return hash(tuple(self.__dict__.values()))
-
-        def __repr__(self):
-            return f"{type(self).__name__}{self.__dict__}"
+    class NamedTuple(metaclass=NamedTupleType):
+        """The base of such classes."""
 
 __all__ = ["Call", "Identity", "Profile", "ProfileError", "Recorder", "Recording", "Rule", "SpocError",
            "append_names", "format_appended", "format_json", "format_profile", "format_yaml", "main", "parse_profile",
            "parse_yaml"]
 
 # --- Constants ---------------------------------------------------------------
+
 
 VERSION = "0.1.0"
 
@@ -174,16 +150,7 @@ BASE_SYSCALLS = """
     umask umount2 unshare write
 """.split()
 
-# Where the kernel tells a 32-bit call from one of its own: (enum compat_source of recorder.bpf.c, offset, mask).
-COMPAT_NONE = (0, 0, 0)
-# x86: TS_COMPAT in thread_info.status, with which task_struct begins (arch/x86/include/asm/thread_info.h; Linux 5.11
-# put syscall_work before it). It is set for int 0x80 from 64-bit code as well, which pt_regs.cs does not show.
-COMPAT_X86 = (1, 16, 0x2)
-COMPAT_X86_BEFORE_5_11 = (1, 8, 0x2)
-# arm64: PSR_MODE32_BIT in pt_regs.pstate (arch/arm64/include/uapi/asm/ptrace.h).
-COMPAT_ARM64 = (2, 264, 0x10)
-
-# --- Errors ------------------------------------------------------------------
+# --- Messages ----------------------------------------------------------------
 
 
 class SpocError(Exception):
@@ -242,6 +209,7 @@ LIMITS = {errno.EMFILE: "raise the limit on open files (ulimit -n)",
           errno.EAGAIN: "raise the limit on processes (ulimit -u, pids.max of the cgroup)",
           errno.ENOMEM: "free some memory, or raise the limit (ulimit -v)"}
 REPORT_IT = "report it, with what -v adds"
+REINSTALL = "install the full python3 package, or raise the limits on memory and open files (ulimit)"
 
 
 def remedy_of(error: Exception) -> str:
@@ -297,9 +265,21 @@ def write_stdout(text: str) -> None:
 
 
 def import_now(*names: str) -> None:
-    """Import these deferred modules: in mid-recording it could fail."""
+    """Import modules that functions import later: then it could fail in mid-recording. Raises ImportError."""
     for name in names:
-        getattr(globals()[name], "__spec__")
+        try:
+            module = __import__(name)
+        except Exception as error:  # importlib takes some errors of the kernel for something else
+            raise ImportError(f"{type(error).__name__}: {error}", name=name) from None
+        if is_hollow(module):
+            del sys.modules[name]
+            raise ImportError("its folder is no package", name=name)
+
+
+def is_hollow(module: Any) -> bool:
+    """Was only the folder of a package found, since the file in it could not be looked at?"""
+    specification = getattr(module, "__spec__", None)
+    return specification is not None and not specification.origin
 
 
 class Log:
@@ -347,7 +327,7 @@ class Log:
     def error(cls, error: object) -> None:
         cls.unsaid |= not cls._line(f"Error: {error}")
 
-# --- Profile -----------------------------------------------------------------
+# --- Policy ------------------------------------------------------------------
 
 
 # What some architectures, i386 among them, do within one syscall, chosen by its first argument: there libseccomp
@@ -369,7 +349,7 @@ class Condition(NamedTuple):
     value_two: int = 0
 
 
-def holds(condition: "Tuple[int, str, int, int]", value: int) -> bool:
+def holds(condition: tuple[int, str, int, int], value: int) -> bool:
     """Does the condition hold if its argument has this value?"""
     _, op, first, second = condition
     return {"SCMP_CMP_NE": value != first, "SCMP_CMP_LT": value < first, "SCMP_CMP_LE": value <= first,
@@ -383,7 +363,7 @@ def errno_of(name: str) -> int:
     return number if isinstance(number, int) else -1
 
 
-def verdict_of(action: str, number: int) -> "Tuple[str, int]":
+def verdict_of(action: str, number: int) -> tuple[str, int]:
     """The action with the errno that it carries, 0 if it carries none."""
     return action, number if action in NUMBERED_ACTIONS else 0
 
@@ -392,12 +372,12 @@ class Rule(NamedTuple):
     """An action for some syscalls, if all conditions hold."""
 
     action: str
-    names: "Tuple[str, ...]"
+    names: tuple[str, ...]
     errno: int = errno.EPERM
-    conditions: "Tuple[Condition, ...]" = ()
+    conditions: tuple[Condition, ...] = ()
 
     @property
-    def verdict(self) -> "Tuple[str, int]":
+    def verdict(self) -> tuple[str, int]:
         return verdict_of(self.action, self.errno)
 
 
@@ -405,24 +385,24 @@ class Profile(NamedTuple):
     """What a seccomp filter answers: what a rule says that names the syscall, else the default."""
 
     default_action: str
-    architectures: "Tuple[str, ...]"
-    rules: "Tuple[Rule, ...]"
+    architectures: tuple[str, ...]
+    rules: tuple[Rule, ...]
     default_errno: int = errno.EPERM
-    flags: "Optional[Tuple[str, ...]]" = None
+    flags: tuple[str, ...] | None = None
 
     @property
-    def loaded_flags(self) -> "Set[str]":
+    def loaded_flags(self) -> set[str]:
         """The flags that a runtime loads the filter with: runc and crun take SPEC_ALLOW where a profile has no list of
         them, which is not an empty one.
         """
         return set((SPEC_ALLOW,) if self.flags is None else self.flags)
 
     @property
-    def default(self) -> "Tuple[str, int]":
+    def default(self) -> tuple[str, int]:
         """The verdict on all that no rule decides."""
         return verdict_of(self.default_action, self.default_errno)
 
-    def verdicts(self, name: str, arguments: "Optional[Dict[int, int]]" = None) -> "List[Tuple[str, int]]":
+    def verdicts(self, name: str, arguments: dict[int, int] | None = None) -> list[tuple[str, int]]:
         """Each action, with its errno, that a call of this name, with these arguments, may meet; the default last.
 
         As in libseccomp, rules that say what the default says are none, and of the others an unconditional one, the
@@ -444,17 +424,17 @@ class Profile(NamedTuple):
 
 FULL_MASK = (1 << 64) - 1
 if TYPE_CHECKING:
-    Verdict = Tuple[str, int]
+    Verdict = tuple[str, int]
     # (argument, operator, value, second value) of all conditions, sorted; and what is answered if they hold.
-    Key = Tuple[Tuple[Tuple[int, str, int, int], ...], Verdict]
+    Key = tuple[tuple[tuple[int, str, int, int], ...], Verdict]
 
 
-def verdict_text(verdict: "Verdict") -> str:
+def verdict_text(verdict: Verdict) -> str:
     action, number = verdict
     return f"{action} ({errno.errorcode.get(number, number)})" if action in NUMBERED_ACTIONS else action
 
 
-def key_text(key: "Key") -> str:
+def key_text(key: Key) -> str:
     """A verdict and its conditions for a person; "" if the syscall is allowed whatever its arguments are."""
     terms = []
     for argument, op, value, second in key[0]:
@@ -466,7 +446,7 @@ def key_text(key: "Key") -> str:
     return verdict + (f" if {' and '.join(terms)}" if terms else "")
 
 
-def make_key(rule: Rule) -> "Key":
+def make_key(rule: Rule) -> Key:
     """A rule's conditions and verdict in normal form."""
     return tuple(sorted(
         (each.argument, "SCMP_CMP_EQ", each.value_two, 0) if each.op == "SCMP_CMP_MASKED_EQ" and each.value == FULL_MASK
@@ -474,22 +454,22 @@ def make_key(rule: Rule) -> "Key":
         for each in rule.conditions)), rule.verdict
 
 
-def rules_by_name(profile: Profile) -> "Dict[str, List[Rule]]":
-    found: "Dict[str, List[Rule]]" = {}
+def rules_by_name(profile: Profile) -> dict[str, list[Rule]]:
+    found: dict[str, list[Rule]] = {}
     for rule in profile.rules:
         for name in rule.names:
             found.setdefault(name, []).append(rule)
     return found
 
 
-def unite_base(profile: Profile, base: Profile, file: str) -> "Tuple[Profile, List[str]]":
+def unite_base(profile: Profile, base: Profile, file: str) -> tuple[Profile, list[str]]:
     """The profile with the rules of the one (in this file) that it builds on, and what was settled between the two.
 
     As UnionSyscalls of SPO (internal/pkg/util) does, whatever the default is: of two unconditional answers to a syscall
     the less restrictive holds. Where conditions differ as well, or errnos, its versions install different filters.
     """
     own_rules, base_rules = rules_by_name(profile), rules_by_name(base)
-    lost: "Tuple[Set[str], Set[str]]" = (set(), set())
+    lost: tuple[set[str], set[str]] = (set(), set())
     settled = []
     for name in sorted(own_rules.keys() & base_rules.keys()):
         own, others = own_rules[name], base_rules[name]
@@ -509,7 +489,7 @@ def unite_base(profile: Profile, base: Profile, file: str) -> "Tuple[Profile, Li
     return profile._replace(rules=tuple(rule for rule in rules if rule.names)), settled
 
 
-def not_allowed(profile: Profile, needs: Profile) -> "Set[str]":
+def not_allowed(profile: Profile, needs: Profile) -> set[str]:
     """What `needs` allows, under its conditions for one value each (see --args), and a profile does not or may not."""
     return {name for rule in needs.rules if rule.action == SCMP_ACT_ALLOW for name in rule.names
             if any(action != SCMP_ACT_ALLOW for action, _ in profile.verdicts(
@@ -518,6 +498,468 @@ def not_allowed(profile: Profile, needs: Profile) -> "Set[str]":
 
 # The answer to clone3 that has libc take clone, whose flags a filter sees: it is no more than a default's no.
 CLONE3_FALLBACK = (SCMP_ACT_ERRNO, errno.ENOSYS)
+
+
+def profile_actions(profile: Profile) -> set[str]:
+    return {profile.default_action, *(rule.action for rule in profile.rules)}
+
+
+CONDITIONS = "its conditions"
+
+
+def rule_text(rule: Rule) -> str:
+    """A rule's verdict and conditions."""
+    return key_text(make_key(rule)).lstrip(": ")
+
+
+def statement(rule: Rule) -> str:
+    """A rule for one syscall."""
+    return rule.names[0] + key_text(make_key(rule))
+
+
+def denying_text(rules: Iterable[Rule]) -> str:
+    """What these rules answer, of many the first ones."""
+    answers = list(dict.fromkeys(map(rule_text, rules)))
+    more = f" and {len(answers) - 4} more" if len(answers) > 4 else ""
+    return f"the rule{'s' * (len(answers) > 1)} that answer{'s' * (len(answers) == 1)} {', '.join(answers[:4])}{more}"
+
+
+def lifted(profile: Profile, name: str) -> str:
+    """What allowing a syscall by its bare name lifts of what the profile says; "" if nothing."""
+    if {action for action, _ in profile.verdicts(name)} == {SCMP_ACT_ALLOW}:
+        return ""
+    names = {name, *MULTIPLEXED.get(name, {}).values()}
+    rules = [rule for rule in profile.rules if not names.isdisjoint(rule.names)]
+    denying = [rule for rule in rules if rule.action not in PERMISSIVE]
+    if denying:
+        return denying_text(denying)
+    return CONDITIONS if any(rule.conditions for rule in rules) else ""
+
+
+MAX_CONDITIONAL = 1000  # rules of one syscall; a filter has at most 4096 instructions, of which each takes some
+if TYPE_CHECKING:
+    Decision = tuple[Key, ...]
+    ConditionKey = tuple[int, str, int, int]
+
+
+def bits_of(condition: ConditionKey) -> tuple[int, int]:
+    """The bits that a condition asks for, as a mask and their value."""
+    _, op, value, second = condition
+    return {"SCMP_CMP_EQ": (FULL_MASK, value), "SCMP_CMP_MASKED_EQ": (value, second)}.get(op, (0, 0))
+
+
+def spans_of(condition: ConditionKey) -> list[tuple[int, int]]:
+    """The lowest and highest values for which a condition holds; of MASKED_EQ those between may not be meant."""
+    _, op, value, second = condition
+    below, above = (0, value - 1), (value + 1, FULL_MASK)
+    spans = {"SCMP_CMP_NE": (below, above), "SCMP_CMP_LT": (below,), "SCMP_CMP_LE": ((0, value),),
+             "SCMP_CMP_EQ": ((value, value),), "SCMP_CMP_GE": ((value, FULL_MASK),), "SCMP_CMP_GT": (above,),
+             "SCMP_CMP_MASKED_EQ": ((second, second | ~value & FULL_MASK),)}[op]
+    return [(low, high) for low, high in spans if low <= high]
+
+
+def never_meet(one: ConditionKey, other: ConditionKey) -> bool:
+    """Do two conditions on one argument exclude each other, as far as bits and ranges tell?"""
+    mask, value = bits_of(one)
+    its_mask, its_value = bits_of(other)
+    if mask and its_mask:
+        return bool((value ^ its_value) & mask & its_mask)
+    return not any(low <= its_high and its_low <= high
+                   for low, high in spans_of(one) for its_low, its_high in spans_of(other))
+
+
+def excludes(one: Key, other: Key) -> bool:
+    """Can the conditions of both, as far as one argument tells, never hold at once?"""
+    return any(first[0] == second[0] and never_meet(first, second) for first in one[0] for second in other[0])
+
+
+def masked(argument: int, mask: int, value: int) -> ConditionKey:
+    return ((argument, "SCMP_CMP_EQ", value, 0) if mask == FULL_MASK
+            else (argument, "SCMP_CMP_MASKED_EQ", mask, value))
+
+
+def within(argument: int, low: int, high: int) -> Iterator[ConditionKey]:
+    """Conditions, one of which holds for each value from `low` to `high`, and none for another."""
+    if low < high and (not low or high == FULL_MASK):
+        yield (argument, "SCMP_CMP_GE", low, 0) if low else (argument, "SCMP_CMP_LE", high, 0)
+    else:
+        yield from blocks(argument, low, high)
+
+
+def blocks(argument: int, low: int, high: int) -> Iterator[ConditionKey]:
+    """The same, of equality alone."""
+    while low <= high:
+        size = low & -low or FULL_MASK + 1
+        while low + size - 1 > high:
+            size >>= 1
+        yield masked(argument, FULL_MASK & -size, low)
+        low += size
+
+
+def meet(one: ConditionKey, other: ConditionKey) -> list[ConditionKey]:
+    """Conditions, one of which holds where both do: a rule cannot hold two on one argument.
+
+    Of values from 2**32 on, and of bits beside a range, a 32-bit architecture sees too little: there it may be more.
+    """
+    if one == other or never_meet(one, other):
+        return [one] * (one == other)
+    for first, second in ((one, other), (other, one)):
+        if spans_of(first) == [(0, FULL_MASK)]:  # which always holds
+            return [second]
+    argument = one[0]
+    (mask, value), (its_mask, its_value) = bits_of(one), bits_of(other)
+    if mask and its_mask:
+        return [masked(argument, mask | its_mask, value | its_value)]
+    free = ~(mask | its_mask) & FULL_MASK
+    if free & free + 1:  # what is between the lowest and the highest value is not all meant
+        bits, ranged = (one, other) if mask else (other, one)
+        return [each for low, high in spans_of(ranged) for block in blocks(argument, low, high)
+                for each in meet(bits, block)]
+    return [each for low, high in spans_of(one) for its_low, its_high in spans_of(other)
+            for each in within(argument, max(low, its_low), min(high, its_high))]
+
+
+def intersect(one: Key, other: Key, name: str) -> list[Key]:
+    """What both say where the conditions of both hold: the less restrictive answer, of errnos the lowest."""
+    found = [{each[0]: each for each in one[0]}]
+    for condition in other[0]:
+        found = [{**each, condition[0]: both} for each in found
+                 for both in (meet(each[condition[0]], condition) if condition[0] in each else [condition])]
+        check_number(name, len(found))
+    # linux/seccomp.h: of the actions as signed numbers the lowest is the most restrictive.
+    verdict = max(one[1], other[1], key=lambda verdict: (ACTIONS[verdict[0]] ^ 0x80000000, -verdict[1]))
+    return [(tuple(sorted(each.values())), verdict) for each in found]
+
+
+def implies(one: Key, other: Key) -> bool:
+    """Do the conditions of `other`, as far as one argument tells, hold wherever those of `one` do?"""
+    return all(any(first[0] == second[0] and (first == second or first[1] == "SCMP_CMP_EQ" and holds(second, first[2]))
+                   for first in one[0]) for second in other[0])
+
+
+def make_decision(keys: Iterable[Key], is_consistent: bool = False) -> Decision:
+    """The keys in normal form, without those that another one of the same verdict makes needless: it does if it
+    is_consistent, so that no two of different verdicts hold at once.
+    """
+    known = set(keys)
+    if len(known) > 1 and (is_consistent or len({verdict for _, verdict in known}) == 1):
+        known = {(conditions, verdict) for conditions, verdict in known if not any(
+            (tuple(each for index, each in enumerate(conditions) if bits >> index & 1), verdict) in known
+            for bits in range((1 << len(conditions)) - 1))}
+    return tuple(sorted(known))
+
+
+def check_number(name: str, number: int) -> None:
+    """Refuse so many rules of a syscall that comparing each with each would take long."""
+    if number > MAX_CONDITIONAL:
+        raise SpocError("compare rules", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
+
+
+def decide(profile: Profile, default: Verdict) -> dict[str, Decision]:
+    """What a profile says of each syscall other than this default.
+
+    As in libseccomp, rules that say what the profile's own default says are none (if a syscall has no others, they
+    matter where that default is replaced), and the first unconditional one stands before all conditional ones.
+    """
+    said: dict[str, tuple[Key, ...]] = {}
+    for rule in profile.rules:
+        listed: tuple[Key, ...] = (make_key(rule),)
+        names = dict.fromkeys(rule.names, listed)
+        for name in said.keys() & names:
+            names[name] = said[name] + listed
+            check_number(name, len(names[name]))
+        said.update(names)
+    own = profile.default
+    known: dict[int, Decision] = {}  # most syscalls share the very object that says what their rule does
+    for keys in said.values():
+        if id(keys) not in known:
+            rules = [key for key in keys if key[1] != own] or list(keys)
+            rules = [key for key in rules if not key[0]][:1] or rules
+            known[id(keys)] = make_decision(key for key in rules if key[1] != default)
+    return {name: known[id(keys)] for name, keys in said.items() if known[id(keys)]}
+
+
+def make_merged(default: Verdict, decisions: dict[str, Decision], architectures: Iterable[str],
+                flags: Iterable[str] | None = None) -> Profile:
+    """The profile in normal form that says this."""
+    names: dict[Key, list[str]] = {}
+    for name in sorted(decisions):
+        for key in decisions[name]:
+            names.setdefault(key, []).append(name)
+
+    def number(verdict: Verdict) -> int:
+        return verdict[1] if verdict[0] in NUMBERED_ACTIONS else errno.EPERM
+
+    rules = (Rule(key[1][0], tuple(names[key]), number(key[1]), tuple(Condition(*each) for each in key[0]))
+             for key in sorted(names))
+    return Profile(default[0], tuple(sorted(architectures)), tuple(rules), number(default),
+                   None if flags is None else tuple(sorted(flags)))
+
+
+def check_consistent(name: str, files: dict[Key, str]) -> None:
+    """Refuse different answers to one call: of rules that overlap, their values tell which one counts."""
+    check_number(name, len(files))
+    for one in files:
+        for other in files:
+            if one[1] < other[1] and not excludes(one, other):
+                raise SpocError("merge", name, f"{files[one]} says {key_text(one).lstrip(': ') or SCMP_ACT_ALLOW}, "
+                                f"but {files[other]} {key_text(other).lstrip(': ') or SCMP_ACT_ALLOW}",
+                                "change one of them")
+
+
+def unite(name: str, decisions: dict[Decision, str], default: Verdict) -> Decision:
+    """What allows the syscall where one of the decisions (with the file that each is from) does, and nowhere else.
+
+    Where the default allows, a syscall is stopped only where all of them stop it.
+    """
+    if default[0] not in PERMISSIVE:
+        files = {key: file for decision, file in reversed(list(decisions.items())) for key in decision}
+        check_consistent(name, files)
+        return make_decision(files, True)
+    for decision, file in decisions.items():
+        check_consistent(name, dict.fromkeys(decision, file))
+    # In an order of their own, so that the order of the inputs does not matter; few rules leave few combinations.
+    stopping, *others = (make_decision((key for key in decision if key[1][0] not in PERMISSIVE), True)
+                         for decision in sorted(decisions, key=lambda decision: (len(decision), decision)))
+    for keys in others:
+        united: set[Key] = set()
+        for one in stopping:
+            for other in keys:
+                united.update(() if excludes(one, other) else intersect(one, other, name))
+            check_number(name, len(united))
+        stopping = make_decision(united, True)
+    letting = (key for decision in decisions for key in decision if key[1][0] in PERMISSIVE)
+    return make_decision([*stopping, *letting], True)
+
+
+def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | None = None) -> Profile:
+    """The union of profiles, each with the name of its file: it allows what one of them allows, and nothing else.
+
+    Raises SpocError if they contradict each other: different defaults, unless `default` settles that, or different
+    verdicts, other than the default, on one call. The order of the inputs does not matter.
+    """
+    defaults = {profile.default: file for file, profile in inputs}
+    if len(defaults) > 1 and not default:
+        (one, first), (other, second), *_ = sorted(defaults.items())
+        raise SpocError("merge", "defaultAction", f"{verdict_text(one)} in {first}, but {verdict_text(other)} in "
+                        f"{second}", "choose with --default-action")
+    chosen = default or next(iter(defaults))
+    said: dict[str, dict[Decision, str]] = {}
+    decided = []  # names, where it matters which of the profiles decide a syscall
+    for file, profile in inputs:
+        decisions = decide(profile, chosen)
+        for name, decision in decisions.items():
+            said.setdefault(name, {}).setdefault(decision, file)
+        if chosen[0] in PERMISSIVE:
+            decided.append((file, profile, decisions.keys()))
+    for file, profile, names in decided:
+        free = {name for rule in profile.rules if rule.verdict == chosen and not rule.conditions for name in rule.names}
+        for name in said.keys() - names:
+            if profile.default_action in PERMISSIVE or name in free:
+                said[name].setdefault((), file)
+    fallback = said.get("clone3", {})
+    if len(fallback) > 1 and chosen[0] not in PERMISSIVE:
+        fallback.pop((((), CLONE3_FALLBACK),), None)
+    united = {name: next(iter(each)) if len(each) == 1 and len(next(iter(each))) == 1
+              else unite(name, each, chosen) for name, each in said.items()}
+    given = any(profile.flags is not None for _, profile in inputs)
+    return make_merged(chosen, united, {name for _, profile in inputs for name in profile.architectures},
+                       {flag for _, profile in inputs for flag in profile.loaded_flags} if given else None)
+
+
+def added_architectures(profile: Profile, other: Profile, native: str) -> set[str]:
+    """What a profile lists and the other does not: not the native architecture, which every filter holds."""
+    return set(profile.architectures) - {*other.architectures, "SCMP_ARCH_NATIVE", native}
+
+
+def complete(decision: Decision, default: Verdict) -> set[Key]:
+    """All that can be answered: the default too, unless the first rule, in normal form, has no conditions."""
+    return {*decision} if decision and not decision[0][0] else {*decision, ((), default)}
+
+
+def diff_profile(profile: Profile, other: Profile, native: str) -> Profile:
+    """What a profile says and the other does not, by what it means; with its own default."""
+    said, only = decide(other, other.default), {}
+    for name, keys in decide(profile, profile.default).items():
+        known = complete(said.get(name, ()), other.default)
+        only[name] = tuple(key for key in keys if key not in known)
+    return make_merged(profile.default, only, added_architectures(profile, other, native),
+                       profile.loaded_flags - other.loaded_flags or None)
+
+
+def missing_from(profile: Profile, needs: Profile, native: str) -> Profile:
+    """What `needs` allows by its rules and architectures, and a profile does not allow or may not."""
+    said, missing = decide(profile, profile.default), {}
+    for name, decision in decide(needs, ("", 0)).items():
+        keys = said.get(name, ())
+        allowing = [key for key in keys if key[1][0] in PERMISSIVE]
+        if profile.default_action in PERMISSIVE:
+            allowing.append(((), profile.default))
+        missing[name] = tuple(
+            key for key in decision if key[1][0] in PERMISSIVE and (
+                not any(implies(key, each) for each in allowing)
+                or any(each[1][0] not in PERMISSIVE and not excludes(key, each) for each in keys)))
+    return make_merged(needs.default, missing, added_architectures(needs, profile, native))
+
+
+def statements(profile: Profile, extra: dict[str, Any]) -> list[str]:
+    """What a profile says beside its default, one thing a line."""
+    return [*(f"{key}: {value}" for key, value in extra.items()),
+            *(f"architecture {name}" for name in profile.architectures),
+            *(f"flag {flag}" for flag in profile.flags or ()),
+            *sorted(name + key_text(make_key(rule)) for rule in profile.rules for name in rule.names)]
+
+
+# What the kernel has a program call, though the program does not ask for it: a recording may lack it, and the program
+# needs it all the same. None of it has any authority.
+KERNEL_CALLS = {
+    # Set as the call to go on with by the end of a stop, a freeze or a debugger's attachment: kernel/signal.c and each
+    # architecture's (ERESTART_RESTARTBLOCK). So nanosleep, poll and futex go on with the time that is left.
+    "restart_syscall": "goes on with a call that a stop interrupted",
+    # The kernel puts it where a signal's handler returns to: arch/*/kernel/signal.c, vDSO, ARM's sigpage.
+    "rt_sigreturn": "returns from a signal's handler",
+    "sigreturn": "the same, on 32-bit x86 and ARM, for handlers without SA_SIGINFO",
+    # Not seen where a signal ended the thread or the program.
+    "exit": "ends a thread",
+    "exit_group": "ends a program",
+    # The vDSO takes these from memory, or calls the kernel: once the clock source has become another (after a suspend,
+    # on another machine), for some clocks, early after boot. x86-64's vsyscall page calls them under a filter alone.
+    **dict.fromkeys("""clock_gettime clock_gettime64 clock_getres clock_getres_time64 gettimeofday time getcpu getrandom
+                    riscv_hwprobe""".split(), "served by the vDSO where it can"),
+    # x86-64 from Linux 6.11; from 6.14 on no filter is asked about it.
+    "uretprobe": "returns from a function that perf, bpftrace or the like traces",
+}
+
+# Calls that other libcs, kernels and architectures make for the same work, and why they have no more authority. With
+# --portable, whoever may make one of the names left of > (of all, if there is none) may make all of the group; what has
+# none on its left is for every program: it acts on the calling process alone, or reads what all may know. Commas part
+# the groups of a line.
+SIBLINGS = """
+> set_tid_address set_robust_list rseq arch_prctl set_thread_area get_thread_area set_tls cacheflush membarrier \
+    riscv_flush_icache sched_getaffinity sched_yield futex futex_time64 gettid getpid rt_sigprocmask \
+    rt_sigaction sigaltstack uname getrlimit ugetrlimit: some libc's start, threads and signals
+brk mmap mmap2 > brk mmap mmap2 munmap mremap mprotect madvise: how malloc gets and returns memory; mmap2 is of 32 bits
+open openat openat2 > open openat openat2 creat fcntl fcntl64: arm64 has no open, openat2 only limits more, creat is \
+    an open with fixed flags, musl sets FD_CLOEXEC by fcntl
+stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64 oldstat oldlstat oldfstat: read what a file is
+access faccessat faccessat2: ask for permissions
+rmdir unlink unlinkat: unlinkat does the work of both
+mkdir mkdirat, rename renameat renameat2, link linkat, symlink symlinkat, readlink readlinkat, mknod mknodat, \
+    chmod fchmodat fchmodat2: arm64 has only the form with a folder's descriptor; CAP_MKNOD decides about devices
+chown lchown fchownat chown32 lchown32, fchown fchown32: *32 take ids of 32 bits
+utime utimes futimesat utimensat utimensat_time64: finer or wider times
+getdents getdents64 readdir: list a folder
+read readv pread64 preadv preadv2, write writev pwrite64 pwritev pwritev2: musl's stdio takes readv and writev
+lseek _llseek, fcntl fcntl64, truncate truncate64, ftruncate ftruncate64, sendfile sendfile64, statfs statfs64, \
+    fstatfs fstatfs64, fadvise64 fadvise64_64 arm_fadvise64_64, \
+    sync_file_range sync_file_range2 arm_sync_file_range: take wider offsets, or in another order
+mlock mlock2, dup2 dup3, pipe pipe2, eventfd eventfd2, signalfd signalfd4, inotify_init inotify_init1, \
+    epoll_create epoll_create1, accept accept4, tgkill tkill: one work, with flags or less exact
+umount umount2: one work, and no mount
+close close_range: let descriptors of one's own go
+dup2 dup3 fcntl fcntl64 > dup: all duplicate descriptors
+epoll_wait epoll_pwait epoll_pwait2, poll ppoll ppoll_time64, select _newselect pselect6 pselect6_time64: wait; signal \
+    masks are rt_sigprocmask's
+pause > ppoll ppoll_time64: arm64 pauses by ppoll
+nanosleep clock_nanosleep clock_nanosleep_time64: sleep
+alarm setitimer: arm64 has no alarm, and musl never takes it
+send sendto, recv recvfrom: without an address, which x86-64 lacks
+sendmsg sendmmsg > sendmsg sendmmsg sendto send, recvmsg recvmmsg recvmmsg_time64 > recvmsg recvmmsg recvmmsg_time64 \
+    recvfrom recv: several at once, or without control messages
+socketcall > socket bind connect listen accept accept4 getsockname getpeername socketpair send sendto recv recvfrom \
+    shutdown setsockopt getsockopt sendmsg recvmsg sendmmsg recvmmsg, \
+    ipc > semop semtimedop semget semctl msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl: i386's one call for \
+    them all, which libseccomp adds by itself for each of these
+clone clone3 > clone clone3 fork vfork: make processes and threads, with all flags; fork and vfork have none
+fork vfork: make processes
+wait4 waitid waitpid: wait for children
+kill > tgkill tkill: signals to one thread of those that kill may signal
+getpgrp getpgid: arm64 asks getpgid for itself
+nice > getpriority setpriority: arm64 has no nice
+getrlimit ugetrlimit > getrlimit ugetrlimit prlimit64, setrlimit > getrlimit ugetrlimit prlimit64: libc asks prlimit64
+semop semtimedop semtimedop_time64, signal sigaction rt_sigaction, sigprocmask sgetmask ssetmask rt_sigprocmask, \
+    sigpending rt_sigpending, sigsuspend rt_sigsuspend, uname olduname oldolduname, \
+    io_getevents io_pgetevents io_pgetevents_time64: one work, older and newer
+stime settimeofday clock_settime clock_settime64: set the clock, for which CAP_SYS_TIME is needed
+adjtimex clock_adjtime clock_adjtime64: adjust the clock, for which CAP_SYS_TIME is needed
+timer_gettime timer_gettime64, timer_settime timer_settime64, timerfd_gettime timerfd_gettime64, \
+    timerfd_settime timerfd_settime64, rt_sigtimedwait rt_sigtimedwait_time64, \
+    sched_rr_get_interval sched_rr_get_interval_time64, mq_timedsend mq_timedsend_time64, \
+    mq_timedreceive mq_timedreceive_time64: *64 take times of 64 bits
+getuid getuid32, geteuid geteuid32, getgid getgid32, getegid getegid32, getresuid getresuid32, getresgid getresgid32, \
+    getgroups getgroups32, setuid setuid32, setgid setgid32, setreuid setreuid32, setregid setregid32, \
+    setresuid setresuid32, setresgid setresgid32, setgroups setgroups32, setfsuid setfsuid32, setfsgid setfsgid32: \
+    *32 take or give ids of 32 bits
+"""
+# The flags of clone that make namespaces; fork has none of them. (The first argument, but on s390 the second.)
+CLONE_NAMESPACES = Condition(0, "SCMP_CMP_MASKED_EQ", 0x7E020000)
+
+
+def portable_names(names: Iterable[str], kept: set[str]) -> set[str]:
+    """These names, all their siblings, and what the kernel makes, but for the kept ones."""
+    groups = [group.partition(">") for line in SIBLINGS.strip().splitlines()
+              for group in line.partition(":")[0].split(",")]
+    found, before = {*names, *KERNEL_CALLS.keys() - kept}, -1
+    while len(found) > before:
+        before = len(found)
+        for left, arrow, right in groups:
+            if not left.strip() or not found.isdisjoint(left.split()):
+                found.update(set((right if arrow else left).split()) - kept)
+    return found
+
+
+def deciding_rules(profile: Profile) -> list[Rule]:
+    """The rules without what decides nothing: what the default says too, and for each syscall what stands beside the
+    first rule without conditions.
+    """
+    rules = [rule for rule in profile.rules if rule.verdict != profile.default]
+    first: dict[str, Rule] = {}
+    for rule in rules:
+        for name in () if rule.conditions else rule.names:
+            first.setdefault(name, rule)
+    return [rule._replace(names=tuple(name for name in rule.names if first.get(name, rule) is rule)) for rule in rules]
+
+
+def portable_profile(profile: Profile, says_errno: bool, others: Iterable[str] = ()) -> Profile:
+    """Allow the siblings of what is allowed unconditionally, too; what a rule decides already, and what `others` are,
+    stays as it is. Rules that say what the default says are none, as to libseccomp and merge.
+
+    A clone that depends on its flags has no sibling in clone3, whose flags no filter sees: ENOSYS has libc take clone,
+    and gives way where clone3 is a sibling after all. So has it for other new calls: where a format says_errno for the
+    default, ENOSYS stands for a default that says nothing but no. A profile that allows by default is for all systems
+    already.
+    """
+    if profile.default_action == SCMP_ACT_ALLOW:
+        return profile
+    rules = deciding_rules(profile)
+    if says_errno and profile.default == (SCMP_ACT_ERRNO, errno.EPERM):
+        profile = profile._replace(default_errno=errno.ENOSYS)
+        rules = [rule for rule in rules if rule.verdict != profile.default]
+    firm = {name: rule.verdict for rule in rules for name in rule.names if not rule.conditions}
+    allowed = {name for name, verdict in firm.items() if verdict == (SCMP_ACT_ALLOW, 0)}
+    kept = {name for rule in rules for name in rule.names}.union(others)
+    is_narrowed = {rule.verdict for rule in rules if "clone" in rule.names} == {(SCMP_ACT_ALLOW, 0)}
+    if is_narrowed and "clone3" in allowed:  # which then may do what any clone does
+        kept -= {"clone"}.difference(others)
+    if firm.get("clone3") == CLONE3_FALLBACK:
+        kept -= {"clone3"}.difference(others)
+    added = portable_names(allowed, kept) - kept
+    first = next((rule for rule in rules if rule.action == SCMP_ACT_ALLOW and not rule.conditions), None)
+    rules = [Rule(SCMP_ACT_ALLOW, tuple(sorted(added.union(first.names if first else ())))), *(
+        rule._replace(names=tuple(name for name in rule.names if name not in added)) for rule in rules
+        if rule is not first)]
+    by_clone = [rule for rule in rules if "clone" in rule.names]
+    if "fork" in allowed | added and "clone" not in {*others, *firm, *added} and (is_narrowed or not by_clone):
+        by_clone.append(Rule(SCMP_ACT_ALLOW, ("clone",), conditions=(CLONE_NAMESPACES,)))
+        rules += [] if by_clone[-1] in rules else by_clone[-1:]
+    if profile.default_action != SCMP_ACT_LOG and by_clone and "clone" not in allowed | added and not any(
+            "clone3" in names for names in (others, *(rule.names for rule in rules))):
+        rules.append(Rule(SCMP_ACT_ERRNO, ("clone3",), errno.ENOSYS))
+    return profile._replace(rules=tuple(rule for rule in rules if rule.names))
+
+# --- Formats -----------------------------------------------------------------
+
+
 API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
 KIND = "SeccompProfile"
 NAME_MAX_LENGTH = 253
@@ -570,7 +1012,7 @@ def is_plain(text: str) -> bool:
     return not text.strip(YAML_PLAIN) and text[:1] not in YAML_NOT_FIRST and text.lower() not in YAML_WORDS
 
 
-def _yaml_lines(value: "Any", indent: str) -> "Iterator[str]":
+def _yaml_lines(value: Any, indent: str) -> Iterator[str]:
     labels = [format_scalar(key) + ":" for key in value] if isinstance(value, dict) else ["-"] * len(value)
     for label, item in zip(labels, value.values() if isinstance(value, dict) else value):
         if not item or not isinstance(item, (dict, list)):
@@ -581,19 +1023,20 @@ def _yaml_lines(value: "Any", indent: str) -> "Iterator[str]":
         yield from lines
 
 
-def format_yaml(document: "Dict[str, Any]") -> str:
+def format_yaml(document: dict[str, Any]) -> str:
     """A mapping of mappings, lists and scalars as block-style YAML, keys in their order."""
     return "".join(line + "\n" for line in _yaml_lines(document, "")) if document else "{}\n"
 
 
-def format_json(document: "Dict[str, Any]") -> str:
+def format_json(document: dict[str, Any]) -> str:
     """The same as JSON."""
+    import json
     return json.dumps(document, indent=2, default=repr) + "\n"
 
 
-def rules_document(profile: Profile) -> "List[Dict[str, Any]]":
+def rules_document(profile: Profile) -> list[dict[str, Any]]:
     """The rules in the form that the CRD and the OCI specification share, names sorted."""
-    documents: "List[Dict[str, Any]]" = []
+    documents: list[dict[str, Any]] = []
     for rule in profile.rules:
         if rule.names:
             documents.append({"names": sorted(set(rule.names)), "action": rule.action,
@@ -605,12 +1048,12 @@ def rules_document(profile: Profile) -> "List[Dict[str, Any]]":
     return documents
 
 
-def _errno_key(key: str, verdict: "Tuple[str, int]") -> "Dict[str, int]":
+def _errno_key(key: str, verdict: tuple[str, int]) -> dict[str, int]:
     action, number = verdict
     return {key: number} if action in NUMBERED_ACTIONS and number != errno.EPERM else {}
 
 
-def profile_document(profile: Profile) -> "Dict[str, Any]":
+def profile_document(profile: Profile) -> dict[str, Any]:
     """A profile as the OCI runtime specification has it; SCMP_ARCH_NATIVE, which every filter holds, is the CRD's."""
     return {"defaultAction": profile.default_action, **_errno_key("defaultErrnoRet", profile.default),
             "architectures": [name for name in profile.architectures if name != "SCMP_ARCH_NATIVE"],
@@ -623,7 +1066,7 @@ NO_FLAGS = f"an empty list means none given there, and so {SPEC_ALLOW}; SECCOMP_
 CRD_LACKS = "SCMP_ARCH_LOONGARCH64 SCMP_ARCH_M68K SCMP_ARCH_SH SCMP_ARCH_SHEB".split()
 
 
-def crd_lacks(profile: Profile) -> "Iterator[Tuple[str, str, str, str]]":
+def crd_lacks(profile: Profile) -> Iterator[tuple[str, str, str, str]]:
     """What the CRD cannot say of a profile: the key, what stands there, why not and, if it is a rule's, a syscall."""
     if _errno_key("defaultErrnoRet", profile.default):
         yield "defaultErrnoRet", "defaultErrnoRet", "it has no place there, and means EPERM", ""
@@ -641,8 +1084,8 @@ def crd_lacks(profile: Profile) -> "Iterator[Tuple[str, str, str, str]]":
                     yield "args", f"{value} as {key}", "the CRD takes values below 2^63 only", rule.names[0]
 
 
-def format_profile(profile: Profile, profile_type: str, name: str, extra: "Optional[Dict[str, Any]]" = None,
-                   metadata: "Optional[Dict[str, Any]]" = None) -> str:
+def format_profile(profile: Profile, profile_type: str, name: str, extra: dict[str, Any] | None = None,
+                   metadata: dict[str, Any] | None = None) -> str:
     """The text of a profile: equal profiles give equal bytes. The CRD has its keys in alphabetical order.
 
     `extra` are further keys of the specification, and `metadata` of the object.
@@ -673,7 +1116,7 @@ def kubernetes_name(command: str) -> str:
 # What YAML 1.1 and 1.2 agree on; where they differ (yes, 017, 1:30, 1e3, dates) the reader does not guess. Patterns
 # are compiled when first used: a recording needs none of them.
 YAML_INTEGER = r"[-+]?(0|[1-9][0-9]{0,30})\Z|0x[0-9a-fA-F]{1,16}\Z"
-YAML_CONSTANTS: "Dict[str, Optional[bool]]" = {
+YAML_CONSTANTS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 YAML_UNCLEAR_WORDS = frozenset("y n yes no on off".split())
@@ -706,13 +1149,14 @@ UNCLEAR = "is no string and no whole number that YAML 1.1 and YAML 1.2 agree on;
 REPEATED_KEYS = ("comment", "_comment")  # that mean nothing
 
 
-def fold(match: "re.Match[str]") -> str:
+def fold(match: re.Match[str]) -> str:
     """What stands for the end of a line within a scalar, see YAML_FOLD."""
     return "\n" * match.group(match.lastindex or 0).count("\n") or " "
 
 
-def line_starts(text: str) -> "array.array[int]":
+def line_starts(text: str) -> array.array[int]:
     """The offset of each line, and of one behind the last: all lines as strings would take 60 bytes each."""
+    import array
     starts = array.array("I", [0])
     end = text.find("\n")
     while end >= 0:
@@ -722,8 +1166,9 @@ def line_starts(text: str) -> "array.array[int]":
     return starts
 
 
-def plain_items(text: str, offset: int, indent: int) -> "List[str]":
+def plain_items(text: str, offset: int, indent: int) -> list[str]:
     """The items of a list from this line on that are plain text on a line each, what nearly all of a profile is."""
+    import re
     prefix = " " * indent + "- "
     # It stops at the first of YAML's words: what is behind it would be read again with each of them.
     item = rf"{prefix}(?!(?i:{'|'.join(YAML_WORDS)})\n)[A-Za-z_][A-Za-z0-9_./-]*\n"
@@ -735,6 +1180,7 @@ class YamlText:
     """A text of YAML: where in it things stand, what its scalars mean, and its anchors."""
 
     def __init__(self, text: str, file: str):
+        import re
         self.file, self.text = file, text.lstrip("\ufeff")
         self.bom = text[:len(text) - len(self.text)]  # the byte order mark
         self.starts = line_starts(self.text)
@@ -742,11 +1188,11 @@ class YamlText:
         self.limit = len(self.text)  # where the document ends
         self.is_json = is_json(self.text)
         # An anchor's name -> its value, how many characters make it, and how deep it is nested.
-        self.anchors: "Dict[str, Tuple[Any, int, int]]" = {}
+        self.anchors: dict[str, tuple[Any, int, int]] = {}
         self.aliased, self.deepest, self.unread = 0, 0, 0
-        self.tagged: "List[Any]" = []  # kept, since marks go by id()
+        self.tagged: list[Any] = []  # kept, since marks go by id()
         # (id of a collection, key or index) -> row and column; in flow style both are negative.
-        self.marks: "Dict[Tuple[int, Any], Tuple[int, int]]" = {}
+        self.marks: dict[tuple[int, Any], tuple[int, int]] = {}
         # What Python calls printable is allowed, and is told faster.
         forbidden = not self.text.replace("\n", "").isprintable() and re.search(YAML_FORBIDDEN, self.text)
         if forbidden:
@@ -755,18 +1201,19 @@ class YamlText:
     def line(self, row: int) -> str:
         return self.text[self.starts[row]:self.starts[row + 1] - 1]
 
-    def fail(self, reason: str) -> "NoReturn":
+    def fail(self, reason: str) -> NoReturn:
         raise ProfileError(self.file, self.row + 1, max(self.indent, 0) + 1, reason)
 
-    def fail_at(self, offset: int, reason: str) -> "NoReturn":
+    def fail_at(self, offset: int, reason: str) -> NoReturn:
         self.seek(offset)
         self.fail(reason)
 
     def seek(self, offset: int) -> None:
+        import bisect
         self.row = bisect.bisect_right(self.starts, offset) - 1
         self.indent = offset - self.starts[self.row]
 
-    def fail_in(self, where: "Any", key: "Any", reason: str) -> "NoReturn":
+    def fail_in(self, where: Any, key: Any, reason: str) -> NoReturn:
         """Fail at this key or index of a collection or, if it is missing, at its first."""
         place = self.marks.get((id(where), key))
         if place is None:
@@ -780,7 +1227,7 @@ class YamlText:
         if depth > MAX_DEPTH:
             self.fail(f"nested deeper than {MAX_DEPTH} levels")
 
-    def add_key(self, pairs: "Dict[Any, Any]", key: "Any", row: int, column: int) -> None:
+    def add_key(self, pairs: dict[Any, Any], key: Any, row: int, column: int) -> None:
         """Note a mapping's next key, and where it stands."""
         if isinstance(key, (list, dict)):
             self.fail(f"key {key!r:.60} is no scalar")
@@ -789,8 +1236,8 @@ class YamlText:
         pairs[key] = None
         self.marks[id(pairs), key] = row, column
 
-    def named(self, properties: "re.Match[str]", value: "Any", start: int, end: int,
-              before: "Tuple[int, int]") -> "Any":
+    def named(self, properties: re.Match[str], value: Any, start: int, end: int,
+              before: tuple[int, int]) -> Any:
         """Note a value's anchor, or what is unclear because of its tag."""
         if properties.group(2) or properties.group(3):
             self.tagged.append(value)
@@ -801,7 +1248,7 @@ class YamlText:
         self.deepest = max(self.deepest, deepest)
         return value
 
-    def alias(self, name: str) -> "Any":
+    def alias(self, name: str) -> Any:
         if name not in self.anchors:
             self.fail(f"alias *{name:.60}: no such anchor before it")
         value, size, height = self.anchors[name]
@@ -811,8 +1258,9 @@ class YamlText:
         self.check_depth(self.depth + height)
         return value
 
-    def scalar(self, text: str) -> "Any":
+    def scalar(self, text: str) -> Any:
         """The value of a scalar: a plain one that is folded already, or a quoted one."""
+        import re
         if text[:1] in ("'", '"'):
             return self.unquote(text)
         if text in YAML_CONSTANTS:
@@ -834,7 +1282,9 @@ class YamlText:
         return text
 
     def unquote(self, text: str) -> str:
-        def unescape(match: "re.Match[str]") -> str:
+        import re
+
+        def unescape(match: re.Match[str]) -> str:
             code = match.group(1)
             if code is None:
                 return fold(match)
@@ -859,8 +1309,9 @@ class YamlText:
 class YamlFlow(YamlText):
     """What is in flow style, JSON with it: each method takes an offset, and gives the one behind what it read."""
 
-    def flow(self, offset: int) -> "Tuple[Any, int]":
+    def flow(self, offset: int) -> tuple[Any, int]:
         """A value in flow style, which may run over several lines; and the offset behind it."""
+        import re
         token, end = self.flow_token(offset)
         if token not in ("[", "{"):
             if token in ("", ",", "]", "}", ":"):
@@ -877,8 +1328,8 @@ class YamlFlow(YamlText):
         if self.depth > self.deepest:
             self.seek(offset)
             self.check_depth(self.depth)
-        items: "List[Any]" = []
-        pairs: "Dict[Any, Any]" = {}
+        items: list[Any] = []
+        pairs: dict[Any, Any] = {}
         separator, closing = ",", "]" if token == "[" else "}"
         while True:
             token, next_end = self.flow_token(end)
@@ -898,8 +1349,9 @@ class YamlFlow(YamlText):
             if separator == ",":
                 end = next_end
 
-    def flow_decorated(self, offset: int) -> "Tuple[Any, int]":
+    def flow_decorated(self, offset: int) -> tuple[Any, int]:
         """The same for an alias, or what has an anchor or a tag."""
+        import re
         alias = re.compile(YAML_ALIAS).match(self.text, offset, self.limit)
         if alias:
             return self.alias(alias.group(1)), alias.end()
@@ -914,7 +1366,7 @@ class YamlFlow(YamlText):
         value, end = (None, properties.end()) if token in ("", ",", "]", "}") else self.flow(properties.end())
         return self.named(properties, value, offset, end, before), end
 
-    def flow_pair(self, pairs: "Dict[Any, Any]", offset: int) -> int:
+    def flow_pair(self, pairs: dict[Any, Any], offset: int) -> int:
         start = self.flow_token(offset)
         key, end = self.flow(offset)
         self.add_key(pairs, key, ~self.row, ~self.indent)
@@ -930,7 +1382,8 @@ class YamlFlow(YamlText):
         pairs[key], end = self.flow(value_start)
         return end
 
-    def flow_token(self, offset: int) -> "Tuple[str, int]":
+    def flow_token(self, offset: int) -> tuple[str, int]:
+        import re
         match = re.compile(YAML_FLOW).match(self.text, offset, self.limit)
         return (match.group(1), match.end()) if match else ("", offset)
 
@@ -947,7 +1400,7 @@ class YamlReader(YamlFlow):
     at the end of a document.
     """
 
-    def documents(self) -> "List[Any]":
+    def documents(self) -> list[Any]:
         """Every document of the stream, empty ones left out. For one that cannot be read, and cannot be a profile of
         the CRD, its ProfileError.
         """
@@ -960,7 +1413,8 @@ class YamlReader(YamlFlow):
                 self.advance()
         return found
 
-    def document(self) -> "Any":
+    def document(self) -> Any:
+        import re
         marks, self.marks = self.marks, {}
         self.anchors, self.depth, self.aliased, self.deepest = {}, 0, 0, 0
         start = self.starts[self.row]
@@ -983,7 +1437,7 @@ class YamlReader(YamlFlow):
             self.marks = marks
         return value
 
-    def beside_marker(self) -> "Any":
+    def beside_marker(self) -> Any:
         """A document that begins on the line of its '---': no collection in block style can."""
         text = self.rest[3:].lstrip("\t ")
         if self.rest[0] == ".":
@@ -1009,14 +1463,14 @@ class YamlReader(YamlFlow):
                 return
         self.indent, self.rest = -1, ""
 
-    def block(self, parent: int) -> "Any":
+    def block(self, parent: int) -> Any:
         """The node that begins here, in a collection indented by `parent` columns."""
         self.depth += 1
         self.check_depth(self.depth)
         if self.rest[0] == "\t":
             self.fail("a tab cannot indent")
         if self.rest[:2] in ("-", "- "):
-            value: "Any" = self.sequence()
+            value: Any = self.sequence()
         elif self.rest[0] in "&!":
             value = self.decorated(parent, False)
         elif self.key():
@@ -1026,8 +1480,9 @@ class YamlReader(YamlFlow):
         self.depth -= 1
         return value
 
-    def key(self) -> "Optional[Tuple[str, int]]":
+    def key(self) -> tuple[str, int] | None:
         """The key that the line begins with, as written, and where in it its value begins."""
+        import re
         key = re.match(YAML_KEY, self.rest)
         if key:
             return key.group(1), key.end()
@@ -1036,8 +1491,9 @@ class YamlReader(YamlFlow):
             return self.rest[:end.start()].rstrip("\t "), end.end()
         return None
 
-    def decorated(self, parent: int, of_key: bool) -> "Any":
+    def decorated(self, parent: int, of_key: bool) -> Any:
         """The node behind an anchor, a tag or both, which begin here."""
+        import re
         start, before = self.starts[self.row] + self.indent, (self.aliased, self.deepest)
         properties = re.match(YAML_PROPERTIES, self.rest)
         if not properties:
@@ -1053,8 +1509,8 @@ class YamlReader(YamlFlow):
         end = self.starts[self.row] if self.rest else len(self.text)
         return self.named(properties, value, start, end, before)
 
-    def sequence(self) -> "List[Any]":
-        items: "List[Any]" = []
+    def sequence(self) -> list[Any]:
+        items: list[Any] = []
         indent = self.indent
         while self.indent == indent and self.rest[:2] in ("-", "- "):
             *texts, last = plain_items(self.text, self.starts[self.row], indent) or [""]
@@ -1069,8 +1525,8 @@ class YamlReader(YamlFlow):
             self.fail("unexpected indentation")
         return items
 
-    def mapping(self) -> "Dict[Any, Any]":
-        items: "Dict[Any, Any]" = {}
+    def mapping(self) -> dict[Any, Any]:
+        items: dict[Any, Any] = {}
         indent = self.indent
         while self.indent == indent:
             key = self.key()
@@ -1083,7 +1539,7 @@ class YamlReader(YamlFlow):
             self.fail("unexpected indentation")
         return items
 
-    def child(self, indent: int, text: str, of_key: bool) -> "Any":
+    def child(self, indent: int, text: str, of_key: bool) -> Any:
         """The node behind '-' or 'key:', on the same line or, indented deeper, on those that follow; or null."""
         blanks, text = text, text.lstrip("\t ")
         if not of_key and "\t" in blanks[:len(blanks) - len(text)]:
@@ -1101,8 +1557,9 @@ class YamlReader(YamlFlow):
             return self.block(indent)
         return None
 
-    def value(self, parent: int) -> "Any":
+    def value(self, parent: int) -> Any:
         """A scalar or flow collection that begins here."""
+        import re
         if self.rest[0] in "|>":
             return self.block_scalar(parent)
         if self.rest[0] not in "\"'[{*":
@@ -1120,8 +1577,9 @@ class YamlReader(YamlFlow):
             self.fail("unexpected text behind the value, or wrong indentation")
         return value
 
-    def uncommented(self) -> "Tuple[str, bool]":
+    def uncommented(self) -> tuple[str, bool]:
         """What is of a plain scalar on this line, and whether a comment ends it."""
+        import re
         text, *comment = re.split(r"(?<=[ \t])#", self.rest, maxsplit=1)
         text = text.rstrip("\t ")
         if re.search(r":(?:[ \t]|\Z)", text) or "\t" in text:
@@ -1143,12 +1601,13 @@ class YamlReader(YamlFlow):
         return "".join(parts)
 
     def block_scalar(self, parent: int) -> str:
+        import re
         header = re.match(YAML_BLOCK_HEADER, self.rest)
         if not header:
             self.fail("bad block scalar header")
         digit, chomp = header.group(2) or header.group(5), header.group(3) or header.group(4)
         indent = max(parent, 0) + int(digit) if digit else 0
-        lines: "List[str]" = []
+        lines: list[str] = []
         blank = True
         longest = 0
         for row in range(self.row + 1, len(self.starts) - 1):
@@ -1180,7 +1639,7 @@ class YamlReader(YamlFlow):
         return content + {"+": trailing, "-": "", None: trailing[:1] if content else ""}[chomp]
 
 
-def parse_yaml(text: str, file: str = "-") -> "List[Any]":
+def parse_yaml(text: str, file: str = "-") -> list[Any]:
     """The documents of a YAML stream. Raises ProfileError, also for YAML beyond what profiles are written in."""
     documents = YamlReader(text, file).documents()
     for document in documents:
@@ -1189,21 +1648,21 @@ def parse_yaml(text: str, file: str = "-") -> "List[Any]":
     return documents
 
 
-def _metadata_name(document: "Any") -> "Any":
+def _metadata_name(document: Any) -> Any:
     metadata = document.get("metadata") if isinstance(document, dict) else None
     return metadata.get("name") if isinstance(metadata, dict) else None
 
 
-def spec_of(document: "Dict[str, Any]") -> "Any":
+def spec_of(document: dict[str, Any]) -> Any:
     """The part of a profile's document that the OCI specification describes: of the CRD's its spec, else all of it."""
     return document.get("spec") if document.get("kind") == KIND else document
 
 
-def with_spec(document: "Dict[str, Any]", spec: "Dict[str, Any]") -> "Dict[str, Any]":
+def with_spec(document: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
     return {**document, "spec": spec} if document.get("kind") == KIND else spec
 
 
-def suggestion(word: object, known: "Iterable[str]") -> str:
+def suggestion(word: object, known: Iterable[str]) -> str:
     """What to say of an unknown word that differs from a known one only in its case."""
     for each in known:
         if isinstance(word, str) and word.lower() == each.lower():
@@ -1211,9 +1670,9 @@ def suggestion(word: object, known: "Iterable[str]") -> str:
     return ""
 
 
-def list_objects(reader: YamlReader) -> "List[Any]":
+def list_objects(reader: YamlReader) -> list[Any]:
     """Every document of a text, those in a list of Kubernetes' (kubectl get) each for itself."""
-    found: "List[Any]" = []
+    found: list[Any] = []
     for document in reader.documents():
         items = document.get("items") if isinstance(document, dict) else None
         if isinstance(items, list) and str(document.get("kind")).endswith("List"):
@@ -1235,7 +1694,7 @@ def _choice(reader: YamlReader, name: str) -> str:
     return f"choose one as FILE#NAME: {', '.join(names[:8])}" + (", ..." if names[8:] else "")
 
 
-def parse_document(text: str, file: str, name: str = "") -> "Tuple[Dict[str, Any], YamlReader]":
+def parse_document(text: str, file: str, name: str = "") -> tuple[dict[str, Any], YamlReader]:
     """A profile's document, a mapping, and the reader that knows where in the text it stands.
 
     Of several documents in the text `name` chooses the profile that has it as metadata.name. What the others hold, and
@@ -1268,7 +1727,7 @@ class Host(NamedTuple):
 
     architecture: str
     release: str
-    capabilities: "Sequence[str]"
+    capabilities: Sequence[str]
 
 
 API_VERSIONS = [f"security-profiles-operator.x-k8s.io/{version}" for version in ("v1alpha1", "v1beta1", "v1")]
@@ -1284,11 +1743,9 @@ REMARK_KEYS = "$schema _comment comment description name version".split()
 DOCKER_ARCHITECTURES = {"SCMP_ARCH_X86_64": "amd64", "SCMP_ARCH_X86": "x86", "SCMP_ARCH_AARCH64": "arm64",
                         "SCMP_ARCH_ARM": "arm", "SCMP_ARCH_RISCV64": "riscv64", "SCMP_ARCH_PPC64LE": "ppc64le"}
 
-
 ARCHITECTURES = [f"SCMP_ARCH_{name}" for name in """NATIVE X86 X86_64 X32 ARM AARCH64 LOONGARCH64 M68K MIPS MIPS64
                  MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE S390 S390X PARISC PARISC64 RISCV64 SH SHEB
                  """.split()]  # config-linux.md, seccomp; NATIVE is the CRD's
-
 
 BPF_MAXINSNS = 4096  # linux/filter.h
 TOO_LARGE = f"so many conditions take more than the {BPF_MAXINSNS} instructions of a filter"
@@ -1304,10 +1761,10 @@ class ProfileDecoder:
         self.reader, self.host = reader, host
         self.base_profile_name, self.is_crd = "", False
 
-    def fail(self, where: "Any", key: "Any", reason: str) -> "NoReturn":
+    def fail(self, where: Any, key: Any, reason: str) -> NoReturn:
         self.reader.fail_in(where, key, f"{key!s:.60}: {reason}" if isinstance(where, dict) else reason)
 
-    def get(self, where: "Dict[str, Any]", key: str, kind: "Any", default: "Any" = None) -> "Any":
+    def get(self, where: dict[str, Any], key: str, kind: Any, default: Any = None) -> Any:
         """The value of a key, of the right type; null is as good as no key."""
         value = where.get(key)
         if value is None:
@@ -1319,8 +1776,8 @@ class ProfileDecoder:
             self.fail(where, key, f"expected {names[kind]}, found {value!r:.60}")
         return value
 
-    def items(self, where: "Dict[str, Any]", key: str, kind: "Any") -> "List[Any]":
-        values: "List[Any]" = self.get(where, key, list, [])
+    def items(self, where: dict[str, Any], key: str, kind: Any) -> list[Any]:
+        values: list[Any] = self.get(where, key, list, [])
         for index, value in enumerate(values):
             if isinstance(value, Unclear):
                 self.fail(values, index, f"{key}: {value!r:.60} {value.reason}")
@@ -1329,7 +1786,8 @@ class ProfileDecoder:
                 self.fail(values, index, f"{key}: expected {expected}, found {value!r:.60}")
         return values
 
-    def number(self, where: "Dict[str, Any]", key: str, limit: int, default: int) -> int:
+    def number(self, where: dict[str, Any], key: str, limit: int, default: int) -> int:
+        import re
         text = where.get(key)
         if self.is_crd and key == "errnoRet" and isinstance(text, str) and re.fullmatch("[1-9][0-9]{0,3}", text):
             value = int(text)  # SPO has it as a string in v1alpha1, and had in v1beta1
@@ -1339,12 +1797,12 @@ class ProfileDecoder:
             self.fail(where, key, f"{value} is not within 0 and {limit}")
         return value
 
-    def know(self, where: "Dict[str, Any]", keys: "Sequence[str]") -> None:
+    def know(self, where: dict[str, Any], keys: Sequence[str]) -> None:
         for key in where:
             if key not in keys and (self.is_crd or key not in REMARK_KEYS):
                 self.fail(where, key, "unknown key" + suggestion(key, keys))
 
-    def decode(self, document: "Dict[str, Any]") -> Profile:
+    def decode(self, document: dict[str, Any]) -> Profile:
         spec, self.is_crd = spec_of(document), document.get("kind") == KIND
         if self.is_crd:
             self.know(document, ("apiVersion", "kind", "metadata", "spec", "status"))
@@ -1363,7 +1821,7 @@ class ProfileDecoder:
         if self.is_crd and spec.get("defaultErrnoRet") is not None:
             self.fail(spec, "defaultErrnoRet", f"a {KIND} has no such key: its default errno is EPERM")
         action, default_errno = self.action(spec, "defaultAction", "defaultErrnoRet", "defaultErrno")
-        flags: "Optional[Tuple[str, ...]]" = tuple(self.named(spec, "flags", FILTER_FLAGS, "flag"))
+        flags: tuple[str, ...] | None = tuple(self.named(spec, "flags", FILTER_FLAGS, "flag"))
         # The operator and Docker (archMap) leave an empty list out of what a runtime reads.
         if not flags and (self.is_crd or spec.get("archMap") or spec.get("flags") is None):
             flags = None
@@ -1372,7 +1830,7 @@ class ProfileDecoder:
             self.fail(spec, "syscalls", TOO_LARGE)
         return Profile(action, self.architectures(spec), tuple(rules), default_errno, flags)
 
-    def action(self, where: "Dict[str, Any]", key: str, errno_key: str, name_key: str) -> "Tuple[str, int]":
+    def action(self, where: dict[str, Any], key: str, errno_key: str, name_key: str) -> tuple[str, int]:
         """An action and its errno, as a number or by name."""
         action = self.get(where, key, str, "")
         if action not in ACTIONS:
@@ -1392,7 +1850,7 @@ class ProfileDecoder:
         return action.replace("SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD) if action == "SCMP_ACT_KILL" else action, \
             errno.EPERM if named < 0 else named
 
-    def named(self, where: "Dict[str, Any]", key: str, known: "Iterable[str]", what: str) -> "List[str]":
+    def named(self, where: dict[str, Any], key: str, known: Iterable[str], what: str) -> list[str]:
         """A list of names, all of them known."""
         names = self.items(where, key, str)
         for index, name in enumerate(names):
@@ -1400,9 +1858,9 @@ class ProfileDecoder:
                 self.fail(names, index, f"{key}: unknown {what} {name:.60}" + suggestion(name, known))
         return list(dict.fromkeys(names))
 
-    def architectures(self, spec: "Dict[str, Any]") -> "Tuple[str, ...]":
+    def architectures(self, spec: dict[str, Any]) -> tuple[str, ...]:
         listed = self.named(spec, "architectures", ARCHITECTURES, "architecture")
-        mapped: "Tuple[str, ...]" = ()
+        mapped: tuple[str, ...] = ()
         for entry in self.items(spec, "archMap", dict):
             if listed:
                 self.fail(spec, "archMap", "stands beside architectures")
@@ -1416,7 +1874,7 @@ class ProfileDecoder:
                 mapped = mapped or (architecture, *others)
         return mapped or tuple(listed)
 
-    def rules(self, where: "Dict[str, Any]") -> "List[Rule]":
+    def rules(self, where: dict[str, Any]) -> list[Rule]:
         """The rules that one item of syscalls stands for: none if it names none, as runtimes have it."""
         self.know(where, RULE_KEYS if self.is_crd else JSON_RULE_KEYS)
         name, names = self.get(where, "name", str, ""), self.items(where, "names", str)
@@ -1441,8 +1899,9 @@ class ProfileDecoder:
             return [Rule(action, syscalls, number, (condition,)) for condition in conditions]
         return [Rule(action, syscalls, number, tuple(conditions))]
 
-    def matches(self, where: "Dict[str, Any]") -> "Iterator[bool]":
+    def matches(self, where: dict[str, Any]) -> Iterator[bool]:
         """Whether each condition of Docker's includes or excludes holds."""
+        import re
         self.know(where, ("caps", "arches", "minKernel"))
         for capability in self.items(where, "caps", str):
             yield capability in self.host.capabilities
@@ -1457,7 +1916,7 @@ class ProfileDecoder:
                 self.fail(where, "minKernel", f"{kernel:.60} is no kernel version")
             yield release_numbers(self.host.release) >= least
 
-    def condition(self, where: "Dict[str, Any]") -> Condition:
+    def condition(self, where: dict[str, Any]) -> Condition:
         self.know(where, ("index", "value", "valueTwo", "op"))
         for key in ("index", "op"):
             if where.get(key) is None:
@@ -1474,22 +1933,23 @@ class ProfileDecoder:
 
 def errno_number(text: str) -> int:
     """The errno that goes by this name or, as Podman has it, is this number; -1 if there is none."""
+    import re
     number = int(text) if re.fullmatch("[0-9]{1,4}", text) else errno_of(text)
     return number if number <= MAX_SECCOMP_ERRNO else -1
 
 
-def release_numbers(release: str) -> "Tuple[int, int]":
+def release_numbers(release: str) -> tuple[int, int]:
     """The first two numbers of a kernel's release (uname(2))."""
     major, minor = (release.split("-")[0].split(".") + ["0"])[:2]
     return int(major), int(minor)
 
 
-def names_in(rule: "Dict[str, Any]") -> "List[str]":
+def names_in(rule: dict[str, Any]) -> list[str]:
     """The syscalls that a document's rule names."""
     return [*(rule.get("names") or []), *([rule["name"]] if rule.get("name") else [])]
 
 
-def extend_map(entries: "Sequence[Dict[str, Any]]", own: str = "", *others: str) -> "List[Dict[str, Any]]":
+def extend_map(entries: Sequence[dict[str, Any]], own: str = "", *others: str) -> list[dict[str, Any]]:
     """An archMap under which a machine of its own architecture takes calls of others, too."""
     if others and not any(entry.get("architecture") == own for entry in entries):
         entries = [*entries, {"architecture": own}]
@@ -1501,8 +1961,8 @@ def extend_map(entries: "Sequence[Dict[str, Any]]", own: str = "", *others: str)
     return extended
 
 
-def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
-                 architectures: "Sequence[str]", override: bool = False) -> "Tuple[Dict[str, Any], List[str]]":
+def append_names(document: dict[str, Any], names: Iterable[str],
+                 architectures: Sequence[str], override: bool = False) -> tuple[dict[str, Any], list[str]]:
     """The document of a profile (see parse_document) with these names allowed as well, and all else as it was.
 
     The first of the architectures is this machine's own.
@@ -1510,6 +1970,7 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
     Names that it decides otherwise stay as they are, and are given back: whoever wrote that rule meant it. With
     `override` they are taken out of those rules.
     """
+    import bisect
     spec = spec_of(document)
     rules = list(spec.get("syscalls") or [])
     if override:
@@ -1521,7 +1982,9 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
                 del rules[index]
             elif rule.get("names"):
                 rules[index] = {**rule, "names": left}
-    allowed, contrary, target = set(), set(), -1  # type: Set[str], Set[str], int
+    allowed: set[str] = set()
+    contrary: set[str] = set()
+    target = -1
     for index, rule in enumerate(rules):
         if rule.get("action") == SCMP_ACT_LOG and override:
             continue
@@ -1549,14 +2012,14 @@ def append_names(document: "Dict[str, Any]", names: "Iterable[str]",
     return with_spec(document, new_spec), sorted(wanted & contrary)
 
 
-def append_rules(document: "Dict[str, Any]", profile: Profile) -> "Dict[str, Any]":
+def append_rules(document: dict[str, Any], profile: Profile) -> dict[str, Any]:
     """The document with the profile's conditional rules, of one condition each, on the terms of append_names().
 
     A rule is absorbed by one that allows the syscall whatever its arguments, or under the same condition.
     """
     spec = spec_of(document)
     old = spec.get("syscalls") or []
-    new: "List[Dict[str, Any]]" = []
+    new: list[dict[str, Any]] = []
     for rule in rules_document(profile) if spec["defaultAction"] != SCMP_ACT_ALLOW else ():
         same = [each for each in old if rule["names"][0] in names_in(each)]
         if "args" in rule and not any(
@@ -1565,7 +2028,7 @@ def append_rules(document: "Dict[str, Any]", profile: Profile) -> "Dict[str, Any
     return with_spec(document, {**spec, "syscalls": new + old} if new else spec)
 
 
-def absorbs(rule: "Dict[str, Any]", condition: "Dict[str, Any]") -> bool:
+def absorbs(rule: dict[str, Any], condition: dict[str, Any]) -> bool:
     """Does a document's rule hold wherever this condition does?"""
     known, (wanted,) = (make_key(Rule("", (), conditions=tuple(
         Condition(each["index"], each["op"], each.get("value") or 0, each.get("valueTwo") or 0)
@@ -1582,12 +2045,13 @@ class Edits:
     """
 
     def __init__(self, reader: YamlReader):
+        import re
         self.reader, self.text = reader, reader.text
         self.newline = "\r\n" if reader.line(0).endswith("\r") else "\n"
         indented = re.search(r"\n([ \t]+)\S", self.text)
         self.unit = indented.group(1) if indented else "  "
         self.separators = (",", ":") if '":' in self.text and '": ' not in self.text else (", ", ": ")
-        self.found: "List[Tuple[int, int, str]]" = []  # from, to, and what stands there instead
+        self.found: list[tuple[int, int, str]] = []  # from, to, and what stands there instead
 
     def apply(self) -> str:
         parts, position = [], 0
@@ -1596,13 +2060,13 @@ class Edits:
             position = end
         return "".join([*parts, self.text[position:]])
 
-    def rewritten(self, document: "Dict[str, Any]") -> str:
+    def rewritten(self, document: dict[str, Any]) -> str:
         """A document, all of it anew, in the language of the old text; in JSON with its indentation."""
         if is_json(self.text):
             return self._dump(document, "" if "\n" in self.text.strip() else None) + self.newline
         return format_yaml(document).replace("\n", self.newline)
 
-    def compare(self, old: "Any", new: "Any") -> None:
+    def compare(self, old: Any, new: Any) -> None:
         """Note what makes one of two mappings or lists the other."""
         if isinstance(old, dict):
             self._add(old, 0, [key for key in new if key not in old], new)
@@ -1620,18 +2084,18 @@ class Edits:
                 else:
                     self._add(old, at, [index], new)
 
-    def _place(self, where: "Any", key: "Any") -> "Tuple[int, int, bool]":
+    def _place(self, where: Any, key: Any) -> tuple[int, int, bool]:
         """Line and offset of an entry, and whether it is in flow style."""
         row, column = self.reader.marks[id(where), key]
         line = max(row, ~row)
         return line, self.reader.starts[line] + max(column, ~column), row < 0
 
-    def _end(self, where: "Any", key: "Any") -> int:
+    def _end(self, where: Any, key: Any) -> int:
         """The offset behind an entry in flow style."""
         start = self._place(where, key)[1]
         return self.reader.flow_pair({}, start) if isinstance(where, dict) else self.reader.flow(start)[1]
 
-    def _add(self, where: "Any", at: int, keys: "List[Any]", new: "Any") -> None:
+    def _add(self, where: Any, at: int, keys: list[Any], new: Any) -> None:
         """Put entries of the new collection before entry `at` of the old one: in flow style those of a mapping last."""
         if not keys:
             return
@@ -1655,13 +2119,13 @@ class Edits:
     def _put(self, offset: int, text: str, end: int = -1) -> None:
         self.found.append((offset, max(offset, end), text))
 
-    def _put_lines(self, row: int, lines: "Iterable[str]") -> None:
+    def _put_lines(self, row: int, lines: Iterable[str]) -> None:
         offset = self.reader.starts[row]
         for line in lines:
             is_behind = offset > len(self.text)  # whose last line has no end
             self._put(offset, self.newline + line if is_behind else line + self.newline)
 
-    def _gap(self, where: "Any", entries: "List[Any]") -> str:
+    def _gap(self, where: Any, entries: list[Any]) -> str:
         """What stands between entries of a collection in flow style."""
         first = self._place(where, entries[0])[1]
         if len(entries) > 1:
@@ -1673,8 +2137,9 @@ class Edits:
         before = self.text[start:first]
         return "," + before[before.rindex(self.newline):] if self.newline in before else self.separators[0]
 
-    def _flow(self, new: "Any", key: "Any", gap: str, sibling: str) -> str:
+    def _flow(self, new: Any, key: Any, gap: str, sibling: str) -> str:
         """An entry in flow style, laid out as a sibling of its kind."""
+        import json
         value = new[key]
         if isinstance(value, str) and isinstance(new, list) and sibling[:1] not in ('"', "'") and is_plain(value):
             return value
@@ -1682,15 +2147,18 @@ class Edits:
         text = self._dump(value, gap.rpartition("\n")[2] if in_lines else None)
         return f"{json.dumps(key)}{self.separators[1]}{text}" if isinstance(new, dict) else text
 
-    def _dump(self, value: "Any", indent: "Optional[str]") -> str:
+    def _dump(self, value: Any, indent: str | None) -> str:
         """A value in flow style: on one line, or on several that are indented so."""
+        import json
         if indent is None:
             return json.dumps(value, separators=self.separators, default=repr)
         text = json.dumps(value, indent=self.unit, separators=(",", self.separators[1]), default=repr)
         return text.replace("\n", self.newline + indent)
 
-    def _fill(self, where: "Any", key: "Any", value: "Any") -> None:
+    def _fill(self, where: Any, key: Any, value: Any) -> None:
         """Put a value in the place of null or an empty collection."""
+        import bisect
+        import re
         row, start, is_flow = self._place(where, key)
         before = self.text[self.reader.starts[row]:start]
         empty = re.compile(r"""(?:"[^"\\\n]*"|'[^'\n]*'|[\w.-]+)\s*:(\s*(?:null|~|\[\s*\]|\{\s*\})|)"""
@@ -1707,7 +2175,7 @@ class Edits:
                             _yaml_lines(value, " " * (len(before) + 2)))
 
 
-def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[str, Any]") -> "Optional[str]":
+def format_appended(reader: YamlReader, document: dict[str, Any], new: dict[str, Any]) -> str | None:
     """The text that was read, with what append_names() added put in, so that its comments and layout stay.
 
     None if that cannot be.
@@ -1721,8 +2189,9 @@ def format_appended(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[s
         return None
 
 
-def format_changed(reader: YamlReader, document: "Dict[str, Any]", new: "Dict[str, Any]") -> str:
+def format_changed(reader: YamlReader, document: dict[str, Any], new: dict[str, Any]) -> str:
     """The same, or new text where that cannot be."""
+    import json
     text = format_appended(reader, document, new)
     if text is None and "#" in reader.text:
         try:
@@ -1737,8 +2206,74 @@ def is_json(text: str) -> bool:
     return text.lstrip("\ufeff \t\r\n").startswith("{")
 
 
-def read_text(path: str, follow: bool = False, owner: "Optional[Tuple[int, int]]" = None,
-              folder: "Optional[int]" = None) -> str:
+class Source(NamedTuple):
+    """A profile that was read: from which file, what it means, and the text that says so."""
+
+    file: str
+    profile: Profile
+    document: dict[str, Any]
+    reader: YamlReader
+    base_profile_name: str
+
+    @property
+    def type(self) -> str:
+        return TYPE_CRD if self.document.get("kind") == KIND else TYPE_JSON
+
+    @property
+    def name(self) -> str:
+        """The object's name, "" if it has none."""
+        name = _metadata_name(self.document)
+        return name if isinstance(name, str) else ""
+
+
+def depends_on_machine(source: Source) -> bool:
+    """Does it have rules of Docker's dialect for some kernels, architectures or capabilities only?"""
+    return any(rule.get("includes") or rule.get("excludes") for rule in spec_of(source.document).get("syscalls") or ())
+
+
+def parse_profile(text: str, file: str, host: Host, name: str = "") -> Source:
+    """A profile from its text, see parse_document()."""
+    document, reader = parse_document(text, file, name)
+    decoder = ProfileDecoder(reader, host)
+    profile = decoder.decode(document)
+    return Source(file, profile, document, reader, decoder.base_profile_name)
+
+
+COVERAGE = "spo.x-k8s.io/syscall-coverage"
+EXTRA_KEYS = ("baseProfileName", "listenerPath", "listenerMetadata")
+
+
+def extra_keys(source: Source) -> dict[str, Any]:
+    """What a profile's document holds beside what Profile does."""
+    spec = spec_of(source.document)
+    return {key: spec[key] for key in EXTRA_KEYS if spec.get(key)}
+
+
+def coverage_of(source: Source) -> tuple[int, Any]:
+    """In how many profiles each syscall stood, and of how many: what the annotation says, as SPO adds it up, else one.
+
+    The annotation (addSyscallCoverage in internal/pkg/manager/recordingmerger/coverage.go of SPO) is information only:
+    where it makes no sense it counts for nothing.
+    """
+    import json
+    profile = source.profile  # what repeats its default says nothing
+    names = {name for rule in profile.rules if rule.verdict != profile.default for name in rule.names}
+    annotations = (source.document.get("metadata") or {}).get("annotations")
+    text = annotations.get(COVERAGE) if isinstance(annotations, dict) else None
+    if isinstance(text, str):
+        with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError, AttributeError):
+            coverage = json.loads(text)
+            total, counts = coverage["total"], coverage["syscalls"].items()
+            if coverage["version"] == "v1" and type(total) is int and 0 < total < 1 << 63 and all(
+                    type(count) is int and 0 < count <= total for _, count in counts):
+                return total, {name: count for name, count in counts if name in names}
+    return 1, names
+
+# --- Files -------------------------------------------------------------------
+
+
+def read_text(path: str, follow: bool = False, owner: tuple[int, int] | None = None,
+              folder: int | None = None) -> str:
     """The text of a profile, whose size is not to be trusted. Raises ProfileError, FileNotFoundError if there is none.
 
     With `folder`, a descriptor, it is the file of the path's last name in there.
@@ -1773,32 +2308,7 @@ def read_text(path: str, follow: bool = False, owner: "Optional[Tuple[int, int]]
         raise ProfileError(path, before.count(b"\n") + 1, error.start - before.rfind(b"\n"), "is not UTF-8") from None
 
 
-class Source(NamedTuple):
-    """A profile that was read: from which file, what it means, and the text that says so."""
-
-    file: str
-    profile: Profile
-    document: "Dict[str, Any]"
-    reader: YamlReader
-    base_profile_name: str
-
-    @property
-    def type(self) -> str:
-        return TYPE_CRD if self.document.get("kind") == KIND else TYPE_JSON
-
-    @property
-    def name(self) -> str:
-        """The object's name, "" if it has none."""
-        name = _metadata_name(self.document)
-        return name if isinstance(name, str) else ""
-
-
-def depends_on_machine(source: Source) -> bool:
-    """Does it have rules of Docker's dialect for some kernels, architectures or capabilities only?"""
-    return any(rule.get("includes") or rule.get("excludes") for rule in spec_of(source.document).get("syscalls") or ())
-
-
-def split_name(path: str) -> "Tuple[str, str]":
+def split_name(path: str) -> tuple[str, str]:
     """FILE#NAME, which is the document of that name in FILE, as file and name; the name of any other path is ""."""
     if "#" in path and not os.path.lexists(path):
         file, _, name = path.rpartition("#")
@@ -1806,7 +2316,7 @@ def split_name(path: str) -> "Tuple[str, str]":
     return path, ""
 
 
-def read_profile(path: str, host: Host, follow: bool = True, owner: "Optional[Tuple[int, int]]" = None) -> Source:
+def read_profile(path: str, host: Host, follow: bool = True, owner: tuple[int, int] | None = None) -> Source:
     """Read a profile in any format: FILE, FILE#NAME, or - for standard input. Raises ProfileError.
 
     Without `follow` it has to be a trusted user's, or this owner's.
@@ -1824,14 +2334,6 @@ def read_profile(path: str, host: Host, follow: bool = True, owner: "Optional[Tu
     return source
 
 
-def parse_profile(text: str, file: str, host: Host, name: str = "") -> Source:
-    """A profile from its text, see parse_document()."""
-    document, reader = parse_document(text, file, name)
-    decoder = ProfileDecoder(reader, host)
-    profile = decoder.decode(document)
-    return Source(file, profile, document, reader, decoder.base_profile_name)
-
-
 MAX_LINKS = 40  # MAXSYMLINKS in linux/namei.h
 
 
@@ -1845,7 +2347,7 @@ def open_folder(path: str) -> int:
     return _walk(os.open("/" if path.startswith("/") else ".", os.O_PATH | os.O_DIRECTORY), path, [])
 
 
-def _walk(folder: int, path: str, links: "List[str]") -> int:
+def _walk(folder: int, path: str, links: list[str]) -> int:
     """The folder that this path leads to from `folder`, a descriptor, which it takes over."""
     try:
         for name in path.split("/"):
@@ -1868,7 +2370,7 @@ def _walk(folder: int, path: str, links: "List[str]") -> int:
         raise
 
 
-def _follow(folder: int, name: str, link: int, links: "List[str]") -> int:
+def _follow(folder: int, name: str, link: int, links: list[str]) -> int:
     """The folder that a link leads to; `link` is a descriptor of the link itself."""
     links.append(name)
     if len(links) > MAX_LINKS:
@@ -1892,7 +2394,7 @@ def _is_in_proc(descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def signals_held() -> "Iterator[None]":
+def signals_held() -> Iterator[None]:
     """Let no signal end this process meanwhile: for the moments in which a file has a name that must not stay."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
@@ -1901,7 +2403,7 @@ def signals_held() -> "Iterator[None]":
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def give_to(descriptor: int, folder: int, owner: "Optional[Tuple[int, int]]") -> None:
+def give_to(descriptor: int, folder: int, owner: tuple[int, int] | None) -> None:
     """Make a new file the owner's (uid, gid), if there is one, whose folder this is, or one for all as /tmp is.
 
     A file system may know no owners, as vfat does not.
@@ -1924,7 +2426,7 @@ def mount_of(path: str, folder: int) -> str:
         close(descriptor)
 
 
-def named_descriptor(path: str) -> "Optional[int]":
+def named_descriptor(path: str) -> int | None:
     """The open descriptor that this is a name of, None if it is a file's."""
     names = {"-": 1, "/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
     folder, name = os.path.split(os.path.normpath(path))
@@ -1943,7 +2445,7 @@ class Target:
     PROBE_BYTES = 16 << 10
     LOCK_S = 3
 
-    def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None, is_default: bool = False,
+    def __init__(self, path: str, owner: tuple[int, int] | None = None, is_default: bool = False,
                  option: str = "-o"):
         """With `is_default` nobody has named this path: in /tmp it may be a trap that another user has laid. `option`
         names another.
@@ -1984,7 +2486,7 @@ class Target:
             raise OSError(errno.EBUSY, "it is mounted, and cannot be replaced")
         self.is_file = is_regular or stat.S_ISLNK(status.st_mode)
 
-    def __enter__(self) -> "Target":
+    def __enter__(self) -> Target:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -2024,7 +2526,7 @@ class Target:
             return read_text(self.path, owner=self.owner, folder=self.folder)
         return ""
 
-    def write(self, text: "Union[str, bytes]") -> None:
+    def write(self, text: str | bytes) -> None:
         """Write the whole text; a failure leaves a regular file as it was."""
         data = text.encode() if isinstance(text, str) else text
         try:
@@ -2057,7 +2559,7 @@ class Target:
         return stat.S_ISCHR(status.st_mode) and status.st_rdev != os.makedev(1, 3)
 
     @contextlib.contextmanager
-    def locked(self, wait: bool) -> "Iterator[bool]":
+    def locked(self, wait: bool) -> Iterator[bool]:
         """Keep other recordings from appending in this folder meanwhile; not forever, since any user can hold the lock.
 
         Says whether the lock was had: not where another holds it, for as long as there is time to `wait`.
@@ -2088,7 +2590,7 @@ class Target:
     def _mode(self) -> int:
         return os.lstat(self.name, dir_fd=self.folder).st_mode
 
-    def _opened(self) -> "BinaryIO":
+    def _opened(self) -> BinaryIO:
         if self.descriptor is not None:
             os.set_blocking(self.descriptor, True)  # a command may have left it otherwise
             return open(self.descriptor, "wb", closefd=False)
@@ -2124,7 +2626,7 @@ class Target:
                 return 0
             raise
 
-    def _create(self) -> "Tuple[str, int]":
+    def _create(self) -> tuple[str, int]:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         while True:
             name = self._new_name()
@@ -2152,7 +2654,7 @@ class Target:
         give_to(descriptor, self.folder, self.owner)
         os.fchmod(descriptor, 0o644 & ~current_umask())  # `run` takes none that others may write to
 
-    def _fill(self, file: "BinaryIO", data: bytes) -> None:
+    def _fill(self, file: BinaryIO, data: bytes) -> None:
         file.write(data)
         file.flush()
         self._set_owner_and_mode(file.fileno())
@@ -2186,7 +2688,7 @@ class Target:
                 close(readable)
 
     @contextlib.contextmanager
-    def _renamed(self, name: str) -> "Iterator[None]":
+    def _renamed(self, name: str) -> Iterator[None]:
         """Give the file of this name the target's at the end; remove it if that fails."""
         try:
             yield
@@ -2206,7 +2708,7 @@ class EventsFile:
 
     MAX_WAITING_BYTES = 1 << 20
 
-    def __init__(self, path: str, owner: "Optional[Tuple[int, int]]" = None):
+    def __init__(self, path: str, owner: tuple[int, int] | None = None):
         self.path, self._begun, self._created = path, False, False
         self._folder, self._descriptor, self._waiting = -1, -1, b""
         self._poll = select.poll()
@@ -2224,7 +2726,7 @@ class EventsFile:
             raise SpocError("write events", path, reason, f"{hint}choose another file with --events") from None
         self._poll.register(self._descriptor, select.POLLOUT)
 
-    def _open(self, name: str, owner: "Optional[Tuple[int, int]]") -> int:
+    def _open(self, name: str, owner: tuple[int, int] | None) -> int:
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY
         try:
             descriptor = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=self._folder)
@@ -2256,7 +2758,7 @@ class EventsFile:
         if len(self._waiting) > self.MAX_WAITING_BYTES:
             raise OSError(errno.EAGAIN, "nobody reads them")
 
-    def finish(self, limit_ms: "Optional[int]") -> None:
+    def finish(self, limit_ms: int | None) -> None:
         """Write what waits, with a limit only as long as somebody reads, and close the file. Raises OSError, which NFS
         may have kept for the end (close(2)).
         """
@@ -2266,7 +2768,7 @@ class EventsFile:
         descriptor, self._descriptor = self._descriptor, -1
         os.close(descriptor)
 
-    def _flush(self, timeout_ms: "Optional[int]") -> None:
+    def _flush(self, timeout_ms: int | None) -> None:
         while self._waiting and self._poll.poll(timeout_ms):
             # A pipe that can be written to has room for that much (pipe(7)).
             written = os.write(self._descriptor, self._waiting[:select.PIPE_BUF])
@@ -2281,7 +2783,7 @@ class EventsFile:
         self._descriptor = self._folder = -1
 
 
-def file_identity(path: str, descriptor: int) -> "Optional[Tuple[object, ...]]":
+def file_identity(path: str, descriptor: int) -> tuple[object, ...] | None:
     """What all paths of one file have in common; None where it does not matter. - stands for `descriptor`."""
     try:
         status = os.fstat(descriptor) if path == "-" else os.stat(path)
@@ -2296,8 +2798,8 @@ def file_identity(path: str, descriptor: int) -> "Optional[Tuple[object, ...]]":
     return (status.st_dev, status.st_ino) if shared else None
 
 
-def check_written(option: str, path: str, read: "Iterable[Tuple[str, str]]" = (),
-                  written: "Iterable[Tuple[str, str]]" = ()) -> None:
+def check_written(option: str, path: str, read: Iterable[tuple[str, str]] = (),
+                  written: Iterable[tuple[str, str]] = ()) -> None:
     """Raise UsageError if what an option names for output is one of these other files (what names it, path) as well."""
     identity = file_identity(path, 1)
     for descriptor, others in enumerate((read, written)):
@@ -2312,132 +2814,7 @@ def current_umask() -> int:
     os.umask(umask)
     return umask
 
-# --- Syscalls ----------------------------------------------------------------
-
-
-class Architecture(NamedTuple):
-    """A machine's name and AUDIT_ARCH_ token (linux/audit.h), by which libseccomp knows it."""
-
-    name: str
-    token: int
-
-    @property
-    def kernel_token(self) -> int:
-        """The token in struct seccomp_data: for the kernel x32 is x86-64."""
-        return X86_64.token if self == X32 else self.token
-
-
-X86_64 = Architecture("SCMP_ARCH_X86_64", 0xC000003E)
-X86 = Architecture("SCMP_ARCH_X86", 0x40000003)
-X32 = Architecture("SCMP_ARCH_X32", 0x4000003E)
-AARCH64 = Architecture("SCMP_ARCH_AARCH64", 0xC00000B7)
-ARM = Architecture("SCMP_ARCH_ARM", 0x40000028)
-RISCV64 = Architecture("SCMP_ARCH_RISCV64", 0xC00000F3)
-PPC64LE = Architecture("SCMP_ARCH_PPC64LE", 0xC0000015)
-
-X32_SYSCALL_BIT = 0x40000000  # arch/x86/include/uapi/asm/unistd.h
-NO_SYSCALL = 0xFFFFFFFF  # -1: how a tracer has a call skipped (ptrace(2)); no kernel ever gives it a meaning
-
-
-# Where the numbers of an architecture begin: ARM's private ones (asm/unistd.h), MIPS o32, n64 and n32, x32.
-NUMBER_STARTS = (0, 4000, 5000, 6000, 0xF0000, X32_SYSCALL_BIT)
-
-
-class Machine(NamedTuple):
-    """What a kernel runs: calls of its own convention, of its 32-bit one if it has one, and how to tell them apart."""
-
-    native: Architecture
-    compat: "Optional[Architecture]"
-    compat_test: "Tuple[int, int, int]"
-    number_offset: int = 0  # of the syscall's number in pt_regs, in bytes; 0: not known
-    arguments: "Tuple[Tuple[int, ...], ...]" = ()  # where pt_regs holds the first three, of native and compat calls
-    original_offset: int = 0  # of what syscall_rollback() has a call return (asm/syscall.h), in pt_regs
-    # Where task_struct, which begins with thread_info, says that a tracer makes the calls itself: offset and mask of
-    # TIF_SYSCALL_EMU (asm/thread_info.h), or SYSCALL_WORK_SYSCALL_EMU (linux/thread_info.h), on x86 since Linux 5.11.
-    emulated: "Tuple[int, int]" = (0, 0)
-
-    @property
-    def own(self) -> Architecture:
-        """What this very process is, and with it libseccomp: a 64-bit kernel may have a 32-bit userland."""
-        return self.compat if self.compat and ctypes.sizeof(ctypes.c_void_p) == 4 else self.native
-
-    def architecture(self, abi: int, number: int) -> Architecture:
-        """Whose call this is, of ABI 0 (native) or 1 (compat)."""
-        if abi and self.compat:
-            return self.compat
-        return X32 if self.native is X86_64 and X32_SYSCALL_BIT <= number < 2 * X32_SYSCALL_BIT else self.native
-
-
-def machine_of(name: str, release: str) -> Machine:
-    """The machine that uname(2) calls `name`, under a kernel of this release.
-
-    Offsets in pt_regs: asm/ptrace.h of each, and which of them seccomp looks at, too: asm/syscall.h.
-    """
-    has_work = release_numbers(release) >= (5, 11)
-    if name == "x86_64":
-        return Machine(X86_64, X86, COMPAT_X86 if has_work else COMPAT_X86_BEFORE_5_11, 120,
-                       ((112, 104, 96), (40, 88, 96)), 120,  # di, si, dx; bx, cx, dx
-                       (8, 8) if has_work else (0, 64))
-    if name == "aarch64":  # orig_x0, regs[1], regs[2]
-        return Machine(AARCH64, ARM, COMPAT_ARM64, 280, ((272, 8, 16),) * 2, 272, (0, 1 << 12))
-    if name.startswith("arm"):
-        return Machine(ARM, None, COMPAT_NONE, 28, ((68, 4, 8),), 68)  # ARM_ORIG_r0, ARM_r1, ARM_r2
-    if name in ("i386", "i486", "i586", "i686"):  # bx, cx, dx
-        return Machine(X86, None, COMPAT_NONE, 44, ((0, 4, 8),), 44, (4, 8) if has_work else (0, 64))
-    others = {"riscv64": RISCV64, "ppc64le": PPC64LE}
-    if name in others:
-        return Machine(others[name], None, COMPAT_NONE)
-    raise SpocError("start", f"machine {name}", "not supported", "x86, ARM, RISC-V 64 and POWER LE are")
-
-
-# What --args can tell apart: per index of the argument, syscalls of which it says what they are to do (a command, a
-# domain, flags). The kernel takes each as an int (include/linux/syscalls.h; of clone, mprotect, ptrace and unshare,
-# which take a long, it refuses or ignores what is in the upper half).
-ARGUMENTS = {name: index for index, names in enumerate((
-    "arch_prctl bpf clone keyctl membarrier personality prctl ptrace quotactl seccomp socket socketpair syslog unshare",
-    "epoll_ctl fcntl fcntl64 futex io_uring_register ioctl msgctl prlimit64 setns shmctl",
-    "getsockopt lseek madvise mprotect reboot semctl setsockopt")) for name in names.split()}
-# What does the same work as these, and takes the argument from memory, which no filter sees.
-UNSEEN_ARGUMENTS = {"clone": "clone3", **dict.fromkeys("getsockopt setsockopt socket socketpair".split(), "socketcall"),
-                    **dict.fromkeys("msgctl semctl shmctl".split(), "ipc")}
-
-# What the kernel has a program call, though the program does not ask for it: a recording may lack it, and the program
-# needs it all the same. None of it has any authority.
-KERNEL_CALLS = {
-    # Set as the call to go on with by the end of a stop, a freeze or a debugger's attachment: kernel/signal.c and each
-    # architecture's (ERESTART_RESTARTBLOCK). So nanosleep, poll and futex go on with the time that is left.
-    "restart_syscall": "goes on with a call that a stop interrupted",
-    # The kernel puts it where a signal's handler returns to: arch/*/kernel/signal.c, vDSO, ARM's sigpage.
-    "rt_sigreturn": "returns from a signal's handler",
-    "sigreturn": "the same, on 32-bit x86 and ARM, for handlers without SA_SIGINFO",
-    # Not seen where a signal ended the thread or the program.
-    "exit": "ends a thread",
-    "exit_group": "ends a program",
-    # The vDSO takes these from memory, or calls the kernel: once the clock source has become another (after a suspend,
-    # on another machine), for some clocks, early after boot. x86-64's vsyscall page calls them under a filter alone.
-    **dict.fromkeys("""clock_gettime clock_gettime64 clock_getres clock_getres_time64 gettimeofday time getcpu getrandom
-                    riscv_hwprobe""".split(), "served by the vDSO where it can"),
-    # x86-64 from Linux 6.11; from 6.14 on no filter is asked about it.
-    "uretprobe": "returns from a function that perf, bpftrace or the like traces",
-}
-
-CONTAINER_ID_LENGTH = 64
-
-
-def parse_container_id(cgroups: str) -> "Optional[str]":
-    """The container ID in the text of /proc/PID/cgroup, if there is one.
-
-    Docker, containerd, CRI-O and Podman, under cgroup v1 and v2, name the group by it, between marks of their own:
-    /docker/ID, /docker-ID.scope, /kubepods/.../ID, cri-containerd-ID.scope, slice:cri-containerd:ID, crio-ID.scope,
-    libpod-ID.scope.
-    """
-    for line in cgroups.splitlines():
-        for part in reversed(line.replace(":", "/").replace(".", "/").replace("-", "/").split("/")):
-            if len(part) == CONTAINER_ID_LENGTH and not part.strip(DIGITS + "abcdef"):
-                return part
-    return None
-
-# --- Bindings ----------------------------------------------------------------
+# --- Libraries ---------------------------------------------------------------
 
 
 class BpfObject(ctypes.c_void_p):
@@ -2464,16 +2841,16 @@ class ScmpContext(ctypes.c_void_p):
     """scmp_filter_ctx"""
 
 
-C_TYPES = {
+C_TYPES: dict[str, Any] = {
     "none": None, "bool": ctypes.c_bool, "char": ctypes.c_char, "int": ctypes.c_int, "size": ctypes.c_size_t,
     "uint8": ctypes.c_uint8, "uint16": ctypes.c_uint16, "uint32": ctypes.c_uint32, "uint64": ctypes.c_uint64,
     "int64": ctypes.c_int64, "long": ctypes.c_ulong, "string": ctypes.c_char_p, "pointer": ctypes.c_void_p,
     "status": ctypes.c_int, "result": ctypes.c_int, "register": ctypes.c_long,
     "object": BpfObject, "program": BpfProgram, "map": BpfMap, "link": BpfLink, "ring": BpfRing, "context": ScmpContext,
-}  # type: Dict[str, Any]
+}
 
 
-def c_fields(declarations: str) -> "List[Tuple[str, Any]]":
+def c_fields(declarations: str) -> list[tuple[str, Any]]:
     """The _fields_ of a Structure: types, each followed by the names of its fields; NAME[LENGTH] is an array."""
     fields = []
     for declaration in declarations.split(";"):
@@ -2498,11 +2875,11 @@ class ScmpVersion(ctypes.Structure):
 MAX_ERRNO = 4095  # include/linux/err.h
 
 
-def _os_error(number: int, function: "Any") -> OSError:
+def _os_error(number: int, function: Any) -> OSError:
     return OSError(number, os.strerror(number), function.__name__)
 
 
-def check_pointer(result: "Any", function: "Any", _arguments: "Any") -> "Any":
+def check_pointer(result: Any, function: Any, _arguments: Any) -> Any:
     """libbpf 1.0 and later: NULL with errno; before: an address within the last 4095 holds the negative errno."""
     address = result.value or 0
     limit = 1 << 8 * ctypes.sizeof(ctypes.c_void_p)
@@ -2513,14 +2890,14 @@ def check_pointer(result: "Any", function: "Any", _arguments: "Any") -> "Any":
     return result
 
 
-def check_negative(result: int, function: "Any", _arguments: "Any") -> int:
+def check_negative(result: int, function: Any, _arguments: Any) -> int:
     """A negative errno or, from libbpf's bpf_map_ calls before 1.0, -1 with errno (-1 is -EPERM otherwise)."""
     if result < 0:
         raise _os_error(-result if result < -1 else ctypes.get_errno() or errno.EPERM, function)
     return result
 
 
-def check_errno(result: int, function: "Any", _arguments: "Any") -> int:
+def check_errno(result: int, function: Any, _arguments: Any) -> int:
     """libc: -1 with errno."""
     if result == -1:
         raise _os_error(ctypes.get_errno(), function)
@@ -2599,7 +2976,7 @@ SCMP_FLTATR_CTL_OPTIMIZE = 8
 class Library:
     """A C library, loaded when first used; its functions are attributes, and only those of its table can be called."""
 
-    def __init__(self, sonames: "Sequence[Optional[str]]", functions: str, hint: str = ""):
+    def __init__(self, sonames: Sequence[str | None], functions: str, hint: str = ""):
         self._sonames, self.hint = sonames, hint
         self._functions = {line.split()[0]: line.split()[1:] for line in functions.strip().splitlines()}
 
@@ -2624,7 +3001,7 @@ class Library:
             setattr(self, name, function)
         return handle
 
-    def __getattr__(self, name: str) -> "Any":
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.load(), name)
 
 
@@ -2643,7 +3020,7 @@ def libbpf_version() -> str:
     return f"{version} ({library._name})"
 
 
-def libseccomp_version() -> "Tuple[int, int, int]":
+def libseccomp_version() -> tuple[int, int, int]:
     """Raises LibraryError if it cannot be used."""
     version = libseccomp.seccomp_version().contents
     return version.major, version.minor, version.micro
@@ -2653,8 +3030,111 @@ def format_libseccomp_version() -> str:
     """The same as a person writes it."""
     return ".".join(map(str, libseccomp_version()))
 
+# --- Machine -----------------------------------------------------------------
 
-def kernel_uname() -> "os.uname_result":
+
+# Where the kernel tells a 32-bit call from one of its own: (enum compat_source of recorder.bpf.c, offset, mask).
+COMPAT_NONE = (0, 0, 0)
+# x86: TS_COMPAT in thread_info.status, with which task_struct begins (arch/x86/include/asm/thread_info.h; Linux 5.11
+# put syscall_work before it). It is set for int 0x80 from 64-bit code as well, which pt_regs.cs does not show.
+COMPAT_X86 = (1, 16, 0x2)
+COMPAT_X86_BEFORE_5_11 = (1, 8, 0x2)
+# arm64: PSR_MODE32_BIT in pt_regs.pstate (arch/arm64/include/uapi/asm/ptrace.h).
+COMPAT_ARM64 = (2, 264, 0x10)
+
+
+class Architecture(NamedTuple):
+    """A machine's name and AUDIT_ARCH_ token (linux/audit.h), by which libseccomp knows it."""
+
+    name: str
+    token: int
+
+    @property
+    def kernel_token(self) -> int:
+        """The token in struct seccomp_data: for the kernel x32 is x86-64."""
+        return X86_64.token if self == X32 else self.token
+
+
+X86_64 = Architecture("SCMP_ARCH_X86_64", 0xC000003E)
+X86 = Architecture("SCMP_ARCH_X86", 0x40000003)
+X32 = Architecture("SCMP_ARCH_X32", 0x4000003E)
+AARCH64 = Architecture("SCMP_ARCH_AARCH64", 0xC00000B7)
+ARM = Architecture("SCMP_ARCH_ARM", 0x40000028)
+RISCV64 = Architecture("SCMP_ARCH_RISCV64", 0xC00000F3)
+PPC64LE = Architecture("SCMP_ARCH_PPC64LE", 0xC0000015)
+
+X32_SYSCALL_BIT = 0x40000000  # arch/x86/include/uapi/asm/unistd.h
+NO_SYSCALL = 0xFFFFFFFF  # -1: how a tracer has a call skipped (ptrace(2)); no kernel ever gives it a meaning
+
+# Where the numbers of an architecture begin: ARM's private ones (asm/unistd.h), MIPS o32, n64 and n32, x32.
+NUMBER_STARTS = (0, 4000, 5000, 6000, 0xF0000, X32_SYSCALL_BIT)
+
+
+class Machine(NamedTuple):
+    """What a kernel runs: calls of its own convention, of its 32-bit one if it has one, and how to tell them apart."""
+
+    native: Architecture
+    compat: Architecture | None
+    compat_test: tuple[int, int, int]
+    number_offset: int = 0  # of the syscall's number in pt_regs, in bytes; 0: not known
+    arguments: tuple[tuple[int, ...], ...] = ()  # where pt_regs holds the first three, of native and compat calls
+    original_offset: int = 0  # of what syscall_rollback() has a call return (asm/syscall.h), in pt_regs
+    # Where task_struct, which begins with thread_info, says that a tracer makes the calls itself: offset and mask of
+    # TIF_SYSCALL_EMU (asm/thread_info.h), or SYSCALL_WORK_SYSCALL_EMU (linux/thread_info.h), on x86 since Linux 5.11.
+    emulated: tuple[int, int] = (0, 0)
+
+    @property
+    def own(self) -> Architecture:
+        """What this very process is, and with it libseccomp: a 64-bit kernel may have a 32-bit userland."""
+        return self.compat if self.compat and ctypes.sizeof(ctypes.c_void_p) == 4 else self.native
+
+    def architecture(self, abi: int, number: int) -> Architecture:
+        """Whose call this is, of ABI 0 (native) or 1 (compat)."""
+        if abi and self.compat:
+            return self.compat
+        return X32 if self.native is X86_64 and X32_SYSCALL_BIT <= number < 2 * X32_SYSCALL_BIT else self.native
+
+
+def machine_of(name: str, release: str) -> Machine:
+    """The machine that uname(2) calls `name`, under a kernel of this release.
+
+    Offsets in pt_regs: asm/ptrace.h of each, and which of them seccomp looks at, too: asm/syscall.h.
+    """
+    has_work = release_numbers(release) >= (5, 11)
+    if name == "x86_64":
+        return Machine(X86_64, X86, COMPAT_X86 if has_work else COMPAT_X86_BEFORE_5_11, 120,
+                       ((112, 104, 96), (40, 88, 96)), 120,  # di, si, dx; bx, cx, dx
+                       (8, 8) if has_work else (0, 64))
+    if name == "aarch64":  # orig_x0, regs[1], regs[2]
+        return Machine(AARCH64, ARM, COMPAT_ARM64, 280, ((272, 8, 16),) * 2, 272, (0, 1 << 12))
+    if name.startswith("arm"):
+        return Machine(ARM, None, COMPAT_NONE, 28, ((68, 4, 8),), 68)  # ARM_ORIG_r0, ARM_r1, ARM_r2
+    if name in ("i386", "i486", "i586", "i686"):  # bx, cx, dx
+        return Machine(X86, None, COMPAT_NONE, 44, ((0, 4, 8),), 44, (4, 8) if has_work else (0, 64))
+    others = {"riscv64": RISCV64, "ppc64le": PPC64LE}
+    if name in others:
+        return Machine(others[name], None, COMPAT_NONE)
+    raise SpocError("start", f"machine {name}", "not supported", "x86, ARM, RISC-V 64 and POWER LE are")
+
+
+CONTAINER_ID_LENGTH = 64
+
+
+def parse_container_id(cgroups: str) -> str | None:
+    """The container ID in the text of /proc/PID/cgroup, if there is one.
+
+    Docker, containerd, CRI-O and Podman, under cgroup v1 and v2, name the group by it, between marks of their own:
+    /docker/ID, /docker-ID.scope, /kubepods/.../ID, cri-containerd-ID.scope, slice:cri-containerd:ID, crio-ID.scope,
+    libpod-ID.scope.
+    """
+    for line in cgroups.splitlines():
+        for part in reversed(line.replace(":", "/").replace(".", "/").replace("-", "/").split("/")):
+            if len(part) == CONTAINER_ID_LENGTH and not part.strip(DIGITS + "abcdef"):
+                return part
+    return None
+
+
+def kernel_uname() -> os.uname_result:
     """What the kernel is, whatever setarch(8) has it say to this process (personality(2))."""
     try:
         personality = libc.personality(0xFFFFFFFF)
@@ -2683,7 +3163,7 @@ def container_host() -> Host:
     return Host(this_machine().native.name, kernel_uname().release, CONTAINER_CAPABILITIES)
 
 
-def syscall_name(architecture: Architecture, number: int) -> "Optional[str]":
+def syscall_name(architecture: Architecture, number: int) -> str | None:
     """The syscall's name for that architecture, None if the installed libseccomp knows none."""
     if number >> 31:  # libseccomp has names for negative numbers that are no syscalls
         return None
@@ -2696,7 +3176,7 @@ def syscall_name(architecture: Architecture, number: int) -> "Optional[str]":
         libc.free(pointer)
 
 
-def kernel_calls(architectures: "Iterable[Architecture]") -> "Set[str]":
+def kernel_calls(architectures: Iterable[Architecture]) -> set[str]:
     """Those of KERNEL_CALLS that one of these architectures has."""
     return {name for architecture in architectures for name in KERNEL_CALLS
             if libseccomp.seccomp_syscall_resolve_name_arch(architecture.token, name.encode()) >= 0}
@@ -2707,18 +3187,1314 @@ def is_syscall_name(name: str) -> bool:
     return bool(libseccomp.seccomp_syscall_resolve_name(name.encode(errors="replace")) != NR_SCMP_ERROR)
 
 
-def check_syscall_names(names: "Iterable[str]") -> None:
+def check_syscall_names(names: Iterable[str]) -> None:
     """All that -b names has to be known."""
     for name in names:
         if not is_syscall_name(name):
             raise UsageError(f"-b {name}", f"libseccomp {format_libseccomp_version()} knows no such syscall",
                              "check the spelling; a newer libseccomp knows more")
 
-# --- Kernel objects ----------------------------------------------------------
+
+# linux/capability.h, by number.
+CAPABILITIES = ["CAP_" + name for name in """
+    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
+    NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
+    SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
+    MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
+""".split()]
+LINUX_CAPABILITY_VERSION_3 = 0x20080522
+CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = map(CAPABILITIES.index, ("CAP_SYS_ADMIN", "CAP_PERFMON", "CAP_BPF"))
+
+
+def read_kernel_file(path: str) -> str:
+    """A file that the kernel makes up; "" if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def read_proc(pid: int | str, name: str) -> str:
+    """A file of a process in /proc; "" if it cannot be read."""
+    return read_kernel_file(f"/proc/{pid}/{name}")
+
+
+def proc_status(pid: int | str) -> dict[str, str]:
+    """The fields of /proc/PID/status; none if it cannot be read."""
+    pairs = [line.partition(":") for line in read_proc(pid, "status").splitlines()]
+    return {name: value.strip() for name, _, value in pairs}
+
+
+def effective_capabilities() -> int:
+    """Bits of the capabilities in effect; 0 where a seccomp filter keeps the kernel from telling."""
+    # capget(2), linux/capability.h: header (version, pid); effective, permitted, inheritable, low bits first.
+    sets = (ctypes.c_uint32 * 6)()
+    with contextlib.suppress(OSError):
+        libc.capget(ctypes.byref((ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)), ctypes.byref(sets))
+    return sets[0] | sets[3] << 32
+
+
+def may_administer() -> bool:
+    return bool(effective_capabilities() >> CAP_SYS_ADMIN & 1)
+
+
+def is_filtered() -> bool:
+    """Is this process under a seccomp filter?"""
+    try:
+        return bool(libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0))
+    except OSError as error:
+        return error.errno != errno.EINVAL  # which means that the kernel has no seccomp
+
+
+def in_user_namespace() -> bool:
+    """Is this another than the initial one, which maps every id to itself (user_namespaces(7))?"""
+    return read_kernel_file("/proc/self/uid_map").split() not in ([], ["0", "0", "4294967295"])
+
+
+def pid_namespace() -> os.stat_result:
+    """Where the ids of this process and its children count. Raises KernelError if that is not known, or not one."""
+    try:
+        namespace = os.stat("/proc/self/ns/pid")
+    except OSError as error:
+        raise KernelError("record with BPF", "/proc/self/ns/pid", error.strerror or str(error),
+                          "mount -t proc proc /proc") from None
+    try:  # ENOENT as long as no child is there (pidns_for_children_get() in kernel/pid_namespace.c)
+        if os.path.samestat(namespace, os.stat("/proc/self/ns/pid_for_children")):
+            return namespace
+    except FileNotFoundError:
+        pass
+    raise KernelError("start command", "in another pid namespace", "it would be its init", "unshare needs --fork")
+
+
+def lockdown_mode() -> str:
+    """none, integrity or confidentiality (kernel_lockdown(7)); "" if it is not known."""
+    return read_kernel_file("/sys/kernel/security/lockdown").partition("[")[2].partition("]")[0]
+
+
+def audit_architecture(machine: Machine, token: int, number: int) -> Architecture | None:
+    """Whose call it is that the kernel gives this AUDIT_ARCH_ token."""
+    for abi, candidate in enumerate((machine.native, machine.compat)):
+        if candidate and candidate.token == token:
+            return machine.architecture(abi, number)
+    return None
+
+
+def numbers_agree() -> bool:
+    """Is this the initial pid namespace, whose numbers are those in records? (PROC_PID_INIT_INO in linux/proc_ns.h)"""
+    with contextlib.suppress(OSError):
+        return os.stat("/proc/self/ns/pid").st_ino == 0xEFFFFFFC
+    return False
+
+# --- Filters -----------------------------------------------------------------
+
+
+# linux/seccomp.h, field by field.
+class SeccompData(ctypes.Structure):
+    """struct seccomp_data: what a filter is given, and a notification is about."""
+
+    _fields_ = c_fields("int nr; uint32 arch; uint64 instruction_pointer args[6]")
+
+
+class Filter(NamedTuple):
+    """A compiled seccomp filter: what seccomp(2) takes."""
+
+    program: bytes
+    flags: int
+    no_new_privs: bool
+
+    @property
+    def listens(self) -> bool:
+        return bool(self.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+
+    def asking(self, default_action: str = "") -> Filter:
+        """The same, but whatever it would not simply allow is asked of a listener, apart from what it logs by default:
+        that may be every call, and what outlives the listener can make none of those that are asked about.
+
+        A rule may stand before another, so that libseccomp must not be given other actions than the profile's.
+        """
+        let_pass = [constant_program(action) for action in {SCMP_ACT_ALLOW, default_action}.intersection(PERMISSIVE)]
+        steps = [self.program[at:at + SOCK_FILTER_BYTES] for at in range(0, len(self.program), SOCK_FILTER_BYTES)]
+        program = b"".join(ASK_ALL if step[:2] == ASK_ALL[:2] and step not in let_pass else step for step in steps)
+        return self._replace(program=program, flags=self.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER)
+
+
+SOCK_FILTER_BYTES = 8
+# linux/bpf_common.h: a 32-bit word of seccomp_data into the accumulator, ways to compare that with k, and the answer.
+LOAD, JUMP, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_EQUAL, AND, RETURN = 0x20, 0x05, 0x15, 0x25, 0x35, 0x54, 0x06
+MAX_JUMP = 255  # a conditional jump's offset has 8 bits
+WORD = (1 << 32) - 1
+
+
+def bpf_step(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    """struct sock_filter (linux/filter.h)."""
+    return code.to_bytes(2, sys.byteorder) + bytes((if_true, if_false)) + k.to_bytes(4, sys.byteorder)
+
+
+def constant_program(action: str, number: int = 0) -> bytes:
+    """The program of a filter that answers this to every call of every architecture."""
+    return bpf_step(RETURN, ACTIONS[action] | number)
+
+
+def runc_prefix(profile: Profile, native: Architecture) -> bytes:
+    """What runc puts before the program of a filter (its libcontainer/seccomp/patchbpf/enosys_linux.go): ENOSYS for a
+    call whose number is above all that the rules name for its architecture, so that libcs take an older call. Nothing
+    where the default lets calls pass, or asks a tracer.
+    """
+    program = b""
+    if profile.default_action in (*PERMISSIVE, SCMP_ACT_TRACE):
+        return program
+    names = {name.encode(errors="replace") for rule in profile.rules for name in rule.names if "\0" not in name}
+    for listed in sorted({native.name, *profile.architectures} - {"SCMP_ARCH_NATIVE"}):
+        token = libseccomp.seccomp_arch_resolve_name(listed.replace("SCMP_ARCH_", "").lower().encode())
+        last = max((libseccomp.seccomp_syscall_resolve_name_arch(token, name) for name in names), default=0)
+        if last <= 0:
+            continue
+        steps = [bpf_step(LOAD, SeccompData.nr.offset)]
+        if token in (X86_64.token, X32.token):  # whose calls the kernel tells apart by this bit alone; BPF_JSET
+            steps.append(bpf_step(0x45, X32_SYSCALL_BIT, *((2, 0) if token == X86_64.token else (0, 2))))
+            token = X86_64.token
+        steps += [bpf_step(JUMP_GREATER, last, 0, 1), constant_program(SCMP_ACT_ERRNO, errno.ENOSYS)]
+        steps = [bpf_step(LOAD, SeccompData.arch.offset), bpf_step(JUMP_EQUAL, token, 0, len(steps)), *steps]
+        program += b"".join(steps)
+    return program
+
+
+ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
+NEXT, HOLDS, FAILS = range(3)
+if TYPE_CHECKING:
+    # (offset in seccomp_data, mask, jump, value, where to if true, where to if false): NEXT is the step that follows,
+    # HOLDS and FAILS leave the test.
+    Step = tuple[int, int, int, int, int, int]
+    Test = tuple[Step, ...]
+    Tested = list[tuple[tuple[Test, ...], bytes]]  # what must all hold, for this to be returned
+
+
+def condition_tests(condition: Condition, wide: bool) -> list[Test]:
+    """What must hold for a condition to hold, by words of 32 bits; the upper one of each argument only if `wide`."""
+    op, value, offset = condition.op, condition.value, SeccompData.args.offset + 8 * condition.argument
+    low, high = (offset, offset + 4) if sys.byteorder == "little" else (offset + 4, offset)
+    if op in ("SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"):
+        mask, wanted = (FULL_MASK, value) if op == "SCMP_CMP_EQ" else (value, value & condition.value_two)
+        words = [(high, mask >> 32, wanted >> 32)] if wide else []
+        return [((at, part, JUMP_EQUAL, wanted_part, HOLDS, FAILS),) for at, part, wanted_part in (
+            *words, (low, mask & WORD, wanted & WORD)) if part]
+    # Otherwise it is one of these, or the opposite of it.
+    jump = {"SCMP_CMP_NE": JUMP_EQUAL, "SCMP_CMP_GT": JUMP_GREATER, "SCMP_CMP_LE": JUMP_GREATER}.get(
+        op, JUMP_GREATER_EQUAL)
+    steps = []
+    if wide and jump != JUMP_EQUAL:
+        steps.append((high, WORD, JUMP_GREATER, value >> 32, HOLDS, NEXT))
+    if wide:
+        steps.append((high, WORD, JUMP_EQUAL, value >> 32, NEXT, FAILS))
+    steps.append((low, WORD, jump, value & WORD, HOLDS, FAILS))
+    if op in ("SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE"):
+        opposite = {NEXT: NEXT, HOLDS: FAILS, FAILS: HOLDS}
+        steps = [(*step[:4], opposite[step[4]], opposite[step[5]]) for step in steps]
+    return [tuple(steps)]
+
+
+def assemble_test(test: Test, loaded: int, inner: list[bytes], following: list[bytes]) -> list[bytes]:
+    """A test in front of what is done if it holds; if it fails, that is jumped over.
+
+    `loaded` is the offset of the word that the accumulator holds, -1 if that is not known.
+    """
+    codes: list[tuple[int, int, tuple[int, int]]] = []
+    for offset, mask, jump, value, if_true, if_false in test:
+        if offset != loaded:
+            codes.append((LOAD, offset, (NEXT, NEXT)))
+        if mask != WORD:
+            codes.append((AND, mask, (NEXT, NEXT)))
+        codes.append((jump, value, (if_true, if_false)))
+        loaded = offset if mask == WORD else -1
+    holds, fails = len(codes), len(codes) + len(inner)
+    if inner[0][:2] == ASK_ALL[:2] and inner[0] in following[:MAX_JUMP - len(codes)]:  # the answer is there already
+        holds, fails, inner = len(codes) + following.index(inner[0]), len(codes), []
+    elif fails > MAX_JUMP:
+        holds, fails, inner = holds + 1, holds, [bpf_step(JUMP, len(inner)), *inner]
+    assembled = []
+    for at, (code, k, ways) in enumerate(codes, 1):
+        if_true, if_false = (0 if way == NEXT else (holds if way == HOLDS else fails) - at for way in ways)
+        assembled.append(bpf_step(code, k, if_true, if_false))
+    return assembled + inner
+
+
+def assemble_rules(rules: Tested, loaded: int, following: list[bytes]) -> list[bytes]:
+    """The first rule whose tests all hold gives the answer; if there is none, it goes on with what is `following`.
+
+    Neighbours share the tests with which they begin.
+    """
+    groups: list[tuple[Test, int, Tested]] = []
+    for tests, answer in rules:
+        if not tests:
+            groups.append(((), -1, [((), answer)]))
+            break
+        if not groups or groups[-1][0] != tests[0]:
+            if groups:  # only a plain comparison that either answers or goes on leaves the word there
+                test, _, inner = groups[-1]
+                loaded = test[0][0] if len(test) == 1 and test[0][1] == WORD and not inner[0][0] else -1
+            groups.append((tests[0], loaded, []))
+        groups[-1][2].append((tests[1:], answer))
+    code: list[bytes] = []
+    for test, loaded, inner in reversed(groups):
+        after = [*code[:MAX_JUMP], *following][:MAX_JUMP]
+        if not test:
+            code = [inner[0][1]]
+            continue
+        known = test[0][0] if len(test) == 1 and test[0][1] == WORD else -1
+        code = assemble_test(test, loaded, assemble_rules(inner, known, after), after) + code
+    return code
+
+
+def fulfilled(condition: Condition) -> int:
+    """A value for which the condition holds, if there is one."""
+    if condition.op == "SCMP_CMP_MASKED_EQ":
+        return condition.value_two
+    step = {"SCMP_CMP_NE": 1, "SCMP_CMP_GT": 1, "SCMP_CMP_LT": -1}.get(condition.op, 0)
+    return condition.value + step & FULL_MASK
+
+
+TRIED_CALLS, MIXED_VALUES = 50, 8
+
+
+def tried_arguments(rules: Sequence[Rule]) -> Iterator[list[int]]:
+    """Arguments at which code for these rules may err: those that some of them ask for, and with one of these at or
+    around a value that any rule has for any argument, or at the halves of two.
+    """
+    named = sorted({value for rule in rules for each in rule.conditions for value in (each.value, each.value_two)})
+    candidates = [value + step & FULL_MASK for value in named for step in (-1, 0, 1)]
+    candidates += [high & ~WORD | low & WORD for high in named[:MIXED_VALUES] for low in named[:MIXED_VALUES]]
+    some = rules[::len(rules) // TRIED_CALLS + 1]
+    stride, offset = max(1, len(some) * len(candidates) // TRIED_CALLS), 0
+    for rule in some:
+        arguments = [0] * 6
+        for each in rule.conditions:
+            arguments[each.argument] = fulfilled(each)
+        yield arguments
+        for each in rule.conditions:
+            for value in candidates[offset % stride::stride]:
+                yield [*arguments[:each.argument], value, *arguments[each.argument + 1:]]
+            offset += 1
+
+
+class Branch:
+    """What rules of a syscall have in common, in the tree in which libseccomp holds them (its src/db.c)."""
+
+    def __init__(self, rank: tuple[int, int, int]):
+        self.rank = rank
+        self.rule: Rule | None = None  # if nothing more is asked
+        self.branches: dict[Any, Branch] = {}
+
+    def rules(self) -> Iterator[Rule]:
+        """In the order in which they are asked."""
+        if self.rule:
+            yield self.rule
+        for branch in sorted(self.branches.values(), key=lambda each: each.rank):
+            yield from branch.rules()
+
+    def add(self, nodes: list[tuple[tuple[int, int, int], tuple[object, ...]]], rule: Rule) -> None:
+        """Of rules that begin alike the shortest counts. Raises OSError where libseccomp does."""
+        if self.rule and nodes:
+            return
+        if not nodes:
+            if any(each.verdict != rule.verdict for each in self.rules()):
+                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+            self.rule, self.branches = rule, {}
+            return
+        (rank, key), *rest = nodes
+        self.branches.setdefault(key, Branch(rank)).add(rest, rule)
+
+
+def condition_nodes(conditions: Iterable[Condition], wide: bool) -> list[tuple[Any, Any]]:
+    """The way through the tree: for each word how it stands among others on its level, and what makes it the same."""
+    nodes = []
+    for each in sorted(conditions, key=lambda condition: condition.argument):
+        masked = each.op == "SCMP_CMP_MASKED_EQ"
+        mask, value = (each.value, each.value & each.value_two) if masked else (FULL_MASK, each.value)
+        if not mask & (FULL_MASK if wide else WORD):  # which holds for all
+            continue
+        priority = {"SCMP_CMP_LT": 2, "SCMP_CMP_LE": 2, "SCMP_CMP_GT": 1, "SCMP_CMP_GE": 1}.get(each.op, 3)
+        for shift in (32, 0) if wide else (0,):
+            word = value >> shift & WORD
+            place = 2 * each.argument + shift // 32
+            kind = each.op if masked or not shift else "ordered" if priority < 3 else ""
+            nodes.append(((-place, -priority, word if priority == 2 else -word),
+                          (place, kind, word, mask >> shift & WORD)))
+    return nodes
+
+
+class FilterBuilder:
+    """Compiles a profile: what depends on a syscall's number alone by libseccomp, what has conditions here.
+
+    Of several rules with conditions for one syscall libseccomp 2.5 makes programs that compare what the accumulator
+    held before, or it never comes to an end. The two programs are joined: what has no answer goes on to the next.
+    """
+
+    def __init__(self, profile: Profile, native: Architecture):
+        self.profile = profile
+        self.unknown: set[str] = set()
+        self._added: set[str] = set()
+        self._subject = profile.default_action
+        self._tokens = {native.token: native.name}
+        for name in profile.architectures:
+            token = libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode())
+            if not token and name != "SCMP_ARCH_NATIVE":
+                raise SpocError("build filter", name,
+                                f"libseccomp {format_libseccomp_version()} does not know this architecture",
+                                "a newer one may; or take it out of the profile")
+            if token and token not in self._tokens:
+                self._tokens[token] = name
+        self._numbers: dict[tuple[int, str], int] = {}
+        self._direct: dict[int, dict[str | None, int]] = {}
+        self._least = -299 if any(self._number(token, "socketcall") >= 0 for token in self._tokens) else 0
+        # What the default says as well decides nothing.
+        self._rules = [rule for rule in profile.rules if rule.verdict != profile.default]
+
+    def build(self, no_new_privs: bool = False, prefix: bytes = b"") -> Filter:
+        """The filter, to be loaded with the flags of the profile. Its program begins with `prefix`."""
+        flags = sum(FILTER_FLAGS[flag] for flag in self.profile.loaded_flags)
+        # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
+        flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+        program = prefix + self.export()
+        self._check_size(len(program) // SOCK_FILTER_BYTES)
+        return Filter(program, flags, no_new_privs)
+
+    def export(self, text: bool = False, optimize: int = 1) -> bytes:
+        """The compiled program or, as text, a listing (libseccomp's PFC). `optimize` 2 makes it a binary tree."""
+        try:
+            main = self._compile(libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf, optimize)
+            conditional = {token: self._conditional(token) for token in self._tokens}
+        except OSError as error:
+            hint = "this libseccomp or kernel cannot do that"
+            if error.errno == errno.EDOM and self._subject in self.profile.architectures:
+                error.strerror = "has the other byte order, which libseccomp does not take into this machine's filter"
+                hint = "take it out of the profile"
+            elif error.errno == errno.EEXIST:
+                hint = "two rules have the same conditions, if only within socketcall or ipc, but other actions"
+            raise SpocError("build filter", self._subject, error.strerror or str(error), hint) from None
+        self._subject = "the whole filter"
+        # Each takes at least an instruction: this bounds the time, too.
+        self._check_size(sum(len(rules) for each in conditional.values() for rules in each.values()))
+        parts = [self._list(token, rules) if text else self._assemble(token, rules)
+                 for token, rules in conditional.items() if rules]
+        return b"".join([*parts, main])
+
+    def _number(self, token: int, name: str) -> int:
+        """A syscall's number, which is negative where the architecture has no such."""
+        key = token, name
+        if key not in self._numbers:
+            self._numbers[key] = NR_SCMP_ERROR if "\0" in name else libseccomp.seccomp_syscall_resolve_name_arch(
+                token, name.encode(errors="replace"))
+        return self._numbers[key]
+
+    def _calls(self, token: int, name: str) -> list[tuple[int, int]]:
+        """The numbers by which this can be done, each with what a multiplexed call has as its first argument, or 0."""
+        number = self._number(token, name)
+        if number >= 0:
+            return [(number, 0)]
+        # For what is multiplexed libseccomp has -100 or -200, less that argument, and not the number of its own.
+        outer = self._number(token, {1: "socketcall", 2: "ipc"}.get(-number // 100, ""))
+        if outer < 0:
+            return []
+        if token not in self._direct:  # such were added later, none is below these
+            self._direct[token] = {syscall_name(Architecture("", token), outer + more): outer + more
+                                   for more in range(-20, 400)}
+        direct = self._direct[token].get(name)
+        return [(outer, -number % 100)] + ([(direct, 0)] if direct else [])
+
+    def _check_size(self, instructions: int) -> None:
+        if instructions > BPF_MAXINSNS:
+            raise SpocError("build filter", self._subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
+
+    @staticmethod
+    def _is_wide(token: int) -> bool:
+        """Are arguments 64 bits wide to libseccomp (__AUDIT_ARCH_64BIT, but not __AUDIT_ARCH_CONVENTION_MIPS64_N32)?"""
+        return token >> 29 & 5 == 4
+
+    def _conditional(self, token: int) -> dict[int, list[Rule]]:
+        """Number -> the rules that decide it, in the order in which libseccomp would ask them, where there are
+        conditions. Each rule has the name and the conditions that it has there.
+        """
+        found: dict[int, dict[Rule, None]] = {}
+        if not any(rule.conditions for rule in self._rules):
+            return {}
+        here: set[int] = set()
+        for rule in self._rules:
+            for name in rule.names:
+                for number, code in self._calls(token, name):
+                    conditions = rule.conditions
+                    if code:  # the other arguments are in memory then, but libseccomp takes these for them
+                        conditions = (Condition(0, "SCMP_CMP_EQ", code),
+                                      *(each for each in rule.conditions if each.argument))
+                    found.setdefault(number, {})[rule._replace(names=(name,), conditions=conditions)] = None
+                    if rule.conditions:
+                        here.add(number)
+        ordered = {number: self._ordered(found[number], self._is_wide(token)) for number in sorted(here)}
+        return {number: rules for number, rules in ordered.items() if rules[0].conditions}
+
+    def _ordered(self, rules: Iterable[Rule], wide: bool) -> list[Rule]:
+        """The rules of one number. The first without conditions, or whose conditions hold for all, stands for all."""
+        root, tree = Branch((0, 0, 0)), []
+        for rule in rules:
+            nodes = condition_nodes(rule.conditions, wide)
+            if not nodes:
+                return [rule]
+            tree.append((nodes, rule))
+        self._check_size(len(tree))  # before work: each takes at least an instruction
+        for nodes, rule in tree:
+            self._subject = rule.names[0]
+            root.add(nodes, rule)
+        return list(root.rules())
+
+    def _assemble(self, token: int, calls: dict[int, list[Rule]]) -> bytes:
+        """The program that answers these calls of an architecture, and passes all others on."""
+        default = constant_program(*self.profile.default)
+        code: list[bytes] = []
+        for number, rules in calls.items():
+            tested = [(tuple(test for each in sorted(rule.conditions, key=lambda condition: condition.argument)
+                             for test in condition_tests(each, self._is_wide(token))),
+                       constant_program(*rule.verdict)) for rule in rules]
+            inner = [*assemble_rules(tested, -1, [default]), default]
+            self._check(number, rules, inner, self._is_wide(token))
+            offset = SeccompData.nr.offset
+            code += assemble_test(((offset, WORD, JUMP_EQUAL, number, HOLDS, FAILS),), offset, inner, [])
+        code.insert(0, bpf_step(LOAD, SeccompData.nr.offset))
+        audit = Architecture(self._tokens[token], token).kernel_token
+        return b"".join(assemble_test(
+            ((SeccompData.arch.offset, WORD, JUMP_EQUAL, audit, HOLDS, FAILS),), -1, code, []))
+
+    def _check(self, number: int, rules: list[Rule], code: list[bytes], wide: bool) -> None:
+        """Hold the code for a number against its rules: no mistake in how it is made may let a call pass."""
+        judge, most = FilterJudge(b"".join(code)), FULL_MASK if wide else WORD
+        for arguments in tried_arguments(rules):
+            call = SeccompData(number, 0, 0, (ctypes.c_uint64 * 6)(*arguments))
+            right = next((rule.verdict for rule in rules if all(
+                holds((each.argument, each.op, each.value & most, each.value & each.value_two & most),
+                      arguments[each.argument] & most) for each in rule.conditions)), self.profile.default)
+            if judge(call) != right:
+                raise SpocError("build filter", rules[0].names[0], f"with the arguments {arguments} its rules say "
+                                f"{verdict_text(right)}, but their code {verdict_text(judge(call))}", "report it")
+
+    def _list(self, token: int, calls: dict[int, list[Rule]]) -> bytes:
+        """What _assemble() makes, in the manner of libseccomp's listing."""
+        signs = dict(zip(OPERATORS, "!= < <= == >= >".split()))
+        most = FULL_MASK if self._is_wide(token) else WORD
+        lines = ["# rules with conditions: the first that holds",
+                 f"if ($arch == {Architecture(self._tokens[token], token).kernel_token})"]
+        for number, rules in calls.items():
+            name = self._tokens[token][10:].lower()
+            lines += [f"  # filter for syscall {number} of {name}", f"  if ($syscall == {number})"]
+            for rule in rules:
+                terms = [f"$a{each.argument} " + (
+                    f"& {each.value & most:#x} == {each.value_two & each.value & most:#x}"
+                    if each.op == "SCMP_CMP_MASKED_EQ" else f"{signs[each.op]} {each.value & most}")
+                         for each in rule.conditions]
+                lines += [f"    if ({' and '.join(terms)})", f"      action {self._listed(rule.verdict)};"]
+            lines.append(f"    action {self._listed(self.profile.default)};")
+        return "".join(f"{line}\n" for line in lines).encode()
+
+    @staticmethod
+    def _listed(verdict: tuple[str, int]) -> str:
+        action = verdict[0].replace("SCMP_ACT_", "")
+        return f"{action}({verdict[1]})" if verdict[0] in NUMBERED_ACTIONS else action
+
+    @staticmethod
+    def _answer(verdict: tuple[str, int]) -> int:
+        return ACTIONS[verdict[0]] | verdict[1]
+
+    def _compile(self, export: Any, optimize: int) -> bytes:
+        with contextlib.ExitStack() as resources:
+            context = libseccomp.seccomp_init(ACTIONS[self.profile.default_action] | self.profile.default[1])
+            resources.callback(libseccomp.seccomp_release, context)
+            for token, name in list(self._tokens.items())[1:]:
+                self._subject = name
+                libseccomp.seccomp_arch_add(context, token)
+            if optimize > 1:
+                libseccomp.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, optimize)
+            for rule in self.profile.rules:
+                self._add(context, rule)
+            self._subject = "the whole filter"
+            self._prefer_real(context)
+            descriptor = os.memfd_create("filter")
+            resources.callback(os.close, descriptor)
+            export(context, descriptor)
+            program = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        if export.__name__ == "seccomp_export_pfc" and b"\n# pseudo filter code end\n" not in program:
+            raise OSError(errno.EIO, "libseccomp has cut its listing off")  # it looks at no error of fprintf(3)
+        return program
+
+    def _prefer_real(self, context: ScmpContext) -> None:
+        """Have each architecture begin with a syscall that it has: for others libseccomp makes no instructions, and
+        where one comes first, 2.5.4 does not load the number.
+        """
+        names = self._added.union(*([name] for name, inner in MULTIPLEXED.items()
+                                    if not self._added.isdisjoint(inner.values())))
+        for token in self._tokens:
+            numbers = {self._number(token, name): name for name in names}
+            if min(numbers, default=0) < 0 <= max(numbers):
+                libseccomp.seccomp_syscall_priority(
+                    context, libseccomp.seccomp_syscall_resolve_name(numbers[max(numbers)].encode()), 255)
+
+    def _add(self, context: ScmpContext, rule: Rule) -> None:
+        """Give libseccomp the first rule without conditions for each name: it would keep to that."""
+        for name in rule.names:
+            self._subject = name
+            # What socketcall(2) or ipc(2) does has numbers from -101 to -299, what other machines have lower ones.
+            if not any(self._least <= self._number(token, name) != NR_SCMP_ERROR for token in self._tokens):
+                self.unknown.add(name)
+            elif not rule.conditions and name not in self._added and rule.verdict != self.profile.default:
+                self._added.add(name)
+                number = libseccomp.seccomp_syscall_resolve_name(name.encode())
+                libseccomp.seccomp_rule_add_array(context, self._answer(rule.verdict), number, 0, None)
+
+
+class FilterJudge:
+    """Answers as the kernel would under a filter, classic BPF as libseccomp makes it, without loading it."""
+
+    def __init__(self, program: bytes):
+        # struct sock_filter (linux/filter.h): code, jt, jf, k.
+        self.steps = [tuple(int.from_bytes(program[start + first:start + last], sys.byteorder)
+                            for first, last in ((0, 2), (2, 3), (3, 4), (4, 8)))
+                      for start in range(0, len(program), SOCK_FILTER_BYTES)]
+        self._names = {value: name for name, value in ACTIONS.items()}
+        self._known: dict[tuple[int, int], tuple[str, int]] = {}
+
+    def __call__(self, data: SeccompData) -> tuple[str, int]:
+        """The action, with its errno, that this call meets."""
+        call = data.arch, data.nr
+        verdict = self._known.get(call)
+        if verdict is None:
+            result, depends = self._run(bytes(data))
+            number = result & 0xFFFF  # SECCOMP_RET_DATA
+            verdict = self._names[result - number], min(number, MAX_SECCOMP_ERRNO)
+            if not depends and len(self._known) < MAX_KNOWN_CALLS:
+                self._known[call] = verdict
+        return verdict
+
+    def _run(self, data: bytes) -> tuple[int, bool]:
+        """What the program returns, and whether it looked at more than architecture and number."""
+        at, value, depends = 0, 0, False
+        while True:
+            code, if_true, if_false, k = self.steps[at]
+            at += 1
+            if code == 0x20:  # BPF_LD | BPF_W | BPF_ABS
+                value = int.from_bytes(data[k:k + 4], sys.byteorder)
+                depends |= k >= SeccompData.instruction_pointer.offset
+            elif code == 0x06:  # BPF_RET | BPF_K
+                return k, depends
+            elif code == 0x05:  # BPF_JMP | BPF_JA
+                at += k
+            elif code == 0x54:  # BPF_ALU | BPF_AND | BPF_K
+                value &= k
+            else:  # BPF_JMP | BPF_K with BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET
+                holds = {0x15: value == k, 0x25: value > k, 0x35: value >= k, 0x45: value & k != 0}[code]
+                at += if_true if holds else if_false
+
+
+MAX_KNOWN_CALLS = 4096  # numbers that a hostile command makes up must not fill the memory
+WHOLE_32 = 0xFFFFFFFF
+
+
+def longest_path(program: bytes) -> int:
+    """How many instructions a filter runs at most for one call: its jumps only go forward."""
+    steps = FilterJudge(program).steps
+    longest = [0] * (len(steps) + 1)
+    for at, (code, if_true, if_false, k) in reversed(list(enumerate(steps))):
+        targets = [] if code == 0x06 else [k] if code == 0x05 else [if_true, if_false] if code & 7 == 5 else [0]
+        longest[at] = 1 + max((longest[at + 1 + target] for target in targets), default=0)
+    return longest[0]
+
+# --- Commands under watch ----------------------------------------------------
+
+
+class Identity(NamedTuple):
+    """A user that the command runs as instead of root."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    environment: dict[str, str]
+
+
+NO_ID = (1 << 32) - 1  # -1, which leaves an id as it is (setresuid(2))
+
+
+def sudo_identity(environment: os._Environ[str]) -> Identity | None:
+    """Who called sudo, with that user's groups and home; None if it was not sudo that made us root."""
+    import pwd
+    if os.geteuid() != 0 or environment.get("SUDO_UID", "0") == "0":
+        return None
+    try:
+        uid, gid = int(environment["SUDO_UID"]), int(environment["SUDO_GID"])
+        if not 0 < uid < NO_ID or not 0 <= gid < NO_ID:
+            raise ValueError
+    except (KeyError, ValueError):
+        raise ChildError("start command", f"SUDO_UID={environment.get('SUDO_UID')} SUDO_GID="
+                         f"{environment.get('SUDO_GID')}", "no user",
+                         "--privileged runs the command as root") from None
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return Identity(uid, gid, (gid,), {"HOME": "/"})
+    return Identity(uid, gid, tuple(os.getgrouplist(user.pw_name, gid)),
+                    {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name})
+
+
+def select_readable(descriptors: Iterable[int], timeout_ms: float | None) -> list[int]:
+    """Those of the descriptors that have input, or are at their end; after a time none."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poll.poll(timeout_ms)]
+
+
+# Meant for a program that knows them: would they end the recorder instead, the recording would be lost.
+SIGNALS_RELAYED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPWR, signal.SIGIO, signal.SIGVTALRM,
+                   signal.SIGPROF, 16, *range(signal.SIGRTMIN, signal.SIGRTMAX + 1))  # 16: SIGSTKFLT, asm/signal.h
+SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signals have it
+
+
+class Timer:
+    """Something to do every so many seconds."""
+
+    def __init__(self, interval_s: float, action: Callable[[], None]):
+        self.interval_s, self.action = interval_s, action
+        self.due_s = time.monotonic() + interval_s
+
+    def run_if_due(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self.due_s:
+            self.due_s = now_s + self.interval_s
+            self.action()
+
+
+class Supervisor:
+    """Waits for a command without polling: every signal of interest is blocked, and read from a descriptor."""
+
+    SAME_REQUEST_S = 0.1
+    MAX_TIMEOUT_S = 86400.0  # poll(2) takes an int of milliseconds
+    SIGINFO_BYTES = 128  # struct signalfd_siginfo, signalfd(2)
+
+    def __init__(self) -> None:
+        # A signal that is ignored, as under nohup, would be taken all the same if it were blocked.
+        self.signals = [signum for signum in (*SIGNALS_TO_END, *SIGNALS_RELAYED, signal.SIGTSTP, signal.SIGXCPU)
+                        if signal.getsignal(signum) is not signal.SIG_IGN]
+        self.before_stop: Callable[[], None] = lambda: None
+        self.before_kill: Callable[[], None] = lambda: None  # this process nears its limit of CPU time (setrlimit(2))
+        self.requests = 0
+        self._last = 0, 0.0  # signal, time
+        self.mask: set[int] = set()
+        self._resources = contextlib.ExitStack()
+
+    def __enter__(self) -> Supervisor:
+        self.sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the status away
+        blocked = [*self.signals, signal.SIGCHLD]
+        self.mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, blocked))
+        bits = sum(1 << signum - 1 for signum in blocked).to_bytes(self.SIGINFO_BYTES, sys.byteorder)
+        self._descriptor = libc.signalfd(-1, bits, os.O_NONBLOCK | os.O_CLOEXEC)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._resources.close()
+        self.restore()
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt, with its number, if a signal asks to stop before the command has been let go.
+
+        What has arrived stays for wait(): a SIGCHLD would be missed there.
+        """
+        for signum in signal.sigpending().intersection(self.signals, SIGNALS_TO_END):
+            raise KeyboardInterrupt(signum)
+
+    def restore(self) -> None:
+        """Let signals act on this process again; what arrived so far was meant for a command that is gone."""
+        if self._descriptor >= 0:
+            list(self._received())
+            close(self._descriptor)
+            self._descriptor = -1
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+            signal.signal(signal.SIGCHLD, self.sigchld)
+
+    def wait(self, pid: int, timers: Sequence[Timer], alive: Callable[[], bool] | None = None,
+             inputs: dict[int, Callable[[], None]] | None = None) -> int:
+        """Wait for the command and give its status, as waitpid(2) does.
+
+        Meanwhile run timers, pass signals on, and serve `inputs` (see Child.wait_started). With `alive`, then wait as
+        well until that says no or a signal asks to stop: the caller has to be the reaper of all descendants, so that
+        the end of each shows as SIGCHLD.
+        """
+        served = inputs or {}
+        status: int | None = None
+        poll, killed = select.poll(), -1
+        for descriptor in (self._descriptor, *served):
+            poll.register(descriptor, select.POLLIN)
+        timeout_ms: float | None = None
+        while True:
+            if timers:
+                left_s = min(timer.due_s for timer in timers) - time.monotonic()
+                timeout_ms = min(max(0.0, left_s), self.MAX_TIMEOUT_S) * 1000
+            events = poll.poll(timeout_ms)
+            only_served = events != []  # as it is nearly always while a listener is served, where time counts
+            for descriptor, event in events:
+                if descriptor in served and event != select.POLLHUP:
+                    served[descriptor]()
+                    continue
+                only_served = False
+                if descriptor in served:  # nothing will ever come again
+                    poll.unregister(descriptor)
+            for timer in timers:
+                timer.run_if_due()
+            if only_served:
+                continue
+            for signum, from_kernel in self._received():
+                if signum == signal.SIGTSTP:  # the command gets its own, if it is the terminal's
+                    self.before_stop()
+                    os.kill(os.getpid(), signum)
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])  # stops here, unless nobody could continue it
+                    signal.pthread_sigmask(signal.SIG_BLOCK, [signum])
+                elif signum == signal.SIGXCPU:  # the command has a time of its own
+                    self.before_kill()
+                elif signum != signal.SIGCHLD:
+                    self._pass_on(signum, from_kernel, pid if status is None else None)
+            status = self._reap(pid, status)
+            if status is None and self.requests > 1:
+                killed = killed if killed >= 0 else self._watch(pid, poll)
+                status = self._held_status(pid, killed)
+            if status is not None and (alive is None or self.requests or not alive()):
+                return status
+
+    def _watch(self, pid: int, poll: select.poll) -> int:
+        """A descriptor that is readable once the process has ended, whether or not it can be reaped; -1 if none."""
+        with contextlib.suppress(OSError, AttributeError):  # Linux 5.3; Python may have been built without it
+            descriptor = os.pidfd_open(pid)
+            self._resources.callback(os.close, descriptor)
+            poll.register(descriptor, select.POLLIN)
+            return descriptor
+        return -1
+
+    @staticmethod
+    def _held_status(pid: int, killed: int) -> int | None:
+        """The status of a process that has ended, but that its tracer, such as a crash handler that hangs, has not
+        reaped: until then no parent can (wait_consider_task() in kernel/exit.c).
+        """
+        if killed < 0 or not select_readable([killed], 0):
+            return None
+        tracer, fields = proc_status(pid).get("TracerPid", "0"), read_proc(pid, "stat").split()
+        if tracer == "0" or not fields:
+            return None
+        Log.result(f"The command has ended; process {tracer}, which traces it, keeps it as a zombie")
+        return int(fields[-1])  # exit_code, proc_pid_stat(5)
+
+    def _received(self) -> Iterator[tuple[int, bool]]:
+        """The signals that have arrived, each with whether the kernel itself sent it."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                info = os.read(self._descriptor, self.SIGINFO_BYTES)
+                yield info[0], int.from_bytes(info[8:12], sys.byteorder) == SI_KERNEL
+
+    @staticmethod
+    def _reap(pid: int, status: int | None) -> int | None:
+        """The status of the command, if it has ended. Orphans as well are waited for: they may have come to us."""
+        try:
+            while True:
+                ended, its_status = os.waitpid(-1, os.WNOHANG)
+                if not ended:
+                    return status
+                status = its_status if ended == pid else status
+        except ChildProcessError:
+            if status is None:  # and it never will be known: no SIGCHLD comes any more
+                raise
+            return status
+
+    def _pass_on(self, signum: int, from_kernel: bool, pid: int | None) -> None:
+        now_s = time.monotonic()
+        if signum in SIGNALS_TO_END:
+            if signum == self._last[0] and now_s - self._last[1] < self.SAME_REQUEST_S:
+                return  # timeout(1) signals its child, and then the group that it is in
+            self._last = signum, now_s
+            self.requests += 1
+        if pid is None:
+            return
+        # A terminal signals its whole foreground process group: the command has the signal if it is in ours.
+        reached = from_kernel and os.getpgid(pid) == os.getpgrp() and not (
+            signum == signal.SIGHUP and os.getsid(0) == os.getpid())  # a hang-up reaches the session's leader only
+        if self.requests > 1 and signum in SIGNALS_TO_END:
+            signum, reached = signal.SIGKILL, False
+        if not reached:
+            try:
+                os.kill(pid, signum)
+            except OSError as error:  # it may have become another user's
+                Log.error(SpocError("pass on signal", str(signum), error.strerror or str(error), "send it yourself"))
+
+
+def initial_environment() -> list[bytes]:
+    """The environment as it was before Python, which adds LC_CTYPE to that of the C locale (PEP 538).
+
+    A name may be there twice, or be empty or without a value: neither a dictionary nor os.execve() takes that.
+    """
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            return file.read().split(b"\0")[:-1]
+    except OSError:
+        return [os.fsencode(f"{name}={value}") for name, value in os.environ.items()]
+
+
+def c_strings(values: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+    return (ctypes.c_char_p * (len(values) + 1))(*values, None)
+
+
+def start_audit_session(uid: int) -> None:
+    """Become an audit session of its own, as a login does: every write of loginuid starts one (kernel/auditsc.c).
+
+    A login id that is set stays the same. It may be refused: that is no error.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        with open("/proc/self/loginuid", "r+", encoding="utf-8") as file:
+            login_id = int(file.read())
+            file.seek(0)
+            file.write(str(uid if login_id == NO_ID else login_id))
+
+
+def exit_code(status: int) -> int:
+    """A wait status as a shell's $?."""
+    return EXIT_SIGNAL + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def end_of(status: int) -> str:
+    """What a wait status says, as the end of a sentence."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return f"was ended by signal {number} ({signal.strsignal(number)})"
+    return f"ended with exit status {os.WEXITSTATUS(status)}"
+
+
+def search_path(command: str, environment: Sequence[bytes], attempt: Callable[[bytes], object]) -> bytes:
+    """As execvp(3): the first in PATH of which the attempt succeeds; of the failures the one that tells most."""
+    name = os.fsencode(command)
+    paths = [entry[5:] for entry in environment if entry.startswith(b"PATH=")] or [os.fsencode(os.defpath)]
+    folders = [b""] if b"/" in name else paths[0].split(b":")
+    failure = OSError(errno.ENOENT, "")
+    for folder in folders if name else ():
+        path = os.path.join(folder, name)
+        try:
+            attempt(path)
+            return path
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                failure = error
+    raise failure
+
+
+def check_executable(path: bytes) -> None:
+    if stat.S_ISDIR(os.stat(path).st_mode) or not os.access(path, os.X_OK):
+        raise PermissionError(errno.EACCES, "")
+
+
+def outlive_parent() -> None:
+    """Once exec is next, since it would leave that signal of the parent's end to the command."""
+    with contextlib.suppress(OSError):
+        libc.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
+STAGE_IDENTITY, STAGE_FILTER, STAGE_LISTENER, STAGE_EXEC = range(4)
+CLONE_FILES, CLONE_PARENT = 0x400, 0x8000  # linux/sched.h
+
+
+class Shared(ctypes.Structure):
+    """What the child tells its parent, in memory that both map: under a filter it may be able to do nothing else."""
+
+    _fields_ = c_fields("int stage errno helper listener taken; char bug[200]")
+
+
+class Child:
+    """The command's process: forked at once, it execs when released, and reports if it cannot.
+
+    An exception within its context ends it. It ends by itself if its parent ends before it has exec'ed.
+    """
+
+    EXEC_POLL_MS = 50
+    MAX_SPINS = 200_000_000  # some ten seconds; the helper sees earlier that the parent is gone
+    WAIT_S, MAX_WAITS = 0.0005, 20_000
+
+    def __init__(self, command: Sequence[str], identity: Identity | None, supervisor: Supervisor,
+                 applied: Filter | None = None, audited: bool = False):
+        """Fork. The command gets the signal mask and dispositions that the supervisor found, and no Python's."""
+        import _socket
+        self.command, self.identity, self.filter, self._audited = command, identity, applied, audited
+        self._supervisor = supervisor
+        self._exit_group = libseccomp.seccomp_syscall_resolve_name(b"exit_group") if applied else 0
+        self.environment = initial_environment()
+        if applied and applied.listens and os.path.exists("/proc/self/ns/pid"):
+            pid_namespace()  # an init cannot start a helper: EINVAL for CLONE_PARENT (kernel/fork.c)
+        if identity:
+            self.environment = [entry for entry in self.environment
+                                if os.fsdecode(entry.partition(b"=")[0]) not in identity.environment]
+            self.environment += [os.fsencode(f"{name}={value}") for name, value in identity.environment.items()]
+        self._parent = os.getpid()
+        try:
+            self._shared = Shared.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
+            self._release_read, self._release = os.pipe()
+            self._started, self._started_write = os.pipe()
+            passing: Any = _socket.socketpair() if applied and applied.listens else (None, None)
+            self._passed, self._passing = passing
+            self.pid = os.fork()
+        except OSError as error:
+            raise ChildError("start command", command[0], error.strerror or str(error), remedy_of(error)) from None
+        if not self.pid:
+            self._become_command()
+
+    def __enter__(self) -> Child:
+        os.close(self._started_write)  # were it left open, nobody would see the exec
+        close(self._release_read)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and its helper, where that is still to be done."""
+        for pid in (self.pid, self._shared.helper):
+            with contextlib.suppress(OSError):  # ECHILD: it was reaped; EINVAL: there is none
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                os.kill(pid, signal.SIGKILL)
+                for _ in range(self.MAX_WAITS):  # a tracer may keep it for ever
+                    if os.waitpid(pid, os.WNOHANG)[0]:
+                        break
+                    time.sleep(self.WAIT_S)
+
+    def _become_command(self) -> NoReturn:
+        shared = self._shared
+        try:
+            close(self._release)
+            if self._passed:
+                self._passed.close()  # or what is on its way in it outlives the parent
+            if self._audited:
+                start_audit_session(self.identity.uid if self.identity else os.getuid())
+            if self.identity:
+                drop_privileges(self.identity, self.filter is not None and not self.filter.no_new_privs)
+            with contextlib.suppress(OSError):  # after the change of user, which resets it (commit_creds())
+                libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            shared.stage = STAGE_EXEC
+            if os.read(self._release_read, 1) and self._has_parent():
+                self._restore_signals()
+                self._exec()
+        except OSError as error:
+            shared.errno = error.errno or errno.EIO
+        except MemoryError:
+            shared.errno = errno.ENOMEM
+        except BaseException as error:
+            shared.bug = f"{type(error).__name__}: {error}".encode(errors="replace")[:Shared.bug.size - 1]
+            shared.errno = errno.EIO
+        finally:
+            self._end()
+
+    def _has_parent(self) -> bool:
+        return os.getppid() in (self._parent, 0)  # 0: it is in another pid namespace
+
+    def _end(self) -> NoReturn:
+        """End, even under a filter that lets nothing happen: there musl's _exit() goes on for ever, and so does what
+        asks a listener that nobody has taken.
+        """
+        if self.filter:
+            with contextlib.suppress(OSError):
+                if self._shared.taken or not self._shared.listener:
+                    libc.syscall(self._exit_group, EXIT_FAILURE, 0, None)
+            ctypes.string_at(0)
+        os._exit(EXIT_FAILURE)
+
+    def _restore_signals(self) -> None:
+        for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, at its start
+            signal.signal(signum, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, self._supervisor.sigchld)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._supervisor.mask)
+
+    def _exec(self) -> None:
+        # All that exec needs is at hand before, so that no syscall comes between the filter and it.
+        argv, envp = c_strings([os.fsencode(argument) for argument in self.command]), c_strings(self.environment)
+        execve = libc.execve
+
+        def search() -> None:
+            search_path(self.command[0], self.environment, lambda path: execve(path, argv, envp))
+
+        if self.filter is None:
+            outlive_parent()
+            search()
+        elif self.filter.program == ASK_ALL:  # under which every call succeeds as without it
+            self._apply(self.filter, search)
+        else:
+            found = search_path(self.command[0], self.environment, check_executable)
+            self._apply(self.filter, lambda: execve(found, argv, envp))
+
+    def _apply(self, applied: Filter, last: Callable[[], object]) -> None:
+        """Load the filter and do the last thing, which is exec. Not even a return comes between: it may free memory."""
+        program = SockFprog(len(applied.program) // SOCK_FILTER_BYTES, applied.program)
+        seccomp, shared = libc.syscall, self._shared
+        number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
+        flags, spins = [applied.flags], self.MAX_SPINS if applied.listens else 0
+        if applied.listens:
+            flags.insert(0, applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+            self._start_helper(libseccomp.seccomp_syscall_resolve_name(b"clone"))
+        shared.stage = STAGE_FILTER
+        if applied.no_new_privs:
+            libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        outlive_parent()
+        for attempt in flags:  # WAIT_KILLABLE_RECV is there from Linux 5.19 on
+            try:
+                shared.listener = seccomp(number, SECCOMP_SET_MODE_FILTER, attempt, ctypes.byref(program))
+                break
+            except OSError as error:
+                if error.errno != errno.EINVAL or attempt is flags[-1]:
+                    raise
+        shared.stage = STAGE_EXEC
+        # The listener has to be taken first; to sleep meanwhile would take a syscall.
+        for _ in range(spins):
+            if shared.taken:
+                break
+        if spins and not shared.taken:
+            raise OSError(errno.ETIMEDOUT, "")
+        last()
+
+    def _start_helper(self, clone: int) -> None:
+        """Start a process that shares the descriptors but not the filter, to pass the listener on to the parent.
+
+        pidfd_getfd(2) would be the short way, but Docker's filter and Yama refuse it, and Linux before 5.6 has none.
+        """
+        import _socket
+        child, shared = os.getpid(), self._shared
+        helper = libc.syscall(clone, CLONE_FILES | CLONE_PARENT | int(signal.SIGCHLD), 0, None)
+        if helper:  # not looked up in what both write to: each might take itself for the other
+            shared.helper = helper
+            return
+        shared.helper, passed = os.getpid(), False
+        try:
+            for _ in range(self.MAX_WAITS):
+                if shared.taken or shared.errno or not self._has_parent():
+                    break
+                if shared.listener and not passed:
+                    self._passing.sendmsg([b"x"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, bytes(
+                        ctypes.c_int(shared.listener)))], _socket.MSG_NOSIGNAL)  # the parent may be gone
+                    os.close(shared.listener)  # the child's too: held by itself, it would wait for ever
+                    passed = True
+                time.sleep(self.WAIT_S)
+        except OSError as error:
+            shared.stage, shared.errno = STAGE_LISTENER, error.errno or errno.EIO
+        finally:
+            if not shared.taken:
+                os.kill(child, signal.SIGKILL)
+            os._exit(0)
+
+    def release(self) -> None:
+        """Let it go on to its exec; or, see Supervisor.check(), end it without."""
+        self._supervisor.check()
+        with contextlib.suppress(BrokenPipeError):  # a child that has failed is gone: see wait_started
+            os.write(self._release, b"r")
+        close(self._release)
+
+    def audit_session(self) -> str:
+        """The number of the audit session that it has given itself, if it could; it waits for its release by then."""
+        while not self._shared.stage and not self._shared.errno and not self.has_left():
+            time.sleep(self.WAIT_S)
+        return read_proc(self.pid, "sessionid")
+
+    def release_listening(self) -> int:
+        """Let it load its filter, and go on to its exec after acknowledge(); give the descriptor of the listener.
+
+        Raises ChildError, the process being gone, if there is none.
+        """
+        import _socket
+        self.release()
+        shared, message = self._shared, b""
+        passed: list[Any] = []
+        while not message and not shared.errno and not os.waitid(
+                os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            time.sleep(self.WAIT_S)
+            with contextlib.suppress(BlockingIOError):
+                message, passed, _, _ = self._passed.recvmsg(1, 64, _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC)
+        self._passed.close()
+        self._passing.close()
+        if not message:  # it has ended, or could not load the filter
+            self._check_started()
+        if not passed:  # unix(7): what there is no room for is closed
+            raise self._failure(STAGE_LISTENER, errno.EMFILE)
+        return int.from_bytes(passed[0][2], sys.byteorder)
+
+    def acknowledge(self) -> None:
+        """The listener is held: what it is asked about will be answered."""
+        self._shared.taken = 1
+        os.waitpid(self._shared.helper, 0)  # it has the child's end of the pipe that has_left() looks at
+
+    def has_left(self) -> bool:
+        """Has it left this program, by exec or by its end?"""
+        return self._started < 0 or select_readable([self._started], 0) != []
+
+    def _has_execed(self) -> bool:
+        """Has it left by exec, for all that can be known? Till then its process group may be set (setpgid(2))."""
+        group = os.getpgrp()
+        try:
+            if group:  # 0: one of another pid namespace
+                os.setpgid(self.pid, group)
+            return not group
+        except OSError:
+            return True
+
+    def wait_started(self, inputs: dict[int, Callable[[], None]]) -> None:
+        """Return when it has exec'ed. Raises ChildError, the process being gone, if it cannot.
+
+        `inputs`, descriptors to read from and what reads them, are served meanwhile.
+        """
+        while self._shared.errno == 0:
+            ready = select_readable([self._started, *inputs], self.EXEC_POLL_MS)
+            if self._started in ready or self._shared.errno:  # what its program has done is for later
+                break
+            for descriptor in ready:
+                inputs[descriptor]()
+        close(self._started)
+        self._started = -1
+        self._check_started()
+
+    def _check_started(self) -> None:
+        """Raise ChildError, the process being gone, if it has failed or ended."""
+        if self._shared.errno:
+            self.kill()  # a filter may keep it from ending itself
+            if self._shared.bug:
+                raise ChildError("start command", self.command[0], self._shared.bug.decode(errors="replace"), REPORT_IT)
+            raise self._failure(self._shared.stage, self._shared.errno)
+        if not self._has_execed():
+            status = os.waitpid(self.pid, 0)[1]
+            self.kill()
+            raise ChildError("start command", self.command[0] or "''", f"{end_of(status)} before it began",
+                             "start it again", exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE)
+
+    def wait(self, timers: Sequence[Timer] = (), alive: Callable[[], bool] | None = None,
+             inputs: dict[int, Callable[[], None]] | None = None) -> tuple[int, Exception | None]:
+        """Its status, see Supervisor.wait(); and what made waiting fail, so that it was killed."""
+        try:
+            return self._supervisor.wait(self.pid, timers, alive, inputs), None
+        except Exception as error:
+            self.kill()
+            return 0, error
+
+    def _failure(self, stage: int, number: int) -> ChildError:
+        """What to say of an errno at a stage of the start."""
+        name, reason = self.command[0], os.strerror(number)
+        if stage == STAGE_LISTENER:
+            return ChildError("start command", name, f"the listener of its filter did not arrive: {reason}",
+                              LIMITS.get(number, "a seccomp filter that spoc.py is under may refuse sendmsg(2)"))
+        if number in LIMITS and stage != STAGE_EXEC:
+            return ChildError("start command", name, reason, LIMITS[number])
+        if stage == STAGE_IDENTITY and self.identity:
+            return ChildError("start command", f"as user {self.identity.uid}", reason, "--privileged runs it as root")
+        if stage == STAGE_FILTER:
+            return ChildError("load filter", name, reason,
+                              FILTER_HINTS.get(number, "a newer kernel may have that feature"))
+        return exec_failure(name, number, self.filter is not None and self.filter.program != ASK_ALL)
+
+
+FILTER_HINTS = {
+    errno.ENOSYS: "boot a kernel with CONFIG_SECCOMP_FILTER",
+    errno.EBUSY: "a filter that spoc.py is under has a listener, and the kernel allows only one: run it outside "
+                 "of that",
+    errno.EPERM: "--no-new-privs loads it without CAP_SYS_ADMIN",
+    errno.EACCES: "--no-new-privs loads it without CAP_SYS_ADMIN"}
+EXEC_HINTS = {
+    errno.ENOENT: "check the spelling and PATH", errno.EACCES: "it is not executable for the user that it runs as",
+    errno.ENOEXEC: "it is neither a program for this machine nor a script that begins with #!"}
+# For these the command is not to blame.
+EXEC_REFUSED = (errno.EAGAIN, errno.EINVAL, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+def exec_failure(name: str, number: int, filtered: bool) -> ChildError:
+    """What to say of an errno of execve(2), which may be the filter's answer."""
+    hint = EXEC_HINTS.get(number, "")
+    if number == errno.EACCES and os.path.isdir(name):
+        hint = "it is a folder"
+    elif number == errno.ENOENT and "/" in name and os.path.exists(name):
+        hint = "it is there, but not the interpreter or dynamic loader that it names"
+    elif filtered and not hint:
+        hint = "if the profile blocks execve, -b execve allows it"
+    elif not filtered:
+        hint = LIMITS.get(number, hint)
+    code = EXIT_NOT_FOUND if number == errno.ENOENT else EXIT_NOT_EXECUTABLE
+    if number in EXEC_REFUSED and not filtered:
+        code = EXIT_FAILURE
+    return ChildError("start command", name or "''", os.strerror(number), hint, code)
+
+
+def drop_privileges(identity: Identity, keep_admin: bool) -> None:
+    """Become that user for good: groups first, then all three ids; and make sure that there is no way back.
+
+    With `keep_admin` CAP_SYS_ADMIN stays until the exec, which drops it, for the sake of seccomp(2).
+    """
+    if keep_admin:
+        libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    os.setgroups(identity.groups)
+    os.setresgid(identity.gid, identity.gid, identity.gid)
+    os.setresuid(identity.uid, identity.uid, identity.uid)
+    # capset(2), linux/capability.h: header (version, pid), then effective, permitted, inheritable, low bits first. The
+    # inheritable ones outlive setresuid(2), and with SECBIT_NO_SETUID_FIXUP all do.
+    header, kept = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0), (1 << CAP_SYS_ADMIN if keep_admin else 0)
+    libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)))
+    try:
+        os.setresuid(0, 0, 0)
+    except PermissionError:
+        return
+    raise OSError(errno.EPERM, "")
+
+
+class Call(NamedTuple):
+    """A syscall that was made; name is None if libseccomp knows none, times 0 where nobody counted."""
+
+    architecture: Architecture
+    number: int
+    name: str | None
+    first_ns: int
+    times: int = 0
+    tgid: int = 0
+    comm: str = ""
+    values: frozenset[int] = frozenset()  # of the argument that --args tells apart; empty: not told, or too many
+
+
+class Recording(NamedTuple):
+    """What a command and its descendants did. A non-empty `losses` says why it may not be all."""
+
+    calls: tuple[Call, ...]
+    tasks: int
+    losses: tuple[str, ...]
+
+    @property
+    def names(self) -> set[str]:
+        return {call.name for call in self.calls if call.name}
+
+
+FILTER_PROFILE, FILTER_OWN, FILTER_UNKNOWN = "profile", "own", "unknown"  # in --events; own: the command's
+
+
+class Denial(NamedTuple):
+    """A syscall that a filter did not let pass, or logged; so often, if it is known what the calls have in common."""
+
+    architecture: Architecture | None  # None if it is none that this machine has
+    number: int
+    verdicts: tuple[tuple[str, int], ...]  # each that it may have met, the likeliest first; errno -1: any
+    tgid: int
+    tid: int
+    comm: str
+    exe: str = ""
+    times: int = 1
+    inner: str = ""  # what socketcall(2) or ipc(2) was to do, see MULTIPLEXED
+    arguments: tuple[int, ...] = ()  # all six, where they are to be learned
+    otherwise: str = FILTER_OWN  # whose filter it was unless the profile answers so; "": then it was none
+    fact: str = ""  # what is known of it where the verdict is not
+
+
+START_UNSEEN = "the start of the command was not seen"
+
+# --- BPF ---------------------------------------------------------------------
+
 
 # struct config, counters, call_key and call of bpf/recorder.bpf.c, field by field.
-
-
 class Config(ctypes.Structure):
     """What user space tells the recorder."""
 
@@ -2828,6 +4604,7 @@ def _read_trusted(path: str, operation: str, copy_again: str) -> bytes:
 
 def read_object(path: str) -> bytes:
     """The object's bytes, if they are of this version and come from someone who could as well have changed spoc.py."""
+    import binascii
     operation, copy_again = "read BPF object", "copy recorder.bpf.o to it again, with the spoc.py that belongs to it"
     try:
         if os.path.isfile(os.path.dirname(__file__)):  # spoc.pyz: whoever may write it may change the program as well
@@ -2843,83 +4620,7 @@ def read_object(path: str) -> bytes:
     return data
 
 
-# linux/capability.h, by number.
-CAPABILITIES = ["CAP_" + name for name in """
-    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
-    NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
-    SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
-    MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
-""".split()]
-LINUX_CAPABILITY_VERSION_3 = 0x20080522
 ENOTSUPP = 524  # include/linux/errno.h
-CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = map(CAPABILITIES.index, ("CAP_SYS_ADMIN", "CAP_PERFMON", "CAP_BPF"))
-
-
-def read_kernel_file(path: str) -> str:
-    """A file that the kernel makes up; "" if it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def read_proc(pid: "Union[int, str]", name: str) -> str:
-    """A file of a process in /proc; "" if it cannot be read."""
-    return read_kernel_file(f"/proc/{pid}/{name}")
-
-
-def proc_status(pid: "Union[int, str]") -> "Dict[str, str]":
-    """The fields of /proc/PID/status; none if it cannot be read."""
-    pairs = [line.partition(":") for line in read_proc(pid, "status").splitlines()]
-    return {name: value.strip() for name, _, value in pairs}
-
-
-def effective_capabilities() -> int:
-    """Bits of the capabilities in effect; 0 where a seccomp filter keeps the kernel from telling."""
-    # capget(2), linux/capability.h: header (version, pid); effective, permitted, inheritable, low bits first.
-    sets = (ctypes.c_uint32 * 6)()
-    with contextlib.suppress(OSError):
-        libc.capget(ctypes.byref((ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)), ctypes.byref(sets))
-    return sets[0] | sets[3] << 32
-
-
-def may_administer() -> bool:
-    return bool(effective_capabilities() >> CAP_SYS_ADMIN & 1)
-
-
-def is_filtered() -> bool:
-    """Is this process under a seccomp filter?"""
-    try:
-        return bool(libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0))
-    except OSError as error:
-        return error.errno != errno.EINVAL  # which means that the kernel has no seccomp
-
-
-def in_user_namespace() -> bool:
-    """Is this another than the initial one, which maps every id to itself (user_namespaces(7))?"""
-    return read_kernel_file("/proc/self/uid_map").split() not in ([], ["0", "0", "4294967295"])
-
-
-def pid_namespace() -> os.stat_result:
-    """Where the ids of this process and its children count. Raises KernelError if that is not known, or not one."""
-    try:
-        namespace = os.stat("/proc/self/ns/pid")
-    except OSError as error:
-        raise KernelError("record with BPF", "/proc/self/ns/pid", error.strerror or str(error),
-                          "mount -t proc proc /proc") from None
-    try:  # ENOENT as long as no child is there (pidns_for_children_get() in kernel/pid_namespace.c)
-        if os.path.samestat(namespace, os.stat("/proc/self/ns/pid_for_children")):
-            return namespace
-    except FileNotFoundError:
-        pass
-    raise KernelError("start command", "in another pid namespace", "it would be its init", "unshare needs --fork")
-
-
-def lockdown_mode() -> str:
-    """none, integrity or confidentiality (kernel_lockdown(7)); "" if it is not known."""
-    return read_kernel_file("/sys/kernel/security/lockdown").partition("[")[2].partition("]")[0]
-
 
 # From which release on the interpreter cannot make the call of bpf_get_current_task(), and crashes the kernel. On the
 # first three the verifier leaves it to the JIT (bpf_jit_inlines_helper_call() in arch/*/net), even if that is off:
@@ -2975,8 +4676,9 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
 
 
 @contextlib.contextmanager
-def locked_memory() -> "Iterator[None]":
+def locked_memory() -> Iterator[None]:
     """RLIMIT_MEMLOCK raised, if that is allowed."""
+    import resource
     limits = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -3004,17 +4706,17 @@ class Recorder:
     """The BPF programs and maps of one recording, from load() to close(); or, if `denials`, of what a filter stops."""
 
     def __init__(self, machine: Machine, statistics: bool = False, denials: bool = False,
-                 watched: "Optional[Dict[Tuple[int, int], int]]" = None):
+                 watched: dict[tuple[int, int], int] | None = None):
         """`watched`: (abi, number) -> index of the argument whose values are to be noted."""
         self.machine, self.statistics, self.denials, self.watched = machine, statistics, denials, watched or {}
         self._enter = ""  # the program for sys_enter, once it is loaded
-        self.filter: "Optional[Filter]" = None  # none that the command should have, ...
-        self.inputs: "Dict[int, Callable[[], None]]" = {}  # ... and nothing to serve meanwhile
-        self.unread: "Set[str]" = set()  # what could not be read at the end, and why
+        self.filter: Filter | None = None  # none that the command should have, ...
+        self.inputs: dict[int, Callable[[], None]] = {}  # ... and nothing to serve meanwhile
+        self.unread: set[str] = set()  # what could not be read at the end, and why
         self._resources = contextlib.ExitStack()
-        self._object: "Optional[BpfObject]" = None
+        self._object: BpfObject | None = None
 
-    def __enter__(self) -> "Recorder":
+    def __enter__(self) -> Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -3035,7 +4737,7 @@ class Recorder:
         path = find_object()
         data = read_object(path)
         libbpf.libbpf_set_print(PRINT_LIBBPF)
-        refusal: "Optional[OSError]" = None
+        refusal: OSError | None = None
         for self._enter, raise_limit in self._attempts():
             try:
                 with locked_memory() if raise_limit else contextlib.nullcontext():
@@ -3068,7 +4770,7 @@ class Recorder:
                 raise KernelError("load BPF programs", name, "the JIT has not compiled it: it would crash this kernel",
                                   "free some memory" if setting else f"outside of the container: {JIT_REMEDY}")
 
-    def _attempts(self) -> "List[Tuple[str, bool]]":
+    def _attempts(self) -> list[tuple[str, bool]]:
         """Which program to load for sys_enter, and whether to raise RLIMIT_MEMLOCK for that, in the order to try them.
 
         Kernels before 5.11 account maps to that limit; lockdown=confidentiality refuses what reads kernel memory. See
@@ -3088,7 +4790,7 @@ class Recorder:
         return self.machine.compat is not None and self._enter not in ("", "enter_plain")
 
     @property
-    def _programs(self) -> "List[str]":
+    def _programs(self) -> list[str]:
         ends = ("run_exit", "run_signal", "run_task_exit") if self.denials else ("task_exit",)
         return ["task_fork", "task_exec", *ends, self._enter]
 
@@ -3111,7 +4813,7 @@ class Recorder:
     def _fd(self, name: str) -> int:
         return int(libbpf.bpf_map__fd(libbpf.bpf_object__find_map_by_name(self._object, name.encode())))
 
-    def _view(self, name: str, c_type: "Any") -> "Any":
+    def _view(self, name: str, c_type: Any) -> Any:
         return c_type.from_buffer(mmap.mmap(self._fd(name), ctypes.sizeof(c_type)))
 
     def _map_arrays(self, path: str) -> None:
@@ -3161,7 +4863,7 @@ class Recorder:
         self._config.ns_ino = namespace.st_ino
         self._config.armed_tgid = tgid
 
-    def begin(self, child: "Any") -> None:
+    def begin(self, child: Any) -> None:
         """Arm a Child's process, and let it go on to its exec."""
         self.arm(child.pid)
         child.release()
@@ -3182,30 +4884,30 @@ class Recorder:
         """The counters as they stand."""
         return Counters.from_buffer_copy(self._counters)
 
-    def seen(self) -> "Dict[Tuple[int, int], int]":
+    def seen(self) -> dict[tuple[int, int], int]:
         """(abi, number) -> time in ns (CLOCK_MONOTONIC) of the first call, of numbers below NUMBERS."""
         return {divmod(index, NUMBERS): first_ns for index, first_ns in enumerate(self._seen) if first_ns}
 
-    def calls(self) -> "Dict[Tuple[int, int], CallValue]":
+    def calls(self) -> dict[tuple[int, int], CallValue]:
         """(abi, number) -> details: of numbers from NUMBERS on and, if statistics were asked for, of all others."""
         return {(key.abi, key.nr): value for key, value in self.items("calls", CallKey, CallValue)}
 
-    def values(self) -> "Dict[Tuple[int, int], FrozenSet[int]]":
+    def values(self) -> dict[tuple[int, int], frozenset[int]]:
         """(abi, number) -> the values that the watched argument had; where they were too many nothing."""
-        found: "Dict[Tuple[int, int], Set[int]]" = {}
+        found: dict[tuple[int, int], set[int]] = {}
         if self.watched:
             for key, _ in self.items("values", ValueKey, ctypes.c_uint32):
                 found.setdefault((key.abi, key.nr), set()).add(key.value)
         return {(abi, number): frozenset(values) for (abi, number), values in found.items()
                 if self._watched[abi * NUMBERS + number].count <= MAX_VALUES and not self.unread}
 
-    def tasks(self) -> "List[TaskValue]":
+    def tasks(self) -> list[TaskValue]:
         """The states of the tasks that live."""
         return [self._slots[index.value].state for index, _ in self.items(
             "owners", ctypes.c_uint32, ctypes.c_uint64)] + [
                 task for _, task in self.items("tasks", ctypes.c_uint64, TaskValue)]
 
-    def items(self, name: str, key_type: "Any", value_type: "Any") -> "Iterator[Tuple[Any, Any]]":
+    def items(self, name: str, key_type: Any, value_type: Any) -> Iterator[tuple[Any, Any]]:
         """The items of this hash map, as far as they can be read."""
         try:
             yield from map_items(self._hashes[name], key_type, value_type)
@@ -3216,7 +4918,7 @@ class Recorder:
 MAP_ITEMS = 16384  # no map here has more
 
 
-def map_items(descriptor: int, key_type: "Any", value_type: "Any") -> "Iterator[Tuple[Any, Any]]":
+def map_items(descriptor: int, key_type: Any, value_type: Any) -> Iterator[tuple[Any, Any]]:
     """The items of a BPF hash map. Where some are deleted meanwhile the walk may begin anew: it ends all the same."""
     key = None
     with contextlib.suppress(FileNotFoundError):  # ENOENT ends the walk
@@ -3228,464 +4930,147 @@ def map_items(descriptor: int, key_type: "Any", value_type: "Any") -> "Iterator[
             yield key, value
 
 
-class Filter(NamedTuple):
-    """A compiled seccomp filter: what seccomp(2) takes."""
+def describe_losses(counters: Counters, apart: str, read: str) -> list[str]:
+    """Why not all may have been seen; `apart` and `read` say what to do."""
+    losses = []
+    if not counters.followed:
+        losses.append(START_UNSEEN)
+    if counters.tasks_lost:
+        losses.append(f"{counters.tasks_lost} processes or threads were not followed: too many at a time; {apart}")
+    if counters.calls_lost:
+        losses.append(f"{counters.calls_lost} calls of unusual numbers were not recorded: too many different ones; "
+                      "the command tries out syscall numbers")
+    if counters.denials_lost:
+        losses.append(f"{counters.denials_lost} blocked calls were not named: too many different ones at a time")
+    if counters.reads_lost:
+        losses.append(f"{counters.reads_lost} calls {read}")
+    return losses
 
-    program: bytes
-    flags: int
-    no_new_privs: bool
+
+class TracepointSource:
+    """Sees what a filter stops by a return from a syscall that was never entered; exact, also for repeats."""
+
+    title, reads = "tracepoint", "the tracepoints sys_enter and sys_exit"
+    notifies = audits = False
+
+    def __init__(self, machine: Machine, profile: Profile):
+        self.machine, self._profile = machine, profile
+        self._found: list[Denial] = []
+        self._unsure: set[str] = set()  # calls of the vsyscall page of which this has been said
+        if not machine.number_offset:
+            raise KernelError("read tracepoints", machine.native.name, "not known how", "choose another --enricher")
+        self._recorder = Recorder(machine, denials=True)
+        try:
+            self._recorder.load()
+            if SCMP_ACT_LOG in profile_actions(profile):
+                self._mark_logged()
+            self._recorder.attach()
+            self.descriptor = self._recorder.events_fd
+            self._callback = RING_CALLBACK(self._on_event)  # referenced as long as libbpf may call it
+            self._ring = libbpf.ring_buffer__new(self.descriptor, self._callback, None, None)
+        except SpocError:
+            self._recorder.close()
+            raise
+        except OSError as error:
+            self._recorder.close()
+            raise bpf_error("wait for events", "ring buffer", error) from None
+
+    def _mark_logged(self) -> None:
+        """Have the kernel report calls that are let pass but logged. Conditions cannot be told from there."""
+        unsure = set()
+        for index in range(ABIS * NUMBERS):
+            architecture = self.machine.architecture(*divmod(index, NUMBERS))
+            if architecture.name not in (self.machine.own.name, *self._profile.architectures):
+                continue  # all its calls are stopped
+            name = syscall_name(architecture, index % NUMBERS) or ""
+            actions = {action for action, _ in self._profile.verdicts(name)}
+            self._recorder.logged[index] = actions == {SCMP_ACT_LOG}
+            if SCMP_ACT_LOG in actions and len(actions) > 1:
+                unsure.add(name)
+        if unsure:
+            Log.result(f"Not named where they are logged, since rules for them have conditions: "
+                       f"{', '.join(sorted(unsure))}; --enricher netlink names them")
+
+    def begin(self, child: Child) -> None:
+        self._recorder.begin(child)
+
+    def _denial(self, value: DenialValue, times: int) -> Denial:
+        architecture = self.machine.architecture(value.abi, value.nr)
+        if value.kind == DENIAL_VSYSCALL:
+            verdicts, fact = self._vsyscall_verdicts(syscall_name(architecture, value.nr) or ""), ""
+        else:
+            verdicts, fact = self._verdicts(value.kind, value.result)
+        otherwise = {DENIAL_UNANSWERED: "", DENIAL_VSYSCALL: "", DENIAL_TRACED: FILTER_UNKNOWN}.get(
+            value.kind, FILTER_OWN)
+        return Denial(architecture, value.nr, verdicts, value.tgid, value.tid,
+                      decode_name(value.comm), times=times, otherwise=otherwise, fact=fact)
+
+    def _verdicts(self, kind: int, result: int) -> tuple[tuple[tuple[str, int], ...], str]:
+        """What may have been a filter's answer to a call of this fate; and, if that is a guess, what is known."""
+        killed = (SCMP_ACT_KILL_PROCESS, -1), (SCMP_ACT_KILL_THREAD, -1)
+        trapped = (SCMP_ACT_TRAP, -1)
+        refused = ((SCMP_ACT_ERRNO, -result), *[(SCMP_ACT_TRACE, -1)] * (result == -errno.ENOSYS))
+        if kind == DENIAL_LOGGED:
+            return ((SCMP_ACT_LOG, -1),), ""
+        if kind == DENIAL_ENDED:
+            return killed[::-1] if release_numbers(kernel_uname().release) < (5, 16) else killed[1:], "ended by it"
+        if kind == DENIAL_KILLED:
+            return (*killed, trapped), "killed by SIGSYS"
+        if kind == DENIAL_TRAPPED:
+            return (trapped,), ""
+        if kind == DENIAL_UNANSWERED:
+            return (*killed, trapped, *refused), ""
+        if -4096 < result < 0:
+            return refused, f"returned {errno.errorcode.get(-result, -result)}"
+        # 0 is what few filters answer; any other value is a listener's. Or a tracer has suppressed SIGSYS.
+        return ((SCMP_ACT_NOTIFY, -1), (SCMP_ACT_ERRNO, 0) if result == 0 else trapped), f"returned {result}"
+
+    def _vsyscall_verdicts(self, name: str) -> tuple[tuple[str, int], ...]:
+        """What the profile may have answered to a call through the vsyscall page, of which nothing else is seen:
+        whatever it says, unless it lets the call pass or that depends.
+        """
+        if len(set(self._profile.verdicts(name))) == 1:
+            return tuple((action, -1) for action in ACTIONS if action != SCMP_ACT_ALLOW)
+        if name not in self._unsure:
+            self._unsure.add(name)
+            Log.result(f"Not named where the vsyscall page makes it, since rules for it have conditions: {name}; "
+                       "--enricher notify names it")
+        return (("", -1),)
+
+    def _on_event(self, _context: int, address: int, _size: int) -> int:
+        self._found.append(self._denial(DenialValue.from_address(address), 1))
+        return 0
+
+    def read(self) -> list[Denial]:
+        libbpf.ring_buffer__consume(self._ring)
+        found, self._found = self._found, []
+        return found
+
+    def finish(self) -> list[Denial]:
+        """The repeats, once the command has ended."""
+        values = {key.raw: value for key, value in self._recorder.items(
+            "denials", ctypes.c_char * DENIAL_KEY_BYTES, DenialValue)}
+        held = []
+        for task in self._recorder.tasks():  # of those that live on some are still with the task itself
+            value = values.get(bytes(task.last))
+            if value:
+                value.count += task.repeats
+            if task.flags & TASK_HELD:
+                held.append(self._denial(DenialValue(*task.held, b"(running)"), 1))
+        return self.read() + held + [
+            self._denial(value, value.count - 1) for value in values.values() if value.count > 1]
 
     @property
-    def listens(self) -> bool:
-        return bool(self.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+    def losses(self) -> list[str]:
+        unread = sorted(self._recorder.unread)
+        return unread + describe_losses(self._recorder.counters, "run parts of the work on their own",
+                                        "could not be read; run it again")
 
-    def asking(self, default_action: str = "") -> "Filter":
-        """The same, but whatever it would not simply allow is asked of a listener, apart from what it logs by default:
-        that may be every call, and what outlives the listener can make none of those that are asked about.
+    def close(self) -> None:
+        libbpf.ring_buffer__free(self._ring)
+        self._recorder.close()
 
-        A rule may stand before another, so that libseccomp must not be given other actions than the profile's.
-        """
-        let_pass = [constant_program(action) for action in {SCMP_ACT_ALLOW, default_action}.intersection(PERMISSIVE)]
-        steps = [self.program[at:at + SOCK_FILTER_BYTES] for at in range(0, len(self.program), SOCK_FILTER_BYTES)]
-        program = b"".join(ASK_ALL if step[:2] == ASK_ALL[:2] and step not in let_pass else step for step in steps)
-        return self._replace(program=program, flags=self.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER)
-
-
-SOCK_FILTER_BYTES = 8
-# linux/bpf_common.h: a 32-bit word of seccomp_data into the accumulator, ways to compare that with k, and the answer.
-LOAD, JUMP, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_EQUAL, AND, RETURN = 0x20, 0x05, 0x15, 0x25, 0x35, 0x54, 0x06
-MAX_JUMP = 255  # a conditional jump's offset has 8 bits
-WORD = (1 << 32) - 1
-
-
-def bpf_step(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """struct sock_filter (linux/filter.h)."""
-    return code.to_bytes(2, sys.byteorder) + bytes((if_true, if_false)) + k.to_bytes(4, sys.byteorder)
-
-
-def constant_program(action: str, number: int = 0) -> bytes:
-    """The program of a filter that answers this to every call of every architecture."""
-    return bpf_step(RETURN, ACTIONS[action] | number)
-
-
-def runc_prefix(profile: Profile, native: Architecture) -> bytes:
-    """What runc puts before the program of a filter (its libcontainer/seccomp/patchbpf/enosys_linux.go): ENOSYS for a
-    call whose number is above all that the rules name for its architecture, so that libcs take an older call. Nothing
-    where the default lets calls pass, or asks a tracer.
-    """
-    program = b""
-    if profile.default_action in (*PERMISSIVE, SCMP_ACT_TRACE):
-        return program
-    names = {name.encode(errors="replace") for rule in profile.rules for name in rule.names if "\0" not in name}
-    for listed in sorted({native.name, *profile.architectures} - {"SCMP_ARCH_NATIVE"}):
-        token = libseccomp.seccomp_arch_resolve_name(listed.replace("SCMP_ARCH_", "").lower().encode())
-        last = max((libseccomp.seccomp_syscall_resolve_name_arch(token, name) for name in names), default=0)
-        if last <= 0:
-            continue
-        steps = [bpf_step(LOAD, SeccompData.nr.offset)]
-        if token in (X86_64.token, X32.token):  # whose calls the kernel tells apart by this bit alone; BPF_JSET
-            steps.append(bpf_step(0x45, X32_SYSCALL_BIT, *((2, 0) if token == X86_64.token else (0, 2))))
-            token = X86_64.token
-        steps += [bpf_step(JUMP_GREATER, last, 0, 1), constant_program(SCMP_ACT_ERRNO, errno.ENOSYS)]
-        steps = [bpf_step(LOAD, SeccompData.arch.offset), bpf_step(JUMP_EQUAL, token, 0, len(steps)), *steps]
-        program += b"".join(steps)
-    return program
-
-
-ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
-NEXT, HOLDS, FAILS = range(3)
-if TYPE_CHECKING:
-    # (offset in seccomp_data, mask, jump, value, where to if true, where to if false): NEXT is the step that follows,
-    # HOLDS and FAILS leave the test.
-    Step = Tuple[int, int, int, int, int, int]
-    Test = Tuple[Step, ...]
-    Tested = List[Tuple[Tuple[Test, ...], bytes]]  # what must all hold, for this to be returned
-
-
-def condition_tests(condition: Condition, wide: bool) -> "List[Test]":
-    """What must hold for a condition to hold, by words of 32 bits; the upper one of each argument only if `wide`."""
-    op, value, offset = condition.op, condition.value, SeccompData.args.offset + 8 * condition.argument
-    low, high = (offset, offset + 4) if sys.byteorder == "little" else (offset + 4, offset)
-    if op in ("SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"):
-        mask, wanted = (FULL_MASK, value) if op == "SCMP_CMP_EQ" else (value, value & condition.value_two)
-        words = [(high, mask >> 32, wanted >> 32)] if wide else []
-        return [((at, part, JUMP_EQUAL, wanted_part, HOLDS, FAILS),) for at, part, wanted_part in (
-            *words, (low, mask & WORD, wanted & WORD)) if part]
-    # Otherwise it is one of these, or the opposite of it.
-    jump = {"SCMP_CMP_NE": JUMP_EQUAL, "SCMP_CMP_GT": JUMP_GREATER, "SCMP_CMP_LE": JUMP_GREATER}.get(
-        op, JUMP_GREATER_EQUAL)
-    steps = []
-    if wide and jump != JUMP_EQUAL:
-        steps.append((high, WORD, JUMP_GREATER, value >> 32, HOLDS, NEXT))
-    if wide:
-        steps.append((high, WORD, JUMP_EQUAL, value >> 32, NEXT, FAILS))
-    steps.append((low, WORD, jump, value & WORD, HOLDS, FAILS))
-    if op in ("SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE"):
-        opposite = {NEXT: NEXT, HOLDS: FAILS, FAILS: HOLDS}
-        steps = [(*step[:4], opposite[step[4]], opposite[step[5]]) for step in steps]
-    return [tuple(steps)]
-
-
-def assemble_test(test: "Test", loaded: int, inner: "List[bytes]", following: "List[bytes]") -> "List[bytes]":
-    """A test in front of what is done if it holds; if it fails, that is jumped over.
-
-    `loaded` is the offset of the word that the accumulator holds, -1 if that is not known.
-    """
-    codes: "List[Tuple[int, int, Tuple[int, int]]]" = []
-    for offset, mask, jump, value, if_true, if_false in test:
-        if offset != loaded:
-            codes.append((LOAD, offset, (NEXT, NEXT)))
-        if mask != WORD:
-            codes.append((AND, mask, (NEXT, NEXT)))
-        codes.append((jump, value, (if_true, if_false)))
-        loaded = offset if mask == WORD else -1
-    holds, fails = len(codes), len(codes) + len(inner)
-    if inner[0][:2] == ASK_ALL[:2] and inner[0] in following[:MAX_JUMP - len(codes)]:  # the answer is there already
-        holds, fails, inner = len(codes) + following.index(inner[0]), len(codes), []
-    elif fails > MAX_JUMP:
-        holds, fails, inner = holds + 1, holds, [bpf_step(JUMP, len(inner)), *inner]
-    assembled = []
-    for at, (code, k, ways) in enumerate(codes, 1):
-        if_true, if_false = (0 if way == NEXT else (holds if way == HOLDS else fails) - at for way in ways)
-        assembled.append(bpf_step(code, k, if_true, if_false))
-    return assembled + inner
-
-
-def assemble_rules(rules: "Tested", loaded: int, following: "List[bytes]") -> "List[bytes]":
-    """The first rule whose tests all hold gives the answer; if there is none, it goes on with what is `following`.
-
-    Neighbours share the tests with which they begin.
-    """
-    groups: "List[Tuple[Test, int, Tested]]" = []
-    for tests, answer in rules:
-        if not tests:
-            groups.append(((), -1, [((), answer)]))
-            break
-        if not groups or groups[-1][0] != tests[0]:
-            if groups:  # only a plain comparison that either answers or goes on leaves the word there
-                test, _, inner = groups[-1]
-                loaded = test[0][0] if len(test) == 1 and test[0][1] == WORD and not inner[0][0] else -1
-            groups.append((tests[0], loaded, []))
-        groups[-1][2].append((tests[1:], answer))
-    code: "List[bytes]" = []
-    for test, loaded, inner in reversed(groups):
-        after = [*code[:MAX_JUMP], *following][:MAX_JUMP]
-        if not test:
-            code = [inner[0][1]]
-            continue
-        known = test[0][0] if len(test) == 1 and test[0][1] == WORD else -1
-        code = assemble_test(test, loaded, assemble_rules(inner, known, after), after) + code
-    return code
-
-
-def fulfilled(condition: Condition) -> int:
-    """A value for which the condition holds, if there is one."""
-    if condition.op == "SCMP_CMP_MASKED_EQ":
-        return condition.value_two
-    step = {"SCMP_CMP_NE": 1, "SCMP_CMP_GT": 1, "SCMP_CMP_LT": -1}.get(condition.op, 0)
-    return condition.value + step & FULL_MASK
-
-
-TRIED_CALLS, MIXED_VALUES = 50, 8
-
-
-def tried_arguments(rules: "Sequence[Rule]") -> "Iterator[List[int]]":
-    """Arguments at which code for these rules may err: those that some of them ask for, and with one of these at or
-    around a value that any rule has for any argument, or at the halves of two.
-    """
-    named = sorted({value for rule in rules for each in rule.conditions for value in (each.value, each.value_two)})
-    candidates = [value + step & FULL_MASK for value in named for step in (-1, 0, 1)]
-    candidates += [high & ~WORD | low & WORD for high in named[:MIXED_VALUES] for low in named[:MIXED_VALUES]]
-    some = rules[::len(rules) // TRIED_CALLS + 1]
-    stride, offset = max(1, len(some) * len(candidates) // TRIED_CALLS), 0
-    for rule in some:
-        arguments = [0] * 6
-        for each in rule.conditions:
-            arguments[each.argument] = fulfilled(each)
-        yield arguments
-        for each in rule.conditions:
-            for value in candidates[offset % stride::stride]:
-                yield [*arguments[:each.argument], value, *arguments[each.argument + 1:]]
-            offset += 1
-
-
-class Branch:
-    """What rules of a syscall have in common, in the tree in which libseccomp holds them (its src/db.c)."""
-
-    def __init__(self, rank: "Tuple[int, int, int]"):
-        self.rank = rank
-        self.rule: "Optional[Rule]" = None  # if nothing more is asked
-        self.branches: "Dict[Any, Branch]" = {}
-
-    def rules(self) -> "Iterator[Rule]":
-        """In the order in which they are asked."""
-        if self.rule:
-            yield self.rule
-        for branch in sorted(self.branches.values(), key=lambda each: each.rank):
-            yield from branch.rules()
-
-    def add(self, nodes: "List[Tuple[Tuple[int, int, int], Tuple[object, ...]]]", rule: Rule) -> None:
-        """Of rules that begin alike the shortest counts. Raises OSError where libseccomp does."""
-        if self.rule and nodes:
-            return
-        if not nodes:
-            if any(each.verdict != rule.verdict for each in self.rules()):
-                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
-            self.rule, self.branches = rule, {}
-            return
-        (rank, key), *rest = nodes
-        self.branches.setdefault(key, Branch(rank)).add(rest, rule)
-
-
-def condition_nodes(conditions: "Iterable[Condition]", wide: bool) -> "List[Tuple[Any, Any]]":
-    """The way through the tree: for each word how it stands among others on its level, and what makes it the same."""
-    nodes = []
-    for each in sorted(conditions, key=lambda condition: condition.argument):
-        masked = each.op == "SCMP_CMP_MASKED_EQ"
-        mask, value = (each.value, each.value & each.value_two) if masked else (FULL_MASK, each.value)
-        if not mask & (FULL_MASK if wide else WORD):  # which holds for all
-            continue
-        priority = {"SCMP_CMP_LT": 2, "SCMP_CMP_LE": 2, "SCMP_CMP_GT": 1, "SCMP_CMP_GE": 1}.get(each.op, 3)
-        for shift in (32, 0) if wide else (0,):
-            word = value >> shift & WORD
-            place = 2 * each.argument + shift // 32
-            kind = each.op if masked or not shift else "ordered" if priority < 3 else ""
-            nodes.append(((-place, -priority, word if priority == 2 else -word),
-                          (place, kind, word, mask >> shift & WORD)))
-    return nodes
-
-
-class FilterBuilder:
-    """Compiles a profile: what depends on a syscall's number alone by libseccomp, what has conditions here.
-
-    Of several rules with conditions for one syscall libseccomp 2.5 makes programs that compare what the accumulator
-    held before, or it never comes to an end. The two programs are joined: what has no answer goes on to the next.
-    """
-
-    def __init__(self, profile: Profile, native: Architecture):
-        self.profile = profile
-        self.unknown, self._added = set(), set()  # type: Set[str], Set[str]
-        self._subject = profile.default_action
-        self._tokens = {native.token: native.name}
-        for name in profile.architectures:
-            token = libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode())
-            if not token and name != "SCMP_ARCH_NATIVE":
-                raise SpocError("build filter", name,
-                                f"libseccomp {format_libseccomp_version()} does not know this architecture",
-                                "a newer one may; or take it out of the profile")
-            if token and token not in self._tokens:
-                self._tokens[token] = name
-        self._numbers: "Dict[Tuple[int, str], int]" = {}
-        self._direct: "Dict[int, Dict[Optional[str], int]]" = {}
-        self._least = -299 if any(self._number(token, "socketcall") >= 0 for token in self._tokens) else 0
-        # What the default says as well decides nothing.
-        self._rules = [rule for rule in profile.rules if rule.verdict != profile.default]
-
-    def build(self, no_new_privs: bool = False, prefix: bytes = b"") -> Filter:
-        """The filter, to be loaded with the flags of the profile. Its program begins with `prefix`."""
-        flags = sum(FILTER_FLAGS[flag] for flag in self.profile.loaded_flags)
-        # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
-        flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-        program = prefix + self.export()
-        self._check_size(len(program) // SOCK_FILTER_BYTES)
-        return Filter(program, flags, no_new_privs)
-
-    def export(self, text: bool = False, optimize: int = 1) -> bytes:
-        """The compiled program or, as text, a listing (libseccomp's PFC). `optimize` 2 makes it a binary tree."""
-        try:
-            main = self._compile(libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf, optimize)
-            conditional = {token: self._conditional(token) for token in self._tokens}
-        except OSError as error:
-            hint = "this libseccomp or kernel cannot do that"
-            if error.errno == errno.EDOM and self._subject in self.profile.architectures:
-                error.strerror = "has the other byte order, which libseccomp does not take into this machine's filter"
-                hint = "take it out of the profile"
-            elif error.errno == errno.EEXIST:
-                hint = "two rules have the same conditions, if only within socketcall or ipc, but other actions"
-            raise SpocError("build filter", self._subject, error.strerror or str(error), hint) from None
-        self._subject = "the whole filter"
-        # Each takes at least an instruction: this bounds the time, too.
-        self._check_size(sum(len(rules) for each in conditional.values() for rules in each.values()))
-        parts = [self._list(token, rules) if text else self._assemble(token, rules)
-                 for token, rules in conditional.items() if rules]
-        return b"".join([*parts, main])
-
-    def _number(self, token: int, name: str) -> int:
-        """A syscall's number, which is negative where the architecture has no such."""
-        key = token, name
-        if key not in self._numbers:
-            self._numbers[key] = NR_SCMP_ERROR if "\0" in name else libseccomp.seccomp_syscall_resolve_name_arch(
-                token, name.encode(errors="replace"))
-        return self._numbers[key]
-
-    def _calls(self, token: int, name: str) -> "List[Tuple[int, int]]":
-        """The numbers by which this can be done, each with what a multiplexed call has as its first argument, or 0."""
-        number = self._number(token, name)
-        if number >= 0:
-            return [(number, 0)]
-        # For what is multiplexed libseccomp has -100 or -200, less that argument, and not the number of its own.
-        outer = self._number(token, {1: "socketcall", 2: "ipc"}.get(-number // 100, ""))
-        if outer < 0:
-            return []
-        if token not in self._direct:  # such were added later, none is below these
-            self._direct[token] = {syscall_name(Architecture("", token), outer + more): outer + more
-                                   for more in range(-20, 400)}
-        direct = self._direct[token].get(name)
-        return [(outer, -number % 100)] + ([(direct, 0)] if direct else [])
-
-    def _check_size(self, instructions: int) -> None:
-        if instructions > BPF_MAXINSNS:
-            raise SpocError("build filter", self._subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
-
-    @staticmethod
-    def _is_wide(token: int) -> bool:
-        """Are arguments 64 bits wide to libseccomp (__AUDIT_ARCH_64BIT, but not __AUDIT_ARCH_CONVENTION_MIPS64_N32)?"""
-        return token >> 29 & 5 == 4
-
-    def _conditional(self, token: int) -> "Dict[int, List[Rule]]":
-        """Number -> the rules that decide it, in the order in which libseccomp would ask them, where there are
-        conditions. Each rule has the name and the conditions that it has there.
-        """
-        found: "Dict[int, Dict[Rule, None]]" = {}
-        if not any(rule.conditions for rule in self._rules):
-            return {}
-        here: "Set[int]" = set()
-        for rule in self._rules:
-            for name in rule.names:
-                for number, code in self._calls(token, name):
-                    conditions = rule.conditions
-                    if code:  # the other arguments are in memory then, but libseccomp takes these for them
-                        conditions = (Condition(0, "SCMP_CMP_EQ", code),
-                                      *(each for each in rule.conditions if each.argument))
-                    found.setdefault(number, {})[rule._replace(names=(name,), conditions=conditions)] = None
-                    if rule.conditions:
-                        here.add(number)
-        ordered = {number: self._ordered(found[number], self._is_wide(token)) for number in sorted(here)}
-        return {number: rules for number, rules in ordered.items() if rules[0].conditions}
-
-    def _ordered(self, rules: "Iterable[Rule]", wide: bool) -> "List[Rule]":
-        """The rules of one number. The first without conditions, or whose conditions hold for all, stands for all."""
-        root, tree = Branch((0, 0, 0)), []
-        for rule in rules:
-            nodes = condition_nodes(rule.conditions, wide)
-            if not nodes:
-                return [rule]
-            tree.append((nodes, rule))
-        self._check_size(len(tree))  # before work: each takes at least an instruction
-        for nodes, rule in tree:
-            self._subject = rule.names[0]
-            root.add(nodes, rule)
-        return list(root.rules())
-
-    def _assemble(self, token: int, calls: "Dict[int, List[Rule]]") -> bytes:
-        """The program that answers these calls of an architecture, and passes all others on."""
-        default = constant_program(*self.profile.default)
-        code: "List[bytes]" = []
-        for number, rules in calls.items():
-            tested = [(tuple(test for each in sorted(rule.conditions, key=lambda condition: condition.argument)
-                             for test in condition_tests(each, self._is_wide(token))),
-                       constant_program(*rule.verdict)) for rule in rules]
-            inner = [*assemble_rules(tested, -1, [default]), default]
-            self._check(number, rules, inner, self._is_wide(token))
-            offset = SeccompData.nr.offset
-            code += assemble_test(((offset, WORD, JUMP_EQUAL, number, HOLDS, FAILS),), offset, inner, [])
-        code.insert(0, bpf_step(LOAD, SeccompData.nr.offset))
-        audit = Architecture(self._tokens[token], token).kernel_token
-        return b"".join(assemble_test(
-            ((SeccompData.arch.offset, WORD, JUMP_EQUAL, audit, HOLDS, FAILS),), -1, code, []))
-
-    def _check(self, number: int, rules: "List[Rule]", code: "List[bytes]", wide: bool) -> None:
-        """Hold the code for a number against its rules: no mistake in how it is made may let a call pass."""
-        judge, most = FilterJudge(b"".join(code)), FULL_MASK if wide else WORD
-        for arguments in tried_arguments(rules):
-            call = SeccompData(number, 0, 0, (ctypes.c_uint64 * 6)(*arguments))
-            right = next((rule.verdict for rule in rules if all(
-                holds((each.argument, each.op, each.value & most, each.value & each.value_two & most),
-                      arguments[each.argument] & most) for each in rule.conditions)), self.profile.default)
-            if judge(call) != right:
-                raise SpocError("build filter", rules[0].names[0], f"with the arguments {arguments} its rules say "
-                                f"{verdict_text(right)}, but their code {verdict_text(judge(call))}", "report it")
-
-    def _list(self, token: int, calls: "Dict[int, List[Rule]]") -> bytes:
-        """What _assemble() makes, in the manner of libseccomp's listing."""
-        signs = dict(zip(OPERATORS, "!= < <= == >= >".split()))
-        most = FULL_MASK if self._is_wide(token) else WORD
-        lines = ["# rules with conditions: the first that holds",
-                 f"if ($arch == {Architecture(self._tokens[token], token).kernel_token})"]
-        for number, rules in calls.items():
-            name = self._tokens[token][10:].lower()
-            lines += [f"  # filter for syscall {number} of {name}", f"  if ($syscall == {number})"]
-            for rule in rules:
-                terms = [f"$a{each.argument} " + (
-                    f"& {each.value & most:#x} == {each.value_two & each.value & most:#x}"
-                    if each.op == "SCMP_CMP_MASKED_EQ" else f"{signs[each.op]} {each.value & most}")
-                         for each in rule.conditions]
-                lines += [f"    if ({' and '.join(terms)})", f"      action {self._listed(rule.verdict)};"]
-            lines.append(f"    action {self._listed(self.profile.default)};")
-        return "".join(f"{line}\n" for line in lines).encode()
-
-    @staticmethod
-    def _listed(verdict: "Tuple[str, int]") -> str:
-        action = verdict[0].replace("SCMP_ACT_", "")
-        return f"{action}({verdict[1]})" if verdict[0] in NUMBERED_ACTIONS else action
-
-    @staticmethod
-    def _answer(verdict: "Tuple[str, int]") -> int:
-        return ACTIONS[verdict[0]] | verdict[1]
-
-    def _compile(self, export: "Any", optimize: int) -> bytes:
-        with contextlib.ExitStack() as resources:
-            context = libseccomp.seccomp_init(ACTIONS[self.profile.default_action] | self.profile.default[1])
-            resources.callback(libseccomp.seccomp_release, context)
-            for token, name in list(self._tokens.items())[1:]:
-                self._subject = name
-                libseccomp.seccomp_arch_add(context, token)
-            if optimize > 1:
-                libseccomp.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, optimize)
-            for rule in self.profile.rules:
-                self._add(context, rule)
-            self._subject = "the whole filter"
-            self._prefer_real(context)
-            descriptor = os.memfd_create("filter")
-            resources.callback(os.close, descriptor)
-            export(context, descriptor)
-            program = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-        if export.__name__ == "seccomp_export_pfc" and b"\n# pseudo filter code end\n" not in program:
-            raise OSError(errno.EIO, "libseccomp has cut its listing off")  # it looks at no error of fprintf(3)
-        return program
-
-    def _prefer_real(self, context: ScmpContext) -> None:
-        """Have each architecture begin with a syscall that it has: for others libseccomp makes no instructions, and
-        where one comes first, 2.5.4 does not load the number.
-        """
-        names = self._added.union(*([name] for name, inner in MULTIPLEXED.items()
-                                    if not self._added.isdisjoint(inner.values())))
-        for token in self._tokens:
-            numbers = {self._number(token, name): name for name in names}
-            if min(numbers, default=0) < 0 <= max(numbers):
-                libseccomp.seccomp_syscall_priority(
-                    context, libseccomp.seccomp_syscall_resolve_name(numbers[max(numbers)].encode()), 255)
-
-    def _add(self, context: ScmpContext, rule: Rule) -> None:
-        """Give libseccomp the first rule without conditions for each name: it would keep to that."""
-        for name in rule.names:
-            self._subject = name
-            # What socketcall(2) or ipc(2) does has numbers from -101 to -299, what other machines have lower ones.
-            if not any(self._least <= self._number(token, name) != NR_SCMP_ERROR for token in self._tokens):
-                self.unknown.add(name)
-            elif not rule.conditions and name not in self._added and rule.verdict != self.profile.default:
-                self._added.add(name)
-                number = libseccomp.seccomp_syscall_resolve_name(name.encode())
-                libseccomp.seccomp_rule_add_array(context, self._answer(rule.verdict), number, 0, None)
-
-
-# linux/seccomp.h, field by field.
-
-
-class SeccompData(ctypes.Structure):
-    """struct seccomp_data: what a filter is given, and a notification is about."""
-
-    _fields_ = c_fields("int nr; uint32 arch; uint64 instruction_pointer args[6]")
+# --- Notification ------------------------------------------------------------
 
 
 class SeccompNotifSizes(ctypes.Structure):
@@ -3717,7 +5102,7 @@ SECCOMP_GET_NOTIF_SIZES, SECCOMP_USER_NOTIF_FLAG_CONTINUE, SECCOMP_USER_NOTIF_FD
 SI_QUEUE = -1  # asm-generic/siginfo.h
 
 
-def seccomp_ioctls(machine: str) -> "Tuple[int, int, int, int]":
+def seccomp_ioctls(machine: str) -> tuple[int, int, int, int]:
     """SECCOMP_IOCTL_NOTIF_RECV, _SEND, _ID_VALID and _SET_FLAGS on the machine that uname(2) calls so."""
     # asm-generic/ioctl.h; arch/powerpc/include/uapi/asm/ioctl.h (the size takes 13 bits there, and write is 4).
     write, read_write = (4 << 29, 6 << 29) if machine.startswith("ppc") else (1 << 30, 3 << 30)
@@ -3768,7 +5153,7 @@ class Listener:
         if self.descriptor >= 0:
             close(self.descriptor)
 
-    def pending(self, timeout_ms: "Optional[int]" = 0) -> bool:
+    def pending(self, timeout_ms: int | None = 0) -> bool:
         """Does a call wait? Without one receive() might never return, O_NONBLOCK or not."""
         for _, event in self._poll.poll(timeout_ms):
             self.hung_up = not event & select.POLLIN
@@ -3811,1139 +5196,6 @@ class Listener:
         return self.respond(0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
 
 
-class FilterJudge:
-    """Answers as the kernel would under a filter, classic BPF as libseccomp makes it, without loading it."""
-
-    def __init__(self, program: bytes):
-        # struct sock_filter (linux/filter.h): code, jt, jf, k.
-        self.steps = [tuple(int.from_bytes(program[start + first:start + last], sys.byteorder)
-                            for first, last in ((0, 2), (2, 3), (3, 4), (4, 8)))
-                      for start in range(0, len(program), SOCK_FILTER_BYTES)]
-        self._names = {value: name for name, value in ACTIONS.items()}
-        self._known: "Dict[Tuple[int, int], Tuple[str, int]]" = {}
-
-    def __call__(self, data: SeccompData) -> "Tuple[str, int]":
-        """The action, with its errno, that this call meets."""
-        call = data.arch, data.nr
-        verdict = self._known.get(call)
-        if verdict is None:
-            result, depends = self._run(bytes(data))
-            number = result & 0xFFFF  # SECCOMP_RET_DATA
-            verdict = self._names[result - number], min(number, MAX_SECCOMP_ERRNO)
-            if not depends and len(self._known) < MAX_KNOWN_CALLS:
-                self._known[call] = verdict
-        return verdict
-
-    def _run(self, data: bytes) -> "Tuple[int, bool]":
-        """What the program returns, and whether it looked at more than architecture and number."""
-        at, value, depends = 0, 0, False
-        while True:
-            code, if_true, if_false, k = self.steps[at]
-            at += 1
-            if code == 0x20:  # BPF_LD | BPF_W | BPF_ABS
-                value = int.from_bytes(data[k:k + 4], sys.byteorder)
-                depends |= k >= SeccompData.instruction_pointer.offset
-            elif code == 0x06:  # BPF_RET | BPF_K
-                return k, depends
-            elif code == 0x05:  # BPF_JMP | BPF_JA
-                at += k
-            elif code == 0x54:  # BPF_ALU | BPF_AND | BPF_K
-                value &= k
-            else:  # BPF_JMP | BPF_K with BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET
-                holds = {0x15: value == k, 0x25: value > k, 0x35: value >= k, 0x45: value & k != 0}[code]
-                at += if_true if holds else if_false
-
-
-MAX_KNOWN_CALLS = 4096  # numbers that a hostile command makes up must not fill the memory
-
-# --- Recording ---------------------------------------------------------------
-
-
-class Call(NamedTuple):
-    """A syscall that was made; name is None if libseccomp knows none, times 0 where nobody counted."""
-
-    architecture: Architecture
-    number: int
-    name: "Optional[str]"
-    first_ns: int
-    times: int = 0
-    tgid: int = 0
-    comm: str = ""
-    values: "FrozenSet[int]" = frozenset()  # of the argument that --args tells apart; empty: not told, or too many
-
-
-class Recording(NamedTuple):
-    """What a command and its descendants did. A non-empty `losses` says why it may not be all."""
-
-    calls: "Tuple[Call, ...]"
-    tasks: int
-    losses: "Tuple[str, ...]"
-
-    @property
-    def names(self) -> "Set[str]":
-        return {call.name for call in self.calls if call.name}
-
-
-def describe_nameless(calls: "Iterable[Tuple[Architecture, int]]") -> "List[str]":
-    """What to say of syscalls for which libseccomp knows no name."""
-    absent, newer = [], []  # type: List[str], List[str]
-    for architecture, number in sorted(calls):
-        starts = (0, NUMBER_STARTS[4]) if architecture == ARM else NUMBER_STARTS[5:] if architecture == X32 else (0,)
-        may_exist = any(0 <= number - start < NUMBERS for start in starts)
-        (newer if may_exist else absent).append(f"{number} ({architecture.name})")
-    return [f"{text} {', '.join(found)}{hint}" for text, found, hint in (
-        ("libseccomp knows no name for the syscalls", newer, "; a newer libseccomp may"),
-        ("no kernel has the syscalls", absent, ": no rule can allow them")) if found]
-
-
-def describe_losses(counters: Counters, apart: str, read: str) -> "List[str]":
-    """Why not all may have been seen; `apart` and `read` say what to do."""
-    losses = []
-    if not counters.followed:
-        losses.append(START_UNSEEN)
-    if counters.tasks_lost:
-        losses.append(f"{counters.tasks_lost} processes or threads were not followed: too many at a time; {apart}")
-    if counters.calls_lost:
-        losses.append(f"{counters.calls_lost} calls of unusual numbers were not recorded: too many different ones; "
-                      "the command tries out syscall numbers")
-    if counters.denials_lost:
-        losses.append(f"{counters.denials_lost} blocked calls were not named: too many different ones at a time")
-    if counters.reads_lost:
-        losses.append(f"{counters.reads_lost} calls {read}")
-    return losses
-
-
-FILTER_PROFILE, FILTER_OWN, FILTER_UNKNOWN = "profile", "own", "unknown"  # in --events; own: the command's
-
-
-class Denial(NamedTuple):
-    """A syscall that a filter did not let pass, or logged; so often, if it is known what the calls have in common."""
-
-    architecture: "Optional[Architecture]"  # None if it is none that this machine has
-    number: int
-    verdicts: "Tuple[Tuple[str, int], ...]"  # each that it may have met, the likeliest first; errno -1: any
-    tgid: int
-    tid: int
-    comm: str
-    exe: str = ""
-    times: int = 1
-    inner: str = ""  # what socketcall(2) or ipc(2) was to do, see MULTIPLEXED
-    arguments: "Tuple[int, ...]" = ()  # all six, where they are to be learned
-    otherwise: str = FILTER_OWN  # whose filter it was unless the profile answers so; "": then it was none
-    fact: str = ""  # what is known of it where the verdict is not
-
-
-START_UNSEEN = "the start of the command was not seen"
-
-
-def make_recording(machine: Machine, seen: "Dict[Tuple[int, int], int]", details: "Dict[Tuple[int, int], CallValue]",
-                   counters: Counters, name_of: "Callable[[Architecture, int], Optional[str]]",
-                   values: "Dict[Tuple[int, int], FrozenSet[int]]" = {}) -> Recording:
-    """Give the kernel's figures names, in the order in which the calls were first made."""
-    calls = []
-    for abi, number in {*seen, *details} - {(0, NO_SYSCALL), (1, NO_SYSCALL)}:
-        architecture, detail = machine.architecture(abi, number), details.get((abi, number), CallValue())
-        first_ns = min(filter(None, (seen.get((abi, number)), detail.first_ns)), default=0)
-        calls.append(Call(architecture, number, name_of(architecture, number), first_ns, detail.count, detail.tgid,
-                          decode_name(detail.comm), values.get((abi, number), frozenset())))
-    losses = describe_losses(counters, "record parts of the work on their own and join them with --append",
-                             "could not be told to be 32-bit or not; record again")
-    return Recording(tuple(sorted(calls, key=lambda call: (call.first_ns, call.number))), int(counters.followed),
-                     tuple(losses))
-
-
-def narrowed_values(recording: Recording, base: "Iterable[str]") -> "Dict[str, List[int]]":
-    """The values that --args found, by name; of all architectures, since a rule is for all that a profile lists.
-
-    Base syscalls are not narrowed: the container runtime that needs them is not what was recorded.
-    """
-    found: "Dict[str, Set[int]]" = {}
-    for call in recording.calls:
-        if call.values and call.name and call.name not in base:
-            found.setdefault(call.name, set()).update(call.values)
-    whole = {call.name for call in recording.calls if not call.values}
-    return {name: sorted(values) for name, values in sorted(found.items()) if name not in whole}
-
-
-def profile_architectures(machine: Machine, recording: Recording) -> "Set[Architecture]":
-    """That of this process, which libseccomp adds anyway, and those of the calls."""
-    return {machine.own, *(call.architecture for call in recording.calls)}
-
-
-def make_profile(machine: Machine, recording: Recording, base: "Iterable[str]") -> Profile:
-    """Allow what was recorded, the base syscalls, and what the kernel makes; answer an errno to all else.
-
-    Values are compared as the kernel takes them, by their lower 32 bits: what the compiler or libc at hand leaves in
-    the upper half of the register, where some extend the sign and others do not, is neither a need nor a risk.
-    """
-    architectures = profile_architectures(machine, recording)
-    others = sorted(each.name for each in architectures - {machine.own})
-    narrowed = narrowed_values(recording, base)
-    names = recording.names.union(base, kernel_calls(architectures)) - narrowed.keys()
-    return Profile(SCMP_ACT_ERRNO, (machine.own.name, *others), (
-        Rule(SCMP_ACT_ALLOW, tuple(sorted(names))),
-        *(Rule(SCMP_ACT_ALLOW, (name,), conditions=(
-            Condition(ARGUMENTS[name], "SCMP_CMP_MASKED_EQ", 0xFFFFFFFF, value),))
-          for name, values in narrowed.items() for value in values)))
-
-
-# Calls that other libcs, kernels and architectures make for the same work, and why they have no more authority. With
-# --portable, whoever may make one of the names left of > (of all, if there is none) may make all of the group; what has
-# none on its left is for every program: it acts on the calling process alone, or reads what all may know. Commas part
-# the groups of a line.
-SIBLINGS = """
-> set_tid_address set_robust_list rseq arch_prctl set_thread_area get_thread_area set_tls cacheflush membarrier \
-    riscv_flush_icache sched_getaffinity sched_yield futex futex_time64 gettid getpid rt_sigprocmask \
-    rt_sigaction sigaltstack uname getrlimit ugetrlimit: some libc's start, threads and signals
-brk mmap mmap2 > brk mmap mmap2 munmap mremap mprotect madvise: how malloc gets and returns memory; mmap2 is of 32 bits
-open openat openat2 > open openat openat2 creat fcntl fcntl64: arm64 has no open, openat2 only limits more, creat is \
-    an open with fixed flags, musl sets FD_CLOEXEC by fcntl
-stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64 oldstat oldlstat oldfstat: read what a file is
-access faccessat faccessat2: ask for permissions
-rmdir unlink unlinkat: unlinkat does the work of both
-mkdir mkdirat, rename renameat renameat2, link linkat, symlink symlinkat, readlink readlinkat, mknod mknodat, \
-    chmod fchmodat fchmodat2: arm64 has only the form with a folder's descriptor; CAP_MKNOD decides about devices
-chown lchown fchownat chown32 lchown32, fchown fchown32: *32 take ids of 32 bits
-utime utimes futimesat utimensat utimensat_time64: finer or wider times
-getdents getdents64 readdir: list a folder
-read readv pread64 preadv preadv2, write writev pwrite64 pwritev pwritev2: musl's stdio takes readv and writev
-lseek _llseek, fcntl fcntl64, truncate truncate64, ftruncate ftruncate64, sendfile sendfile64, statfs statfs64, \
-    fstatfs fstatfs64, fadvise64 fadvise64_64 arm_fadvise64_64, \
-    sync_file_range sync_file_range2 arm_sync_file_range: take wider offsets, or in another order
-mlock mlock2, dup2 dup3, pipe pipe2, eventfd eventfd2, signalfd signalfd4, inotify_init inotify_init1, \
-    epoll_create epoll_create1, accept accept4, tgkill tkill: one work, with flags or less exact
-umount umount2: one work, and no mount
-close close_range: let descriptors of one's own go
-dup2 dup3 fcntl fcntl64 > dup: all duplicate descriptors
-epoll_wait epoll_pwait epoll_pwait2, poll ppoll ppoll_time64, select _newselect pselect6 pselect6_time64: wait; signal \
-    masks are rt_sigprocmask's
-pause > ppoll ppoll_time64: arm64 pauses by ppoll
-nanosleep clock_nanosleep clock_nanosleep_time64: sleep
-alarm setitimer: arm64 has no alarm, and musl never takes it
-send sendto, recv recvfrom: without an address, which x86-64 lacks
-sendmsg sendmmsg > sendmsg sendmmsg sendto send, recvmsg recvmmsg recvmmsg_time64 > recvmsg recvmmsg recvmmsg_time64 \
-    recvfrom recv: several at once, or without control messages
-socketcall > socket bind connect listen accept accept4 getsockname getpeername socketpair send sendto recv recvfrom \
-    shutdown setsockopt getsockopt sendmsg recvmsg sendmmsg recvmmsg, \
-    ipc > semop semtimedop semget semctl msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl: i386's one call for \
-    them all, which libseccomp adds by itself for each of these
-clone clone3 > clone clone3 fork vfork: make processes and threads, with all flags; fork and vfork have none
-fork vfork: make processes
-wait4 waitid waitpid: wait for children
-kill > tgkill tkill: signals to one thread of those that kill may signal
-getpgrp getpgid: arm64 asks getpgid for itself
-nice > getpriority setpriority: arm64 has no nice
-getrlimit ugetrlimit > getrlimit ugetrlimit prlimit64, setrlimit > getrlimit ugetrlimit prlimit64: libc asks prlimit64
-semop semtimedop semtimedop_time64, signal sigaction rt_sigaction, sigprocmask sgetmask ssetmask rt_sigprocmask, \
-    sigpending rt_sigpending, sigsuspend rt_sigsuspend, uname olduname oldolduname, \
-    io_getevents io_pgetevents io_pgetevents_time64: one work, older and newer
-stime settimeofday clock_settime clock_settime64: set the clock, for which CAP_SYS_TIME is needed
-adjtimex clock_adjtime clock_adjtime64: adjust the clock, for which CAP_SYS_TIME is needed
-timer_gettime timer_gettime64, timer_settime timer_settime64, timerfd_gettime timerfd_gettime64, \
-    timerfd_settime timerfd_settime64, rt_sigtimedwait rt_sigtimedwait_time64, \
-    sched_rr_get_interval sched_rr_get_interval_time64, mq_timedsend mq_timedsend_time64, \
-    mq_timedreceive mq_timedreceive_time64: *64 take times of 64 bits
-getuid getuid32, geteuid geteuid32, getgid getgid32, getegid getegid32, getresuid getresuid32, getresgid getresgid32, \
-    getgroups getgroups32, setuid setuid32, setgid setgid32, setreuid setreuid32, setregid setregid32, \
-    setresuid setresuid32, setresgid setresgid32, setgroups setgroups32, setfsuid setfsuid32, setfsgid setfsgid32: \
-    *32 take or give ids of 32 bits
-"""
-# The flags of clone that make namespaces; fork has none of them. (The first argument, but on s390 the second.)
-CLONE_NAMESPACES = Condition(0, "SCMP_CMP_MASKED_EQ", 0x7E020000)
-
-
-def portable_names(names: "Iterable[str]", kept: "Set[str]") -> "Set[str]":
-    """These names, all their siblings, and what the kernel makes, but for the kept ones."""
-    groups = [group.partition(">") for line in SIBLINGS.strip().splitlines()
-              for group in line.partition(":")[0].split(",")]
-    found, before = {*names, *KERNEL_CALLS.keys() - kept}, -1
-    while len(found) > before:
-        before = len(found)
-        for left, arrow, right in groups:
-            if not left.strip() or not found.isdisjoint(left.split()):
-                found.update(set((right if arrow else left).split()) - kept)
-    return found
-
-
-def deciding_rules(profile: Profile) -> "List[Rule]":
-    """The rules without what decides nothing: what the default says too, and for each syscall what stands beside the
-    first rule without conditions.
-    """
-    rules = [rule for rule in profile.rules if rule.verdict != profile.default]
-    first: "Dict[str, Rule]" = {}
-    for rule in rules:
-        for name in () if rule.conditions else rule.names:
-            first.setdefault(name, rule)
-    return [rule._replace(names=tuple(name for name in rule.names if first.get(name, rule) is rule)) for rule in rules]
-
-
-def portable_profile(profile: Profile, says_errno: bool, others: "Iterable[str]" = ()) -> Profile:
-    """Allow the siblings of what is allowed unconditionally, too; what a rule decides already, and what `others` are,
-    stays as it is. Rules that say what the default says are none, as to libseccomp and merge.
-
-    A clone that depends on its flags has no sibling in clone3, whose flags no filter sees: ENOSYS has libc take clone,
-    and gives way where clone3 is a sibling after all. So has it for other new calls: where a format says_errno for the
-    default, ENOSYS stands for a default that says nothing but no. A profile that allows by default is for all systems
-    already.
-    """
-    if profile.default_action == SCMP_ACT_ALLOW:
-        return profile
-    rules = deciding_rules(profile)
-    if says_errno and profile.default == (SCMP_ACT_ERRNO, errno.EPERM):
-        profile = profile._replace(default_errno=errno.ENOSYS)
-        rules = [rule for rule in rules if rule.verdict != profile.default]
-    firm = {name: rule.verdict for rule in rules for name in rule.names if not rule.conditions}
-    allowed = {name for name, verdict in firm.items() if verdict == (SCMP_ACT_ALLOW, 0)}
-    kept = {name for rule in rules for name in rule.names}.union(others)
-    is_narrowed = {rule.verdict for rule in rules if "clone" in rule.names} == {(SCMP_ACT_ALLOW, 0)}
-    if is_narrowed and "clone3" in allowed:  # which then may do what any clone does
-        kept -= {"clone"}.difference(others)
-    if firm.get("clone3") == CLONE3_FALLBACK:
-        kept -= {"clone3"}.difference(others)
-    added = portable_names(allowed, kept) - kept
-    first = next((rule for rule in rules if rule.action == SCMP_ACT_ALLOW and not rule.conditions), None)
-    rules = [Rule(SCMP_ACT_ALLOW, tuple(sorted(added.union(first.names if first else ())))), *(
-        rule._replace(names=tuple(name for name in rule.names if name not in added)) for rule in rules
-        if rule is not first)]
-    by_clone = [rule for rule in rules if "clone" in rule.names]
-    if "fork" in allowed | added and "clone" not in {*others, *firm, *added} and (is_narrowed or not by_clone):
-        by_clone.append(Rule(SCMP_ACT_ALLOW, ("clone",), conditions=(CLONE_NAMESPACES,)))
-        rules += [] if by_clone[-1] in rules else by_clone[-1:]
-    if profile.default_action != SCMP_ACT_LOG and by_clone and "clone" not in allowed | added and not any(
-            "clone3" in names for names in (others, *(rule.names for rule in rules))):
-        rules.append(Rule(SCMP_ACT_ERRNO, ("clone3",), errno.ENOSYS))
-    return profile._replace(rules=tuple(rule for rule in rules if rule.names))
-
-
-BAR_COLUMNS = 20
-CURVE_COLUMNS = 60
-
-
-def format_statistics(recording: Recording, start_ns: int, end_ns: int, blocks: str) -> str:
-    """A table of the calls, most frequent first, and how the number of distinct ones grew. `blocks` draws: 8 levels."""
-    rows = [("SYSCALL", "CALLS", "FIRST", "FIRST MADE BY")]
-    calls = sorted(recording.calls, key=lambda call: (-call.times, call.first_ns))
-    for call in calls:
-        suffix = "" if call.architecture is calls[0].architecture else f" ({call.architecture.name[10:].lower()})"
-        rows.append(((call.name or f"number {call.number}") + suffix, str(call.times),
-                     f"{max(0, call.first_ns - start_ns) / 1e9:.3f} s", printable(f"{call.comm} ({call.tgid})")))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    most = max((call.times for call in calls), default=1)
-    bars = [""] + [blocks[-1] * max(1, round(BAR_COLUMNS * call.times / most)) for call in calls]
-    lines = [f"{row[0]:{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:{widths[3]}}  {bar}".rstrip()
-             for row, bar in zip(rows, bars)]
-    if calls:
-        last_s = max(call.first_ns for call in calls) - start_ns
-        lines.append(f"distinct syscalls over {(end_ns - start_ns) / 1e9:.1f} s: "
-                     f"{format_curve(recording, start_ns, end_ns, blocks)} {len(calls)}, the last new one at "
-                     f"{max(0, last_s) / 1e9:.1f} s")
-    return "".join(line + "\n" for line in lines)
-
-
-def format_curve(recording: Recording, start_ns: int, end_ns: int, blocks: str) -> str:
-    """Distinct syscalls so far, in equal steps of time from start to end."""
-    step_ns = max(1, (end_ns - start_ns) / CURVE_COLUMNS)
-    counts = [sum(call.first_ns <= start_ns + step_ns * (column + 1) for call in recording.calls)
-              for column in range(CURVE_COLUMNS)]
-    return "".join(blocks[(len(blocks) - 1) * count // max(1, len(recording.calls))] for count in counts)
-
-# --- Child -------------------------------------------------------------------
-
-
-class Identity(NamedTuple):
-    """A user that the command runs as instead of root."""
-
-    uid: int
-    gid: int
-    groups: "Tuple[int, ...]"
-    environment: "Dict[str, str]"
-
-
-NO_ID = (1 << 32) - 1  # -1, which leaves an id as it is (setresuid(2))
-
-
-def sudo_identity(environment: "os._Environ[str]") -> "Optional[Identity]":
-    """Who called sudo, with that user's groups and home; None if it was not sudo that made us root."""
-    if os.geteuid() != 0 or environment.get("SUDO_UID", "0") == "0":
-        return None
-    try:
-        uid, gid = int(environment["SUDO_UID"]), int(environment["SUDO_GID"])
-        if not 0 < uid < NO_ID or not 0 <= gid < NO_ID:
-            raise ValueError
-    except (KeyError, ValueError):
-        raise ChildError("start command", f"SUDO_UID={environment.get('SUDO_UID')} SUDO_GID="
-                         f"{environment.get('SUDO_GID')}", "no user",
-                         "--privileged runs the command as root") from None
-    try:
-        user = pwd.getpwuid(uid)
-    except KeyError:
-        return Identity(uid, gid, (gid,), {"HOME": "/"})
-    return Identity(uid, gid, tuple(os.getgrouplist(user.pw_name, gid)),
-                    {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name})
-
-
-def select_readable(descriptors: "Iterable[int]", timeout_ms: "Optional[float]") -> "List[int]":
-    """Those of the descriptors that have input, or are at their end; after a time none."""
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    return [descriptor for descriptor, _ in poll.poll(timeout_ms)]
-
-
-# Meant for a program that knows them: would they end the recorder instead, the recording would be lost.
-SIGNALS_RELAYED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPWR, signal.SIGIO, signal.SIGVTALRM,
-                   signal.SIGPROF, 16, *range(signal.SIGRTMIN, signal.SIGRTMAX + 1))  # 16: SIGSTKFLT, asm/signal.h
-SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signals have it
-
-
-class Timer:
-    """Something to do every so many seconds."""
-
-    def __init__(self, interval_s: float, action: "Callable[[], None]"):
-        self.interval_s, self.action = interval_s, action
-        self.due_s = time.monotonic() + interval_s
-
-    def run_if_due(self) -> None:
-        now_s = time.monotonic()
-        if now_s >= self.due_s:
-            self.due_s = now_s + self.interval_s
-            self.action()
-
-
-class Supervisor:
-    """Waits for a command without polling: every signal of interest is blocked, and read from a descriptor."""
-
-    SAME_REQUEST_S = 0.1
-    MAX_TIMEOUT_S = 86400.0  # poll(2) takes an int of milliseconds
-    SIGINFO_BYTES = 128  # struct signalfd_siginfo, signalfd(2)
-
-    def __init__(self) -> None:
-        # A signal that is ignored, as under nohup, would be taken all the same if it were blocked.
-        self.signals = [signum for signum in (*SIGNALS_TO_END, *SIGNALS_RELAYED, signal.SIGTSTP, signal.SIGXCPU)
-                        if signal.getsignal(signum) is not signal.SIG_IGN]
-        self.before_stop: "Callable[[], None]" = lambda: None
-        self.before_kill: "Callable[[], None]" = lambda: None  # this process nears its limit of CPU time (setrlimit(2))
-        self.requests = 0
-        self._last = 0, 0.0  # signal, time
-        self.mask: "Set[int]" = set()
-        self._resources = contextlib.ExitStack()
-
-    def __enter__(self) -> "Supervisor":
-        self.sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the status away
-        blocked = [*self.signals, signal.SIGCHLD]
-        self.mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, blocked))
-        bits = sum(1 << signum - 1 for signum in blocked).to_bytes(self.SIGINFO_BYTES, sys.byteorder)
-        self._descriptor = libc.signalfd(-1, bits, os.O_NONBLOCK | os.O_CLOEXEC)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._resources.close()
-        self.restore()
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt, with its number, if a signal asks to stop before the command has been let go.
-
-        What has arrived stays for wait(): a SIGCHLD would be missed there.
-        """
-        for signum in signal.sigpending().intersection(self.signals, SIGNALS_TO_END):
-            raise KeyboardInterrupt(signum)
-
-    def restore(self) -> None:
-        """Let signals act on this process again; what arrived so far was meant for a command that is gone."""
-        if self._descriptor >= 0:
-            list(self._received())
-            close(self._descriptor)
-            self._descriptor = -1
-            signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
-            signal.signal(signal.SIGCHLD, self.sigchld)
-
-    def wait(self, pid: int, timers: "Sequence[Timer]", alive: "Optional[Callable[[], bool]]" = None,
-             inputs: "Optional[Dict[int, Callable[[], None]]]" = None) -> int:
-        """Wait for the command and give its status, as waitpid(2) does.
-
-        Meanwhile run timers, pass signals on, and serve `inputs` (see Child.wait_started). With `alive`, then wait as
-        well until that says no or a signal asks to stop: the caller has to be the reaper of all descendants, so that
-        the end of each shows as SIGCHLD.
-        """
-        served = inputs or {}
-        status: "Optional[int]" = None
-        poll, killed = select.poll(), -1
-        for descriptor in (self._descriptor, *served):
-            poll.register(descriptor, select.POLLIN)
-        timeout_ms: "Optional[float]" = None
-        while True:
-            if timers:
-                left_s = min(timer.due_s for timer in timers) - time.monotonic()
-                timeout_ms = min(max(0.0, left_s), self.MAX_TIMEOUT_S) * 1000
-            events = poll.poll(timeout_ms)
-            only_served = events != []  # as it is nearly always while a listener is served, where time counts
-            for descriptor, event in events:
-                if descriptor in served and event != select.POLLHUP:
-                    served[descriptor]()
-                    continue
-                only_served = False
-                if descriptor in served:  # nothing will ever come again
-                    poll.unregister(descriptor)
-            for timer in timers:
-                timer.run_if_due()
-            if only_served:
-                continue
-            for signum, from_kernel in self._received():
-                if signum == signal.SIGTSTP:  # the command gets its own, if it is the terminal's
-                    self.before_stop()
-                    os.kill(os.getpid(), signum)
-                    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])  # stops here, unless nobody could continue it
-                    signal.pthread_sigmask(signal.SIG_BLOCK, [signum])
-                elif signum == signal.SIGXCPU:  # the command has a time of its own
-                    self.before_kill()
-                elif signum != signal.SIGCHLD:
-                    self._pass_on(signum, from_kernel, pid if status is None else None)
-            status = self._reap(pid, status)
-            if status is None and self.requests > 1:
-                killed = killed if killed >= 0 else self._watch(pid, poll)
-                status = self._held_status(pid, killed)
-            if status is not None and (alive is None or self.requests or not alive()):
-                return status
-
-    def _watch(self, pid: int, poll: "select.poll") -> int:
-        """A descriptor that is readable once the process has ended, whether or not it can be reaped; -1 if none."""
-        with contextlib.suppress(OSError, AttributeError):  # Linux 5.3; Python may have been built without it
-            descriptor = os.pidfd_open(pid)
-            self._resources.callback(os.close, descriptor)
-            poll.register(descriptor, select.POLLIN)
-            return descriptor
-        return -1
-
-    @staticmethod
-    def _held_status(pid: int, killed: int) -> "Optional[int]":
-        """The status of a process that has ended, but that its tracer, such as a crash handler that hangs, has not
-        reaped: until then no parent can (wait_consider_task() in kernel/exit.c).
-        """
-        if killed < 0 or not select_readable([killed], 0):
-            return None
-        tracer, fields = proc_status(pid).get("TracerPid", "0"), read_proc(pid, "stat").split()
-        if tracer == "0" or not fields:
-            return None
-        Log.result(f"The command has ended; process {tracer}, which traces it, keeps it as a zombie")
-        return int(fields[-1])  # exit_code, proc_pid_stat(5)
-
-    def _received(self) -> "Iterator[Tuple[int, bool]]":
-        """The signals that have arrived, each with whether the kernel itself sent it."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                info = os.read(self._descriptor, self.SIGINFO_BYTES)
-                yield info[0], int.from_bytes(info[8:12], sys.byteorder) == SI_KERNEL
-
-    @staticmethod
-    def _reap(pid: int, status: "Optional[int]") -> "Optional[int]":
-        """The status of the command, if it has ended. Orphans as well are waited for: they may have come to us."""
-        try:
-            while True:
-                ended, its_status = os.waitpid(-1, os.WNOHANG)
-                if not ended:
-                    return status
-                status = its_status if ended == pid else status
-        except ChildProcessError:
-            if status is None:  # and it never will be known: no SIGCHLD comes any more
-                raise
-            return status
-
-    def _pass_on(self, signum: int, from_kernel: bool, pid: "Optional[int]") -> None:
-        now_s = time.monotonic()
-        if signum in SIGNALS_TO_END:
-            if signum == self._last[0] and now_s - self._last[1] < self.SAME_REQUEST_S:
-                return  # timeout(1) signals its child, and then the group that it is in
-            self._last = signum, now_s
-            self.requests += 1
-        if pid is None:
-            return
-        # A terminal signals its whole foreground process group: the command has the signal if it is in ours.
-        reached = from_kernel and os.getpgid(pid) == os.getpgrp() and not (
-            signum == signal.SIGHUP and os.getsid(0) == os.getpid())  # a hang-up reaches the session's leader only
-        if self.requests > 1 and signum in SIGNALS_TO_END:
-            signum, reached = signal.SIGKILL, False
-        if not reached:
-            try:
-                os.kill(pid, signum)
-            except OSError as error:  # it may have become another user's
-                Log.error(SpocError("pass on signal", str(signum), error.strerror or str(error), "send it yourself"))
-
-
-def initial_environment() -> "List[bytes]":
-    """The environment as it was before Python, which adds LC_CTYPE to that of the C locale (PEP 538).
-
-    A name may be there twice, or be empty or without a value: neither a dictionary nor os.execve() takes that.
-    """
-    try:
-        with open("/proc/self/environ", "rb") as file:
-            return file.read().split(b"\0")[:-1]
-    except OSError:
-        return [os.fsencode(f"{name}={value}") for name, value in os.environ.items()]
-
-
-def c_strings(values: "Sequence[bytes]") -> "ctypes.Array[ctypes.c_char_p]":
-    return (ctypes.c_char_p * (len(values) + 1))(*values, None)
-
-
-def start_audit_session(uid: int) -> None:
-    """Become an audit session of its own, as a login does: every write of loginuid starts one (kernel/auditsc.c).
-
-    A login id that is set stays the same. It may be refused: that is no error.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        with open("/proc/self/loginuid", "r+", encoding="utf-8") as file:
-            login_id = int(file.read())
-            file.seek(0)
-            file.write(str(uid if login_id == NO_ID else login_id))
-
-
-def exit_code(status: int) -> int:
-    """A wait status as a shell's $?."""
-    return EXIT_SIGNAL + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-
-
-def end_of(status: int) -> str:
-    """What a wait status says, as the end of a sentence."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        return f"was ended by signal {number} ({signal.strsignal(number)})"
-    return f"ended with exit status {os.WEXITSTATUS(status)}"
-
-
-def search_path(command: str, environment: "Sequence[bytes]", attempt: "Callable[[bytes], object]") -> bytes:
-    """As execvp(3): the first in PATH of which the attempt succeeds; of the failures the one that tells most."""
-    name = os.fsencode(command)
-    paths = [entry[5:] for entry in environment if entry.startswith(b"PATH=")] or [os.fsencode(os.defpath)]
-    folders = [b""] if b"/" in name else paths[0].split(b":")
-    failure = OSError(errno.ENOENT, "")
-    for folder in folders if name else ():
-        path = os.path.join(folder, name)
-        try:
-            attempt(path)
-            return path
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                failure = error
-    raise failure
-
-
-def check_executable(path: bytes) -> None:
-    if stat.S_ISDIR(os.stat(path).st_mode) or not os.access(path, os.X_OK):
-        raise PermissionError(errno.EACCES, "")
-
-
-def outlive_parent() -> None:
-    """Once exec is next, since it would leave that signal of the parent's end to the command."""
-    with contextlib.suppress(OSError):
-        libc.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)
-
-
-STAGE_IDENTITY, STAGE_FILTER, STAGE_LISTENER, STAGE_EXEC = range(4)
-CLONE_FILES, CLONE_PARENT = 0x400, 0x8000  # linux/sched.h
-
-
-class Shared(ctypes.Structure):
-    """What the child tells its parent, in memory that both map: under a filter it may be able to do nothing else."""
-
-    _fields_ = c_fields("int stage errno helper listener taken; char bug[200]")
-
-
-class Child:
-    """The command's process: forked at once, it execs when released, and reports if it cannot.
-
-    An exception within its context ends it. It ends by itself if its parent ends before it has exec'ed.
-    """
-
-    EXEC_POLL_MS = 50
-    # What the command is not to blame for; all else means that it is not executable.
-    EXIT_CODES = {errno.ENOENT: EXIT_NOT_FOUND, **dict.fromkeys(
-        (errno.EAGAIN, errno.EINVAL, errno.EMFILE, errno.ENFILE, errno.ENOMEM), EXIT_FAILURE)}
-    MAX_SPINS = 200_000_000  # some ten seconds; the helper sees earlier that the parent is gone
-    WAIT_S, MAX_WAITS = 0.0005, 20_000
-
-    def __init__(self, command: "Sequence[str]", identity: "Optional[Identity]", supervisor: Supervisor,
-                 applied: "Optional[Filter]" = None, audited: bool = False):
-        """Fork. The command gets the signal mask and dispositions that the supervisor found, and no Python's."""
-        self.command, self.identity, self.filter, self._audited = command, identity, applied, audited
-        self._supervisor = supervisor
-        self._exit_group = libseccomp.seccomp_syscall_resolve_name(b"exit_group") if applied else 0
-        self.environment = initial_environment()
-        if applied and applied.listens and os.path.exists("/proc/self/ns/pid"):
-            pid_namespace()  # an init cannot start a helper: EINVAL for CLONE_PARENT (kernel/fork.c)
-        if identity:
-            self.environment = [entry for entry in self.environment
-                                if os.fsdecode(entry.partition(b"=")[0]) not in identity.environment]
-            self.environment += [os.fsencode(f"{name}={value}") for name, value in identity.environment.items()]
-        self._parent = os.getpid()
-        try:
-            self._shared = Shared.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
-            self._release_read, self._release = os.pipe()
-            self._started, self._started_write = os.pipe()
-            passing: "Any" = _socket.socketpair() if applied and applied.listens else (None, None)
-            self._passed, self._passing = passing
-            self.pid = os.fork()
-        except OSError as error:
-            raise ChildError("start command", command[0], error.strerror or str(error), remedy_of(error)) from None
-        if not self.pid:
-            self._become_command()
-
-    def __enter__(self) -> "Child":
-        os.close(self._started_write)  # were it left open, nobody would see the exec
-        close(self._release_read)
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind:
-            self.kill()
-
-    def kill(self) -> None:
-        """End it and its helper, where that is still to be done."""
-        for pid in (self.pid, self._shared.helper):
-            with contextlib.suppress(OSError):  # ECHILD: it was reaped; EINVAL: there is none
-                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-                os.kill(pid, signal.SIGKILL)
-                for _ in range(self.MAX_WAITS):  # a tracer may keep it for ever
-                    if os.waitpid(pid, os.WNOHANG)[0]:
-                        break
-                    time.sleep(self.WAIT_S)
-
-    def _become_command(self) -> "NoReturn":
-        shared = self._shared
-        try:
-            close(self._release)
-            if self._passed:
-                self._passed.close()  # or what is on its way in it outlives the parent
-            if self._audited:
-                start_audit_session(self.identity.uid if self.identity else os.getuid())
-            if self.identity:
-                drop_privileges(self.identity, self.filter is not None and not self.filter.no_new_privs)
-            with contextlib.suppress(OSError):  # after the change of user, which resets it (commit_creds())
-                libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            shared.stage = STAGE_EXEC
-            if os.read(self._release_read, 1) and self._has_parent():
-                self._restore_signals()
-                self._exec()
-        except OSError as error:
-            shared.errno = error.errno or errno.EIO
-        except MemoryError:
-            shared.errno = errno.ENOMEM
-        except BaseException as error:
-            shared.bug = f"{type(error).__name__}: {error}".encode(errors="replace")[:Shared.bug.size - 1]
-            shared.errno = errno.EIO
-        finally:
-            self._end()
-
-    def _has_parent(self) -> bool:
-        return os.getppid() in (self._parent, 0)  # 0: it is in another pid namespace
-
-    def _end(self) -> "NoReturn":
-        """End, even under a filter that lets nothing happen: there musl's _exit() goes on for ever, and so does what
-        asks a listener that nobody has taken.
-        """
-        if self.filter:
-            with contextlib.suppress(OSError):
-                if self._shared.taken or not self._shared.listener:
-                    libc.syscall(self._exit_group, EXIT_FAILURE, 0, None)
-            ctypes.string_at(0)
-        os._exit(EXIT_FAILURE)
-
-    def _restore_signals(self) -> None:
-        for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, at its start
-            signal.signal(signum, signal.SIG_DFL)
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGCHLD, self._supervisor.sigchld)
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._supervisor.mask)
-
-    def _exec(self) -> None:
-        # All that exec needs is at hand before, so that no syscall comes between the filter and it.
-        argv, envp = c_strings([os.fsencode(argument) for argument in self.command]), c_strings(self.environment)
-        execve = libc.execve
-
-        def search() -> None:
-            search_path(self.command[0], self.environment, lambda path: execve(path, argv, envp))
-
-        if self.filter is None:
-            outlive_parent()
-            search()
-        elif self.filter.program == ASK_ALL:  # under which every call succeeds as without it
-            self._apply(self.filter, search)
-        else:
-            found = search_path(self.command[0], self.environment, check_executable)
-            self._apply(self.filter, lambda: execve(found, argv, envp))
-
-    def _apply(self, applied: Filter, last: "Callable[[], object]") -> None:
-        """Load the filter and do the last thing, which is exec. Not even a return comes between: it may free memory."""
-        program = SockFprog(len(applied.program) // SOCK_FILTER_BYTES, applied.program)
-        seccomp, shared = libc.syscall, self._shared
-        number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
-        flags, spins = [applied.flags], self.MAX_SPINS if applied.listens else 0
-        if applied.listens:
-            flags.insert(0, applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
-            self._start_helper(libseccomp.seccomp_syscall_resolve_name(b"clone"))
-        shared.stage = STAGE_FILTER
-        if applied.no_new_privs:
-            libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        outlive_parent()
-        for attempt in flags:  # WAIT_KILLABLE_RECV is there from Linux 5.19 on
-            try:
-                shared.listener = seccomp(number, SECCOMP_SET_MODE_FILTER, attempt, ctypes.byref(program))
-                break
-            except OSError as error:
-                if error.errno != errno.EINVAL or attempt is flags[-1]:
-                    raise
-        shared.stage = STAGE_EXEC
-        # The listener has to be taken first; to sleep meanwhile would take a syscall.
-        for _ in range(spins):
-            if shared.taken:
-                break
-        if spins and not shared.taken:
-            raise OSError(errno.ETIMEDOUT, "")
-        last()
-
-    def _start_helper(self, clone: int) -> None:
-        """Start a process that shares the descriptors but not the filter, to pass the listener on to the parent.
-
-        pidfd_getfd(2) would be the short way, but Docker's filter and Yama refuse it, and Linux before 5.6 has none.
-        """
-        child, shared = os.getpid(), self._shared
-        helper = libc.syscall(clone, CLONE_FILES | CLONE_PARENT | int(signal.SIGCHLD), 0, None)
-        if helper:  # not looked up in what both write to: each might take itself for the other
-            shared.helper = helper
-            return
-        shared.helper, passed = os.getpid(), False
-        try:
-            for _ in range(self.MAX_WAITS):
-                if shared.taken or shared.errno or not self._has_parent():
-                    break
-                if shared.listener and not passed:
-                    self._passing.sendmsg([b"x"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, bytes(
-                        ctypes.c_int(shared.listener)))], _socket.MSG_NOSIGNAL)  # the parent may be gone
-                    os.close(shared.listener)  # the child's too: held by itself, it would wait for ever
-                    passed = True
-                time.sleep(self.WAIT_S)
-        except OSError as error:
-            shared.stage, shared.errno = STAGE_LISTENER, error.errno or errno.EIO
-        finally:
-            if not shared.taken:
-                os.kill(child, signal.SIGKILL)
-            os._exit(0)
-
-    def release(self) -> None:
-        """Let it go on to its exec; or, see Supervisor.check(), end it without."""
-        self._supervisor.check()
-        with contextlib.suppress(BrokenPipeError):  # a child that has failed is gone: see wait_started
-            os.write(self._release, b"r")
-        close(self._release)
-
-    def audit_session(self) -> str:
-        """The number of the audit session that it has given itself, if it could; it waits for its release by then."""
-        while not self._shared.stage and not self._shared.errno and not self.has_left():
-            time.sleep(self.WAIT_S)
-        return read_proc(self.pid, "sessionid")
-
-    def release_to(self, listener: Listener) -> None:
-        """Let it load its filter, whose listener is taken over, and go on to its exec."""
-        self.release()
-        shared, message, passed = self._shared, b"", []  # type: Shared, bytes, List[Any]
-        while not message and not shared.errno and not os.waitid(
-                os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            time.sleep(self.WAIT_S)
-            with contextlib.suppress(BlockingIOError):
-                message, passed, _, _ = self._passed.recvmsg(1, 64, _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC)
-        self._passed.close()
-        self._passing.close()
-        if not message:  # it has ended, or could not load the filter
-            return self._check_started()
-        if not passed:  # unix(7): what there is no room for is closed
-            self._fail(STAGE_LISTENER, errno.EMFILE)
-        listener.take(int.from_bytes(passed[0][2], sys.byteorder))
-        shared.taken = 1
-        os.waitpid(shared.helper, 0)  # it has the child's end of the pipe that has_left() looks at
-
-    def has_left(self) -> bool:
-        """Has it left this program, by exec or by its end?"""
-        return self._started < 0 or select_readable([self._started], 0) != []
-
-    def _has_execed(self) -> bool:
-        """Has it left by exec, for all that can be known? Till then its process group may be set (setpgid(2))."""
-        group = os.getpgrp()
-        try:
-            if group:  # 0: one of another pid namespace
-                os.setpgid(self.pid, group)
-            return not group
-        except OSError:
-            return True
-
-    def wait_started(self, inputs: "Dict[int, Callable[[], None]]") -> None:
-        """Return when it has exec'ed. Raises ChildError, the process being gone, if it cannot.
-
-        `inputs`, descriptors to read from and what reads them, are served meanwhile.
-        """
-        while self._shared.errno == 0:
-            ready = select_readable([self._started, *inputs], self.EXEC_POLL_MS)
-            if self._started in ready or self._shared.errno:  # what its program has done is for later
-                break
-            for descriptor in ready:
-                inputs[descriptor]()
-        close(self._started)
-        self._started = -1
-        self._check_started()
-
-    def _check_started(self) -> None:
-        """Raise ChildError, the process being gone, if it has failed or ended."""
-        if self._shared.errno:
-            self.kill()  # a filter may keep it from ending itself
-            if self._shared.bug:
-                raise ChildError("start command", self.command[0], self._shared.bug.decode(errors="replace"), REPORT_IT)
-            self._fail(self._shared.stage, self._shared.errno)
-        if not self._has_execed():
-            status = os.waitpid(self.pid, 0)[1]
-            self.kill()
-            raise ChildError("start command", self.command[0] or "''", f"{end_of(status)} before it began",
-                             "start it again", exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE)
-
-    def wait(self, timers: "Sequence[Timer]" = (), alive: "Optional[Callable[[], bool]]" = None,
-             inputs: "Optional[Dict[int, Callable[[], None]]]" = None) -> "Tuple[int, Optional[Exception]]":
-        """Its status, see Supervisor.wait(); and what made waiting fail, so that it was killed."""
-        try:
-            return self._supervisor.wait(self.pid, timers, alive, inputs), None
-        except Exception as error:
-            self.kill()
-            return 0, error
-
-    def _fail(self, stage: int, number: int) -> "NoReturn":
-        name, reason = self.command[0], os.strerror(number)
-        if stage == STAGE_LISTENER:
-            raise ChildError("start command", name, f"the listener of its filter did not arrive: {reason}",
-                             LIMITS.get(number, "a seccomp filter that spoc.py is under may refuse sendmsg(2)"))
-        if number in LIMITS and stage != STAGE_EXEC:
-            raise ChildError("start command", name, reason, LIMITS[number])
-        if stage == STAGE_IDENTITY and self.identity:
-            raise ChildError("start command", f"as user {self.identity.uid}", reason, "--privileged runs it as root")
-        if stage == STAGE_FILTER:
-            hints = {errno.ENOSYS: "boot a kernel with CONFIG_SECCOMP_FILTER",
-                     errno.EBUSY: "a filter that spoc.py is under has a listener, and the kernel allows only one: "
-                                  "run it outside of that",
-                     **dict.fromkeys((errno.EPERM, errno.EACCES), "--no-new-privs loads it without CAP_SYS_ADMIN")}
-            raise ChildError("load filter", name, reason, hints.get(number, "a newer kernel may have that feature"))
-        filtered = self.filter and self.filter.program != ASK_ALL
-        hints = {**({} if filtered else LIMITS), errno.ENOENT: "check the spelling and PATH",
-                 errno.EACCES: "it is not executable for the user that it runs as",
-                 errno.ENOEXEC: "it is neither a program for this machine nor a script that begins with #!"}
-        hint = hints.get(number, "")
-        if number == errno.EACCES and os.path.isdir(name):
-            hint = "it is a folder"
-        if number == errno.ENOENT and "/" in name and os.path.exists(name):
-            hint = "it is there, but not the interpreter or dynamic loader that it names"
-        if filtered and not hint:
-            hint = "if the profile blocks execve, -b execve allows it"
-        code = self.EXIT_CODES.get(number, EXIT_NOT_EXECUTABLE)
-        raise ChildError("start command", name or "''", reason, hint,
-                         EXIT_NOT_EXECUTABLE if filtered and code == EXIT_FAILURE else code)
-
-
-def drop_privileges(identity: Identity, keep_admin: bool) -> None:
-    """Become that user for good: groups first, then all three ids; and make sure that there is no way back.
-
-    With `keep_admin` CAP_SYS_ADMIN stays until the exec, which drops it, for the sake of seccomp(2).
-    """
-    if keep_admin:
-        libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
-    os.setgroups(identity.groups)
-    os.setresgid(identity.gid, identity.gid, identity.gid)
-    os.setresuid(identity.uid, identity.uid, identity.uid)
-    # capset(2), linux/capability.h: header (version, pid), then effective, permitted, inheritable, low bits first. The
-    # inheritable ones outlive setresuid(2), and with SECBIT_NO_SETUID_FIXUP all do.
-    header, kept = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0), (1 << CAP_SYS_ADMIN if keep_admin else 0)
-    libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)))
-    try:
-        os.setresuid(0, 0, 0)
-    except PermissionError:
-        return
-    raise OSError(errno.EPERM, "")
-
-# --- Record ------------------------------------------------------------------
-
-
-class Client(NamedTuple):
-    """Programs that ask another process, which is none of their descendants, to do the work."""
-
-    names: str
-    advice: str  # who does the work, and how to record that
-    words: str = ""  # one of these asks for it; none: any word does
-    groups: str = ""  # words that stand before it; *: any one
-    alone: str = ""  # options with which the program does the work itself, or nobody does
-
-
-ENGINE = "the engine's daemon starts the container; record the program itself, in its container"
-MANAGER = "the service manager starts the program; have the unit's ExecStart= call spoc.py, see examples/systemd"
-SUPERVISOR = "the supervisor starts the program; have it start spoc.py with that"
-CLIENTS = [
-    Client("docker docker-compose nerdctl balena balena-engine podman-remote", ENGINE,
-           "run create start restart exec up build unpause update deploy bake",
-           "container compose image builder buildx service stack"),
-    Client("ctr crictl", ENGINE, "run runp create start exec resume", "container containers c task tasks t"),
-    Client("lxc incus", ENGINE, "launch init create start restart exec"),
-    Client("kubectl oc", ENGINE, "run create apply exec debug replace scale rollout"),
-    Client("virsh", "libvirt's daemon starts the machine; record the program itself, in the machine",
-           "create start restore resume reboot"),
-    Client("systemctl", MANAGER, "start restart try-restart reload reload-or-restart enable isolate"),
-    Client("service", MANAGER, "start restart reload force-reload try-restart", "*"),
-    Client("machinectl", MANAGER, "start shell login"),
-    Client("systemd-run run0", MANAGER, alone="--scope"),
-    Client("supervisorctl initctl sv", SUPERVISOR, "start restart up once"),
-    Client("s6-svc", SUPERVISOR),
-    Client("ssh slogin dbclient mosh rsh", "the other machine runs the program; run spoc.py there", alone="-V -Q -G"),
-    Client("adb", "the other machine runs the program; run spoc.py there", "shell"),
-    Client("at batch", "the at daemon runs the program later; record that itself", alone="-l -c -d -r"),
-    Client("dbus-send", "the service that is called does the work; record that"),
-    Client("busctl gdbus", "the service that is called does the work; record that", "call set-property"),
-]
-# What starts the command that it is given: letters of its options that take a value, and how many words come before.
-WRAPPERS = {"sudo": ("CDghpRrTtUu", 0), "doas": ("Cu", 0), "env": ("CSu", 0), "nice": ("n", 0), "ionice": ("cn", 0),
-            "nohup": ("", 0), "setsid": ("", 0), "stdbuf": ("ioe", 0), "time": ("fo", 0), "timeout": ("ks", 1),
-            "exec": ("a", 0), "k3s": ("", 0), "microk8s": ("", 0)}
-SHELLS = "sh bash dash ash ksh zsh".split()
-
-
-def unwrap(command: "Sequence[str]") -> "Sequence[str]":
-    """The command that one of WRAPPERS is to start."""
-    valued, words = WRAPPERS[os.path.basename(command[0])]
-    at = 1
-    while at < len(command):
-        word = command[at]
-        if word.startswith("-") and word not in ("-", "--"):  # the first is env's -i
-            first = min((index for index, letter in enumerate(word) if letter in valued), default=0)
-            at += 2 if first == len(word) - 1 and word[1] != "-" else 1
-        elif word in ("-", "--") or "=" in word:
-            at += 1
-        elif words:
-            words, at = words - 1, at + 1
-        else:
-            break
-    return command[at:]
-
-
-def is_podman_script(program: str) -> bool:
-    """Is `docker` the script of the package podman-docker?"""
-    for folder in os.get_exec_path():
-        with contextlib.suppress(OSError), open(os.path.join(folder, program), "rb") as file:
-            start = file.read(1024)
-            return start.startswith(b"#!") and b"podman" in start
-    return False
-
-
-def find_client(command: "Sequence[str]", environment: "Container[str]", follow: bool) -> str:
-    """What to say where the command, or what it is given to start, has the work done by others; "" if it does it."""
-    name, arguments = os.path.basename(command[0]) if command else "", command[1:]
-    if name in SHELLS:
-        script = next((arguments[index + 1] for index, word in enumerate(arguments[:-1])
-                       if word.startswith("-") and not word.startswith("--") and word.endswith("c")), "")
-        return find_client(script.split(), environment, follow)
-    if name in WRAPPERS:
-        inner = unwrap(command)
-        options = command[1:len(command) - len(inner)]
-        if name == "sudo" and not follow and any(
-                word == "--background" or re.match(r"-[ABEeHiKklNnPSsVv]*b", word) for word in options):
-            return "only its start is recorded: sudo -b ends at once, and the program goes on; add --follow"
-        return find_client(inner, environment, follow)
-    if name == "docker" and is_podman_script(command[0]):
-        name = "podman"
-    if name == "podman" and is_podman_remote(arguments, environment):
-        name = "podman-remote"
-    for client in CLIENTS:
-        if name in client.names.split() and asks_for_work(client, arguments):
-            return f"only {name} itself is recorded: {client.advice}"
-    return ""
-
-
-def is_podman_remote(arguments: "Sequence[str]", environment: "Container[str]") -> bool:
-    """Does podman ask a service? Else the container is its descendant."""
-    words = CLIENTS[0].words.split()
-    end = next((index for index, word in enumerate(arguments) if word in words), len(arguments))
-    return ("CONTAINER_HOST" in environment or "CONTAINER_CONNECTION" in environment
-            or any(word.partition("=")[0] in ("-r", "--remote", "-c", "--connection", "--url")
-                   for word in arguments[:end]))
-
-
-def asks_for_work(client: Client, arguments: "Sequence[str]") -> bool:
-    """Do these arguments have another process do the work?"""
-    before, skip = "", client.groups == "*"
-    if not set(client.alone.split()).isdisjoint(arguments):
-        return False
-    for word in arguments:
-        if not word.startswith("-"):
-            if not client.words or word in client.words.split():
-                return True
-            if not (skip or word in client.groups.split() or before.startswith("-")):  # which may be its value
-                return False
-            skip = False
-        before = word
-    return False
-
-
-class RecordOptions(NamedTuple):
-    """The options of `record`."""
-
-    type: str = TYPE_CRD
-    output_file: str = ""
-    base_syscalls: "Tuple[str, ...]" = ()
-    no_base_syscalls: bool = False
-    name: str = ""
-    args: "Tuple[str, ...]" = ()
-    append: bool = False
-    follow: bool = False
-    checkpoint: float = 0
-    stats: bool = False
-    backend: str = "auto"
-    portable: bool = False
-    privileged: bool = False
-    quiet: bool = False
-    verbose: bool = False
-
-
-class StatusLine:
-    """One line about the recording in a terminal's last row, which it keeps out of the scrolled region meanwhile.
-
-    Drawn only while the terminal echoes and edits lines and this process group is in the foreground, so never over a
-    program that has taken the screen. Sequences: ECMA-48 and DEC VT100 (DECSTBM, DECSC, DECRC), see console_codes(4).
-    """
-
-    MIN_ROWS = 5
-
-    def __init__(self) -> None:
-        self._size: "Optional['os.terminal_size']" = None
-
-    def _usable_size(self) -> "Optional['os.terminal_size']":
-        try:
-            local_modes = termios.tcgetattr(2)[3]
-            size = os.get_terminal_size(2)
-            foreground = os.tcgetpgrp(2) == os.getpgrp()
-        except (OSError, termios.error):
-            return None
-        edits = local_modes & termios.ICANON and local_modes & termios.ECHO
-        return size if edits and foreground and size.lines >= self.MIN_ROWS and size.columns > 1 else None
-
-    def draw(self, text: str) -> None:
-        size = self._usable_size()
-        if size is None:
-            self._size = None  # whoever took the terminal has set it up anew
-            return
-        setup = ""
-        if size != self._size:
-            # Index and cursor up make room below the cursor without moving it; DECSTBM moves it home.
-            setup = f"\x1bD\x1b[A\x1b7\x1b[1;{size.lines - 1}r\x1b8"
-        self._size = size
-        write_stderr(f"{setup}\x1b7\x1b[{size.lines};1H\x1b[2K{printable(text)[:size.columns - 1]}\x1b8")
-
-    def clear(self) -> None:
-        """Take the line away and give the row back."""
-        if self._size and self._usable_size() == self._size:
-            write_stderr(f"\x1b7\x1b[{self._size.lines};1H\x1b[2K\x1b[r\x1b8")
-        self._size = None
-
-
 class NotifyRecorder:
     """Records without BPF and any privilege, by a filter that asks about every call. Each is let happen.
 
@@ -4956,25 +5208,27 @@ class NotifyRecorder:
     MAX_DESCRIPTORS = 4096
 
     def __init__(self, machine: Machine, statistics: bool = False,
-                 watched: "Optional[Dict[Tuple[int, int], int]]" = None):
+                 watched: dict[tuple[int, int], int] | None = None):
         """Raises KernelError if it is foreseeable that it cannot work."""
         self._machine, self._statistics = machine, statistics
         # SPEC_ALLOW: before Linux 5.16 a filter slows a program down by mitigations that it may not want.
         self.filter = Filter(ASK_ALL, SECCOMP_FILTER_FLAG_NEW_LISTENER | FILTER_FLAGS[SPEC_ALLOW],
                              not may_administer())
         self._listener = Listener()
-        self._child: "Optional[Child]" = None
+        self._child: Child | None = None
         self._running = False
-        self._calls: "Dict[bytes, CallValue]" = {}
-        self._lost, self.unread = 0, set()  # type: int, Set[str]
-        self._told: "Set[str]" = set()
+        self._calls: dict[bytes, CallValue] = {}
+        self._lost = 0
+        self.unread: set[str] = set()
+        self._told: set[str] = set()
         self._tokens = {each.token: abi for abi, each in enumerate((machine.native, machine.compat)) if each}
-        self._watched, self._values = watched or {}, {}  # type: Dict[Tuple[int, int], int], Dict[bytes, Set[int]]
+        self._watched = watched or {}
+        self._values: dict[bytes, set[int]] = {}
         self._special = dict(self._find_special())
         # Another pid namespace's /proc would tell of other processes.
         self._proc = os.path.exists("/proc/self") and os.readlink("/proc/self") == str(os.getpid())
 
-    def _find_special(self) -> "Iterator[Tuple[bytes, str]]":
+    def _find_special(self) -> Iterator[tuple[bytes, str]]:
         """Keys and names of the calls that go otherwise than without the filter."""
         for architecture in filter(None, (self._machine.native, self._machine.compat, X32)):
             token = architecture.kernel_token
@@ -4988,10 +5242,11 @@ class NotifyRecorder:
     def begin(self, child: Child) -> None:
         """Release the child, which has the filter of this recorder, and take over its listener."""
         self._child = child
-        child.release_to(self._listener)
+        self._listener.take(child.release_listening())
+        child.acknowledge()
 
     @property
-    def inputs(self) -> "Dict[int, Callable[[], None]]":
+    def inputs(self) -> dict[int, Callable[[], None]]:
         return {} if self._listener.hung_up else {self._listener.descriptor: self._serve}
 
     def _serve(self) -> None:
@@ -5038,11 +5293,11 @@ class NotifyRecorder:
             if len(values) <= MAX_VALUES:
                 values.add(request.data.args[argument] & 0xFFFFFFFF)
 
-    def _call_of(self, key: bytes) -> "Tuple[int, int]":
+    def _call_of(self, key: bytes) -> tuple[int, int]:
         """(abi, number); of an architecture that this machine has not abi -1."""
         return self._tokens.get(int.from_bytes(key[4:], sys.byteorder), -1), int.from_bytes(key[:4], sys.byteorder)
 
-    def values(self) -> "Dict[Tuple[int, int], FrozenSet[int]]":
+    def values(self) -> dict[tuple[int, int], frozenset[int]]:
         """As of Recorder."""
         return {self._call_of(key): frozenset(values) for key, values in self._values.items()
                 if len(values) <= MAX_VALUES}
@@ -5098,7 +5353,7 @@ class NotifyRecorder:
             return False  # it is not there
         return 0 < length <= BPF_MAXINSNS and filled == SOCK_FILTER_BYTES * length
 
-    def _executed(self, pid: int, arguments: "List[int]", is_at: bool) -> "Tuple[str, str]":
+    def _executed(self, pid: int, arguments: list[int], is_at: bool) -> tuple[str, str]:
         """Where the file stands that execve(2) or execveat(2) names, and its name. In a moment it may be another."""
         folder = f"/proc/{pid}/cwd"
         if is_at:
@@ -5149,474 +5404,13 @@ class NotifyRecorder:
     def found(self) -> str:
         return f"Answered {sum(call.count for call in self._calls.values())} notifications"
 
-    def calls(self) -> "Dict[Tuple[int, int], CallValue]":
+    def calls(self) -> dict[tuple[int, int], CallValue]:
         """As of Recorder."""
         return {self._call_of(key): call for key, call in self._calls.items()}
 
-    def seen(self) -> "Dict[Tuple[int, int], int]":
+    def seen(self) -> dict[tuple[int, int], int]:
         """As of Recorder, of all numbers."""
         return {key: call.first_ns for key, call in self.calls().items()}
-
-
-BACKENDS = ("auto", "bpf", "notify")
-if TYPE_CHECKING:
-    AnyRecorder = Union[Recorder, NotifyRecorder]
-
-
-class RecordCommand:
-    """One run of `record`."""
-
-    STATUS_INTERVAL_S = 1.0
-
-    def __init__(self, options: RecordOptions, command: "Sequence[str]"):
-        """Check all that can be known to fail before the command is started."""
-        self.options, self.command = options, command
-        self.machine = this_machine()
-        self.identity = None if options.privileged else sudo_identity(os.environ)
-        self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
-        self.name = options.name or kubernetes_name(command[0])
-        self.start_ns = 0  # differs from BPF's times in a time namespace: only differences are used
-        self.written: "Optional[Profile]" = None
-        self._check()
-
-    def _check(self) -> None:
-        options = self.options
-        libseccomp.load()
-        check_syscall_names(options.base_syscalls)
-        owner = (self.identity.uid, self.identity.gid) if self.identity else None
-        self.target = Target(options.output_file or DEFAULT_OUTPUT[options.type], owner, not options.output_file)
-        if not self.target.is_file and (options.append or options.checkpoint):
-            raise UsageError(f"-o {self.target.path}", "--append and --checkpoint need a regular file")
-        import_now("fcntl", "select", *["json"] * (options.type == TYPE_JSON))
-        self.target.check()
-        if options.append:
-            self._text(Profile(SCMP_ACT_ERRNO, (), ()))
-
-    def _text(self, profile: Profile) -> str:
-        """The profile's text, joined with what is in the file if that was asked for."""
-        text = self.target.read() if self.options.append else ""
-        if text.strip():
-            return self._appended(profile, text)
-        return format_profile(self._portable(profile), self.options.type, self.name)
-
-    def _portable(self, profile: Profile, others: "Iterable[str]" = ()) -> Profile:
-        return portable_profile(profile, self.options.type == TYPE_JSON, others) if self.options.portable else profile
-
-    def _appended(self, profile: Profile, text: str) -> str:
-        if self.options.portable:  # what the file says of a sibling stands
-            rules = spec_of(self._source(text).document).get("syscalls") or []
-            profile = self._portable(profile, [name for rule in rules for name in names_in(rule)])
-        names = [name for rule in profile.rules if not rule.conditions and rule.action == SCMP_ACT_ALLOW
-                 for name in rule.names]
-        text = self._joined(text, lambda document: append_names(document, names, profile.architectures)[0])
-        conditional = tuple(rule for rule in profile.rules if rule.conditions)
-        if conditional:
-            narrowed = profile._replace(rules=conditional)
-            text = self._joined(text, lambda document: append_rules(document, narrowed))
-        kept = not_allowed(self._source(text).profile, profile)
-        if kept:
-            Log.info(f"Kept the other action that {self.target.path} has for: {', '.join(sorted(kept))}")
-        return text
-
-    def _joined(self, text: str, join: "Callable[[Dict[str, Any]], Dict[str, Any]]") -> str:
-        """The text with what `join` makes of its document."""
-        source = self._source(text)
-        return format_changed(source.reader, source.document, join(source.document))
-
-    def _source(self, text: str) -> Source:
-        """The profile in the file, which has to be of the right type."""
-        source = parse_profile(text, self.target.path, container_host())
-        if self.options.type != source.type:
-            raise ProfileError(self.target.path, 0, 0, f"is not of type {self.options.type}", "give the other -t")
-        return source
-
-    def _write_profile(self, profile: Profile, wait: bool = True) -> bool:
-        """Say whether it was written: not where another is appending, for as long as there is time to `wait`."""
-        with self.target.locked(wait) if self.options.append else contextlib.nullcontext(True) as free:
-            if free:
-                self.target.write(self._text(profile))
-            return free
-
-    def run(self) -> int:
-        """Record; give the exit code."""
-        if is_filtered():
-            Log.info("spoc.py itself is under a seccomp filter: calls of the command that it stops are not recorded")
-        client = find_client(self.command, os.environ, self.options.follow)
-        if client:
-            Log.error(client)
-        with contextlib.ExitStack() as resources, Supervisor() as supervisor:
-            resources.callback(self.target.close)
-            recorder = self._open_recorder()
-            resources.callback(recorder.close)
-            if self.options.follow:
-                libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-            supervisor.check()
-            if recorder.filter and recorder.filter.no_new_privs:
-                Log.info("Setting no_new_privs: set-uid programs will not change the user")
-            child = resources.enter_context(Child(self.command, self.identity, supervisor, recorder.filter))
-            status, failure = self._run_command(recorder, supervisor, child)
-            recorder.leave()
-            end_ns = time.monotonic_ns()
-            recording = self._recording(recorder, bool(failure))
-            if not recording.calls:
-                return self._conclude_nothing(recording, status, failure)
-            Log.info("Processing recorded data")
-            Log.info(recorder.found)
-            complete = self._report(recording)
-            if not self.target.is_file:
-                supervisor.restore()  # nobody may read the fifo that is waited for
-            complete &= self._write(recording)
-            if self.options.stats:
-                encoding = (sys.stderr and sys.stderr.encoding or "").lower()
-                blocks = " ▁▂▃▄▅▆▇█" if encoding == "utf-8" else " .:-=+*#"
-                first_ns = min((call.first_ns for call in recording.calls), default=0)
-                Log.table(format_statistics(recording, first_ns, first_ns + end_ns - self.start_ns, blocks))
-            if failure:
-                raise failure
-            if isinstance(recorder, Recorder):
-                Log.info("Unloading bpf module")
-        return exit_code(status) if complete else EXIT_FAILURE
-
-    def _conclude_nothing(self, recording: Recording, status: int, failure: "Optional[Exception]") -> int:
-        """Write nothing over what may be a good profile; give the exit code."""
-        if failure:
-            raise failure
-        seen = START_UNSEEN not in recording.losses or os.WIFSIGNALED(status)
-        Log.error(SpocError("record", self.command[0], f"it {end_of(status)} before its first call was seen" if seen
-                            else START_UNSEEN, f"{self.target.path} is left as it was"))
-        return exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE
-
-    def _open_recorder(self) -> "AnyRecorder":
-        """A recorder that is ready for the command: BPF's or, where that does not work, the other."""
-        options, watched, reason = self.options, self._watched(), ""
-        if options.backend != "notify":
-            recorder = Recorder(self.machine, options.stats, watched=watched)
-            try:
-                return self._attach(recorder)
-            except (SpocError, OSError) as error:
-                recorder.close()
-                if options.backend == "bpf":
-                    raise
-                reason = str(error)
-        Log.info("Recording with user notification" + (reason and f": {reason}"))
-        try:
-            return NotifyRecorder(self.machine, options.stats, watched)
-        except SpocError as error:
-            if reason:
-                raise SpocError("record", "this machine can do neither", f"--backend bpf: {reason}",
-                                f"--backend notify: {error}") from None
-            raise
-
-    def _attach(self, recorder: Recorder) -> Recorder:
-        Log.info("Loading bpf module")
-        recorder.load()
-        Log.info("Attaching bpf tracepoints")
-        recorder.attach()
-        Log.info("Module successfully loaded")
-        if self.machine.compat and not recorder.tells_abis:
-            Log.error("the kernel (lockdown) does not let 32-bit calls be told apart: "
-                      "the profile is right for 64-bit programs only")
-        return recorder
-
-    def _run_command(self, recorder: "AnyRecorder", supervisor: Supervisor,
-                     child: Child) -> "Tuple[int, Optional[Exception]]":
-        """As Child.wait()."""
-        cgroups = read_proc("self", "cgroup")
-        self.start_ns = time.monotonic_ns()
-        Log.info("Processing events")
-        recorder.begin(child)
-        child.wait_started(recorder.inputs)
-        Log.info(f"Running command with PID: {child.pid}")
-        self._log_container(child.pid, cgroups)
-        status_line = StatusLine()
-        supervisor.before_stop = status_line.clear
-        if self.target.is_file:
-            supervisor.before_kill = lambda: self._checkpoint(recorder)
-        alive = (lambda: recorder.counters.alive > 0) if self.options.follow else None
-        try:
-            return child.wait(self._timers(recorder, status_line), alive, recorder.inputs)
-        finally:
-            status_line.clear()
-
-    def _timers(self, recorder: "AnyRecorder", status_line: StatusLine) -> "List[Timer]":
-        timers = []
-        if self.options.follow:  # the end of a descendant in another pid namespace shows as no signal here
-            timers.append(Timer(self.STATUS_INTERVAL_S, lambda: None))
-        if os.isatty(2) and not self.options.quiet:
-            timers.append(Timer(self.STATUS_INTERVAL_S, lambda: status_line.draw(self._status(recorder))))
-        if self.options.checkpoint:
-            timers.append(Timer(self.options.checkpoint, lambda: self._checkpoint(recorder)))
-        return timers
-
-    @staticmethod
-    def _log_container(pid: int, cgroups: str) -> None:
-        """The command is in the mount namespace and the control groups that it was forked in."""
-        try:
-            mount_namespace = str(os.stat("/proc/self/ns/mnt").st_ino)
-        except OSError:
-            mount_namespace = "unknown"
-        Log.info(f"Received event: pid: {pid}, mntns: {mount_namespace}")
-        container = parse_container_id(cgroups)
-        if container:
-            Log.info(f"Found container ID {container} for PID {pid}")
-        else:
-            reason = "no container in its cgroups" if cgroups else "/proc/self/cgroup cannot be read"
-            Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, err={reason})")
-
-    def _recording(self, recorder: "AnyRecorder", cut_short: bool = False) -> Recording:
-        recorder.unread.clear()
-        recording = make_recording(self.machine, recorder.seen(), recorder.calls(), recorder.counters, syscall_name,
-                                   recorder.values())
-        return recording._replace(losses=(*recording.losses, *sorted(recorder.unread),
-                                          *["the recording was cut short"] * cut_short))
-
-    def _watched(self) -> "Dict[Tuple[int, int], int]":
-        """(abi, number) -> index of the argument, for the names of --args."""
-        architectures = filter(None, (self.machine.native, self.machine.compat)) if self.options.args else ()
-        names = {(abi, number): syscall_name(architecture, number)
-                 for abi, architecture in enumerate(architectures) for number in range(NUMBERS)}
-        return {call: ARGUMENTS[name] for call, name in names.items() if name in self.options.args}
-
-    def _report_values(self, recording: Recording) -> None:
-        """Say which syscalls were narrowed and, of the others that --args names, why not."""
-        narrowed = narrowed_values(recording, self.base)
-        for name, values in narrowed.items():
-            Log.info(f"Narrowed {name} by argument {ARGUMENTS[name]}: {', '.join(map(hex, values))}")
-        for name in sorted(recording.names.intersection(self.options.args) - narrowed.keys()):
-            reason = ("it is one of the base syscalls: -n, or -b without it, narrows it" if name in self.base else
-                      f"more than {MAX_VALUES} values of argument {ARGUMENTS[name]}, or calls in another ABI")
-            Log.info(f"{name} is allowed whatever its arguments: {reason}")
-        for name in sorted({UNSEEN_ARGUMENTS.get(name, "") for name in self.options.args} & recording.names):
-            Log.info(f"{name} is allowed whatever its arguments: they are in memory, where no filter sees them")
-
-    def _status(self, recorder: "AnyRecorder") -> str:
-        seen = recorder.seen()
-        now_ns = time.monotonic_ns()
-        minutes, seconds = divmod((now_ns - self.start_ns) // 10 ** 9, 60)
-        processes = recorder.counters.processes
-        text = f"{minutes:d}:{seconds:02d}  " + (f"processes: {processes}  " if processes else "")
-        text += f"syscalls: {len(seen)}"
-        if seen:
-            (abi, number), newest_ns = max(seen.items(), key=lambda item: item[1])
-            name = syscall_name(self.machine.architecture(abi, number), number) or f"number {number}"
-            age_ns = now_ns - self.start_ns - newest_ns + min(seen.values())
-            text += f"  newest: {name}, {max(0, age_ns) // 10 ** 9} s ago"
-        return text
-
-    def _checkpoint(self, recorder: "AnyRecorder") -> None:
-        """Write what there is, if there is more than at the last time: flash wears out."""
-        recording = self._recording(recorder)
-        profile = make_profile(self.machine, recording, self.base)
-        if profile == self.written or not recording.calls:
-            return
-        try:
-            if self._write_profile(profile, wait=False):
-                self.written = profile
-        except SpocError as error:
-            Log.error(error)
-
-    def _report(self, recording: Recording) -> bool:
-        """Say what was recorded, and whether it is all."""
-        Log.info(f"Got syscalls: {', '.join(sorted(recording.names))}")
-        added = sorted(set(self.base) - recording.names)
-        if added:
-            Log.info(f"Adding base syscalls: {', '.join(added)}")
-        made = kernel_calls(profile_architectures(self.machine, recording)) - recording.names.union(self.base)
-        if made:
-            Log.info(f"Adding what the kernel makes by itself: {', '.join(sorted(made))}")
-        self._report_values(recording)
-        for loss in recording.losses:
-            Log.error(f"the profile is incomplete: {loss}")
-        nameless = describe_nameless((call.architecture, call.number) for call in recording.calls if not call.name)
-        for text in nameless:
-            Log.error(f"the profile is incomplete: {text}")
-        return not recording.losses and not nameless
-
-    def _write(self, recording: Recording) -> bool:
-        """Write the profile; if that fails it goes to standard error rather than being lost."""
-        profile = make_profile(self.machine, recording, self.base)
-        try:
-            if self._write_profile(profile):
-                Log.info(f"Wrote seccomp profile to: {self.target.location()}")
-                return True
-            self._write_beside(profile)
-        except (SpocError, OSError) as error:
-            Log.error(error)
-            Log.table(format_profile(self._portable(profile), self.options.type, self.name))
-        return False
-
-    def _write_beside(self, profile: Profile) -> None:
-        """Write the profile to a new file beside the one that it cannot be added to."""
-        path = self.target.path
-        number = 1
-        while os.path.lexists(f"{path}.{number}"):
-            number += 1
-        with Target(f"{path}.{number}", self.target.owner) as beside:
-            beside.write(format_profile(self._portable(profile), self.options.type, self.name))
-        target, other = shlex.quote(path), shlex.quote(beside.path)
-        Log.error(SpocError("append to", path, "another process has its folder locked, so the profile went to "
-                            f"{beside.path}", f"spoc.py merge -o {target} {target} {other} adds it"))
-
-# --- Replay ------------------------------------------------------------------
-
-
-RUNTIMES = ("spoc", "runc")  # whose answers the filter gives; see runc_prefix()
-
-
-class RunOptions(NamedTuple):
-    """The options of `run`."""
-
-    profile: str = ""
-    base_profile: "Sequence[str]" = ()
-    base_syscalls: "Sequence[str]" = ()
-    runtime: str = RUNTIMES[0]
-    privileged: bool = False
-    no_new_privs: bool = False
-    enricher: str = "auto"
-    audit_log: str = "/var/log/audit/audit.log"
-    learn: str = ""
-    force: bool = False
-    events: str = ""
-    quiet: bool = False
-    verbose: bool = False
-
-
-ENRICHERS = "auto tracepoint notify audit-log netlink kmsg none".split()  # auto takes the first that works
-
-
-def profile_actions(profile: Profile) -> "Set[str]":
-    return {profile.default_action, *(rule.action for rule in profile.rules)}
-
-
-def audit_architecture(machine: Machine, token: int, number: int) -> "Optional[Architecture]":
-    """Whose call it is that the kernel gives this AUDIT_ARCH_ token."""
-    for abi, candidate in enumerate((machine.native, machine.compat)):
-        if candidate and candidate.token == token:
-            return machine.architecture(abi, number)
-    return None
-
-
-class TracepointSource:
-    """Sees what a filter stops by a return from a syscall that was never entered; exact, also for repeats."""
-
-    title, reads = "tracepoint", "the tracepoints sys_enter and sys_exit"
-    notifies = audits = False
-
-    def __init__(self, machine: Machine, profile: Profile):
-        self.machine, self._profile, self._found = machine, profile, []  # type: Machine, Profile, List[Denial]
-        self._unsure: "Set[str]" = set()  # calls of the vsyscall page of which this has been said
-        if not machine.number_offset:
-            raise KernelError("read tracepoints", machine.native.name, "not known how", "choose another --enricher")
-        self._recorder = Recorder(machine, denials=True)
-        try:
-            self._recorder.load()
-            if SCMP_ACT_LOG in profile_actions(profile):
-                self._mark_logged()
-            self._recorder.attach()
-            self.descriptor = self._recorder.events_fd
-            self._callback = RING_CALLBACK(self._on_event)  # referenced as long as libbpf may call it
-            self._ring = libbpf.ring_buffer__new(self.descriptor, self._callback, None, None)
-        except SpocError:
-            self._recorder.close()
-            raise
-        except OSError as error:
-            self._recorder.close()
-            raise bpf_error("wait for events", "ring buffer", error) from None
-
-    def _mark_logged(self) -> None:
-        """Have the kernel report calls that are let pass but logged. Conditions cannot be told from there."""
-        unsure = set()
-        for index in range(ABIS * NUMBERS):
-            architecture = self.machine.architecture(*divmod(index, NUMBERS))
-            if architecture.name not in (self.machine.own.name, *self._profile.architectures):
-                continue  # all its calls are stopped
-            name = syscall_name(architecture, index % NUMBERS) or ""
-            actions = {action for action, _ in self._profile.verdicts(name)}
-            self._recorder.logged[index] = actions == {SCMP_ACT_LOG}
-            if SCMP_ACT_LOG in actions and len(actions) > 1:
-                unsure.add(name)
-        if unsure:
-            Log.result(f"Not named where they are logged, since rules for them have conditions: "
-                       f"{', '.join(sorted(unsure))}; --enricher netlink names them")
-
-    def begin(self, child: Child) -> None:
-        self._recorder.begin(child)
-
-    def _denial(self, value: DenialValue, times: int) -> Denial:
-        architecture = self.machine.architecture(value.abi, value.nr)
-        if value.kind == DENIAL_VSYSCALL:
-            verdicts, fact = self._vsyscall_verdicts(syscall_name(architecture, value.nr) or ""), ""
-        else:
-            verdicts, fact = self._verdicts(value.kind, value.result)
-        otherwise = {DENIAL_UNANSWERED: "", DENIAL_VSYSCALL: "", DENIAL_TRACED: FILTER_UNKNOWN}.get(
-            value.kind, FILTER_OWN)
-        return Denial(architecture, value.nr, verdicts, value.tgid, value.tid,
-                      decode_name(value.comm), times=times, otherwise=otherwise, fact=fact)
-
-    def _verdicts(self, kind: int, result: int) -> "Tuple[Tuple[Tuple[str, int], ...], str]":
-        """What may have been a filter's answer to a call of this fate; and, if that is a guess, what is known."""
-        killed = (SCMP_ACT_KILL_PROCESS, -1), (SCMP_ACT_KILL_THREAD, -1)
-        trapped = (SCMP_ACT_TRAP, -1)
-        refused = ((SCMP_ACT_ERRNO, -result), *[(SCMP_ACT_TRACE, -1)] * (result == -errno.ENOSYS))
-        if kind == DENIAL_LOGGED:
-            return ((SCMP_ACT_LOG, -1),), ""
-        if kind == DENIAL_ENDED:
-            return killed[::-1] if release_numbers(kernel_uname().release) < (5, 16) else killed[1:], "ended by it"
-        if kind == DENIAL_KILLED:
-            return (*killed, trapped), "killed by SIGSYS"
-        if kind == DENIAL_TRAPPED:
-            return (trapped,), ""
-        if kind == DENIAL_UNANSWERED:
-            return (*killed, trapped, *refused), ""
-        if -4096 < result < 0:
-            return refused, f"returned {errno.errorcode.get(-result, -result)}"
-        # 0 is what few filters answer; any other value is a listener's. Or a tracer has suppressed SIGSYS.
-        return ((SCMP_ACT_NOTIFY, -1), (SCMP_ACT_ERRNO, 0) if result == 0 else trapped), f"returned {result}"
-
-    def _vsyscall_verdicts(self, name: str) -> "Tuple[Tuple[str, int], ...]":
-        """What the profile may have answered to a call through the vsyscall page, of which nothing else is seen:
-        whatever it says, unless it lets the call pass or that depends.
-        """
-        if len(set(self._profile.verdicts(name))) == 1:
-            return tuple((action, -1) for action in ACTIONS if action != SCMP_ACT_ALLOW)
-        if name not in self._unsure:
-            self._unsure.add(name)
-            Log.result(f"Not named where the vsyscall page makes it, since rules for it have conditions: {name}; "
-                       "--enricher notify names it")
-        return (("", -1),)
-
-    def _on_event(self, _context: int, address: int, _size: int) -> int:
-        self._found.append(self._denial(DenialValue.from_address(address), 1))
-        return 0
-
-    def read(self) -> "List[Denial]":
-        libbpf.ring_buffer__consume(self._ring)
-        found, self._found = self._found, []
-        return found
-
-    def finish(self) -> "List[Denial]":
-        """The repeats, once the command has ended."""
-        values = {key.raw: value for key, value in self._recorder.items(
-            "denials", ctypes.c_char * DENIAL_KEY_BYTES, DenialValue)}
-        held = []
-        for task in self._recorder.tasks():  # of those that live on some are still with the task itself
-            value = values.get(bytes(task.last))
-            if value:
-                value.count += task.repeats
-            if task.flags & TASK_HELD:
-                held.append(self._denial(DenialValue(*task.held, b"(running)"), 1))
-        return self.read() + held + [
-            self._denial(value, value.count - 1) for value in values.values() if value.count > 1]
-
-    @property
-    def losses(self) -> "List[str]":
-        unread = sorted(self._recorder.unread)
-        return unread + describe_losses(self._recorder.counters, "run parts of the work on their own",
-                                        "could not be read; run it again")
-
-    def close(self) -> None:
-        libbpf.ring_buffer__free(self._ring)
-        self._recorder.close()
 
 
 class NotifySource:
@@ -5628,14 +5422,14 @@ class NotifySource:
 
     title, reads = "notify", "seccomp user notification"
     notifies, audits = True, False
-    losses: "List[str]" = []
+    losses: list[str] = []
     MAX_CALLS = 256  # in one read(): signals and timers must have their turn
     MAX_TASKS = 64
 
-    def __init__(self, machine: Machine, answer: "Callable[[SeccompData], Tuple[str, int]]", learn: bool = False):
+    def __init__(self, machine: Machine, answer: Callable[[SeccompData], tuple[str, int]], learn: bool = False):
         """`answer` gives a call's action and errno; with `learn` the call is let pass all the same."""
         self._machine, self._answer, self._learn = machine, answer, learn
-        self._tasks: "Dict[int, Tuple[int, int]]" = {}  # tid -> descriptor of its /proc/TID/comm, tgid
+        self._tasks: dict[int, tuple[int, int]] = {}  # tid -> descriptor of its /proc/TID/comm, tgid
         self._listener = Listener()
 
     @property
@@ -5643,11 +5437,12 @@ class NotifySource:
         return self._listener.descriptor
 
     def begin(self, child: Child) -> None:
-        child.release_to(self._listener)
+        self._listener.take(child.release_listening())
+        child.acknowledge()
 
-    def read(self) -> "List[Denial]":
+    def read(self) -> list[Denial]:
         """Answer what is there; a rest has the descriptor readable again."""
-        found: "Dict[Denial, int]" = {}
+        found: dict[Denial, int] = {}
         for _ in range(self.MAX_CALLS):
             try:
                 if not self._listener.pending():
@@ -5661,8 +5456,8 @@ class NotifySource:
                 found[denial] = found.get(denial, 0) + 1
         return [denial._replace(times=times) for denial, times in found.items()]
 
-    def finish(self) -> "List[Denial]":
-        found: "List[Denial]" = []
+    def finish(self) -> list[Denial]:
+        found: list[Denial] = []
         for _ in range(self.MAX_TASKS):
             more = self.read()
             found += more
@@ -5674,7 +5469,7 @@ class NotifySource:
         self._forget(list(self._tasks))
         self._listener.close()
 
-    def _serve(self) -> "Optional[Denial]":
+    def _serve(self) -> Denial | None:
         """Answer one call; give what there is to tell of it."""
         listener = self._listener
         if not listener.receive():
@@ -5740,7 +5535,7 @@ class NotifySource:
             return False
         return True
 
-    def _describe(self, tid: int) -> "Tuple[int, str, str]":
+    def _describe(self, tid: int) -> tuple[int, str, str]:
         """Process, name and program of a thread. An open file of /proc is never another thread's of the same tid."""
         comm, exe = b"", ""
         try:
@@ -5757,9 +5552,11 @@ class NotifySource:
             pass
         return self._tasks.get(tid, (-1, tid))[1], decode_name(comm[:-1]), spell_name(exe)
 
-    def _forget(self, tids: "Iterable[int]") -> None:
+    def _forget(self, tids: Iterable[int]) -> None:
         for tid in tids:
             close(self._tasks.pop(tid)[0])
+
+# --- Audit -------------------------------------------------------------------
 
 
 # audit_log_task() and audit_seccomp() in kernel/auditsc.c. A security module may have put anything into subj=, but what
@@ -5772,8 +5569,9 @@ AUDIT_RECORD = (
     r"syscall=(?P<syscall>-?\d{1,10}) compat=\d ip=0x[0-9a-f]+ code=(?P<code>0x[0-9a-f]{1,8})\s*(?:\x1d.*)?\Z")
 
 
-def parse_audit_record(text: str) -> "Dict[str, str]":
+def parse_audit_record(text: str) -> dict[str, str]:
     """The fields of a SECCOMP record, as auditd, netlink or the kernel's log has it; none if it is no such record."""
+    import re
     match = re.match(AUDIT_RECORD, text)
     return match.groupdict() if match else {}
 
@@ -5797,8 +5595,9 @@ class AuditStatus(ctypes.Structure):
     _fields_ = c_fields("uint32 mask enabled failure pid rate_limit backlog_limit lost backlog")
 
 
-def audit_status() -> "Optional[AuditStatus]":
+def audit_status() -> AuditStatus | None:
     """What the kernel's audit system says of itself; None where it may not be asked: it takes CAP_AUDIT_CONTROL."""
+    import socket
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_AUDIT) as kernel:
             # struct nlmsghdr: length, type and flags (NLM_F_REQUEST), sequence, port
@@ -5810,13 +5609,6 @@ def audit_status() -> "Optional[AuditStatus]":
     except (OSError, ValueError):
         pass
     return None
-
-
-def numbers_agree() -> bool:
-    """Is this the initial pid namespace, whose numbers are those in records? (PROC_PID_INIT_INO in linux/proc_ns.h)"""
-    with contextlib.suppress(OSError):
-        return os.stat("/proc/self/ns/pid").st_ino == 0xEFFFFFFC
-    return False
 
 
 class AuditSource:
@@ -5833,9 +5625,10 @@ class AuditSource:
     QUIET_S, MAX_S = 0.3, 5  # the kernel and auditd hand records over at their leisure
 
     def __init__(self, machine: Machine, profile: Profile):
-        self._machine, self.losses = machine, []  # type: Machine, List[str]
-        self._sessions: "Set[str]" = set()
-        self._parents: "Set[str]" = set()
+        self._machine = machine
+        self.losses: list[str] = []
+        self._sessions: set[str] = set()
+        self._parents: set[str] = set()
         self._own = self._outer = ""
         self._strangers = 0
         self._actions = {value: name for name, value in ACTIONS.items()}
@@ -5851,7 +5644,7 @@ class AuditSource:
     def _open(self) -> None:
         """Open what is read from, and set `descriptor`."""
 
-    def _records(self) -> "Iterator[str]":
+    def _records(self) -> Iterator[str]:
         """The texts of the SECCOMP records that are there."""
         return iter(())
 
@@ -5868,7 +5661,7 @@ class AuditSource:
         self._parents.add(str(child.pid))
         child.release()
 
-    def _belongs(self, fields: "Dict[str, str]") -> bool:
+    def _belongs(self, fields: dict[str, str]) -> bool:
         """Is it the command's? What begins a session of its own there (a login, cron) still shows by its parents."""
         session, pid = fields["ses"], fields["pid"]
         if session in self._sessions:
@@ -5890,7 +5683,7 @@ class AuditSource:
         if reason not in self.losses:
             self.losses.append(reason)
 
-    def read(self) -> "List[Denial]":
+    def read(self) -> list[Denial]:
         found = []
         for text in self._records():
             fields = parse_audit_record(text)
@@ -5900,15 +5693,15 @@ class AuditSource:
                 found.append(self._denial(fields))
         return found
 
-    def _denial(self, fields: "Dict[str, str]") -> Denial:
+    def _denial(self, fields: dict[str, str]) -> Denial:
         number, pid = int(fields["syscall"]) & 0xFFFFFFFF, int(fields["pid"])
         return Denial(audit_architecture(self._machine, int(fields["arch"], 16), number), number,
                       ((self._actions.get(int(fields["code"], 16) & ~0xFFFF, SCMP_ACT_KILL_PROCESS), -1),), pid, pid,
                       decode_audit_string(fields["comm"]), decode_audit_string(fields["exe"]))
 
-    def finish(self) -> "List[Denial]":
+    def finish(self) -> list[Denial]:
         """What comes until there was nothing of the command for a while: others may go on producing records."""
-        found: "List[Denial]" = []
+        found: list[Denial] = []
         start_s = last_s = time.monotonic()
         while time.monotonic() < min(start_s + self.MAX_S, last_s + self.QUIET_S):
             select_readable([self.descriptor], self.QUIET_S * 1000)
@@ -5918,7 +5711,7 @@ class AuditSource:
         self._conclude(self._status, audit_status())
         return found
 
-    def _conclude(self, before: "Optional[AuditStatus]", after: "Optional[AuditStatus]") -> None:
+    def _conclude(self, before: AuditStatus | None, after: AuditStatus | None) -> None:
         if before and after:
             if self.auditd_matters and before.pid != after.pid:
                 self._lose("auditd was started or stopped meanwhile")
@@ -5945,6 +5738,7 @@ class NetlinkSource(AuditSource):
     AUDIT_NLGRP_READLOG, SO_RCVBUFFORCE = 1, 33  # asm-generic/socket.h
 
     def _open(self) -> None:
+        import socket
         with contextlib.suppress(OSError):  # process 2, kthreadd, is in the initial network namespace
             if numbers_agree() and not os.path.samestat(os.stat("/proc/self/ns/net"), os.stat("/proc/2/ns/net")):
                 raise KernelError("read audit records", "NETLINK_AUDIT", "this network namespace gets none",
@@ -5962,7 +5756,7 @@ class NetlinkSource(AuditSource):
             raise KernelError("read audit records", "NETLINK_AUDIT", error.strerror or str(error), hint) from None
         self.descriptor = self._socket.fileno()
 
-    def _records(self) -> "Iterator[str]":
+    def _records(self) -> Iterator[str]:
         for _ in range(MAX_RECORDS):
             try:
                 data, (sender, _) = self._socket.recvfrom(MAX_AUDIT_BYTES)
@@ -6004,7 +5798,8 @@ class KmsgSource(AuditSource):
         self.losses.clear()
         self._check(time.time())
 
-    def _records(self) -> "Iterator[str]":
+    def _records(self) -> Iterator[str]:
+        import re
         for _ in range(MAX_RECORDS):
             try:
                 prefix, _, message = os.read(self.descriptor, 8192).decode(errors="replace").partition(";")
@@ -6065,10 +5860,10 @@ class AuditLogSource(AuditSource):
             raise KernelError("read audit records", self._path, error.strerror or str(error), hint) from None
 
     @staticmethod
-    def _open_log(path: str) -> "BinaryIO":
+    def _open_log(path: str) -> BinaryIO:
         return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
 
-    def _records(self) -> "Iterator[str]":
+    def _records(self) -> Iterator[str]:
         with contextlib.suppress(BlockingIOError):
             while os.read(self.descriptor, 65536):
                 pass  # that something happened is all that they tell
@@ -6082,7 +5877,7 @@ class AuditLogSource(AuditSource):
         except OSError as error:
             self._lose(f"{self._path} could not be followed: {error.strerror}")
 
-    def _newer(self) -> "Optional[BinaryIO]":
+    def _newer(self) -> BinaryIO | None:
         """The log that came after the one that is open, once there is something in it.
 
         While it is empty, as logrotate has made it, auditd may still write to the old one. Logs only move from FILE to
@@ -6099,8 +5894,9 @@ class AuditLogSource(AuditSource):
             newer, self._strayed = newest, True
         return newer if newer is not newest or newer and os.fstat(newer.fileno()).st_size else None
 
-    def _lines(self) -> "Iterator[str]":
+    def _lines(self) -> Iterator[str]:
         """The SECCOMP records of the lines that are new."""
+        import re
         while True:
             data = os.pread(self._file.fileno(), self.CHUNK_BYTES, self._at)
             if not data.startswith(self._last):  # cut off, and maybe written anew
@@ -6127,38 +5923,622 @@ class AuditLogSource(AuditSource):
         self._file.close()
         super().close()
 
-
-CONDITIONS = "its conditions"
-WHOLE_32 = 0xFFFFFFFF
+# --- record and run ----------------------------------------------------------
 
 
-def rule_text(rule: Rule) -> str:
-    """A rule's verdict and conditions."""
-    return key_text(make_key(rule)).lstrip(": ")
+# What --args can tell apart: per index of the argument, syscalls of which it says what they are to do (a command, a
+# domain, flags). The kernel takes each as an int (include/linux/syscalls.h; of clone, mprotect, ptrace and unshare,
+# which take a long, it refuses or ignores what is in the upper half).
+ARGUMENTS = {name: index for index, names in enumerate((
+    "arch_prctl bpf clone keyctl membarrier personality prctl ptrace quotactl seccomp socket socketpair syslog unshare",
+    "epoll_ctl fcntl fcntl64 futex io_uring_register ioctl msgctl prlimit64 setns shmctl",
+    "getsockopt lseek madvise mprotect reboot semctl setsockopt")) for name in names.split()}
+# What does the same work as these, and takes the argument from memory, which no filter sees.
+UNSEEN_ARGUMENTS = {"clone": "clone3", **dict.fromkeys("getsockopt setsockopt socket socketpair".split(), "socketcall"),
+                    **dict.fromkeys("msgctl semctl shmctl".split(), "ipc")}
 
 
-def statement(rule: Rule) -> str:
-    """A rule for one syscall."""
-    return rule.names[0] + key_text(make_key(rule))
+def describe_nameless(calls: Iterable[tuple[Architecture, int]]) -> list[str]:
+    """What to say of syscalls for which libseccomp knows no name."""
+    absent: list[str] = []
+    newer: list[str] = []
+    for architecture, number in sorted(calls):
+        starts = (0, NUMBER_STARTS[4]) if architecture == ARM else NUMBER_STARTS[5:] if architecture == X32 else (0,)
+        may_exist = any(0 <= number - start < NUMBERS for start in starts)
+        (newer if may_exist else absent).append(f"{number} ({architecture.name})")
+    return [f"{text} {', '.join(found)}{hint}" for text, found, hint in (
+        ("libseccomp knows no name for the syscalls", newer, "; a newer libseccomp may"),
+        ("no kernel has the syscalls", absent, ": no rule can allow them")) if found]
 
 
-def denying_text(rules: "Iterable[Rule]") -> str:
-    """What these rules answer, of many the first ones."""
-    answers = list(dict.fromkeys(map(rule_text, rules)))
-    more = f" and {len(answers) - 4} more" if len(answers) > 4 else ""
-    return f"the rule{'s' * (len(answers) > 1)} that answer{'s' * (len(answers) == 1)} {', '.join(answers[:4])}{more}"
+def make_recording(machine: Machine, seen: dict[tuple[int, int], int], details: dict[tuple[int, int], CallValue],
+                   counters: Counters, name_of: Callable[[Architecture, int], str | None],
+                   values: dict[tuple[int, int], frozenset[int]] = {}) -> Recording:
+    """Give the kernel's figures names, in the order in which the calls were first made."""
+    calls = []
+    for abi, number in {*seen, *details} - {(0, NO_SYSCALL), (1, NO_SYSCALL)}:
+        architecture, detail = machine.architecture(abi, number), details.get((abi, number), CallValue())
+        first_ns = min(filter(None, (seen.get((abi, number)), detail.first_ns)), default=0)
+        calls.append(Call(architecture, number, name_of(architecture, number), first_ns, detail.count, detail.tgid,
+                          decode_name(detail.comm), values.get((abi, number), frozenset())))
+    losses = describe_losses(counters, "record parts of the work on their own and join them with --append",
+                             "could not be told to be 32-bit or not; record again")
+    return Recording(tuple(sorted(calls, key=lambda call: (call.first_ns, call.number))), int(counters.followed),
+                     tuple(losses))
 
 
-def lifted(profile: Profile, name: str) -> str:
-    """What allowing a syscall by its bare name lifts of what the profile says; "" if nothing."""
-    if {action for action, _ in profile.verdicts(name)} == {SCMP_ACT_ALLOW}:
-        return ""
-    names = {name, *MULTIPLEXED.get(name, {}).values()}
-    rules = [rule for rule in profile.rules if not names.isdisjoint(rule.names)]
-    denying = [rule for rule in rules if rule.action not in PERMISSIVE]
-    if denying:
-        return denying_text(denying)
-    return CONDITIONS if any(rule.conditions for rule in rules) else ""
+def narrowed_values(recording: Recording, base: Iterable[str]) -> dict[str, list[int]]:
+    """The values that --args found, by name; of all architectures, since a rule is for all that a profile lists.
+
+    Base syscalls are not narrowed: the container runtime that needs them is not what was recorded.
+    """
+    found: dict[str, set[int]] = {}
+    for call in recording.calls:
+        if call.values and call.name and call.name not in base:
+            found.setdefault(call.name, set()).update(call.values)
+    whole = {call.name for call in recording.calls if not call.values}
+    return {name: sorted(values) for name, values in sorted(found.items()) if name not in whole}
+
+
+def profile_architectures(machine: Machine, recording: Recording) -> set[Architecture]:
+    """That of this process, which libseccomp adds anyway, and those of the calls."""
+    return {machine.own, *(call.architecture for call in recording.calls)}
+
+
+def make_profile(machine: Machine, recording: Recording, base: Iterable[str]) -> Profile:
+    """Allow what was recorded, the base syscalls, and what the kernel makes; answer an errno to all else.
+
+    Values are compared as the kernel takes them, by their lower 32 bits: what the compiler or libc at hand leaves in
+    the upper half of the register, where some extend the sign and others do not, is neither a need nor a risk.
+    """
+    architectures = profile_architectures(machine, recording)
+    others = sorted(each.name for each in architectures - {machine.own})
+    narrowed = narrowed_values(recording, base)
+    names = recording.names.union(base, kernel_calls(architectures)) - narrowed.keys()
+    return Profile(SCMP_ACT_ERRNO, (machine.own.name, *others), (
+        Rule(SCMP_ACT_ALLOW, tuple(sorted(names))),
+        *(Rule(SCMP_ACT_ALLOW, (name,), conditions=(
+            Condition(ARGUMENTS[name], "SCMP_CMP_MASKED_EQ", 0xFFFFFFFF, value),))
+          for name, values in narrowed.items() for value in values)))
+
+
+BAR_COLUMNS = 20
+CURVE_COLUMNS = 60
+
+
+def format_statistics(recording: Recording, start_ns: int, end_ns: int, blocks: str) -> str:
+    """A table of the calls, most frequent first, and how the number of distinct ones grew. `blocks` draws: 8 levels."""
+    rows = [("SYSCALL", "CALLS", "FIRST", "FIRST MADE BY")]
+    calls = sorted(recording.calls, key=lambda call: (-call.times, call.first_ns))
+    for call in calls:
+        suffix = "" if call.architecture is calls[0].architecture else f" ({call.architecture.name[10:].lower()})"
+        rows.append(((call.name or f"number {call.number}") + suffix, str(call.times),
+                     f"{max(0, call.first_ns - start_ns) / 1e9:.3f} s", printable(f"{call.comm} ({call.tgid})")))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    most = max((call.times for call in calls), default=1)
+    bars = [""] + [blocks[-1] * max(1, round(BAR_COLUMNS * call.times / most)) for call in calls]
+    lines = [f"{row[0]:{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:{widths[3]}}  {bar}".rstrip()
+             for row, bar in zip(rows, bars)]
+    if calls:
+        last_s = max(call.first_ns for call in calls) - start_ns
+        lines.append(f"distinct syscalls over {(end_ns - start_ns) / 1e9:.1f} s: "
+                     f"{format_curve(recording, start_ns, end_ns, blocks)} {len(calls)}, the last new one at "
+                     f"{max(0, last_s) / 1e9:.1f} s")
+    return "".join(line + "\n" for line in lines)
+
+
+def format_curve(recording: Recording, start_ns: int, end_ns: int, blocks: str) -> str:
+    """Distinct syscalls so far, in equal steps of time from start to end."""
+    step_ns = max(1, (end_ns - start_ns) / CURVE_COLUMNS)
+    counts = [sum(call.first_ns <= start_ns + step_ns * (column + 1) for call in recording.calls)
+              for column in range(CURVE_COLUMNS)]
+    return "".join(blocks[(len(blocks) - 1) * count // max(1, len(recording.calls))] for count in counts)
+
+
+class Client(NamedTuple):
+    """Programs that ask another process, which is none of their descendants, to do the work."""
+
+    names: str
+    advice: str  # who does the work, and how to record that
+    words: str = ""  # one of these asks for it; none: any word does
+    groups: str = ""  # words that stand before it; *: any one
+    alone: str = ""  # options with which the program does the work itself, or nobody does
+
+
+ENGINE = "the engine's daemon starts the container; record the program itself, in its container"
+MANAGER = "the service manager starts the program; have the unit's ExecStart= call spoc.py, see examples/systemd"
+SUPERVISOR = "the supervisor starts the program; have it start spoc.py with that"
+CLIENTS = [
+    Client("docker docker-compose nerdctl balena balena-engine podman-remote", ENGINE,
+           "run create start restart exec up build unpause update deploy bake",
+           "container compose image builder buildx service stack"),
+    Client("ctr crictl", ENGINE, "run runp create start exec resume", "container containers c task tasks t"),
+    Client("lxc incus", ENGINE, "launch init create start restart exec"),
+    Client("kubectl oc", ENGINE, "run create apply exec debug replace scale rollout"),
+    Client("virsh", "libvirt's daemon starts the machine; record the program itself, in the machine",
+           "create start restore resume reboot"),
+    Client("systemctl", MANAGER, "start restart try-restart reload reload-or-restart enable isolate"),
+    Client("service", MANAGER, "start restart reload force-reload try-restart", "*"),
+    Client("machinectl", MANAGER, "start shell login"),
+    Client("systemd-run run0", MANAGER, alone="--scope"),
+    Client("supervisorctl initctl sv", SUPERVISOR, "start restart up once"),
+    Client("s6-svc", SUPERVISOR),
+    Client("ssh slogin dbclient mosh rsh", "the other machine runs the program; run spoc.py there", alone="-V -Q -G"),
+    Client("adb", "the other machine runs the program; run spoc.py there", "shell"),
+    Client("at batch", "the at daemon runs the program later; record that itself", alone="-l -c -d -r"),
+    Client("dbus-send", "the service that is called does the work; record that"),
+    Client("busctl gdbus", "the service that is called does the work; record that", "call set-property"),
+]
+# What starts the command that it is given: letters of its options that take a value, and how many words come before.
+WRAPPERS = {"sudo": ("CDghpRrTtUu", 0), "doas": ("Cu", 0), "env": ("CSu", 0), "nice": ("n", 0), "ionice": ("cn", 0),
+            "nohup": ("", 0), "setsid": ("", 0), "stdbuf": ("ioe", 0), "time": ("fo", 0), "timeout": ("ks", 1),
+            "exec": ("a", 0), "k3s": ("", 0), "microk8s": ("", 0)}
+SHELLS = "sh bash dash ash ksh zsh".split()
+
+
+def unwrap(command: Sequence[str]) -> Sequence[str]:
+    """The command that one of WRAPPERS is to start."""
+    valued, words = WRAPPERS[os.path.basename(command[0])]
+    at = 1
+    while at < len(command):
+        word = command[at]
+        if word.startswith("-") and word not in ("-", "--"):  # the first is env's -i
+            first = min((index for index, letter in enumerate(word) if letter in valued), default=0)
+            at += 2 if first == len(word) - 1 and word[1] != "-" else 1
+        elif word in ("-", "--") or "=" in word:
+            at += 1
+        elif words:
+            words, at = words - 1, at + 1
+        else:
+            break
+    return command[at:]
+
+
+def is_podman_script(program: str) -> bool:
+    """Is `docker` the script of the package podman-docker?"""
+    for folder in os.get_exec_path():
+        with contextlib.suppress(OSError), open(os.path.join(folder, program), "rb") as file:
+            start = file.read(1024)
+            return start.startswith(b"#!") and b"podman" in start
+    return False
+
+
+def find_client(command: Sequence[str], environment: Container[str], follow: bool) -> str:
+    """What to say where the command, or what it is given to start, has the work done by others; "" if it does it."""
+    import re
+    name, arguments = os.path.basename(command[0]) if command else "", command[1:]
+    if name in SHELLS:
+        script = next((arguments[index + 1] for index, word in enumerate(arguments[:-1])
+                       if word.startswith("-") and not word.startswith("--") and word.endswith("c")), "")
+        return find_client(script.split(), environment, follow)
+    if name in WRAPPERS:
+        inner = unwrap(command)
+        options = command[1:len(command) - len(inner)]
+        if name == "sudo" and not follow and any(
+                word == "--background" or re.match(r"-[ABEeHiKklNnPSsVv]*b", word) for word in options):
+            return "only its start is recorded: sudo -b ends at once, and the program goes on; add --follow"
+        return find_client(inner, environment, follow)
+    if name == "docker" and is_podman_script(command[0]):
+        name = "podman"
+    if name == "podman" and is_podman_remote(arguments, environment):
+        name = "podman-remote"
+    for client in CLIENTS:
+        if name in client.names.split() and asks_for_work(client, arguments):
+            return f"only {name} itself is recorded: {client.advice}"
+    return ""
+
+
+def is_podman_remote(arguments: Sequence[str], environment: Container[str]) -> bool:
+    """Does podman ask a service? Else the container is its descendant."""
+    words = CLIENTS[0].words.split()
+    end = next((index for index, word in enumerate(arguments) if word in words), len(arguments))
+    return ("CONTAINER_HOST" in environment or "CONTAINER_CONNECTION" in environment
+            or any(word.partition("=")[0] in ("-r", "--remote", "-c", "--connection", "--url")
+                   for word in arguments[:end]))
+
+
+def asks_for_work(client: Client, arguments: Sequence[str]) -> bool:
+    """Do these arguments have another process do the work?"""
+    before, skip = "", client.groups == "*"
+    if not set(client.alone.split()).isdisjoint(arguments):
+        return False
+    for word in arguments:
+        if not word.startswith("-"):
+            if not client.words or word in client.words.split():
+                return True
+            if not (skip or word in client.groups.split() or before.startswith("-")):  # which may be its value
+                return False
+            skip = False
+        before = word
+    return False
+
+
+class RecordOptions(NamedTuple):
+    """The options of `record`."""
+
+    type: str = TYPE_CRD
+    output_file: str = ""
+    base_syscalls: tuple[str, ...] = ()
+    no_base_syscalls: bool = False
+    name: str = ""
+    args: tuple[str, ...] = ()
+    append: bool = False
+    follow: bool = False
+    checkpoint: float = 0
+    stats: bool = False
+    backend: str = "auto"
+    portable: bool = False
+    privileged: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+class StatusLine:
+    """One line about the recording in a terminal's last row, which it keeps out of the scrolled region meanwhile.
+
+    Drawn only while the terminal echoes and edits lines and this process group is in the foreground, so never over a
+    program that has taken the screen. Sequences: ECMA-48 and DEC VT100 (DECSTBM, DECSC, DECRC), see console_codes(4).
+    """
+
+    MIN_ROWS = 5
+
+    def __init__(self) -> None:
+        self._size: os.terminal_size | None = None
+
+    def _usable_size(self) -> os.terminal_size | None:
+        import termios
+        try:
+            local_modes = termios.tcgetattr(2)[3]
+            size = os.get_terminal_size(2)
+            foreground = os.tcgetpgrp(2) == os.getpgrp()
+        except (OSError, termios.error):
+            return None
+        edits = local_modes & termios.ICANON and local_modes & termios.ECHO
+        return size if edits and foreground and size.lines >= self.MIN_ROWS and size.columns > 1 else None
+
+    def draw(self, text: str) -> None:
+        size = self._usable_size()
+        if size is None:
+            self._size = None  # whoever took the terminal has set it up anew
+            return
+        setup = ""
+        if size != self._size:
+            # Index and cursor up make room below the cursor without moving it; DECSTBM moves it home.
+            setup = f"\x1bD\x1b[A\x1b7\x1b[1;{size.lines - 1}r\x1b8"
+        self._size = size
+        write_stderr(f"{setup}\x1b7\x1b[{size.lines};1H\x1b[2K{printable(text)[:size.columns - 1]}\x1b8")
+
+    def clear(self) -> None:
+        """Take the line away and give the row back."""
+        if self._size and self._usable_size() == self._size:
+            write_stderr(f"\x1b7\x1b[{self._size.lines};1H\x1b[2K\x1b[r\x1b8")
+        self._size = None
+
+
+BACKENDS = ("auto", "bpf", "notify")
+if TYPE_CHECKING:
+    AnyRecorder = Union[Recorder, NotifyRecorder]
+
+
+class RecordCommand:
+    """One run of `record`."""
+
+    STATUS_INTERVAL_S = 1.0
+
+    def __init__(self, options: RecordOptions, command: Sequence[str]):
+        """Check all that can be known to fail before the command is started."""
+        self.options, self.command = options, command
+        self.machine = this_machine()
+        self.identity = None if options.privileged else sudo_identity(os.environ)
+        self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
+        self.name = options.name or kubernetes_name(command[0])
+        self.start_ns = 0  # differs from BPF's times in a time namespace: only differences are used
+        self.written: Profile | None = None
+        self._check()
+
+    def _check(self) -> None:
+        options = self.options
+        libseccomp.load()
+        check_syscall_names(options.base_syscalls)
+        owner = (self.identity.uid, self.identity.gid) if self.identity else None
+        self.target = Target(options.output_file or DEFAULT_OUTPUT[options.type], owner, not options.output_file)
+        if not self.target.is_file and (options.append or options.checkpoint):
+            raise UsageError(f"-o {self.target.path}", "--append and --checkpoint need a regular file")
+        import_now(*["json"] * (options.append or options.type == TYPE_JSON),
+                   *["array", "bisect", "re"] * options.append)
+        self.target.check()
+        if options.append:
+            self._text(Profile(SCMP_ACT_ERRNO, (), ()))
+
+    def _text(self, profile: Profile) -> str:
+        """The profile's text, joined with what is in the file if that was asked for."""
+        text = self.target.read() if self.options.append else ""
+        if text.strip():
+            return self._appended(profile, text)
+        return format_profile(self._portable(profile), self.options.type, self.name)
+
+    def _portable(self, profile: Profile, others: Iterable[str] = ()) -> Profile:
+        return portable_profile(profile, self.options.type == TYPE_JSON, others) if self.options.portable else profile
+
+    def _appended(self, profile: Profile, text: str) -> str:
+        if self.options.portable:  # what the file says of a sibling stands
+            rules = spec_of(self._source(text).document).get("syscalls") or []
+            profile = self._portable(profile, [name for rule in rules for name in names_in(rule)])
+        names = [name for rule in profile.rules if not rule.conditions and rule.action == SCMP_ACT_ALLOW
+                 for name in rule.names]
+        text = self._joined(text, lambda document: append_names(document, names, profile.architectures)[0])
+        conditional = tuple(rule for rule in profile.rules if rule.conditions)
+        if conditional:
+            narrowed = profile._replace(rules=conditional)
+            text = self._joined(text, lambda document: append_rules(document, narrowed))
+        kept = not_allowed(self._source(text).profile, profile)
+        if kept:
+            Log.info(f"Kept the other action that {self.target.path} has for: {', '.join(sorted(kept))}")
+        return text
+
+    def _joined(self, text: str, join: Callable[[dict[str, Any]], dict[str, Any]]) -> str:
+        """The text with what `join` makes of its document."""
+        source = self._source(text)
+        return format_changed(source.reader, source.document, join(source.document))
+
+    def _source(self, text: str) -> Source:
+        """The profile in the file, which has to be of the right type."""
+        source = parse_profile(text, self.target.path, container_host())
+        if self.options.type != source.type:
+            raise ProfileError(self.target.path, 0, 0, f"is not of type {self.options.type}", "give the other -t")
+        return source
+
+    def _write_profile(self, profile: Profile, wait: bool = True) -> bool:
+        """Say whether it was written: not where another is appending, for as long as there is time to `wait`."""
+        with self.target.locked(wait) if self.options.append else contextlib.nullcontext(True) as free:
+            if free:
+                self.target.write(self._text(profile))
+            return free
+
+    def run(self) -> int:
+        """Record; give the exit code."""
+        if is_filtered():
+            Log.info("spoc.py itself is under a seccomp filter: calls of the command that it stops are not recorded")
+        client = find_client(self.command, os.environ, self.options.follow)
+        if client:
+            Log.error(client)
+        with contextlib.ExitStack() as resources, Supervisor() as supervisor:
+            resources.callback(self.target.close)
+            recorder = self._open_recorder()
+            resources.callback(recorder.close)
+            if self.options.follow:
+                libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            supervisor.check()
+            if recorder.filter and recorder.filter.no_new_privs:
+                Log.info("Setting no_new_privs: set-uid programs will not change the user")
+            child = resources.enter_context(Child(self.command, self.identity, supervisor, recorder.filter))
+            status, failure = self._run_command(recorder, supervisor, child)
+            recorder.leave()
+            end_ns = time.monotonic_ns()
+            recording = self._recording(recorder, bool(failure))
+            if not recording.calls:
+                return self._conclude_nothing(recording, status, failure)
+            Log.info("Processing recorded data")
+            Log.info(recorder.found)
+            complete = self._report(recording)
+            if not self.target.is_file:
+                supervisor.restore()  # nobody may read the fifo that is waited for
+            complete &= self._write(recording)
+            if self.options.stats:
+                encoding = (sys.stderr and sys.stderr.encoding or "").lower()
+                blocks = " ▁▂▃▄▅▆▇█" if encoding == "utf-8" else " .:-=+*#"
+                first_ns = min((call.first_ns for call in recording.calls), default=0)
+                Log.table(format_statistics(recording, first_ns, first_ns + end_ns - self.start_ns, blocks))
+            if failure:
+                raise failure
+            if isinstance(recorder, Recorder):
+                Log.info("Unloading bpf module")
+        return exit_code(status) if complete else EXIT_FAILURE
+
+    def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> int:
+        """Write nothing over what may be a good profile; give the exit code."""
+        if failure:
+            raise failure
+        seen = START_UNSEEN not in recording.losses or os.WIFSIGNALED(status)
+        Log.error(SpocError("record", self.command[0], f"it {end_of(status)} before its first call was seen" if seen
+                            else START_UNSEEN, f"{self.target.path} is left as it was"))
+        return exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE
+
+    def _open_recorder(self) -> AnyRecorder:
+        """A recorder that is ready for the command: BPF's or, where that does not work, the other."""
+        options, watched, reason = self.options, self._watched(), ""
+        if options.backend != "notify":
+            recorder = Recorder(self.machine, options.stats, watched=watched)
+            try:
+                return self._attach(recorder)
+            except (SpocError, OSError) as error:
+                recorder.close()
+                if options.backend == "bpf":
+                    raise
+                reason = str(error)
+        Log.info("Recording with user notification" + (reason and f": {reason}"))
+        try:
+            return NotifyRecorder(self.machine, options.stats, watched)
+        except SpocError as error:
+            if reason:
+                raise SpocError("record", "this machine can do neither", f"--backend bpf: {reason}",
+                                f"--backend notify: {error}") from None
+            raise
+
+    def _attach(self, recorder: Recorder) -> Recorder:
+        Log.info("Loading bpf module")
+        recorder.load()
+        Log.info("Attaching bpf tracepoints")
+        recorder.attach()
+        Log.info("Module successfully loaded")
+        if self.machine.compat and not recorder.tells_abis:
+            Log.error("the kernel (lockdown) does not let 32-bit calls be told apart: "
+                      "the profile is right for 64-bit programs only")
+        return recorder
+
+    def _run_command(self, recorder: AnyRecorder, supervisor: Supervisor,
+                     child: Child) -> tuple[int, Exception | None]:
+        """As Child.wait()."""
+        cgroups = read_proc("self", "cgroup")
+        self.start_ns = time.monotonic_ns()
+        Log.info("Processing events")
+        recorder.begin(child)
+        child.wait_started(recorder.inputs)
+        Log.info(f"Running command with PID: {child.pid}")
+        self._log_container(child.pid, cgroups)
+        status_line = StatusLine()
+        supervisor.before_stop = status_line.clear
+        if self.target.is_file:
+            supervisor.before_kill = lambda: self._checkpoint(recorder)
+        alive = (lambda: recorder.counters.alive > 0) if self.options.follow else None
+        try:
+            return child.wait(self._timers(recorder, status_line), alive, recorder.inputs)
+        finally:
+            status_line.clear()
+
+    def _timers(self, recorder: AnyRecorder, status_line: StatusLine) -> list[Timer]:
+        timers = []
+        if self.options.follow:  # the end of a descendant in another pid namespace shows as no signal here
+            timers.append(Timer(self.STATUS_INTERVAL_S, lambda: None))
+        if os.isatty(2) and not self.options.quiet:
+            timers.append(Timer(self.STATUS_INTERVAL_S, lambda: status_line.draw(self._status(recorder))))
+        if self.options.checkpoint:
+            timers.append(Timer(self.options.checkpoint, lambda: self._checkpoint(recorder)))
+        return timers
+
+    @staticmethod
+    def _log_container(pid: int, cgroups: str) -> None:
+        """The command is in the mount namespace and the control groups that it was forked in."""
+        try:
+            mount_namespace = str(os.stat("/proc/self/ns/mnt").st_ino)
+        except OSError:
+            mount_namespace = "unknown"
+        Log.info(f"Received event: pid: {pid}, mntns: {mount_namespace}")
+        container = parse_container_id(cgroups)
+        if container:
+            Log.info(f"Found container ID {container} for PID {pid}")
+        else:
+            reason = "no container in its cgroups" if cgroups else "/proc/self/cgroup cannot be read"
+            Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, err={reason})")
+
+    def _recording(self, recorder: AnyRecorder, cut_short: bool = False) -> Recording:
+        recorder.unread.clear()
+        recording = make_recording(self.machine, recorder.seen(), recorder.calls(), recorder.counters, syscall_name,
+                                   recorder.values())
+        return recording._replace(losses=(*recording.losses, *sorted(recorder.unread),
+                                          *["the recording was cut short"] * cut_short))
+
+    def _watched(self) -> dict[tuple[int, int], int]:
+        """(abi, number) -> index of the argument, for the names of --args."""
+        architectures = filter(None, (self.machine.native, self.machine.compat)) if self.options.args else ()
+        names = {(abi, number): syscall_name(architecture, number)
+                 for abi, architecture in enumerate(architectures) for number in range(NUMBERS)}
+        return {call: ARGUMENTS[name] for call, name in names.items() if name in self.options.args}
+
+    def _report_values(self, recording: Recording) -> None:
+        """Say which syscalls were narrowed and, of the others that --args names, why not."""
+        narrowed = narrowed_values(recording, self.base)
+        for name, values in narrowed.items():
+            Log.info(f"Narrowed {name} by argument {ARGUMENTS[name]}: {', '.join(map(hex, values))}")
+        for name in sorted(recording.names.intersection(self.options.args) - narrowed.keys()):
+            reason = ("it is one of the base syscalls: -n, or -b without it, narrows it" if name in self.base else
+                      f"more than {MAX_VALUES} values of argument {ARGUMENTS[name]}, or calls in another ABI")
+            Log.info(f"{name} is allowed whatever its arguments: {reason}")
+        for name in sorted({UNSEEN_ARGUMENTS.get(name, "") for name in self.options.args} & recording.names):
+            Log.info(f"{name} is allowed whatever its arguments: they are in memory, where no filter sees them")
+
+    def _status(self, recorder: AnyRecorder) -> str:
+        seen = recorder.seen()
+        now_ns = time.monotonic_ns()
+        minutes, seconds = divmod((now_ns - self.start_ns) // 10 ** 9, 60)
+        processes = recorder.counters.processes
+        text = f"{minutes:d}:{seconds:02d}  " + (f"processes: {processes}  " if processes else "")
+        text += f"syscalls: {len(seen)}"
+        if seen:
+            (abi, number), newest_ns = max(seen.items(), key=lambda item: item[1])
+            name = syscall_name(self.machine.architecture(abi, number), number) or f"number {number}"
+            age_ns = now_ns - self.start_ns - newest_ns + min(seen.values())
+            text += f"  newest: {name}, {max(0, age_ns) // 10 ** 9} s ago"
+        return text
+
+    def _checkpoint(self, recorder: AnyRecorder) -> None:
+        """Write what there is, if there is more than at the last time: flash wears out."""
+        recording = self._recording(recorder)
+        profile = make_profile(self.machine, recording, self.base)
+        if profile == self.written or not recording.calls:
+            return
+        try:
+            if self._write_profile(profile, wait=False):
+                self.written = profile
+        except SpocError as error:
+            Log.error(error)
+
+    def _report(self, recording: Recording) -> bool:
+        """Say what was recorded, and whether it is all."""
+        Log.info(f"Got syscalls: {', '.join(sorted(recording.names))}")
+        added = sorted(set(self.base) - recording.names)
+        if added:
+            Log.info(f"Adding base syscalls: {', '.join(added)}")
+        made = kernel_calls(profile_architectures(self.machine, recording)) - recording.names.union(self.base)
+        if made:
+            Log.info(f"Adding what the kernel makes by itself: {', '.join(sorted(made))}")
+        self._report_values(recording)
+        for loss in recording.losses:
+            Log.error(f"the profile is incomplete: {loss}")
+        nameless = describe_nameless((call.architecture, call.number) for call in recording.calls if not call.name)
+        for text in nameless:
+            Log.error(f"the profile is incomplete: {text}")
+        return not recording.losses and not nameless
+
+    def _write(self, recording: Recording) -> bool:
+        """Write the profile; if that fails it goes to standard error rather than being lost."""
+        profile = make_profile(self.machine, recording, self.base)
+        try:
+            if self._write_profile(profile):
+                Log.info(f"Wrote seccomp profile to: {self.target.location()}")
+                return True
+            self._write_beside(profile)
+        except (SpocError, OSError) as error:
+            Log.error(error)
+            Log.table(format_profile(self._portable(profile), self.options.type, self.name))
+        return False
+
+    def _write_beside(self, profile: Profile) -> None:
+        """Write the profile to a new file beside the one that it cannot be added to."""
+        import shlex
+        path = self.target.path
+        number = 1
+        while os.path.lexists(f"{path}.{number}"):
+            number += 1
+        with Target(f"{path}.{number}", self.target.owner) as beside:
+            beside.write(format_profile(self._portable(profile), self.options.type, self.name))
+        target, other = shlex.quote(path), shlex.quote(beside.path)
+        Log.error(SpocError("append to", path, "another process has its folder locked, so the profile went to "
+                            f"{beside.path}", f"spoc.py merge -o {target} {target} {other} adds it"))
+
+
+RUNTIMES = ("spoc", "runc")  # whose answers the filter gives; see runc_prefix()
+
+
+class RunOptions(NamedTuple):
+    """The options of `run`."""
+
+    profile: str = ""
+    base_profile: Sequence[str] = ()
+    base_syscalls: Sequence[str] = ()
+    runtime: str = RUNTIMES[0]
+    privileged: bool = False
+    no_new_privs: bool = False
+    enricher: str = "auto"
+    audit_log: str = "/var/log/audit/audit.log"
+    learn: str = ""
+    force: bool = False
+    events: str = ""
+    quiet: bool = False
+    verbose: bool = False
+
+
+ENRICHERS = "auto tracepoint notify audit-log netlink kmsg none".split()  # auto takes the first that works
 
 
 class SeenCall(NamedTuple):
@@ -6168,7 +6548,7 @@ class SeenCall(NamedTuple):
     number: int
     name: str
     inner: str  # see Denial
-    arguments: "Tuple[int, ...]"
+    arguments: tuple[int, ...]
 
     @property
     def wanted(self) -> str:
@@ -6195,8 +6575,8 @@ class Learner:
 
     MAX_CALLS = 64  # of a name, as for --args
 
-    def __init__(self, source: Source, host: Host, bases: "Sequence[Source]", native: Architecture,
-                 force: bool, build: "Callable[[Profile], Tuple[Filter, Set[str]]]"):
+    def __init__(self, source: Source, host: Host, bases: Sequence[Source], native: Architecture,
+                 force: bool, build: Callable[[Profile], tuple[Filter, set[str]]]):
         """With `force` what was seen is to be allowed whatever the rules say."""
         self._force = force
         self._source, self._bases, self._native, self._build = source, bases, native, build
@@ -6206,11 +6586,11 @@ class Learner:
         self._elsewhere = tuple(
             rule for item in spec_of(source.document).get("syscalls") or () if item.get("includes") or
             item.get("excludes") for rule in self._decoder.rules({**item, "includes": None, "excludes": None}))
-        self._compared: "Dict[str, Set[int]]" = {}
-        self._calls: "Dict[str, Set[SeenCall]]" = {}
-        self._learned: "Dict[SeenCall, Optional[Rule]]" = {}  # None: by its bare name
-        self._replaced: "Set[str]" = set()  # names to be allowed whatever the rules say of them
-        self._left: "Dict[SeenCall, str]" = {}
+        self._compared: dict[str, set[int]] = {}
+        self._calls: dict[str, set[SeenCall]] = {}
+        self._learned: dict[SeenCall, Rule | None] = {}  # None: by its bare name
+        self._replaced: set[str] = set()  # names to be allowed whatever the rules say of them
+        self._left: dict[SeenCall, str] = {}
 
     def see(self, denial: Denial, name: str) -> None:
         """Note a call that would be stopped."""
@@ -6226,13 +6606,13 @@ class Learner:
             calls.add(call)
 
     @staticmethod
-    def _arguments(name: str, rules: "Iterable[Rule]") -> "Set[int]":
+    def _arguments(name: str, rules: Iterable[Rule]) -> set[int]:
         """The arguments that the rules for a name compare."""
         inner = MULTIPLEXED.get(name, {}).values()
         found = {each.argument for rule in rules if name in rule.names for each in rule.conditions}
         return found | {0} if inner and any(not {name, *inner}.isdisjoint(rule.names) for rule in rules) else found
 
-    def learn(self, names: "Iterable[str]") -> None:
+    def learn(self, names: Iterable[str]) -> None:
         """Find what to add; these names are to be allowed whatever the rules say."""
         self._replaced.update(names)
         try:
@@ -6256,7 +6636,7 @@ class Learner:
             self._settle()
 
     @property
-    def _added_architectures(self) -> "Set[str]":
+    def _added_architectures(self) -> set[str]:
         return {call.architecture.name for calls in self._calls.values() for call in calls
                 if call not in self._left} - {self._native.name, *self._profile.architectures}
 
@@ -6287,12 +6667,12 @@ class Learner:
             for number in [libseccomp.seccomp_syscall_resolve_name_arch(token, outer.encode())])
 
     @property
-    def _tokens(self) -> "Set[int]":
+    def _tokens(self) -> set[int]:
         """The architectures of the profile."""
         return {libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode()) for name in
                 self._added_architectures.union(self._profile.architectures)}.union([self._native.token]) - {0}
 
-    def _masks(self) -> "Set[int]":
+    def _masks(self) -> set[int]:
         """What libseccomp compares of an argument on the architectures of the profile."""
         return {FULL_MASK if token >> 31 else WHOLE_32 for token in self._tokens}  # __AUDIT_ARCH_64BIT
 
@@ -6318,9 +6698,10 @@ class Learner:
                 rule = self._learned.pop(call)
                 self._left[call] = CONDITIONS if rule else "what other rules say of it"
 
-    def _not_compiled(self) -> "Set[SeenCall]":
+    def _not_compiled(self) -> set[SeenCall]:
         """The calls for which there is no filter, each name tried alone; all if it is their number."""
-        learned, found = self._learned, set()  # type: Dict[SeenCall, Optional[Rule]], Set[SeenCall]
+        learned = self._learned
+        found: set[SeenCall] = set()
         for name in {call.wanted for call, rule in learned.items() if rule}:
             self._learned = {call: rule for call, rule in learned.items() if call.wanted == name}
             try:
@@ -6330,16 +6711,16 @@ class Learner:
         self._learned = learned
         return found or set(learned)
 
-    def _judge(self) -> "FilterJudge":
+    def _judge(self) -> FilterJudge:
         return FilterJudge(self._build(self._decoded(self._with_rules(self._with_names())))[0].program)
 
-    def _decoded(self, document: "Dict[str, Any]") -> Profile:
+    def _decoded(self, document: dict[str, Any]) -> Profile:
         profile = self._decoder.decode(document)
         for base in self._bases:
             profile = unite_base(profile, base.profile, base.file)[0]
         return profile
 
-    def _with_names(self) -> "Dict[str, Any]":
+    def _with_names(self) -> dict[str, Any]:
         """The profile's document with all that is allowed by its bare name."""
         others = self._added_architectures.union(self._profile.architectures) - {self._native.name}
         architectures = [self._native.name, *sorted(others)]
@@ -6347,7 +6728,7 @@ class Learner:
         new = append_names(self._source.document, names - self._replaced, architectures)[0]
         return append_names(new, self._replaced, architectures, override=True)[0] if self._replaced else new
 
-    def _with_rules(self, document: "Dict[str, Any]") -> "Dict[str, Any]":
+    def _with_rules(self, document: dict[str, Any]) -> dict[str, Any]:
         """A document with the rules that have conditions, too."""
         spec = spec_of(document)
         rules = tuple(sorted(set(filter(None, self._learned.values())), key=statement))
@@ -6363,14 +6744,14 @@ class Learner:
         return format_changed(reader, document, self._with_rules(document))
 
     @property
-    def learned(self) -> "List[str]":
+    def learned(self) -> list[str]:
         """What was added, for a person."""
         return sorted({*self._replaced, *(statement(rule) if rule else call.wanted
                                           for call, rule in self._learned.items()),
                        *(f"architecture {name}" for name in self._added_architectures)})
 
     @property
-    def left(self) -> "List[SpocError]":
+    def left(self) -> list[SpocError]:
         """What was left out, and why."""
         found = {(call.inner and f"{call.inner} by {call.name}" or call.name, reason)
                  for call, reason in self._left.items()}
@@ -6383,22 +6764,22 @@ class DenialReport:
 
     MAX_PROGRAMS, MAX_KINDS = 1000, 4096
 
-    def __init__(self, profile: Profile, native: Architecture, events: "Optional[EventsFile]",
-                 program: bytes, learner: "Optional[Learner]" = None, as_runc: bool = False):
+    def __init__(self, profile: Profile, native: Architecture, events: EventsFile | None,
+                 program: bytes, learner: Learner | None = None, as_runc: bool = False):
         """`program` is the filter's, before any call is asked about."""
         self.profile, self.native, self.events, self.learner = profile, native.name, events, learner
         self.as_runc, self._own = as_runc, native
         self._filter, self._is_filtered = FilterJudge(program), is_filtered()
-        self._newer: "Optional[FilterJudge]" = None
+        self._newer: FilterJudge | None = None
         self.architectures = {native.name, *profile.architectures}
         # (syscall, architecture, what happened to it) -> program -> times
-        self.counts: "Dict[Tuple[str, str, str], Dict[str, int]]" = {}
-        self.missing: "Set[str]" = set()
-        self.foreign: "Dict[str, Set[str]]" = {}  # architecture that the profile does not list -> syscalls
-        self.nameless: "Set[Tuple[Architecture, int]]" = set()
-        self.losses: "List[str]" = []
+        self.counts: dict[tuple[str, str, str], dict[str, int]] = {}
+        self.missing: set[str] = set()
+        self.foreign: dict[str, set[str]] = {}  # architecture that the profile does not list -> syscalls
+        self.nameless: set[tuple[Architecture, int]] = set()
+        self.losses: list[str] = []
 
-    def judge(self, denial: Denial, name: str) -> "Tuple[str, int, str]":
+    def judge(self, denial: Denial, name: str) -> tuple[str, int, str]:
         """The action that met a call, its errno, and whose it is: a command may filter itself, or trace."""
         answers = self.profile.verdicts(name)
         if denial.architecture is None or denial.architecture.name not in self.architectures:
@@ -6429,7 +6810,7 @@ class DenialReport:
         return denial.architecture is not None and self._newer(
             SeccompData(denial.number, denial.architecture.kernel_token))[0] == SCMP_ACT_ERRNO
 
-    def add(self, denials: "Iterable[Denial]") -> None:
+    def add(self, denials: Iterable[Denial]) -> None:
         for denial in denials:
             architecture = denial.architecture
             name = architecture and syscall_name(architecture, denial.number) or ""
@@ -6477,7 +6858,8 @@ class DenialReport:
         if self.learner:
             self.learner.see(denial, name)
 
-    def _write_event(self, event: "Dict[str, Any]") -> None:
+    def _write_event(self, event: dict[str, Any]) -> None:
+        import json
         if self.events is None:
             return
         try:
@@ -6489,7 +6871,7 @@ class DenialReport:
         self.losses.append(f"events could not be written: {error.strerror}")
         self.events = None
 
-    def finish_events(self, limit_ms: "Optional[int]") -> None:
+    def finish_events(self, limit_ms: int | None) -> None:
         """Write the events that wait, see EventsFile.finish()."""
         if self.events:
             try:
@@ -6527,7 +6909,7 @@ class RunCommand:
 
     READER_LIMIT_MS = 1000  # that a reader of events has when a signal has asked to stop
 
-    def __init__(self, options: RunOptions, command: "Sequence[str]"):
+    def __init__(self, options: RunOptions, command: Sequence[str]):
         """Read the profile, and check all that can be known to fail before the command is started."""
         self.options, self.command = options, command
         self.machine = this_machine()
@@ -6539,7 +6921,7 @@ class RunCommand:
         self.no_new_privs = options.no_new_privs or not may_administer()
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
         self.profile = self._read_profile(owner)
-        import_now("fcntl", "select", *["json"] * bool(options.learn or options.events))
+        import_now("array", "bisect", "json", "re")
         self.learned = Target(options.learn, owner, option="--learn") if options.learn else None
         if self.learned:
             self.learned.check()
@@ -6561,7 +6943,7 @@ class RunCommand:
             check_written("--events", options.events, [("-p", self.source.file), *read],
                           [("--learn", options.learn)] if options.learn else ())
 
-    def _read_profile(self, owner: "Optional[Tuple[int, int]]") -> Profile:
+    def _read_profile(self, owner: tuple[int, int] | None) -> Profile:
         options = self.options
         path = options.profile or next(filter(os.path.lexists, DEFAULT_OUTPUT.values()), DEFAULT_OUTPUT[TYPE_CRD])
         self.source = self._read_one(path, bool(options.profile), owner)  # anybody may put a file into /tmp
@@ -6594,7 +6976,7 @@ class RunCommand:
                              "-b execve allows it", EXIT_NOT_EXECUTABLE)
         return profile
 
-    def _read_one(self, path: str, follow: bool = True, owner: "Optional[Tuple[int, int]]" = None) -> Source:
+    def _read_one(self, path: str, follow: bool = True, owner: tuple[int, int] | None = None) -> Source:
         Log.info(f"Reading file {split_name(path)[0]}")
         source = read_profile(path, self.host, follow, owner)
         if not is_json(source.reader.text):
@@ -6604,7 +6986,7 @@ class RunCommand:
                      "container may have others")
         return source
 
-    def _build(self, profile: Profile) -> "Tuple[Filter, Set[str]]":
+    def _build(self, profile: Profile) -> tuple[Filter, set[str]]:
         """The filter, and what of it is not known here."""
         builder = FilterBuilder(profile, self.machine.own)
         prefix = runc_prefix(profile, self.machine.own) if self.options.runtime == "runc" else b""
@@ -6655,9 +7037,9 @@ class RunCommand:
                 raise failure
         return self._exit_code(status, complete)
 
-    def _run_command(self, child: Child, source: "Any", report: DenialReport) -> "Tuple[int, Optional[Exception]]":
+    def _run_command(self, child: Child, source: Any, report: DenialReport) -> tuple[int, Exception | None]:
         """As Child.wait()."""
-        inputs: "Dict[int, Callable[[], None]]" = {}
+        inputs: dict[int, Callable[[], None]] = {}
         if source is None:
             child.release()
         else:
@@ -6670,7 +7052,7 @@ class RunCommand:
             self.events.begin()
         return child.wait((), None, inputs)
 
-    def _conclude(self, source: "Any", report: DenialReport, supervisor: Supervisor) -> bool:
+    def _conclude(self, source: Any, report: DenialReport, supervisor: Supervisor) -> bool:
         """Report what is left, and learn; say whether that is all."""
         if source:
             try:
@@ -6716,11 +7098,11 @@ class RunCommand:
             Log.status(f"Unable to run: launch runner: wait for command: {reason}")
         return code if complete else EXIT_FAILURE
 
-    def _open_source(self, program: bytes) -> "Any":
+    def _open_source(self, program: bytes) -> Any:
         """The source that was asked for or, for auto, the first that works."""
         if self.options.enricher == "none":
             return None
-        makers: "Dict[str, Callable[[], Any]]" = {
+        makers: dict[str, Callable[[], Any]] = {
             "tracepoint": lambda: TracepointSource(self.machine, self.profile),
             "notify": lambda: NotifySource(self.machine, FilterJudge(program), bool(self.options.learn)),
             "audit-log": lambda: AuditLogSource(self.machine, self.profile, self.options.audit_log),
@@ -6742,285 +7124,7 @@ class RunCommand:
         Log.info(f"Blocked calls will not be named, since no enricher works: {'; '.join(reasons)}")
         return None
 
-# --- Shipping ----------------------------------------------------------------
-
-
-MAX_CONDITIONAL = 1000  # rules of one syscall; a filter has at most 4096 instructions, of which each takes some
-if TYPE_CHECKING:
-    Decision = Tuple[Key, ...]
-    ConditionKey = Tuple[int, str, int, int]
-
-
-def bits_of(condition: "ConditionKey") -> "Tuple[int, int]":
-    """The bits that a condition asks for, as a mask and their value."""
-    _, op, value, second = condition
-    return {"SCMP_CMP_EQ": (FULL_MASK, value), "SCMP_CMP_MASKED_EQ": (value, second)}.get(op, (0, 0))
-
-
-def spans_of(condition: "ConditionKey") -> "List[Tuple[int, int]]":
-    """The lowest and highest values for which a condition holds; of MASKED_EQ those between may not be meant."""
-    _, op, value, second = condition
-    below, above = (0, value - 1), (value + 1, FULL_MASK)
-    spans = {"SCMP_CMP_NE": (below, above), "SCMP_CMP_LT": (below,), "SCMP_CMP_LE": ((0, value),),
-             "SCMP_CMP_EQ": ((value, value),), "SCMP_CMP_GE": ((value, FULL_MASK),), "SCMP_CMP_GT": (above,),
-             "SCMP_CMP_MASKED_EQ": ((second, second | ~value & FULL_MASK),)}[op]
-    return [(low, high) for low, high in spans if low <= high]
-
-
-def never_meet(one: "ConditionKey", other: "ConditionKey") -> bool:
-    """Do two conditions on one argument exclude each other, as far as bits and ranges tell?"""
-    mask, value = bits_of(one)
-    its_mask, its_value = bits_of(other)
-    if mask and its_mask:
-        return bool((value ^ its_value) & mask & its_mask)
-    return not any(low <= its_high and its_low <= high
-                   for low, high in spans_of(one) for its_low, its_high in spans_of(other))
-
-
-def excludes(one: "Key", other: "Key") -> bool:
-    """Can the conditions of both, as far as one argument tells, never hold at once?"""
-    return any(first[0] == second[0] and never_meet(first, second) for first in one[0] for second in other[0])
-
-
-def masked(argument: int, mask: int, value: int) -> "ConditionKey":
-    return ((argument, "SCMP_CMP_EQ", value, 0) if mask == FULL_MASK
-            else (argument, "SCMP_CMP_MASKED_EQ", mask, value))
-
-
-def within(argument: int, low: int, high: int) -> "Iterator[ConditionKey]":
-    """Conditions, one of which holds for each value from `low` to `high`, and none for another."""
-    if low < high and (not low or high == FULL_MASK):
-        yield (argument, "SCMP_CMP_GE", low, 0) if low else (argument, "SCMP_CMP_LE", high, 0)
-    else:
-        yield from blocks(argument, low, high)
-
-
-def blocks(argument: int, low: int, high: int) -> "Iterator[ConditionKey]":
-    """The same, of equality alone."""
-    while low <= high:
-        size = low & -low or FULL_MASK + 1
-        while low + size - 1 > high:
-            size >>= 1
-        yield masked(argument, FULL_MASK & -size, low)
-        low += size
-
-
-def meet(one: "ConditionKey", other: "ConditionKey") -> "List[ConditionKey]":
-    """Conditions, one of which holds where both do: a rule cannot hold two on one argument.
-
-    Of values from 2**32 on, and of bits beside a range, a 32-bit architecture sees too little: there it may be more.
-    """
-    if one == other or never_meet(one, other):
-        return [one] * (one == other)
-    for first, second in ((one, other), (other, one)):
-        if spans_of(first) == [(0, FULL_MASK)]:  # which always holds
-            return [second]
-    argument = one[0]
-    (mask, value), (its_mask, its_value) = bits_of(one), bits_of(other)
-    if mask and its_mask:
-        return [masked(argument, mask | its_mask, value | its_value)]
-    free = ~(mask | its_mask) & FULL_MASK
-    if free & free + 1:  # what is between the lowest and the highest value is not all meant
-        bits, ranged = (one, other) if mask else (other, one)
-        return [each for low, high in spans_of(ranged) for block in blocks(argument, low, high)
-                for each in meet(bits, block)]
-    return [each for low, high in spans_of(one) for its_low, its_high in spans_of(other)
-            for each in within(argument, max(low, its_low), min(high, its_high))]
-
-
-def intersect(one: "Key", other: "Key", name: str) -> "List[Key]":
-    """What both say where the conditions of both hold: the less restrictive answer, of errnos the lowest."""
-    found = [{each[0]: each for each in one[0]}]
-    for condition in other[0]:
-        found = [{**each, condition[0]: both} for each in found
-                 for both in (meet(each[condition[0]], condition) if condition[0] in each else [condition])]
-        check_number(name, len(found))
-    # linux/seccomp.h: of the actions as signed numbers the lowest is the most restrictive.
-    verdict = max(one[1], other[1], key=lambda verdict: (ACTIONS[verdict[0]] ^ 0x80000000, -verdict[1]))
-    return [(tuple(sorted(each.values())), verdict) for each in found]
-
-
-def implies(one: "Key", other: "Key") -> bool:
-    """Do the conditions of `other`, as far as one argument tells, hold wherever those of `one` do?"""
-    return all(any(first[0] == second[0] and (first == second or first[1] == "SCMP_CMP_EQ" and holds(second, first[2]))
-                   for first in one[0]) for second in other[0])
-
-
-def make_decision(keys: "Iterable[Key]", is_consistent: bool = False) -> "Decision":
-    """The keys in normal form, without those that another one of the same verdict makes needless: it does if it
-    is_consistent, so that no two of different verdicts hold at once.
-    """
-    known = set(keys)
-    if len(known) > 1 and (is_consistent or len({verdict for _, verdict in known}) == 1):
-        known = {(conditions, verdict) for conditions, verdict in known if not any(
-            (tuple(each for index, each in enumerate(conditions) if bits >> index & 1), verdict) in known
-            for bits in range((1 << len(conditions)) - 1))}
-    return tuple(sorted(known))
-
-
-def check_number(name: str, number: int) -> None:
-    """Refuse so many rules of a syscall that comparing each with each would take long."""
-    if number > MAX_CONDITIONAL:
-        raise SpocError("compare rules", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
-
-
-def decide(profile: Profile, default: "Verdict") -> "Dict[str, Decision]":
-    """What a profile says of each syscall other than this default.
-
-    As in libseccomp, rules that say what the profile's own default says are none (if a syscall has no others, they
-    matter where that default is replaced), and the first unconditional one stands before all conditional ones.
-    """
-    said: "Dict[str, Tuple[Key, ...]]" = {}
-    for rule in profile.rules:
-        listed: "Tuple[Key, ...]" = (make_key(rule),)
-        names = dict.fromkeys(rule.names, listed)
-        for name in said.keys() & names:
-            names[name] = said[name] + listed
-            check_number(name, len(names[name]))
-        said.update(names)
-    own = profile.default
-    known: "Dict[int, Decision]" = {}  # most syscalls share the very object that says what their rule does
-    for keys in said.values():
-        if id(keys) not in known:
-            rules = [key for key in keys if key[1] != own] or list(keys)
-            rules = [key for key in rules if not key[0]][:1] or rules
-            known[id(keys)] = make_decision(key for key in rules if key[1] != default)
-    return {name: known[id(keys)] for name, keys in said.items() if known[id(keys)]}
-
-
-def make_merged(default: "Verdict", decisions: "Dict[str, Decision]", architectures: "Iterable[str]",
-                flags: "Optional[Iterable[str]]" = None) -> Profile:
-    """The profile in normal form that says this."""
-    names: "Dict[Key, List[str]]" = {}
-    for name in sorted(decisions):
-        for key in decisions[name]:
-            names.setdefault(key, []).append(name)
-
-    def number(verdict: "Verdict") -> int:
-        return verdict[1] if verdict[0] in NUMBERED_ACTIONS else errno.EPERM
-
-    rules = (Rule(key[1][0], tuple(names[key]), number(key[1]), tuple(Condition(*each) for each in key[0]))
-             for key in sorted(names))
-    return Profile(default[0], tuple(sorted(architectures)), tuple(rules), number(default),
-                   None if flags is None else tuple(sorted(flags)))
-
-
-def check_consistent(name: str, files: "Dict[Key, str]") -> None:
-    """Refuse different answers to one call: of rules that overlap, their values tell which one counts."""
-    check_number(name, len(files))
-    for one in files:
-        for other in files:
-            if one[1] < other[1] and not excludes(one, other):
-                raise SpocError("merge", name, f"{files[one]} says {key_text(one).lstrip(': ') or SCMP_ACT_ALLOW}, "
-                                f"but {files[other]} {key_text(other).lstrip(': ') or SCMP_ACT_ALLOW}",
-                                "change one of them")
-
-
-def unite(name: str, decisions: "Dict[Decision, str]", default: "Verdict") -> "Decision":
-    """What allows the syscall where one of the decisions (with the file that each is from) does, and nowhere else.
-
-    Where the default allows, a syscall is stopped only where all of them stop it.
-    """
-    if default[0] not in PERMISSIVE:
-        files = {key: file for decision, file in reversed(list(decisions.items())) for key in decision}
-        check_consistent(name, files)
-        return make_decision(files, True)
-    for decision, file in decisions.items():
-        check_consistent(name, dict.fromkeys(decision, file))
-    # In an order of their own, so that the order of the inputs does not matter; few rules leave few combinations.
-    stopping, *others = (make_decision((key for key in decision if key[1][0] not in PERMISSIVE), True)
-                         for decision in sorted(decisions, key=lambda decision: (len(decision), decision)))
-    for keys in others:
-        united: "Set[Key]" = set()
-        for one in stopping:
-            for other in keys:
-                united.update(() if excludes(one, other) else intersect(one, other, name))
-            check_number(name, len(united))
-        stopping = make_decision(united, True)
-    letting = (key for decision in decisions for key in decision if key[1][0] in PERMISSIVE)
-    return make_decision([*stopping, *letting], True)
-
-
-def merge_profiles(inputs: "Sequence[Tuple[str, Profile]]", default: "Optional[Verdict]" = None) -> Profile:
-    """The union of profiles, each with the name of its file: it allows what one of them allows, and nothing else.
-
-    Raises SpocError if they contradict each other: different defaults, unless `default` settles that, or different
-    verdicts, other than the default, on one call. The order of the inputs does not matter.
-    """
-    defaults = {profile.default: file for file, profile in inputs}
-    if len(defaults) > 1 and not default:
-        (one, first), (other, second), *_ = sorted(defaults.items())
-        raise SpocError("merge", "defaultAction", f"{verdict_text(one)} in {first}, but {verdict_text(other)} in "
-                        f"{second}", "choose with --default-action")
-    chosen = default or next(iter(defaults))
-    said: "Dict[str, Dict[Decision, str]]" = {}
-    decided = []  # names, where it matters which of the profiles decide a syscall
-    for file, profile in inputs:
-        decisions = decide(profile, chosen)
-        for name, decision in decisions.items():
-            said.setdefault(name, {}).setdefault(decision, file)
-        if chosen[0] in PERMISSIVE:
-            decided.append((file, profile, decisions.keys()))
-    for file, profile, names in decided:
-        free = {name for rule in profile.rules if rule.verdict == chosen and not rule.conditions for name in rule.names}
-        for name in said.keys() - names:
-            if profile.default_action in PERMISSIVE or name in free:
-                said[name].setdefault((), file)
-    fallback = said.get("clone3", {})
-    if len(fallback) > 1 and chosen[0] not in PERMISSIVE:
-        fallback.pop((((), CLONE3_FALLBACK),), None)
-    united = {name: next(iter(each)) if len(each) == 1 and len(next(iter(each))) == 1
-              else unite(name, each, chosen) for name, each in said.items()}
-    given = any(profile.flags is not None for _, profile in inputs)
-    return make_merged(chosen, united, {name for _, profile in inputs for name in profile.architectures},
-                       {flag for _, profile in inputs for flag in profile.loaded_flags} if given else None)
-
-
-def added_architectures(profile: Profile, other: Profile) -> "Set[str]":
-    """What a profile lists and the other does not: not the architecture of this machine, which every filter holds."""
-    return set(profile.architectures) - {*other.architectures, "SCMP_ARCH_NATIVE", this_machine().native.name}
-
-
-def complete(decision: "Decision", default: "Verdict") -> "Set[Key]":
-    """All that can be answered: the default too, unless the first rule, in normal form, has no conditions."""
-    return {*decision} if decision and not decision[0][0] else {*decision, ((), default)}
-
-
-def diff_profile(profile: Profile, other: Profile) -> Profile:
-    """What a profile says and the other does not, by what it means; with its own default."""
-    said, only = decide(other, other.default), {}
-    for name, keys in decide(profile, profile.default).items():
-        known = complete(said.get(name, ()), other.default)
-        only[name] = tuple(key for key in keys if key not in known)
-    return make_merged(profile.default, only, added_architectures(profile, other),
-                       profile.loaded_flags - other.loaded_flags or None)
-
-
-def missing_from(profile: Profile, needs: Profile) -> Profile:
-    """What `needs` allows by its rules and architectures, and a profile does not allow or may not."""
-    said, missing = decide(profile, profile.default), {}
-    for name, decision in decide(needs, ("", 0)).items():
-        keys = said.get(name, ())
-        allowing = [key for key in keys if key[1][0] in PERMISSIVE]
-        if profile.default_action in PERMISSIVE:
-            allowing.append(((), profile.default))
-        missing[name] = tuple(
-            key for key in decision if key[1][0] in PERMISSIVE and (
-                not any(implies(key, each) for each in allowing)
-                or any(each[1][0] not in PERMISSIVE and not excludes(key, each) for each in keys)))
-    return make_merged(needs.default, missing, added_architectures(needs, profile))
-
-
-def statements(profile: Profile, extra: "Dict[str, Any]") -> "List[str]":
-    """What a profile says beside its default, one thing a line."""
-    return [*(f"{key}: {value}" for key, value in extra.items()),
-            *(f"architecture {name}" for name in profile.architectures),
-            *(f"flag {flag}" for flag in profile.flags or ()),
-            *sorted(name + key_text(make_key(rule)) for rule in profile.rules for name in rule.names)]
-
-
-COVERAGE = "spo.x-k8s.io/syscall-coverage"
-EXTRA_KEYS = ("baseProfileName", "listenerPath", "listenerMetadata")
+# --- Profile commands --------------------------------------------------------
 
 
 def profile_target(path: str, option: str = "-o") -> Target:
@@ -7029,7 +7133,7 @@ def profile_target(path: str, option: str = "-o") -> Target:
     return Target(path, (identity.uid, identity.gid) if identity else None, option=option)
 
 
-def read_profiles(paths: "Sequence[str]") -> "Iterator[Source]":
+def read_profiles(paths: Sequence[str]) -> Iterator[Source]:
     """These profiles, one after the other; standard input can be only one of them."""
     if sum(split_name(path)[0] == "-" for path in paths) > 1:
         raise UsageError("-", "standard input can be read only once")
@@ -7040,46 +7144,20 @@ def read_profiles(paths: "Sequence[str]") -> "Iterator[Source]":
         yield read_profile(path, host)
 
 
-def extra_keys(source: Source) -> "Dict[str, Any]":
-    """What a profile's document holds beside what Profile does."""
-    spec = spec_of(source.document)
-    return {key: spec[key] for key in EXTRA_KEYS if spec.get(key)}
-
-
-def differing(mine: "Dict[str, Any]", its: "Dict[str, Any]") -> "Dict[str, Any]":
+def differing(mine: dict[str, Any], its: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in mine.items() if its.get(key) != value}
-
-
-def coverage_of(source: Source) -> "Tuple[int, Any]":
-    """In how many profiles each syscall stood, and of how many: what the annotation says, as SPO adds it up, else one.
-
-    The annotation (addSyscallCoverage in internal/pkg/manager/recordingmerger/coverage.go of SPO) is information only:
-    where it makes no sense it counts for nothing.
-    """
-    profile = source.profile  # what repeats its default says nothing
-    names = {name for rule in profile.rules if rule.verdict != profile.default for name in rule.names}
-    annotations = (source.document.get("metadata") or {}).get("annotations")
-    text = annotations.get(COVERAGE) if isinstance(annotations, dict) else None
-    if isinstance(text, str):
-        with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError, AttributeError):
-            coverage = json.loads(text)
-            total, counts = coverage["total"], coverage["syscalls"].items()
-            if coverage["version"] == "v1" and type(total) is int and 0 < total < 1 << 63 and all(
-                    type(count) is int and 0 < count <= total for _, count in counts):
-                return total, {name: count for name, count in counts if name in names}
-    return 1, names
 
 
 class Inputs:
     """Profiles that are shipped as one: only what is needed of each stays in memory."""
 
-    def __init__(self, paths: "Sequence[str]"):
-        self.profiles: "List[Tuple[str, Profile]]" = []
-        self.types: "Set[str]" = set()
-        self.extra: "Dict[str, Any]" = {}
-        self.metadata: "Optional[Dict[str, Any]]" = None  # what all objects have in common
+    def __init__(self, paths: Sequence[str]):
+        self.profiles: list[tuple[str, Profile]] = []
+        self.types: set[str] = set()
+        self.extra: dict[str, Any] = {}
+        self.metadata: dict[str, Any] | None = None  # what all objects have in common
         self.total = 0
-        self.counts: "collections.Counter[str]" = collections.Counter()
+        self.counts: collections.Counter[str] = collections.Counter()
         for path, source in zip(paths, read_profiles(paths)):
             self._add(path, source)
 
@@ -7102,6 +7180,7 @@ class Inputs:
 
     def text(self, profile: Profile, profile_type: str, name: str) -> str:
         """The text of what the profiles were merged to; the object's name only if they do not agree on one."""
+        import json
         if profile_type == TYPE_JSON and "baseProfileName" in self.extra:
             raise SpocError("write profile", "baseProfileName", f"the type {TYPE_JSON} cannot say it",
                             f"use -t {TYPE_CRD}")
@@ -7119,13 +7198,13 @@ class MergeOptions(NamedTuple):
     type: str = ""
     output_file: str = "-"
     name: str = ""
-    default_action: "Optional[Tuple[str, int]]" = None
+    default_action: tuple[str, int] | None = None
     portable: bool = False
     check: bool = False
     quiet: bool = False
 
 
-def merge_files(options: MergeOptions, paths: "Sequence[str]") -> int:
+def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
     """The union of these files into one; give the exit code."""
     with profile_target(options.output_file) as target:
         target.check()
@@ -7143,10 +7222,11 @@ def merge_files(options: MergeOptions, paths: "Sequence[str]") -> int:
     return 0
 
 
-def check_file(path: str, paths: "Sequence[str]") -> int:
+def check_file(path: str, paths: Sequence[str]) -> int:
     """Print what a profile would have to allow as well to allow what others do; 0 if that is nothing, 1 otherwise."""
     held, needed = Inputs([path]), Inputs(paths)
-    missing = [missing_from(held.profiles[0][1], profile) for _, profile in needed.profiles]
+    native = this_machine().native.name
+    missing = [missing_from(held.profiles[0][1], profile, native) for _, profile in needed.profiles]
     extra = differing(needed.extra, held.extra)
     lines = {line for profile in missing for line in statements(profile, extra)}
     write_stdout("".join(f"{printable(line)}\n" for line in sorted(lines)))
@@ -7156,8 +7236,9 @@ def check_file(path: str, paths: "Sequence[str]") -> int:
 def diff_files(one: str, other: str, as_json: bool) -> int:
     """Print what only the one says and what only the other; 0 if they mean the same, 1 otherwise."""
     sources = list(read_profiles((one, other)))
-    profiles = [source.profile for source in sources]
-    only = diff_profile(*profiles), diff_profile(*reversed(profiles))
+    one_profile, other_profile = (source.profile for source in sources)
+    native = this_machine().native.name
+    only = (diff_profile(one_profile, other_profile, native), diff_profile(other_profile, one_profile, native))
     first, second = map(extra_keys, sources)
     extras = differing(first, second), differing(second, first)
     lines = [(line.partition(" ")[0], sign, line) for profile, extra, sign in zip(only, extras, "-+")
@@ -7202,7 +7283,7 @@ class Conversion:
                                profile.default_errno, profile.flags and tuple(dict.fromkeys(profile.flags)))
         self.spec = spec_of(source.document)
 
-    def refuse(self, key: str, reason: str, name: str = "") -> "NoReturn":
+    def refuse(self, key: str, reason: str, name: str = "") -> NoReturn:
         """Fail at this key of the profile or, with a syscall's name, of its rule."""
         where, rules = self.spec, self.spec.get("syscalls") or []
         for rule in rules if name else ():
@@ -7214,7 +7295,7 @@ class Conversion:
             raise SpocError(f"convert to {self.type}", error.subject, f"{name and name + ': '}{key}: {reason}",
                             "change the profile, or choose another type with -t") from None
 
-    def convert(self, to_type: str) -> "Union[str, bytes]":
+    def convert(self, to_type: str) -> str | bytes:
         """The profile in a format of CONVERT_TYPES."""
         self.type = to_type
         for key in ("flags", *EXTRA_KEYS):
@@ -7241,7 +7322,7 @@ class Conversion:
         return data
 
     @staticmethod
-    def _tell_unknown(names: "Iterable[str]") -> None:
+    def _tell_unknown(names: Iterable[str]) -> None:
         if names:
             Log.info(f"libseccomp does not know these syscalls, and skips their rules: {', '.join(sorted(names))}")
 
@@ -7250,7 +7331,7 @@ class Conversion:
         if self.profile.flags == ():
             self.refuse("flags", NO_FLAGS)
         document = profile_document(self.profile)
-        families: "Dict[str, List[str]]" = {}
+        families: dict[str, list[str]] = {}
         for name in document["architectures"]:
             main = "SCMP_ARCH_" + DOCKER_MAIN.get(name[10:], name[10:])
             families.setdefault(main, []).extend([name] if name != main else [])
@@ -7260,6 +7341,7 @@ class Conversion:
                             for key, value in {**document, **extra_keys(self.source)}.items()})
 
     def _crd(self) -> str:
+        import re
         for key, _, reason, name in crd_lacks(self.profile):
             self.refuse(key, reason, name)
         if not re.fullmatch(CRD_LISTENER_PATH, self.spec.get("listenerPath") or "") and self.spec.get("listenerPath"):
@@ -7273,6 +7355,7 @@ class Conversion:
 
     def _systemd(self) -> str:
         """A drop-in. Each setting is reset first: they add to what the unit has otherwise."""
+        import textwrap
         verdicts = self._systemd_verdicts()
         default, number = self.profile.default
         names = {action: [name for name, verdict in verdicts.items() if verdict[0] == action] for action in ACTIONS}
@@ -7283,7 +7366,7 @@ class Conversion:
                 self.refuse("architectures", f"systemd has no name for {name}")
         self._tell_kernel_calls({*names[SCMP_ACT_ALLOW], *names[SCMP_ACT_LOG]})
 
-        def lines(setting: str, words: "Iterable[str]") -> "List[str]":
+        def lines(setting: str, words: Iterable[str]) -> list[str]:
             return textwrap.wrap(" ".join(words), SYSTEMD_COLUMNS, initial_indent=setting, subsequent_indent=setting,
                                  break_long_words=False, break_on_hyphens=False)
 
@@ -7303,7 +7386,7 @@ class Conversion:
             "SystemCallLog=", *lines("SystemCallLog=", names[SCMP_ACT_LOG]),
             *lines("SystemCallLog=~", names[SCMP_ACT_ALLOW] if default == SCMP_ACT_LOG else ()), ""))
 
-    def _tell_kernel_calls(self, allowed: "Set[str]") -> None:
+    def _tell_kernel_calls(self, allowed: set[str]) -> None:
         """systemd's @default would allow most of them."""
         architectures = [Architecture(name, libseccomp.seccomp_arch_resolve_name(name[10:].lower().encode()))
                          for name in self.profile.architectures] or [self.native]
@@ -7311,7 +7394,7 @@ class Conversion:
         if missing and self.profile.default_action not in PERMISSIVE:
             Log.info(f"The profile does not allow what the kernel makes by itself: {', '.join(sorted(missing))}")
 
-    def _systemd_verdicts(self) -> "Dict[str, Verdict]":
+    def _systemd_verdicts(self) -> dict[str, Verdict]:
         """The answer to each syscall that is not answered as by default."""
         default, number = self.profile.default
         names = sorted({name for rule in self.profile.rules for name in rule.names})
@@ -7436,21 +7519,11 @@ MAX_SYSCALLS = 600  # from each of these numbers on; the kernel is at 470
 MAX_SHOWN = 200  # names that are no syscalls: a hostile profile may hold any number
 
 
-def architecture_syscalls(token: int) -> "Set[str]":
+def architecture_syscalls(token: int) -> set[str]:
     """The names of all syscalls of an architecture that libseccomp knows."""
     architecture = Architecture("", token)
     names = (syscall_name(architecture, start + number) for start in NUMBER_STARTS for number in range(MAX_SYSCALLS))
     return {name for name in names if name}
-
-
-def longest_path(program: bytes) -> int:
-    """How many instructions a filter runs at most for one call: its jumps only go forward."""
-    steps = FilterJudge(program).steps
-    longest = [0] * (len(steps) + 1)
-    for at, (code, if_true, if_false, k) in reversed(list(enumerate(steps))):
-        targets = [] if code == 0x06 else [k] if code == 0x05 else [if_true, if_false] if code & 7 == 5 else [0]
-        longest[at] = 1 + max((longest[at + 1 + target] for target in targets), default=0)
-    return longest[0]
 
 
 def shown(name: str) -> str:
@@ -7466,7 +7539,7 @@ class Portrait:
         listed = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
         self.syscalls = {name: architecture_syscalls(libseccomp.seccomp_arch_resolve_name(name.encode()))
                          for name in listed or [native.name[10:].lower()]}
-        rules: "Dict[str, List[Rule]]" = {name: [] for name in sorted(set().union(*self.syscalls.values()))}
+        rules: dict[str, list[Rule]] = {name: [] for name in sorted(set().union(*self.syscalls.values()))}
         names = {name for rule in profile.rules for name in rule.names}
         self.unknown = names - set(rules)
         kept = [Rule(rule.action, tuple(sorted(set(rule.names).intersection(rules))), rule.errno, rule.conditions)
@@ -7481,8 +7554,8 @@ class Portrait:
         self.verdicts = {name: each.verdicts(name) for name, each in alone.items()}
         self.conditions = {name: [rule for rule in each.rules if rule.verdict != self.default]
                            for name, each in alone.items() if len(self.verdicts[name]) > 1}
-        self.groups: "Dict[str, List[str]]" = {}
-        self.docker: "Dict[str, int]" = {}
+        self.groups: dict[str, list[str]] = {}
+        self.docker: dict[str, int] = {}
         for word in SYSCALL_GROUPS.split():
             if word.endswith(":"):
                 group = word[:-1]
@@ -7513,7 +7586,7 @@ class Portrait:
         return (f"{len(plain) // SOCK_FILTER_BYTES} BPF instructions, at most {longest_path(plain)} of them per call; "
                 f"as a binary tree {len(tree) // SOCK_FILTER_BYTES}, at most {longest_path(tree)}")
 
-    def facts(self) -> "List[Tuple[str, str, float]]":
+    def facts(self) -> list[tuple[str, str, float]]:
         """Label, text, and the share that a bar is to show, negative if there is none."""
         facts = [("default", verdict_text(self.default), -1.0)]
         for name, syscalls in self.syscalls.items():
@@ -7525,7 +7598,7 @@ class Portrait:
         return [*facts, ("filter", self.instructions, -1.0),
                 ("Docker", f"tighter than its default profile by {docker[0]} syscalls, wider by {docker[1]}", -1.0)]
 
-    def sections(self) -> "List[Tuple[str, List[Tuple[str, str, str]]]]":
+    def sections(self) -> list[tuple[str, list[tuple[str, str, str]]]]:
         """Headings, each with its rows, which may be none."""
         risks = [(name, "", self.risks[name]) for name in sorted(self.risky)]
         groups = []
@@ -7536,7 +7609,7 @@ class Portrait:
                 others = [name for name in names if name not in allowed]
                 text = "all" + " but " * bool(others) + " ".join(others)
             groups += [(group, f"{len(allowed)}/{len(names)}", text)] * bool(allowed)
-        answers: "Dict[str, List[str]]" = {}
+        answers: dict[str, list[str]] = {}
         for name, verdicts in self.verdicts.items():
             if len(verdicts) == 1 and verdicts[0] not in (self.default, (SCMP_ACT_ALLOW, 0)):
                 answers.setdefault(verdict_text(verdicts[0]), []).append(name)
@@ -7554,7 +7627,7 @@ class Portrait:
             (f"No syscalls of these architectures: {len(self.unknown)}",
              [("skipped", str(len(self.unknown)), " ".join(unknown))] if unknown else [])]
 
-    def against_docker(self) -> "List[Tuple[str, str, str]]":
+    def against_docker(self) -> list[tuple[str, str, str]]:
         """In how many syscalls the profile is tighter and wider than Docker's default, and which."""
         wholes, tighter, wider, both = [], [], [], []
         for group, names in self.groups.items():
@@ -7577,6 +7650,8 @@ BAR_CELLS = 24
 
 def format_portrait(portrait: Portrait, columns: int, colour: bool) -> str:
     """The text of show, no line of which is wider than the columns."""
+    import textwrap
+
     def paint(code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if colour and text else text
 
@@ -7692,6 +7767,8 @@ def format_drawing(portrait: Portrait) -> str:
 
 def format_page(portrait: Portrait) -> str:
     """The page of show --html: all that the text says, and a drawing."""
+    import html
+
     def escape(text: str) -> str:
         return html.escape(shown(text))
 
@@ -7709,8 +7786,7 @@ def format_page(portrait: Portrait) -> str:
     return PAGE % {"title": escape(portrait.title), "facts": facts,
                    "drawing": format_drawing(portrait), "tables": "\n".join(tables)}
 
-
-# --- Doctor ------------------------------------------------------------------
+# --- doctor ------------------------------------------------------------------
 
 
 class Finding(NamedTuple):
@@ -7721,7 +7797,7 @@ class Finding(NamedTuple):
 
     fact: str
     remedy: str = ""
-    offers: "Sequence[str]" = ()
+    offers: Sequence[str] = ()
     missing: bool = False
 
     @property
@@ -7742,7 +7818,7 @@ def examine_architecture() -> Finding:
 
 def examine_python() -> Finding:
     lacking = []
-    for name in DEFERRED:
+    for name in IMPORTED_LATER:
         try:
             __import__(name)
         except ImportError:
@@ -7827,6 +7903,7 @@ def examine_tracepoints() -> Finding:
 
 
 def examine_memlock() -> Finding:
+    import resource
     limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     fact = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit >> 10} KiB"
     if release_numbers(kernel_uname().release) >= (5, 11):
@@ -7891,7 +7968,7 @@ def examine_notification() -> Finding:
     machine = this_machine()
     profile = Profile(SCMP_ACT_ALLOW, (), (Rule(SCMP_ACT_ERRNO, ("execve",), errno.EPERM),))
     source = NotifySource(machine, lambda _: (SCMP_ACT_ERRNO, errno.EPERM))
-    seen: "List[Denial]" = []
+    seen: list[Denial] = []
     reason = "the answer had no effect"
     try:
         with Supervisor() as supervisor:
@@ -7910,7 +7987,7 @@ def examine_audit() -> Finding:
     machine, profile, offers, remedy = this_machine(), Profile(SCMP_ACT_ALLOW, (), ()), [], ""
     status = audit_status()
     facts = ["auditd runs" if status.pid else "no auditd runs"] if status else []
-    makers: "Dict[str, Callable[[], AuditSource]]" = {
+    makers: dict[str, Callable[[], AuditSource]] = {
         "audit-log": lambda: AuditLogSource(machine, profile, RunOptions.audit_log),
         "netlink": lambda: NetlinkSource(machine, profile), "kmsg": lambda: KmsgSource(machine, profile)}
     for name, make in makers.items():
@@ -7995,7 +8072,7 @@ def examine_tmp() -> Finding:
     return Finding("takes a profile")
 
 
-EXAMINATIONS: "Dict[str, Callable[[], Finding]]" = {
+EXAMINATIONS: dict[str, Callable[[], Finding]] = {
     "kernel": examine_kernel, "architecture": examine_architecture, "python": examine_python,
     "privileges": examine_privileges, "libbpf": lambda: Finding(libbpf_version()), "libseccomp": examine_libseccomp,
     "bpf": examine_bpf, "jit": examine_jit, "tracepoints": examine_tracepoints, "memlock": examine_memlock,
@@ -8006,8 +8083,9 @@ EXAMINATIONS: "Dict[str, Callable[[], Finding]]" = {
 EXAMINATION_LIMIT_MS = 20000
 
 
-def isolated(examine: "Callable[[], Finding]") -> Finding:
+def isolated(examine: Callable[[], Finding]) -> Finding:
     """What a check finds, in a process of its own: whatever it opens, loads, starts or breaks goes with that."""
+    import json
     parent = os.getpid()
     try:
         reading, writing = os.pipe()
@@ -8020,7 +8098,7 @@ def isolated(examine: "Callable[[], Finding]") -> Finding:
             with contextlib.suppress(OSError):
                 libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() in (parent, 0):  # 0: this is in another pid namespace
-                os.write(writing, json.dumps(guarded(examine).__dict__).encode())
+                os.write(writing, json.dumps(guarded(examine)._asdict()).encode())
         finally:
             os._exit(0)
     try:
@@ -8038,8 +8116,9 @@ def isolated(examine: "Callable[[], Finding]") -> Finding:
     return Finding(f"the check {end}", "look for a seccomp filter or a broken library that does that", (), True)
 
 
-def guarded(examine: "Callable[[], Finding]") -> Finding:
+def guarded(examine: Callable[[], Finding]) -> Finding:
     """What a check finds, or why it failed; it leaves no dump."""
+    import resource
     Log.quiet = True
     with contextlib.suppress(OSError, ValueError, ImportError):
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 0 would not hold for a program that takes dumps (core(5))
@@ -8057,7 +8136,7 @@ def guarded(examine: "Callable[[], Finding]") -> Finding:
         return Finding(f"the check failed: {type(error).__name__}: {error}", REPORT_IT, (), True)
 
 
-def diagnose() -> "Dict[str, Any]":
+def diagnose() -> dict[str, Any]:
     """Run all checks; what --json prints, as its help says."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the status away
     findings = {item: isolated(examine) for item, examine in EXAMINATIONS.items()}
@@ -8076,8 +8155,9 @@ def diagnose() -> "Dict[str, Any]":
         for item, each in findings.items()]}
 
 
-def format_diagnosis(diagnosis: "Dict[str, Any]") -> str:
+def format_diagnosis(diagnosis: dict[str, Any]) -> str:
     """A table for a terminal of 80 columns, and what it comes to."""
+    import textwrap
     lines, remedies = [], {"": ""}
     for check in diagnosis["checks"]:
         remedy = check["remedy"]
@@ -8094,14 +8174,14 @@ def format_diagnosis(diagnosis: "Dict[str, Any]") -> str:
 # --- Command line ------------------------------------------------------------
 
 
-def _syscall_names(values: "Iterable[str]", option: str = "-b") -> "Tuple[str, ...]":
+def _syscall_names(values: Iterable[str], option: str = "-b") -> tuple[str, ...]:
     names = [name.strip() for value in values for name in value.split(",")]
     if not all(names):
         raise UsageError(f"{option} {','.join(values)}", "an empty name in the list")
     return tuple(names)
 
 
-def take_last(values: "Dict[str, Any]", command: str, names: "Iterable[str]") -> None:
+def take_last(values: dict[str, Any], command: str, names: Iterable[str]) -> None:
     """Make the last value of each of these options the only one."""
     for name in names:
         if name in values:
@@ -8110,7 +8190,7 @@ def take_last(values: "Dict[str, Any]", command: str, names: "Iterable[str]") ->
                 raise UsageError(f"{command}--{name.replace('_', '-')}", "an empty value")
 
 
-def run_record(values: "Dict[str, Any]", operands: "List[str]") -> int:
+def run_record(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `record`."""
     if not operands:
         raise UsageError("record", "no command to record")
@@ -8139,7 +8219,7 @@ def run_record(values: "Dict[str, Any]", operands: "List[str]") -> int:
     return RecordCommand(options, operands).run()
 
 
-def run_run(values: "Dict[str, Any]", operands: "List[str]") -> int:
+def run_run(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `run`."""
     if not operands:
         raise UsageError("run", "no command to run")
@@ -8161,7 +8241,7 @@ def run_run(values: "Dict[str, Any]", operands: "List[str]") -> int:
     return RunCommand(options, operands).run()
 
 
-def run_doctor(values: "Dict[str, Any]", operands: "List[str]") -> int:
+def run_doctor(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `doctor`."""
     if operands:
         raise UsageError(f"doctor {operands[0]}", "it takes no operands")
@@ -8170,7 +8250,7 @@ def run_doctor(values: "Dict[str, Any]", operands: "List[str]") -> int:
     return int(diagnosis["exit_code"])
 
 
-def check_profile_options(values: "Dict[str, Any]", names: "Sequence[str]") -> None:
+def check_profile_options(values: dict[str, Any], names: Sequence[str]) -> None:
     """Take the last value of each of these options; check those that are about the profile that is written."""
     take_last(values, "", names)
     if values.get("type", TYPE_CRD) not in DEFAULT_OUTPUT:
@@ -8180,7 +8260,7 @@ def check_profile_options(values: "Dict[str, Any]", names: "Sequence[str]") -> N
                          "lower-case letters, digits, '-' and '.', a letter or digit at both ends")
 
 
-def parse_verdict(text: str) -> "Verdict":
+def parse_verdict(text: str) -> Verdict:
     """ACTION, or ACTION:ERRNO by number or name."""
     action, colon, named = text.partition(":")
     number = next((code for code in errno.errorcode if named == str(code)), errno_of(named))
@@ -8192,7 +8272,7 @@ def parse_verdict(text: str) -> "Verdict":
     return verdict_of(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if colon else errno.EPERM)
 
 
-def run_merge(values: "Dict[str, Any]", operands: "List[str]") -> int:
+def run_merge(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `merge`."""
     if not operands:
         raise UsageError("merge", "no profiles to merge")
@@ -8210,7 +8290,7 @@ def run_merge(values: "Dict[str, Any]", operands: "List[str]") -> int:
     return check_file(options.output_file, operands)
 
 
-def run_diff(values: "Dict[str, Any]", operands: "List[str]") -> int:
+def run_diff(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `diff`."""
     if len(operands) != 2:
         raise UsageError("diff", "it takes two profiles")
@@ -8221,14 +8301,14 @@ def run_diff(values: "Dict[str, Any]", operands: "List[str]") -> int:
         raise
 
 
-def take_values(values: "Dict[str, Any]", command: str, operands: "List[str]") -> None:
+def take_values(values: dict[str, Any], command: str, operands: list[str]) -> None:
     """Make the last value of each option the only one, and see that there is one operand."""
     if len(operands) != 1:
         raise UsageError(command, f"it takes one profile, not {len(operands)}")
     take_last(values, f"{command} ", [name for name, given in values.items() if given is not True])
 
 
-def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
+def run_convert(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `convert`."""
     take_values(values, "convert", operands)
     to_type = values.get("type")
@@ -8247,7 +8327,7 @@ def run_convert(values: "Dict[str, Any]", operands: "List[str]") -> int:
     return 0
 
 
-def run_show(values: "Dict[str, Any]", operands: "List[str]") -> int:
+def run_show(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `show`."""
     take_values(values, "show", operands)
     if "html" in values:
@@ -8264,7 +8344,7 @@ def run_show(values: "Dict[str, Any]", operands: "List[str]") -> int:
     return 0
 
 
-def run_version(_values: "Dict[str, Any]", operands: "List[str]") -> int:
+def run_version(_values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `version`: a library that is missing is a fact like any other."""
     if operands:
         raise UsageError(f"version {operands[0]}", "it takes no operands")
@@ -8427,7 +8507,7 @@ class Command(NamedTuple):
     """A subcommand. Its help text is its table of options; `run` gets their values, by field name, and the operands."""
 
     help: str
-    run: "Callable[[Dict[str, Any], List[str]], int]"
+    run: Callable[[dict[str, Any], list[str]], int]
 
 
 COMMANDS = {"record": Command(RECORD_HELP, run_record), "run": Command(RUN_HELP, run_run),
@@ -8436,9 +8516,9 @@ COMMANDS = {"record": Command(RECORD_HELP, run_record), "run": Command(RUN_HELP,
             "doctor": Command(DOCTOR_HELP, run_doctor), "version": Command(VERSION_HELP, run_version)}
 
 
-def parse_help(text: str) -> "Dict[str, Tuple[str, bool]]":
+def parse_help(text: str) -> dict[str, tuple[str, bool]]:
     """The flags that a help text lists: for each its field's name, and whether it takes a value."""
-    flags: "Dict[str, Tuple[str, bool]]" = {}
+    flags: dict[str, tuple[str, bool]] = {}
     for line in text.splitlines():
         if line.startswith("  -"):
             words = line[2:].split("  ")[0].replace(",", "").split()
@@ -8447,11 +8527,11 @@ def parse_help(text: str) -> "Dict[str, Tuple[str, bool]]":
     return flags
 
 
-def parse_options(name: str, arguments: "Sequence[str]") -> "Tuple[Dict[str, Any], List[str]]":
+def parse_options(name: str, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Options, flags as True and values in lists, in the order given; and operands. A command's own stay with it."""
     flags = parse_help(COMMANDS[name].help)
-    values: "Dict[str, Any]" = {}
-    operands: "List[str]" = []
+    values: dict[str, Any] = {}
+    operands: list[str] = []
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
@@ -8493,7 +8573,7 @@ def hold_standard_descriptors() -> None:
                 return
 
 
-def main(argv: "Optional[Sequence[str]]" = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run spoc.py with these arguments (sys.argv's by default); give the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     hold_standard_descriptors()
@@ -8521,8 +8601,7 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
         Log.error(SpocError("run", "spoc.py", refusal_text(error), remedy_of(error) or "-v shows where"))
         return EXIT_FAILURE
     except ImportError as error:
-        Log.error(SpocError("import", f"Python module {error.name}", str(error), "install the full python3 package, or "
-                            "raise the limits on memory and open files (ulimit)"))
+        Log.error(SpocError("import", f"Python module {error.name}", str(error), REINSTALL))
         return EXIT_FAILURE
     except MemoryError:
         Log.error(SpocError("run", "spoc.py", "out of memory", LIMITS[errno.ENOMEM]))
@@ -8530,6 +8609,10 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
     except KeyboardInterrupt as interrupt:
         return EXIT_SIGNAL + int(*interrupt.args or (signal.SIGINT,))
     except Exception as error:  # a bug: exit code 1 would mean "different"
+        for name in IMPORTED_LATER:
+            if is_hollow(sys.modules.get(name)):
+                Log.error(SpocError("import", f"Python module {name}", "its folder is no package", REINSTALL))
+                return EXIT_FAILURE
         if Log.verbose:
             sys.excepthook(*sys.exc_info())
         Log.error(SpocError("run", "spoc.py", f"{type(error).__name__}: {error}", REPORT_IT))

@@ -200,14 +200,11 @@ class ExitCodes(ChildCase):
 
     def test_not_the_commands_fault(self) -> None:
         """Nor is a name that is empty left out of the message."""
-        child = spoc.Child.__new__(spoc.Child)
-        child.command, child.filter = ("",), None
         for number, code in ((errno.ENOMEM, 125), (errno.EAGAIN, 125), (errno.EMFILE, 125), (errno.EINVAL, 125),
                              (errno.EACCES, 126), (errno.ELIBBAD, 126), (errno.ENOENT, 127)):
-            with self.assertRaises(spoc.ChildError) as raised:
-                child._fail(spoc.STAGE_EXEC, number)
-            self.assertEqual(raised.exception.exit_code, code)
-            self.assertIn("start command: '': ", str(raised.exception))
+            failure = spoc.exec_failure("", number, filtered=False)
+            self.assertEqual(failure.exit_code, code)
+            self.assertIn("start command: '': ", str(failure))
 
     def test_bug(self) -> None:
         """It leaves no command behind, and is not taken for another result."""

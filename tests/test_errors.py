@@ -509,12 +509,12 @@ class PythonItself(CopyCase):
         folders = [*map(pathlib.Path, os.environ["PATH"].split(":")),
                    *pathlib.Path.home().glob(".pyenv/versions/*/bin")]
         found: Dict[str, pathlib.Path] = {}
-        for path in (folder / f"python3.{minor}" for folder in folders for minor in (6, 7, 8)):
+        for path in (folder / f"python3.{minor}" for folder in folders for minor in (7, 8)):
             # A shim of a version that is not there starts, and fails.
             if path.exists() and not subprocess.run([str(path), "-c", ""], stderr=subprocess.DEVNULL).returncode:
                 found[path.name] = path
         if not found:
-            raise unittest.SkipTest("needs a python3.6, python3.7 or python3.8 on PATH")
+            raise unittest.SkipTest("needs a python3.7 or python3.8 on PATH")
         for name, path in found.items():
             with self.subTest(name):
                 result = self.attempt(python=(str(path),))

@@ -61,7 +61,7 @@ class Imports(Case):
         for name, reason in (("hollow", "its folder is no package"), ("broken", "Too many open files"),
                              ("missing", "No module named 'missing'")):
             with self.subTest(name), self.assertRaisesRegex(ImportError, reason) as caught:
-                getattr(getattr(spoc, "_Deferred")(name), "anything")
+                spoc.import_now(name)
             self.assertEqual(caught.exception.name, name)
 
 

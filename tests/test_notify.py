@@ -300,7 +300,8 @@ class Tasks(Running):
             applied = module.Filter(ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64),
                                     module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
             with module.Child(["/bin/sh", "-c", "sleep 1 &"], None, supervisor, applied) as child:
-                child.release_to(listener)
+                listener.take(child.release_listening())
+                child.acknowledge()
                 child.wait_started({})
                 ticks: List[int] = []
                 timer = module.Timer(0.1, lambda: ticks.append(1))

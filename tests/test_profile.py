@@ -179,7 +179,16 @@ def random_document(chance: random.Random, depth: int = 0) -> Dict[str, Any]:
 
 
 class Values(unittest.TestCase):
-    """The file's own NamedTuple takes and refuses what typing's does."""
+    """The file's own NamedTuple is a tuple, and takes and refuses what typing's does."""
+
+    def test_is_a_tuple(self) -> None:
+        condition = spoc.Condition(1, "SCMP_CMP_EQ", 5)
+        argument, *rest = condition
+        self.assertEqual((argument, rest, condition), (1, ["SCMP_CMP_EQ", 5, 0], (1, "SCMP_CMP_EQ", 5, 0)))
+        self.assertLess(condition, spoc.Condition(1, "SCMP_CMP_EQ", 6))
+        self.assertEqual(repr(condition), "Condition(argument=1, op='SCMP_CMP_EQ', value=5, value_two=0)")
+        with self.assertRaises(AttributeError):
+            setattr(condition, "surplus", 1)
 
     def test_arguments(self) -> None:
         self.assertEqual(spoc.Rule(ALLOW, ("a",)), spoc.Rule(names=("a",), action=ALLOW))

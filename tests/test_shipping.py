@@ -21,6 +21,7 @@ import support
 import test_profile
 
 HOST = spoc.Host("SCMP_ARCH_X86_64", "6.1", [])
+NATIVE = HOST.architecture
 NAMES = ["read", "socket", "clone", "ioctl", "mount"]
 VALUES = range(4)
 ARGUMENTS = [*VALUES, 4, 7]
@@ -275,7 +276,7 @@ class Laws(unittest.TestCase):
             else:
                 other["syscalls"].append(random_rule(source, default))
             one, two = decode(document), decode(other)
-            only = spoc.diff_profile(one, two), spoc.diff_profile(two, one)
+            only = spoc.diff_profile(one, two, NATIVE), spoc.diff_profile(two, one, NATIVE)
             differs = any(answer(document, name, arguments) != answer(other, name, arguments)
                           for name, *arguments in calls())
             if differs:
@@ -290,23 +291,23 @@ class Laws(unittest.TestCase):
     def test_nothing_is_lost(self) -> None:
         for source, default in self.rounds():
             one, two = (decode(random_document(source, default)) for _ in range(2))
-            none = spoc.diff_profile(one, one)
+            none = spoc.diff_profile(one, one, NATIVE)
             self.assertFalse(none.rules or none.architectures or none.flags)
             whole = merge(one, two)
             if whole is None:
                 continue
             for part in (one, two):
-                missing = spoc.missing_from(whole, part)
+                missing = spoc.missing_from(whole, part, NATIVE)
                 self.assertEqual((missing.rules, missing.architectures), ((), ()), (part, whole))
             if default not in ALLOWING and merge(one) is not None:
-                lost = spoc.diff_profile(one, whole)
+                lost = spoc.diff_profile(one, whole, NATIVE)
                 self.assertFalse([rule for rule in lost.rules if not rule.conditions], (one, whole))
 
     def test_check_promises_nothing_that_is_not_allowed(self) -> None:
         enough = 0
         for source, default in self.rounds():
             held, needed = (random_document(source, default) for _ in range(2))
-            missing = spoc.missing_from(decode(held), decode(needed))
+            missing = spoc.missing_from(decode(held), decode(needed), NATIVE)
             names = {name for rule in missing.rules for name in rule.names}
             wants = {name for rule in needed["syscalls"] for name in rule["names"] if rule["action"] in ALLOWING}
             if default in ALLOWING or not merge(decode(held)):
@@ -341,8 +342,8 @@ class Laws(unittest.TestCase):
         needed = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule("SCMP_ACT_ALLOW", 0)]}
         held = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
             rule("SCMP_ACT_ALLOW", 0), rule("SCMP_ACT_KILL_PROCESS", 1)]}
-        self.assertFalse(spoc.missing_from(decode(needed), decode(needed)).rules)
-        self.assertTrue(spoc.missing_from(decode(held), decode(needed)).rules)
+        self.assertFalse(spoc.missing_from(decode(needed), decode(needed), NATIVE).rules)
+        self.assertTrue(spoc.missing_from(decode(held), decode(needed), NATIVE).rules)
 
     def test_denials_that_never_meet_leave_nothing_denied(self) -> None:
         documents = [{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
@@ -765,7 +766,7 @@ class Portable(support.Case):
             assert pair and after, (one, two)
             for first, second in ((portable(pair), after), (portable(portable(one)), portable(one)),
                                   (portable(after), after), (portable(portable(pair)), portable(pair))):
-                only = [spoc.diff_profile(*each) for each in ((first, second), (second, first))]
+                only = [spoc.diff_profile(*each, NATIVE) for each in ((first, second), (second, first))]
                 self.assertFalse(any(each.rules for each in only), (seed, one, two, only))
                 documents = encode(first), encode(second)
                 for name in {*known, "ioctl", "personality"} if seed < 20 else some:
