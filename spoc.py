@@ -5583,6 +5583,7 @@ def decode_audit_string(value: str) -> str:
     return decode_name(bytes.fromhex(value))
 
 
+DEFAULT_AUDIT_LOG = "/var/log/audit/audit.log"
 MAX_RECORDS = 10000  # in one read(): signals must have their turn
 AUDIT_GET, AUDIT_SECCOMP = 1000, 1326  # linux/audit.h
 NETLINK_AUDIT, NETLINK_HEADER_BYTES, MAX_AUDIT_BYTES = 9, 16, 16384  # linux/netlink.h
@@ -6530,7 +6531,7 @@ class RunOptions(NamedTuple):
     privileged: bool = False
     no_new_privs: bool = False
     enricher: str = "auto"
-    audit_log: str = "/var/log/audit/audit.log"
+    audit_log: str = DEFAULT_AUDIT_LOG
     learn: str = ""
     force: bool = False
     events: str = ""
@@ -7988,7 +7989,7 @@ def examine_audit() -> Finding:
     status = audit_status()
     facts = ["auditd runs" if status.pid else "no auditd runs"] if status else []
     makers: dict[str, Callable[[], AuditSource]] = {
-        "audit-log": lambda: AuditLogSource(machine, profile, RunOptions.audit_log),
+        "audit-log": lambda: AuditLogSource(machine, profile, DEFAULT_AUDIT_LOG),
         "netlink": lambda: NetlinkSource(machine, profile), "kmsg": lambda: KmsgSource(machine, profile)}
     for name, make in makers.items():
         try:
