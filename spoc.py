@@ -60,6 +60,8 @@ try:
     import fcntl
     import mmap
     import select
+    from ctypes import (c_bool, c_char, c_char_p, c_int, c_int64, c_long, c_size_t, c_uint8, c_uint16, c_uint32,
+                        c_uint64, c_ulong, c_void_p)
 except ModuleNotFoundError as missing:
     sys.stderr.write(f"spoc: start: Python module {missing.name}: not installed; "
                      "install the full python3 package (Debian's python3-minimal is not enough)\n")
@@ -2817,59 +2819,40 @@ def current_umask() -> int:
 # --- Libraries ---------------------------------------------------------------
 
 
-class BpfObject(ctypes.c_void_p):
+class BpfObject(c_void_p):
     """struct bpf_object *"""
 
 
-class BpfProgram(ctypes.c_void_p):
+class BpfProgram(c_void_p):
     """struct bpf_program *"""
 
 
-class BpfMap(ctypes.c_void_p):
+class BpfMap(c_void_p):
     """struct bpf_map *"""
 
 
-class BpfLink(ctypes.c_void_p):
+class BpfLink(c_void_p):
     """struct bpf_link *"""
 
 
-class BpfRing(ctypes.c_void_p):
+class BpfRing(c_void_p):
     """struct ring_buffer *"""
 
 
-class ScmpContext(ctypes.c_void_p):
+class ScmpContext(c_void_p):
     """scmp_filter_ctx"""
-
-
-C_TYPES: dict[str, Any] = {
-    "none": None, "bool": ctypes.c_bool, "char": ctypes.c_char, "int": ctypes.c_int, "size": ctypes.c_size_t,
-    "uint8": ctypes.c_uint8, "uint16": ctypes.c_uint16, "uint32": ctypes.c_uint32, "uint64": ctypes.c_uint64,
-    "int64": ctypes.c_int64, "long": ctypes.c_ulong, "string": ctypes.c_char_p, "pointer": ctypes.c_void_p,
-    "status": ctypes.c_int, "result": ctypes.c_int, "register": ctypes.c_long,
-    "object": BpfObject, "program": BpfProgram, "map": BpfMap, "link": BpfLink, "ring": BpfRing, "context": ScmpContext,
-}
-
-
-def c_fields(declarations: str) -> list[tuple[str, Any]]:
-    """The _fields_ of a Structure: types, each followed by the names of its fields; NAME[LENGTH] is an array."""
-    fields = []
-    for declaration in declarations.split(";"):
-        c_type, *names = declaration.split()
-        for name, _, length in (name.rstrip("]").partition("[") for name in names):
-            fields.append((name, C_TYPES[c_type] * int(length) if length else C_TYPES[c_type]))
-    return fields
 
 
 class SockFprog(ctypes.Structure):
     """struct sock_fprog (linux/filter.h); a struct sock_filter takes 8 bytes."""
 
-    _fields_ = c_fields("uint16 len; string filter")
+    _fields_ = [("len", c_uint16), ("filter", c_char_p)]
 
 
 class ScmpVersion(ctypes.Structure):
     """struct scmp_version (seccomp.h)"""
 
-    _fields_ = c_fields("uint32 major minor micro")
+    _fields_ = [("major", c_uint32), ("minor", c_uint32), ("micro", c_uint32)]
 
 
 MAX_ERRNO = 4095  # include/linux/err.h
@@ -2882,7 +2865,7 @@ def _os_error(number: int, function: Any) -> OSError:
 def check_pointer(result: Any, function: Any, _arguments: Any) -> Any:
     """libbpf 1.0 and later: NULL with errno; before: an address within the last 4095 holds the negative errno."""
     address = result.value or 0
-    limit = 1 << 8 * ctypes.sizeof(ctypes.c_void_p)
+    limit = 1 << 8 * ctypes.sizeof(c_void_p)
     if address > limit - MAX_ERRNO:
         raise _os_error(limit - address, function)
     if not address:
@@ -2905,66 +2888,62 @@ def check_errno(result: int, function: Any, _arguments: Any) -> int:
 
 
 # ring_buffer_sample_fn and libbpf_print_fn_t
-RING_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-PRINT_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+RING_CALLBACK = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
+PRINT_CALLBACK = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
-C_TYPES.update(printer=PRINT_CALLBACK, sample=RING_CALLBACK, version=ctypes.POINTER(ScmpVersion))
-CHECKS = {**dict.fromkeys("object program map link ring context".split(), check_pointer), "status": check_negative,
-          "result": check_errno, "register": check_errno}
+if TYPE_CHECKING:
+    # Name, how it reports a failure, type of the result, types of the arguments.
+    Functions = Sequence[tuple[str, Any, Any, Sequence[Any]]]
 
-# Functions: name, type of the result (which tells how it reports failure, see CHECKS), types of the arguments.
 # bpf/libbpf.h and bpf/bpf.h; all of it is in libbpf 0.3.
-LIBBPF = """
-    bpf_object__open_mem                object   string size pointer
-    bpf_object__close                   none     object
-    bpf_object__load                    status   object
-    bpf_object__find_program_by_name    program  object string
-    bpf_object__find_map_by_name        map      object string
-    bpf_program__set_autoload           status   program bool
-    bpf_program__attach_raw_tracepoint  link     program string
-    bpf_program__fd                     status   program
-    bpf_link__destroy                   int      link
-    bpf_map__fd                         status   map
-    bpf_map__set_max_entries            status   map uint32
-    bpf_map_get_next_key                status   int pointer pointer
-    bpf_map_lookup_elem                 status   int pointer pointer
-    bpf_obj_get_info_by_fd              status   int pointer pointer
-    libbpf_set_print                    pointer  printer
-    ring_buffer__new                    ring     int sample pointer pointer
-    ring_buffer__consume                status   ring
-    ring_buffer__free                   none     ring
-"""
+LIBBPF: Functions = (
+    ("bpf_object__open_mem", check_pointer, BpfObject, (c_char_p, c_size_t, c_void_p)),
+    ("bpf_object__close", None, None, (BpfObject,)),
+    ("bpf_object__load", check_negative, c_int, (BpfObject,)),
+    ("bpf_object__find_program_by_name", check_pointer, BpfProgram, (BpfObject, c_char_p)),
+    ("bpf_object__find_map_by_name", check_pointer, BpfMap, (BpfObject, c_char_p)),
+    ("bpf_program__set_autoload", check_negative, c_int, (BpfProgram, c_bool)),
+    ("bpf_program__attach_raw_tracepoint", check_pointer, BpfLink, (BpfProgram, c_char_p)),
+    ("bpf_program__fd", check_negative, c_int, (BpfProgram,)),
+    ("bpf_link__destroy", None, c_int, (BpfLink,)),
+    ("bpf_map__fd", check_negative, c_int, (BpfMap,)),
+    ("bpf_map__set_max_entries", check_negative, c_int, (BpfMap, c_uint32)),
+    ("bpf_map_get_next_key", check_negative, c_int, (c_int, c_void_p, c_void_p)),
+    ("bpf_map_lookup_elem", check_negative, c_int, (c_int, c_void_p, c_void_p)),
+    ("bpf_obj_get_info_by_fd", check_negative, c_int, (c_int, c_void_p, c_void_p)),
+    ("libbpf_set_print", None, c_void_p, (PRINT_CALLBACK,)),
+    ("ring_buffer__new", check_pointer, BpfRing, (c_int, RING_CALLBACK, c_void_p, c_void_p)),
+    ("ring_buffer__consume", check_negative, c_int, (BpfRing,)),
+    ("ring_buffer__free", None, None, (BpfRing,)))
 # seccomp.h; the caller frees the name of a number.
-LIBSECCOMP = """
-    seccomp_version                   version
-    seccomp_syscall_resolve_name      int      string
-    seccomp_syscall_resolve_num_arch  pointer  uint32 int
-    seccomp_syscall_resolve_name_arch int      uint32 string
-    seccomp_arch_resolve_name         uint32   string
-    seccomp_init                      context  uint32
-    seccomp_release                   none     context
-    seccomp_arch_add                  status   context uint32
-    seccomp_attr_set                  status   context int uint32
-    seccomp_rule_add_array            status   context uint32 int int pointer
-    seccomp_syscall_priority          status   context int uint8
-    seccomp_export_bpf                status   context int
-    seccomp_export_pfc                status   context int
-"""
+LIBSECCOMP: Functions = (
+    ("seccomp_version", None, ctypes.POINTER(ScmpVersion), ()),
+    ("seccomp_syscall_resolve_name", None, c_int, (c_char_p,)),
+    ("seccomp_syscall_resolve_num_arch", None, c_void_p, (c_uint32, c_int)),
+    ("seccomp_syscall_resolve_name_arch", None, c_int, (c_uint32, c_char_p)),
+    ("seccomp_arch_resolve_name", None, c_uint32, (c_char_p,)),
+    ("seccomp_init", check_pointer, ScmpContext, (c_uint32,)),
+    ("seccomp_release", None, None, (ScmpContext,)),
+    ("seccomp_arch_add", check_negative, c_int, (ScmpContext, c_uint32)),
+    ("seccomp_attr_set", check_negative, c_int, (ScmpContext, c_int, c_uint32)),
+    ("seccomp_rule_add_array", check_negative, c_int, (ScmpContext, c_uint32, c_int, c_int, c_void_p)),
+    ("seccomp_syscall_priority", check_negative, c_int, (ScmpContext, c_int, c_uint8)),
+    ("seccomp_export_bpf", check_negative, c_int, (ScmpContext, c_int)),
+    ("seccomp_export_pfc", check_negative, c_int, (ScmpContext, c_int)))
 # stdlib.h, stdio.h, sys/prctl.h, sys/signalfd.h, unistd.h, capset(2). A va_list argument is a pointer, or passed as
 # one, in every ABI that is supported.
-LIBC = """
-    free       none    pointer
-    vsnprintf  int     string size string pointer
-    prctl      result  int long long long long
-    personality  result  long
-    signalfd   result  int string int
-    capset     result  pointer pointer
-    capget     result  pointer pointer
-    syscall    register  long long long pointer
-    execve     result  string pointer pointer
-    inotify_init1      result  int
-    inotify_add_watch  result  int string uint32
-"""
+LIBC: Functions = (
+    ("free", None, None, (c_void_p,)),
+    ("vsnprintf", None, c_int, (c_char_p, c_size_t, c_char_p, c_void_p)),
+    ("prctl", check_errno, c_int, (c_int, c_ulong, c_ulong, c_ulong, c_ulong)),
+    ("personality", check_errno, c_int, (c_ulong,)),
+    ("signalfd", check_errno, c_int, (c_int, c_char_p, c_int)),
+    ("capset", check_errno, c_int, (c_void_p, c_void_p)),
+    ("capget", check_errno, c_int, (c_void_p, c_void_p)),
+    ("syscall", check_errno, c_long, (c_ulong, c_ulong, c_ulong, c_void_p)),
+    ("execve", check_errno, c_int, (c_char_p, c_void_p, c_void_p)),
+    ("inotify_init1", check_errno, c_int, (c_int,)),
+    ("inotify_add_watch", check_errno, c_int, (c_int, c_char_p, c_uint32)))
 NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls of other architectures
 # linux/prctl.h, linux/seccomp.h, seccomp.h
 PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_GET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 8, 21, 36, 38
@@ -2976,9 +2955,8 @@ SCMP_FLTATR_CTL_OPTIMIZE = 8
 class Library:
     """A C library, loaded when first used; its functions are attributes, and only those of its table can be called."""
 
-    def __init__(self, sonames: Sequence[str | None], functions: str, hint: str = ""):
-        self._sonames, self.hint = sonames, hint
-        self._functions = {line.split()[0]: line.split()[1:] for line in functions.strip().splitlines()}
+    def __init__(self, sonames: Sequence[str | None], functions: Functions, hint: str = ""):
+        self._sonames, self._functions, self.hint = sonames, functions, hint
 
     def load(self) -> ctypes.CDLL:
         """Load the library, and see that it has every function of its table, before anything depends on it."""
@@ -2991,13 +2969,13 @@ class Library:
                 errors.append(error)
         else:
             raise LibraryError("load library", str(self._sonames[0]), str(errors[0]), remedy_of(errors[0]) or self.hint)
-        for name, (result, *arguments) in self._functions.items():
+        for name, check, result, arguments in self._functions:
             function = getattr(handle, name, None)
             if function is None:
                 raise LibraryError("load library", handle._name, f"has no {name}, too old", self.hint)
-            function.restype, function.argtypes = C_TYPES[result], [C_TYPES[argument] for argument in arguments]
-            if result in CHECKS:
-                function.errcheck = CHECKS[result]
+            function.restype, function.argtypes = result, arguments
+            if check:
+                function.errcheck = check
             setattr(self, name, function)
         return handle
 
@@ -3086,7 +3064,7 @@ class Machine(NamedTuple):
     @property
     def own(self) -> Architecture:
         """What this very process is, and with it libseccomp: a 64-bit kernel may have a 32-bit userland."""
-        return self.compat if self.compat and ctypes.sizeof(ctypes.c_void_p) == 4 else self.native
+        return self.compat if self.compat and ctypes.sizeof(c_void_p) == 4 else self.native
 
     def architecture(self, abi: int, number: int) -> Architecture:
         """Whose call this is, of ABI 0 (native) or 1 (compat)."""
@@ -3229,9 +3207,9 @@ def proc_status(pid: int | str) -> dict[str, str]:
 def effective_capabilities() -> int:
     """Bits of the capabilities in effect; 0 where a seccomp filter keeps the kernel from telling."""
     # capget(2), linux/capability.h: header (version, pid); effective, permitted, inheritable, low bits first.
-    sets = (ctypes.c_uint32 * 6)()
+    sets = (c_uint32 * 6)()
     with contextlib.suppress(OSError):
-        libc.capget(ctypes.byref((ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)), ctypes.byref(sets))
+        libc.capget(ctypes.byref((c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)), ctypes.byref(sets))
     return sets[0] | sets[3] << 32
 
 
@@ -3293,7 +3271,7 @@ def numbers_agree() -> bool:
 class SeccompData(ctypes.Structure):
     """struct seccomp_data: what a filter is given, and a notification is about."""
 
-    _fields_ = c_fields("int nr; uint32 arch; uint64 instruction_pointer args[6]")
+    _fields_ = [("nr", c_int), ("arch", c_uint32), ("instruction_pointer", c_uint64), ("args", c_uint64 * 6)]
 
 
 class Filter(NamedTuple):
@@ -3667,7 +3645,7 @@ class FilterBuilder:
         """Hold the code for a number against its rules: no mistake in how it is made may let a call pass."""
         judge, most = FilterJudge(b"".join(code)), FULL_MASK if wide else WORD
         for arguments in tried_arguments(rules):
-            call = SeccompData(number, 0, 0, (ctypes.c_uint64 * 6)(*arguments))
+            call = SeccompData(number, 0, 0, (c_uint64 * 6)(*arguments))
             right = next((rule.verdict for rule in rules if all(
                 holds((each.argument, each.op, each.value & most, each.value & each.value_two & most),
                       arguments[each.argument] & most) for each in rule.conditions)), self.profile.default)
@@ -4039,8 +4017,8 @@ def initial_environment() -> list[bytes]:
         return [os.fsencode(f"{name}={value}") for name, value in os.environ.items()]
 
 
-def c_strings(values: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
-    return (ctypes.c_char_p * (len(values) + 1))(*values, None)
+def c_strings(values: Sequence[bytes]) -> ctypes.Array[c_char_p]:
+    return (c_char_p * (len(values) + 1))(*values, None)
 
 
 def start_audit_session(uid: int) -> None:
@@ -4103,7 +4081,8 @@ CLONE_FILES, CLONE_PARENT = 0x400, 0x8000  # linux/sched.h
 class Shared(ctypes.Structure):
     """What the child tells its parent, in memory that both map: under a filter it may be able to do nothing else."""
 
-    _fields_ = c_fields("int stage errno helper listener taken; char bug[200]")
+    _fields_ = [("stage", c_int), ("errno", c_int), ("helper", c_int), ("listener", c_int), ("taken", c_int),
+                ("bug", c_char * 200)]
 
 
 class Child:
@@ -4275,7 +4254,7 @@ class Child:
                     break
                 if shared.listener and not passed:
                     self._passing.sendmsg([b"x"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, bytes(
-                        ctypes.c_int(shared.listener)))], _socket.MSG_NOSIGNAL)  # the parent may be gone
+                        c_int(shared.listener)))], _socket.MSG_NOSIGNAL)  # the parent may be gone
                     os.close(shared.listener)  # the child's too: held by itself, it would wait for ever
                     passed = True
                 time.sleep(self.WAIT_S)
@@ -4435,8 +4414,8 @@ def drop_privileges(identity: Identity, keep_admin: bool) -> None:
     os.setresuid(identity.uid, identity.uid, identity.uid)
     # capset(2), linux/capability.h: header (version, pid), then effective, permitted, inheritable, low bits first. The
     # inheritable ones outlive setresuid(2), and with SECBIT_NO_SETUID_FIXUP all do.
-    header, kept = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0), (1 << CAP_SYS_ADMIN if keep_admin else 0)
-    libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)))
+    header, kept = (c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0), (1 << CAP_SYS_ADMIN if keep_admin else 0)
+    libc.capset(ctypes.byref(header), ctypes.byref((c_uint32 * 6)(kept, kept, 0, 0, 0, 0)))
     try:
         os.setresuid(0, 0, 0)
     except PermissionError:
@@ -4498,62 +4477,69 @@ START_UNSEEN = "the start of the command was not seen"
 class Config(ctypes.Structure):
     """What user space tells the recorder."""
 
-    _fields_ = c_fields("uint64 ns_dev ns_ino; uint32 armed_tgid compat_source compat_offset compat_mask statistics "
-                        "number_offset original_offset emulated_offset emulated_mask ptrace_nr returned marked")
+    _fields_ = [("ns_dev", c_uint64), ("ns_ino", c_uint64), ("armed_tgid", c_uint32), ("compat_source", c_uint32),
+                ("compat_offset", c_uint32), ("compat_mask", c_uint32), ("statistics", c_uint32),
+                ("number_offset", c_uint32), ("original_offset", c_uint32), ("emulated_offset", c_uint32),
+                ("emulated_mask", c_uint32), ("ptrace_nr", c_uint32), ("returned", c_uint32), ("marked", c_uint32)]
 
 
 class Counters(ctypes.Structure):
     """What the recorder counts; it may change at any time."""
 
-    _fields_ = c_fields("uint64 followed alive processes tasks_lost calls_lost reads_lost denials_lost")
+    _fields_ = [("followed", c_uint64), ("alive", c_uint64), ("processes", c_uint64), ("tasks_lost", c_uint64),
+                ("calls_lost", c_uint64), ("reads_lost", c_uint64), ("denials_lost", c_uint64)]
 
 
 class CallKey(ctypes.Structure):
     """Key of the map `calls`."""
 
-    _fields_ = c_fields("uint32 abi nr")
+    _fields_ = [("abi", c_uint32), ("nr", c_uint32)]
 
 
 class CallValue(ctypes.Structure):
     """Value of the map `calls`."""
 
-    _fields_ = c_fields("uint64 first_ns count; uint32 tgid; char comm[16]; uint32 unused")
+    _fields_ = [("first_ns", c_uint64), ("count", c_uint64), ("tgid", c_uint32), ("comm", c_char * 16),
+                ("unused", c_uint32)]
 
 
 class Watch(ctypes.Structure):
     """Element of the map `watched`."""
 
-    _fields_ = c_fields("uint32 place count")
+    _fields_ = [("place", c_uint32), ("count", c_uint32)]
 
 
 class ValueKey(ctypes.Structure):
     """Key of the map `values`."""
 
-    _fields_ = c_fields("uint32 abi nr value")
+    _fields_ = [("abi", c_uint32), ("nr", c_uint32), ("value", c_uint32)]
 
 
 class DenialValue(ctypes.Structure):
     """Value of the map `denials`, its key first; what comes through `events`."""
 
-    _fields_ = c_fields("uint32 abi nr; int result; uint32 kind; char comm[16]; uint32 tgid tid; uint64 count")
+    _fields_ = [("abi", c_uint32), ("nr", c_uint32), ("result", c_int), ("kind", c_uint32), ("comm", c_char * 16),
+                ("tgid", c_uint32), ("tid", c_uint32), ("count", c_uint64)]
 
 
 class TaskValue(ctypes.Structure):
     """Value of the map `tasks`, and part of `slots`: repeats of its last denial that are not in `denials` yet."""
 
-    _fields_ = c_fields("uint32 flags entered; uint8 last[32]; uint64 repeats beside regs; uint32 held[4]")
+    _fields_ = [("flags", c_uint32), ("entered", c_uint32), ("last", c_uint8 * 32), ("repeats", c_uint64),
+                ("beside", c_uint64), ("regs", c_uint64), ("held", c_uint32 * 4)]
 
 
 class SlotValue(ctypes.Structure):
     """Value of the map `slots`."""
 
-    _fields_ = [*c_fields("uint64 count owner"), ("state", TaskValue)]
+    _fields_ = [("count", c_uint64), ("owner", c_uint64), ("state", TaskValue)]
 
 
 class BpfProgInfo(ctypes.Structure):
     """The first fields of struct bpf_prog_info (linux/bpf.h)."""
 
-    _fields_ = c_fields("uint32 type id; uint8 tag[8]; uint32 jited_prog_len xlated_prog_len")
+    _fields_ = [("type", c_uint32), ("id", c_uint32), ("tag", c_uint8 * 8), ("jited_prog_len", c_uint32),
+                ("xlated_prog_len", c_uint32)]
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
@@ -4763,7 +4749,7 @@ class Recorder:
             try:
                 program = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
                 libbpf.bpf_obj_get_info_by_fd(libbpf.bpf_program__fd(program), ctypes.byref(info),
-                                              ctypes.byref(ctypes.c_uint32(ctypes.sizeof(info))))
+                                              ctypes.byref(c_uint32(ctypes.sizeof(info))))
             except OSError as error:
                 raise bpf_error("ask about a BPF program", name, error) from None
             if not info.jited_prog_len:
@@ -4820,7 +4806,7 @@ class Recorder:
         per_call = ABIS * NUMBERS
         try:
             self._config, self._counters = self._view("config", Config), self._view("counters", Counters)
-            self._seen, self.logged = (self._view(name, ctypes.c_uint64 * per_call) for name in ("seen", "logged"))
+            self._seen, self.logged = (self._view(name, c_uint64 * per_call) for name in ("seen", "logged"))
             self._slots, self._watched = self._view("slots", SlotValue * SLOTS), self._view("watched", Watch * per_call)
             self._hashes = {name: self._fd(name) for name in "calls denials owners tasks values".split()}
             self.events_fd = self._fd("events")
@@ -4896,7 +4882,7 @@ class Recorder:
         """(abi, number) -> the values that the watched argument had; where they were too many nothing."""
         found: dict[tuple[int, int], set[int]] = {}
         if self.watched:
-            for key, _ in self.items("values", ValueKey, ctypes.c_uint32):
+            for key, _ in self.items("values", ValueKey, c_uint32):
                 found.setdefault((key.abi, key.nr), set()).add(key.value)
         return {(abi, number): frozenset(values) for (abi, number), values in found.items()
                 if self._watched[abi * NUMBERS + number].count <= MAX_VALUES and not self.unread}
@@ -4904,8 +4890,8 @@ class Recorder:
     def tasks(self) -> list[TaskValue]:
         """The states of the tasks that live."""
         return [self._slots[index.value].state for index, _ in self.items(
-            "owners", ctypes.c_uint32, ctypes.c_uint64)] + [
-                task for _, task in self.items("tasks", ctypes.c_uint64, TaskValue)]
+            "owners", c_uint32, c_uint64)] + [
+                task for _, task in self.items("tasks", c_uint64, TaskValue)]
 
     def items(self, name: str, key_type: Any, value_type: Any) -> Iterator[tuple[Any, Any]]:
         """The items of this hash map, as far as they can be read."""
@@ -5049,7 +5035,7 @@ class TracepointSource:
     def finish(self) -> list[Denial]:
         """The repeats, once the command has ended."""
         values = {key.raw: value for key, value in self._recorder.items(
-            "denials", ctypes.c_char * DENIAL_KEY_BYTES, DenialValue)}
+            "denials", c_char * DENIAL_KEY_BYTES, DenialValue)}
         held = []
         for task in self._recorder.tasks():  # of those that live on some are still with the task itself
             value = values.get(bytes(task.last))
@@ -5076,26 +5062,27 @@ class TracepointSource:
 class SeccompNotifSizes(ctypes.Structure):
     """struct seccomp_notif_sizes"""
 
-    _fields_ = c_fields("uint16 seccomp_notif seccomp_notif_resp seccomp_data")
+    _fields_ = [("seccomp_notif", c_uint16), ("seccomp_notif_resp", c_uint16), ("seccomp_data", c_uint16)]
 
 
 class SeccompNotif(ctypes.Structure):
     """struct seccomp_notif"""
 
-    _fields_ = [*c_fields("uint64 id; uint32 pid flags"), ("data", SeccompData)]
+    _fields_ = [("id", c_uint64), ("pid", c_uint32), ("flags", c_uint32), ("data", SeccompData)]
 
 
 class SeccompNotifResp(ctypes.Structure):
     """struct seccomp_notif_resp"""
 
-    _fields_ = c_fields("uint64 id; int64 val; int error; uint32 flags")
+    _fields_ = [("id", c_uint64), ("val", c_int64), ("error", c_int), ("flags", c_uint32)]
 
 
 class SigsysInfo(ctypes.Structure):
     """siginfo_t as SIGSYS fills it (asm-generic/siginfo.h)"""
 
-    _fields_ = [*c_fields("int si_signo si_errno si_code; pointer si_call_addr; int si_syscall; uint32 si_arch"),
-                ("unused", ctypes.c_char * (112 - 2 * ctypes.sizeof(ctypes.c_void_p)))]
+    _fields_ = [("si_signo", c_int), ("si_errno", c_int), ("si_code", c_int), ("si_call_addr", c_void_p),
+                ("si_syscall", c_int), ("si_arch", c_uint32),
+                ("unused", c_char * (112 - 2 * ctypes.sizeof(c_void_p)))]
 
 
 SECCOMP_GET_NOTIF_SIZES, SECCOMP_USER_NOTIF_FLAG_CONTINUE, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP = 3, 1, 1
@@ -5109,8 +5096,8 @@ def seccomp_ioctls(machine: str) -> tuple[int, int, int, int]:
     magic = ord("!") << 8
     return (read_write | ctypes.sizeof(SeccompNotif) << 16 | magic,
             read_write | ctypes.sizeof(SeccompNotifResp) << 16 | magic | 1,
-            write | ctypes.sizeof(ctypes.c_uint64) << 16 | magic | 2,
-            write | ctypes.sizeof(ctypes.c_uint64) << 16 | magic | 4)
+            write | ctypes.sizeof(c_uint64) << 16 | magic | 2,
+            write | ctypes.sizeof(c_uint64) << 16 | magic | 4)
 
 
 class Listener:
@@ -5593,7 +5580,8 @@ NO_SESSION = str(NO_ID)
 class AuditStatus(ctypes.Structure):
     """struct audit_status (linux/audit.h), its beginning. pid is auditd's; 0: none runs."""
 
-    _fields_ = c_fields("uint32 mask enabled failure pid rate_limit backlog_limit lost backlog")
+    _fields_ = [("mask", c_uint32), ("enabled", c_uint32), ("failure", c_uint32), ("pid", c_uint32),
+                ("rate_limit", c_uint32), ("backlog_limit", c_uint32), ("lost", c_uint32), ("backlog", c_uint32)]
 
 
 def audit_status() -> AuditStatus | None:
@@ -5602,7 +5590,7 @@ def audit_status() -> AuditStatus | None:
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_AUDIT) as kernel:
             # struct nlmsghdr: length, type and flags (NLM_F_REQUEST), sequence, port
-            kernel.sendto(bytes((ctypes.c_uint32 * 4)(NETLINK_HEADER_BYTES, 1 << 16 | AUDIT_GET)), (0, 0))
+            kernel.sendto(bytes((c_uint32 * 4)(NETLINK_HEADER_BYTES, 1 << 16 | AUDIT_GET)), (0, 0))
             kernel.settimeout(1)
             reply = kernel.recv(MAX_AUDIT_BYTES)
         if reply[4] | reply[5] << 8 == AUDIT_GET:
@@ -6558,7 +6546,7 @@ class SeenCall(NamedTuple):
 
     @property
     def data(self) -> SeccompData:
-        return SeccompData(self.number, self.architecture.kernel_token, 0, (ctypes.c_uint64 * 6)(*self.arguments))
+        return SeccompData(self.number, self.architecture.kernel_token, 0, (c_uint64 * 6)(*self.arguments))
 
     def meets(self, rule: Rule, mask: int) -> bool:
         """Is the rule about this call, where arguments have these bits? What socketcall(2) and ipc(2) do has its
@@ -6663,7 +6651,7 @@ class Learner:
         """Would conditions open socketcall(2) or ipc(2)? Their registers hold a pointer and what means nothing."""
         return any(
             name == call.wanted and number >= 0 and judge(SeccompData(
-                number, token, 0, (ctypes.c_uint64 * 6)(code, *call.arguments[1:])))[0] not in PERMISSIVE
+                number, token, 0, (c_uint64 * 6)(code, *call.arguments[1:])))[0] not in PERMISSIVE
             for token in self._tokens for outer, inner in MULTIPLEXED.items() for code, name in inner.items()
             for number in [libseccomp.seccomp_syscall_resolve_name_arch(token, outer.encode())])
 
@@ -7813,7 +7801,7 @@ def examine_kernel() -> Finding:
 
 
 def examine_architecture() -> Finding:
-    return Finding(f"{kernel_uname().machine}, {8 * ctypes.sizeof(ctypes.c_void_p)}-bit userland",
+    return Finding(f"{kernel_uname().machine}, {8 * ctypes.sizeof(c_void_p)}-bit userland",
                    "" if this_machine().number_offset else "run --enricher notify: the tracepoints are not known here")
 
 
@@ -7862,7 +7850,7 @@ SECCOMP_GET_ACTION_AVAIL = 2  # linux/seccomp.h
 
 def call_bpf(command: int, *fields: int) -> int:
     """bpf(2) with a union bpf_attr of these 64-bit fields (linux/bpf.h; little-endian, as every machine here is)."""
-    attribute = (ctypes.c_uint64 * 9)(*fields)
+    attribute = (c_uint64 * 9)(*fields)
     return int(libc.syscall(CALL_NUMBERS[this_machine().own][0], command, ctypes.addressof(attribute),
                             ctypes.sizeof(attribute)))
 
@@ -7936,7 +7924,7 @@ def examine_seccomp() -> Finding:
     try:
         for name, value in ACTIONS.items():
             try:
-                libc.syscall(number, SECCOMP_GET_ACTION_AVAIL, 0, ctypes.byref(ctypes.c_uint32(value)))
+                libc.syscall(number, SECCOMP_GET_ACTION_AVAIL, 0, ctypes.byref(c_uint32(value)))
             except OSError as error:
                 if error.errno != errno.EOPNOTSUPP:
                     raise

@@ -253,7 +253,7 @@ class Machines(DoctorCase):
         self.assertEqual((document["record"], document["run"], document["exit_code"]), (None, None, 2))
 
     def test_libseccomp_without_a_symbol(self) -> None:
-        names = [line.split()[0] for line in spoc.LIBSECCOMP.strip().splitlines()]
+        names = [name for name, *_ in spoc.LIBSECCOMP]
         lacking = "seccomp_rule_add_array"
         source = "".join(f"void {name}(void) {{}}\n" for name in names if name != lacking)
         document = self.doctor(environment=self.stub("libseccomp.so.2", source))

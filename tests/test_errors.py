@@ -287,7 +287,7 @@ class Libraries(LibraryCase):
 
     def test_version_of_a_libbpf_that_does_not_tell(self) -> None:
         """Before 0.6 it had no function for that."""
-        functions = " ".join(f"void {line.split()[0]}(void) {{}}" for line in spoc.LIBBPF.strip().splitlines())
+        functions = " ".join(f"void {name}(void) {{}}" for name, *_ in spoc.LIBBPF)
         self.assertEqual(self.version(**self.stub("libbpf.so.1", functions))["libbpf"], "before 0.6 (libbpf.so.1)")
 
 
@@ -355,7 +355,7 @@ class Enrichers(LibraryCase):
 
     def test_libseccomp_without_a_symbol(self) -> None:
         """One function of a real library's is gone, be it used by this command or not."""
-        names = [line.split()[0] for line in spoc.LIBSECCOMP.strip().splitlines()]
+        names = [name for name, *_ in spoc.LIBSECCOMP]
         for lacking in ("seccomp_export_bpf", "seccomp_version", "seccomp_syscall_resolve_num_arch"):
             source = "".join(f"void {name}(void) {{}}\n" for name in names if name != lacking)
             stub = self.stub("libseccomp.so.2", source)

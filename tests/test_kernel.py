@@ -229,7 +229,7 @@ class Prototypes(CompiledCase):
     def functions(self) -> Dict[str, Any]:
         """All functions that may be called, as ctypes have them."""
         libraries = (module.libbpf, module.libseccomp, module.libc)
-        return {name: getattr(library, name) for library in libraries for name in library._functions}
+        return {name: getattr(library, name) for library in libraries for name, *_ in library._functions}
 
     def test_every_function_is_known(self) -> None:
         self.assertEqual(set(self.functions()), set(PROTOTYPES))
