@@ -3,6 +3,7 @@
 # make check    lint, verify-bpf and all tests (installs the test tools)
 # make check-vm boot other machines under QEMU and test there (installs QEMU); make check-vm MACHINES='arm64 floor'
 # make test     the tests alone; make test TESTS='test_profile Storm' runs those whose names hold one of the words
+# make golden   record anew what all commands print and write, which test_golden compares with (tests/data/golden)
 # make bench    measure speed and size against strace and an empty BPF program
 # make faults   let every syscall of spoc.py fail, one a run, and judge the outcome: make faults SECONDS=600 SEED=1
 # make fuzz     read documents and load rules made by chance for SECONDS=600, from a SEED= that it prints
@@ -33,7 +34,7 @@ BUILD = $(CLANG) -target bpf -mcpu=v2 -O2 -g -Wall -Werror -fdebug-compilation-d
 SHELL_FILES  = .ci/run $(wildcard tests/*.sh examples/busybox/*)
 PYTHON_FILES = spoc.py $(wildcard tests/*.py tests/*/*.py)
 
-.PHONY: all demo check check-vm bench faults fuzz lint bpf verify-bpf test dist install uninstall clean
+.PHONY: all demo check check-vm bench faults fuzz lint bpf verify-bpf test golden dist install uninstall clean
 .NOTPARALLEL:
 
 all: $(if $(shell command -v $(CLANG)),verify-bpf)
@@ -90,6 +91,9 @@ verify-bpf:
 # Through sudo the tests run as plain root would run them: tests/run.py drops what sudo adds to the environment.
 test:
 	@$(SUDO) env CI='$(CI)' $(PYTHON) -B tests/run.py $(TESTS)
+
+golden:
+	@SPOC_GOLDEN=write $(PYTHON) -B tests/run.py test_golden.Golden
 
 # The same bytes on any day, in any folder, under any umask. Beside the source lies its bytecode, which spares CPython
 # to compile the whole program at each start; a Python of another version than this takes the source.
