@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pathlib
+import pwd
 import re
 import select
 import shlex
@@ -126,6 +127,13 @@ class ChildCase(support.Case):
         self.assertEqual(process.returncode, code, stderr)
         return stdout or ""
 
+    @staticmethod
+    def kill_program(pid: int, command: bytes) -> None:
+        """Kill a process if it still runs this, as the test has failed then."""
+        with contextlib.suppress(OSError):
+            if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() == command:
+                os.kill(pid, signal.SIGKILL)
+
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
         deadline_s = time.monotonic() + WAIT_S
         while not condition():
@@ -220,6 +228,7 @@ class ExitCodes(ChildCase):
             self.assertRegex(result.stderr, r" Error: run: spoc.py: KeyError: 'bug'; report it[^\n]*\n\Z")
             self.assertEqual("Traceback" in result.stderr, bool(options))
             pid = int(pid_file.read_text())
+            self.addCleanup(self.kill_program, pid, b"sleep\0600\0")
             self.wait_for(lambda: not os.path.exists(f"/proc/{pid}/comm")
                           or "State:\tZ" in pathlib.Path(f"/proc/{pid}/status").read_text(), "the command's end")
 
@@ -462,6 +471,34 @@ class Signals(ChildCase):
         self.assertIn(f"The command has ended; process {tracer}, which traces it, keeps it as a zombie\n",
                       process.stderr.read())
         self.assertIn("getppid", self.names())
+
+    def test_the_same_at_once_counts_once(self) -> None:
+        """timeout(1) signals its child and then its whole group; a busy machine may take long between the two."""
+        program = (f"import sys; sys.path.insert(0, {str(support.ROOT)!r}); import spoc\n"
+                   "spoc.Supervisor.SAME_REQUEST_S = 600\nsys.exit(spoc.main(sys.argv[1:]))")
+        process = self.launch(sys.executable, "-c", program, *self.recorded(
+            *PYTHON, HANDLER, "2", "SIGTERM", "SIGUSR1")[2:], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True)
+        assert process.stdout
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        process.terminate()
+        self.assertEqual(process.stdout.readline(), "got SIGTERM\n")
+        for _ in range(3):
+            process.terminate()
+            self.wait_for_another_request(process.pid)
+        process.send_signal(signal.SIGUSR1)
+        self.assertEqual(self.ended(process, 7), "got SIGUSR1\n")
+
+    def test_under_timeout(self) -> None:
+        """Its request, be it to spoc.py and the command both, leaves the command its time."""
+        support.require_command("timeout")
+        process = self.launch("timeout", "600", *self.recorded(*PYTHON, HANDLER, "1", "SIGTERM"),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        process.terminate()
+        self.assertIn("got SIGTERM\n", self.ended(process, 7))
+        self.assertIn("rt_sigaction", self.names())
 
     def test_of_all_kinds(self) -> None:
         """Whatever would end spoc.py by default reaches the command instead."""
@@ -1003,7 +1040,8 @@ print(json.dumps({
 
     def test_users_that_make_no_sense(self) -> None:
         users: List[Dict[str, str]] = [{"SUDO_UID": "1000"}, {"SUDO_UID": "1000", "SUDO_GID": ""}]
-        users += [{"SUDO_UID": uid, "SUDO_GID": "1"} for uid in ("x", "-1", str(1 << 32), str((1 << 32) - 1))]
+        users += [{"SUDO_UID": uid, "SUDO_GID": "1"} for uid in (
+            "x", "-1", "00", "+0", " 0", str(1 << 32), str((1 << 32) - 1))]  # the name of root is 0
         for variables in users:
             with self.subTest(variables=variables):
                 result = support.spoc("record", "-o", str(self.profile), "--", "touch", str(self.folder / "started"),
@@ -1011,6 +1049,30 @@ print(json.dumps({
                 self.assertEqual(result.returncode, 125, result.stderr)
                 self.assertRegex(result.stderr, r"Error: start command: [^\n]+; --privileged ")
                 self.assertFalse((self.folder / "started").exists())
+
+    def test_group_of_the_session(self) -> None:
+        """The group that the caller had, as newgrp(1) gives it, is kept, beside those that the user is in."""
+        user = pwd.getpwnam("daemon")
+        self.assertNotEqual(user.pw_gid, self.GID)
+        result = support.spoc("record", "-q", "-o", str(self.profile), "--", *PYTHON, self.PROGRAM, cwd="/",
+                              env={**os.environ, "SUDO_UID": str(user.pw_uid), "SUDO_GID": str(self.GID)})
+        self.assertEqual(result.returncode, 0, result.stderr)
+        found = json.loads(result.stdout)
+        self.assertEqual((found["uid"], found["gid"]), ([user.pw_uid] * 3, [self.GID] * 3))
+        self.assertEqual(found["groups"], sorted(os.getgrouplist("daemon", self.GID)))
+
+    def test_change_of_user_that_does_nothing(self) -> None:
+        """A filter that spoc.py is under, as a sandbox's, may have setresuid(2) succeed and do nothing."""
+        policy = self.folder / "policy.json"
+        policy.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["setresuid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0}]}))
+        started = self.folder / "started"
+        result = support.spoc("run", "-q", "-p", str(policy), "--enricher", "none", "--privileged", "--",
+                              *self.recorded("touch", str(started), options=("--backend", "notify")),
+                              env={**os.environ, "SUDO_UID": str(self.UID), "SUDO_GID": str(self.GID)})
+        self.assertRegex(result.stderr, rf"Error: start command: as user {self.UID}: Operation not permitted; --privileged ")
+        self.assertEqual(result.returncode, 125, result.stderr)
+        self.assertFalse(started.exists())
 
     def test_user_without_an_entry(self) -> None:
         result = support.spoc("record", "-q", "-o", str(self.profile), "--", *PYTHON, self.PROGRAM, cwd="/",

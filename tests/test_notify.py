@@ -8,6 +8,7 @@ import itertools
 import os
 import platform
 import random
+import re
 import signal
 import struct
 import sys
@@ -224,6 +225,63 @@ class Tasks(Running):
         return self.start(self.source(lambda call: verdict), [sys.executable, "-I", str(path)],
                           ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64))
 
+    # Has a child that is traced, and gets none of the signals that would end it, make the call. PTRACE_TRACEME is 0,
+    # PTRACE_CONT 7.
+    TRACED = """
+pid = os.fork()
+if not pid:
+    libc.ptrace(0, 0, None, None)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    call()
+    os._exit(0)
+status = os.waitpid(pid, 0)[1]
+while os.WIFSTOPPED(status):
+    libc.ptrace(7, pid, None, None)
+    status = os.waitpid(pid, 0)[1]
+os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
+"""
+    # The same for the first process of a pid namespace, which the kernel spares a SIGSYS that it does not handle
+    # (pid_namespaces(7)). CLONE_NEWPID is 0x20000000.
+    INIT = """
+if libc.unshare(0x20000000):
+    os._exit(99)
+pid = os.fork()
+if not pid:
+    call()
+    os._exit(0)
+status = os.waitpid(pid, 0)[1]
+os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
+"""
+
+    def test_kill_of_those_who_survive_sigsys(self) -> None:
+        """As a filter's KILL ends them, too."""
+        for action in ("SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP"):
+            for code in (self.TRACED, self.INIT):
+                with self.subTest(action, code=code):
+                    status = self.python(code, (action, 0))
+                    self.assertEqual(os.WEXITSTATUS(status) - 100, signal.SIGKILL)
+                    self.assertEqual([denial.verdicts for denial in self.denials], [((action, 0),)])
+
+    def test_more_calls_than_are_read_at_once(self) -> None:
+        """What waits when the command has ended is answered, all of it, and told."""
+        many = module.NotifySource.MAX_CALLS + 44
+        path = self.folder / "code.py"
+        path.write_text("import ctypes, os, time\nlibc = ctypes.CDLL(None)\n"
+                        f"for _ in range({many}):\n    pid = os.fork()\n    if not pid:\n"
+                        f"        libc.syscall({SCHED_YIELD})\n        os._exit(0)\n"
+                        f"    while not open(f'/proc/{{pid}}/syscall').read().startswith('{SCHED_YIELD} '):\n"
+                        "        time.sleep(0.001)\n")
+        source = self.source(lambda call: ("SCMP_ACT_ERRNO", 1))
+        self.addCleanup(source.close)
+        applied = module.Filter(ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64),
+                                module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
+        with module.Supervisor() as supervisor:
+            with module.Child([sys.executable, "-I", "-S", str(path)], None, supervisor, applied) as child:
+                source.begin(child)
+                child.wait_started({})
+                self.assertEqual(supervisor.wait(child.pid, (), None, None), 0)
+        self.assertEqual(sum(denial.times for denial in source.finish()), many)
+
     def test_unhandled_kill_is_sigsys(self) -> None:
         for action in ("SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP"):
             with self.subTest(action):
@@ -268,6 +326,9 @@ class Tasks(Running):
         self.assertEqual(self.denials[1].comm, "with ) (\n")
         self.assertEqual(len({denial.tid for denial in self.denials}), count + 1)
         self.assertEqual(sum(denial.times for denial in self.denials), count + 2)
+        held = [name for name in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{name}") and
+                re.fullmatch(r"/proc/\d+/comm", os.readlink(f"/proc/self/fd/{name}"))]
+        self.assertEqual(len(held), module.NotifySource.MAX_TASKS)
 
     def test_name_after_exec(self) -> None:
         """Two calls in one process, of two programs, within a moment."""
