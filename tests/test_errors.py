@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import signal
@@ -435,8 +436,10 @@ class BpfObject(CopyCase):
 
     def test_open_to_others(self) -> None:
         """Whoever may change it could run code in the kernel."""
-        self.object.chmod(0o666)
-        self.assert_refuses_object("[^\n]*may write it", "chmod")
+        for mode in (0o664, 0o646, 0o666):
+            with self.subTest(oct(mode)):
+                self.object.chmod(mode)
+                self.assert_refuses_object("[^\n]*may write it", "chmod")
         self.object.chmod(0o644)
         os.chown(self.object, NOBODY, 0)
         self.assert_refuses_object("[^\n]*may write it", "chown")
@@ -624,6 +627,12 @@ class Incomplete(CopyCase):
                 name = rf"{number} \(SCMP_ARCH_\w+\)"
                 self.assert_incomplete(result, rf"[^\n]*\b{name}[^\n]*; a newer libseccomp may" if number < 1024 else
                                        f"no kernel has the syscalls {name}: no rule can allow them")  # they have 500
+
+    def test_number_that_is_none(self) -> None:
+        """-1, by which a tracer has the kernel make no call at all, is no syscall."""
+        for flags in ((), ("-m32", "-static")) if platform.machine() == "x86_64" else ((),):
+            result = self.attempt(command=(build("numbers.c", *flags), str((1 << 32) - 1), "1"))
+            self.assertEqual((result.returncode, result.stderr), (0, ""), flags)
 
     def test_more_numbers_than_the_map_holds(self) -> None:
         first, room, lost = 1024, 2048, 100

@@ -210,6 +210,9 @@ class RegularFile(FilesCase):
             self.run_spoc(self.target, umask=0o022)
             self.assertEqual(stat.S_IMODE(self.target.stat().st_mode), mode)
             self.assertEqual(self.target.stat().st_uid, os.getuid())
+        self.target.chmod(0o7755)  # a profile is no program
+        self.run_spoc(self.target, umask=0o022)
+        self.assertEqual(stat.S_IMODE(self.target.stat().st_mode), 0o755)
 
     def test_umask(self) -> None:
         for umask in (0o022, 0o077, 0o002, 0o000):
@@ -528,7 +531,8 @@ class Trapped(FilesCase):
         self.assertIn(f"Wrote seccomp profile to: {moved / self.target.name}\n", result.stderr)
         self.assertTrue(yaml_names((moved / self.target.name).read_text()))
 
-    def at_default(self, lay: Callable[[pathlib.Path], object]) -> "subprocess.CompletedProcess[str]":
+    def at_default(self, lay: Callable[[pathlib.Path], object],
+                   command: str = "record -n") -> "subprocess.CompletedProcess[str]":
         """Record to the default path, in a /tmp of our own in which something has been laid; if it fails that stays."""
         tmp = self.folder / "tmp"
         shutil.rmtree(tmp, True)
@@ -537,7 +541,7 @@ class Trapped(FilesCase):
         lay(tmp / "profile.yaml")
         before = [(path.name, path.lstat().st_ino) for path in tmp.iterdir()]
         # The program may be below the /tmp that is hidden then: it is reached as the working folder.
-        script = f"mount --bind {tmp} /tmp && exec {sys.executable} ./spoc.py record -n touch /tmp/started"
+        script = f"mount --bind {tmp} /tmp && exec {sys.executable} ./spoc.py {command} touch /tmp/started"
         result = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c", script], cwd=support.ROOT,
                                 check=False, timeout=WAIT_S, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                 text=True)
@@ -572,6 +576,65 @@ class Trapped(FilesCase):
             result = self.at_default(good)
             self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(os.listdir(self.precious), [])
+
+    def test_default_path_that_others_may_write(self) -> None:
+        """Whoever may write the profile decides what the command may do."""
+        def regular(path: pathlib.Path, mode: int, owner: int = 0) -> None:
+            path.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+            path.chmod(mode)
+            os.chown(path, owner, -1)
+
+        for mode, owner, reason in ((0o664, 0, "others may write to it"), (0o646, 0, "others may write to it"),
+                                    (0o644, self.STRANGER, r"belongs to another user \(1234\)")):
+            error = self.at_default(lambda path: regular(path, mode, owner), "run --enricher none")
+            self.assertEqual(error.returncode, 125, error.stderr)
+            self.assertRegex(error.stderr, rf" Error: read profile: /tmp/profile.yaml: {reason}; [^\n]+\n\Z")
+        result = self.at_default(lambda path: regular(path, 0o644), "run --enricher none")
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_devices_are_no_profiles(self) -> None:
+        for path in ("/dev/null", "/dev/zero"):
+            result = support.spoc("run", "-p", path, "--", "touch", str(self.started))
+            self.assertEqual(result.returncode, 125, result.stderr)
+            self.assertRegex(result.stderr, f" Error: read profile: {path}: is not a regular file; [^\n]+\n\\Z")
+        self.assertFalse(self.started.exists())
+
+    def test_fifo_that_becomes_a_link(self) -> None:
+        """Of a stranger, meanwhile: what it leads to gets nothing, and the profile goes to standard error."""
+        self.target = self.strangers / "profile.yaml"
+        os.mkfifo(self.target)
+        os.mkfifo(self.precious / "fifo")
+        reader = os.open(self.precious / "fifo", os.O_RDWR | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        result = self.run_spoc(self.target, "sh", "-c", f"rm {self.target}; ln -s {self.precious}/fifo {self.target}",
+                               code=125)
+        self.assertIn(f"Error: write profile: {self.target}: ", result.stderr)
+        with self.assertRaises(BlockingIOError):
+            os.read(reader, 1)
+
+    def test_sticky_folder(self) -> None:
+        """There another user's file cannot be replaced (sticky, inode(7)), which is known before the command begins."""
+        support.require_command("setpriv")
+        copy = self.folder / "spoc.py"
+        shutil.copy(support.SPOC, copy)
+        copy.chmod(0o644)
+        self.strangers.chmod(0o1777)
+        os.chown(self.strangers, 0, 0)
+        self.target = self.strangers / "profile.yaml"
+        for owner, code in ((self.STRANGER, 125), (0, 125), (65534, 0)):
+            self.target.write_text(OLD)
+            self.target.chmod(0o666)
+            os.chown(self.target, owner, owner)
+            result = subprocess.run(
+                ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", sys.executable,
+                 str(copy), "record", "-n", "--backend", "notify", "-o", str(self.target), "--", "touch",
+                 str(self.strangers / "started")],
+                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=WAIT_S, check=False)
+            self.assertEqual(result.returncode, code, result.stderr)
+            self.assertEqual((self.strangers / "started").exists(), not code)
+            if code:
+                self.assertIn("another user's, in a folder with the sticky bit", result.stderr)
+                self.assertEqual(self.target.read_text(), OLD)
 
 
 class Interrupted(FilesCase):
