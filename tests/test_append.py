@@ -232,8 +232,9 @@ class Architectures(support.Case):
 
     def test_none_is_listed(self) -> None:
         """Then a filter is for this machine's own alone, which needs no list (seccomp_arch_add(3))."""
-        for listed in ({}, {"architectures": []}, {"architectures": None}):
-            document: Dict[str, Any] = {"defaultAction": ERRNO, **listed}
+        choices: List[Dict[str, Any]] = [{}, {"architectures": []}, {"architectures": None}]
+        for listed in choices:
+            document = {"defaultAction": ERRNO, **listed}
             self.assertEqual(spoc.append_names(document, [], [X86_64])[0], document)
             self.assertEqual(spoc.append_names(document, [], [X86_64, X86])[0]["architectures"], [X86_64, X86])
 
@@ -282,10 +283,11 @@ class Narrow(support.Case):
     """A rule that does not hold for every call allows only those for which it does."""
 
     def test_rules_that_depend_on_something(self) -> None:
-        for condition in ({"args": [{"index": 0, "op": "SCMP_CMP_EQ", "value": 1}]}, {"includes": {"arches": ["s390"]}},
-                          {"excludes": {"caps": ["CAP_CHOWN"]}}):
+        conditions: List[Dict[str, Any]] = [{"args": [{"index": 0, "op": "SCMP_CMP_EQ", "value": 1}]},
+                                            {"includes": {"arches": ["s390"]}}, {"excludes": {"caps": ["CAP_CHOWN"]}}]
+        for condition in conditions:
             with self.subTest(condition):
-                rule = {"names": ["brk"], "action": ALLOW, **condition}
+                rule: Dict[str, Any] = {"names": ["brk"], "action": ALLOW, **condition}
                 after, kept = spoc.append_names({"defaultAction": ERRNO, "syscalls": [rule]}, ["brk"], [X86_64])
                 self.assertEqual((after["syscalls"], kept), ([{"action": ALLOW, "names": ["brk"]}, rule], []))
 
@@ -296,14 +298,15 @@ class Narrow(support.Case):
         recorded = spoc.Profile(ERRNO, (X86_64,), (
             spoc.Rule(ALLOW, ("ioctl",), conditions=(spoc.Condition(0, MASKED_EQ, WORD, 1),)),))
         for conditions, added in (([one], 0), ([one, another], 0), ([one, second], 1), ([another], 1), ([], 0)):
-            rule = {"names": ["ioctl"], "action": ALLOW, **({"args": conditions} if conditions else {})}
+            rule: Dict[str, Any] = {"names": ["ioctl"], "action": ALLOW, **({"args": conditions} if conditions else {})}
             after = spoc.append_rules({"defaultAction": ERRNO, "syscalls": [rule]}, recorded)
             self.assertEqual(after["syscalls"], [
                 {"action": ALLOW, "names": ["ioctl"], "args": [one]}] * added + [rule], conditions)
 
     def test_what_is_logged_stays_logged(self) -> None:
         """Also where a name is to be allowed whatever the rules say: only what denies it goes."""
-        rules = [{"names": ["brk", "dup"], "action": LOG}, {"names": ["brk", "open"], "action": KILL}]
+        rules: List[Dict[str, Any]] = [{"names": ["brk", "dup"], "action": LOG},
+                                       {"names": ["brk", "open"], "action": KILL}]
         after = spoc.append_names({"defaultAction": ERRNO, "syscalls": rules}, ["brk"], [X86_64], override=True)[0]
         self.assertEqual(after["syscalls"], [{"action": ALLOW, "names": ["brk"]}, rules[0],
                                              {"names": ["open"], "action": KILL}])

@@ -734,6 +734,69 @@ class Denials(RunCase):
         self.block("getppid", action="SCMP_ACT_LOG")
         self.assertNotIn("Not named", self.run_it("true", options=self.TRACEPOINT).stderr)
 
+    def test_logged_whatever_else_a_rule_says(self) -> None:
+        """A rule without conditions stands before all that have some, as in libseccomp: its calls can be told."""
+        for others in (["SCMP_ACT_ERRNO"], ["SCMP_ACT_ALLOW", "SCMP_ACT_KILL_PROCESS"]):
+            self.write(rules=[*({"names": ["getppid"], "action": action,
+                                 "args": [{"index": 0, "value": 7, "op": "SCMP_CMP_EQ"}]} for action in others),
+                              {"names": ["getppid"], "action": "SCMP_ACT_LOG"}])
+            calls = self.folder / "calls"
+            calls.write_text("".join(call_line("n", FREE["getppid"], [given]) + "\n" for given in (7, 8)))
+            with open(calls) as stream:
+                result = self.run_it(build("call.c", "-static"), stdin=stream, options=self.TRACEPOINT)
+            self.assertRegex(result.stdout, r"\A(= [1-9][0-9]*\n){2}\Z")
+            self.assertEqual(self.summary(result.stderr), [
+                "getppid (110), action: SCMP_ACT_LOG, 2 times, by: call.c-static (2)"])
+            self.assertNotIn("Not named", result.stderr)
+
+    def test_one_number_of_two_architectures(self) -> None:
+        """24 is sched_yield for one and getuid for the other: what repeats is not told by the number alone."""
+        self.write(rules=[{"names": ["sched_yield", "getuid"], "action": "SCMP_ACT_ERRNO"}],
+                   architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+        calls = self.folder / "calls"
+        calls.write_text((call_line("n", 24) + "\n" + call_line("i", 24) + "\n") * 3)
+        with open(calls) as stream:
+            result = self.run_it(build("call.c", "-static"), stdin=stream, options=self.TRACEPOINT)
+        self.assertEqual(result.stdout, "! 1\n" * 6)
+        self.assertEqual(self.summary(result.stderr), [
+            f"{label}, action: SCMP_ACT_ERRNO (EPERM), 3 times, by: call.c-static (3)"
+            for label in ("getuid (24), arch: SCMP_ARCH_X86", "sched_yield (24)")])
+
+    def test_the_same_before_and_after_exec(self) -> None:
+        """Each is counted for the program that made it."""
+        self.block("uname")
+        code = f"import os\ntry:\n    os.uname()\nexcept PermissionError:\n    os.execv({self.deny!r}, ['x'])\n"
+        program = self.folder / "before"
+        program.symlink_to(os.path.realpath(sys.executable))
+        result = self.run_it(str(program), "-I", "-S", "-c", code, options=self.TRACEPOINT, code=2)
+        self.assertEqual(self.summary(result.stderr), [
+            "uname (63), action: SCMP_ACT_ERRNO (EPERM), 2 times, by: before (1), deny.c-static (1)"])
+
+    def test_more_kinds_than_the_map_holds(self) -> None:
+        """What is lost is counted, repeats as well, and the run fails."""
+        room, lost, times = 1024, 100, 3
+        self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}])
+        calls = self.folder / "calls"
+        calls.write_text("".join((call_line("n", 5000 + number) + "\n") * times for number in range(room + lost)))
+        with open(calls) as stream:
+            result = self.run_it(build("call.c", "-static"), stdin=stream, options=("-q", *self.TRACEPOINT), code=125)
+        self.assertEqual(result.stdout, "! 1\n" * (room + lost) * times)
+        self.assertIn(f"Error: not all blocked calls may be known: {lost * times} blocked calls were not named: ",
+                      result.stderr)
+        self.assertEqual([int(number) for number in re.findall(r", (\d+) times, by: ", result.stderr)], [times] * room)
+
+    def test_what_cannot_be_read(self) -> None:
+        """As where a kernel has its registers elsewhere: calls that may have been stopped are counted as lost."""
+        self.block("uname")
+        program = (f"import sys; sys.path.insert(0, {str(SPOC.parent)!r}); import spoc\nmachine = spoc.machine_of\n"
+                   "spoc.machine_of = lambda *what: machine(*what)._replace(number_offset=0xFFFF0000)\n"
+                   "sys.exit(spoc.main(sys.argv[1:]))")
+        result = subprocess.run([sys.executable, "-c", program, *self.arguments(
+            self.deny, "self", "5", options=("-q", *self.TRACEPOINT))[2:]], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=WAIT_S)
+        self.assertRegex(result.stderr, r"Error: not all blocked calls may be known: \d+ calls could not be read; run ")
+        self.assertEqual(result.returncode, 125, result.stderr)
+
     def test_32_bit_calls(self) -> None:
         for action, code in (("SCMP_ACT_ERRNO", 2), ("SCMP_ACT_KILL_PROCESS", 128 + SIGSYS), ("SCMP_ACT_LOG", 0)):
             with self.subTest(action=action):
@@ -875,7 +938,7 @@ class Own(RunCase):
                      "returned ENOSYS, probably SCMP_ACT_ERRNO (ENOSYS)" + OWN),
         "trace": ("SCMP_ACT_ERRNO", "ENOSYS", "own", True, "returned ENOSYS, probably SCMP_ACT_ERRNO (ENOSYS)" + OWN),
         "notify": ("SCMP_ACT_NOTIFY", "", "own", True, "returned 7, probably SCMP_ACT_NOTIFY" + OWN)}
-    TRACED = ("emulate", "skip", "die", "lose_tracer")
+    TRACED = ("emulate", "skip", "skip_asked", "die", "lose_tracer")
     TRACEPOINT = ("--enricher", "tracepoint")
 
     def setUp(self) -> None:
@@ -925,6 +988,7 @@ class Own(RunCase):
         """Where the tracer makes or skips a call, or a task ends before any filter was asked, nothing is named."""
         found, output = self.found(self.own, *self.TRACED)
         self.assertNotIn("Seccomp: ", output)
+        self.assertIn("skip 1\nskip_asked 1\n", output)
         found, output = self.found(self.own, "emulate_once", "errno_18")
         self.assertEqual({name: each[2:4] for name, each in found.items()}, {
             "emulate_once": ("unknown", True), "errno_18": ("unknown", True)})
@@ -1486,11 +1550,24 @@ class Start(RunCase):
                     self.assertRegex(stderr, r"Error: start command: true: [^\n]*execve; -b execve [^\n]*\n$")
 
     def test_execve_is_blocked_for_its_arguments(self) -> None:
-        """That shows only when it is tried; a filter that kills leaves no more than the signal."""
-        condition = [{"index": 3, "value": 77, "op": "SCMP_CMP_NE"}]
-        self.block("execve", args=condition)
-        stderr = self.run_it("true", options=("--enricher", "none"), code=126).stderr
-        self.assertRegex(stderr, r"Error: start command: true: [^\n]*-b execve[^\n]*\n$")
+        """That shows only when it is tried, whatever the answer; a filter that kills leaves no more than the signal."""
+        for number in (errno.EPERM, errno.EXDEV, errno.EAGAIN, errno.EINVAL, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+            with self.subTest(number):
+                self.block("execve", args=[{"index": 3, "value": 77, "op": "SCMP_CMP_NE"}], errnoRet=number)
+                stderr = self.run_it("true", options=("--enricher", "none"), code=126).stderr
+                self.assertRegex(stderr, rf"Error: start command: true: {os.strerror(number)}; if the profile blocks "
+                                         r"execve, -b execve allows it\n$")
+
+    def test_execve_is_allowed_for_its_arguments(self) -> None:
+        """A rule that may stop it, or that alone lets it pass, is no reason not to try."""
+        for value, code in ((0, 126), (77, 0)):
+            self.block("execve", args=[{"index": 3, "value": value, "op": "SCMP_CMP_EQ"}])
+            self.run_it("true", options=("--enricher", "none"), code=code)
+            others = [{"names": [name for name in OWN_CALLS if name != "execve"], "action": "SCMP_ACT_ALLOW"}]
+            self.write("SCMP_ACT_ERRNO", [*others, {"names": ["execve"], "action": "SCMP_ACT_ALLOW", "args": [
+                {"index": 3, "value": value, "op": "SCMP_CMP_EQ"}]}])
+            stderr = self.run_it(build("call.c", "-static"), options=("--enricher", "none"), code=126 - code).stderr
+            self.assertNotIn("the profile answers", stderr)
 
     def test_base_syscalls_allow_execve(self) -> None:
         self.write("SCMP_ACT_ERRNO", [{"names": [name for name in OWN_CALLS if name != "execve"],
@@ -1534,6 +1611,22 @@ class Start(RunCase):
         status = self.status("--privileged", env={**os.environ, "SUDO_UID": "65534", "SUDO_GID": "65534"})
         self.assertEqual((status["Uid"].split(), status["Seccomp"]), (["0"] * 4, "2"))
         self.assertNotEqual(status["CapEff"], "0" * 16)
+
+    def test_rules_for_capabilities_are_for_those_of_the_command(self) -> None:
+        """Under sudo it has none, whatever spoc.py has."""
+        unprivileged: Dict[str, Any] = {"names": ["uname"], "action": "SCMP_ACT_ERRNO",
+                                        "excludes": {"caps": ["CAP_SYS_ADMIN"]}}
+        privileged = {**unprivileged, "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}}
+        del privileged["excludes"]
+        other: Dict[str, str] = {"SUDO_UID": "65534", "SUDO_GID": "65534"}
+        needed: Dict[str, Any] = {"names": [name for name in OWN_CALLS if name != "uname"], "action": "SCMP_ACT_ALLOW"}
+        for default, rules in (("SCMP_ACT_ALLOW", [unprivileged]), ("SCMP_ACT_ERRNO", [needed, privileged])):
+            self.write(default, rules)
+            self.profile.chmod(0o644)
+            for is_other, options, code in ((False, (), 0), (True, (), 2), (True, ("--privileged",), 0)):
+                with self.subTest(default=default, is_other=is_other, options=options):
+                    self.run_it(build("deny.c", "-static"), options=("--enricher", "none", *options), code=code,
+                                env={**os.environ, **(other if is_other else {})}, cwd="/")
 
     def both(self, *command: str, **run: Any) -> List[str]:
         """What the command prints on its own, and under a profile that stops nothing, seen by tracepoints or not."""
@@ -1749,6 +1842,28 @@ class Events(RunCase):
                          r"Error: write events: [^\n]*\n$")
         self.assertEqual(target.read_text(), "untouched")
 
+    def test_file_that_is_not_ours_alone(self) -> None:
+        """One that has another name as well, or another owner, is not emptied: somebody may have laid it there."""
+        def refused(**variables: str) -> None:
+            result = self.run_it("true", options=("--events", str(self.file)), code=125,
+                                 env={**os.environ, **variables})
+            self.assertIn("it is another user's, or has several names", result.stderr)
+            self.assertEqual(self.file.read_text(), "precious\n")
+
+        self.file.write_text("precious\n")
+        os.link(self.file, self.folder / "another name")
+        refused()
+        (self.folder / "another name").unlink()
+        os.chown(self.file, 1234, -1)
+        refused()
+        refused(SUDO_UID="65534", SUDO_GID="65534")
+        for owner in (0, 65534):
+            os.chown(self.file, owner, -1)
+            self.file.write_text("old\n")
+            self.run_it("true", options=("--events", str(self.file)),
+                        env={**os.environ, "SUDO_UID": str(owner), "SUDO_GID": str(owner)})
+            self.assertEqual(self.file.read_text(), "")
+
     def test_no_place_for_it(self) -> None:
         for path in (self.folder, self.folder / "nowhere" / "events"):
             self.assertRegex(self.run_it("touch", str(self.folder / "started"), options=("--events", str(path)),
@@ -1878,6 +1993,25 @@ class Learned(RunCase):
         while not (late.exists() and late.read_text()) and time.monotonic() < deadline_s:
             time.sleep(0.1)
         self.assertTrue(late.read_text())
+
+    def test_numbers_that_have_no_name(self) -> None:
+        """They cannot be learned: the profile is not all, and the run fails."""
+        self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}])
+        stderr = self.learn(build("numbers.c", "-static"), "1000", "1", code=125)
+        self.assertRegex(stderr, r"Error: the profile is incomplete: libseccomp knows no name for the syscalls 1000 ")
+        stderr = self.learn(build("numbers.c", "-static"), "5000", "1", code=125)
+        self.assertRegex(stderr, r"Error: the profile is incomplete: no kernel has the syscalls 5000 ")
+
+    def test_place_that_the_command_takes_away(self) -> None:
+        """What was learned goes to standard error, and the run fails."""
+        self.write(rules=[{"names": ["uname"], "action": "SCMP_ACT_ERRNO"}])
+        folder = self.folder / "away"
+        folder.mkdir()
+        stderr = self.run_it("sh", "-c", f"uname; rmdir {folder}", code=125,
+                             options=("--force", "--learn", str(folder / "learned"))).stderr
+        self.assertRegex(stderr, rf"Error: write profile: {folder}/learned: ")
+        self.assertNotIn("Wrote seccomp profile", stderr)
+        self.assertEqual(json.loads(stderr[stderr.index("{"):])["syscalls"], [])
 
     def test_several_documents_stay(self) -> None:
         text = "".join("---\napiVersion: security-profiles-operator.x-k8s.io/v1beta1\nkind: SeccompProfile\nmetadata:\n"

@@ -164,6 +164,27 @@ static int skip(void)
     return ended(pid);
 }
 
+// The tracer is asked by a filter, and skips the call: then it is never entered.
+static int skip_asked(void)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (!pid) {
+        CHECK(!ptrace(PTRACE_TRACEME, 0, 0, 0));
+        syscall(SYS_tgkill, getpid(), getpid(), SIGSTOP);
+        filter(SECCOMP_RET_TRACE, 0);
+        _exit(syscall(SYS_getppid) == 5);
+    }
+    wait_for(pid, SIGSTOP);
+    CHECK(!ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL));
+    CHECK(!ptrace(PTRACE_CONT, pid, 0, 0));
+    CHECK(waitpid(pid, &status, __WALL) == pid && status >> 8 == (SIGTRAP | PTRACE_EVENT_SECCOMP << 8));
+    set_number(pid, -1, 5);
+    CHECK(!ptrace(PTRACE_CONT, pid, 0, 0));
+    return ended(pid);
+}
+
 static int die(void)
 {
     pid_t pid = stopped_call(PTRACE_SYSCALL);
@@ -248,6 +269,8 @@ static int do_it(const char *how)
         return emulate_once();
     if (!strcmp(how, "skip"))
         return skip();
+    if (!strcmp(how, "skip_asked"))
+        return skip_asked();
     if (!strcmp(how, "die"))
         return die();
     if (!strcmp(how, "lose_tracer"))
