@@ -365,9 +365,35 @@ def errno_of(name: str) -> int:
     return number if isinstance(number, int) else -1
 
 
-def verdict_of(action: str, number: int) -> tuple[str, int]:
-    """The action with the errno that it carries, 0 if it carries none."""
-    return action, number if action in NUMBERED_ACTIONS else 0
+class Verdict(NamedTuple):
+    """What a filter answers to a call: an action, and the errno that it carries or 0."""
+
+    action: str
+    errno: int
+
+    def __str__(self) -> str:
+        if self.action not in NUMBERED_ACTIONS:
+            return self.action
+        return f"{self.action} ({errno.errorcode.get(self.errno, self.errno)})"
+
+    @property
+    def lets_pass(self) -> bool:
+        return self.action in PERMISSIVE
+
+    @property
+    def leniency(self) -> tuple[int, int]:
+        """Sorts from the most to the least restrictive: of the actions as signed numbers the lowest is the most
+        restrictive (linux/seccomp.h), of errnos here the highest.
+        """
+        return ACTIONS[self.action] ^ 0x80000000, -self.errno
+
+
+ALLOW = Verdict(SCMP_ACT_ALLOW, 0)
+
+
+def make_verdict(action: str, number: int) -> Verdict:
+    """The action with this errno if it carries one."""
+    return Verdict(action, number if action in NUMBERED_ACTIONS else 0)
 
 
 class Rule(NamedTuple):
@@ -379,8 +405,8 @@ class Rule(NamedTuple):
     conditions: tuple[Condition, ...] = ()
 
     @property
-    def verdict(self) -> tuple[str, int]:
-        return verdict_of(self.action, self.errno)
+    def verdict(self) -> Verdict:
+        return make_verdict(self.action, self.errno)
 
 
 class Profile(NamedTuple):
@@ -400,11 +426,11 @@ class Profile(NamedTuple):
         return set((SPEC_ALLOW,) if self.flags is None else self.flags)
 
     @property
-    def default(self) -> tuple[str, int]:
+    def default(self) -> Verdict:
         """The verdict on all that no rule decides."""
-        return verdict_of(self.default_action, self.default_errno)
+        return make_verdict(self.default_action, self.default_errno)
 
-    def verdicts(self, name: str, arguments: dict[int, int] | None = None) -> list[tuple[str, int]]:
+    def verdicts(self, name: str, arguments: dict[int, int] | None = None) -> list[Verdict]:
         """Each action, with its errno, that a call of this name, with these arguments, may meet; the default last.
 
         As in libseccomp, rules that say what the default says are none, and of the others an unconditional one, the
@@ -426,14 +452,8 @@ class Profile(NamedTuple):
 
 FULL_MASK = (1 << 64) - 1
 if TYPE_CHECKING:
-    Verdict = tuple[str, int]
     # (argument, operator, value, second value) of all conditions, sorted; and what is answered if they hold.
     Key = tuple[tuple[tuple[int, str, int, int], ...], Verdict]
-
-
-def verdict_text(verdict: Verdict) -> str:
-    action, number = verdict
-    return f"{action} ({errno.errorcode.get(number, number)})" if action in NUMBERED_ACTIONS else action
 
 
 def key_text(key: Key) -> str:
@@ -444,7 +464,7 @@ def key_text(key: Key) -> str:
             terms.append(f"args[{argument}] & {value:#x} == {second:#x}")
         else:
             terms.append(f"args[{argument}] {dict(zip(OPERATORS, '!= < <= == >= >'.split()))[op]} {value}")
-    verdict = "" if key[1] == (SCMP_ACT_ALLOW, 0) else f": {verdict_text(key[1])}"
+    verdict = "" if key[1] == ALLOW else f": {key[1]}"
     return verdict + (f" if {' and '.join(terms)}" if terms else "")
 
 
@@ -478,14 +498,12 @@ def unite_base(profile: Profile, base: Profile, file: str) -> tuple[Profile, lis
         if set(map(make_key, own)) == set(map(make_key, others)) or len({rule.verdict for rule in own + others}) == 1:
             continue
         mine, other = own[0].verdict, others[0].verdict
-        if mine[0] == other[0] or any(rule.conditions for rule in own + others):
+        if mine.action == other.action or any(rule.conditions for rule in own + others):
             raise SpocError("add base profile", file, f"{name}: the profile that builds on it answers otherwise",
                             "change one of them")
-        # linux/seccomp.h: of the actions as signed numbers the lowest is the most restrictive.
-        held = max(mine, other, key=lambda verdict: ACTIONS[verdict[0]] ^ 0x80000000)
+        held = max(mine, other, key=lambda verdict: verdict.leniency)
         lost[held == mine].add(name)
-        settled.append(f"{name}: {verdict_text(mine)} in the profile, {verdict_text(other)} in its base {file}: "
-                       f"{verdict_text(held)} holds")
+        settled.append(f"{name}: {mine} in the profile, {other} in its base {file}: {held} holds")
     rules = (rule._replace(names=tuple(name for name in rule.names if name not in names))
              for one, names in zip((profile, base), lost) for rule in one.rules)
     return profile._replace(rules=tuple(rule for rule in rules if rule.names)), settled
@@ -494,12 +512,12 @@ def unite_base(profile: Profile, base: Profile, file: str) -> tuple[Profile, lis
 def not_allowed(profile: Profile, needs: Profile) -> set[str]:
     """What `needs` allows, under its conditions for one value each (see --args), and a profile does not or may not."""
     return {name for rule in needs.rules if rule.action == SCMP_ACT_ALLOW for name in rule.names
-            if any(action != SCMP_ACT_ALLOW for action, _ in profile.verdicts(
+            if any(verdict != ALLOW for verdict in profile.verdicts(
                 name, {each.argument: each.value_two for each in rule.conditions}))}
 
 
 # The answer to clone3 that has libc take clone, whose flags a filter sees: it is no more than a default's no.
-CLONE3_FALLBACK = (SCMP_ACT_ERRNO, errno.ENOSYS)
+CLONE3_FALLBACK = Verdict(SCMP_ACT_ERRNO, errno.ENOSYS)
 
 
 def profile_actions(profile: Profile) -> set[str]:
@@ -528,7 +546,7 @@ def denying_text(rules: Iterable[Rule]) -> str:
 
 def lifted(profile: Profile, name: str) -> str:
     """What allowing a syscall by its bare name lifts of what the profile says; "" if nothing."""
-    if {action for action, _ in profile.verdicts(name)} == {SCMP_ACT_ALLOW}:
+    if {*profile.verdicts(name)} == {ALLOW}:
         return ""
     names = {name, *MULTIPLEXED.get(name, {}).values()}
     rules = [rule for rule in profile.rules if not names.isdisjoint(rule.names)]
@@ -628,8 +646,7 @@ def intersect(one: Key, other: Key, name: str) -> list[Key]:
         found = [{**each, condition[0]: both} for each in found
                  for both in (meet(each[condition[0]], condition) if condition[0] in each else [condition])]
         check_number(name, len(found))
-    # linux/seccomp.h: of the actions as signed numbers the lowest is the most restrictive.
-    verdict = max(one[1], other[1], key=lambda verdict: (ACTIONS[verdict[0]] ^ 0x80000000, -verdict[1]))
+    verdict = max(one[1], other[1], key=lambda verdict: verdict.leniency)
     return [(tuple(sorted(each.values())), verdict) for each in found]
 
 
@@ -690,11 +707,11 @@ def make_merged(default: Verdict, decisions: dict[str, Decision], architectures:
             names.setdefault(key, []).append(name)
 
     def number(verdict: Verdict) -> int:
-        return verdict[1] if verdict[0] in NUMBERED_ACTIONS else errno.EPERM
+        return verdict.errno if verdict.action in NUMBERED_ACTIONS else errno.EPERM
 
-    rules = (Rule(key[1][0], tuple(names[key]), number(key[1]), tuple(Condition(*each) for each in key[0]))
+    rules = (Rule(key[1].action, tuple(names[key]), number(key[1]), tuple(Condition(*each) for each in key[0]))
              for key in sorted(names))
-    return Profile(default[0], tuple(sorted(architectures)), tuple(rules), number(default),
+    return Profile(default.action, tuple(sorted(architectures)), tuple(rules), number(default),
                    None if flags is None else tuple(sorted(flags)))
 
 
@@ -714,14 +731,14 @@ def unite(name: str, decisions: dict[Decision, str], default: Verdict) -> Decisi
 
     Where the default allows, a syscall is stopped only where all of them stop it.
     """
-    if default[0] not in PERMISSIVE:
+    if not default.lets_pass:
         files = {key: file for decision, file in reversed(list(decisions.items())) for key in decision}
         check_consistent(name, files)
         return make_decision(files, True)
     for decision, file in decisions.items():
         check_consistent(name, dict.fromkeys(decision, file))
     # In an order of their own, so that the order of the inputs does not matter; few rules leave few combinations.
-    stopping, *others = (make_decision((key for key in decision if key[1][0] not in PERMISSIVE), True)
+    stopping, *others = (make_decision((key for key in decision if not key[1].lets_pass), True)
                          for decision in sorted(decisions, key=lambda decision: (len(decision), decision)))
     for keys in others:
         united: set[Key] = set()
@@ -730,7 +747,7 @@ def unite(name: str, decisions: dict[Decision, str], default: Verdict) -> Decisi
                 united.update(() if excludes(one, other) else intersect(one, other, name))
             check_number(name, len(united))
         stopping = make_decision(united, True)
-    letting = (key for decision in decisions for key in decision if key[1][0] in PERMISSIVE)
+    letting = (key for decision in decisions for key in decision if key[1].lets_pass)
     return make_decision([*stopping, *letting], True)
 
 
@@ -743,8 +760,8 @@ def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | Non
     defaults = {profile.default: file for file, profile in inputs}
     if len(defaults) > 1 and not default:
         (one, first), (other, second), *_ = sorted(defaults.items())
-        raise SpocError("merge", "defaultAction", f"{verdict_text(one)} in {first}, but {verdict_text(other)} in "
-                        f"{second}", "choose with --default-action")
+        raise SpocError("merge", "defaultAction", f"{one} in {first}, but {other} in {second}",
+                        "choose with --default-action")
     chosen = default or next(iter(defaults))
     said: dict[str, dict[Decision, str]] = {}
     decided = []  # names, where it matters which of the profiles decide a syscall
@@ -752,15 +769,15 @@ def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | Non
         decisions = decide(profile, chosen)
         for name, decision in decisions.items():
             said.setdefault(name, {}).setdefault(decision, file)
-        if chosen[0] in PERMISSIVE:
+        if chosen.lets_pass:
             decided.append((file, profile, decisions.keys()))
     for file, profile, names in decided:
         free = {name for rule in profile.rules if rule.verdict == chosen and not rule.conditions for name in rule.names}
         for name in said.keys() - names:
-            if profile.default_action in PERMISSIVE or name in free:
+            if profile.default.lets_pass or name in free:
                 said[name].setdefault((), file)
     fallback = said.get("clone3", {})
-    if len(fallback) > 1 and chosen[0] not in PERMISSIVE:
+    if len(fallback) > 1 and not chosen.lets_pass:
         fallback.pop((((), CLONE3_FALLBACK),), None)
     united = {name: next(iter(each)) if len(each) == 1 and len(next(iter(each))) == 1
               else unite(name, each, chosen) for name, each in said.items()}
@@ -792,15 +809,15 @@ def diff_profile(profile: Profile, other: Profile, native: str) -> Profile:
 def missing_from(profile: Profile, needs: Profile, native: str) -> Profile:
     """What `needs` allows by its rules and architectures, and a profile does not allow or may not."""
     said, missing = decide(profile, profile.default), {}
-    for name, decision in decide(needs, ("", 0)).items():
+    for name, decision in decide(needs, Verdict("", 0)).items():
         keys = said.get(name, ())
-        allowing = [key for key in keys if key[1][0] in PERMISSIVE]
-        if profile.default_action in PERMISSIVE:
+        allowing = [key for key in keys if key[1].lets_pass]
+        if profile.default.lets_pass:
             allowing.append(((), profile.default))
         missing[name] = tuple(
-            key for key in decision if key[1][0] in PERMISSIVE and (
+            key for key in decision if key[1].lets_pass and (
                 not any(implies(key, each) for each in allowing)
-                or any(each[1][0] not in PERMISSIVE and not excludes(key, each) for each in keys)))
+                or any(not each[1].lets_pass and not excludes(key, each) for each in keys)))
     return make_merged(needs.default, missing, added_architectures(needs, profile, native))
 
 
@@ -938,9 +955,9 @@ def portable_profile(profile: Profile, says_errno: bool, others: Iterable[str] =
         profile = profile._replace(default_errno=errno.ENOSYS)
         rules = [rule for rule in rules if rule.verdict != profile.default]
     firm = {name: rule.verdict for rule in rules for name in rule.names if not rule.conditions}
-    allowed = {name for name, verdict in firm.items() if verdict == (SCMP_ACT_ALLOW, 0)}
+    allowed = {name for name, verdict in firm.items() if verdict == ALLOW}
     kept = {name for rule in rules for name in rule.names}.union(others)
-    is_narrowed = {rule.verdict for rule in rules if "clone" in rule.names} == {(SCMP_ACT_ALLOW, 0)}
+    is_narrowed = {rule.verdict for rule in rules if "clone" in rule.names} == {ALLOW}
     if is_narrowed and "clone3" in allowed:  # which then may do what any clone does
         kept -= {"clone"}.difference(others)
     if firm.get("clone3") == CLONE3_FALLBACK:
@@ -1050,9 +1067,8 @@ def rules_document(profile: Profile) -> list[dict[str, Any]]:
     return documents
 
 
-def _errno_key(key: str, verdict: tuple[str, int]) -> dict[str, int]:
-    action, number = verdict
-    return {key: number} if action in NUMBERED_ACTIONS and number != errno.EPERM else {}
+def _errno_key(key: str, verdict: Verdict) -> dict[str, int]:
+    return {key: verdict.errno} if verdict.action in NUMBERED_ACTIONS and verdict.errno != errno.EPERM else {}
 
 
 def profile_document(profile: Profile) -> dict[str, Any]:
@@ -3651,7 +3667,7 @@ class FilterBuilder:
                       arguments[each.argument] & most) for each in rule.conditions)), self.profile.default)
             if judge(call) != right:
                 raise SpocError("build filter", rules[0].names[0], f"with the arguments {arguments} its rules say "
-                                f"{verdict_text(right)}, but their code {verdict_text(judge(call))}", "report it")
+                                f"{right}, but their code {judge(call)}", "report it")
 
     def _list(self, token: int, calls: dict[int, list[Rule]]) -> bytes:
         """What _assemble() makes, in the manner of libseccomp's listing."""
@@ -3672,17 +3688,17 @@ class FilterBuilder:
         return "".join(f"{line}\n" for line in lines).encode()
 
     @staticmethod
-    def _listed(verdict: tuple[str, int]) -> str:
-        action = verdict[0].replace("SCMP_ACT_", "")
-        return f"{action}({verdict[1]})" if verdict[0] in NUMBERED_ACTIONS else action
+    def _listed(verdict: Verdict) -> str:
+        action = verdict.action.replace("SCMP_ACT_", "")
+        return f"{action}({verdict.errno})" if verdict.action in NUMBERED_ACTIONS else action
 
     @staticmethod
-    def _answer(verdict: tuple[str, int]) -> int:
-        return ACTIONS[verdict[0]] | verdict[1]
+    def _answer(verdict: Verdict) -> int:
+        return ACTIONS[verdict.action] | verdict.errno
 
     def _compile(self, export: Any, optimize: int) -> bytes:
         with contextlib.ExitStack() as resources:
-            context = libseccomp.seccomp_init(ACTIONS[self.profile.default_action] | self.profile.default[1])
+            context = libseccomp.seccomp_init(self._answer(self.profile.default))
             resources.callback(libseccomp.seccomp_release, context)
             for token, name in list(self._tokens.items())[1:]:
                 self._subject = name
@@ -3735,16 +3751,15 @@ class FilterJudge:
                             for first, last in ((0, 2), (2, 3), (3, 4), (4, 8)))
                       for start in range(0, len(program), SOCK_FILTER_BYTES)]
         self._names = {value: name for name, value in ACTIONS.items()}
-        self._known: dict[tuple[int, int], tuple[str, int]] = {}
+        self._known: dict[tuple[int, int], Verdict] = {}
 
-    def __call__(self, data: SeccompData) -> tuple[str, int]:
-        """The action, with its errno, that this call meets."""
+    def __call__(self, data: SeccompData) -> Verdict:
         call = data.arch, data.nr
         verdict = self._known.get(call)
         if verdict is None:
             result, depends = self._run(bytes(data))
             number = result & 0xFFFF  # SECCOMP_RET_DATA
-            verdict = self._names[result - number], min(number, MAX_SECCOMP_ERRNO)
+            verdict = Verdict(self._names[result - number], min(number, MAX_SECCOMP_ERRNO))
             if not depends and len(self._known) < MAX_KNOWN_CALLS:
                 self._known[call] = verdict
         return verdict
@@ -4456,7 +4471,7 @@ class Denial(NamedTuple):
 
     architecture: Architecture | None  # None if it is none that this machine has
     number: int
-    verdicts: tuple[tuple[str, int], ...]  # each that it may have met, the likeliest first; errno -1: any
+    verdicts: tuple[Verdict, ...]  # each that it may have met, the likeliest first; errno -1: any
     tgid: int
     tid: int
     comm: str
@@ -4969,7 +4984,7 @@ class TracepointSource:
             if architecture.name not in (self.machine.own.name, *self._profile.architectures):
                 continue  # all its calls are stopped
             name = syscall_name(architecture, index % NUMBERS) or ""
-            actions = {action for action, _ in self._profile.verdicts(name)}
+            actions = {verdict.action for verdict in self._profile.verdicts(name)}
             self._recorder.logged[index] = actions == {SCMP_ACT_LOG}
             if SCMP_ACT_LOG in actions and len(actions) > 1:
                 unsure.add(name)
@@ -4991,13 +5006,15 @@ class TracepointSource:
         return Denial(architecture, value.nr, verdicts, value.tgid, value.tid,
                       decode_name(value.comm), times=times, otherwise=otherwise, fact=fact)
 
-    def _verdicts(self, kind: int, result: int) -> tuple[tuple[tuple[str, int], ...], str]:
+    def _verdicts(self, kind: int, result: int) -> tuple[tuple[Verdict, ...], str]:
         """What may have been a filter's answer to a call of this fate; and, if that is a guess, what is known."""
-        killed = (SCMP_ACT_KILL_PROCESS, -1), (SCMP_ACT_KILL_THREAD, -1)
-        trapped = (SCMP_ACT_TRAP, -1)
-        refused = ((SCMP_ACT_ERRNO, -result), *[(SCMP_ACT_TRACE, -1)] * (result == -errno.ENOSYS))
+        killed = Verdict(SCMP_ACT_KILL_PROCESS, -1), Verdict(SCMP_ACT_KILL_THREAD, -1)
+        trapped = Verdict(SCMP_ACT_TRAP, -1)
+        refused = [Verdict(SCMP_ACT_ERRNO, -result)]
+        if result == -errno.ENOSYS:
+            refused.append(Verdict(SCMP_ACT_TRACE, -1))
         if kind == DENIAL_LOGGED:
-            return ((SCMP_ACT_LOG, -1),), ""
+            return (Verdict(SCMP_ACT_LOG, -1),), ""
         if kind == DENIAL_ENDED:
             return killed[::-1] if release_numbers(kernel_uname().release) < (5, 16) else killed[1:], "ended by it"
         if kind == DENIAL_KILLED:
@@ -5007,21 +5024,22 @@ class TracepointSource:
         if kind == DENIAL_UNANSWERED:
             return (*killed, trapped, *refused), ""
         if -4096 < result < 0:
-            return refused, f"returned {errno.errorcode.get(-result, -result)}"
+            return tuple(refused), f"returned {errno.errorcode.get(-result, -result)}"
         # 0 is what few filters answer; any other value is a listener's. Or a tracer has suppressed SIGSYS.
-        return ((SCMP_ACT_NOTIFY, -1), (SCMP_ACT_ERRNO, 0) if result == 0 else trapped), f"returned {result}"
+        other = Verdict(SCMP_ACT_ERRNO, 0) if result == 0 else trapped
+        return (Verdict(SCMP_ACT_NOTIFY, -1), other), f"returned {result}"
 
-    def _vsyscall_verdicts(self, name: str) -> tuple[tuple[str, int], ...]:
+    def _vsyscall_verdicts(self, name: str) -> tuple[Verdict, ...]:
         """What the profile may have answered to a call through the vsyscall page, of which nothing else is seen:
         whatever it says, unless it lets the call pass or that depends.
         """
         if len(set(self._profile.verdicts(name))) == 1:
-            return tuple((action, -1) for action in ACTIONS if action != SCMP_ACT_ALLOW)
+            return tuple(Verdict(action, -1) for action in ACTIONS if action != SCMP_ACT_ALLOW)
         if name not in self._unsure:
             self._unsure.add(name)
             Log.result(f"Not named where the vsyscall page makes it, since rules for it have conditions: {name}; "
                        "--enricher notify names it")
-        return (("", -1),)
+        return (Verdict("", -1),)
 
     def _on_event(self, _context: int, address: int, _size: int) -> int:
         self._found.append(self._denial(DenialValue.from_address(address), 1))
@@ -5413,7 +5431,7 @@ class NotifySource:
     MAX_CALLS = 256  # in one read(): signals and timers must have their turn
     MAX_TASKS = 64
 
-    def __init__(self, machine: Machine, answer: Callable[[SeccompData], tuple[str, int]], learn: bool = False):
+    def __init__(self, machine: Machine, answer: Callable[[SeccompData], Verdict], learn: bool = False):
         """`answer` gives a call's action and errno; with `learn` the call is let pass all the same."""
         self._machine, self._answer, self._learn = machine, answer, learn
         self._tasks: dict[int, tuple[int, int]] = {}  # tid -> descriptor of its /proc/TID/comm, tgid
@@ -5684,9 +5702,10 @@ class AuditSource:
 
     def _denial(self, fields: dict[str, str]) -> Denial:
         number, pid = int(fields["syscall"]) & 0xFFFFFFFF, int(fields["pid"])
+        action = self._actions.get(int(fields["code"], 16) & ~0xFFFF, SCMP_ACT_KILL_PROCESS)
         return Denial(audit_architecture(self._machine, int(fields["arch"], 16), number), number,
-                      ((self._actions.get(int(fields["code"], 16) & ~0xFFFF, SCMP_ACT_KILL_PROCESS), -1),), pid, pid,
-                      decode_audit_string(fields["comm"]), decode_audit_string(fields["exe"]))
+                      (Verdict(action, -1),), pid, pid, decode_audit_string(fields["comm"]),
+                      decode_audit_string(fields["exe"]))
 
     def finish(self) -> list[Denial]:
         """What comes until there was nothing of the command for a while: others may go on producing records."""
@@ -6612,7 +6631,7 @@ class Learner:
                               set().union(*self._calls.values()) if call.architecture.name in missing)
             judge = self._judge()
         for call in set().union(*self._calls.values()) - self._left.keys():
-            if judge(call.data)[0] not in PERMISSIVE:  # else its architecture was all that was missing
+            if not judge(call.data).lets_pass:  # else its architecture was all that was missing
                 self._decide(call, judge)
         self._settle()
         if self._force:
@@ -6650,8 +6669,8 @@ class Learner:
     def _opens_more(self, call: SeenCall, judge: FilterJudge) -> bool:
         """Would conditions open socketcall(2) or ipc(2)? Their registers hold a pointer and what means nothing."""
         return any(
-            name == call.wanted and number >= 0 and judge(SeccompData(
-                number, token, 0, (c_uint64 * 6)(code, *call.arguments[1:])))[0] not in PERMISSIVE
+            name == call.wanted and number >= 0 and not judge(SeccompData(
+                number, token, 0, (c_uint64 * 6)(code, *call.arguments[1:]))).lets_pass
             for token in self._tokens for outer, inner in MULTIPLEXED.items() for code, name in inner.items()
             for number in [libseccomp.seccomp_syscall_resolve_name_arch(token, outer.encode())])
 
@@ -6680,7 +6699,7 @@ class Learner:
         while blocked:
             try:
                 judge = self._judge()
-                blocked = {call for call in self._learned if judge(call.data)[0] not in PERMISSIVE}
+                blocked = {call for call in self._learned if not judge(call.data).lets_pass}
             except SpocError:
                 blocked = self._not_compiled()
             for call in blocked:
@@ -6772,9 +6791,9 @@ class DenialReport:
         """The action that met a call, its errno, and whose it is: a command may filter itself, or trace."""
         answers = self.profile.verdicts(name)
         if denial.architecture is None or denial.architecture.name not in self.architectures:
-            answers = [(SCMP_ACT_KILL_THREAD, 0)]  # libseccomp's to calls of other architectures
+            answers = [Verdict(SCMP_ACT_KILL_THREAD, 0)]  # libseccomp's to calls of other architectures
         elif self.as_runc and self.is_newer(denial):
-            answers = [(SCMP_ACT_ERRNO, errno.ENOSYS)]
+            answers = [Verdict(SCMP_ACT_ERRNO, errno.ENOSYS)]
         elif not name:  # no rule is about it, but above x32's bit it may be none of what the filter takes as x86-64's
             answers = [self._filter(SeccompData(denial.number, denial.architecture.kernel_token))]
         for action, number in answers:
@@ -6797,7 +6816,7 @@ class DenialReport:
         self._newer = self._newer or FilterJudge(runc_prefix(self.profile, self._own)
                                                  + constant_program(SCMP_ACT_ALLOW))
         return denial.architecture is not None and self._newer(
-            SeccompData(denial.number, denial.architecture.kernel_token))[0] == SCMP_ACT_ERRNO
+            SeccompData(denial.number, denial.architecture.kernel_token)).action == SCMP_ACT_ERRNO
 
     def add(self, denials: Iterable[Denial]) -> None:
         for denial in denials:
@@ -6960,8 +6979,8 @@ class RunCommand:
                       for rule in profile.rules]
             profile = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls)), *others))
         verdicts = profile.verdicts("execve")
-        if not options.learn and all(action not in PERMISSIVE for action, _ in verdicts):
-            raise ChildError("start command", self.command[0], f"the profile answers {verdicts[0][0]} to execve",
+        if not options.learn and not any(verdict.lets_pass for verdict in verdicts):
+            raise ChildError("start command", self.command[0], f"the profile answers {verdicts[0].action} to execve",
                              "-b execve allows it", EXIT_NOT_EXECUTABLE)
         return profile
 
@@ -7187,7 +7206,7 @@ class MergeOptions(NamedTuple):
     type: str = ""
     output_file: str = "-"
     name: str = ""
-    default_action: tuple[str, int] | None = None
+    default_action: Verdict | None = None
     portable: bool = False
     check: bool = False
     quiet: bool = False
@@ -7233,7 +7252,7 @@ def diff_files(one: str, other: str, as_json: bool) -> int:
     lines = [(line.partition(" ")[0], sign, line) for profile, extra, sign in zip(only, extras, "-+")
              for line in statements(profile, extra)]
     if only[0].default != only[1].default:
-        lines += [("", sign, f"default: {verdict_text(profile.default)}") for profile, sign in zip(only, "-+")]
+        lines += [("", sign, f"default: {profile.default}") for profile, sign in zip(only, "-+")]
     if as_json:
         write_stdout(format_json({"same": not lines, **{
             side: {**profile_document(profile), **extra} for side, profile, extra in zip("ab", only, extras)}}))
@@ -7347,7 +7366,7 @@ class Conversion:
         import textwrap
         verdicts = self._systemd_verdicts()
         default, number = self.profile.default
-        names = {action: [name for name, verdict in verdicts.items() if verdict[0] == action] for action in ACTIONS}
+        names = {action: [name for name, verdict in verdicts.items() if verdict.action == action] for action in ACTIONS}
         if default == SCMP_ACT_LOG and not names[SCMP_ACT_ALLOW]:
             self.refuse("defaultAction", f"systemd cannot answer {SCMP_ACT_LOG} to every syscall")
         for name in self.profile.architectures:
@@ -7403,9 +7422,9 @@ class Conversion:
                 self.refuse("names", "systemd takes no such name", name)
             if name in decisions:
                 verdicts[name] = verdict
-                if verdict[0] not in answered:
-                    self.refuse("action", f"systemd does not answer {verdict[0]} to some where it answers {default} to "
-                                          "others", name)
+                if verdict.action not in answered:
+                    self.refuse("action", f"systemd does not answer {verdict.action} to some where it answers "
+                                          f"{default} to others", name)
         return verdicts
 
 
@@ -7563,7 +7582,7 @@ class Portrait:
 
     def level(self, name: str) -> int:
         """0: not allowed, 1: under conditions, 2: allowed, be it logged."""
-        allowed = [action in PERMISSIVE for action, _ in self.verdicts[name]]
+        allowed = [verdict.lets_pass for verdict in self.verdicts[name]]
         return 2 if all(allowed) else int(any(allowed))
 
     @staticmethod
@@ -7577,7 +7596,7 @@ class Portrait:
 
     def facts(self) -> list[tuple[str, str, float]]:
         """Label, text, and the share that a bar is to show, negative if there is none."""
-        facts = [("default", verdict_text(self.default), -1.0)]
+        facts = [("default", str(self.default), -1.0)]
         for name, syscalls in self.syscalls.items():
             count = sum(self.level(each) > 0 for each in syscalls)
             share = count / max(1, len(syscalls))
@@ -7594,14 +7613,14 @@ class Portrait:
         for group, names in self.groups.items():
             allowed = [name for name in names if self.level(name)]
             text = " ".join(allowed)
-            if self.default[0] in PERMISSIVE:  # what is missing tells more
+            if self.default.lets_pass:  # what is missing tells more
                 others = [name for name in names if name not in allowed]
                 text = "all" + " but " * bool(others) + " ".join(others)
             groups += [(group, f"{len(allowed)}/{len(names)}", text)] * bool(allowed)
         answers: dict[str, list[str]] = {}
         for name, verdicts in self.verdicts.items():
-            if len(verdicts) == 1 and verdicts[0] not in (self.default, (SCMP_ACT_ALLOW, 0)):
-                answers.setdefault(verdict_text(verdicts[0]), []).append(name)
+            if len(verdicts) == 1 and verdicts[0] not in (self.default, ALLOW):
+                answers.setdefault(str(verdicts[0]), []).append(name)
         unknown = [shown(name) for name in sorted(self.unknown)[:MAX_SHOWN]]
         unknown += [f"and {len(self.unknown) - MAX_SHOWN} more"] * (len(self.unknown) > MAX_SHOWN)
         return [
@@ -7956,7 +7975,7 @@ def examine_notification() -> Finding:
     """Have a child load a filter that asks about execve, and refuse that: nothing is started."""
     machine = this_machine()
     profile = Profile(SCMP_ACT_ALLOW, (), (Rule(SCMP_ACT_ERRNO, ("execve",), errno.EPERM),))
-    source = NotifySource(machine, lambda _: (SCMP_ACT_ERRNO, errno.EPERM))
+    source = NotifySource(machine, lambda _: Verdict(SCMP_ACT_ERRNO, errno.EPERM))
     seen: list[Denial] = []
     reason = "the answer had no effect"
     try:
@@ -8258,7 +8277,7 @@ def parse_verdict(text: str) -> Verdict:
         raise UsageError(f"--default-action {text}", "no such action", f"one of {', '.join(actions)}")
     if colon and (number < 0 or action not in NUMBERED_ACTIONS):
         raise UsageError(f"--default-action {text}", f"no errno of {action}", "SCMP_ACT_ERRNO:ENOSYS is one")
-    return verdict_of(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if colon else errno.EPERM)
+    return make_verdict(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if colon else errno.EPERM)
 
 
 def run_merge(values: dict[str, Any], operands: list[str]) -> int:

@@ -149,7 +149,8 @@ class Running(CompiledCase):
         return status
 
     def source(self, answer: "Callable[[Any], Verdict]", learn: bool = False) -> Any:
-        return module.NotifySource(module.machine_of(platform.machine(), os.uname().release), answer, learn)
+        return module.NotifySource(module.machine_of(platform.machine(), os.uname().release),
+                                   lambda call: module.Verdict(*answer(call)), learn)
 
     def calls(self, verdicts: Sequence[Verdict], lines: Sequence[str], *flags: str, learn: bool = False) -> List[str]:
         """Have tests/programs/call.c make calls whose first argument is the index of the verdict to give."""
@@ -500,7 +501,7 @@ class Report(unittest.TestCase):
                                      module.constant_program("SCMP_ACT_ERRNO", 1))
         numbers = report.MAX_KINDS + 1000
         with unittest.mock.patch.object(module, "write_stderr"):
-            report.add(module.Denial(machine, 100_000 + number, (("SCMP_ACT_ERRNO", 1),), 1, 1, "x")
+            report.add(module.Denial(machine, 100_000 + number, (module.Verdict("SCMP_ACT_ERRNO", 1),), 1, 1, "x")
                        for number in range(numbers))
         self.assertEqual(len(report.counts), report.MAX_KINDS + 1)
         self.assertEqual(sum(sum(programs.values()) for programs in report.counts.values()), numbers)

@@ -358,7 +358,7 @@ class Laws(unittest.TestCase):
         allowing = decode({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
             {"names": ["read", "mount"], "action": "SCMP_ACT_ERRNO"}]})
         for inputs in itertools.permutations([("one", denying), ("two", allowing)]):
-            merged = encode(spoc.merge_profiles(inputs, ("SCMP_ACT_ALLOW", 0)))
+            merged = encode(spoc.merge_profiles(inputs, spoc.ALLOW))
             self.assertEqual(answer(merged, "read", [])[0], "SCMP_ACT_ALLOW")
             self.assertEqual(answer(merged, "mount", [])[0], "SCMP_ACT_ERRNO")
 
@@ -368,7 +368,7 @@ class Laws(unittest.TestCase):
         numbers = {name: spoc.libseccomp.seccomp_syscall_resolve_name_arch(machine.token, name.encode())
                    for name in NAMES}
 
-        def judge(profile: spoc.Profile) -> "Dict[Any, Tuple[str, int]]":
+        def judge(profile: spoc.Profile) -> "Dict[Any, spoc.Verdict]":
             program = spoc.FilterBuilder(profile, machine).build().program
             judged = {}
             for name, *arguments in calls():
