@@ -13,9 +13,6 @@
 #define ABIS		2	/* 0: the kernel's own calling convention, 1: its 32-bit one */
 #define NUMBERS		1024	/* syscall numbers in `seen`, a power of two; larger ones go to `calls` */
 #define SLOTS		4096	/* a power of two */
-#define ANSWERS		4096	/* a power of two */
-#define STACK_SHIFT	13	/* no kernel has smaller stacks than 8 KB (THREAD_SIZE), aligned to their size */
-#define MAX_CHANGES	(1 << 30)
 #define TASKS		12288	/* with those of SLOTS at most 16384 */
 #define CALLS		2048
 #define DENIALS		1024
@@ -85,12 +82,6 @@ struct call {
 	__u32 tgid;		/* who made it first */
 	char comm[COMM_LEN];
 	__u32 unused;
-};
-
-struct answers {
-	volatile __u64 changes;	/* how often a task has begun or ceased to be recorded; stops at MAX_CHANGES */
-	__u64 unused[7];	/* to the end of the cache line */
-	__u64 stamps[ANSWERS];	/* at the hash of a pt_regs address */
 };
 
 /* An argument whose values are noted, in full below MAX_VALUES. */
@@ -245,17 +236,6 @@ struct {
 	__type(value, struct task);
 } tasks SEC(".maps");
 
-/*
- * 0 -> whose pt_regs belong to a recorded task, see stamp_of(): spares `record` even the call that tells the current
- * task, which costs more than all the rest for one that is not recorded.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct answers);
-} answers SEC(".maps");
-
 static __always_inline struct counters *counted(void)
 {
 	__u32 zero = 0;
@@ -319,48 +299,6 @@ static __always_inline struct task *state_of(__u64 task)
 	return state;
 }
 
-/* All that stands in `answers` is void from now on. */
-static __always_inline void change(void)
-{
-	__u32 zero = 0;
-	struct answers *known = bpf_map_lookup_elem(&answers, &zero);
-
-	if (known && known->changes < MAX_CHANGES)
-		__sync_fetch_and_add(&known->changes, 1);
-}
-
-/*
- * What stands in `answers` for this task if it is not recorded; if it is, the lowest bit is set as well. A kernel stack
- * may go from a task to another only with a change in between if one of them is recorded, so the number of changes so
- * far vouches for the answer. Of the address the lower bits are in the index, and the uppermost are the same for all.
- */
-static __always_inline __u64 stamp_of(__u64 regs, __u64 changes)
-{
-	return regs >> (STACK_SHIFT + 12) << 32 | changes << 1;
-}
-
-/* Is the current task recorded? */
-static __always_inline int is_recorded(__u64 regs)
-{
-	__u32 zero = 0;
-	struct answers *known = bpf_map_lookup_elem(&answers, &zero);
-	__u64 changes, stamp, difference, *answer;
-
-	if (!known)
-		return 0;
-	changes = known->changes;
-	stamp = stamp_of(regs, changes);
-	answer = &known->stamps[regs >> STACK_SHIFT & (ANSWERS - 1)];
-	difference = *answer ^ stamp;
-	if (difference > 1) {
-		difference = !!state_of(bpf_get_current_task());
-		/* A 32-bit kernel would write its halves one after the other. */
-		if (regs >> 32 && changes < MAX_CHANGES)
-			*answer = stamp | difference;
-	}
-	return difference;
-}
-
 /* Record a task that does not run yet, or the current one; `entered` is the call that it will return from. */
 static __always_inline void follow(__u64 task, __u32 entered)
 {
@@ -380,7 +318,6 @@ static __always_inline void follow(__u64 task, __u32 entered)
 		return;
 	}
 	__sync_fetch_and_add(&slot->count, 1);
-	change();
 	__sync_fetch_and_add(&count->followed, 1);
 	__sync_fetch_and_add(&count->alive, 1);
 }
@@ -459,7 +396,7 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telli
 	struct config *conf;
 	__u64 *first_ns;
 
-	if (!is_recorded(ctx->args[0]))
+	if (!state_of(bpf_get_current_task()))
 		return 0;
 	conf = bpf_map_lookup_elem(&config, &zero);
 	if (!conf)
@@ -749,7 +686,7 @@ static __always_inline void leave(__u64 task, struct task *state)
 
 	if (!slot || !count)
 		return;
-	/* The address, like the stack, will be another task's: it must not pass for a recorded one. */
+	/* The address will be another task's: it must not pass for a recorded one. */
 	if (slot->owner == task) {
 		slot->owner = 0;
 		error = bpf_map_delete_elem(&owners, &index);
@@ -758,7 +695,6 @@ static __always_inline void leave(__u64 task, struct task *state)
 	}
 	if (error)
 		__sync_fetch_and_add(&count->tasks_lost, 1);
-	change();
 	__sync_fetch_and_add(&slot->count, -1);
 	__sync_fetch_and_add(&count->alive, -1);
 	if (counted_in)
