@@ -52,6 +52,7 @@ if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.defau
 import collections
 import contextlib
 import errno
+import operator
 import stat
 import time
 
@@ -3157,6 +3158,11 @@ def container_host() -> Host:
     return Host(this_machine().native.name, kernel_uname().release, CONTAINER_CAPABILITIES)
 
 
+def architecture_token(name: str) -> int:
+    """The token of an SCMP_ARCH_ name; 0 for SCMP_ARCH_NATIVE, and if the installed libseccomp does not know it."""
+    return int(libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode()))
+
+
 def syscall_name(architecture: Architecture, number: int) -> str | None:
     """The syscall's name for that architecture, None if the installed libseccomp knows none."""
     if number >> 31:  # libseccomp has names for negative numbers that are no syscalls
@@ -3290,12 +3296,51 @@ class SeccompData(ctypes.Structure):
     _fields_ = [("nr", c_int), ("arch", c_uint32), ("instruction_pointer", c_uint64), ("args", c_uint64 * 6)]
 
 
+SOCK_FILTER_BYTES = 8
+# The instructions that libseccomp and this file use (linux/bpf_common.h), of an accumulator, the value, and of k.
+LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS: the value becomes the 32 bits at offset k of struct seccomp_data
+AND = 0x54  # BPF_ALU | BPF_AND | BPF_K: value &= k
+JUMP = 0x05  # BPF_JMP | BPF_JA: over k instructions
+JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K; this and the next jump over jt instructions if it is true, else over jf
+JUMP_GREATER = 0x25  # BPF_JGT
+JUMP_GREATER_EQUAL = 0x35  # BPF_JGE
+JUMP_SET = 0x45  # BPF_JSET
+RETURN = 0x06  # BPF_RET | BPF_K: answer k
+COMPARISONS: dict[int, Callable[[int, int], int]] = {
+    JUMP_EQUAL: operator.eq, JUMP_GREATER: operator.gt, JUMP_GREATER_EQUAL: operator.ge, JUMP_SET: operator.and_}
+MAX_JUMP = 255  # a conditional jump's offset has 8 bits
+WORD = (1 << 32) - 1
+
+
+def bpf_step(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    """struct sock_filter (linux/filter.h): code, jt, jf, k."""
+    return code.to_bytes(2, sys.byteorder) + bytes((if_true, if_false)) + k.to_bytes(4, sys.byteorder)
+
+
+def constant_program(action: str, number: int = 0) -> bytes:
+    """The program of a filter that answers this to every call of every architecture."""
+    return bpf_step(RETURN, ACTIONS[action] | number)
+
+
+ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
+
+
+def split_program(program: bytes) -> list[bytes]:
+    """The instructions of a program."""
+    return [program[start:start + SOCK_FILTER_BYTES] for start in range(0, len(program), SOCK_FILTER_BYTES)]
+
+
+def is_return(step: bytes) -> bool:
+    return step[:2] == ASK_ALL[:2]
+
+
 class Filter(NamedTuple):
-    """A compiled seccomp filter: what seccomp(2) takes."""
+    """A compiled seccomp filter: what seccomp(2) takes. `skipped` are syscalls that libseccomp knows no number for."""
 
     program: bytes
     flags: int
     no_new_privs: bool
+    skipped: tuple[str, ...] = ()
 
     @property
     def listens(self) -> bool:
@@ -3305,29 +3350,74 @@ class Filter(NamedTuple):
         """The same, but whatever it would not simply allow is asked of a listener, apart from what it logs by default:
         that may be every call, and what outlives the listener can make none of those that are asked about.
 
-        A rule may stand before another, so that libseccomp must not be given other actions than the profile's.
+        The answers are exchanged in the program, not in the profile: with other actions libseccomp might put the rules
+        in another order.
         """
         let_pass = [constant_program(action) for action in {SCMP_ACT_ALLOW, default_action}.intersection(PERMISSIVE)]
-        steps = [self.program[at:at + SOCK_FILTER_BYTES] for at in range(0, len(self.program), SOCK_FILTER_BYTES)]
-        program = b"".join(ASK_ALL if step[:2] == ASK_ALL[:2] and step not in let_pass else step for step in steps)
+        program = b"".join(ASK_ALL if is_return(step) and step not in let_pass else step
+                           for step in split_program(self.program))
         return self._replace(program=program, flags=self.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER)
 
 
-SOCK_FILTER_BYTES = 8
-# linux/bpf_common.h: a 32-bit word of seccomp_data into the accumulator, ways to compare that with k, and the answer.
-LOAD, JUMP, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_EQUAL, AND, RETURN = 0x20, 0x05, 0x15, 0x25, 0x35, 0x54, 0x06
-MAX_JUMP = 255  # a conditional jump's offset has 8 bits
-WORD = (1 << 32) - 1
+MAX_KNOWN_CALLS = 4096  # numbers that a hostile command makes up must not fill the memory
 
 
-def bpf_step(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """struct sock_filter (linux/filter.h)."""
-    return code.to_bytes(2, sys.byteorder) + bytes((if_true, if_false)) + k.to_bytes(4, sys.byteorder)
+class FilterJudge:
+    """Answers as the kernel would under a filter, without loading it."""
+
+    def __init__(self, program: bytes):
+        # struct sock_filter: code, jt, jf, k.
+        self.steps = [(int.from_bytes(step[:2], sys.byteorder), step[2], step[3],
+                       int.from_bytes(step[4:], sys.byteorder)) for step in split_program(program)]
+        self._names = {value: name for name, value in ACTIONS.items()}
+        self._known: dict[tuple[int, int], Verdict] = {}
+
+    def __call__(self, data: SeccompData) -> Verdict:
+        """The action, with its errno, that this call meets."""
+        call = data.arch, data.nr
+        verdict = self._known.get(call)
+        if verdict is None:
+            result, depends = self._run(bytes(data))
+            number = result & 0xFFFF  # SECCOMP_RET_DATA
+            verdict = Verdict(self._names[result - number], min(number, MAX_SECCOMP_ERRNO))
+            if not depends and len(self._known) < MAX_KNOWN_CALLS:
+                self._known[call] = verdict
+        return verdict
+
+    def _run(self, data: bytes) -> tuple[int, bool]:
+        """What the program returns, and whether it looked at more than architecture and number."""
+        at, value, depends = 0, 0, False
+        while True:
+            code, if_true, if_false, k = self.steps[at]
+            at += 1
+            if code == LOAD:
+                value = int.from_bytes(data[k:k + 4], sys.byteorder)
+                depends |= k >= SeccompData.instruction_pointer.offset
+            elif code == RETURN:
+                return k, depends
+            elif code == JUMP:
+                at += k
+            elif code == AND:
+                value &= k
+            else:
+                at += if_true if COMPARISONS[code](value, k) else if_false
 
 
-def constant_program(action: str, number: int = 0) -> bytes:
-    """The program of a filter that answers this to every call of every architecture."""
-    return bpf_step(RETURN, ACTIONS[action] | number)
+def longest_path(program: bytes) -> int:
+    """How many instructions a filter runs at most for one call: its jumps only go forward."""
+    steps = FilterJudge(program).steps
+    longest = [0] * (len(steps) + 1)
+    for at, (code, if_true, if_false, k) in reversed(list(enumerate(steps))):
+        if code == RETURN:
+            following = 0
+        elif code == JUMP:
+            following = longest[at + 1 + k]
+        elif code in COMPARISONS:
+            following = max(longest[at + 1 + if_true], longest[at + 1 + if_false])
+        else:
+            following = longest[at + 1]
+        longest[at] = 1 + following
+    return longest[0]
 
 
 def runc_prefix(profile: Profile, native: Architecture) -> bytes:
@@ -3340,13 +3430,13 @@ def runc_prefix(profile: Profile, native: Architecture) -> bytes:
         return program
     names = {name.encode(errors="replace") for rule in profile.rules for name in rule.names if "\0" not in name}
     for listed in sorted({native.name, *profile.architectures} - {"SCMP_ARCH_NATIVE"}):
-        token = libseccomp.seccomp_arch_resolve_name(listed.replace("SCMP_ARCH_", "").lower().encode())
+        token = architecture_token(listed)
         last = max((libseccomp.seccomp_syscall_resolve_name_arch(token, name) for name in names), default=0)
         if last <= 0:
             continue
         steps = [bpf_step(LOAD, SeccompData.nr.offset)]
-        if token in (X86_64.token, X32.token):  # whose calls the kernel tells apart by this bit alone; BPF_JSET
-            steps.append(bpf_step(0x45, X32_SYSCALL_BIT, *((2, 0) if token == X86_64.token else (0, 2))))
+        if token in (X86_64.token, X32.token):  # whose calls the kernel tells apart by this bit alone
+            steps.append(bpf_step(JUMP_SET, X32_SYSCALL_BIT, *((2, 0) if token == X86_64.token else (0, 2))))
             token = X86_64.token
         steps += [bpf_step(JUMP_GREATER, last, 0, 1), constant_program(SCMP_ACT_ERRNO, errno.ENOSYS)]
         steps = [bpf_step(LOAD, SeccompData.arch.offset), bpf_step(JUMP_EQUAL, token, 0, len(steps)), *steps]
@@ -3354,13 +3444,22 @@ def runc_prefix(profile: Profile, native: Architecture) -> bytes:
     return program
 
 
-ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
 NEXT, HOLDS, FAILS = range(3)
+
+
+class Comparison(NamedTuple):
+    """A part of a test: compare the bits of `mask` in the word at `offset` of struct seccomp_data with `value`."""
+
+    offset: int
+    mask: int
+    jump: int  # how: one of COMPARISONS
+    value: int
+    if_true: int  # NEXT: go on with the test; HOLDS or FAILS: that is its result
+    if_false: int
+
+
 if TYPE_CHECKING:
-    # (offset in seccomp_data, mask, jump, value, where to if true, where to if false): NEXT is the step that follows,
-    # HOLDS and FAILS leave the test.
-    Step = tuple[int, int, int, int, int, int]
-    Test = tuple[Step, ...]
+    Test = tuple[Comparison, ...]
     Tested = list[tuple[tuple[Test, ...], bytes]]  # what must all hold, for this to be returned
 
 
@@ -3370,22 +3469,22 @@ def condition_tests(condition: Condition, wide: bool) -> list[Test]:
     low, high = (offset, offset + 4) if sys.byteorder == "little" else (offset + 4, offset)
     if op in ("SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"):
         mask, wanted = (FULL_MASK, value) if op == "SCMP_CMP_EQ" else (value, value & condition.value_two)
-        words = [(high, mask >> 32, wanted >> 32)] if wide else []
-        return [((at, part, JUMP_EQUAL, wanted_part, HOLDS, FAILS),) for at, part, wanted_part in (
-            *words, (low, mask & WORD, wanted & WORD)) if part]
-    # Otherwise it is one of these, or the opposite of it.
-    jump = {"SCMP_CMP_NE": JUMP_EQUAL, "SCMP_CMP_GT": JUMP_GREATER, "SCMP_CMP_LE": JUMP_GREATER}.get(
-        op, JUMP_GREATER_EQUAL)
-    steps = []
-    if wide and jump != JUMP_EQUAL:
-        steps.append((high, WORD, JUMP_GREATER, value >> 32, HOLDS, NEXT))
+        words = [(low, mask & WORD, wanted & WORD)]
+        if wide:
+            words.insert(0, (high, mask >> 32, wanted >> 32))
+        return [(Comparison(at, bits, JUMP_EQUAL, wanted_bits, HOLDS, FAILS),)
+                for at, bits, wanted_bits in words if bits]
+    # The others are one of these, or its opposite.
+    jump, opposite = {
+        "SCMP_CMP_NE": (JUMP_EQUAL, True), "SCMP_CMP_GT": (JUMP_GREATER, False), "SCMP_CMP_LE": (JUMP_GREATER, True),
+        "SCMP_CMP_GE": (JUMP_GREATER_EQUAL, False), "SCMP_CMP_LT": (JUMP_GREATER_EQUAL, True)}[op]
+    holds_if, fails_if = (FAILS, HOLDS) if opposite else (HOLDS, FAILS)
+    test = [Comparison(low, WORD, jump, value & WORD, holds_if, fails_if)]
     if wide:
-        steps.append((high, WORD, JUMP_EQUAL, value >> 32, NEXT, FAILS))
-    steps.append((low, WORD, jump, value & WORD, HOLDS, FAILS))
-    if op in ("SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE"):
-        opposite = {NEXT: NEXT, HOLDS: FAILS, FAILS: HOLDS}
-        steps = [(*step[:4], opposite[step[4]], opposite[step[5]]) for step in steps]
-    return [tuple(steps)]
+        test.insert(0, Comparison(high, WORD, JUMP_EQUAL, value >> 32, NEXT, fails_if))
+        if jump != JUMP_EQUAL:
+            test.insert(0, Comparison(high, WORD, JUMP_GREATER, value >> 32, holds_if, NEXT))
+    return [tuple(test)]
 
 
 def assemble_test(test: Test, loaded: int, inner: list[bytes], following: list[bytes]) -> list[bytes]:
@@ -3402,7 +3501,7 @@ def assemble_test(test: Test, loaded: int, inner: list[bytes], following: list[b
         codes.append((jump, value, (if_true, if_false)))
         loaded = offset if mask == WORD else -1
     holds, fails = len(codes), len(codes) + len(inner)
-    if inner[0][:2] == ASK_ALL[:2] and inner[0] in following[:MAX_JUMP - len(codes)]:  # the answer is there already
+    if is_return(inner[0]) and inner[0] in following[:MAX_JUMP - len(codes)]:  # the answer is there already
         holds, fails, inner = len(codes) + following.index(inner[0]), len(codes), []
     elif fails > MAX_JUMP:
         holds, fails, inner = holds + 1, holds, [bpf_step(JUMP, len(inner)), *inner]
@@ -3411,6 +3510,11 @@ def assemble_test(test: Test, loaded: int, inner: list[bytes], following: list[b
         if_true, if_false = (0 if way == NEXT else (holds if way == HOLDS else fails) - at for way in ways)
         assembled.append(bpf_step(code, k, if_true, if_false))
     return assembled + inner
+
+
+def whole_word(test: Test) -> int:
+    """The offset of the word that a test of one comparison leaves in the accumulator; -1 if it leaves none."""
+    return test[0].offset if len(test) == 1 and test[0].mask == WORD else -1
 
 
 def assemble_rules(rules: Tested, loaded: int, following: list[bytes]) -> list[bytes]:
@@ -3426,7 +3530,7 @@ def assemble_rules(rules: Tested, loaded: int, following: list[bytes]) -> list[b
         if not groups or groups[-1][0] != tests[0]:
             if groups:  # only a plain comparison that either answers or goes on leaves the word there
                 test, _, inner = groups[-1]
-                loaded = test[0][0] if len(test) == 1 and test[0][1] == WORD and not inner[0][0] else -1
+                loaded = whole_word(test) if not inner[0][0] else -1
             groups.append((tests[0], loaded, []))
         groups[-1][2].append((tests[1:], answer))
     code: list[bytes] = []
@@ -3435,8 +3539,7 @@ def assemble_rules(rules: Tested, loaded: int, following: list[bytes]) -> list[b
         if not test:
             code = [inner[0][1]]
             continue
-        known = test[0][0] if len(test) == 1 and test[0][1] == WORD else -1
-        code = assemble_test(test, loaded, assemble_rules(inner, known, after), after) + code
+        code = assemble_test(test, loaded, assemble_rules(inner, whole_word(test), after), after) + code
     return code
 
 
@@ -3526,12 +3629,9 @@ class FilterBuilder:
 
     def __init__(self, profile: Profile, native: Architecture):
         self.profile = profile
-        self.unknown: set[str] = set()
-        self._added: set[str] = set()
-        self._subject = profile.default_action
         self._tokens = {native.token: native.name}
         for name in profile.architectures:
-            token = libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode())
+            token = architecture_token(name)
             if not token and name != "SCMP_ARCH_NATIVE":
                 raise SpocError("build filter", name,
                                 f"libseccomp {format_libseccomp_version()} does not know this architecture",
@@ -3549,29 +3649,39 @@ class FilterBuilder:
         flags = sum(FILTER_FLAGS[flag] for flag in self.profile.loaded_flags)
         # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
         flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-        program = prefix + self.export()
-        self._check_size(len(program) // SOCK_FILTER_BYTES)
-        return Filter(program, flags, no_new_privs)
+        program, skipped = self.export()
+        program = prefix + program
+        self._check_size("the whole filter", len(program) // SOCK_FILTER_BYTES)
+        return Filter(program, flags, no_new_privs, skipped)
 
-    def export(self, text: bool = False, optimize: int = 1) -> bytes:
-        """The compiled program or, as text, a listing (libseccomp's PFC). `optimize` 2 makes it a binary tree."""
+    def export(self, text: bool = False, optimize: int = 1) -> tuple[bytes, tuple[str, ...]]:
+        """The compiled program or, as text, a listing (libseccomp's PFC); and the syscalls that it knows no number for.
+
+        `optimize` 2 makes it a binary tree.
+        """
+        export = libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf
+        main, skipped = self._compile(export, optimize)
+        conditional = {token: self._conditional(token) for token in self._tokens}
+        # Each takes at least an instruction: this bounds the time, too.
+        self._check_size("the whole filter",
+                         sum(len(rules) for calls in conditional.values() for rules in calls.values()))
+        parts = [self._list(token, rules) if text else self._assemble(token, rules)
+                 for token, rules in conditional.items() if rules]
+        return b"".join([*parts, main]), skipped
+
+    @contextlib.contextmanager
+    def _building(self, subject: str) -> Iterator[None]:
+        """Make an OSError meanwhile a SpocError about this subject."""
         try:
-            main = self._compile(libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf, optimize)
-            conditional = {token: self._conditional(token) for token in self._tokens}
+            yield
         except OSError as error:
-            hint = "this libseccomp or kernel cannot do that"
-            if error.errno == errno.EDOM and self._subject in self.profile.architectures:
-                error.strerror = "has the other byte order, which libseccomp does not take into this machine's filter"
+            reason, hint = error.strerror or str(error), "this libseccomp or kernel cannot do that"
+            if error.errno == errno.EDOM and subject in self.profile.architectures:
+                reason = "has the other byte order, which libseccomp does not take into this machine's filter"
                 hint = "take it out of the profile"
             elif error.errno == errno.EEXIST:
                 hint = "two rules have the same conditions, if only within socketcall or ipc, but other actions"
-            raise SpocError("build filter", self._subject, error.strerror or str(error), hint) from None
-        self._subject = "the whole filter"
-        # Each takes at least an instruction: this bounds the time, too.
-        self._check_size(sum(len(rules) for each in conditional.values() for rules in each.values()))
-        parts = [self._list(token, rules) if text else self._assemble(token, rules)
-                 for token, rules in conditional.items() if rules]
-        return b"".join([*parts, main])
+            raise SpocError("build filter", subject, reason, hint) from None
 
     def _number(self, token: int, name: str) -> int:
         """A syscall's number, which is negative where the architecture has no such."""
@@ -3596,9 +3706,10 @@ class FilterBuilder:
         direct = self._direct[token].get(name)
         return [(outer, -number % 100)] + ([(direct, 0)] if direct else [])
 
-    def _check_size(self, instructions: int) -> None:
+    @staticmethod
+    def _check_size(subject: str, instructions: int) -> None:
         if instructions > BPF_MAXINSNS:
-            raise SpocError("build filter", self._subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
+            raise SpocError("build filter", subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
 
     @staticmethod
     def _is_wide(token: int) -> bool:
@@ -3628,16 +3739,17 @@ class FilterBuilder:
 
     def _ordered(self, rules: Iterable[Rule], wide: bool) -> list[Rule]:
         """The rules of one number. The first without conditions, or whose conditions hold for all, stands for all."""
-        root, tree = Branch((0, 0, 0)), []
+        root = Branch((0, 0, 0))
+        tree = []
         for rule in rules:
             nodes = condition_nodes(rule.conditions, wide)
             if not nodes:
                 return [rule]
             tree.append((nodes, rule))
-        self._check_size(len(tree))  # before work: each takes at least an instruction
+        self._check_size("the whole filter", len(tree))  # before work: each takes at least an instruction
         for nodes, rule in tree:
-            self._subject = rule.names[0]
-            root.add(nodes, rule)
+            with self._building(rule.names[0]):
+                root.add(nodes, rule)
         return list(root.rules())
 
     def _assemble(self, token: int, calls: dict[int, list[Rule]]) -> bytes:
@@ -3651,11 +3763,11 @@ class FilterBuilder:
             inner = [*assemble_rules(tested, -1, [default]), default]
             self._check(number, rules, inner, self._is_wide(token))
             offset = SeccompData.nr.offset
-            code += assemble_test(((offset, WORD, JUMP_EQUAL, number, HOLDS, FAILS),), offset, inner, [])
+            code += assemble_test((Comparison(offset, WORD, JUMP_EQUAL, number, HOLDS, FAILS),), offset, inner, [])
         code.insert(0, bpf_step(LOAD, SeccompData.nr.offset))
         audit = Architecture(self._tokens[token], token).kernel_token
         return b"".join(assemble_test(
-            ((SeccompData.arch.offset, WORD, JUMP_EQUAL, audit, HOLDS, FAILS),), -1, code, []))
+            (Comparison(SeccompData.arch.offset, WORD, JUMP_EQUAL, audit, HOLDS, FAILS),), -1, code, []))
 
     def _check(self, number: int, rules: list[Rule], code: list[bytes], wide: bool) -> None:
         """Hold the code for a number against its rules: no mistake in how it is made may let a call pass."""
@@ -3696,106 +3808,57 @@ class FilterBuilder:
     def _answer(verdict: Verdict) -> int:
         return ACTIONS[verdict.action] | verdict.errno
 
-    def _compile(self, export: Any, optimize: int) -> bytes:
+    def _compile(self, export: Any, optimize: int) -> tuple[bytes, tuple[str, ...]]:
+        """What libseccomp makes of the rules without conditions; and the syscalls that it knows no number for."""
         with contextlib.ExitStack() as resources:
-            context = libseccomp.seccomp_init(self._answer(self.profile.default))
+            with self._building(self.profile.default_action):
+                context = libseccomp.seccomp_init(self._answer(self.profile.default))
             resources.callback(libseccomp.seccomp_release, context)
             for token, name in list(self._tokens.items())[1:]:
-                self._subject = name
-                libseccomp.seccomp_arch_add(context, token)
-            if optimize > 1:
-                libseccomp.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, optimize)
+                with self._building(name):
+                    libseccomp.seccomp_arch_add(context, token)
+            # What the first of a name's rules without conditions says: libseccomp would keep to that.
+            answers: dict[str, Verdict] = {}
+            skipped = []
             for rule in self.profile.rules:
-                self._add(context, rule)
-            self._subject = "the whole filter"
-            self._prefer_real(context)
-            descriptor = os.memfd_create("filter")
-            resources.callback(os.close, descriptor)
-            export(context, descriptor)
-            program = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-        if export.__name__ == "seccomp_export_pfc" and b"\n# pseudo filter code end\n" not in program:
-            raise OSError(errno.EIO, "libseccomp has cut its listing off")  # it looks at no error of fprintf(3)
-        return program
+                for name in rule.names:
+                    if not self._is_known(name):
+                        skipped.append(name)
+                    elif not rule.conditions and rule.verdict != self.profile.default:
+                        answers.setdefault(name, rule.verdict)
+            for name, verdict in answers.items():
+                with self._building(name):
+                    number = libseccomp.seccomp_syscall_resolve_name(name.encode())
+                    libseccomp.seccomp_rule_add_array(context, self._answer(verdict), number, 0, None)
+            with self._building("the whole filter"):
+                if optimize > 1:
+                    libseccomp.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, optimize)
+                self._prefer_real(context, set(answers))
+                descriptor = os.memfd_create("filter")
+                resources.callback(os.close, descriptor)
+                export(context, descriptor)
+                program = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+                if export is libseccomp.seccomp_export_pfc and b"\n# pseudo filter code end\n" not in program:
+                    # It looks at no error of fprintf(3).
+                    raise OSError(errno.EIO, "libseccomp has cut its listing off")
+        return program, tuple(skipped)
 
-    def _prefer_real(self, context: ScmpContext) -> None:
+    def _is_known(self, name: str) -> bool:
+        """Has the filter a rule for this name? What socketcall(2) or ipc(2) does has numbers from -101 to -299, what
+        other machines have lower ones.
+        """
+        return any(self._least <= self._number(token, name) != NR_SCMP_ERROR for token in self._tokens)
+
+    def _prefer_real(self, context: ScmpContext, names: set[str]) -> None:
         """Have each architecture begin with a syscall that it has: for others libseccomp makes no instructions, and
         where one comes first, 2.5.4 does not load the number.
         """
-        names = self._added.union(*([name] for name, inner in MULTIPLEXED.items()
-                                    if not self._added.isdisjoint(inner.values())))
+        names = names.union(*([name] for name, inner in MULTIPLEXED.items() if not names.isdisjoint(inner.values())))
         for token in self._tokens:
             numbers = {self._number(token, name): name for name in names}
             if min(numbers, default=0) < 0 <= max(numbers):
                 libseccomp.seccomp_syscall_priority(
                     context, libseccomp.seccomp_syscall_resolve_name(numbers[max(numbers)].encode()), 255)
-
-    def _add(self, context: ScmpContext, rule: Rule) -> None:
-        """Give libseccomp the first rule without conditions for each name: it would keep to that."""
-        for name in rule.names:
-            self._subject = name
-            # What socketcall(2) or ipc(2) does has numbers from -101 to -299, what other machines have lower ones.
-            if not any(self._least <= self._number(token, name) != NR_SCMP_ERROR for token in self._tokens):
-                self.unknown.add(name)
-            elif not rule.conditions and name not in self._added and rule.verdict != self.profile.default:
-                self._added.add(name)
-                number = libseccomp.seccomp_syscall_resolve_name(name.encode())
-                libseccomp.seccomp_rule_add_array(context, self._answer(rule.verdict), number, 0, None)
-
-
-class FilterJudge:
-    """Answers as the kernel would under a filter, classic BPF as libseccomp makes it, without loading it."""
-
-    def __init__(self, program: bytes):
-        # struct sock_filter (linux/filter.h): code, jt, jf, k.
-        self.steps = [tuple(int.from_bytes(program[start + first:start + last], sys.byteorder)
-                            for first, last in ((0, 2), (2, 3), (3, 4), (4, 8)))
-                      for start in range(0, len(program), SOCK_FILTER_BYTES)]
-        self._names = {value: name for name, value in ACTIONS.items()}
-        self._known: dict[tuple[int, int], Verdict] = {}
-
-    def __call__(self, data: SeccompData) -> Verdict:
-        call = data.arch, data.nr
-        verdict = self._known.get(call)
-        if verdict is None:
-            result, depends = self._run(bytes(data))
-            number = result & 0xFFFF  # SECCOMP_RET_DATA
-            verdict = Verdict(self._names[result - number], min(number, MAX_SECCOMP_ERRNO))
-            if not depends and len(self._known) < MAX_KNOWN_CALLS:
-                self._known[call] = verdict
-        return verdict
-
-    def _run(self, data: bytes) -> tuple[int, bool]:
-        """What the program returns, and whether it looked at more than architecture and number."""
-        at, value, depends = 0, 0, False
-        while True:
-            code, if_true, if_false, k = self.steps[at]
-            at += 1
-            if code == 0x20:  # BPF_LD | BPF_W | BPF_ABS
-                value = int.from_bytes(data[k:k + 4], sys.byteorder)
-                depends |= k >= SeccompData.instruction_pointer.offset
-            elif code == 0x06:  # BPF_RET | BPF_K
-                return k, depends
-            elif code == 0x05:  # BPF_JMP | BPF_JA
-                at += k
-            elif code == 0x54:  # BPF_ALU | BPF_AND | BPF_K
-                value &= k
-            else:  # BPF_JMP | BPF_K with BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET
-                holds = {0x15: value == k, 0x25: value > k, 0x35: value >= k, 0x45: value & k != 0}[code]
-                at += if_true if holds else if_false
-
-
-MAX_KNOWN_CALLS = 4096  # numbers that a hostile command makes up must not fill the memory
-WHOLE_32 = 0xFFFFFFFF
-
-
-def longest_path(program: bytes) -> int:
-    """How many instructions a filter runs at most for one call: its jumps only go forward."""
-    steps = FilterJudge(program).steps
-    longest = [0] * (len(steps) + 1)
-    for at, (code, if_true, if_false, k) in reversed(list(enumerate(steps))):
-        targets = [] if code == 0x06 else [k] if code == 0x05 else [if_true, if_false] if code & 7 == 5 else [0]
-        longest[at] = 1 + max((longest[at + 1 + target] for target in targets), default=0)
-    return longest[0]
 
 # --- Commands under watch ----------------------------------------------------
 
@@ -6584,7 +6647,7 @@ class Learner:
     MAX_CALLS = 64  # of a name, as for --args
 
     def __init__(self, source: Source, host: Host, bases: Sequence[Source], native: Architecture,
-                 force: bool, build: Callable[[Profile], tuple[Filter, set[str]]]):
+                 force: bool, build: Callable[[Profile], Filter]):
         """With `force` what was seen is to be allowed whatever the rules say."""
         self._force = force
         self._source, self._bases, self._native, self._build = source, bases, native, build
@@ -6660,8 +6723,8 @@ class Learner:
             self._left[call] = denying_text(denying)
         elif compared and (call.inner or self._opens_more(call, judge) or len(self._calls[call.wanted]) > self.MAX_CALLS
                            or self._source.type == TYPE_CRD and any(crd_lacks(Profile("", (), (rule,))))
-                           or WHOLE_32 in masks and any(WHOLE_32 < each.value < FULL_MASK - (WHOLE_32 >> 1)
-                                                        for each in rule.conditions)):  # no number of 32 bits
+                           or WORD in masks and any(WORD < each.value < FULL_MASK - (WORD >> 1)
+                                                    for each in rule.conditions)):  # no number of 32 bits
             self._left[call] = CONDITIONS
         else:
             self._learned[call] = rule if compared else None
@@ -6677,12 +6740,12 @@ class Learner:
     @property
     def _tokens(self) -> set[int]:
         """The architectures of the profile."""
-        return {libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode()) for name in
+        return {architecture_token(name) for name in
                 self._added_architectures.union(self._profile.architectures)}.union([self._native.token]) - {0}
 
     def _masks(self) -> set[int]:
         """What libseccomp compares of an argument on the architectures of the profile."""
-        return {FULL_MASK if token >> 31 else WHOLE_32 for token in self._tokens}  # __AUDIT_ARCH_64BIT
+        return {FULL_MASK if token >> 31 else WORD for token in self._tokens}  # __AUDIT_ARCH_64BIT
 
     def _condition(self, name: str, index: int, value: int) -> Condition:
         """Compare as --args does what the kernel takes as 32 bits, and all else, or where a rule that denies might hold
@@ -6690,7 +6753,7 @@ class Learner:
         """
         denies = any(rule.action not in PERMISSIVE and name in rule.names for rule in self._profile.rules)
         if ARGUMENTS.get(name) == index and not denies:
-            return Condition(index, "SCMP_CMP_MASKED_EQ", WHOLE_32, value & WHOLE_32)
+            return Condition(index, "SCMP_CMP_MASKED_EQ", WORD, value & WORD)
         return Condition(index, "SCMP_CMP_EQ", value)
 
     def _settle(self) -> None:
@@ -6720,7 +6783,7 @@ class Learner:
         return found or set(learned)
 
     def _judge(self) -> FilterJudge:
-        return FilterJudge(self._build(self._decoded(self._with_rules(self._with_names())))[0].program)
+        return FilterJudge(self._build(self._decoded(self._with_rules(self._with_names()))).program)
 
     def _decoded(self, document: dict[str, Any]) -> Profile:
         profile = self._decoder.decode(document)
@@ -6994,11 +7057,9 @@ class RunCommand:
                      "container may have others")
         return source
 
-    def _build(self, profile: Profile) -> tuple[Filter, set[str]]:
-        """The filter, and what of it is not known here."""
-        builder = FilterBuilder(profile, self.machine.own)
+    def _build(self, profile: Profile) -> Filter:
         prefix = runc_prefix(profile, self.machine.own) if self.options.runtime == "runc" else b""
-        return builder.build(self.no_new_privs, prefix), builder.unknown
+        return FilterBuilder(profile, self.machine.own).build(self.no_new_privs, prefix)
 
     def run(self) -> int:
         """Run the command under the profile; give the exit code."""
@@ -7010,7 +7071,7 @@ class RunCommand:
                 resources.callback(self.events.close)
             learner = Learner(self.source, self.host, self.bases, self.machine.own, self.options.force,
                               self._build) if self.learned else None
-            applied, unknown = self._build(self.profile)
+            applied = self._build(self.profile)
             report = DenialReport(self.profile, self.machine.own, self.events, applied.program, learner,
                                   self.options.runtime == "runc")
             source = self._open_source(applied.program)
@@ -7025,8 +7086,8 @@ class RunCommand:
                         Log.result("Not named under notify: what the profile logs by default")
                 elif source.audits:
                     applied = applied._replace(flags=applied.flags | SECCOMP_FILTER_FLAG_LOG)
-            if unknown:
-                Log.info(f"Skipping syscalls that are not known here: {', '.join(sorted(unknown))}")
+            if applied.skipped:
+                Log.info(f"Skipping syscalls that are not known here: {', '.join(sorted(set(applied.skipped)))}")
             if applied.no_new_privs:
                 Log.info("Setting no_new_privs: set-uid programs will not change the user")
             Log.info("Load seccomp profile")
@@ -7325,8 +7386,12 @@ class Conversion:
             if action == SCMP_ACT_NOTIFY and names:
                 self.refuse(key, "a listener has no place there", names[0])
         builder = FilterBuilder(self.profile, self.native)
-        data = builder.export(text=True) if text else builder.build().program
-        self._tell_unknown(builder.unknown)
+        if text:
+            data, skipped = builder.export(text=True)
+        else:
+            compiled = builder.build()
+            data, skipped = compiled.program, compiled.skipped
+        self._tell_unknown(set(skipped))
         return data
 
     @staticmethod
@@ -7396,7 +7461,7 @@ class Conversion:
 
     def _tell_kernel_calls(self, allowed: set[str]) -> None:
         """systemd's @default would allow most of them."""
-        architectures = [Architecture(name, libseccomp.seccomp_arch_resolve_name(name[10:].lower().encode()))
+        architectures = [Architecture(name, architecture_token(name))
                          for name in self.profile.architectures] or [self.native]
         missing = kernel_calls(architectures) - allowed
         if missing and self.profile.default_action not in PERMISSIVE:
@@ -7545,7 +7610,7 @@ class Portrait:
     def __init__(self, title: str, profile: Profile, native: Architecture):
         self.title, self.flags, self.default = title, profile.flags, profile.default
         listed = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
-        self.syscalls = {name: architecture_syscalls(libseccomp.seccomp_arch_resolve_name(name.encode()))
+        self.syscalls = {name: architecture_syscalls(architecture_token(name))
                          for name in listed or [native.name[10:].lower()]}
         rules: dict[str, list[Rule]] = {name: [] for name in sorted(set().union(*self.syscalls.values()))}
         names = {name for rule in profile.rules for name in rule.names}
@@ -7588,7 +7653,7 @@ class Portrait:
     @staticmethod
     def _instructions(profile: Profile, native: Architecture) -> str:
         try:
-            plain, tree = (FilterBuilder(profile, native).export(optimize=level) for level in (1, 2))
+            plain, tree = (FilterBuilder(profile, native).export(optimize=level)[0] for level in (1, 2))
         except SpocError as error:  # other architectures may be beyond libseccomp on this machine
             return f"cannot be built here: {error.subject}: {error.reason}"
         return (f"{len(plain) // SOCK_FILTER_BYTES} BPF instructions, at most {longest_path(plain)} of them per call; "

@@ -154,9 +154,9 @@ class Adapter:
             options, native = command.options, command.machine.own
             learner = module.Learner(command.source, command.host, command.bases, native, options.force,
                                      command._build) if command.learned else None
-            applied, unknown = command._build(command.profile)
-            if unknown:
-                module.Log.info(f"unknown: {', '.join(sorted(unknown))}")
+            applied = command._build(command.profile)
+            if applied.skipped:
+                module.Log.info(f"unknown: {', '.join(sorted(set(applied.skipped)))}")
             report = module.DenialReport(command.profile, native, command.events, applied.program, learner,
                                          options.runtime == "runc")
             if command.events:

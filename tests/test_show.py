@@ -129,7 +129,7 @@ class Data(unittest.TestCase):
         parsed, reader = spoc.parse_document(json.dumps(document), "-")
         decoded = spoc.ProfileDecoder(reader, spoc.Host(X86_64, "6.1", ())).decode(parsed)
         for optimize in (1, 2):
-            program = spoc.FilterBuilder(decoded, spoc.X86_64).export(optimize=optimize)
+            program = spoc.FilterBuilder(decoded, spoc.X86_64).export(optimize=optimize)[0]
             calls = [(AUDIT_ARCH_X86_64, number) for number in [*range(600), 1 << 30, 0xFFFFFFFF]] + [(0x40000003, 1)]
             longest = max(self.steps(program, struct.pack("=II7Q", number, token, *[0] * 7)) for token, number in calls)
             self.assertEqual(spoc.longest_path(program), longest)
