@@ -3028,16 +3028,6 @@ def format_libseccomp_version() -> str:
 # --- Machine -----------------------------------------------------------------
 
 
-# Where the kernel tells a 32-bit call from one of its own: (enum compat_source of recorder.bpf.c, offset, mask).
-COMPAT_NONE = (0, 0, 0)
-# x86: TS_COMPAT in thread_info.status, with which task_struct begins (arch/x86/include/asm/thread_info.h; Linux 5.11
-# put syscall_work before it). It is set for int 0x80 from 64-bit code as well, which pt_regs.cs does not show.
-COMPAT_X86 = (1, 16, 0x2)
-COMPAT_X86_BEFORE_5_11 = (1, 8, 0x2)
-# arm64: PSR_MODE32_BIT in pt_regs.pstate (arch/arm64/include/uapi/asm/ptrace.h).
-COMPAT_ARM64 = (2, 264, 0x10)
-
-
 class Architecture(NamedTuple):
     """A machine's name and AUDIT_ARCH_ token (linux/audit.h), by which libseccomp knows it."""
 
@@ -3061,18 +3051,36 @@ PPC64LE = Architecture("SCMP_ARCH_PPC64LE", 0xC0000015)
 X32_SYSCALL_BIT = 0x40000000  # arch/x86/include/uapi/asm/unistd.h
 NO_SYSCALL = 0xFFFFFFFF  # -1: how a tracer has a call skipped (ptrace(2)); no kernel ever gives it a meaning
 
-# Where the numbers of an architecture begin: ARM's private ones (asm/unistd.h), MIPS o32, n64 and n32, x32.
-NUMBER_STARTS = (0, 4000, 5000, 6000, 0xF0000, X32_SYSCALL_BIT)
+ARM_PRIVATE_START = 0xF0000  # __ARM_NR_BASE in arch/arm/include/uapi/asm/unistd.h
+# Where the numbers of an architecture begin; 4000, 5000 and 6000 are MIPS o32, n64 and n32 (asm/unistd.h).
+NUMBER_STARTS = (0, 4000, 5000, 6000, ARM_PRIVATE_START, X32_SYSCALL_BIT)
+
+
+class CompatTest(NamedTuple):
+    """Where the kernel tells a 32-bit call from one of its own: the bits of `mask` are set in the word at `offset`."""
+
+    source: int  # enum compat_source of recorder.bpf.c: of what that is the offset, in bytes
+    offset: int
+    mask: int
+
+
+COMPAT_NONE = CompatTest(0, 0, 0)
+# TS_COMPAT in thread_info.status, with which task_struct begins (arch/x86/include/asm/thread_info.h; Linux 5.11 put
+# syscall_work before it). It is set for int 0x80 from 64-bit code as well, which pt_regs.cs does not show.
+COMPAT_X86 = CompatTest(1, 16, 0x2)
+COMPAT_X86_BEFORE_5_11 = CompatTest(1, 8, 0x2)
+# PSR_MODE32_BIT in pt_regs.pstate (arch/arm64/include/uapi/asm/ptrace.h).
+COMPAT_ARM64 = CompatTest(2, 264, 0x10)
 
 
 class Machine(NamedTuple):
     """What a kernel runs: calls of its own convention, of its 32-bit one if it has one, and how to tell them apart."""
 
     native: Architecture
-    compat: Architecture | None
-    compat_test: tuple[int, int, int]
+    compat: Architecture | None = None
+    compat_test: CompatTest = COMPAT_NONE
     number_offset: int = 0  # of the syscall's number in pt_regs, in bytes; 0: not known
-    arguments: tuple[tuple[int, ...], ...] = ()  # where pt_regs holds the first three, of native and compat calls
+    arguments: tuple[tuple[int, ...], ...] = ()  # where pt_regs holds the first three: of native, then of compat calls
     original_offset: int = 0  # of what syscall_rollback() has a call return (asm/syscall.h), in pt_regs
     # Where task_struct, which begins with thread_info, says that a tracer makes the calls itself: offset and mask of
     # TIF_SYSCALL_EMU (asm/thread_info.h), or SYSCALL_WORK_SYSCALL_EMU (linux/thread_info.h), on x86 since Linux 5.11.
@@ -3095,20 +3103,30 @@ def machine_of(name: str, release: str) -> Machine:
 
     Offsets in pt_regs: asm/ptrace.h of each, and which of them seccomp looks at, too: asm/syscall.h.
     """
-    has_work = release_numbers(release) >= (5, 11)
+    has_work = release_numbers(release) >= (5, 11)  # thread_info.syscall_work
     if name == "x86_64":
-        return Machine(X86_64, X86, COMPAT_X86 if has_work else COMPAT_X86_BEFORE_5_11, 120,
-                       ((112, 104, 96), (40, 88, 96)), 120,  # di, si, dx; bx, cx, dx
-                       (8, 8) if has_work else (0, 64))
-    if name == "aarch64":  # orig_x0, regs[1], regs[2]
-        return Machine(AARCH64, ARM, COMPAT_ARM64, 280, ((272, 8, 16),) * 2, 272, (0, 1 << 12))
+        return Machine(
+            X86_64, X86, COMPAT_X86 if has_work else COMPAT_X86_BEFORE_5_11,
+            number_offset=120, original_offset=120,  # orig_ax
+            arguments=((112, 104, 96), (40, 88, 96)),  # di, si, dx; bx, cx, dx
+            emulated=(8, 1 << 3) if has_work else (0, 1 << 6))
+    if name == "aarch64":
+        return Machine(
+            AARCH64, ARM, COMPAT_ARM64,
+            number_offset=280, original_offset=272,  # syscallno; orig_x0
+            arguments=((272, 8, 16), (272, 8, 16)),  # orig_x0, regs[1], regs[2]
+            emulated=(0, 1 << 12))
     if name.startswith("arm"):
-        return Machine(ARM, None, COMPAT_NONE, 28, ((68, 4, 8),), 68)  # ARM_ORIG_r0, ARM_r1, ARM_r2
-    if name in ("i386", "i486", "i586", "i686"):  # bx, cx, dx
-        return Machine(X86, None, COMPAT_NONE, 44, ((0, 4, 8),), 44, (4, 8) if has_work else (0, 64))
-    others = {"riscv64": RISCV64, "ppc64le": PPC64LE}
-    if name in others:
-        return Machine(others[name], None, COMPAT_NONE)
+        return Machine(ARM, number_offset=28, original_offset=68,  # ARM_r7; ARM_ORIG_r0
+                       arguments=((68, 4, 8),))  # ARM_ORIG_r0, ARM_r1, ARM_r2
+    if name in ("i386", "i486", "i586", "i686"):
+        return Machine(X86, number_offset=44, original_offset=44,  # orig_ax
+                       arguments=((0, 4, 8),),  # bx, cx, dx
+                       emulated=(4, 1 << 3) if has_work else (0, 1 << 6))
+    if name == "riscv64":
+        return Machine(RISCV64)
+    if name == "ppc64le":
+        return Machine(PPC64LE)
     raise SpocError("start", f"machine {name}", "not supported", "x86, ARM, RISC-V 64 and POWER LE are")
 
 
@@ -6014,12 +6032,15 @@ def describe_nameless(calls: Iterable[tuple[Architecture, int]]) -> list[str]:
     absent: list[str] = []
     newer: list[str] = []
     for architecture, number in sorted(calls):
-        starts = (0, NUMBER_STARTS[4]) if architecture == ARM else NUMBER_STARTS[5:] if architecture == X32 else (0,)
+        starts = {ARM: (0, ARM_PRIVATE_START), X32: (X32_SYSCALL_BIT,)}.get(architecture, (0,))
         may_exist = any(0 <= number - start < NUMBERS for start in starts)
         (newer if may_exist else absent).append(f"{number} ({architecture.name})")
-    return [f"{text} {', '.join(found)}{hint}" for text, found, hint in (
-        ("libseccomp knows no name for the syscalls", newer, "; a newer libseccomp may"),
-        ("no kernel has the syscalls", absent, ": no rule can allow them")) if found]
+    texts = []
+    if newer:
+        texts.append(f"libseccomp knows no name for the syscalls {', '.join(newer)}; a newer libseccomp may")
+    if absent:
+        texts.append(f"no kernel has the syscalls {', '.join(absent)}: no rule can allow them")
+    return texts
 
 
 def make_recording(machine: Machine, seen: dict[tuple[int, int], int], details: dict[tuple[int, int], CallValue],

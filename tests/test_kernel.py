@@ -135,17 +135,17 @@ class Constants(CompiledCase):
 
     def test_recorder(self) -> None:
         require(os.path.exists("/usr/include/bpf/bpf_helpers.h"), "bpf/bpf_helpers.h (libbpf-dev)")
-        wanted = {"ABIS": module.ABIS, "NUMBERS": module.NUMBERS, "COMPAT_NONE": module.COMPAT_NONE[0],
-                  "COMPAT_TASK": module.COMPAT_X86[0], "COMPAT_REGS": module.COMPAT_ARM64[0]}
+        wanted = {"ABIS": module.ABIS, "NUMBERS": module.NUMBERS, "COMPAT_NONE": module.COMPAT_NONE.source,
+                  "COMPAT_TASK": module.COMPAT_X86.source, "COMPAT_REGS": module.COMPAT_ARM64.source}
         self.assertEqual(self.c_values('#include "recorder.bpf.c"', list(wanted), f"-I{OBJECT.parent}", "-w"), wanted)
-        self.assertEqual(module.COMPAT_X86_BEFORE_5_11[0], module.COMPAT_X86[0])
+        self.assertEqual(module.COMPAT_X86_BEFORE_5_11.source, module.COMPAT_X86.source)
 
     def test_compat_bits(self) -> None:
         """TS_COMPAT is the kernel's own; PSR_MODE32_BIT and the place of pstate are in the headers of arm64 alone."""
         if platform.machine() != "aarch64":
             raise unittest.SkipTest("needs the headers of arm64")
-        wanted = {"PSR_MODE32_BIT": module.COMPAT_ARM64[2],
-                  "__builtin_offsetof(struct user_pt_regs, pstate)": module.COMPAT_ARM64[1]}
+        wanted = {"PSR_MODE32_BIT": module.COMPAT_ARM64.mask,
+                  "__builtin_offsetof(struct user_pt_regs, pstate)": module.COMPAT_ARM64.offset}
         self.assertEqual(self.c_values("#include <asm/ptrace.h>", list(wanted)), wanted)
 
 
