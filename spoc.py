@@ -80,7 +80,8 @@ if TYPE_CHECKING:
     import array
     import re
     import signal
-    from typing import Any, BinaryIO, Callable, Container, Iterable, Iterator, NamedTuple, NoReturn, Sequence, Union
+    from typing import (Any, BinaryIO, Callable, Container, Iterable, Iterator, NamedTuple, NoReturn, Protocol,
+                        Sequence, TypeVar)
 else:
     signal = _signal
 
@@ -98,7 +99,10 @@ else:
     class NamedTuple(metaclass=NamedTupleType):
         """The base of such classes."""
 
-__all__ = ["Call", "Identity", "Profile", "ProfileError", "Recorder", "Recording", "Rule", "SpocError",
+    class Protocol:
+        """What several classes have in common; only the type checker looks."""
+
+__all__ = ["BpfRecorder", "Call", "Identity", "Profile", "ProfileError", "Recording", "Rule", "SpocError",
            "append_names", "format_appended", "format_json", "format_profile", "format_yaml", "main", "parse_profile",
            "parse_yaml"]
 
@@ -3928,6 +3932,10 @@ SIGNALS_RELAYED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPWR
 SI_KERNEL = 0x80  # asm-generic/siginfo.h: a terminal's signals have it
 
 
+if TYPE_CHECKING:
+    InputHandlers = dict[int, Callable[[], None]]  # a descriptor, and what reads from it when it is readable
+
+
 class Timer:
     """Something to do every so many seconds."""
 
@@ -3990,7 +3998,7 @@ class Supervisor:
             signal.signal(signal.SIGCHLD, self.sigchld)
 
     def wait(self, pid: int, timers: Sequence[Timer], alive: Callable[[], bool] | None = None,
-             inputs: dict[int, Callable[[], None]] | None = None) -> int:
+             inputs: InputHandlers | None = None) -> int:
         """Wait for the command and give its status, as waitpid(2) does.
 
         Meanwhile run timers, pass signals on, and serve `inputs` (see Child.wait_started). With `alive`, then wait as
@@ -4415,7 +4423,7 @@ class Child:
         except OSError:
             return True
 
-    def wait_started(self, inputs: dict[int, Callable[[], None]]) -> None:
+    def wait_started(self, inputs: InputHandlers) -> None:
         """Return when it has exec'ed. Raises ChildError, the process being gone, if it cannot.
 
         `inputs`, descriptors to read from and what reads them, are served meanwhile.
@@ -4444,7 +4452,7 @@ class Child:
                              "start it again", exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE)
 
     def wait(self, timers: Sequence[Timer] = (), alive: Callable[[], bool] | None = None,
-             inputs: dict[int, Callable[[], None]] | None = None) -> tuple[int, Exception | None]:
+             inputs: InputHandlers | None = None) -> tuple[int, Exception | None]:
         """Its status, see Supervisor.wait(); and what made waiting fail, so that it was killed."""
         try:
             return self._supervisor.wait(self.pid, timers, alive, inputs), None
@@ -4566,6 +4574,103 @@ class Denial(NamedTuple):
 
 START_UNSEEN = "the start of the command was not seen"
 
+
+class RecordedCall(NamedTuple):
+    """What a recorder knows of the calls of one syscall; what it does not look at is 0 or empty."""
+
+    first_ns: int = 0  # CLOCK_MONOTONIC
+    times: int = 0
+    tgid: int = 0  # of who made the first
+    comm: str = ""
+    values: frozenset[int] = frozenset()  # see Call
+
+
+def make_recording(machine: Machine, recorded: dict[tuple[int, int], RecordedCall], tasks: int,
+                   losses: Iterable[str]) -> Recording:
+    """Name what was recorded by (abi, number), and put it in the order in which the calls were first made."""
+    calls = []
+    for (abi, number), detail in recorded.items():
+        if number != NO_SYSCALL:
+            architecture = machine.architecture(abi, number)
+            calls.append(Call(architecture, number, syscall_name(architecture, number), *detail))
+    return Recording(tuple(sorted(calls, key=lambda call: (call.first_ns, call.number))), tasks, tuple(losses))
+
+
+def describe_calls_lost(number: int) -> str:
+    return (f"{number} calls of unusual numbers were not recorded: too many different ones; the command tries out "
+            "syscall numbers")
+
+
+class Recorder(Protocol):
+    """Records the syscalls of a command and of all its descendants, from the command's exec on."""
+
+    filter: Filter | None
+    """The filter that the command has to get, if its calls are recorded by one."""
+
+    close_message: str
+    """A line of the log for when close() is next; "" for none."""
+
+    def begin(self, child: Child) -> None:
+        """Release the command's process, and record from its exec on. Raises ChildError, the process being gone."""
+
+    def inputs(self) -> InputHandlers:
+        """What has to be served from begin() on, for as long as anything of the command lives."""
+
+    def first_calls(self) -> dict[tuple[int, int], int]:
+        """The syscalls so far, by (abi, number), and when each was first made: ns of CLOCK_MONOTONIC."""
+
+    def processes(self) -> int:
+        """How many processes of the command live; 0 if that is not known."""
+
+    def has_live_tasks(self) -> bool:
+        """Does any process or thread of the command live?"""
+
+    def release_survivors(self) -> None:
+        """The command has ended: let those of its descendants that live run on unrecorded, and say so."""
+
+    def recording(self) -> Recording:
+        """All that was recorded so far, and why it may not be all."""
+
+    def summary(self) -> str:
+        """A line of the log about what was recorded."""
+
+    def close(self) -> None:
+        """Give up what recording took; nothing can be read any more."""
+
+
+class DenialWatcher(Protocol):
+    """Reports the calls of a command that its filter stops or logs. It is ready for begin() when it is made."""
+
+    title: str
+    """Its name, in the log."""
+
+    reads: str
+    """What it reads from, in the log."""
+
+    needs_audit_session: bool
+    """Must the command be an audit session of its own, see Child?"""
+
+    descriptor: int
+    """Readable when there is something to read(); from begin() on."""
+
+    def adapt_filter(self, applied: Filter, default_action: str) -> Filter:
+        """The command's filter with what it takes to hear of the calls."""
+
+    def begin(self, child: Child) -> None:
+        """Release the command's process. Raises ChildError, the process being gone."""
+
+    def read(self) -> list[Denial]:
+        """What has been stopped since the last time; never waits."""
+
+    def finish(self) -> list[Denial]:
+        """The rest, now that the command has ended."""
+
+    def losses(self) -> list[str]:
+        """Why what was read may not be all."""
+
+    def close(self) -> None:
+        """Give up what watching took."""
+
 # --- BPF ---------------------------------------------------------------------
 
 
@@ -4644,24 +4749,19 @@ MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
 # The object's programs, and the tracepoint of each.
-PROGRAMS = dict(line.split() for line in """
-    task_fork      sched_process_fork
-    task_exec      sched_process_exec
-    task_exit      sched_process_exit
-    enter_direct   sys_enter
-    enter_abis     sys_enter
-    enter_plain    sys_enter
-    run_enter      sys_enter
-    run_exit       sys_exit
-    run_signal     signal_deliver
-    run_task_exit  sched_process_exit
-""".strip().splitlines())
+PROGRAMS = {
+    "task_fork": "sched_process_fork", "task_exec": "sched_process_exec", "task_exit": "sched_process_exit",
+    "enter_direct": "sys_enter", "enter_abis": "sys_enter", "enter_plain": "sys_enter", "run_enter": "sys_enter",
+    "run_exit": "sys_exit", "run_signal": "signal_deliver", "run_task_exit": "sched_process_exit"}
 VSYSCALLS = "emulate_vsyscall"  # of x86-64; what serves sched_process_exit takes these as well
 KERNEL_BTF = "/sys/kernel/btf/vmlinux"
 # enum denial_kind and task_flag of recorder.bpf.c
 (DENIAL_RETURNED, DENIAL_TRACED, DENIAL_VSYSCALL, DENIAL_LOGGED, DENIAL_ENDED, DENIAL_KILLED, DENIAL_TRAPPED,
  DENIAL_UNANSWERED) = range(8)
 TASK_HELD = 8
+if TYPE_CHECKING:
+    Data = TypeVar("Data", bound=ctypes._CData)
+    Value = TypeVar("Value", bound=ctypes._CData)
 
 
 def find_object() -> str:
@@ -4784,34 +4884,26 @@ def _print_libbpf(_level: int, message_format: bytes, arguments: int) -> int:
 PRINT_LIBBPF = PRINT_CALLBACK(_print_libbpf)
 
 
-class Recorder:
-    """The BPF programs and maps of one recording, from load() to close(); or, if `denials`, of what a filter stops."""
+class BpfSkeleton:
+    """The programs and maps of recorder.bpf.o in the kernel, from load() to close(). Nothing is seen before arm()."""
 
-    def __init__(self, machine: Machine, statistics: bool = False, denials: bool = False,
-                 watched: dict[tuple[int, int], int] | None = None):
-        """`watched`: (abi, number) -> index of the argument whose values are to be noted."""
-        self.machine, self.statistics, self.denials, self.watched = machine, statistics, denials, watched or {}
-        self._enter = ""  # the program for sys_enter, once it is loaded
-        self.filter: Filter | None = None  # none that the command should have, ...
-        self.inputs: dict[int, Callable[[], None]] = {}  # ... and nothing to serve meanwhile
-        self.unread: set[str] = set()  # what could not be read at the end, and why
+    def __init__(self, machine: Machine, programs: Sequence[str], arguments: int = 0):
+        """`programs`: what to load beside a program for sys_enter; `arguments`: of how many to note the values."""
+        self.machine, self._arguments = machine, arguments
+        self._other_programs = programs
+        self.enter_program = ""  # the one for sys_enter, once it is loaded
         self._resources = contextlib.ExitStack()
         self._object: BpfObject | None = None
-
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Detach and unload; the recorded data is gone with it."""
         self._resources.close()
 
-    def load(self) -> None:
-        """Load programs and maps into the kernel, and map those that user space reads."""
-        if self.watched and not self.machine.arguments:
-            raise KernelError("read arguments", self.machine.native.name, "not known how", "leave --args out")
+    def load(self, attempts: Sequence[tuple[str, bool]]) -> None:
+        """Load programs and maps into the kernel, and map those that user space reads.
+
+        `attempts`: a program for sys_enter, and whether to raise RLIMIT_MEMLOCK for it; the first that works is taken.
+        """
         pid_namespace()
         if lacks_jit(self.machine.native):
             raise KernelError("load BPF programs", "net.core.bpf_jit_enable", "is 0, and without the JIT they would "
@@ -4820,7 +4912,7 @@ class Recorder:
         data = read_object(path)
         libbpf.libbpf_set_print(PRINT_LIBBPF)
         refusal: OSError | None = None
-        for self._enter, raise_limit in self._attempts():
+        for self.enter_program, raise_limit in attempts:
             try:
                 with locked_memory() if raise_limit else contextlib.nullcontext():
                     self._load(data)
@@ -4830,10 +4922,17 @@ class Recorder:
                 if error.errno not in (errno.EPERM, errno.EACCES, errno.EINVAL):
                     raise bpf_error("load BPF programs", path, error) from None
         else:
-            what = " for --args, which kernel lockdown may refuse" if self.watched else ""
-            raise bpf_error(f"load BPF programs{what}", path, refusal or OSError())
+            purpose = " for --args, which kernel lockdown may refuse" if self._arguments else ""
+            raise bpf_error(f"load BPF programs{purpose}", path, refusal or OSError())
         self._check_compiled()
         self._map_arrays(path)
+
+    @property
+    def _programs(self) -> list[str]:
+        return [*self._other_programs, self.enter_program]
+
+    def _program(self, name: str) -> Any:
+        return libbpf.bpf_object__find_program_by_name(self._object, name.encode())
 
     def _check_compiled(self) -> None:
         """Before a program runs: the JIT may have failed, or be off where its setting is not known."""
@@ -4843,8 +4942,7 @@ class Recorder:
         for name in self._programs:
             info = BpfProgInfo()
             try:
-                program = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
-                libbpf.bpf_obj_get_info_by_fd(libbpf.bpf_program__fd(program), ctypes.byref(info),
+                libbpf.bpf_obj_get_info_by_fd(libbpf.bpf_program__fd(self._program(name)), ctypes.byref(info),
                                               ctypes.byref(c_uint32(ctypes.sizeof(info))))
             except OSError as error:
                 raise bpf_error("ask about a BPF program", name, error) from None
@@ -4852,39 +4950,15 @@ class Recorder:
                 raise KernelError("load BPF programs", name, "the JIT has not compiled it: it would crash this kernel",
                                   "free some memory" if setting else f"outside of the container: {JIT_REMEDY}")
 
-    def _attempts(self) -> list[tuple[str, bool]]:
-        """Which program to load for sys_enter, and whether to raise RLIMIT_MEMLOCK for that, in the order to try them.
-
-        Kernels before 5.11 account maps to that limit; lockdown=confidentiality refuses what reads kernel memory. See
-        enum telling of recorder.bpf.c.
-        """
-        if self.denials or self.watched:
-            return [("run_enter" if self.denials else "enter_abis", raise_limit) for raise_limit in (False, True)]
-        if self.machine.compat is None:
-            return [("enter_plain", False), ("enter_plain", True)]
-        direct = self.machine.native is X86_64 and os.path.exists(KERNEL_BTF)
-        return [("enter_direct", False)] * direct + [
-            ("enter_abis", False), ("enter_abis", True), ("enter_plain", True)]
-
-    @property
-    def tells_abis(self) -> bool:
-        """Are 32-bit calls told apart, on a machine that has them?"""
-        return self.machine.compat is not None and self._enter not in ("", "enter_plain")
-
-    @property
-    def _programs(self) -> list[str]:
-        ends = ("run_exit", "run_signal", "run_task_exit") if self.denials else ("task_exit",)
-        return ["task_fork", "task_exec", *ends, self._enter]
-
     def _load(self, data: bytes) -> None:
         handle = libbpf.bpf_object__open_mem(data, len(data), None)
         try:
             for name in PROGRAMS.keys() - set(self._programs):
                 libbpf.bpf_program__set_autoload(
                     libbpf.bpf_object__find_program_by_name(handle, name.encode()), False)
-            if self.watched:  # each may be exceeded by as many as there are CPUs
+            if self._arguments:  # each may be exceeded by as many as there are CPUs
                 libbpf.bpf_map__set_max_entries(libbpf.bpf_object__find_map_by_name(handle, b"values"),
-                                                len(self.watched) * (MAX_VALUES + 1 + (os.cpu_count() or 1)))
+                                                self._arguments * (MAX_VALUES + 1 + (os.cpu_count() or 1)))
             libbpf.bpf_object__load(handle)
         except OSError:
             libbpf.bpf_object__close(handle)
@@ -4895,220 +4969,297 @@ class Recorder:
     def _fd(self, name: str) -> int:
         return int(libbpf.bpf_map__fd(libbpf.bpf_object__find_map_by_name(self._object, name.encode())))
 
-    def _view(self, name: str, c_type: Any) -> Any:
+    def _view(self, name: str, c_type: type[Data]) -> Data:
         return c_type.from_buffer(mmap.mmap(self._fd(name), ctypes.sizeof(c_type)))
 
     def _map_arrays(self, path: str) -> None:
-        per_call = ABIS * NUMBERS
+        """Map the arrays; those of a slot for each call have call_index() as index."""
+        calls = ABIS * NUMBERS
         try:
-            self._config, self._counters = self._view("config", Config), self._view("counters", Counters)
-            self._seen, self.logged = (self._view(name, c_uint64 * per_call) for name in ("seen", "logged"))
-            self._slots, self._watched = self._view("slots", SlotValue * SLOTS), self._view("watched", Watch * per_call)
-            self._hashes = {name: self._fd(name) for name in "calls denials owners tasks values".split()}
+            self.config = self._view("config", Config)
+            self._counters = self._view("counters", Counters)
+            self.seen = self._view("seen", c_uint64 * calls)
+            self.logged = self._view("logged", c_uint64 * calls)
+            self.watched = self._view("watched", Watch * calls)
+            self.slots = self._view("slots", SlotValue * SLOTS)
+            self._hashes = {name: self._fd(name) for name in ("calls", "denials", "owners", "tasks", "values")}
             self.events_fd = self._fd("events")
         except OSError as error:
             raise bpf_error("map BPF arrays", path, error) from None
 
     def attach(self) -> None:
-        """Attach all programs: nothing is recorded before arm()."""
+        """Attach all programs. What the owner sets in `config` has to be there before."""
+        machine, config = self.machine, self.config
         if self.tells_abis:
-            self._config.compat_source, self._config.compat_offset, self._config.compat_mask = \
-                self.machine.compat_test
-        self._config.statistics, self._config.number_offset = self.statistics, self.machine.number_offset
-        self._config.original_offset = self.machine.original_offset
-        self._config.emulated_offset, self._config.emulated_mask = self.machine.emulated
-        if self.denials:
-            self._config.ptrace_nr = libseccomp.seccomp_syscall_resolve_name(b"ptrace")
-        self._config.marked = any(self.logged) if self.denials else bool(self.watched)
-        for (abi, number), argument in self.watched.items():
-            self._watched[abi * NUMBERS + number].place = 1 + self.machine.arguments[abi][argument]
+            config.compat_source, config.compat_offset, config.compat_mask = machine.compat_test
+        config.number_offset = machine.number_offset
+        config.original_offset = machine.original_offset
+        config.emulated_offset, config.emulated_mask = machine.emulated
         for name in self._programs:
             self._attach(name, PROGRAMS[name])
-        if self.machine.native is X86_64:
-            self._attach("run_task_exit" if self.denials else "task_exit", VSYSCALLS)
+            if machine.native is X86_64 and PROGRAMS[name] == "sched_process_exit":
+                self._attach(name, VSYSCALLS)
 
     def _attach(self, name: str, tracepoint: str) -> None:
         try:
-            program = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
-            link = libbpf.bpf_program__attach_raw_tracepoint(program, tracepoint.encode())
+            link = libbpf.bpf_program__attach_raw_tracepoint(self._program(name), tracepoint.encode())
         except OSError as error:
             if tracepoint == VSYSCALLS and error.errno == errno.ENOENT:  # no CONFIG_X86_VSYSCALL_EMULATION
                 return
             raise bpf_error("attach to tracepoint", tracepoint, error) from None
         self._resources.callback(libbpf.bpf_link__destroy, link)
 
+    @property
+    def tells_abis(self) -> bool:
+        """Are 32-bit calls told apart, on a machine that has them?"""
+        return self.machine.compat is not None and self.enter_program not in ("", "enter_plain")
+
     def arm(self, tgid: int) -> None:
         """The next exec of this process starts the recording; its tgid counts in the caller's pid namespace."""
         namespace = pid_namespace()
         # The kernel's dev_t: include/linux/kdev_t.h, MKDEV.
-        self._config.ns_dev = os.major(namespace.st_dev) << 20 | os.minor(namespace.st_dev)
-        self._config.ns_ino = namespace.st_ino
-        self._config.armed_tgid = tgid
+        self.config.ns_dev = os.major(namespace.st_dev) << 20 | os.minor(namespace.st_dev)
+        self.config.ns_ino = namespace.st_ino
+        self.config.armed_tgid = tgid
 
-    def begin(self, child: Any) -> None:
-        """Arm a Child's process, and let it go on to its exec."""
+    def begin(self, child: Child) -> None:
+        """Arm the command's process, and let it go on to its exec."""
         self.arm(child.pid)
         child.release()
 
-    def leave(self) -> None:
-        """Say what is not recorded any more, now that the command has ended."""
-        left = self.counters.alive
-        if left:
-            Log.info(f"{left} tasks of the command run on and are not recorded any more; --follow records them until "
-                     "they end or it is stopped")
-
-    @property
-    def found(self) -> str:
-        return f"Found {self.counters.followed} tasks in bpf map"
-
-    @property
     def counters(self) -> Counters:
         """The counters as they stand."""
         return Counters.from_buffer_copy(self._counters)
 
-    def seen(self) -> dict[tuple[int, int], int]:
-        """(abi, number) -> time in ns (CLOCK_MONOTONIC) of the first call, of numbers below NUMBERS."""
-        return {divmod(index, NUMBERS): first_ns for index, first_ns in enumerate(self._seen) if first_ns}
-
-    def calls(self) -> dict[tuple[int, int], CallValue]:
-        """(abi, number) -> details: of numbers from NUMBERS on and, if statistics were asked for, of all others."""
-        return {(key.abi, key.nr): value for key, value in self.items("calls", CallKey, CallValue)}
-
-    def values(self) -> dict[tuple[int, int], frozenset[int]]:
-        """(abi, number) -> the values that the watched argument had; where they were too many nothing."""
-        found: dict[tuple[int, int], set[int]] = {}
-        if self.watched:
-            for key, _ in self.items("values", ValueKey, c_uint32):
-                found.setdefault((key.abi, key.nr), set()).add(key.value)
-        return {(abi, number): frozenset(values) for (abi, number), values in found.items()
-                if self._watched[abi * NUMBERS + number].count <= MAX_VALUES and not self.unread}
-
-    def tasks(self) -> list[TaskValue]:
-        """The states of the tasks that live."""
-        return [self._slots[index.value].state for index, _ in self.items(
-            "owners", c_uint32, c_uint64)] + [
-                task for _, task in self.items("tasks", c_uint64, TaskValue)]
-
-    def items(self, name: str, key_type: Any, value_type: Any) -> Iterator[tuple[Any, Any]]:
-        """The items of this hash map, as far as they can be read."""
+    def read_items(self, name: str, key_type: type[Data], value_type: type[Value],
+                   losses: list[str]) -> list[tuple[Data, Value]]:
+        """The items of this hash map, as far as they can be read; if that is not all, `losses` is told why."""
+        items = []
         try:
-            yield from map_items(self._hashes[name], key_type, value_type)
+            for item in map_items(self._hashes[name], key_type, value_type):
+                items.append(item)
         except OSError as error:
-            self.unread.add(f"the recorder's map of {name} could not be read: {error.strerror}")
+            losses.append(f"the recorder's map of {name} could not be read: {error.strerror}")
+        return items
 
 
-MAP_ITEMS = 16384  # no map here has more
+def call_index(abi: int, number: int) -> int:
+    """The index in arrays of a slot for each call."""
+    return abi * NUMBERS + number
 
 
-def map_items(descriptor: int, key_type: Any, value_type: Any) -> Iterator[tuple[Any, Any]]:
+MAX_MAP_ITEMS = 16384  # no map here has more
+
+
+def map_items(descriptor: int, key_type: type[Data], value_type: type[Value]) -> Iterator[tuple[Data, Value]]:
     """The items of a BPF hash map. Where some are deleted meanwhile the walk may begin anew: it ends all the same."""
-    key = None
+    previous = None
     with contextlib.suppress(FileNotFoundError):  # ENOENT ends the walk
-        for _ in range(MAP_ITEMS):
-            next_key, value = key_type(), value_type()
-            libbpf.bpf_map_get_next_key(descriptor, key and ctypes.byref(key), ctypes.byref(next_key))
-            key = next_key
+        for _ in range(MAX_MAP_ITEMS):
+            key, value = key_type(), value_type()
+            libbpf.bpf_map_get_next_key(descriptor, previous, ctypes.byref(key))
             libbpf.bpf_map_lookup_elem(descriptor, ctypes.byref(key), ctypes.byref(value))
             yield key, value
+            previous = ctypes.byref(key)
 
 
-def describe_losses(counters: Counters, apart: str, read: str) -> list[str]:
-    """Why not all may have been seen; `apart` and `read` say what to do."""
+def describe_losses(counters: Counters, too_many_tasks: str, unreadable_calls: str) -> list[str]:
+    """Why not all may have been seen, with what to do about two of the causes."""
     losses = []
     if not counters.followed:
         losses.append(START_UNSEEN)
     if counters.tasks_lost:
-        losses.append(f"{counters.tasks_lost} processes or threads were not followed: too many at a time; {apart}")
+        losses.append(f"{counters.tasks_lost} processes or threads were not followed: too many at a time; "
+                      f"{too_many_tasks}")
     if counters.calls_lost:
-        losses.append(f"{counters.calls_lost} calls of unusual numbers were not recorded: too many different ones; "
-                      "the command tries out syscall numbers")
+        losses.append(describe_calls_lost(counters.calls_lost))
     if counters.denials_lost:
         losses.append(f"{counters.denials_lost} blocked calls were not named: too many different ones at a time")
     if counters.reads_lost:
-        losses.append(f"{counters.reads_lost} calls {read}")
+        losses.append(f"{counters.reads_lost} calls {unreadable_calls}")
     return losses
 
 
-class TracepointSource:
+class BpfRecorder(Recorder):
+    """Records by the tracepoint sys_enter."""
+
+    filter = None
+    close_message = "Unloading bpf module"
+
+    def __init__(self, machine: Machine, statistics: bool = False, watched: dict[tuple[int, int], int] | None = None):
+        """`watched`: (abi, number) -> index of the argument whose values are to be noted."""
+        self.machine, self._statistics, self._watched = machine, statistics, watched or {}
+        self._bpf = BpfSkeleton(machine, ("task_fork", "task_exec", "task_exit"), len(self._watched))
+
+    def __enter__(self) -> BpfRecorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._bpf.close()
+
+    def load(self) -> None:
+        """Load programs and maps into the kernel."""
+        if self._watched and not self.machine.arguments:
+            raise KernelError("read arguments", self.machine.native.name, "not known how", "leave --args out")
+        self._bpf.load(self._attempts())
+
+    def _attempts(self) -> list[tuple[str, bool]]:
+        """Which program to load for sys_enter, and whether to raise RLIMIT_MEMLOCK for that, in the order to try them.
+
+        Kernels before 5.11 account maps to that limit; lockdown=confidentiality refuses what reads kernel memory. See
+        enum telling of recorder.bpf.c.
+        """
+        if self._watched:
+            return [("enter_abis", False), ("enter_abis", True)]
+        if self.machine.compat is None:
+            return [("enter_plain", False), ("enter_plain", True)]
+        attempts = [("enter_abis", False), ("enter_abis", True), ("enter_plain", True)]
+        if self.machine.native is X86_64 and os.path.exists(KERNEL_BTF):
+            attempts.insert(0, ("enter_direct", False))
+        return attempts
+
+    def attach(self) -> None:
+        """Attach all programs: nothing is recorded before begin()."""
+        self._bpf.config.statistics = self._statistics
+        self._bpf.config.marked = bool(self._watched)
+        for (abi, number), argument in self._watched.items():
+            self._bpf.watched[call_index(abi, number)].place = 1 + self.machine.arguments[abi][argument]
+        self._bpf.attach()
+
+    @property
+    def tells_abis(self) -> bool:
+        """Are 32-bit calls told apart, on a machine that has them?"""
+        return self._bpf.tells_abis
+
+    def begin(self, child: Child) -> None:
+        self._bpf.begin(child)
+
+    def inputs(self) -> InputHandlers:
+        return {}
+
+    def first_calls(self) -> dict[tuple[int, int], int]:
+        """Of numbers below NUMBERS."""
+        return {divmod(index, NUMBERS): first_ns for index, first_ns in enumerate(self._bpf.seen) if first_ns}
+
+    def processes(self) -> int:
+        return int(self._bpf.counters().processes)
+
+    def has_live_tasks(self) -> bool:
+        return bool(self._bpf.counters().alive)
+
+    def release_survivors(self) -> None:
+        alive = self._bpf.counters().alive
+        if alive:
+            Log.info(f"{alive} tasks of the command run on and are not recorded any more; --follow records them until "
+                     "they end or it is stopped")
+
+    def summary(self) -> str:
+        return f"Found {self._bpf.counters().followed} tasks in bpf map"
+
+    def recording(self) -> Recording:
+        """The map `calls` has numbers from NUMBERS on and, if statistics were asked for, all others."""
+        unreadable: list[str] = []
+        calls = {key: RecordedCall(first_ns) for key, first_ns in self.first_calls().items()}
+        for item, value in self._bpf.read_items("calls", CallKey, CallValue, unreadable):
+            key = item.abi, item.nr
+            first_ns = value.first_ns
+            if key in calls:
+                first_ns = min(first_ns or calls[key].first_ns, calls[key].first_ns)
+            calls[key] = RecordedCall(first_ns, value.count, value.tgid, decode_name(value.comm))
+        counters = self._bpf.counters()
+        for key, values in self._values(unreadable).items():
+            if key in calls:
+                calls[key] = calls[key]._replace(values=values)
+        losses = describe_losses(counters, "record parts of the work on their own and join them with --append",
+                                 "could not be told to be 32-bit or not; record again")
+        return make_recording(self.machine, calls, counters.followed, [*losses, *unreadable])
+
+    def _values(self, unreadable: list[str]) -> dict[tuple[int, int], frozenset[int]]:
+        """(abi, number) -> the values that the watched argument had; where they were too many nothing."""
+        found: dict[tuple[int, int], set[int]] = {}
+        if self._watched:
+            for key, _ in self._bpf.read_items("values", ValueKey, c_uint32, unreadable):
+                found.setdefault((key.abi, key.nr), set()).add(key.value)
+        if unreadable:
+            return {}
+        return {call: frozenset(values) for call, values in found.items()
+                if self._bpf.watched[call_index(*call)].count <= MAX_VALUES}
+
+
+class TracepointWatcher(DenialWatcher):
     """Sees what a filter stops by a return from a syscall that was never entered; exact, also for repeats."""
 
-    title, reads = "tracepoint", "the tracepoints sys_enter and sys_exit"
-    notifies = audits = False
+    title = "tracepoint"
+    reads = "the tracepoints sys_enter and sys_exit"
+    needs_audit_session = False
 
     def __init__(self, machine: Machine, profile: Profile):
         self.machine, self._profile = machine, profile
-        self._found: list[Denial] = []
-        self._unsure: set[str] = set()  # calls of the vsyscall page of which this has been said
+        self._denials: list[Denial] = []  # that read() has not given yet
+        self._unreadable: list[str] = []
+        self._named_unsure: set[str] = set()  # calls of the vsyscall page of which a message has told
         if not machine.number_offset:
             raise KernelError("read tracepoints", machine.native.name, "not known how", "choose another --enricher")
-        self._recorder = Recorder(machine, denials=True)
+        self._bpf = BpfSkeleton(machine, ("task_fork", "task_exec", "run_exit", "run_signal", "run_task_exit"))
         try:
-            self._recorder.load()
+            self._bpf.load([("run_enter", False), ("run_enter", True)])
+            self._bpf.config.ptrace_nr = libseccomp.seccomp_syscall_resolve_name(b"ptrace")
             if SCMP_ACT_LOG in profile_actions(profile):
                 self._mark_logged()
-            self._recorder.attach()
-            self.descriptor = self._recorder.events_fd
+            self._bpf.attach()
+            self.descriptor = self._bpf.events_fd
             self._callback = RING_CALLBACK(self._on_event)  # referenced as long as libbpf may call it
             self._ring = libbpf.ring_buffer__new(self.descriptor, self._callback, None, None)
         except SpocError:
-            self._recorder.close()
+            self._bpf.close()
             raise
         except OSError as error:
-            self._recorder.close()
+            self._bpf.close()
             raise bpf_error("wait for events", "ring buffer", error) from None
 
     def _mark_logged(self) -> None:
         """Have the kernel report calls that are let pass but logged. Conditions cannot be told from there."""
+        listed = {self.machine.own.name, *self._profile.architectures}  # all calls of others are stopped
         unsure = set()
         for index in range(ABIS * NUMBERS):
-            architecture = self.machine.architecture(*divmod(index, NUMBERS))
-            if architecture.name not in (self.machine.own.name, *self._profile.architectures):
-                continue  # all its calls are stopped
-            name = syscall_name(architecture, index % NUMBERS) or ""
+            abi, number = divmod(index, NUMBERS)
+            architecture = self.machine.architecture(abi, number)
+            if architecture.name not in listed:
+                continue
+            name = syscall_name(architecture, number) or ""
             actions = {verdict.action for verdict in self._profile.verdicts(name)}
-            self._recorder.logged[index] = actions == {SCMP_ACT_LOG}
+            self._bpf.logged[index] = actions == {SCMP_ACT_LOG}
             if SCMP_ACT_LOG in actions and len(actions) > 1:
                 unsure.add(name)
+        self._bpf.config.marked = any(self._bpf.logged)
         if unsure:
             Log.result(f"Not named where they are logged, since rules for them have conditions: "
                        f"{', '.join(sorted(unsure))}; --enricher netlink names them")
 
+    def adapt_filter(self, applied: Filter, default_action: str) -> Filter:
+        return applied
+
     def begin(self, child: Child) -> None:
-        self._recorder.begin(child)
+        self._bpf.begin(child)
 
     def _denial(self, value: DenialValue, times: int) -> Denial:
         architecture = self.machine.architecture(value.abi, value.nr)
+        otherwise, fact = FILTER_OWN, ""
         if value.kind == DENIAL_VSYSCALL:
-            verdicts, fact = self._vsyscall_verdicts(syscall_name(architecture, value.nr) or ""), ""
+            verdicts = self._vsyscall_verdicts(syscall_name(architecture, value.nr) or "")
+        elif value.kind in (DENIAL_RETURNED, DENIAL_TRACED):
+            verdicts, fact = returned_verdicts(value.result)
         else:
-            verdicts, fact = self._verdicts(value.kind, value.result)
-        otherwise = {DENIAL_UNANSWERED: "", DENIAL_VSYSCALL: "", DENIAL_TRACED: FILTER_UNKNOWN}.get(
-            value.kind, FILTER_OWN)
-        return Denial(architecture, value.nr, verdicts, value.tgid, value.tid,
-                      decode_name(value.comm), times=times, otherwise=otherwise, fact=fact)
-
-    def _verdicts(self, kind: int, result: int) -> tuple[tuple[Verdict, ...], str]:
-        """What may have been a filter's answer to a call of this fate; and, if that is a guess, what is known."""
-        killed = Verdict(SCMP_ACT_KILL_PROCESS, -1), Verdict(SCMP_ACT_KILL_THREAD, -1)
-        trapped = Verdict(SCMP_ACT_TRAP, -1)
-        refused = [Verdict(SCMP_ACT_ERRNO, -result)]
-        if result == -errno.ENOSYS:
-            refused.append(Verdict(SCMP_ACT_TRACE, -1))
-        if kind == DENIAL_LOGGED:
-            return (Verdict(SCMP_ACT_LOG, -1),), ""
-        if kind == DENIAL_ENDED:
-            return killed[::-1] if release_numbers(kernel_uname().release) < (5, 16) else killed[1:], "ended by it"
-        if kind == DENIAL_KILLED:
-            return (*killed, trapped), "killed by SIGSYS"
-        if kind == DENIAL_TRAPPED:
-            return (trapped,), ""
-        if kind == DENIAL_UNANSWERED:
-            return (*killed, trapped, *refused), ""
-        if -4096 < result < 0:
-            return tuple(refused), f"returned {errno.errorcode.get(-result, -result)}"
-        # 0 is what few filters answer; any other value is a listener's. Or a tracer has suppressed SIGSYS.
-        other = Verdict(SCMP_ACT_ERRNO, 0) if result == 0 else trapped
-        return (Verdict(SCMP_ACT_NOTIFY, -1), other), f"returned {result}"
+            verdicts, fact = other_verdicts(value.kind, value.result)
+        if value.kind in (DENIAL_UNANSWERED, DENIAL_VSYSCALL):
+            otherwise = ""
+        elif value.kind == DENIAL_TRACED:
+            otherwise = FILTER_UNKNOWN
+        return Denial(architecture, value.nr, verdicts, value.tgid, value.tid, decode_name(value.comm), times=times,
+                      otherwise=otherwise, fact=fact)
 
     def _vsyscall_verdicts(self, name: str) -> tuple[Verdict, ...]:
         """What the profile may have answered to a call through the vsyscall page, of which nothing else is seen:
@@ -5116,44 +5267,79 @@ class TracepointSource:
         """
         if len(set(self._profile.verdicts(name))) == 1:
             return tuple(Verdict(action, -1) for action in ACTIONS if action != SCMP_ACT_ALLOW)
-        if name not in self._unsure:
-            self._unsure.add(name)
+        if name not in self._named_unsure:
+            self._named_unsure.add(name)
             Log.result(f"Not named where the vsyscall page makes it, since rules for it have conditions: {name}; "
                        "--enricher notify names it")
         return (Verdict("", -1),)
 
     def _on_event(self, _context: int, address: int, _size: int) -> int:
-        self._found.append(self._denial(DenialValue.from_address(address), 1))
+        self._denials.append(self._denial(DenialValue.from_address(address), 1))
         return 0
 
     def read(self) -> list[Denial]:
         libbpf.ring_buffer__consume(self._ring)
-        found, self._found = self._found, []
-        return found
+        denials, self._denials = self._denials, []
+        return denials
+
+    def _live_tasks(self) -> list[TaskValue]:
+        """The states of the tasks that live."""
+        owners = self._bpf.read_items("owners", c_uint32, c_uint64, self._unreadable)
+        tasks = self._bpf.read_items("tasks", c_uint64, TaskValue, self._unreadable)
+        return [self._bpf.slots[index.value].state for index, _ in owners] + [task for _, task in tasks]
 
     def finish(self) -> list[Denial]:
-        """The repeats, once the command has ended."""
-        values = {key.raw: value for key, value in self._recorder.items(
-            "denials", c_char * DENIAL_KEY_BYTES, DenialValue)}
-        held = []
-        for task in self._recorder.tasks():  # of those that live on some are still with the task itself
-            value = values.get(bytes(task.last))
+        """The repeats, and calls whose fate is open since their tasks live on."""
+        counted = {key.raw: value for key, value in self._bpf.read_items(
+            "denials", c_char * DENIAL_KEY_BYTES, DenialValue, self._unreadable)}
+        unanswered = []
+        for task in self._live_tasks():  # some repeats are still with the task itself
+            value = counted.get(bytes(task.last))
             if value:
                 value.count += task.repeats
             if task.flags & TASK_HELD:
-                held.append(self._denial(DenialValue(*task.held, b"(running)"), 1))
-        return self.read() + held + [
-            self._denial(value, value.count - 1) for value in values.values() if value.count > 1]
+                unanswered.append(self._denial(DenialValue(*task.held, b"(running)"), 1))
+        repeats = [self._denial(value, value.count - 1) for value in counted.values() if value.count > 1]
+        return self.read() + unanswered + repeats
 
-    @property
     def losses(self) -> list[str]:
-        unread = sorted(self._recorder.unread)
-        return unread + describe_losses(self._recorder.counters, "run parts of the work on their own",
-                                        "could not be read; run it again")
+        return sorted(self._unreadable) + describe_losses(
+            self._bpf.counters(), "run parts of the work on their own", "could not be read; run it again")
 
     def close(self) -> None:
         libbpf.ring_buffer__free(self._ring)
-        self._recorder.close()
+        self._bpf.close()
+
+
+def refusals_of(result: int) -> tuple[Verdict, ...]:
+    """The answers of a filter to which this result may be due; a tracer's absence is ENOSYS (seccomp(2))."""
+    refusal = Verdict(SCMP_ACT_ERRNO, -result)
+    return (refusal, Verdict(SCMP_ACT_TRACE, -1)) if result == -errno.ENOSYS else (refusal,)
+
+
+def returned_verdicts(result: int) -> tuple[tuple[Verdict, ...], str]:
+    """What a filter may have answered to a call that returned this without being entered; and what is known."""
+    if -4096 < result < 0:
+        return refusals_of(result), f"returned {errno.errorcode.get(-result, -result)}"
+    # 0 is what few filters answer; any other value is a listener's. Or a tracer has suppressed SIGSYS.
+    second = Verdict(SCMP_ACT_ERRNO, 0) if result == 0 else Verdict(SCMP_ACT_TRAP, -1)
+    return (Verdict(SCMP_ACT_NOTIFY, -1), second), f"returned {result}"
+
+
+def other_verdicts(kind: int, result: int) -> tuple[tuple[Verdict, ...], str]:
+    """The same for a call of another kind (enum denial_kind), most of which a signal ended."""
+    kill_process, kill_thread = Verdict(SCMP_ACT_KILL_PROCESS, -1), Verdict(SCMP_ACT_KILL_THREAD, -1)
+    trap = Verdict(SCMP_ACT_TRAP, -1)
+    if kind == DENIAL_LOGGED:
+        return (Verdict(SCMP_ACT_LOG, -1),), ""
+    if kind == DENIAL_TRAPPED:
+        return (trap,), ""
+    if kind == DENIAL_KILLED:
+        return (kill_process, kill_thread, trap), "killed by SIGSYS"
+    if kind == DENIAL_ENDED:
+        ending = (kill_thread, kill_process) if release_numbers(kernel_uname().release) < (5, 16) else (kill_thread,)
+        return ending, "ended by it"
+    return (kill_process, kill_thread, trap, *refusals_of(result)), ""  # DENIAL_UNANSWERED
 
 # --- Notification ------------------------------------------------------------
 
@@ -5282,7 +5468,7 @@ class Listener:
         return self.respond(0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
 
 
-class NotifyRecorder:
+class NotifyRecorder(Recorder):
     """Records without BPF and any privilege, by a filter that asks about every call. Each is let happen.
 
     A call's key is what the kernel gives, number and architecture as they begin struct seccomp_data.
@@ -5292,6 +5478,7 @@ class NotifyRecorder:
     MAX_PATH_BYTES = 4096  # PATH_MAX
     MAX_MESSAGES = 100
     MAX_DESCRIPTORS = 4096
+    close_message = ""
 
     def __init__(self, machine: Machine, statistics: bool = False,
                  watched: dict[tuple[int, int], int] | None = None):
@@ -5303,10 +5490,10 @@ class NotifyRecorder:
         self._listener = Listener()
         self._child: Child | None = None
         self._running = False
-        self._calls: dict[bytes, CallValue] = {}
+        self._calls: dict[bytes, RecordedCall] = {}
+        self._times: dict[bytes, int] = {}
         self._lost = 0
-        self.unread: set[str] = set()
-        self._told: set[str] = set()
+        self._messages: set[str] = set()  # that have been written
         self._tokens = {each.token: abi for abi, each in enumerate((machine.native, machine.compat)) if each}
         self._watched = watched or {}
         self._values: dict[bytes, set[int]] = {}
@@ -5331,13 +5518,12 @@ class NotifyRecorder:
         self._listener.take(child.release_listening())
         child.acknowledge()
 
-    @property
-    def inputs(self) -> dict[int, Callable[[], None]]:
+    def inputs(self) -> InputHandlers:
         return {} if self._listener.hung_up else {self._listener.descriptor: self._serve}
 
     def _serve(self) -> None:
         """Answer the call that waits, and note it if the command's program has begun."""
-        listener, calls = self._listener, self._calls
+        listener = self._listener
         if not self._running:
             # exec closes the child's end of a pipe before its program can call anything.
             self._running = bool(self._child and self._child.has_left())
@@ -5351,26 +5537,24 @@ class NotifyRecorder:
         if not self._running:
             listener.proceed()
             return
-        call = calls.get(key) or self._first(key, listener.request.pid)
-        call.count += 1
-        if listener.proceed():
+        call = self._calls.get(key) or self._describe_call(key, listener.request.pid)
+        # If it cannot proceed the task has ended, or a signal has interrupted it: the call was not made.
+        if listener.proceed() and call:
+            self._calls[key] = call
+            self._times[key] = self._times.get(key, 0) + 1
             if self._watched:
                 self._note_value(key, listener.request)
-        else:  # the task has ended, or a signal has interrupted it: the call was not made
-            call.count -= 1
-            if not call.count:
-                calls.pop(key, None)
 
-    def _first(self, key: bytes, tid: int) -> CallValue:
-        call = CallValue(time.monotonic_ns())
+    def _describe_call(self, key: bytes, tid: int) -> RecordedCall | None:
+        """What there is to note of the first call of its kind; None, and counted as lost, if there is no room."""
+        now_ns = time.monotonic_ns()
         if len(self._calls) >= MAX_KNOWN_CALLS or int.from_bytes(key[4:], sys.byteorder) not in self._tokens:
             self._lost += 1
-            return call
-        if self._statistics and self._proc:
-            call.comm = read_proc(tid, "comm").encode(errors="surrogateescape")[:15].rstrip(b"\n")
-            call.tgid = int(proc_status(tid).get("Tgid", "0"))
-        self._calls[key] = call
-        return call
+            return None
+        if not (self._statistics and self._proc):
+            return RecordedCall(now_ns)
+        comm = read_proc(tid, "comm").encode(errors="surrogateescape")[:15].rstrip(b"\n")
+        return RecordedCall(now_ns, tgid=int(proc_status(tid).get("Tgid", "0")), comm=decode_name(comm))
 
     def _note_value(self, key: bytes, request: SeccompNotif) -> None:
         argument = self._watched.get(self._call_of(key))
@@ -5382,11 +5566,6 @@ class NotifyRecorder:
     def _call_of(self, key: bytes) -> tuple[int, int]:
         """(abi, number); of an architecture that this machine has not abi -1."""
         return self._tokens.get(int.from_bytes(key[4:], sys.byteorder), -1), int.from_bytes(key[:4], sys.byteorder)
-
-    def values(self) -> dict[tuple[int, int], frozenset[int]]:
-        """As of Recorder."""
-        return {self._call_of(key): frozenset(values) for key, values in self._values.items()
-                if len(values) <= MAX_VALUES}
 
     def _explain(self, name: str, request: SeccompNotif) -> None:
         """Say what this call does otherwise than without the filter."""
@@ -5403,8 +5582,8 @@ class NotifyRecorder:
                 if changes or "security.capability" in os.listxattr(path):
                     message = (f"{name} gets no other user, group or capabilities: no_new_privs is set; record as "
                                "root, or with --backend bpf")
-        if message and message not in self._told and len(self._told) < self.MAX_MESSAGES:
-            self._told.add(message)
+        if message and message not in self._messages and len(self._messages) < self.MAX_MESSAGES:
+            self._messages.add(message)
             Log.error(message)
 
     def _wants_listener(self, request: SeccompNotif) -> bool:
@@ -5452,11 +5631,9 @@ class NotifyRecorder:
             return f"/proc/{pid}/root{path}", path
         return (f"{folder}/{path}" if path else folder), os.path.normpath(os.path.join(os.readlink(folder), path))
 
-    def leave(self) -> None:
-        """Record no more. A process of its own answers what lives on until all has ended, or every call would fail
-        with ENOSYS.
-        """
-        if not self.counters.alive:
+    def release_survivors(self) -> None:
+        """A process of its own answers what lives on until all has ended, or every call would fail with ENOSYS."""
+        if not self.has_live_tasks():
             return
         try:
             pid = os.fork()
@@ -5479,36 +5656,39 @@ class NotifyRecorder:
         finally:
             os._exit(0)
 
-    @property
-    def counters(self) -> Counters:
-        """As of Recorder; not known is how many tasks there are."""
-        with contextlib.suppress(OSError):  # it is taken to be alive
+    def processes(self) -> int:
+        return 0
+
+    def has_live_tasks(self) -> bool:
+        with contextlib.suppress(OSError):  # then some are taken to live
             self._listener.pending()
-        return Counters(followed=1, alive=not self._listener.hung_up, calls_lost=self._lost)
+        return not self._listener.hung_up
 
-    @property
-    def found(self) -> str:
-        return f"Answered {sum(call.count for call in self._calls.values())} notifications"
+    def summary(self) -> str:
+        return f"Answered {sum(self._times.values())} notifications"
 
-    def calls(self) -> dict[tuple[int, int], CallValue]:
-        """As of Recorder."""
-        return {self._call_of(key): call for key, call in self._calls.items()}
+    def first_calls(self) -> dict[tuple[int, int], int]:
+        return {self._call_of(key): call.first_ns for key, call in self._calls.items()}
 
-    def seen(self) -> dict[tuple[int, int], int]:
-        """As of Recorder, of all numbers."""
-        return {key: call.first_ns for key, call in self.calls().items()}
+    def recording(self) -> Recording:
+        recorded = {}
+        for key, call in self._calls.items():
+            values = self._values.get(key, set())
+            recorded[self._call_of(key)] = call._replace(
+                times=self._times[key], values=frozenset(values if len(values) <= MAX_VALUES else ()))
+        return make_recording(self._machine, recorded, 1, [describe_calls_lost(self._lost)] if self._lost else [])
 
 
-class NotifySource:
+class NotifyWatcher(DenialWatcher):
     """Is asked by the kernel about each call that the filter would stop or log, and gives the profile's answer itself.
 
     Needs no privilege. A handler for SIGSYS finds si_code SI_QUEUE, as only the kernel may send SYS_SECCOMP; a process
     that handles, blocks or ignores SIGSYS is killed by SIGKILL instead; KILL_THREAD ends the whole process.
     """
 
-    title, reads = "notify", "seccomp user notification"
-    notifies, audits = True, False
-    losses: list[str] = []
+    title = "notify"
+    reads = "seccomp user notification"
+    needs_audit_session = False
     MAX_CALLS = 256  # in one read(): signals and timers must have their turn
     MAX_TASKS = 64
 
@@ -5517,39 +5697,47 @@ class NotifySource:
         self._machine, self._answer, self._learn = machine, answer, learn
         self._tasks: dict[int, tuple[int, int]] = {}  # tid -> descriptor of its /proc/TID/comm, tgid
         self._listener = Listener()
+        self.descriptor = -1
 
-    @property
-    def descriptor(self) -> int:
-        return self._listener.descriptor
+    def adapt_filter(self, applied: Filter, default_action: str) -> Filter:
+        if is_filtered():
+            Log.info("spoc.py itself is under a seccomp filter: calls of the command that it stops are not named")
+        if default_action == SCMP_ACT_LOG:
+            Log.result("Not named under notify: what the profile logs by default")
+        return applied.asking(default_action)
 
     def begin(self, child: Child) -> None:
-        self._listener.take(child.release_listening())
+        self.descriptor = child.release_listening()
+        self._listener.take(self.descriptor)
         child.acknowledge()
 
     def read(self) -> list[Denial]:
         """Answer what is there; a rest has the descriptor readable again."""
-        found: dict[Denial, int] = {}
+        times: dict[Denial, int] = {}
         for _ in range(self.MAX_CALLS):
             try:
                 if not self._listener.pending():
                     break
                 denial = self._serve()
             except (SpocError, OSError):
-                if not found:  # what there is comes first
+                if not times:  # what there is comes first
                     raise
                 break
             if denial:
-                found[denial] = found.get(denial, 0) + 1
-        return [denial._replace(times=times) for denial, times in found.items()]
+                times[denial] = times.get(denial, 0) + 1
+        return [denial._replace(times=number) for denial, number in times.items()]
 
     def finish(self) -> list[Denial]:
-        found: list[Denial] = []
+        denials: list[Denial] = []
         for _ in range(self.MAX_TASKS):
             more = self.read()
-            found += more
+            denials += more
             if not more:
                 break
-        return found
+        return denials
+
+    def losses(self) -> list[str]:
+        return []
 
     def close(self) -> None:
         self._forget(list(self._tasks))
@@ -5699,22 +5887,20 @@ def audit_status() -> AuditStatus | None:
     return None
 
 
-class AuditSource:
+class AuditWatcher(DenialWatcher):
     """What the kernel's audit system says of calls that a filter stopped; its subclasses read it from somewhere.
 
     The command gets an audit session of its own, by which all its descendants are known. Where that is refused they are
     known by their parents, as long as these can be asked for.
     """
 
-    notifies, audits = False, True
-    title = reads = ""
-    descriptor = -1
+    needs_audit_session = True
     auditd_matters = True
     QUIET_S, MAX_S = 0.3, 5  # the kernel and auditd hand records over at their leisure
 
     def __init__(self, machine: Machine, profile: Profile):
         self._machine = machine
-        self.losses: list[str] = []
+        self._losses: list[str] = []
         self._sessions: set[str] = set()
         self._parents: set[str] = set()
         self._own = self._outer = ""
@@ -5735,6 +5921,9 @@ class AuditSource:
     def _records(self) -> Iterator[str]:
         """The texts of the SECCOMP records that are there."""
         return iter(())
+
+    def adapt_filter(self, applied: Filter, default_action: str) -> Filter:
+        return applied._replace(flags=applied.flags | SECCOMP_FILTER_FLAG_LOG)
 
     def begin(self, child: Child) -> None:
         self._outer, self._own = read_proc("self", "sessionid"), child.audit_session()
@@ -5768,8 +5957,11 @@ class AuditSource:
         return True
 
     def _lose(self, reason: str) -> None:
-        if reason not in self.losses:
-            self.losses.append(reason)
+        if reason not in self._losses:
+            self._losses.append(reason)
+
+    def losses(self) -> list[str]:
+        return self._losses
 
     def read(self) -> list[Denial]:
         found = []
@@ -5819,7 +6011,7 @@ class AuditSource:
         close(self.descriptor)
 
 
-class NetlinkSource(AuditSource):
+class NetlinkWatcher(AuditWatcher):
     """The audit records that the kernel multicasts, auditd or not (netlink(7), linux/audit.h)."""
 
     title, reads = "netlink", "the kernel's audit multicast (NETLINK_AUDIT)"
@@ -5861,7 +6053,7 @@ class NetlinkSource(AuditSource):
         self._socket.close()
 
 
-class KmsgSource(AuditSource):
+class KmsgWatcher(AuditWatcher):
     """The kernel's log, to which it writes audit records that no auditd takes (Linux: ABI/testing/dev-kmsg)."""
 
     title, reads = "kmsg", "/dev/kmsg"
@@ -5884,7 +6076,7 @@ class KmsgSource(AuditSource):
         while select_readable([self.descriptor], 0):
             for _ in self._records():
                 pass
-        self.losses.clear()
+        self._losses.clear()
         self._check(time.time())
 
     def _records(self) -> Iterator[str]:
@@ -5917,7 +6109,7 @@ class KmsgSource(AuditSource):
                        "--enricher netlink, or: sysctl -w kernel.printk_ratelimit=0")
 
 
-class AuditLogSource(AuditSource):
+class AuditLogWatcher(AuditWatcher):
     """The log file that auditd writes; it may be rotated, by auditd or logrotate, or cut off while it is read."""
 
     title = "audit log"
@@ -6041,22 +6233,6 @@ def describe_nameless(calls: Iterable[tuple[Architecture, int]]) -> list[str]:
     if absent:
         texts.append(f"no kernel has the syscalls {', '.join(absent)}: no rule can allow them")
     return texts
-
-
-def make_recording(machine: Machine, seen: dict[tuple[int, int], int], details: dict[tuple[int, int], CallValue],
-                   counters: Counters, name_of: Callable[[Architecture, int], str | None],
-                   values: dict[tuple[int, int], frozenset[int]] = {}) -> Recording:
-    """Give the kernel's figures names, in the order in which the calls were first made."""
-    calls = []
-    for abi, number in {*seen, *details} - {(0, NO_SYSCALL), (1, NO_SYSCALL)}:
-        architecture, detail = machine.architecture(abi, number), details.get((abi, number), CallValue())
-        first_ns = min(filter(None, (seen.get((abi, number)), detail.first_ns)), default=0)
-        calls.append(Call(architecture, number, name_of(architecture, number), first_ns, detail.count, detail.tgid,
-                          decode_name(detail.comm), values.get((abi, number), frozenset())))
-    losses = describe_losses(counters, "record parts of the work on their own and join them with --append",
-                             "could not be told to be 32-bit or not; record again")
-    return Recording(tuple(sorted(calls, key=lambda call: (call.first_ns, call.number))), int(counters.followed),
-                     tuple(losses))
 
 
 def narrowed_values(recording: Recording, base: Iterable[str]) -> dict[str, list[int]]:
@@ -6308,8 +6484,6 @@ class StatusLine:
 
 
 BACKENDS = ("auto", "bpf", "notify")
-if TYPE_CHECKING:
-    AnyRecorder = Union[Recorder, NotifyRecorder]
 
 
 class RecordCommand:
@@ -6405,13 +6579,15 @@ class RecordCommand:
                 Log.info("Setting no_new_privs: set-uid programs will not change the user")
             child = resources.enter_context(Child(self.command, self.identity, supervisor, recorder.filter))
             status, failure = self._run_command(recorder, supervisor, child)
-            recorder.leave()
+            recorder.release_survivors()
             end_ns = time.monotonic_ns()
-            recording = self._recording(recorder, bool(failure))
+            recording = recorder.recording()
+            if failure:
+                recording = recording._replace(losses=(*recording.losses, "the recording was cut short"))
             if not recording.calls:
                 return self._conclude_nothing(recording, status, failure)
             Log.info("Processing recorded data")
-            Log.info(recorder.found)
+            Log.info(recorder.summary())
             complete = self._report(recording)
             if not self.target.is_file:
                 supervisor.restore()  # nobody may read the fifo that is waited for
@@ -6423,8 +6599,8 @@ class RecordCommand:
                 Log.table(format_statistics(recording, first_ns, first_ns + end_ns - self.start_ns, blocks))
             if failure:
                 raise failure
-            if isinstance(recorder, Recorder):
-                Log.info("Unloading bpf module")
+            if recorder.close_message:
+                Log.info(recorder.close_message)
         return exit_code(status) if complete else EXIT_FAILURE
 
     def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> int:
@@ -6436,11 +6612,11 @@ class RecordCommand:
                             else START_UNSEEN, f"{self.target.path} is left as it was"))
         return exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE
 
-    def _open_recorder(self) -> AnyRecorder:
+    def _open_recorder(self) -> Recorder:
         """A recorder that is ready for the command: BPF's or, where that does not work, the other."""
         options, watched, reason = self.options, self._watched(), ""
         if options.backend != "notify":
-            recorder = Recorder(self.machine, options.stats, watched=watched)
+            recorder = BpfRecorder(self.machine, options.stats, watched=watched)
             try:
                 return self._attach(recorder)
             except (SpocError, OSError) as error:
@@ -6457,7 +6633,7 @@ class RecordCommand:
                                 f"--backend notify: {error}") from None
             raise
 
-    def _attach(self, recorder: Recorder) -> Recorder:
+    def _attach(self, recorder: BpfRecorder) -> BpfRecorder:
         Log.info("Loading bpf module")
         recorder.load()
         Log.info("Attaching bpf tracepoints")
@@ -6468,27 +6644,27 @@ class RecordCommand:
                       "the profile is right for 64-bit programs only")
         return recorder
 
-    def _run_command(self, recorder: AnyRecorder, supervisor: Supervisor,
+    def _run_command(self, recorder: Recorder, supervisor: Supervisor,
                      child: Child) -> tuple[int, Exception | None]:
         """As Child.wait()."""
         cgroups = read_proc("self", "cgroup")
         self.start_ns = time.monotonic_ns()
         Log.info("Processing events")
         recorder.begin(child)
-        child.wait_started(recorder.inputs)
+        child.wait_started(recorder.inputs())
         Log.info(f"Running command with PID: {child.pid}")
         self._log_container(child.pid, cgroups)
         status_line = StatusLine()
         supervisor.before_stop = status_line.clear
         if self.target.is_file:
             supervisor.before_kill = lambda: self._checkpoint(recorder)
-        alive = (lambda: recorder.counters.alive > 0) if self.options.follow else None
+        alive = recorder.has_live_tasks if self.options.follow else None
         try:
-            return child.wait(self._timers(recorder, status_line), alive, recorder.inputs)
+            return child.wait(self._timers(recorder, status_line), alive, recorder.inputs())
         finally:
             status_line.clear()
 
-    def _timers(self, recorder: AnyRecorder, status_line: StatusLine) -> list[Timer]:
+    def _timers(self, recorder: Recorder, status_line: StatusLine) -> list[Timer]:
         timers = []
         if self.options.follow:  # the end of a descendant in another pid namespace shows as no signal here
             timers.append(Timer(self.STATUS_INTERVAL_S, lambda: None))
@@ -6513,13 +6689,6 @@ class RecordCommand:
             reason = "no container in its cgroups" if cgroups else "/proc/self/cgroup cannot be read"
             Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, err={reason})")
 
-    def _recording(self, recorder: AnyRecorder, cut_short: bool = False) -> Recording:
-        recorder.unread.clear()
-        recording = make_recording(self.machine, recorder.seen(), recorder.calls(), recorder.counters, syscall_name,
-                                   recorder.values())
-        return recording._replace(losses=(*recording.losses, *sorted(recorder.unread),
-                                          *["the recording was cut short"] * cut_short))
-
     def _watched(self) -> dict[tuple[int, int], int]:
         """(abi, number) -> index of the argument, for the names of --args."""
         architectures = filter(None, (self.machine.native, self.machine.compat)) if self.options.args else ()
@@ -6539,11 +6708,11 @@ class RecordCommand:
         for name in sorted({UNSEEN_ARGUMENTS.get(name, "") for name in self.options.args} & recording.names):
             Log.info(f"{name} is allowed whatever its arguments: they are in memory, where no filter sees them")
 
-    def _status(self, recorder: AnyRecorder) -> str:
-        seen = recorder.seen()
+    def _status(self, recorder: Recorder) -> str:
+        seen = recorder.first_calls()
         now_ns = time.monotonic_ns()
         minutes, seconds = divmod((now_ns - self.start_ns) // 10 ** 9, 60)
-        processes = recorder.counters.processes
+        processes = recorder.processes()
         text = f"{minutes:d}:{seconds:02d}  " + (f"processes: {processes}  " if processes else "")
         text += f"syscalls: {len(seen)}"
         if seen:
@@ -6553,9 +6722,9 @@ class RecordCommand:
             text += f"  newest: {name}, {max(0, age_ns) // 10 ** 9} s ago"
         return text
 
-    def _checkpoint(self, recorder: AnyRecorder) -> None:
+    def _checkpoint(self, recorder: Recorder) -> None:
         """Write what there is, if there is more than at the last time: flash wears out."""
-        recording = self._recording(recorder)
+        recording = recorder.recording()
         profile = make_profile(self.machine, recording, self.base)
         if profile == self.written or not recording.calls:
             return
@@ -7095,61 +7264,54 @@ class RunCommand:
             applied = self._build(self.profile)
             report = DenialReport(self.profile, self.machine.own, self.events, applied.program, learner,
                                   self.options.runtime == "runc")
-            source = self._open_source(applied.program)
-            if source:
-                resources.callback(source.close)
-                if source.notifies:
-                    if is_filtered():
-                        Log.info("spoc.py itself is under a seccomp filter: calls of the command that it stops are not "
-                                 "named")
-                    applied = applied.asking(self.profile.default_action)
-                    if self.profile.default_action == SCMP_ACT_LOG:
-                        Log.result("Not named under notify: what the profile logs by default")
-                elif source.audits:
-                    applied = applied._replace(flags=applied.flags | SECCOMP_FILTER_FLAG_LOG)
+            watcher = self._open_watcher(applied.program)
+            if watcher:
+                resources.callback(watcher.close)
+                applied = watcher.adapt_filter(applied, self.profile.default_action)
             if applied.skipped:
                 Log.info(f"Skipping syscalls that are not known here: {', '.join(sorted(set(applied.skipped)))}")
             if applied.no_new_privs:
                 Log.info("Setting no_new_privs: set-uid programs will not change the user")
             Log.info("Load seccomp profile")
-            if source:
-                Log.info(f"Starting {source.title} enricher")
-                Log.info(f"Enricher reading from {source.reads}")
+            if watcher:
+                Log.info(f"Starting {watcher.title} enricher")
+                Log.info(f"Enricher reading from {watcher.reads}")
             supervisor = resources.enter_context(Supervisor())
             supervisor.check()
             child = resources.enter_context(Child(self.command, self.identity, supervisor, applied,
-                                                  bool(source and source.audits)))
-            status, failure = self._run_command(child, source, report)
+                                                  watcher is not None and watcher.needs_audit_session))
+            status, failure = self._run_command(child, watcher, report)
             if failure:
                 report.losses.append("the watch was cut short")
-            complete = self._conclude(source, report, supervisor)
+            complete = self._conclude(watcher, report, supervisor)
             if failure:
                 raise failure
         return self._exit_code(status, complete)
 
-    def _run_command(self, child: Child, source: Any, report: DenialReport) -> tuple[int, Exception | None]:
+    def _run_command(self, child: Child, watcher: DenialWatcher | None,
+                     report: DenialReport) -> tuple[int, Exception | None]:
         """As Child.wait()."""
-        inputs: dict[int, Callable[[], None]] = {}
-        if source is None:
-            child.release()
+        inputs: InputHandlers = {}
+        if watcher:
+            watcher.begin(child)
+            read = watcher.read
+            inputs[watcher.descriptor] = lambda: report.add(read())
         else:
-            source.begin(child)
-            if source.descriptor >= 0:
-                inputs[source.descriptor] = lambda: report.add(source.read())
+            child.release()
         child.wait_started(inputs)
         Log.info(f"Running command with PID: {child.pid}")
         if self.events:
             self.events.begin()
         return child.wait((), None, inputs)
 
-    def _conclude(self, source: Any, report: DenialReport, supervisor: Supervisor) -> bool:
+    def _conclude(self, watcher: DenialWatcher | None, report: DenialReport, supervisor: Supervisor) -> bool:
         """Report what is left, and learn; say whether that is all."""
-        if source:
+        if watcher:
             try:
-                report.add(source.finish())
+                report.add(watcher.finish())
             except (SpocError, OSError) as error:
                 report.losses.append(str(error))
-            report.losses += source.losses
+            report.losses += watcher.losses()
         if self.events or self.learned and not self.learned.is_file:
             supervisor.restore()  # nobody may read the fifo that is waited for
         report.finish_events(self.READER_LIMIT_MS if supervisor.requests else None)
@@ -7188,29 +7350,29 @@ class RunCommand:
             Log.status(f"Unable to run: launch runner: wait for command: {reason}")
         return code if complete else EXIT_FAILURE
 
-    def _open_source(self, program: bytes) -> Any:
-        """The source that was asked for or, for auto, the first that works."""
+    def _open_watcher(self, program: bytes) -> DenialWatcher | None:
+        """The watcher that was asked for or, for auto, the first that works."""
         if self.options.enricher == "none":
             return None
-        makers: dict[str, Callable[[], Any]] = {
-            "tracepoint": lambda: TracepointSource(self.machine, self.profile),
-            "notify": lambda: NotifySource(self.machine, FilterJudge(program), bool(self.options.learn)),
-            "audit-log": lambda: AuditLogSource(self.machine, self.profile, self.options.audit_log),
-            "netlink": lambda: NetlinkSource(self.machine, self.profile),
-            "kmsg": lambda: KmsgSource(self.machine, self.profile),
+        makers: dict[str, Callable[[], DenialWatcher]] = {
+            "tracepoint": lambda: TracepointWatcher(self.machine, self.profile),
+            "notify": lambda: NotifyWatcher(self.machine, FilterJudge(program), bool(self.options.learn)),
+            "audit-log": lambda: AuditLogWatcher(self.machine, self.profile, self.options.audit_log),
+            "netlink": lambda: NetlinkWatcher(self.machine, self.profile),
+            "kmsg": lambda: KmsgWatcher(self.machine, self.profile),
         }
         if self.options.learn or self.options.enricher != "auto":
             return makers["notify" if self.options.learn else self.options.enricher]()
         reasons = []
         for name, make in makers.items():
             try:
-                source = make()
+                watcher = make()
             except (SpocError, OSError) as error:
                 reasons.append(f"{name}: {error}")
                 continue
             if reasons:
                 Log.info(f"Naming blocked calls by {name}: {'; '.join(reasons)}")
-            return source
+            return watcher
         Log.info(f"Blocked calls will not be named, since no enricher works: {'; '.join(reasons)}")
         return None
 
@@ -8061,15 +8223,15 @@ def examine_notification() -> Finding:
     """Have a child load a filter that asks about execve, and refuse that: nothing is started."""
     machine = this_machine()
     profile = Profile(SCMP_ACT_ALLOW, (), (Rule(SCMP_ACT_ERRNO, ("execve",), errno.EPERM),))
-    source = NotifySource(machine, lambda _: Verdict(SCMP_ACT_ERRNO, errno.EPERM))
+    watcher = NotifyWatcher(machine, lambda _: Verdict(SCMP_ACT_ERRNO, errno.EPERM))
     seen: list[Denial] = []
     reason = "the answer had no effect"
     try:
         with Supervisor() as supervisor:
             with Child((sys.executable,), None, supervisor, FilterBuilder(profile, machine.own).build(
                     not may_administer()).asking()) as child:
-                source.begin(child)
-                child.wait_started({source.descriptor: lambda: seen.extend(source.read())})
+                watcher.begin(child)
+                child.wait_started({watcher.descriptor: lambda: seen.extend(watcher.read())})
     except SpocError as error:
         reason = error.reason
     if seen:
@@ -8081,9 +8243,9 @@ def examine_audit() -> Finding:
     machine, profile, offers, remedy = this_machine(), Profile(SCMP_ACT_ALLOW, (), ()), [], ""
     status = audit_status()
     facts = ["auditd runs" if status.pid else "no auditd runs"] if status else []
-    makers: dict[str, Callable[[], AuditSource]] = {
-        "audit-log": lambda: AuditLogSource(machine, profile, DEFAULT_AUDIT_LOG),
-        "netlink": lambda: NetlinkSource(machine, profile), "kmsg": lambda: KmsgSource(machine, profile)}
+    makers: dict[str, Callable[[], AuditWatcher]] = {
+        "audit-log": lambda: AuditLogWatcher(machine, profile, DEFAULT_AUDIT_LOG),
+        "netlink": lambda: NetlinkWatcher(machine, profile), "kmsg": lambda: KmsgWatcher(machine, profile)}
     for name, make in makers.items():
         try:
             make().close()
@@ -8131,17 +8293,17 @@ def examine_object() -> Finding:
 def examine_recorder() -> Finding:
     """Record a program that does nothing, and set up for naming what is blocked."""
     machine = this_machine()
-    with Recorder(machine) as recorder, Supervisor() as supervisor:
+    with BpfRecorder(machine) as recorder, Supervisor() as supervisor:
         recorder.load()
         recorder.attach()
         with Child((sys.executable, "-ISc", ""), None, supervisor) as child:
             recorder.begin(child)
             child.wait_started({})
             child.wait()
-        calls, tells_abis = len(recorder.seen()), recorder.tells_abis
+        calls, tells_abis = len(recorder.first_calls()), recorder.tells_abis
     offers = ["bpf", "tracepoint"]
     try:
-        TracepointSource(machine, Profile(SCMP_ACT_ALLOW, (), ())).close()
+        TracepointWatcher(machine, Profile(SCMP_ACT_ALLOW, (), ())).close()
     except SpocError as error:
         return Finding(f"blocked calls cannot be named by tracepoints: {error.reason}", error.hint, offers[:1])
     if not calls:

@@ -406,7 +406,7 @@ class Refused(ArgsCase):
         uname = os.uname()
         cases: List[Dict[Tuple[int, int], int]] = [{}, {(0, 41): 0}]
         for watched in cases:
-            with module.Recorder(module.machine_of(uname.machine, uname.release), watched=watched) as recorder:
+            with module.BpfRecorder(module.machine_of(uname.machine, uname.release), watched=watched) as recorder:
                 recorder.load()
                 shown = {kind: {each["name"]: each for number in test_kernel.kernel_ids(kind) for each in [json.loads(
                     subprocess.run(["bpftool", "-j", kind, "show", "id", str(number)], stdout=subprocess.PIPE,

@@ -312,12 +312,12 @@ class Jit(unittest.TestCase):
     @staticmethod
     @contextlib.contextmanager
     def kernel(name: str, release: str, setting: str) -> Iterator[Any]:
-        """A Recorder of such a machine, under such a kernel."""
+        """A BpfRecorder of such a machine, under such a kernel."""
         uname = os.uname_result(("Linux", "node", release, "#1", name))
         machine = module.machine_of(name, release)
         with unittest.mock.patch.object(module, "kernel_uname", lambda: uname), \
                 unittest.mock.patch.object(module, "jit_setting", lambda: setting), \
-                module.Recorder(machine) as recorder:
+                module.BpfRecorder(machine) as recorder:
             yield recorder
 
     def assert_refused(self, recorder: Any, setting: str) -> None:
@@ -388,11 +388,11 @@ class Loaded(Case):
         """The (abi, number) pairs of the calls that a command makes."""
         with module.Supervisor() as supervisor:
             with module.Child(command, None, supervisor) as child:
-                recorder.arm(child.pid)
-                child.release()
+                recorder.begin(child)
                 child.wait_started({})
         self.assertEqual(os.waitpid(child.pid, 0)[1], 0)
-        return {*recorder.seen(), *recorder.calls()}
+        abis = {self.machine.compat: 1}
+        return {(abis.get(call.architecture, 0), call.number) for call in recorder.recording().calls}
 
     def loaded_programs(self) -> Set[str]:
         require_command("bpftool")
@@ -416,13 +416,13 @@ class Loaded(Case):
                                          (self.plain_machine, nothing, ENTER_PLAIN)):
             sets = []
             for command in commands:
-                with module.Recorder(machine) as recorder:
+                with module.BpfRecorder(machine) as recorder:
                     with context:
                         recorder.load()
                     self.assertEqual(self.loaded_programs() & {ENTER_DIRECT, ENTER_ABIS, ENTER_PLAIN}, {loaded})
                     recorder.attach()
                     sets.append(self.recorded(recorder, *command))
-                    self.assertEqual(recorder.counters.followed, 1)
+                    self.assertEqual(recorder.recording().tasks, 1)
             found.append(sets)
         self.assertEqual(found[0], found[1])
         self.assertEqual(found[0], found[2])
@@ -441,7 +441,7 @@ class Loaded(Case):
         nothing = contextlib.nullcontext()
         for machine, context, abi in ((self.machine, nothing, 1), (self.machine, self.without_btf(), 1),
                                       (self.plain_machine, nothing, 0)):
-            with module.Recorder(machine) as recorder:
+            with module.BpfRecorder(machine) as recorder:
                 with context:
                     recorder.load()
                 recorder.attach()
@@ -451,7 +451,7 @@ class Loaded(Case):
 
     def test_maps_are_as_wide_as_user_space_takes_them(self) -> None:
         require_command("bpftool")
-        with module.Recorder(self.machine) as recorder:
+        with module.BpfRecorder(self.machine) as recorder:
             recorder.load()
             maps = {}
             for number in kernel_ids("map"):
@@ -470,12 +470,12 @@ class Loaded(Case):
         self.assertEqual(maps["calls"][:2], (ctypes.sizeof(module.CallKey), ctypes.sizeof(module.CallValue)))
 
     def test_nothing_before_it_is_armed_and_nothing_stays_after_close(self) -> None:
-        with module.Recorder(self.machine) as recorder:
+        with module.BpfRecorder(self.machine) as recorder:
             recorder.load()
             recorder.attach()
             self.assertTrue(kernel_ids("prog") and kernel_ids("map") and kernel_ids("link"))
             subprocess.run(["true"], check=True)
-            self.assertEqual((recorder.seen(), recorder.calls(), recorder.counters.followed), ({}, {}, 0))
+            self.assertEqual(recorder.recording(), ((), 0, (module.START_UNSEEN,)))
         self.assertEqual([kernel_ids(kind) for kind in ("prog", "link")], [set(), set()])
         del recorder  # and with it what is mapped of the arrays
         self.assertEqual(kernel_ids("map"), set())

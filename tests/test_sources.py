@@ -215,7 +215,7 @@ class Sources(SourceCase):
         ended = subprocess.Popen(["true"])
         ended.wait()
         stats = {"7": f"7 (a) S {ended.pid} 7", "8": f"8 (b) S {os.getpid()} 8"}
-        source = object.__new__(spoc.AuditSource)
+        source = object.__new__(spoc.NetlinkWatcher)
         source._sessions, source._parents, source._own, source._outer = {"5"}, {str(ended.pid + 1)}, "5", "1"
         read_proc = spoc.read_proc
         with unittest.mock.patch.object(spoc, "read_proc", lambda pid, name: stats.get(pid) or read_proc(pid, name)):
