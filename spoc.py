@@ -8443,7 +8443,7 @@ def take_last(values: dict[str, Any], command: str, names: Iterable[str]) -> Non
         if name in values:
             values[name] = values[name][-1]
             if not values[name]:
-                raise UsageError(f"{command}--{name.replace('_', '-')}", "an empty value")
+                raise UsageError(f"{command} --{name.replace('_', '-')}", "an empty value")
 
 
 def run_record(values: dict[str, Any], operands: list[str]) -> int:
@@ -8459,7 +8459,7 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
         for name in values["args"]:
             if name not in ARGUMENTS:
                 raise UsageError(f"--args {name}", f"not one of {', '.join(sorted(ARGUMENTS))}")
-    check_profile_options(values, ("type", "output_file", "name", "checkpoint", "backend"))
+    check_profile_options(values, "record", ("type", "output_file", "name", "checkpoint", "backend"))
     if values.get("backend", "auto") not in BACKENDS:
         raise UsageError(f"--backend {values['backend']}", f"not one of {', '.join(BACKENDS)}")
     if "checkpoint" in values:
@@ -8482,7 +8482,7 @@ def run_run(values: dict[str, Any], operands: list[str]) -> int:
     if "base_syscalls" in values:
         values["base_syscalls"] = _syscall_names(values["base_syscalls"])
         check_syscall_names(values["base_syscalls"])
-    take_last(values, "run ", ("profile", "as", "enricher", "audit_log", "learn", "events"))
+    take_last(values, "run", ("profile", "as", "enricher", "audit_log", "learn", "events"))
     values["runtime"] = values.pop("as", RUNTIMES[0])
     if values["runtime"] not in RUNTIMES:
         raise UsageError(f"--as {values['runtime']}", f"not one of {', '.join(RUNTIMES)}")
@@ -8506,9 +8506,9 @@ def run_doctor(values: dict[str, Any], operands: list[str]) -> int:
     return int(diagnosis["exit_code"])
 
 
-def check_profile_options(values: dict[str, Any], names: Sequence[str]) -> None:
+def check_profile_options(values: dict[str, Any], command: str, names: Sequence[str]) -> None:
     """Take the last value of each of these options; check those that are about the profile that is written."""
-    take_last(values, "", names)
+    take_last(values, command, names)
     if values.get("type", TYPE_CRD) not in DEFAULT_OUTPUT:
         raise UsageError(f"-t {values['type']}", f"not one of {', '.join(DEFAULT_OUTPUT)}")
     if "name" in values and values["name"] != kubernetes_name(values["name"]):
@@ -8532,7 +8532,7 @@ def run_merge(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `merge`."""
     if not operands:
         raise UsageError("merge", "no profiles to merge")
-    check_profile_options(values, ("type", "output_file", "name", "default_action"))
+    check_profile_options(values, "merge", ("type", "output_file", "name", "default_action"))
     if "default_action" in values:
         values["default_action"] = parse_verdict(values["default_action"])
     options = MergeOptions(**values)
@@ -8561,15 +8561,17 @@ def take_values(values: dict[str, Any], command: str, operands: list[str]) -> No
     """Make the last value of each option the only one, and see that there is one operand."""
     if len(operands) != 1:
         raise UsageError(command, f"it takes one profile, not {len(operands)}")
-    take_last(values, f"{command} ", [name for name, given in values.items() if given is not True])
+    take_last(values, command, [name for name, given in values.items() if given is not True])
 
 
 def run_convert(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `convert`."""
     take_values(values, "convert", operands)
-    to_type = values.get("type")
+    if "type" not in values:
+        raise UsageError("convert", f"give -t, one of {', '.join(CONVERT_TYPES)}")
+    to_type = values["type"]
     if to_type not in CONVERT_TYPES:
-        raise UsageError(f"-t {to_type}" if to_type else "convert", f"give -t, one of {', '.join(CONVERT_TYPES)}")
+        raise UsageError(f"-t {to_type}", f"not one of {', '.join(CONVERT_TYPES)}")
     with profile_target(values.get("output_file", "-")) as target:
         if to_type == TYPE_BPF and target.is_terminal():
             raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
