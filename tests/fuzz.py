@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import spoc  # noqa: E402
 import support  # noqa: E402
-import test_filters  # noqa: E402
+from rules import GETPPID, RulesCase  # noqa: E402
 
 DOCUMENTS, RULE_SETS = 100, 10  # of a round
 
@@ -264,10 +264,10 @@ def fuzz_rules(seed: int, count: int) -> "List[str]":
     """What is wrong with sets of rules, as the kernel answers in a child that loads their filters; the first error
     ends it.
     """
-    kernel = test_filters.Kernel("test_64_bits")
+    kernel = RulesCase()
     kernel.SEED = seed
     try:
-        kernel.check("-static", count, set(test_filters.GETPPID))
+        kernel.check("-static", count, set(GETPPID))
     except AssertionError as error:
         return [str(error)]
     return [""] * count

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import signal
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 import unittest
-from typing import AbstractSet, Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import AbstractSet, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SPOC = ROOT / "spoc.py"
@@ -23,6 +24,22 @@ PROGRAMS = ROOT / "tests" / "programs"
 DATA = ROOT / "tests" / "data"
 
 KILL_S = 10.0  # what was killed may take that long to end, on a busy machine
+WAIT_S = 60  # what is waited for may take that long, on a busy machine
+
+ON_X86_64 = platform.machine() == "x86_64"
+X86_64, X86 = "SCMP_ARCH_X86_64", "SCMP_ARCH_X86"
+NATIVE = {X86_64 if ON_X86_64 else "SCMP_ARCH_AARCH64"}
+WITH_X86 = NATIVE | {X86}
+AUDIT_ARCH_X86_64, AUDIT_ARCH_I386 = 0xC000003E, 0x40000003  # linux/audit.h
+SYS_SCHED_YIELD, SYS_UNAME = 24, 63  # asm/unistd_64.h
+SIGSYS = int(signal.SIGSYS)
+MAX_32, MAX_64 = (1 << 32) - 1, (1 << 64) - 1
+ALLOW, ERRNO = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"
+
+NOTIFY = ("--backend", "notify")
+NOBODY = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+CLOCK = r"\d\d:\d\d:\d\d\.\d{6}"  # what a log line begins with
 
 _build_dir: Optional[str] = None
 
@@ -101,6 +118,35 @@ def spoc(*args: str, timeout: float = 120, **options: Any) -> "subprocess.Comple
     options.setdefault("stdin", subprocess.DEVNULL)
     options.setdefault("text", True)
     return subprocess.run([sys.executable, str(SPOC), *args], timeout=timeout, **options)
+
+
+def with_capabilities(*names: str) -> Tuple[str, ...]:
+    """Run as nobody, with these capabilities and no others."""
+    listed = ",".join(["-all", *(f"+{name}" for name in names)])
+    return (*AS_NOBODY, f"--inh-caps={listed}", f"--ambient-caps={listed}")
+
+
+def in_mounts(script: str, *arguments: str) -> Tuple[str, ...]:
+    """Run in a mount namespace of its own, which this shell script has changed."""
+    return ("unshare", "--mount", "--propagation", "private", "sh", "-ec", script + '\nexec "$@"', "sh", *arguments)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30) -> bool:
+    """Has the condition come true in time?"""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def library_path(module: str) -> pathlib.Path:
+    """Where a library that the tests' Python can load lies."""
+    script = "import ctypes, sys; ctypes.CDLL(sys.argv[1]); print(open('/proc/self/maps').read())"
+    maps = subprocess.run([sys.executable, "-c", script, module], stdout=subprocess.PIPE, text=True, check=True).stdout
+    stem = module.split(".so")[0]
+    return pathlib.Path(next(line.split()[-1] for line in maps.splitlines() if f"/{stem}.so" in line))
 
 
 class Process(NamedTuple):

@@ -15,9 +15,9 @@ import yaml
 
 import spoc
 import support
+from support import ALLOW, ERRNO, X86, X86_64
 
-ALLOW, ERRNO, LOG, KILL = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_LOG", "SCMP_ACT_KILL_PROCESS"
-X86_64, X86 = "SCMP_ARCH_X86_64", "SCMP_ARCH_X86"
+LOG, KILL = "SCMP_ACT_LOG", "SCMP_ACT_KILL_PROCESS"
 MASKED_EQ = "SCMP_CMP_MASKED_EQ"
 WORD, WHOLE = (1 << 32) - 1, (1 << 64) - 1
 POOL = ["access", "brk", "clone", "clone3", "execve", "fork", "getpid", "getppid", "ioctl", "open", "prctl", "socket"]

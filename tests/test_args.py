@@ -6,7 +6,6 @@ spoc.py and by runc.
 import json
 import os
 import pathlib
-import platform
 import re
 import signal
 import socket
@@ -20,13 +19,12 @@ from typing import Any, Dict, List, Sequence, Set, Tuple
 import jsonschema
 import yaml
 
-import test_kernel
-from support import DATA, OBJECT, ROOT, SPOC, Case, build, require_command, require_root, spoc
+from cases import kernel_ids
+from support import DATA, OBJECT, ON_X86_64, ROOT, SPOC, Case, build, require_command, require_root, spoc
 
 sys.path.insert(0, str(ROOT))
 import spoc as module  # noqa: E402
 
-X86_64 = platform.machine() == "x86_64"
 EPERM, EINVAL = "! 1", "! 22"
 UPPER = 0xFFFFFFFF00000000  # of a register
 WHOLE = 0xFFFFFFFF
@@ -155,7 +153,7 @@ class Narrowed(ArgsCase):
 
     def test_32_bit_program(self) -> None:
         """A rule is for all architectures of its profile: values of both."""
-        if not X86_64:
+        if not ON_X86_64:
             raise unittest.SkipTest("needs gcc -m32")
         both, narrow = build("call.c", "-pthread", "-static"), build("call.c", "-pthread", "-static", "-m32")
         document = self.record_calls(narrow, "socket", ("socket", [socket.AF_INET, 2]), architecture=module.X86)
@@ -174,7 +172,7 @@ class Narrowed(ArgsCase):
 
     def test_x32_call(self) -> None:
         """sys_enter shows it even where the kernel has no x32; its arguments are not looked at."""
-        if not X86_64:
+        if not ON_X86_64:
             raise unittest.SkipTest("needs x86-64")
         path = self.calls(("socket", [socket.AF_INET, 2]))
         path.write_text(path.read_text() + f"n {module.X32_SYSCALL_BIT | 41} 1 2 0 0 0 0\n")
@@ -184,7 +182,7 @@ class Narrowed(ArgsCase):
         self.assertIn("socket is allowed whatever its arguments: more than 64 values", self.log)
 
     def test_what_a_tracer_changes(self) -> None:
-        if not X86_64:
+        if not ON_X86_64:
             raise unittest.SkipTest("needs the registers of x86-64")
         document = self.narrowed("socket", build("args.c"), "trace")
         self.assertEqual(values_of(document)["socket"], {socket.AF_INET})
@@ -193,7 +191,7 @@ class Narrowed(ArgsCase):
 
     def test_socketcall(self) -> None:
         """It holds its arguments in memory, and may make any socket."""
-        if not X86_64:
+        if not ON_X86_64:
             raise unittest.SkipTest("needs gcc -m32")
         program = build("call.c", "-pthread", "-static", "-m32")
         document = self.record_calls(program, "socket", ("socketcall", [1, 0]), architecture=module.X86)
@@ -408,7 +406,7 @@ class Refused(ArgsCase):
         for watched in cases:
             with module.BpfRecorder(module.machine_of(uname.machine, uname.release), watched=watched) as recorder:
                 recorder.load()
-                shown = {kind: {each["name"]: each for number in test_kernel.kernel_ids(kind) for each in [json.loads(
+                shown = {kind: {each["name"]: each for number in kernel_ids(kind) for each in [json.loads(
                     subprocess.run(["bpftool", "-j", kind, "show", "id", str(number)], stdout=subprocess.PIPE,
                                    check=True).stdout)]} for kind in ("prog", "map")}
             self.assertEqual("enter_direct" in shown["prog"], os.path.exists(module.KERNEL_BTF) and not watched)

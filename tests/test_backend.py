@@ -10,17 +10,12 @@ import shutil
 import subprocess
 import sys
 import unittest
-from typing import AbstractSet, Any, Callable, Dict, List, Sequence, Set, Tuple
+from typing import AbstractSet, Any, Dict, Sequence, Set, Tuple
 
-import test_child
-import test_errors
-import test_servers
-import test_truth
-from support import DATA, build, require, require_command, seen_syscalls, spoc
-from test_errors import CLOCK, NOBODY, in_mounts, wait_until
-from test_truth import NATIVE, WITH_X86, X86_64, calls_after_exec
+from cases import BPF_RAW_TRACEPOINT_OPEN, CopyCase, assert_despite_interruption, calls_after_exec
+from support import (CLOCK, DATA, NATIVE, NOBODY, NOTIFY, ON_X86_64, WITH_X86, build, in_mounts, library_path, require,
+                     require_command, seen_syscalls, spoc, wait_until)
 
-NOTIFY = ("--backend", "notify")
 # Not test_errors' user, whose processes are counted there.
 ANYBODY = 65533
 AS_ANYBODY = ("setpriv", f"--reuid={ANYBODY}", f"--regid={ANYBODY}", "--clear-groups")
@@ -28,110 +23,7 @@ DOCKERS_NAME = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "
 IS_FILTERED = "spoc.py itself is under a seccomp filter"
 
 
-def assert_despite_interruption(check: Callable[[], None]) -> None:
-    """Check a shell pipeline; again where SIGCHLD, on a busy machine, has interrupted a call that dash makes once."""
-    for _ in range(9):
-        try:
-            return check()
-        except AssertionError as error:
-            if not re.search("sh: 0: (Cannot fork|Pipe call failed)", str(error)):
-                raise
-    return check()
-
-
-class Truth(test_truth.Truth):
-    """The programs of test_truth, as root."""
-
-    backend = "notify"
-
-    def test_shell_pipeline(self) -> None:
-        assert_despite_interruption(super().test_shell_pipeline)
-
-
-class Start(test_truth.Start):
-    """The command's program begins where it does for BPF."""
-
-    backend = "notify"
-
-    def record_counted(self, *command: str) -> Tuple[Set[str], int]:
-        """How many tasks there were is not known."""
-        return self.record(*command), 1
-
-
-class Storm(test_truth.TracedCase):
-    """Many tasks, alive at once or for no time at all."""
-
-    backend = "notify"
-
-    def assert_same_as_few(self, source: str, kind: str, many: int, few: int) -> None:
-        expected = self.traced(build(source), kind, str(few))
-        self.assertEqual(self.record(build(source), kind, str(many)), expected)
-
-    def test_processes(self) -> None:
-        self.assert_same_as_few("storm.c", "processes", 5000, 3)
-
-    def test_threads(self) -> None:
-        self.assert_same_as_few("sweep.c", "threads", 500, 500)
-
-    def test_processes_killed_at_birth(self) -> None:
-        self.assert_same_as_few("storm.c", "killed", 2000, 20)
-
-    def test_processes_killed_while_they_create_others(self) -> None:
-        self.assert_same_as_few("storm.c", "creators", 200, 20)
-
-    def test_children_of_the_parent(self) -> None:
-        self.assert_same_as_few("storm.c", "parent", 500, 3)
-
-
-class ChildCase(test_child.ChildCase):
-    """What test_child says of the command holds without BPF as well."""
-
-    def recorded(self, *command: str, options: Sequence[str] = ()) -> List[str]:
-        return super().recorded(*command, options=(*NOTIFY, *options))
-
-
-class Kept(ChildCase, test_child.Kept):
-    # That there is a filter is all that the command can see of it.
-    STATUS_LINES = re.compile(test_child.Kept.STATUS_LINES.pattern.replace(r"|Seccomp\w*", ""))
-
-
-class Signals(ChildCase, test_child.Signals):
-    pass
-
-
-class Follow(ChildCase, test_child.Follow):
-    def test_what_lives_on_is_answered(self) -> None:
-        """Without --follow the daemon goes on as if nothing were, by the grace of a process that ends with it."""
-        process, pid = self.start_daemon()
-        self.ended(process, 4)
-        found = re.search(r"Process (\d+) answers their calls", (self.folder / "log").read_text())
-        assert found
-        answering = int(found[1])
-        self.assertTrue(self.is_alive(answering))
-        self.assertEqual(os.listdir(f"/proc/{answering}/fd"), [os.listdir(f"/proc/{answering}/fd")[0]])
-        self.assertEqual(os.getsid(answering), answering)
-        self.assertTrue(self.is_alive(pid))
-        self.trigger.touch()
-        self.wait_for(lambda: not self.is_alive(pid), "the end of the daemon")
-        self.wait_for(lambda: not self.is_alive(answering), "the end of what answered it")
-
-
-class OnTerminal(ChildCase, test_child.OnTerminal):
-    ROWS = (24,)
-    STATUS = re.compile(test_child.OnTerminal.STATUS.pattern.replace("processes: [12]  ", ""))
-
-
-class Sudo(ChildCase, test_child.Sudo):
-    pass
-
-
-class Nginx(test_servers.Nginx):
-    """A server of several processes, under load."""
-
-    backend = "notify"
-
-
-class AnybodyCase(test_errors.CopyCase):
+class AnybodyCase(CopyCase):
     """A case of a user without any privilege."""
 
     def as_anybody(self, *command: str, options: Sequence[str] = (), code: int = 0, before: Sequence[str] = (),
@@ -196,7 +88,7 @@ class Anybody(AnybodyCase):
                              "import subprocess; subprocess.run(['uname'], check=True)")
 
     def test_32_bit_calls(self) -> None:
-        require(X86_64, "an x86_64 machine")
+        require(ON_X86_64, "an x86_64 machine")
         self.assert_recorded(build("truth.c", "-m32"), "fork", architectures=WITH_X86)
         self.assert_recorded(build("truth.c"), "x32", architectures=NATIVE | {"SCMP_ARCH_X32"})
 
@@ -541,7 +433,7 @@ class Container(AnybodyCase):
                 self.assertEqual("Recording with user notification" in result.stderr, not held, result.stderr)
 
 
-class Auto(test_errors.CopyCase):
+class Auto(CopyCase):
     """What `auto` goes on with where BPF does not work, each time for real; asked for by name it is an error."""
 
     def assert_falls_back(self, *wrapper: str, reason: str, environment: "Dict[str, str]" = {}) -> None:
@@ -565,7 +457,7 @@ class Auto(test_errors.CopyCase):
         self.assertIn("Module successfully loaded", result.stderr)
 
     def test_no_libbpf(self) -> None:
-        path = test_errors.library_path("libbpf.so.1")
+        path = library_path("libbpf.so.1")
         self.assert_falls_back(*self.hiding(path.parent, "libbpf.so.1", path.name),
                                reason="load library: libbpf.so.1: .*; install libbpf")
 
@@ -581,7 +473,7 @@ class Auto(test_errors.CopyCase):
         for number in (errno.EPERM, errno.ENOSYS):
             self.assert_falls_back(build("refuse.c"), str(number), "-1",
                                    reason=f"load BPF programs: .*: {os.strerror(number)}")
-        self.assert_falls_back(build("refuse.c"), str(errno.ENOENT), str(test_errors.BPF_RAW_TRACEPOINT_OPEN),
+        self.assert_falls_back(build("refuse.c"), str(errno.ENOENT), str(BPF_RAW_TRACEPOINT_OPEN),
                                reason="attach to tracepoint: ")
 
     def test_nothing_works(self) -> None:

@@ -10,82 +10,13 @@ import sys
 import unittest
 from typing import Any, Dict, List, Sequence
 
-from support import ROOT, SPOC, Case, build, require, require_command, require_root, spoc
-
-sys.path.insert(0, str(ROOT))
-import spoc as module  # noqa: E402
-
-# Recorded outside, it has to work inside as well; its exit code tells which part does not.
-SCRIPT = """
-test "$(uname)" = Linux || exit 10
-ls / | grep -q '^etc$' || exit 11
-echo text > /tmp/file && test "$(tr a-z A-Z < /tmp/file)" = TEXT || exit 12
-mkdir /tmp/folder && mv /tmp/file /tmp/folder/ && rm -r /tmp/folder || exit 13
-"""
-APPLETS = ("sh", "uname", "ls", "grep", "tr", "mkdir", "mv", "rm", "test", "echo", "true")
-
-RUNC = ("runc",)
-# Without control groups, whose mixed layout (v1 and v2) crun refuses: it is shown one of v2 alone.
-CRUN = ("unshare", "--mount", "--propagation", "private", "sh", "-ec",
-        'mount -t cgroup2 none /sys/fs/cgroup; exec "$@"', "sh", "crun", "--cgroup-manager=disabled")
+import spoc as module
+from cases import CRUN, RUNC, ContainerCase
+from support import SPOC, Case, build, require_command, require_root, spoc
 
 
-class Container(Case):
-    """Busybox in a root folder: recorded there, and started there by a container runtime."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        require_root()
-        require_command("chroot", "unshare")
-        busybox = shutil.which("busybox")
-        require(busybox, "the command busybox (busybox-static)")
-        self.root = self.folder / "rootfs"
-        for name in ("bin", "dev", "etc", "proc", "tmp"):
-            (self.root / name).mkdir(parents=True)
-        shutil.copy(str(busybox), self.root / "bin" / "busybox")
-        for applet in APPLETS:
-            (self.root / "bin" / applet).symlink_to("busybox")
-        alone = subprocess.run(["chroot", str(self.root), "/bin/true"], stderr=subprocess.DEVNULL)
-        require(alone.returncode == 0, "a busybox that needs no libraries (busybox-static)")
-
-    def recorded_document(self, *options: str) -> Dict[str, Any]:
-        """The raw JSON for the script."""
-        profile = self.folder / "profile.json"
-        result = spoc("record", "-t", "raw-seccomp", "-o", str(profile), *options, "--", "chroot", str(self.root),
-                      "/bin/sh", "-c", SCRIPT)
-        self.assertEqual(result.returncode, 0, result.stderr)
-        document: Dict[str, Any] = json.loads(profile.read_text())
-        return document
-
-    @staticmethod
-    def without(document: Dict[str, Any], name: str) -> Dict[str, Any]:
-        """The same profile without a name that is in it."""
-        rules = [{**rule, "names": [other for other in rule["names"] if other != name]}
-                 for rule in document["syscalls"]]
-        assert rules != document["syscalls"]
-        return {**document, "syscalls": rules}
-
-    def run_container(self, runtime: Sequence[str], document: Dict[str, Any],
-                      no_new_privileges: bool) -> "subprocess.CompletedProcess[str]":
-        """Run the script in a container under this profile."""
-        configuration = {
-            "ociVersion": "1.0.2",
-            "process": {"terminal": False, "user": {"uid": 0, "gid": 0}, "args": ["/bin/sh", "-c", SCRIPT],
-                        "env": ["PATH=/bin"], "cwd": "/", "noNewPrivileges": no_new_privileges},
-            "root": {"path": "rootfs", "readonly": False},
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
-                       {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]}],
-            "linux": {"namespaces": [{"type": name} for name in ("pid", "mount", "ipc", "uts", "network")],
-                      "seccomp": document},
-        }
-        (self.folder / "config.json").write_text(json.dumps(configuration))
-        command = [*runtime, "--root", str(self.folder / "state")]
-        name = self.folder.name
-        try:
-            return subprocess.run([*command, "run", "--bundle", str(self.folder), name], stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
-        finally:
-            subprocess.run([*command, "delete", "--force", name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+class Container(ContainerCase):
+    """A recorded profile, and a container under it."""
 
     def assert_profile_is_applied(self, runtime: Sequence[str]) -> None:
         document = self.recorded_document()

@@ -19,14 +19,13 @@ import yaml
 
 import spoc
 import support
-import test_container
-import test_profile
+from cases import RUNC, ContainerCase, SchemaCase, crd_schemas
+from support import SYS_SCHED_YIELD, SYS_UNAME, X86, X86_64
 
-X86_64, X86 = "SCMP_ARCH_X86_64", "SCMP_ARCH_X86"
 HOST = spoc.Host(X86_64, "6.1.0-13-amd64", ())
 JSON_TYPES = ("raw-seccomp", "docker")
 ALL_TYPES = ("seccomp", "raw-seccomp", "docker", "systemd", "bpf", "pfc")
-GETPID, GETPPID, UNAME, GETUID, SCHED_YIELD = 39, 110, 63, 102, 24  # asm/unistd_64.h
+GETPID, GETPPID, GETUID = 39, 110, 102  # asm/unistd_64.h
 # What the program call and the loader of a static program need.
 NEEDED = """access arch_prctl brk clone clone3 close dup2 execve exit exit_group fcntl fstat futex getrandom ioctl lseek
             madvise mmap mprotect munmap newfstatat open openat pread64 prlimit64 read readlink rseq rt_sigaction
@@ -145,7 +144,7 @@ class Laws(unittest.TestCase):
                 self.assertIn(found["architecture"], [*families, name])
 
 
-class Schema(unittest.TestCase):
+class Schema(SchemaCase):
     """The cluster takes the Kubernetes object, and drops nothing of it."""
 
     def assert_kept(self, value: Any, schema: Dict[str, Any], path: str) -> None:
@@ -179,17 +178,16 @@ class Schema(unittest.TestCase):
         converted = convert(document, "seccomp")
         merged = spoc.merge_profiles([("a", read(json.dumps(document))), ("b", read(json.dumps(document)))])
         for text in (converted, spoc.format_profile(merged, "seccomp", "merged")):
-            for schema in test_profile.crd_schemas().values():
+            for schema in crd_schemas().values():
                 self.assert_sets(yaml.safe_load(text), schema)
         self.assertEqual(yaml.safe_load(converted)["spec"]["syscalls"][0]["names"], ["read", "write"])
 
     def test_generated_profiles(self) -> None:
         chance = random.Random(64)
-        validator = test_profile.Schema()
         for _ in range(30):
             document = yaml.safe_load(convert(random_document(chance, crd=True), "seccomp"))
-            validator.assert_valid(document)
-            for schema in test_profile.crd_schemas().values():
+            self.assert_valid(document)
+            for schema in crd_schemas().values():
                 self.assert_kept({key: document[key] for key in ("apiVersion", "kind", "spec")}, schema, "")
 
     def test_metadata(self) -> None:
@@ -199,7 +197,7 @@ class Schema(unittest.TestCase):
                                 "listenerPath": "/var/run/security-profiles-operator/agent.sock"}
         converted = yaml.safe_load(convert({"apiVersion": spoc.API_VERSION, "kind": "SeccompProfile",
                                             "metadata": {**metadata, "uid": "the cluster's"}, "spec": spec}, "seccomp"))
-        test_profile.Schema().assert_valid(converted)
+        self.assert_valid(converted)
         self.assertEqual(converted["metadata"], {"creationTimestamp": None, **metadata})
         self.assertEqual({**converted["spec"], "syscalls": [], "architectures": []},
                          {**spec, "syscalls": [], "architectures": []})
@@ -425,7 +423,7 @@ class Libseccomp(unittest.TestCase):
         context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(0x00050000 | errno.ENOSYS)))
         self.addCleanup(library.seccomp_release, context)
         self.assertEqual(library.seccomp_arch_add(context, 0x40000003), 0)
-        for action, number in ((0x7FFF0000, GETPID), (0x7FFF0000, UNAME), (0x80000000, GETPPID)):
+        for action, number in ((0x7FFF0000, GETPID), (0x7FFF0000, SYS_UNAME), (0x80000000, GETPPID)):
             self.assertEqual(library.seccomp_rule_add(context, ctypes.c_uint32(action), number, 0), 0)
         document = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": errno.ENOSYS, "architectures": [X86_64, X86],
                     "syscalls": [{"names": ["getpid", "uname"], "action": "SCMP_ACT_ALLOW"},
@@ -455,13 +453,13 @@ class Consumer(support.Case):
         return target
 
     # The number of each call, and the answer to it under the profile that follows.
-    ALLOW_ANSWERS = {GETUID: "= 0", UNAME: f"! {errno.EACCES}", SCHED_YIELD: "= 0"}
+    ALLOW_ANSWERS = {GETUID: "= 0", SYS_UNAME: f"! {errno.EACCES}", SYS_SCHED_YIELD: "= 0"}
     ALLOW_LIST: Dict[str, Any] = {
         "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": errno.EACCES, "architectures": [X86_64],
         "syscalls": [{"names": [*NEEDED, "getuid"], "action": "SCMP_ACT_ALLOW"},
                      {"names": ["sched_yield"], "action": "SCMP_ACT_LOG"}]}
-    DENY_ANSWERS = {GETUID: "= 0", UNAME: f"! {errno.ENOANO}", GETPPID: "! 4094", GETPID: "= 0",
-                    SCHED_YIELD: "killed 31"}
+    DENY_ANSWERS = {GETUID: "= 0", SYS_UNAME: f"! {errno.ENOANO}", GETPPID: "! 4094", GETPID: "= 0",
+                    SYS_SCHED_YIELD: "killed 31"}
     DENY_LIST: Dict[str, Any] = {
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [{"names": ["uname"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOANO},
@@ -490,14 +488,14 @@ class Runtimes(Consumer):
 
     def test_runc(self) -> None:
         support.require_command("runc")
-        box = test_container.Container()
+        box = ContainerCase()
         box.setUp()
         self.addCleanup(box.doCleanups)
         recorded = box.recorded_document()
         for to_type in "seccomp", "docker", "raw-seccomp":
             recorded = json.loads(self.write(recorded, "raw-seccomp").read_text())
-            self.assertEqual(box.run_container(test_container.RUNC, recorded, True).returncode, 0)
-        result = box.run_container(test_container.RUNC, box.without(recorded, "uname"), True)
+            self.assertEqual(box.run_container(RUNC, recorded, True).returncode, 0)
+        result = box.run_container(RUNC, box.without(recorded, "uname"), True)
         self.assertEqual(result.returncode, 10, result.stdout)
 
 

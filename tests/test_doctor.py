@@ -17,9 +17,9 @@ import unittest
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import spoc
-from support import DATA, OBJECT, build, require_command
-from test_errors import (AS_NOBODY, NOBODY, PR_GET_SECCOMP, PR_SET_SECCOMP, SECCOMP_GET_NOTIF_SIZES, LibraryCase,
-                         in_mounts, library_path, wait_until, with_capabilities, without)
+from cases import PR_GET_SECCOMP, PR_SET_SECCOMP, SECCOMP_GET_NOTIF_SIZES, LibraryCase, without
+from support import (AS_NOBODY, DATA, NOBODY, OBJECT, build, in_mounts, library_path, require_command, wait_until,
+                     with_capabilities)
 
 ITEMS = ("kernel architecture python privileges libbpf libseccomp bpf jit tracepoints memlock unprivileged_bpf "
          "lockdown seccomp actions_logged notification audit filter container object recorder proc tmp").split()

@@ -12,126 +12,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import unittest
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import spoc
-from support import OBJECT, SPOC, Case, build, require, require_command, require_root
-
-NOBODY = 65534
-AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-CLOCK = r"\d\d:\d\d:\d\d\.\d{6}"
-
-# enum bpf_cmd, linux/bpf.h
-ANY_COMMAND, BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN = -1, 0, 5, 17
-PR_GET_SECCOMP, PR_SET_SECCOMP, SECCOMP_GET_NOTIF_SIZES = 21, 22, 3  # linux/prctl.h, linux/seccomp.h
-
-
-def with_capabilities(*names: str) -> Tuple[str, ...]:
-    """Run as nobody, with these capabilities and no others."""
-    listed = ",".join(["-all", *(f"+{name}" for name in names)])
-    return (*AS_NOBODY, f"--inh-caps={listed}", f"--ambient-caps={listed}")
-
-
-def in_mounts(script: str, *arguments: str) -> Tuple[str, ...]:
-    """Run in a mount namespace of its own, which this shell script has changed."""
-    return ("unshare", "--mount", "--propagation", "private", "sh", "-ec", script + '\nexec "$@"', "sh", *arguments)
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30) -> bool:
-    """Has the condition come true in time?"""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline_s:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def library_path(module: str) -> pathlib.Path:
-    """Where a library that the tests' Python can load lies."""
-    script = "import ctypes, sys; ctypes.CDLL(sys.argv[1]); print(open('/proc/self/maps').read())"
-    maps = subprocess.run([sys.executable, "-c", script, module], stdout=subprocess.PIPE, text=True, check=True).stdout
-    stem = module.split(".so")[0]
-    return pathlib.Path(next(line.split()[-1] for line in maps.splitlines() if f"/{stem}.so" in line))
-
-
-def without(*refusals: Tuple[int, str, Optional[int]]) -> Tuple[str, ...]:
-    """Run where the kernel answers this errno to that syscall, if it has this first argument; errno 0 is SIGSYS."""
-    words = [f"{number}:{spoc.libseccomp.seccomp_syscall_resolve_name(name.encode())}"
-             + (f":{argument}" if argument is not None else "") for number, name, argument in refusals]
-    return (build("without.c"), *words, "--", "/usr/bin/env")
-
-
-class CopyCase(Case):
-    """A case with a copy of the program: what an ordinary user may read, and a test may spoil."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        require_root()
-        require_command("setpriv", "unshare")
-        self.program = self.folder / "spoc.py"
-        self.object = self.folder / "recorder.bpf.o"
-        shutil.copy(SPOC, self.program)
-        shutil.copy(OBJECT, self.object)
-        self.program.chmod(0o644)
-        self.object.chmod(0o644)
-        self.open = self.folder / "open"
-        self.open.mkdir()
-        self.open.chmod(0o777)
-        self.profile = self.open / "profile.json"
-        self.marker = self.open / "started"
-
-    def attempt(self, *wrapper: str, python: Sequence[str] = (sys.executable,), options: Sequence[str] = ("-n",),
-                command: Optional[Sequence[str]] = None, environment: Optional[Dict[str, str]] = None,
-                backend: str = "bpf") -> "subprocess.CompletedProcess[str]":
-        """Record, quietly, a command that leaves a mark, under what `wrapper` sets up."""
-        command = command or ("touch", str(self.marker))
-        return subprocess.run([*wrapper, *python, str(self.program), "record", "-q", "-t", "raw-seccomp",
-                               "--backend", backend, "-o", str(self.profile), *options, "--", *command],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=120, env={**os.environ, **(environment or {})})
-
-    def names(self) -> List[str]:
-        return [name for rule in json.loads(self.profile.read_text())["syscalls"] for name in rule["names"]]
-
-    def assert_works(self, result: "subprocess.CompletedProcess[str]") -> None:
-        """The command ran, and what it did is in the profile."""
-        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
-        self.assertTrue(self.marker.exists())
-        self.assertIn("utimensat", self.names())
-        self.marker.unlink()
-        self.profile.unlink()
-
-    def assert_refuses(self, result: "subprocess.CompletedProcess[str]", operation: str, subject: str, reason: str,
-                       remedy: str) -> None:
-        """One line with these four parts, exit code 125; the command was not started, and nothing was written.
-
-        Operation and subject are exact, if given; reason and remedy are regular expressions.
-        """
-        self.assertRegex(result.stderr, rf"\A{CLOCK} Error: {re.escape(operation) or '[^:]+'}: "
-                                        rf"{re.escape(subject) or '[^:]+'}: {reason}; [^\n]*{remedy}[^\n]*\n\Z")
-        self.assertEqual((result.returncode, result.stdout), (125, ""))
-        self.assert_nothing_done()
-
-    def assert_nothing_done(self) -> None:
-        left = sorted(path.name for path in self.open.iterdir())
-        for name in left:
-            (self.open / name).unlink()
-        self.assertEqual(left, [])
-
-    def hiding(self, folder: pathlib.Path, *names: str) -> Tuple[str, ...]:
-        """Run where these files of a folder do not exist."""
-        script = f"""
-            mount -t tmpfs tmpfs {self.open}
-            mkdir {self.open}/upper {self.open}/work
-            for name in {' '.join(names)}; do mknod {self.open}/upper/$name c 0 0; done
-            mount -t overlay overlay -o lowerdir={folder},upperdir={self.open}/upper,workdir={self.open}/work {folder}
-            umount -l {self.open}"""
-        probe = subprocess.run(in_mounts(script, "true"), stderr=subprocess.PIPE, text=True)
-        require(probe.returncode == 0, f"overlay file systems ({probe.stderr.strip()})")
-        return in_mounts(script)
+from cases import (ANY_COMMAND, BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN, PR_GET_SECCOMP, PR_SET_SECCOMP,
+                   SECCOMP_GET_NOTIF_SIZES, CopyCase, LibraryCase, without)
+from support import (AS_NOBODY, CLOCK, NOBODY, OBJECT, SPOC, build, in_mounts, library_path, require, require_command,
+                     wait_until, with_capabilities)
 
 
 class Privileges(CopyCase):
@@ -203,19 +91,6 @@ class Kernel(CopyCase):
 
     def test_the_filter_itself_does_no_harm(self) -> None:
         self.assert_works(self.attempt(build("refuse.c"), str(errno.EPERM), "1000"))
-
-
-class LibraryCase(CopyCase):
-    MISSING = r"[^\n;]*cannot open shared object file: No such file or directory"
-
-    def stub(self, name: str, source: str = "") -> Dict[str, str]:
-        """An environment in which a library holds no more than this C source."""
-        require_command("gcc")
-        folder = self.folder / "stubs"
-        folder.mkdir(exist_ok=True)
-        subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(folder / name), "-x", "c", "-"], input=source, text=True,
-                       check=True)
-        return {"LD_LIBRARY_PATH": str(folder)}
 
 
 class Libraries(LibraryCase):

@@ -20,10 +20,10 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import yaml
 
 import support
+from support import WAIT_S
 
 OLD = "defaultAction: SCMP_ACT_ERRNO  # an old profile\n"
 LOG_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{6} .*\n")
-WAIT_S = 60
 TMPFS_BYTES = 512 << 10
 
 # Makes a syscall that Python itself has no use for, of the name given.

@@ -6,147 +6,29 @@ import errno
 import itertools
 import json
 import os
-import platform
-import random
 import resource
 import struct
 import subprocess
-import time
 import unittest
 import unittest.mock
-from typing import Iterator, List, Optional, Sequence, Set, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import spoc
-from support import Case, build, spoc as run_spoc
-
-ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32")
-X86_64, X86, X32 = spoc.X86_64, spoc.X86, spoc.X32
-GETPPID = {X86_64: 110, X86: 64, X32: 0x40000000 | 110}  # takes no arguments: the kernel cares for none
-AUDIT = {X86_64: 0xC000003E, X86: 0x40000003, X32: 0xC000003E}
-MAX_32, MAX_64 = (1 << 32) - 1, (1 << 64) - 1
-ALLOWED = 0  # among errnos
-EQUALITIES = ("SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ")
-Call = Tuple[spoc.Architecture, Tuple[int, ...]]
+from rules import ALLOWED, ARCHITECTURES, AUDIT, GETPPID, Call, RulesCase, Source, compile_rules, right_answers
+from support import MAX_32, MAX_64, ON_X86_64, Case, build, spoc as run_spoc
 
 
-def holds(condition: spoc.Condition, given: int, most: int) -> bool:
-    """seccomp_rule_add(3); of a 32-bit architecture both sides have 32 bits."""
-    given, value, second = given & most, condition.value & most, condition.value_two & most
-    return {"SCMP_CMP_NE": given != value, "SCMP_CMP_LT": given < value, "SCMP_CMP_LE": given <= value,
-            "SCMP_CMP_EQ": given == value, "SCMP_CMP_GE": given >= value, "SCMP_CMP_GT": given > value,
-            "SCMP_CMP_MASKED_EQ": given & value == second & value}[condition.op]
-
-
-def right_answers(rules: Sequence[spoc.Rule], call: Call) -> Set[int]:
-    """The errnos of all rules that hold; the first rule without conditions stands for all."""
-    architecture, arguments = call
-    most = MAX_64 if architecture is X86_64 else MAX_32
-    for rule in rules:
-        if all(each.op == "SCMP_CMP_MASKED_EQ" and not each.value & most for each in rule.conditions):
-            return {rule.errno}
-    return {rule.errno for rule in rules
-            if all(holds(each, arguments[each.argument], most) for each in rule.conditions)} or {ALLOWED}
-
-
-class Source:
-    """Rules and calls around few values, whose halves meet."""
-
-    def __init__(self, seed: int):
-        self.random = random.Random(seed)
-
-    def value(self) -> int:
-        low = self.random.choice((0, 1, 2, 5, 7, 38, 0x7FFFFFFF, 1 << 31, MAX_32, self.random.getrandbits(32)))
-        return low | self.random.choice((0, 0, 0, 1, 2, 7, 1 << 31, MAX_32)) << 32
-
-    def rules(self, operators: Sequence[str], errnos: Sequence[int], most: int = 5) -> List[spoc.Rule]:
-        return [spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), self.random.choice(errnos), tuple(
-            spoc.Condition(argument, self.random.choice(operators), self.value(), self.value())
-            for argument in self.random.sample(range(5), self.random.choice((1, 1, 2, 2, 3)))))
-            for _ in range(self.random.randint(1, most))]
-
-    def calls(self, rules: Sequence[spoc.Rule], count: int) -> Iterator[Call]:
-        """Each argument around any value of the rules, or with a half of one and a half of another."""
-        given = [value for rule in rules for each in rule.conditions for value in (each.value, each.value_two)] or [0]
-
-        def near() -> int:
-            return (self.random.choice(given) + self.random.choice((-1, 0, 0, 0, 1))) & MAX_64
-
-        for _ in range(count):
-            arguments = tuple(near() if self.random.random() < 0.6 else
-                              near() >> self.random.choice((0, 32)) & MAX_32 |
-                              (near() >> self.random.choice((0, 32)) & MAX_32) << 32 for _ in range(5))
-            for architecture in GETPPID:
-                yield architecture, arguments
-
-
-def compile_rules(rules: Sequence[spoc.Rule], names: Sequence[str] = ARCHITECTURES) -> bytes:
-    return spoc.FilterBuilder(spoc.Profile("SCMP_ACT_ALLOW", tuple(names), tuple(rules)), X86_64).build().program
-
-
-@unittest.skipUnless(platform.machine() == "x86_64", "needs x86_64, whose syscall numbers are here")
-class Kernel(unittest.TestCase):
+@unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
+class Kernel(RulesCase):
     """Random sets of rules: more with SETS=20000, the same again with SEED."""
 
     SETS = int(os.environ.get("SETS", 1000))
-    SEED = int(os.environ.get("SEED", time.time_ns()))
-    CALLS, BATCH = 16, 250
-    OPERATORS = list(spoc.OPERATORS)
-
-    def answers(self, program: str, filters: Sequence[Tuple[bytes, List[Call]]]) -> List[List[int]]:
-        """What the kernel answers to the calls under each filter, as errnos."""
-        given = b""
-        for code, calls in filters:
-            given += struct.pack("=I", len(code) // 8) + code + struct.pack("=I", len(calls))
-            for architecture, arguments in calls:
-                given += struct.pack("=2I6Q", GETPPID[architecture], architecture is X86, *arguments, 0)
-        result = subprocess.run([build("filters.c", *program.split())], input=given, stdout=subprocess.PIPE,
-                                check=True, timeout=300)
-        found = [ALLOWED if each >= 0 or each == -errno.ENOSYS else -each
-                 for each, in struct.iter_unpack("=q", result.stdout)]
-        rest = iter(found)
-        taken = [list(itertools.islice(rest, len(calls))) for _, calls in filters]
-        self.assertEqual((sum(map(len, taken)), len(found)), (sum(len(calls) for _, calls in filters),) * 2)
-        return taken
-
-    def check(self, program: str, sets: int, architectures: Set[spoc.Architecture]) -> None:
-        source = Source(self.SEED)
-        refused = done = 0
-        while done < sets:
-            cases: List[Tuple[List[spoc.Rule], bytes, List[Call]]] = []
-            while len(cases) < min(self.BATCH, sets):
-                long = source.random.random() < 0.01  # beyond what a conditional jump reaches
-                errnos = (40, 41, 42) if source.random.random() < 0.4 and not long else (40,)
-                operators = EQUALITIES if source.random.random() < 0.2 else self.OPERATORS
-                rules = source.rules(operators, errnos, 200 if long else 5)
-                if source.random.random() < 0.03:
-                    rules.insert(source.random.randrange(len(rules) + 1), rules[0]._replace(conditions=()))
-                try:
-                    code = compile_rules(rules)
-                except spoc.SpocError as error:
-                    self.assertIn("two rules have the same conditions", str(error))
-                    self.assertGreater(len({rule.errno for rule in rules}), 1)
-                    refused += 1
-                    continue
-                cases.append((rules, code, [call for call in source.calls(rules, self.CALLS)
-                                            if call[0] in architectures]))
-            found = self.answers(program, [(code, calls) for _, code, calls in cases])
-            for (rules, code, calls), answers in zip(cases, found):
-                judge = spoc.FilterJudge(code)
-                for call, answer in zip(calls, answers):
-                    right = right_answers(rules, call)
-                    if answer not in right:
-                        self.fail(f"SEED={self.SEED}: {call} got {answer}, not {right}, by {rules}")
-                data = spoc.SeccompData(nr=GETPPID[calls[0][0]], arch=AUDIT[calls[0][0]])
-                data.args[:] = [each & (MAX_32 if calls[0][0] is X86 else MAX_64) for each in (*calls[0][1], 0)]
-                self.assertEqual(judge(data)[1], answers[0], f"SEED={self.SEED}: {rules}")
-            done += len(cases)
-        self.assertLess(refused, 5 + done / 20, f"SEED={self.SEED}")
 
     def test_64_bits(self) -> None:
         self.check("-static", self.SETS, set(GETPPID))
 
     def test_32_bits(self) -> None:
-        self.check("-m32 -static", self.SETS // 5, {X86})
+        self.check("-m32 -static", self.SETS // 5, {spoc.X86})
 
     def test_long_list_of_values(self) -> None:
         """Each value takes an instruction, and each jump stays within its 8 bits."""
@@ -154,7 +36,7 @@ class Kernel(unittest.TestCase):
                  for value in range(1200)]
         code = compile_rules(rules)
         self.assertLess(len(code) // 8, 3700)
-        calls: List[Call] = [(X86_64, (0, value, 0, 0, 0)) for value in range(3700)]
+        calls: List[Call] = [(spoc.X86_64, (0, value, 0, 0, 0)) for value in range(3700)]
         answers, = self.answers("-static", [(code, calls)])
         self.assertEqual(answers, [ALLOWED if value % 3 or value >= 3600 else 40 for value in range(3700)])
 
@@ -167,7 +49,7 @@ class Kernel(unittest.TestCase):
                 spoc.Condition(0, "SCMP_CMP_EQ", 1), spoc.Condition(1, "SCMP_CMP_EQ", value)))
                 for value in range(count)]
             rules.append(spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), 40, (spoc.Condition(0, "SCMP_CMP_EQ", 0),)))
-            filters.append((compile_rules(rules), [(X86_64, (*pair, 0, 0, 0)) for pair in (
+            filters.append((compile_rules(rules), [(spoc.X86_64, (*pair, 0, 0, 0)) for pair in (
                 (0, 0), (1, 0), (1, count - 1), (1, count), (2, 0), (1 << 32, 0), (1 << 32 | 1, 1))]))
         for (count, step), answers in zip(cases, self.answers("-static", filters)):
             self.assertEqual(answers, [40, 41, 41 + (count - 1) * step, 0, 0, 0, 0], (count, step))
@@ -193,7 +75,7 @@ class ScmpArgument(ctypes.Structure):
                 ("datum_b", ctypes.c_uint64)]
 
 
-@unittest.skipUnless(platform.machine() == "x86_64", "needs x86_64, whose syscall numbers are here")
+@unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
 class Order(unittest.TestCase):
     """Where rules with different answers hold at once, the one counts that counts in libseccomp's own filter, and so in
     those of runc and crun, where that filter answers as rules say at all.
@@ -249,7 +131,7 @@ class Order(unittest.TestCase):
         for call in calls:
             architecture, arguments = call
             data = spoc.SeccompData(nr=GETPPID[architecture], arch=AUDIT[architecture])
-            data.args[:] = [each & (MAX_32 if architecture is X86 else MAX_64) for each in (*arguments, 0)]
+            data.args[:] = [each & (MAX_32 if architecture is spoc.X86 else MAX_64) for each in (*arguments, 0)]
             answers.append((call, judges[0](data)[1], judges[1](data)[1]))
         if any(one not in right_answers(rules, call) for call, one, _ in answers):
             return "wrong"
@@ -265,9 +147,9 @@ class Order(unittest.TestCase):
                 ("2 0 LT 9", "3 0 GT 5", (7,), 2), ("2 0 NE 9", "3 0 EQ 7", (7,), 2),
                 ("2 1 EQ 1 0 EQ 1", "3 1 EQ 1", (1, 1), 3)):
             for rules in (parse_rules(one, other), parse_rules(other, one)):
-                call = X86_64, (*arguments, 0, 0, 0, 0, 0)[:5]
+                call = spoc.X86_64, (*arguments, 0, 0, 0, 0, 0)[:5]
                 self.assertEqual(self.compare(rules, [call]), "same")
-                data = spoc.SeccompData(nr=110, arch=AUDIT[X86_64])
+                data = spoc.SeccompData(nr=110, arch=AUDIT[spoc.X86_64])
                 data.args[:] = (*call[1], 0)
                 self.assertEqual(spoc.FilterJudge(compile_rules(rules))(data)[1], expected, rules)
 
@@ -275,7 +157,8 @@ class Order(unittest.TestCase):
         for texts in (("2 0 EQ 5", "3 0 EQ 5"), ("2 0 EQ 1 1 GE 2", "3 0 EQ 1"), ("2 0 LT 1", "3 0 LT 1"),
                       ("2 0 EQ 5", "3 0 EQ 0x100000005")):  # for x86
             self.assertEqual(self.compare(parse_rules(*texts), []), "refused")
-        self.assertEqual(self.compare(parse_rules("2 0 EQ 1", "3 0 EQ 1 1 GE 2"), [(X86_64, (1, 2, 0, 0, 0))]), "same")
+        self.assertEqual(self.compare(parse_rules("2 0 EQ 1", "3 0 EQ 1 1 GE 2"),
+                                      [(spoc.X86_64, (1, 2, 0, 0, 0))]), "same")
 
     def test_random(self) -> None:
         source = Source(1)
@@ -284,7 +167,7 @@ class Order(unittest.TestCase):
         self.assertGreater(found.count("same"), 200, found)
 
 
-@unittest.skipUnless(platform.machine() == "x86_64", "needs x86_64, whose syscall numbers are here")
+@unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
 class Multiplexed(Case):
     """What socketcall(2) and ipc(2) do falls under the rules for what they do."""
 
@@ -356,7 +239,7 @@ class Limits(Case):
             self.assertIn("the whole filter: has more than 4096 instructions; shorten it", result.stderr)
 
 
-@unittest.skipUnless(platform.machine() == "x86_64", "needs x86_64, whose syscall numbers are here")
+@unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
 class Checked(unittest.TestCase):
     """The code is held against the rules before it is used: a mistake in how it is made is an error."""
 
@@ -368,7 +251,7 @@ class Checked(unittest.TestCase):
     def build(self) -> None:
         spoc.libseccomp.load()
         profile = spoc.Profile("SCMP_ACT_ALLOW", ("SCMP_ARCH_X86_64",), self.RULES)
-        spoc.FilterBuilder(profile, X86_64).build()
+        spoc.FilterBuilder(profile, spoc.X86_64).build()
 
     def test_mistakes(self) -> None:
         tests, test = spoc.condition_tests, spoc.assemble_test
@@ -397,7 +280,7 @@ class Listing(Case):
     def test_listing(self) -> None:
         profile = spoc.Profile("SCMP_ACT_ERRNO", ARCHITECTURES[:2], (
             spoc.Rule("SCMP_ACT_ALLOW", ("read",)), *parse_rules("7 0 MASKED_EQ 0xff/3 2 LE 9", "8 1 NE 0x100000001")))
-        listing = spoc.FilterBuilder(profile, X86_64).export(text=True)[0].decode()
+        listing = spoc.FilterBuilder(profile, spoc.X86_64).export(text=True)[0].decode()
         self.assertTrue(listing.startswith("""\
 # rules with conditions: the first that holds
 if ($arch == 3221225534)

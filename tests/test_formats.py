@@ -23,9 +23,9 @@ import yaml
 import fuzz
 import spoc
 import support
+from support import ALLOW, ERRNO, X86_64
 
-ALLOW, ERRNO, NOTIFY = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_NOTIFY"
-X86_64 = "SCMP_ARCH_X86_64"
+NOTIFY = "SCMP_ACT_NOTIFY"
 HOST = spoc.Host(X86_64, "6.1.0-13-amd64", ("CAP_SYS_ADMIN",))
 MAX_U64 = (1 << 64) - 1
 # The names that the CRD's schema lists.

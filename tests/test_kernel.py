@@ -15,16 +15,13 @@ import sys
 import unittest
 import unittest.mock
 import zlib
-from typing import Any, Dict, Iterator, List, Set, Tuple
+from typing import Any, Dict, Iterator, Set, Tuple
 
-from support import DATA, OBJECT, ROOT, Case, build, kernel_calls, require, require_command, require_root
-
-sys.path.insert(0, str(ROOT))
-import spoc as module  # noqa: E402
+import spoc as module
+from cases import CompiledCase, kernel_ids
+from support import DATA, OBJECT, ON_X86_64, Case, build, kernel_calls, require, require_command, require_root
 
 X86 = platform.machine() in ("x86_64", "i686")
-X86_64 = platform.machine() == "x86_64"
-
 # ctypes class -> its C struct.
 STRUCTS: Dict[Any, str] = {module.Config: "config", module.Counters: "counters", module.CallKey: "call_key",
                            module.CallValue: "call", module.TaskValue: "task", module.SlotValue: "slot",
@@ -35,27 +32,6 @@ def layout_of(structure: Any) -> Dict[str, Tuple[int, int]]:
     """Field -> (offset, size), and "" -> (0, size of the whole)."""
     fields = {name: (getattr(structure, name).offset, getattr(structure, name).size) for name, _ in structure._fields_}
     return {"": (0, ctypes.sizeof(structure)), **fields}
-
-
-class CompiledCase(Case):
-    """A case that asks a C compiler."""
-
-    def run_c(self, source: str, *flags: str) -> str:
-        """What a C program prints."""
-        require_command("gcc")
-        path = self.folder / "program.c"
-        path.write_text(source)
-        program = str(self.folder / "program")
-        compiled = subprocess.run(["gcc", "-D_GNU_SOURCE", *flags, "-o", program, str(path)], stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True)
-        self.assertEqual(compiled.returncode, 0, compiled.stdout)
-        return subprocess.run([program], stdout=subprocess.PIPE, text=True, check=True).stdout
-
-    def c_values(self, includes: str, expressions: List[str], *flags: str) -> Dict[str, int]:
-        """The values of C expressions."""
-        lines = "".join(f'    printf("%lld\\n", (long long)({text}));\n' for text in expressions)
-        printed = self.run_c(f"{includes}\n#include <stdio.h>\nint main(void)\n{{\n{lines}    return 0;\n}}\n", *flags)
-        return dict(zip(expressions, map(int, printed.split())))
 
 
 class Structs(CompiledCase):
@@ -85,7 +61,7 @@ class Structs(CompiledCase):
 
     def test_as_a_32_bit_kernel_has_them(self) -> None:
         """The same object and the same offsets serve it: nothing may depend on how it aligns 64-bit fields."""
-        if not X86_64:
+        if not ON_X86_64:
             raise unittest.SkipTest("needs gcc -m32")
         require(os.path.exists("/usr/include/bpf/bpf_helpers.h"), "bpf/bpf_helpers.h (libbpf-dev)")
         for structure, c_name in STRUCTS.items():
@@ -197,7 +173,6 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "inotify_add_watch": ("int", "int", "const char *", "uint32_t"),
 }
 CALLBACK = ("int", "enum libbpf_print_level", "const char *", "va_list")
-
 # C type -> the ctypes that carry it. `char *` as a result is memory that the caller frees, so its address is needed.
 CTYPES: Dict[str, Tuple[Any, ...]] = {
     "void": (None,), "int": (ctypes.c_int,), "bool": (ctypes.c_bool,), "size_t": (ctypes.c_size_t,),
@@ -287,20 +262,8 @@ class BaseSyscalls(unittest.TestCase):
         self.assertEqual(list(module.BASE_SYSCALLS), sorted(union))
 
 
-def kernel_ids(kind: str, pid: str = "self") -> Set[int]:
-    """The ids of the BPF objects (kind: prog, map, link) that a process holds open."""
-    ids = set()
-    for path in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
-        try:
-            text = path.read_text()
-        except FileNotFoundError:
-            continue
-        ids |= {int(number) for number in re.findall(rf"^{kind}_id:\s*(\d+)$", text, re.MULTILINE)}
-    return ids
-
-
 ENTER_DIRECT, ENTER_ABIS, ENTER_PLAIN = "enter_direct", "enter_abis", "enter_plain"
-DIRECT = X86_64 and os.path.exists(module.KERNEL_BTF)
+DIRECT = ON_X86_64 and os.path.exists(module.KERNEL_BTF)
 
 
 class Jit(unittest.TestCase):
@@ -355,7 +318,7 @@ class Jit(unittest.TestCase):
     def test_what_this_kernel_compiles(self) -> None:
         """Asked where it matters only: of a kernel that inlines, whose JIT is on, or not known to be off."""
         require_root()
-        require(X86_64, "x86-64")
+        require(ON_X86_64, "x86-64")
         none = unittest.mock.Mock(return_value=0)  # leaves jited_prog_len as it is
         for release, setting, asked in (("7.0.0", "1", True), ("7.0.0", "", True), ("7.0.0", "none", False),
                                         ("7.0.0", "0", False), ("6.18.0", "1", False)):
@@ -435,7 +398,7 @@ class Loaded(Case):
 
     def test_32_bit_calls(self) -> None:
         """Told apart by two programs; all taken for native ones by the third."""
-        if not X86_64:
+        if not ON_X86_64:
             raise unittest.SkipTest("needs gcc -m32")
         program = build("numbers.c", "-m32", "-static")
         nothing = contextlib.nullcontext()

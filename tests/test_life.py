@@ -13,9 +13,8 @@ import time
 import unittest
 from typing import Any, List, Tuple
 
-from support import KILL_S, ROOT, SPOC, Case, build, require_command, require_root, running, spoc
+from support import CLOCK, KILL_S, ROOT, SPOC, Case, build, require_command, require_root, running, spoc
 
-CLOCK = r"\d\d:\d\d:\d\d\.\d{6}"
 BACKENDS = ("bpf", "notify")
 ENRICHERS = ("tracepoint", "notify", "none")
 OLD = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}

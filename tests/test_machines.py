@@ -13,8 +13,8 @@ import unittest
 import zlib
 from typing import List
 
+from cases import calls_after_exec
 from support import ROOT, SPOC, Case, require_command, require_root
-from test_truth import calls_after_exec
 
 sys.path.insert(0, str(ROOT / "tests" / "vm"))
 import build as machine_build  # noqa: E402

@@ -16,22 +16,19 @@ import unittest
 import unittest.mock
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
-from support import ROOT, build, require
-from test_kernel import CompiledCase
+from cases import CompiledCase
+from support import (AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, ON_X86_64, ROOT, SIGSYS, SYS_SCHED_YIELD, SYS_UNAME, build,
+                     require)
 
 sys.path.insert(0, str(ROOT))
 import spoc as module  # noqa: E402
 
-X86_64 = platform.machine() == "x86_64"
-WAIT_S = 60
 # What came with Linux 6.6 (include/uapi/linux/seccomp.h) is not in the headers of Debian 12.
 HEADERS = ("#include <linux/seccomp.h>\n#include <sys/ioctl.h>\n#include <signal.h>\n#include <stddef.h>\n"
            "#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS\n#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)\n"
            "#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)\n#endif")
 # linux/audit.h; asm/unistd_64.h and asm/unistd_32.h: a call without arguments, so that tests can give it any.
-AUDIT_ARCH_X86_64, AUDIT_ARCH_I386 = 0xC000003E, 0x40000003
-SCHED_YIELD, SCHED_YIELD_32, UNAME = 24, 158, 63
-SIGSYS, SI_QUEUE = int(signal.SIGSYS), -1
+SYS_SCHED_YIELD_32, SI_QUEUE = 158, -1
 
 # linux/bpf_common.h, linux/filter.h
 LOAD, JUMP_EQUAL, RETURN = 0x20, 0x15, 0x06
@@ -77,7 +74,7 @@ class Layouts(CompiledCase):
         self.assert_as_in_c()
 
     def test_structs_and_ioctls_of_32_bit(self) -> None:
-        require(X86_64, "gcc -m32")
+        require(ON_X86_64, "gcc -m32")
         self.assert_as_in_c("-m32")
 
     def test_siginfo(self) -> None:
@@ -91,7 +88,7 @@ class Layouts(CompiledCase):
         self.assertEqual(module.seccomp_ioctls("ppc64le"), (0xC0502100, 0xC0182101, 0x80082102, 0x80082104))
 
 
-@unittest.skipUnless(X86_64, "needs x86_64, whose syscall numbers are here")
+@unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
 class Asking(unittest.TestCase):
     """The filter that asks its listener is the profile's own in all but its answers."""
 
@@ -154,13 +151,13 @@ class Running(CompiledCase):
 
     def calls(self, verdicts: Sequence[Verdict], lines: Sequence[str], *flags: str, learn: bool = False) -> List[str]:
         """Have tests/programs/call.c make calls whose first argument is the index of the verdict to give."""
-        require(X86_64, "an x86_64 machine")
+        require(ON_X86_64, "an x86_64 machine")
         calls = self.folder / "calls"
         calls.write_text("".join(line + " 0 0 0 0 0\n" for line in lines))
         command = ["/bin/sh", "-c", '"$0" <"$1" >"$2"', build("call.c", *flags), str(calls), str(self.folder / "said")]
         self.start(self.source(lambda call: verdicts[call.args[0]], learn), command,
-                   ask_about(SCHED_YIELD_32, AUDIT_ARCH_I386) if "-m32" in flags or lines[0][0] == "i" else
-                   ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64))
+                   ask_about(SYS_SCHED_YIELD_32, AUDIT_ARCH_I386) if "-m32" in flags or lines[0][0] == "i" else
+                   ask_about(SYS_SCHED_YIELD, AUDIT_ARCH_X86_64))
         return (self.folder / "said").read_text().splitlines()
 
     def found(self) -> "List[Tuple[str, int, Verdict, int]]":
@@ -172,29 +169,31 @@ class Answers(Running):
 
     def test_errno(self) -> None:
         verdicts = [("SCMP_ACT_ERRNO", number) for number in (errno.EPERM, errno.EXDEV, 0, 4095)]
-        said = self.calls(verdicts, [f"n {SCHED_YIELD} {index}" for index in range(len(verdicts))])
+        said = self.calls(verdicts, [f"n {SYS_SCHED_YIELD} {index}" for index in range(len(verdicts))])
         self.assertEqual(said, ["! 1", f"! {errno.EXDEV}", "= 0", "! 4095"])
-        self.assertEqual(self.found(), [("SCMP_ARCH_X86_64", SCHED_YIELD, verdict, 1) for verdict in verdicts])
+        self.assertEqual(self.found(), [("SCMP_ARCH_X86_64", SYS_SCHED_YIELD, verdict, 1) for verdict in verdicts])
         self.assertEqual({denial.comm for denial in self.denials}, {os.path.basename(build("call.c"))[:15]})
         self.assertEqual({denial.exe for denial in self.denials}, {build("call.c")})
 
     def test_int80(self) -> None:
-        said = self.calls([("SCMP_ACT_ERRNO", errno.EXDEV)], [f"i {SCHED_YIELD_32} 0"])
+        said = self.calls([("SCMP_ACT_ERRNO", errno.EXDEV)], [f"i {SYS_SCHED_YIELD_32} 0"])
         self.assertEqual(said, [f"! {errno.EXDEV}"])
-        self.assertEqual(self.found(), [("SCMP_ARCH_X86", SCHED_YIELD_32, ("SCMP_ACT_ERRNO", errno.EXDEV), 1)])
+        self.assertEqual(self.found(), [("SCMP_ARCH_X86", SYS_SCHED_YIELD_32, ("SCMP_ACT_ERRNO", errno.EXDEV), 1)])
 
     def test_log_is_told_and_allow_is_not(self) -> None:
-        said = self.calls([("SCMP_ACT_LOG", 0), ("SCMP_ACT_ALLOW", 0)], [f"n {SCHED_YIELD} 0", f"n {SCHED_YIELD} 1"])
+        said = self.calls([("SCMP_ACT_LOG", 0), ("SCMP_ACT_ALLOW", 0)],
+                          [f"n {SYS_SCHED_YIELD} 0", f"n {SYS_SCHED_YIELD} 1"])
         self.assertEqual(said, ["= 0", "= 0"])
-        self.assertEqual(self.found(), [("SCMP_ARCH_X86_64", SCHED_YIELD, ("SCMP_ACT_LOG", 0), 1)])
+        self.assertEqual(self.found(), [("SCMP_ARCH_X86_64", SYS_SCHED_YIELD, ("SCMP_ACT_LOG", 0), 1)])
 
     def test_trace_without_tracer(self) -> None:
-        self.assertEqual(self.calls([("SCMP_ACT_TRACE", 7)], [f"n {SCHED_YIELD} 0"]), [f"! {errno.ENOSYS}"])
+        self.assertEqual(self.calls([("SCMP_ACT_TRACE", 7)], [f"n {SYS_SCHED_YIELD} 0"]), [f"! {errno.ENOSYS}"])
 
     def test_trap(self) -> None:
         """All that the handler of a real one gets, but for si_code; the call is made once, not again and again."""
-        for flags, line, number, token in (((), f"n {SCHED_YIELD} 0", SCHED_YIELD, AUDIT_ARCH_X86_64),
-                                           (("-m32",), f"n {SCHED_YIELD_32} 0", SCHED_YIELD_32, AUDIT_ARCH_I386)):
+        for flags, line, number, token in (((), f"n {SYS_SCHED_YIELD} 0", SYS_SCHED_YIELD, AUDIT_ARCH_X86_64),
+                                           (("-m32",), f"n {SYS_SCHED_YIELD_32} 0", SYS_SCHED_YIELD_32,
+                                            AUDIT_ARCH_I386)):
             with self.subTest(flags=flags):
                 said = self.calls([("SCMP_ACT_TRAP", 0)], [line], *flags)
                 self.assertEqual(said, [f"trap {SI_QUEUE} {number} 0 {token:#x}"])
@@ -204,13 +203,13 @@ class Answers(Running):
         """call.c handles SIGSYS, so that only SIGKILL is sure to end it; the parent lives on."""
         for action in ("SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_PROCESS"):
             with self.subTest(action):
-                said = self.calls([(action, 0)], [f"nf {SCHED_YIELD} 0"])
+                said = self.calls([(action, 0)], [f"nf {SYS_SCHED_YIELD} 0"])
                 self.assertEqual(said, [f"killed {int(signal.SIGKILL)}"])
-                self.assertEqual(self.found(), [("SCMP_ARCH_X86_64", SCHED_YIELD, (action, 0), 1)])
+                self.assertEqual(self.found(), [("SCMP_ARCH_X86_64", SYS_SCHED_YIELD, (action, 0), 1)])
 
     def test_learn_blocks_nothing(self) -> None:
         verdicts = [("SCMP_ACT_ERRNO", 1), ("SCMP_ACT_KILL_PROCESS", 0), ("SCMP_ACT_TRAP", 0)]
-        said = self.calls(verdicts, [f"n {SCHED_YIELD} {index}" for index in range(3)], learn=True)
+        said = self.calls(verdicts, [f"n {SYS_SCHED_YIELD} {index}" for index in range(3)], learn=True)
         self.assertEqual(said, ["= 0"] * 3)
         self.assertEqual([denial.verdicts[0] for denial in self.denials], verdicts)
 
@@ -222,9 +221,9 @@ class Tasks(Running):
         """Run Python code, in which call() is sched_yield(2) and gives its errno."""
         path = self.folder / "code.py"
         path.write_text("import ctypes, os, signal, threading, time\nlibc = ctypes.CDLL(None, use_errno=True)\n"
-                        f"def call():\n    return ctypes.get_errno() if libc.syscall({SCHED_YIELD}) else 0\n{code}")
+                        f"def call():\n    return ctypes.get_errno() if libc.syscall({SYS_SCHED_YIELD}) else 0\n{code}")
         return self.start(self.source(lambda call: verdict), [sys.executable, "-I", str(path)],
-                          ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64))
+                          ask_about(SYS_SCHED_YIELD, AUDIT_ARCH_X86_64))
 
     # Has a child that is traced, and gets none of the signals that would end it, make the call. PTRACE_TRACEME is 0,
     # PTRACE_CONT 7.
@@ -269,12 +268,12 @@ os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS
         path = self.folder / "code.py"
         path.write_text("import ctypes, os, time\nlibc = ctypes.CDLL(None)\n"
                         f"for _ in range({many}):\n    pid = os.fork()\n    if not pid:\n"
-                        f"        libc.syscall({SCHED_YIELD})\n        os._exit(0)\n"
-                        f"    while not open(f'/proc/{{pid}}/syscall').read().startswith('{SCHED_YIELD} '):\n"
+                        f"        libc.syscall({SYS_SCHED_YIELD})\n        os._exit(0)\n"
+                        f"    while not open(f'/proc/{{pid}}/syscall').read().startswith('{SYS_SCHED_YIELD} '):\n"
                         "        time.sleep(0.001)\n")
         source = self.source(lambda call: ("SCMP_ACT_ERRNO", 1))
         self.addCleanup(source.close)
-        applied = module.Filter(ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64),
+        applied = module.Filter(ask_about(SYS_SCHED_YIELD, AUDIT_ARCH_X86_64),
                                 module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
         with module.Supervisor() as supervisor:
             with module.Child([sys.executable, "-I", "-S", str(path)], None, supervisor, applied) as child:
@@ -339,7 +338,7 @@ os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS
                         f"    os.execv({program!r}, ['x'])\n")
         self.start(self.source(lambda call: ("SCMP_ACT_ERRNO", errno.EPERM)),
                    ["/bin/sh", "-c", 'exec "$0" -I -S "$1" >/dev/null', sys.executable, str(path)],
-                   ask_about(UNAME, AUDIT_ARCH_X86_64))
+                   ask_about(SYS_UNAME, AUDIT_ARCH_X86_64))
         self.assertEqual({denial.tgid for denial in self.denials}, {self.pid})
         self.assertEqual([denial.exe for denial in self.denials], [os.path.realpath(sys.executable), program])
         self.assertEqual(self.denials[1].comm, os.path.basename(program)[:15])
@@ -359,7 +358,7 @@ os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS
         listener = module.Listener()
         self.addCleanup(listener.close)
         with Counting() as supervisor:
-            applied = module.Filter(ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64),
+            applied = module.Filter(ask_about(SYS_SCHED_YIELD, AUDIT_ARCH_X86_64),
                                     module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
             with module.Child(["/bin/sh", "-c", "sleep 1 &"], None, supervisor, applied) as child:
                 listener.take(child.release_listening())
@@ -384,7 +383,7 @@ os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS
             with self.subTest(with_helper=with_helper), module.Supervisor() as supervisor:
                 source = self.source(lambda call: ("SCMP_ACT_ERRNO", 1))
                 self.addCleanup(source.close)
-                applied = module.Filter(ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64),
+                applied = module.Filter(ask_about(SYS_SCHED_YIELD, AUDIT_ARCH_X86_64),
                                         module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
                 with self.assertRaises(module.ChildError) as raised:
                     with Dying(["/bin/true"], None, supervisor, applied) as child:
@@ -404,7 +403,7 @@ os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS
 
         before = held()
         source = self.source(lambda call: ("SCMP_ACT_ERRNO", 1))
-        self.start(source, ["/bin/true"], ask_about(SCHED_YIELD, AUDIT_ARCH_X86_64), keep=True)
+        self.start(source, ["/bin/true"], ask_about(SYS_SCHED_YIELD, AUDIT_ARCH_X86_64), keep=True)
         self.assertEqual(len(held()), len(before) + 1)
         source.close()
         self.assertEqual(held(), before)
@@ -426,7 +425,7 @@ class Recorder(Running):
 
     def test_a_call_that_is_not_made_does_not_count(self) -> None:
         """The task is killed when its call is known, but not yet answered."""
-        require(X86_64, "an x86_64 machine")
+        require(ON_X86_64, "an x86_64 machine")
         exit_group = 231
 
         class Killing(module.Listener):

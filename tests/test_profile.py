@@ -20,6 +20,8 @@ import yaml
 
 import spoc
 import support
+from cases import SchemaCase, yaml_documents
+from support import ALLOW, ERRNO, X86, X86_64
 
 # Plain, each of these is something other than a string, or an error, to a YAML 1.1 or 1.2 reader.
 NOT_PLAIN = [
@@ -34,10 +36,6 @@ NOT_PLAIN = [
 ]
 FOREIGN = ["naïve", "ß", "日本語", "עברית", "\u202eevil", "e\u0301", "🐍", "👩‍👩‍👧", "\U0010ffff"]
 HOSTILE = [*NOT_PLAIN, *FOREIGN, "a" * 200, "Null-", "trueish", "nope", "_", "a-", "a.b", "a/b"]
-
-ALLOW, ERRNO = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"
-X86_64, X86 = "SCMP_ARCH_X86_64", "SCMP_ARCH_X86"
-
 # All scalar styles, collections and separators that a person might use in a profile.
 RICH = r"""# a comment
 ---
@@ -104,10 +102,6 @@ def exact(value: object) -> str:
     return repr(value)
 
 
-def yaml_documents(text: str) -> List[Any]:
-    return [document for document in yaml.safe_load_all(text) if document is not None]
-
-
 def own_documents(text: str, file: str = "file") -> List[Any]:
     return [document for document in spoc.parse_yaml(text, file) if document is not None]
 
@@ -127,23 +121,6 @@ def is_subdomain(name: str) -> bool:
     characters = set(string.ascii_lowercase + string.digits)
     return 0 < len(name) <= 253 and all(
         label and set(label) <= characters | {"-"} and {label[0], label[-1]} <= characters for label in name.split("."))
-
-
-def strict(schema: Dict[str, Any]) -> Dict[str, Any]:
-    """The schema, refusing fields that it does not list, as the API server does with --validate=strict."""
-    schema = dict(schema)
-    if "properties" in schema:
-        schema["properties"] = {name: strict(part) for name, part in schema["properties"].items()}
-        schema.setdefault("additionalProperties", False)
-    if "items" in schema:
-        schema["items"] = strict(schema["items"])
-    return schema
-
-
-def crd_schemas() -> Dict[str, Dict[str, Any]]:
-    definition = yaml.safe_load((support.DATA / "seccompprofile-crd.yaml").read_text(encoding="utf-8"))
-    return {version["name"]: strict(version["schema"]["openAPIV3Schema"])
-            for version in definition["spec"]["versions"] if version["served"]}
 
 
 def make_profile(*names: str, architectures: Tuple[str, ...] = (X86_64,), action: str = ALLOW) -> spoc.Profile:
@@ -316,14 +293,8 @@ status: {}
                     self.assertEqual(exact(yaml.safe_load(spoc.format_yaml(document))), exact(document))
 
 
-class Schema(support.Case):
+class Schema(SchemaCase):
     """The CRD of the Security Profiles Operator takes what is written."""
-
-    def assert_valid(self, document: Dict[str, Any]) -> None:
-        schemas = crd_schemas()
-        self.assertEqual(set(schemas), {"v1", "v1beta1"})
-        for schema in schemas.values():
-            jsonschema.validate(document, schema)
 
     def test_recorded_profile(self) -> None:
         profile = make_profile(*spoc.BASE_SYSCALLS, "true", "no")
@@ -1123,3 +1094,7 @@ status: {}
 
     def assert_only_inserted(self, before: str, after: str) -> None:
         self.assertTrue(self.is_only_inserted(before, after), after)
+
+
+if __name__ == "__main__":
+    unittest.main()

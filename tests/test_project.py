@@ -498,6 +498,32 @@ class Archive(support.Case):
         self.assertRegex(result.stderr, r"recorder\.bpf\.o: (it is damaged|Bad CRC)")
 
 
+class Tests(unittest.TestCase):
+    """What the tests share lies in support.py and beside it, once."""
+
+    def trees(self, pattern: str) -> Dict[str, ast.Module]:
+        return {path.name: ast.parse(path.read_text("utf-8"))
+                for path in sorted((support.ROOT / "tests").glob(pattern))}
+
+    def test_modules_do_not_import_each_other(self) -> None:
+        modules = self.trees("test_*.py")
+        self.assertIn("test_project.py", modules)
+        for name, tree in self.trees("*.py").items():
+            self.assertEqual({each for each in imported_modules(tree) if f"{each}.py" in modules}, set(), name)
+
+    def test_constants_are_defined_once(self) -> None:
+        found: Dict[Tuple[str, str], List[str]] = {}
+        for name, tree in self.trees("*.py").items():
+            for statement in tree.body:
+                if isinstance(statement, ast.Assign):
+                    values = statement.value.elts if isinstance(statement.value, ast.Tuple) else [statement.value]
+                    targets = statement.targets[0].elts if isinstance(statement.targets[0], ast.Tuple) else \
+                        statement.targets
+                    for target, value in zip(targets, values):
+                        found.setdefault((ast.dump(target), ast.dump(value)), []).append(name)
+        self.assertEqual([(constant, files) for constant, files in found.items() if len(files) > 1], [])
+
+
 class Runner(support.Case):
     """tests/run.py, on test modules made for it."""
 

@@ -16,10 +16,11 @@ import subprocess
 import sys
 import time
 import unittest
-from typing import Callable, Iterator, List, Set
+import urllib.request
+from typing import Any, Callable, Iterator, List, Set
 
-import test_truth
-from support import SPOC, Case, require, require_command, require_root, seen_syscalls
+from cases import calls_after_exec
+from support import SPOC, WAIT_S, Case, require, require_command, require_root, seen_syscalls
 
 TIMEOUT_S = 240
 EPOLL_WAIT = "epoll_wait" if platform.machine() == "x86_64" else "epoll_pwait"
@@ -122,7 +123,7 @@ class ServerCase(Case):
             load(port, True)
             os.kill(traced.pid, signal.SIGTERM)
         log = (self.folder / "traced.strace").read_text("utf-8", "replace")
-        self.assertEqual(traced.names(), test_truth.calls_after_exec(log, traced.pid))
+        self.assertEqual(traced.names(), calls_after_exec(log, traced.pid))
         self.assertEqual(traced.names() - server.names() - set(CHANCE), set())
 
 
@@ -229,6 +230,96 @@ class Postgres(ServerCase):
             EPOLL_WAIT, "bind", "clone", "connect", "epoll_create1", "epoll_ctl", "execve", "exit_group", "fdatasync",
             "fsync", "ftruncate", "kill", "listen", "openat", "pread64", "pwrite64", "recvfrom", "sendto", "setresuid",
             "setsid", "shmat", "shmctl", "shmget", "socket", "wait4"}, ready)
+
+
+class NotifyNginx(Nginx):
+    """A server of several processes, under load."""
+
+    backend = "notify"
+
+
+class Served(ServerCase):
+    """Servers that are recorded under load, then run under that profile and the same load."""
+
+    # Whether a call is made is chance; it must not decide a test.
+    CHANCE = ",".join(sorted({"execve", *CHANCE}))
+
+    @contextlib.contextmanager
+    def running(self, port: int, ready: Callable[[int], bool], profile: str, *command: str) -> Iterator[Any]:
+        """A server under the profile that is ready for its load; in the end it must have been stopped in nothing."""
+        messages = self.folder / "run.messages"
+        with open(messages, "wb") as stream:
+            process = subprocess.Popen([sys.executable, str(SPOC), "run", "-p", profile, "-b", self.CHANCE,
+                                        "--enricher", "tracepoint", "--", *command],
+                                       stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
+        try:
+            deadline_s = time.monotonic() + WAIT_S
+            while not ready(port):
+                self.assertIsNone(process.poll(), messages.read_text("utf-8", "replace"))
+                self.assertLess(time.monotonic(), deadline_s, messages.read_text("utf-8", "replace"))
+                time.sleep(0.1)
+            yield process
+            self.assertEqual(process.wait(WAIT_S), 0, messages.read_text("utf-8", "replace"))
+            self.assertNotRegex(messages.read_text("utf-8", "replace"), r"Seccomp|\bError: ")
+            self.assertIn("Running command with PID", messages.read_text("utf-8", "replace"))
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
+                process.terminate()
+                process.wait(WAIT_S)
+
+    def assert_runs(self, command: Callable[[str, int], List[str]], load: Callable[[int, bool], None],
+                    ready: Callable[[int], bool], stop: int = signal.SIGTERM) -> None:
+        port = free_port()
+        with self.recorded(lambda: ready(port), *command("loaded", port)) as server:
+            load(port, False)
+            server.process.send_signal(stop)
+        port = free_port()
+        with self.running(port, ready, str(server.profile), *command("run", port)) as process:
+            load(port, True)
+            process.send_signal(stop)
+
+
+class ServedLoad(Served):
+    """Takes a test of test_servers, with its command and its load, and runs what it records."""
+
+    def assert_records(self, command: Callable[[str, int], List[str]], load: Callable[[int, bool], None],
+                       must_hold: Set[str], ready: Callable[[int], bool] = answers) -> None:
+        self.assert_runs(command, load, ready)
+
+
+class ServedRedis(ServedLoad, Redis):
+    pass
+
+
+class ServedNginx(ServedLoad, Nginx):
+    pass
+
+
+class ServedPostgres(ServedLoad, Postgres):
+    pass
+
+
+class ServedPython(Served):
+    def test_web_server(self) -> None:
+        site = self.folder / "site"
+        site.mkdir()
+        for number in range(5):
+            (site / f"page{number}").write_text(f"page {number}\n" * 10000)
+
+        def command(_run: str, port: int) -> List[str]:
+            return [sys.executable, "-I", "-m", "http.server", "-b", "127.0.0.1", "-d", str(site), str(port)]
+
+        def load(port: int, _light: bool) -> None:
+            for number in range(50):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/page{number % 5}", timeout=WAIT_S) as response:
+                    self.assertEqual(response.read().decode(), f"page {number % 5}\n" * 10000)
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=WAIT_S) as response:
+                self.assertIn(b"page4", response.read())
+
+        self.assert_runs(command, load, answers, signal.SIGINT)
 
 
 if __name__ == "__main__":

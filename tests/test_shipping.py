@@ -18,7 +18,7 @@ import jsonschema
 
 import spoc
 import support
-import test_profile
+from cases import crd_schemas, strict, yaml_documents
 
 HOST = spoc.Host("SCMP_ARCH_X86_64", "6.1", [])
 NATIVE = HOST.architecture
@@ -432,17 +432,17 @@ class Commands(support.Case):
         self.assertEqual(len(texts), 1)
 
     def test_coverage_is_what_the_operator_writes(self) -> None:
-        (document,) = test_profile.yaml_documents(self.merged(self.one, self.two))
+        (document,) = yaml_documents(self.merged(self.one, self.two))
         coverage = document["metadata"]["annotations"]["spo.x-k8s.io/syscall-coverage"]
         self.assertEqual(coverage, '{"version":"v1","total":2,"syscalls":{"openat":1,"read":1,"write":2}}')
-        for schema in test_profile.crd_schemas().values():
-            jsonschema.validate(document, test_profile.strict(schema))
+        for schema in crd_schemas().values():
+            jsonschema.validate(document, strict(schema))
         self.assertEqual(document["metadata"]["name"], "app")
         again = self.write("again.yaml", self.merged(self.one, self.two))
-        (document,) = test_profile.yaml_documents(self.merged(again, self.one))
+        (document,) = yaml_documents(self.merged(again, self.one))
         self.assertEqual(json.loads(document["metadata"]["annotations"]["spo.x-k8s.io/syscall-coverage"]), {
             "version": "v1", "total": 3, "syscalls": {"openat": 1, "read": 2, "write": 3}})
-        (document,) = test_profile.yaml_documents(self.merged(self.one))
+        (document,) = yaml_documents(self.merged(self.one))
         self.assertEqual(document["metadata"]["annotations"]["spo.x-k8s.io/syscall-coverage"],
                          '{"version":"v1","total":1,"syscalls":{"read":1,"write":1}}')
 
@@ -453,7 +453,7 @@ class Commands(support.Case):
                         for total in ("1e999", "2.5", 1 << 63, "9" * 4300))):
             text = profile_text("read").replace("metadata:", "metadata:\n  annotations:\n    "
                                                 f"spo.x-k8s.io/syscall-coverage: '{value}'")
-            (document,) = test_profile.yaml_documents(self.merged(self.write("odd.yaml", text), self.one))
+            (document,) = yaml_documents(self.merged(self.write("odd.yaml", text), self.one))
             self.assertIn('"total":2', document["metadata"]["annotations"]["spo.x-k8s.io/syscall-coverage"])
 
     def test_type_and_name(self) -> None:
@@ -480,7 +480,7 @@ class Commands(support.Case):
             text = self.merged("-t", profile_type, path, self.one)
             for call, answered in ((("socket", [2, 0]), "SCMP_ACT_ALLOW"), (("socket", [1, 0]), "SCMP_ACT_ERRNO"),
                                    (("write", [0, 0]), "SCMP_ACT_ALLOW")):
-                (document,) = test_profile.yaml_documents(text)
+                (document,) = yaml_documents(text)
                 self.assertEqual(answer(document, *call)[0], answered, text)
             self.assertEqual(answer(document, "clone3", [0, 0]), ("SCMP_ACT_ERRNO", 38))
 

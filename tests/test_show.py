@@ -23,11 +23,9 @@ from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 import spoc
 import support
-import test_formats
+from support import ALLOW, AUDIT_ARCH_X86_64, ERRNO, X86_64
 
 ARTEFACTS = support.ROOT / "build" / "show"
-X86_64, AUDIT_ARCH_X86_64 = "SCMP_ARCH_X86_64", 0xC000003E
-ALLOW, ERRNO = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"
 # What Docker gives a container without --cap-add: DefaultCapabilities in moby, daemon/pkg/oci/caps/defaults.go.
 DOCKER_CAPABILITIES = [f"CAP_{name}" for name in """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP
                        SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE""".split()]
@@ -385,7 +383,7 @@ class Page(support.Case):
             self.assertIn(words.split()[0][:60], shown.text)
 
     def test_self_contained_and_accessible(self) -> None:
-        page, _ = self.page(test_formats.oci(rule(["read", "bpf"])), "shipped.json")
+        page, _ = self.page({"defaultAction": ERRNO, "syscalls": [rule(["read", "bpf"])]}, "shipped.json")
         text = page.read_text()
         self.assertNotRegex(text, r"(?i)https?:|url\(|@import|<(script|link|img|iframe|object)|\son\w+=|javascript:")
         found = Elements(text).found

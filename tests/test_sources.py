@@ -13,13 +13,12 @@ import unittest.mock
 from typing import Dict, List, Optional, Sequence
 
 import spoc
-from support import SPOC, Case, build, require, require_command, require_root
+from support import ON_X86_64, SPOC, Case, build, require, require_command, require_root
 from support import spoc as run_spoc
 
 # There is one auditd on a machine, and one audit system that all records go through.
 EXCLUSIVE = True
 WAIT_S = 30
-X86_64 = os.uname().machine == "x86_64"
 
 
 def audit_daemon() -> int:
@@ -115,7 +114,7 @@ class SourceCase(Case):
                     self.assertRegex(result.stderr, rf"Seccomp: uname \(63\), action: {action}, pid: ")
 
 
-@unittest.skipUnless(X86_64, "the numbers are those of x86_64")
+@unittest.skipUnless(ON_X86_64, "the numbers are those of x86_64")
 class Sources(SourceCase):
     """Every source without an auditd."""
 
@@ -304,7 +303,7 @@ class Sources(SourceCase):
                     self.assertRegex(result.stderr, r"Error: [^\n]*(CAP_BPF|CAP_AUDIT_READ)[^\n]*\n\Z")
 
 
-@unittest.skipUnless(X86_64, "the numbers are those of x86_64")
+@unittest.skipUnless(ON_X86_64, "the numbers are those of x86_64")
 class AuditLog(SourceCase):
     """The log of a real auditd, with its own configuration in the test's folder."""
 

@@ -3,60 +3,23 @@
 
 import json
 import os
-import platform
-import re
 import shutil
 import subprocess
 import sys
 import unittest
 from typing import Any, Dict, List, Set, Tuple
 
-from support import (PROGRAMS, SPOC, Case, build, kernel_calls, require, require_command, require_root, seen_syscalls,
-                     spoc)
-
-X86_64 = platform.machine() == "x86_64"
-NATIVE = {"SCMP_ARCH_X86_64" if X86_64 else "SCMP_ARCH_AARCH64"}
-WITH_X86 = NATIVE | {"SCMP_ARCH_X86"}
+from cases import TracedCase, assert_despite_interruption, calls_after_exec
+from support import (NATIVE, ON_X86_64, PROGRAMS, SPOC, WITH_X86, build, kernel_calls, require, require_command,
+                     seen_syscalls, spoc)
 
 CROWD = 500  # as in storm.c
-
 # Names that strace reports and a recording need not hold: test -> name -> why. All else must be equal. The programs
 # are written so that chance does not change what they call, and strace 6.1 names syscalls as libseccomp does.
 ALLOWED: Dict[str, Dict[str, str]] = {
     "test_own_filter": {"tee": "the program's own seccomp filter refuses it before the recorder could see it, "
                                "so that a profile has nothing to allow"},
 }
-
-CALL = re.compile(r"(\d+) +(?:(\w+)\(|<\.\.\. (\w+) resumed>)")
-# Signals, ends, a change of the calling convention, and calls of tasks that were killed before strace could look: it
-# then shows question marks, or left-over registers and an error in place of the number.
-OTHER = re.compile(r"\d+ +(?:---|\+\+\+|\[ Process PID=|\?+\(|<\.\.\. \?+ resumed>"
-                   r"|syscall_0xf{12}[0-9a-f]{4}\(.*<unfinished \.\.\.>$)")
-
-
-def calls_after_exec(log: str, pid: int = 0) -> Set[str]:
-    """The names in an `strace -f -o` log that come after the command's first successful execve.
-
-    The command is process `pid`; the process that strace started and that has started `pid` is left out. Without
-    `pid` it is the process that strace started.
-    """
-    names: Set[str] = set()
-    starter, running = 0, False
-    for line in log.splitlines():
-        if OTHER.match(line):
-            continue
-        match = CALL.match(line)
-        assert match, f"not understood: {line}"
-        tid, begun, resumed = int(match[1]), match[2], match[3]
-        if not starter and tid != pid and pid:
-            starter = tid
-        if running:
-            if begun and tid != starter:
-                names.add(begun)
-        elif tid == (pid or tid):
-            running = (begun or resumed) == "execve" and line.endswith(" = 0")
-    assert running, "the command's execve is not in the log"
-    return names
 
 
 class Parser(unittest.TestCase):
@@ -111,53 +74,6 @@ class Parser(unittest.TestCase):
             calls_after_exec(self.LOG.replace("11 brk(NULL)", "11 BRK: NULL"), 11)
         with self.assertRaises(AssertionError):
             calls_after_exec(self.LOG, 14)
-
-
-class TracedCase(Case):
-    """A case that knows, from strace, what a command calls."""
-
-    backend = "bpf"
-
-    def setUp(self) -> None:
-        super().setUp()
-        require_root()
-        require_command("strace")
-
-    def record(self, *command: str, options: Tuple[str, ...] = (), code: int = 0, **run: Any) -> Set[str]:
-        return super().record(*command, options=("--backend", self.backend, *options), code=code, **run)
-
-    def strace(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(["strace", "-f", "-qq", "-o", str(self.folder / "strace.log"), "--", *command],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=120)
-
-    def traced(self, *command: str) -> Set[str]:
-        """The names of the syscalls that a command makes, which must end with exit code 0."""
-        result = self.strace(*command)
-        self.assertEqual(result.returncode, 0, result.stderr)
-        return calls_after_exec((self.folder / "strace.log").read_text("utf-8"))
-
-    def recorded_and_traced(self, *command: str) -> Tuple[Set[str], Set[str]]:
-        """The names that `record` and strace find in one and the same run of a command."""
-        profile = self.folder / "both.json"
-        result = self.strace(sys.executable, str(SPOC), "record", "--backend", self.backend, "-n", "-t", "raw-seccomp",
-                             "-o", str(profile), "--", *command)
-        self.assertEqual(result.returncode, 0, result.stderr)
-        started = re.search(r"Running command with PID: (\d+)$", result.stderr, re.MULTILINE)
-        assert started, result.stderr
-        names = seen_syscalls(json.loads(profile.read_text()), result.stderr)
-        return names, calls_after_exec((self.folder / "strace.log").read_text("utf-8"), int(started[1]))
-
-    def record_counted(self, *command: str) -> Tuple[Set[str], int]:
-        """What `record` finds, and how many tasks it says that it has followed."""
-        names = self.record(*command)
-        counts = re.findall(r"Found (\d+) tasks in bpf map$", self.record_log, re.MULTILINE)
-        self.assertEqual(len(counts), 1)
-        return names, int(counts[0])
-
-    def architectures(self) -> Set[str]:
-        """What the profile of the last Case.record lists."""
-        return set(json.loads((self.folder / "recorded.json").read_text())["architectures"])
 
 
 class Truth(TracedCase):
@@ -265,29 +181,29 @@ class Truth(TracedCase):
         self.assertGreater(len(self.assert_recorded(build("sweep.c"))), 250)
 
     def test_32_bit_program(self) -> None:
-        require(X86_64, "an x86_64 machine")
+        require(ON_X86_64, "an x86_64 machine")
         for kind in ("leaf", "threads", "fork", "vfork", "spawn", "clone3", "exec-in-thread", "restart"):
             with self.subTest(kind):
                 self.assertIn("tee", self.assert_recorded(build("truth.c", "-m32"), kind, architectures=WITH_X86))
 
     def test_32_bit_program_makes_nearly_every_syscall(self) -> None:
-        require(X86_64, "an x86_64 machine")
+        require(ON_X86_64, "an x86_64 machine")
         names = self.assert_recorded(build("sweep.c", "-m32"), architectures=WITH_X86)
         self.assertLessEqual({"_llseek", "socketcall", "ipc", "getuid32", "clock_gettime64", "_newselect"}, names)
         self.assertGreater(len(names), 400)
 
     def test_32_bit_program_started_by_a_64_bit_program(self) -> None:
-        require(X86_64, "an x86_64 machine")
+        require(ON_X86_64, "an x86_64 machine")
         names = self.assert_recorded("sh", "-c", '"$1" leaf; "$0" leaf; "$1" leaf', build("truth.c", "-m32"),
                                      build("truth.c"), architectures=WITH_X86)
         self.assertLessEqual({"set_thread_area", "arch_prctl"}, names)
 
     def test_32_bit_calls_of_64_bit_code(self) -> None:
-        require(X86_64, "an x86_64 machine")
+        require(ON_X86_64, "an x86_64 machine")
         self.check_kind("int80", marks=("tee", "ugetrlimit", "getuid32"), architectures=WITH_X86)
 
     def test_x32_calls(self) -> None:
-        require(X86_64, "an x86_64 machine")
+        require(ON_X86_64, "an x86_64 machine")
         self.check_kind("x32", marks=("tee", "preadv", "io_submit"), architectures=NATIVE | {"SCMP_ARCH_X32"})
 
 
@@ -429,6 +345,50 @@ class Company(TracedCase):
         names = {name for rule in document["syscalls"] for name in rule["names"]}
         self.assertEqual(names, self.traced(build("truth.c"), "leaf") | kernel_calls(document))
         self.assertLessEqual(self.traced(build("truth.c"), "leaf") | {"bpf", "execve"}, outer)
+
+
+class NotifyTruth(Truth):
+    """The same without BPF."""
+
+    backend = "notify"
+
+    def test_shell_pipeline(self) -> None:
+        assert_despite_interruption(super().test_shell_pipeline)
+
+
+class NotifyStart(Start):
+    """The command's program begins where it does for BPF."""
+
+    backend = "notify"
+
+    def record_counted(self, *command: str) -> Tuple[Set[str], int]:
+        """How many tasks there were is not known."""
+        return self.record(*command), 1
+
+
+class NotifyStorm(TracedCase):
+    """Many tasks, alive at once or for no time at all."""
+
+    backend = "notify"
+
+    def assert_same_as_few(self, source: str, kind: str, many: int, few: int) -> None:
+        expected = self.traced(build(source), kind, str(few))
+        self.assertEqual(self.record(build(source), kind, str(many)), expected)
+
+    def test_processes(self) -> None:
+        self.assert_same_as_few("storm.c", "processes", 5000, 3)
+
+    def test_threads(self) -> None:
+        self.assert_same_as_few("sweep.c", "threads", 500, 500)
+
+    def test_processes_killed_at_birth(self) -> None:
+        self.assert_same_as_few("storm.c", "killed", 2000, 20)
+
+    def test_processes_killed_while_they_create_others(self) -> None:
+        self.assert_same_as_few("storm.c", "creators", 200, 20)
+
+    def test_children_of_the_parent(self) -> None:
+        self.assert_same_as_few("storm.c", "parent", 500, 3)
 
 
 if __name__ == "__main__":
