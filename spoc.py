@@ -289,6 +289,14 @@ def is_hollow(module: Any) -> bool:
     return specification is not None and not specification.origin
 
 
+def stdout_columns() -> int:
+    """The width of the terminal on standard output; 80 where there is none."""
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
+
+
 class Log:
     """Messages on standard error, as `HH:MM:SS.ffffff message`.
 
@@ -3209,12 +3217,12 @@ def is_syscall_name(name: str) -> bool:
     return bool(libseccomp.seccomp_syscall_resolve_name(name.encode(errors="replace")) != NR_SCMP_ERROR)
 
 
-def check_syscall_names(names: Iterable[str]) -> None:
+def check_syscall_name(name: str) -> str:
     """All that -b names has to be known."""
-    for name in names:
-        if not is_syscall_name(name):
-            raise UsageError(f"-b {name}", f"libseccomp {format_libseccomp_version()} knows no such syscall",
-                             "check the spelling; a newer libseccomp knows more")
+    if not is_syscall_name(name):
+        raise UsageError(f"-b {name}", f"libseccomp {format_libseccomp_version()} knows no such syscall",
+                         "check the spelling; a newer libseccomp knows more")
+    return name
 
 
 # linux/capability.h, by number.
@@ -6437,8 +6445,6 @@ class RecordOptions(NamedTuple):
     backend: str = "auto"
     portable: bool = False
     privileged: bool = False
-    quiet: bool = False
-    verbose: bool = False
 
 
 class StatusLine:
@@ -6505,7 +6511,6 @@ class RecordCommand:
     def _check(self) -> None:
         options = self.options
         libseccomp.load()
-        check_syscall_names(options.base_syscalls)
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
         self.target = Target(options.output_file or DEFAULT_OUTPUT[options.type], owner, not options.output_file)
         if not self.target.is_file and (options.append or options.checkpoint):
@@ -6668,7 +6673,7 @@ class RecordCommand:
         timers = []
         if self.options.follow:  # the end of a descendant in another pid namespace shows as no signal here
             timers.append(Timer(self.STATUS_INTERVAL_S, lambda: None))
-        if os.isatty(2) and not self.options.quiet:
+        if os.isatty(2) and not Log.quiet:
             timers.append(Timer(self.STATUS_INTERVAL_S, lambda: status_line.draw(self._status(recorder))))
         if self.options.checkpoint:
             timers.append(Timer(self.options.checkpoint, lambda: self._checkpoint(recorder)))
@@ -6795,8 +6800,6 @@ class RunOptions(NamedTuple):
     learn: str = ""
     force: bool = False
     events: str = ""
-    quiet: bool = False
-    verbose: bool = False
 
 
 ENRICHERS = "auto tracepoint notify audit-log netlink kmsg none".split()  # auto takes the first that works
@@ -7453,7 +7456,6 @@ class MergeOptions(NamedTuple):
     default_action: Verdict | None = None
     portable: bool = False
     check: bool = False
-    quiet: bool = False
 
 
 def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
@@ -8430,126 +8432,72 @@ def format_diagnosis(diagnosis: dict[str, Any]) -> str:
 # --- Command line ------------------------------------------------------------
 
 
-def _syscall_names(values: Iterable[str], option: str = "-b") -> tuple[str, ...]:
-    names = [name.strip() for value in values for name in value.split(",")]
-    if not all(names):
-        raise UsageError(f"{option} {','.join(values)}", "an empty name in the list")
-    return tuple(names)
+def parse_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 10 ** 9:
+        raise UsageError(f"--checkpoint {text}", "not a number of seconds, at least 1")
+    return seconds
 
 
-def take_last(values: dict[str, Any], command: str, names: Iterable[str]) -> None:
-    """Make the last value of each of these options the only one."""
-    for name in names:
-        if name in values:
-            values[name] = values[name][-1]
-            if not values[name]:
-                raise UsageError(f"{command} --{name.replace('_', '-')}", "an empty value")
-
-
-def run_record(values: dict[str, Any], operands: list[str]) -> int:
-    """The subcommand `record`."""
-    if not operands:
-        raise UsageError("record", "no command to record")
-    if "base_syscalls" in values:
-        if values.get("no_base_syscalls"):
-            raise UsageError("record", "-b and -n contradict each other")
-        values["base_syscalls"] = _syscall_names(values["base_syscalls"])
-    if "args" in values:
-        values["args"] = _syscall_names(values["args"], "--args")
-        for name in values["args"]:
-            if name not in ARGUMENTS:
-                raise UsageError(f"--args {name}", f"not one of {', '.join(sorted(ARGUMENTS))}")
-    check_profile_options(values, "record", ("type", "output_file", "name", "checkpoint", "backend"))
-    if values.get("backend", "auto") not in BACKENDS:
-        raise UsageError(f"--backend {values['backend']}", f"not one of {', '.join(BACKENDS)}")
-    if "checkpoint" in values:
-        try:
-            seconds = float(values["checkpoint"])
-        except ValueError:
-            seconds = 0.0
-        if not 1 <= seconds <= 10 ** 9:
-            raise UsageError(f"--checkpoint {values['checkpoint']}", "not a number of seconds, at least 1")
-        values["checkpoint"] = seconds
-    options = RecordOptions(**values)
-    Log.quiet, Log.verbose = options.quiet, options.verbose
-    return RecordCommand(options, operands).run()
-
-
-def run_run(values: dict[str, Any], operands: list[str]) -> int:
-    """The subcommand `run`."""
-    if not operands:
-        raise UsageError("run", "no command to run")
-    if "base_syscalls" in values:
-        values["base_syscalls"] = _syscall_names(values["base_syscalls"])
-        check_syscall_names(values["base_syscalls"])
-    take_last(values, "run", ("profile", "as", "enricher", "audit_log", "learn", "events"))
-    values["runtime"] = values.pop("as", RUNTIMES[0])
-    if values["runtime"] not in RUNTIMES:
-        raise UsageError(f"--as {values['runtime']}", f"not one of {', '.join(RUNTIMES)}")
-    options = RunOptions(**values)
-    if options.enricher not in ENRICHERS:
-        raise UsageError(f"--enricher {options.enricher}", f"not one of {', '.join(ENRICHERS)}")
-    if options.force and not options.learn:
-        raise UsageError("--force", "means nothing without --learn")
-    if options.learn and options.enricher not in ("auto", "notify"):
-        raise UsageError(f"--enricher {options.enricher}", "--learn needs notify")
-    Log.quiet, Log.verbose = options.quiet, options.verbose
-    return RunCommand(options, operands).run()
-
-
-def run_doctor(values: dict[str, Any], operands: list[str]) -> int:
-    """The subcommand `doctor`."""
-    if operands:
-        raise UsageError(f"doctor {operands[0]}", "it takes no operands")
-    diagnosis = diagnose()
-    write_stdout(format_json(diagnosis) if values else format_diagnosis(diagnosis))
-    return int(diagnosis["exit_code"])
-
-
-def check_profile_options(values: dict[str, Any], command: str, names: Sequence[str]) -> None:
-    """Take the last value of each of these options; check those that are about the profile that is written."""
-    take_last(values, command, names)
-    if values.get("type", TYPE_CRD) not in DEFAULT_OUTPUT:
-        raise UsageError(f"-t {values['type']}", f"not one of {', '.join(DEFAULT_OUTPUT)}")
-    if "name" in values and values["name"] != kubernetes_name(values["name"]):
-        raise UsageError(f"--name {values['name']}", "not a Kubernetes name",
+def check_kubernetes_name(name: str) -> str:
+    if name != kubernetes_name(name):
+        raise UsageError(f"--name {name}", "not a Kubernetes name",
                          "lower-case letters, digits, '-' and '.', a letter or digit at both ends")
+    return name
+
+
+DEFAULT_ACTIONS = [action for action in ACTIONS if action != SCMP_ACT_NOTIFY]  # which run refuses
 
 
 def parse_verdict(text: str) -> Verdict:
     """ACTION, or ACTION:ERRNO by number or name."""
     action, colon, named = text.partition(":")
     number = next((code for code in errno.errorcode if named == str(code)), errno_of(named))
-    actions = [each for each in ACTIONS if each != SCMP_ACT_NOTIFY]  # which run refuses
-    if action not in actions:
-        raise UsageError(f"--default-action {text}", "no such action", f"one of {', '.join(actions)}")
+    if action not in DEFAULT_ACTIONS:
+        raise UsageError(f"--default-action {text}", "no such action", f"one of {', '.join(DEFAULT_ACTIONS)}")
     if colon and (number < 0 or action not in NUMBERED_ACTIONS):
         raise UsageError(f"--default-action {text}", f"no errno of {action}", "SCMP_ACT_ERRNO:ENOSYS is one")
     return make_verdict(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if colon else errno.EPERM)
 
 
+def run_record(values: dict[str, Any], operands: list[str]) -> int:
+    """The subcommand `record`."""
+    if "no_base_syscalls" in values and "base_syscalls" in values:
+        raise UsageError("record", "-b and -n contradict each other")
+    return RecordCommand(RecordOptions(**values), operands).run()
+
+
+def run_run(values: dict[str, Any], operands: list[str]) -> int:
+    """The subcommand `run`."""
+    if "as" in values:  # which is a keyword
+        values["runtime"] = values.pop("as")
+    options = RunOptions(**values)
+    if options.force and not options.learn:
+        raise UsageError("--force", "means nothing without --learn")
+    if options.learn and options.enricher not in ("auto", "notify"):
+        raise UsageError(f"--enricher {options.enricher}", "--learn needs notify")
+    return RunCommand(options, operands).run()
+
+
 def run_merge(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `merge`."""
-    if not operands:
-        raise UsageError("merge", "no profiles to merge")
-    check_profile_options(values, "merge", ("type", "output_file", "name", "default_action"))
-    if "default_action" in values:
-        values["default_action"] = parse_verdict(values["default_action"])
     options = MergeOptions(**values)
-    Log.quiet = options.quiet
     if not options.check:
         return merge_files(options, operands)
-    others = values.keys() - {"check", "output_file", "quiet"}
-    if "output_file" not in values or others:
-        raise UsageError("merge --check", f"--{others.pop().replace('_', '-')} means nothing there" if others
-                         else "no profile to check", "give that as -o FILE alone")
+    if "output_file" not in values:
+        raise UsageError("merge --check", "no profile to check", "give that as -o FILE alone")
+    for field in values:
+        if field not in ("check", "output_file"):
+            raise UsageError("merge --check", f"--{field.replace('_', '-')} means nothing there",
+                             "give that as -o FILE alone")
     return check_file(options.output_file, operands)
 
 
 def run_diff(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `diff`."""
-    if len(operands) != 2:
-        raise UsageError("diff", "it takes two profiles")
     try:
         return diff_files(operands[0], operands[1], "json" in values)
     except SpocError as error:
@@ -8557,21 +8505,9 @@ def run_diff(values: dict[str, Any], operands: list[str]) -> int:
         raise
 
 
-def take_values(values: dict[str, Any], command: str, operands: list[str]) -> None:
-    """Make the last value of each option the only one, and see that there is one operand."""
-    if len(operands) != 1:
-        raise UsageError(command, f"it takes one profile, not {len(operands)}")
-    take_last(values, command, [name for name, given in values.items() if given is not True])
-
-
 def run_convert(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `convert`."""
-    take_values(values, "convert", operands)
-    if "type" not in values:
-        raise UsageError("convert", f"give -t, one of {', '.join(CONVERT_TYPES)}")
     to_type = values["type"]
-    if to_type not in CONVERT_TYPES:
-        raise UsageError(f"-t {to_type}", f"not one of {', '.join(CONVERT_TYPES)}")
     with profile_target(values.get("output_file", "-")) as target:
         if to_type == TYPE_BPF and target.is_terminal():
             raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
@@ -8587,7 +8523,6 @@ def run_convert(values: dict[str, Any], operands: list[str]) -> int:
 
 def run_show(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `show`."""
-    take_values(values, "show", operands)
     if "html" in values:
         check_written("--html", values["html"], [("show", operands[0])])
     source, = read_profiles(operands)
@@ -8596,16 +8531,20 @@ def run_show(values: dict[str, Any], operands: list[str]) -> int:
     if "html" in values:
         with profile_target(values["html"], "--html") as target:
             target.write(format_page(portrait))
-    terminal = os.isatty(1)
     if values.get("html") != "-":
-        write_stdout(format_portrait(portrait, os.get_terminal_size(1).columns if terminal else 80, terminal))
+        write_stdout(format_portrait(portrait, stdout_columns(), os.isatty(1)))
     return 0
 
 
-def run_version(_values: dict[str, Any], operands: list[str]) -> int:
+def run_doctor(values: dict[str, Any], _operands: list[str]) -> int:
+    """The subcommand `doctor`."""
+    diagnosis = diagnose()
+    write_stdout(format_json(diagnosis) if "json" in values else format_diagnosis(diagnosis))
+    return int(diagnosis["exit_code"])
+
+
+def run_version(_values: dict[str, Any], _operands: list[str]) -> int:
     """The subcommand `version`: a library that is missing is a fact like any other."""
-    if operands:
-        raise UsageError(f"version {operands[0]}", "it takes no operands")
     lines = [f"spoc.py {VERSION}"]
     for name, version in (("libbpf", libbpf_version), ("libseccomp", format_libseccomp_version)):
         try:
@@ -8761,33 +8700,163 @@ example: spoc.py version
 """
 
 
+HELP_TEXTS = {"record": RECORD_HELP, "run": RUN_HELP, "merge": MERGE_HELP, "diff": DIFF_HELP, "convert": CONVERT_HELP,
+              "show": SHOW_HELP, "doctor": DOCTOR_HELP, "version": VERSION_HELP}
+
+
+class Option(NamedTuple):
+    """An option of some commands, which reads the same and means the same in all of them."""
+
+    names: str  # the short one, if there is one, and the long one
+    metavar: str  # of its value; "" if it takes none, NAMES for several with commas between them
+    commands: str
+    help: str  # {words} stands for these
+    words: Sequence[str] = ()  # the values to choose from
+    check: Callable[[str], Any] | None = None  # gives what the command gets for a value; words are not compared then
+    repeated: bool = False  # the command gets all values in a list, not the last one
+
+    @property
+    def field(self) -> str:
+        """The key of its value in what a command gets."""
+        return self.names.split()[-1][2:].replace("-", "_")
+
+
+OPTIONS = (
+    Option("-t --type", "TYPE", "record merge",
+           "seccomp (Kubernetes YAML) or raw-seccomp (OCI JSON); the default is seccomp, or for merge the type of all "
+           "inputs if they have the same", tuple(DEFAULT_OUTPUT)),
+    Option("-t --type", "TYPE", "convert",
+           "seccomp (Kubernetes YAML), raw-seccomp (OCI JSON), docker (Docker and Podman), systemd (a drop-in), bpf "
+           "(the compiled filter) or pfc (libseccomp's listing of it)", CONVERT_TYPES),
+    Option("-o --output-file", "FILE", "record",
+           "write the profile to FILE, - for standard output (default /tmp/profile.yaml or /tmp/profile.json)"),
+    Option("-o --output-file", "FILE", "merge convert",
+           "write the profile to FILE (default -, standard output); with merge --check, the profile to check"),
+    Option("-p --profile", "FILE", "run",
+           "the profile: YAML or JSON, - for standard input, FILE#NAME for one of several documents (default "
+           "/tmp/profile.yaml or /tmp/profile.json)"),
+    Option("--base-profile", "FILE", "run",
+           "add the rules of this profile; where both answer a syscall, the less restrictive answer holds",
+           repeated=True),
+    Option("-b --base-syscalls", "NAMES", "record",
+           "allow these as well, instead of those that runc and crun need to start a container",
+           check=check_syscall_name, repeated=True),
+    Option("-b --base-syscalls", "NAMES", "run", "allow these, whatever the profile says of them",
+           check=check_syscall_name, repeated=True),
+    Option("-n --no-base-syscalls", "", "record",
+           "allow nothing but what was recorded, and what the kernel makes by itself"),
+    Option("--args", "NAMES", "record",
+           "of these syscalls, allow only what is seen of the argument that says what they do: domain of socket, "
+           "request of ioctl, ...", tuple(sorted(ARGUMENTS)), repeated=True),
+    Option("--name", "NAME", "record merge",
+           "metadata.name of the Kubernetes object (default from CMD; for merge the inputs' or, if they differ, from "
+           "-o)", check=check_kubernetes_name),
+    Option("--default-action", "ACTION", "merge",
+           "settle different defaults: SCMP_ACT_ERRNO, SCMP_ACT_ERRNO:ENOSYS, SCMP_ACT_LOG, ...",
+           DEFAULT_ACTIONS, parse_verdict),
+    Option("--append", "", "record", "add to the profile that is in FILE, if there is one"),
+    Option("--follow", "", "record",
+           "record until the last descendant has ended or a signal asks to stop, not only until CMD has"),
+    Option("--checkpoint", "SECONDS", "record", "write the profile at this interval while CMD runs, too",
+           check=parse_seconds),
+    Option("--stats", "", "record", "count the calls, and print a table of them at the end"),
+    Option("--backend", "NAME", "record",
+           "bpf: with BPF (root, or CAP_BPF and CAP_PERFMON); notify: with seccomp user notification, which needs no "
+           "privilege but slows CMD down; auto, the default: bpf where it works", BACKENDS),
+    Option("--portable", "", "record merge convert",
+           "allow what other libcs, kernels and architectures call for the same work, too"),
+    Option("--check", "", "merge",
+           "write nothing; print what the profile of -o does not allow of what the inputs do, and exit with 1 if "
+           "there is anything"),
+    Option("--as", "NAME", "run",
+           "spoc: what the profile says, as crun does (the default); runc: ENOSYS for calls that are newer than all "
+           "that it names", RUNTIMES),
+    Option("--privileged", "", "record run", "under sudo, run CMD as root and not as the calling user"),
+    Option("--no-new-privs", "", "run", "set no_new_privs, which is always set without CAP_SYS_ADMIN"),
+    Option("--enricher", "NAME", "run", "where to learn of blocked calls: {words}", ENRICHERS),
+    Option("--audit-log", "FILE", "run",
+           "the log that the enricher audit-log reads (default /var/log/audit/audit.log)"),
+    Option("--learn", "FILE", "run",
+           "block nothing; write the profile with what it would have blocked allowed: where it has conditions, with "
+           "the arguments seen; what a rule denies stays denied"),
+    Option("--force", "", "run", "with --learn, remove the rules and conditions that deny what was seen"),
+    Option("--events", "FILE", "run", "write each blocked or logged call as a line of JSON"),
+    Option("--html", "FILE", "show", "write it as a page, too; - for standard output, instead of the text"),
+    Option("--json", "", "diff doctor", "print JSON"),
+    Option("-q --quiet", "", "record run merge", "print errors only, and what run blocks"),
+    Option("-v --verbose", "", "record run", "print libbpf's messages as well"))
+
+# What stands behind the options: how often at least and at most, and what is wrong with any other number.
+OPERANDS = {
+    "": (0, 0, "it takes no operands"),
+    "FILE": (1, 1, "it takes one profile, not {count}"),
+    "A B": (2, 2, "it takes two profiles"),
+    "FILE...": (1, sys.maxsize, "no profiles to {command}"),
+    "CMD [ARG...]": (1, sys.maxsize, "no command to {command}")}
+
+
 class Command(NamedTuple):
-    """A subcommand. Its help text is its table of options; `run` gets their values, by field name, and the operands."""
+    """A subcommand."""
 
-    help: str
-    run: Callable[[dict[str, Any], list[str]], int]
-
-
-COMMANDS = {"record": Command(RECORD_HELP, run_record), "run": Command(RUN_HELP, run_run),
-            "merge": Command(MERGE_HELP, run_merge), "diff": Command(DIFF_HELP, run_diff),
-            "convert": Command(CONVERT_HELP, run_convert), "show": Command(SHOW_HELP, run_show),
-            "doctor": Command(DOCTOR_HELP, run_doctor), "version": Command(VERSION_HELP, run_version)}
+    run: Callable[[dict[str, Any], list[str]], int]  # gets the options' values, by field, and the operands
+    operands: str
+    summary: str
+    description: str  # a line for each paragraph
+    example: str
+    required: str = ""  # the field of an option that has to be given
 
 
-def parse_help(text: str) -> dict[str, tuple[str, bool]]:
-    """The flags that a help text lists: for each its field's name, and whether it takes a value."""
-    flags: dict[str, tuple[str, bool]] = {}
-    for line in text.splitlines():
-        if line.startswith("  -"):
-            words = line[2:].split("  ")[0].replace(",", "").split()
-            names = [word for word in words if word.startswith("-")]
-            flags.update((name, (names[-1][2:].replace("-", "_"), words[-1] not in names)) for name in names)
-    return flags
+COMMANDS = {
+    "record": Command(
+        run_record, "CMD [ARG...]", "run a command and write a seccomp profile of the syscalls that it makes",
+        "Run CMD and write a seccomp profile of the syscalls that it and all its descendants make.",
+        "record -o nginx.yaml -- nginx -g 'daemon off;'"),
+    "run": Command(
+        run_run, "CMD [ARG...]", "run a command under a seccomp profile and name the syscalls that it blocks",
+        "Run CMD under a seccomp profile, and name every syscall that the profile blocks or logs.",
+        "run -p nginx.yaml -- nginx -g 'daemon off;'"),
+    "merge": Command(
+        run_merge, "FILE...", "unite profiles, or check that one allows what others do",
+        "Write the union of profiles: what one of them allows is allowed. FILE is what run -p takes.",
+        "merge -o app.yaml node-1.yaml node-2.yaml"),
+    "diff": Command(
+        run_diff, "A B", "show what two profiles allow differently",
+        "Print what only profile A says (-) and what only B does (+), by meaning: a bare name is allowed.\n"
+        "Exit with 0 if they mean the same, 1 if not, 2 if one cannot be read.",
+        "diff old.yaml new.json"),
+    "convert": Command(
+        run_convert, "FILE", "write a profile in another format: Kubernetes, OCI, Docker, systemd, compiled",
+        "Write the profile FILE (YAML or JSON, - for standard input, FILE#NAME for one of several documents) in "
+        "another format. What that format cannot say is an error.",
+        "convert -t systemd -o /etc/systemd/system/nginx.service.d/seccomp.conf nginx.yaml", "type"),
+    "show": Command(
+        run_show, "FILE", "print what a profile allows, for a person, or write it as a page",
+        "Print what the profile FILE (YAML or JSON, - for standard input, FILE#NAME for one of several documents) "
+        "allows: how many syscalls and which, those of high risk, how it compares with Docker's default, what the "
+        "filter costs.",
+        "show --html nginx.html nginx.yaml"),
+    "doctor": Command(
+        run_doctor, "", "tell what this machine can do, and how it could do more",
+        "Try what record and run need, and tell what works, what does not, and the remedy. Nothing is changed, and "
+        "nothing is left behind.\n"
+        "With --json: an object with checks (a list of objects with item, state, fact and remedy), record and run "
+        "(what auto would choose, or null), exit_code and version.\n"
+        "Exit with 0 if record and run work with full strength, 1 if something is missing but both work, 2 if one does "
+        "not.",
+        "doctor"),
+    "version": Command(
+        run_version, "", "print the versions of spoc.py and of what it uses",
+        "Print the versions of spoc.py and of what it uses.",
+        "version")}
 
 
-def parse_options(name: str, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Options, flags as True and values in lists, in the order given; and operands. A command's own stay with it."""
-    flags = parse_help(COMMANDS[name].help)
+def options_of(command: str) -> list[Option]:
+    return [option for option in OPTIONS if command in option.commands.split()]
+
+
+def parse_options(command: str, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Options by field, flags as True and values in lists, in the order given; and operands, with a command's own."""
+    options = {name: option for option in options_of(command) for name in option.names.split()}
     values: dict[str, Any] = {}
     operands: list[str] = []
     rest = list(arguments)
@@ -8797,28 +8866,76 @@ def parse_options(name: str, arguments: Sequence[str]) -> tuple[dict[str, Any], 
             return values, operands + rest
         if not word.startswith("-") or word == "-":
             operands.append(word)
-            if name in ("record", "run"):
+            if COMMANDS[command].operands.startswith("CMD"):
                 return values, operands + rest
             continue
-        flag, joined, value = word[:2], word[2:], word[2:]
+        name, joined, value = word[:2], word[2:], word[2:]
         if word.startswith("--") or joined.startswith("="):  # -o=FILE is how Go's flags are written
-            flag, joined, value = word.partition("=")
-        if flag in ("-h", "--help"):
+            name, joined, value = word.partition("=")
+        if name in ("-h", "--help"):
             return {"help": True}, []
-        if flag not in flags:
-            raise UsageError(f"{name} {flag}", "no such option", f"see spoc.py {name} --help")
-        field, takes_value = flags[flag]
-        if takes_value:
+        if name not in options:
+            raise UsageError(f"{command} {name}", "no such option", f"see spoc.py {command} --help")
+        option = options[name]
+        if option.metavar:
             if not joined and not rest:
-                raise UsageError(f"{name} {flag}", "it needs a value", f"see spoc.py {name} --help")
-            values.setdefault(field, []).append(value if joined else rest.pop(0))
+                raise UsageError(f"{command} {name}", "it needs a value", f"see spoc.py {command} --help")
+            values.setdefault(option.field, []).append(value if joined else rest.pop(0))
         elif joined == "=":
-            raise UsageError(f"{name} {flag}", "it takes no value", f"see spoc.py {name} --help")
+            raise UsageError(f"{command} {name}", "it takes no value", f"see spoc.py {command} --help")
         else:
-            values[field] = True
+            values[option.field] = True
             if joined:  # -qn is -q -n
                 rest.insert(0, "-" + value)
     return values, operands
+
+
+def check_operands(command: str, operands: Sequence[str]) -> None:
+    least, most, reason = OPERANDS[COMMANDS[command].operands]
+    if not least <= len(operands) <= most:
+        subject = f"{command} {operands[0]}" if most == 0 else command
+        raise UsageError(subject, reason.format(command=command, count=len(operands)))
+
+
+def check_value(option: Option, command: str, given: Sequence[str]) -> Any:
+    """What a command gets for these values of an option."""
+    names = option.names.split()
+    values = given
+    if option.metavar == "NAMES":
+        values = [name.strip() for value in given for name in value.split(",")]
+        if not all(values):
+            raise UsageError(f"{names[0]} {','.join(given)}", "an empty name in the list")
+    elif not option.repeated:
+        values = given[-1:]
+        if not values[0]:
+            raise UsageError(f"{command} {names[-1]}", "an empty value")
+    if option.check:
+        values = [option.check(value) for value in values]
+    elif option.words:
+        for value in values:
+            if value not in option.words:
+                raise UsageError(f"{names[0]} {value}", f"not one of {', '.join(option.words)}")
+    return tuple(values) if option.repeated else values[0]
+
+
+def run_command(name: str, arguments: Sequence[str]) -> int:
+    """Run a subcommand; give the exit code."""
+    command = COMMANDS[name]
+    values, operands = parse_options(name, arguments)
+    if "help" in values:
+        write_stdout(HELP_TEXTS[name])
+        return 0
+    check_operands(name, operands)
+    for option in options_of(name):
+        if option.field in values and option.metavar:
+            values[option.field] = check_value(option, name, values[option.field])
+    for option in options_of(name):
+        if option.field == command.required and option.field not in values:
+            raise UsageError(name, f"give {option.names.split()[0]}, one of {', '.join(option.words)}")
+    Log.quiet, Log.verbose = values.pop("quiet", False), values.pop("verbose", False)
+    Log.unsaid = False
+    code = command.run(values, operands)
+    return EXIT_FAILURE if Log.unsaid else code
 
 
 def hold_standard_descriptors() -> None:
@@ -8843,13 +8960,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments[0] = "version"
         if arguments[0] not in COMMANDS:
             raise UsageError(arguments[0], "no such command", "see spoc.py --help")
-        values, operands = parse_options(arguments[0], arguments[1:])
-        if "help" in values:
-            write_stdout(COMMANDS[arguments[0]].help)
-            return 0
-        Log.unsaid = False
-        code = COMMANDS[arguments[0]].run(values, operands)
-        return EXIT_FAILURE if Log.unsaid else code
+        return run_command(arguments[0], arguments[1:])
     except SpocError as error:
         Log.error(error)
         return error.exit_code

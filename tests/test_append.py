@@ -108,7 +108,7 @@ class Law(support.Case):
             text = profile_text(random_document(chance, profile_type), chance)
             recorded = random_recorded(chance)
             options = spoc.RecordOptions(type=profile_type, output_file=str(path), append=True,
-                                         portable=chance.random() < 0.4, quiet=True)
+                                         portable=chance.random() < 0.4)
             with self.subTest(number=number, text=text, recorded=recorded, portable=options.portable):
                 path.write_bytes(text.encode())
                 command = spoc.RecordCommand(options, ("true",))

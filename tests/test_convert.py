@@ -3,6 +3,7 @@
 
 import ctypes
 import errno
+import itertools
 import json
 import os
 import pathlib
@@ -381,12 +382,15 @@ class Command(support.Case):
 
     def test_value_after_an_equals_sign(self) -> None:
         """-o=FILE, as Go's flags are written, is no file named =FILE."""
-        for command, each in spoc.COMMANDS.items():
-            for flag, (field, takes_value) in spoc.parse_help(each.help).items():
-                if takes_value:
+        for command, option in itertools.product(spoc.COMMANDS, spoc.OPTIONS):
+            if command not in option.commands.split():
+                continue
+            for flag in option.names.split():
+                if option.metavar:
                     for value in ("a", "a=b", "=a"):
-                        self.assertEqual(spoc.parse_options(command, [f"{flag}={value}"]), ({field: [value]}, []))
-                elif field != "help":
+                        self.assertEqual(spoc.parse_options(command, [f"{flag}={value}"]),
+                                         ({option.field: [value]}, []))
+                else:
                     with self.assertRaisesRegex(spoc.UsageError, f"{command} {flag}: it takes no value"):
                         spoc.parse_options(command, [f"{flag}=yes"])
         self.assertEqual(spoc.parse_options("record", ["-qno=a", "-o", "=b", "-ob=c", "true"]),
