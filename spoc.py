@@ -4735,7 +4735,7 @@ class TaskValue(ctypes.Structure):
     """Value of the map `tasks`, and part of `slots`: repeats of its last denial that are not in `denials` yet."""
 
     _fields_ = [("flags", c_uint32), ("entered", c_uint32), ("last", c_uint8 * 32), ("repeats", c_uint64),
-                ("beside", c_uint64), ("regs", c_uint64), ("held", c_uint32 * 4)]
+                ("instruction", c_uint64), ("regs", c_uint64), ("held", c_uint32 * 4)]
 
 
 class SlotValue(ctypes.Structure):
@@ -4752,7 +4752,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0xCD60BCED  # `make bpf` writes it
+OBJECT_CRC32 = 0x93BBCB80  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -5118,7 +5118,7 @@ class BpfRecorder(Recorder):
         """Which program to load for sys_enter, and whether to raise RLIMIT_MEMLOCK for that, in the order to try them.
 
         Kernels before 5.11 account maps to that limit; lockdown=confidentiality refuses what reads kernel memory. See
-        enum telling of recorder.bpf.c.
+        enum abi_source of recorder.bpf.c.
         """
         if self._watched:
             return [("enter_abis", False), ("enter_abis", True)]

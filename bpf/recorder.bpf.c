@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The kernel side of spoc.py: which syscalls a command and its descendants make (`record`), and which of them a seccomp
- * filter did not let pass (`run`).
+ * The kernel side of spoc.py. It notes which syscalls a command and its descendants make (`record`), and which of them
+ * a seccomp filter does not let pass (`run`).
  *
- * Raw tracepoints only, tasks known by the address of their task_struct: nothing here needs BTF, tracefs or a CO-RE
- * relocation, so one object serves every little-endian kernel from 5.8 on. User space writes `config`, attaches, and
- * lets the armed process exec; from then on it only reads `counters`, `seen` (both mapped into its memory) and `calls`.
+ * All programs are raw tracepoints, and a task is identified by the address of its task_struct. So nothing here needs
+ * tracefs or a CO-RE relocation, only enter_direct needs BTF, and one object serves every little-endian kernel from 5.8
+ * on. User space writes `logged`, `watched` and `config`, attaches the programs, and sets armed_tgid before it lets
+ * that process exec. From then on it only reads.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -13,61 +14,80 @@
 #define ABIS		2	/* 0: the kernel's own calling convention, 1: its 32-bit one */
 #define NUMBERS		1024	/* syscall numbers in `seen`, a power of two; larger ones go to `calls` */
 #define SLOTS		4096	/* a power of two */
-#define TASKS		12288	/* with those of SLOTS at most 16384 */
+#define TASKS		12288	/* with SLOTS, at most 16384 tasks are recorded at a time */
 #define CALLS		2048
 #define DENIALS		1024
 #define MAX_VALUES	64	/* of one argument of one syscall */
+#define EVENT_BYTES	(256 << 10)	/* a multiple of every page size */
+#define COMM_LEN	16	/* TASK_COMM_LEN, include/linux/sched.h */
 #define EEXIST		17
 #define ENOSYS		38
-#define NO_SYSCALL	0xffffffff	/* what a tracer has put there skips the call */
 #define SIGSYS		31
+#define NO_SYSCALL	0xffffffff	/* the number that a tracer writes to have a call skipped */
 /* Signals whose default action leaves the task alive: SIGCHLD to SIGURG (17 to 23) and SIGWINCH (28) (signal(7)). */
 #define SIGNALS_SURVIVED (0x7fU << 17 | 1U << 28)
-#define EVENT_BYTES	(256 << 10)	/* a multiple of every page size */
 
-#define COMM_LEN	16	/* TASK_COMM_LEN, include/linux/sched.h */
+enum task_flag {
+	TASK_COUNTED = 1,	/* it has been seen; if it leads its process, that is in `processes` */
+	TASK_INSIDE = 2,	/* in `run`: it has entered a syscall and not returned */
+	TASK_DENIED = 4,	/* `last` holds what it was last denied */
+	TASK_HELD = 8,		/* `held` holds a denial that is not counted yet */
+	TASK_ENDING = 16,	/* a signal is about to end it */
+};
 
-enum task_flag { TASK_COUNTED = 1, TASK_INSIDE = 2, TASK_DENIED = 4, TASK_HELD = 8, TASK_ENDING = 16 };
-/* How a 32-bit call is told: not; by bpf_probe_read_kernel; on x86-64 with BTF by reading task_struct directly. */
-enum telling { TELL_NONE, TELL_READ, TELL_DIRECT };
+/* How a program for sys_enter finds out whether a call is a 32-bit one. */
+enum abi_source {
+	ABI_UNKNOWN,		/* it does not: every call counts as the kernel's own */
+	ABI_READ,		/* bpf_probe_read_kernel() at the place that compat_source names */
+	ABI_DIRECT,		/* on x86-64 with BTF: a plain load from task_struct */
+};
+
+/* What became of a call. A later event may change what was noted first. */
 enum denial_kind {
-	/* May turn out to have been DENIAL_UNANSWERED: */
-	DENIAL_RETURNED,	/* with this result */
-	DENIAL_TRACED,		/* DENIAL_RETURNED where some task traces: it may have been the tracer */
-	/* May like these turn out to have been DENIAL_KILLED or DENIAL_TRAPPED: */
-	DENIAL_VSYSCALL,	/* made through the vsyscall page, and what its filter says is not known */
+	/* May become DENIAL_KILLED, DENIAL_TRAPPED or DENIAL_UNANSWERED: */
+	DENIAL_RETURNED,	/* it returned `result` without having been entered */
+	DENIAL_TRACED,		/* the same once a recorded task has called ptrace: a tracer may have done it */
+	/* May become DENIAL_KILLED or DENIAL_TRAPPED: */
+	DENIAL_VSYSCALL,	/* made through the vsyscall page; the filter's answer is unknown */
+	/* Final: */
 	DENIAL_LOGGED,
 	DENIAL_ENDED,		/* the task ended on the spot */
 	DENIAL_KILLED,		/* SIGSYS ended the process */
 	DENIAL_TRAPPED,		/* a handler for SIGSYS ran */
-	DENIAL_UNANSWERED,	/* a signal ended the task before it had left the kernel, maybe before a filter was asked */
+	DENIAL_UNANSWERED,	/* a signal ended the task in the kernel, perhaps before a filter was asked */
 };
-enum compat_source { COMPAT_NONE, COMPAT_TASK, COMPAT_REGS };
+
+/* Where a 32-bit call shows. */
+enum compat_source {
+	COMPAT_NONE,		/* nowhere: there are none, or kernel memory cannot be read */
+	COMPAT_TASK,		/* in task_struct */
+	COMPAT_REGS,		/* in pt_regs */
+};
 
 struct config {
-	__u64 ns_dev;		/* pid namespace in which armed_tgid counts: device and ... */
-	__u64 ns_ino;		/* ... inode of /proc/self/ns/pid */
-	__u32 armed_tgid;	/* its next exec starts the recording; 0: none */
-	__u32 compat_source;	/* where a 32-bit call shows: enum compat_source */
+	__u64 ns_dev;		/* the pid namespace of armed_tgid: device of /proc/self/ns/pid */
+	__u64 ns_ino;		/* the same: inode */
+	__u32 armed_tgid;	/* the process whose next exec starts the recording; 0: none */
+	__u32 compat_source;	/* enum compat_source */
 	__u32 compat_offset;	/* bytes into task_struct or pt_regs */
-	__u32 compat_mask;	/* bits of the __u32 there */
+	__u32 compat_mask;	/* the bits of the __u32 there that mark a 32-bit call */
 	__u32 statistics;	/* not 0: count every call, in `calls` */
-	__u32 number_offset;	/* bytes into pt_regs: the syscall's number, once it has returned */
-	__u32 original_offset;	/* bytes into pt_regs: what syscall_rollback() has a call return; on x86 the number */
-	__u32 emulated_offset;	/* bytes into task_struct: a __u32 in which these bits are set ... */
-	__u32 emulated_mask;	/* ... while a tracer makes the calls itself (PTRACE_SYSEMU) */
-	__u32 ptrace_nr;	/* in `run`: once a task makes this call ... */
-	__u32 returned;		/* ... this is DENIAL_TRACED, before DENIAL_RETURNED */
-	__u32 marked;		/* not 0: there is something in `logged` (`run`) or `watched` (`record`) */
+	__u32 number_offset;	/* bytes into pt_regs: the number of a syscall that returns */
+	__u32 original_offset;	/* bytes into pt_regs: what syscall_rollback() makes a call return; on x86 its number */
+	__u32 emulated_offset;	/* bytes into task_struct: a __u32 that shows PTRACE_SYSEMU */
+	__u32 emulated_mask;	/* its bits that are set while a tracer makes the task's calls itself */
+	__u32 ptrace_nr;	/* the number of ptrace(2); in `run` */
+	__u32 returned;		/* DENIAL_RETURNED, and DENIAL_TRACED once a recorded task has called ptrace */
+	__u32 marked;		/* not 0: an entry of `logged` (`run`) or `watched` (`record`) is set */
 };
 
 struct counters {
 	__u64 followed;		/* tasks recorded so far */
 	__u64 alive;		/* tasks recorded that have not ended */
 	__u64 processes;	/* processes among them that have made a call */
-	__u64 tasks_lost;	/* tasks that `tasks` had no room for */
+	__u64 tasks_lost;	/* tasks that `tasks` had no room for, or that could not be removed */
 	__u64 calls_lost;	/* calls that `calls` had no room for */
-	__u64 reads_lost;	/* calls whose convention or number could not be read */
+	__u64 reads_lost;	/* calls of which something could not be read from kernel memory */
 	__u64 denials_lost;	/* denials that `denials` or `events` had no room for */
 };
 
@@ -79,15 +99,15 @@ struct call_key {
 struct call {
 	__u64 first_ns;		/* bpf_ktime_get_ns() */
 	__u64 count;
-	__u32 tgid;		/* who made it first */
-	char comm[COMM_LEN];
-	__u32 unused;
+	__u32 tgid;		/* of the task that made it first */
+	char comm[COMM_LEN];	/* of the same */
+	__u32 unused;		/* padding, named so that it is initialised */
 };
 
-/* An argument whose values are noted, in full below MAX_VALUES. */
+/* An argument whose values are noted: up to MAX_VALUES of them. */
 struct watch {
 	__u32 place;		/* 1 + bytes into pt_regs; 0: no argument of this syscall is watched */
-	__u32 count;		/* of the values in `values`; above MAX_VALUES: they are not all */
+	__u32 count;		/* its entries in `values`; above MAX_VALUES: some values are missing */
 };
 
 struct value_key {
@@ -96,44 +116,44 @@ struct value_key {
 	__u32 value;
 };
 
-/* What became of a call. */
-struct fate {
+/* A call that was denied, and how. */
+struct outcome {
 	__u32 abi;
 	__u32 nr;
-	__s32 result;		/* what it returned, if it did */
+	__s32 result;		/* what it returned; 0 if it did not */
 	__u32 kind;		/* enum denial_kind */
 };
 
-/* A kind of denial: repeats are counted. */
+/* Denials that agree in all of this are counted together. */
 struct denial_key {
-	struct fate fate;
+	struct outcome outcome;
 	char comm[COMM_LEN];
 };
 
 struct denial {
 	struct denial_key key;
-	__u32 tgid;		/* the first time */
-	__u32 tid;
+	__u32 tgid;		/* of the task that was denied it first */
+	__u32 tid;		/* of the same */
 	__u64 count;
 };
 
 struct task {
 	__u32 flags;		/* enum task_flag */
-	__u32 entered;		/* in `run`: the last call that was let pass, first its parent's */
-	struct denial_key last;	/* with TASK_DENIED: what it was last denied, ... */
-	__u64 repeats;		/* ... how often since, not yet in `denials`, ... */
-	__u64 beside;		/* ... and what stood beside the number in pt_regs */
-	__u64 regs;		/* in `run`: its pt_regs, which stay where they are on its kernel stack */
-	struct fate held;	/* with TASK_HELD: a denial not yet counted, since what comes next may tell more */
+	__u32 entered;		/* in `run`: the number of its last call that was let pass, at first its parent's */
+	struct denial_key last;	/* with TASK_DENIED: what it was last denied */
+	__u64 repeats;		/* of `last`, that are not in `denials` yet */
+	__u64 instruction;	/* of its last denial: the word after the number in pt_regs, on x86-64 that is ip */
+	__u64 regs;		/* in `run`: its pt_regs, at a fixed place of its kernel stack; 0: not known yet */
+	struct outcome held;	/* with TASK_HELD: what follows may still change its kind */
 };
 
 struct slot {
-	__u64 count;		/* how many recorded tasks hash here */
-	__u64 owner;		/* the one of them whose ... */
-	struct task state;	/* ... state this is */
+	__u64 count;		/* recorded tasks whose address has this hash */
+	__u64 owner;		/* the address of one of them; 0: none */
+	struct task state;	/* of the owner */
 };
 
-/* 0 -> the settings; the program itself clears armed_tgid. */
+/* 0 -> struct config: the settings. The programs change armed_tgid and `returned`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -142,7 +162,7 @@ struct {
 	__type(value, struct config);
 } config SEC(".maps");
 
-/* 0 -> what happened so far. */
+/* 0 -> struct counters: what has happened so far. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -151,7 +171,7 @@ struct {
 	__type(value, struct counters);
 } counters SEC(".maps");
 
-/* abi * NUMBERS + syscall number -> bpf_ktime_get_ns() of its first call, 0: not yet made. */
+/* abi * NUMBERS + syscall number -> bpf_ktime_get_ns() of its first call; 0: not made yet. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -160,7 +180,7 @@ struct {
 	__type(value, __u64);
 } seen SEC(".maps");
 
-/* (abi, number) -> details: of numbers from NUMBERS on always, of all others when `statistics` is set. */
+/* (abi, number) -> struct call: numbers from NUMBERS on always, all others if `statistics` is set. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CALLS);
@@ -168,7 +188,7 @@ struct {
 	__type(value, struct call);
 } calls SEC(".maps");
 
-/* abi * NUMBERS + syscall number -> which argument is watched. */
+/* abi * NUMBERS + syscall number -> struct watch: which argument of it is watched. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -177,7 +197,7 @@ struct {
 	__type(value, struct watch);
 } watched SEC(".maps");
 
-/* The values that watched arguments had; user space makes room for them if there are any. */
+/* (abi, number, value of the watched argument) -> nothing. User space sets max_entries if an argument is watched. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -185,7 +205,7 @@ struct {
 	__type(value, __u32);
 } values SEC(".maps");
 
-/* abi * NUMBERS + syscall number -> not 0: the filter's answer is to log it and let it pass. */
+/* abi * NUMBERS + syscall number -> not 0: the filter logs the call and lets it pass. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -194,7 +214,7 @@ struct {
 	__type(value, __u64);
 } logged SEC(".maps");
 
-/* What was denied -> the first time and how often. */
+/* struct denial_key -> struct denial: who was denied this first, and how often it was denied. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, DENIALS);
@@ -202,15 +222,15 @@ struct {
 	__type(value, struct denial);
 } denials SEC(".maps");
 
-/* struct denial, when it is new in `denials`: wakes user space. */
+/* No key; each struct denial that is new in `denials`, which wakes user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, EVENT_BYTES);
 } events SEC(".maps");
 
 /*
- * Hash of a task_struct address -> struct slot: the recorded tasks, and without a look-up in a hash map. `count` is
- * raised before a child can run, so 0 is a safe no.
+ * slot_index() of a task_struct address -> struct slot. It spares most tasks a look-up in a hash map. follow() raises
+ * `count` before a child can run: where it is 0 no recorded task belongs.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -220,7 +240,7 @@ struct {
 	__type(value, struct slot);
 } slots SEC(".maps");
 
-/* Index of a slot -> its owner. To enter it here is what makes a task the owner: two CPUs cannot both succeed. */
+/* Index of a slot -> the address of its owner. A task becomes the owner by an insert here: only one CPU can succeed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, SLOTS);
@@ -228,7 +248,7 @@ struct {
 	__type(value, __u64);
 } owners SEC(".maps");
 
-/* task_struct address -> the recorded tasks that found their slot owned. */
+/* task_struct address -> struct task: the recorded tasks whose slot has another owner. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, TASKS);
@@ -236,7 +256,7 @@ struct {
 	__type(value, struct task);
 } tasks SEC(".maps");
 
-static __always_inline struct counters *counted(void)
+static __always_inline struct counters *get_counters(void)
 {
 	__u32 zero = 0;
 
@@ -244,37 +264,50 @@ static __always_inline struct counters *counted(void)
 }
 
 #define COUNT(field, n) do {						\
-	struct counters *_c = counted();				\
+	struct counters *_c = get_counters();				\
 	if (_c)								\
 		__sync_fetch_and_add(&_c->field, n);			\
 } while (0)
 
 /*
- * The number of a call through x86-64's vsyscall page, which holds these three, by its index there. The kernel makes it in
- * a page fault, after the filter but without sys_enter and sys_exit (arch/x86/entry/vsyscall/vsyscall_64.c).
+ * The number of a call through x86-64's vsyscall page, by its place among the three that the page holds. The kernel
+ * makes it in a page fault, after the filter, without sys_enter and sys_exit (arch/x86/entry/vsyscall/vsyscall_64.c).
  */
 static __always_inline __u32 vsyscall_number(__u32 index)
 {
-	return index == 0 ? 96 : index == 1 ? 201 : index == 2 ? 309 : NO_SYSCALL; /* gettimeofday, time, getcpu */
+	switch (index) {
+	case 0:
+		return 96;	/* gettimeofday */
+	case 1:
+		return 201;	/* time */
+	case 2:
+		return 309;	/* getcpu */
+	default:
+		return NO_SYSCALL;
+	}
 }
 
+/* Cannot fail where there is a current task (kernel/bpf/helpers.c): there is one in each of these programs. */
+#define get_comm(to) bpf_get_current_comm(to, COMM_LEN)
+
+/* 0, or a negative errno. */
 #define read_kernel(to, address) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(unsigned long)(address))
 
 static __always_inline __u32 slot_index(__u64 task)
 {
-	/* task_structs are aligned to 64 bytes and often stand in slabs of 2^15: mix both ranges of bits. */
+	/* A task_struct is aligned to 64 bytes, and a slab of them often to 2^15: both ranges of bits count. */
 	return ((task >> 6) ^ (task >> 18)) & (SLOTS - 1);
 }
 
-static __always_inline int is_leader(void)
+static __always_inline __u32 is_leader(void)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 
 	return (__u32)pid_tgid == pid_tgid >> 32;
 }
 
-/* The state of a task, if it is recorded. */
-static __always_inline struct task *find(__u64 task)
+/* The state of a task; 0 if it is not recorded. */
+static __always_inline struct task *find_task(__u64 task)
 {
 	__u32 index = slot_index(task);
 	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
@@ -286,10 +319,10 @@ static __always_inline struct task *find(__u64 task)
 	return bpf_map_lookup_elem(&tasks, &task);
 }
 
-/* The state of the current task, if it is recorded. Counts its process when it first asks. */
-static __always_inline struct task *state_of(__u64 task)
+/* The state of the current task; 0 if it is not recorded. Counts its process the first time. */
+static __always_inline struct task *find_current(__u64 task)
 {
-	struct task *state = find(task);
+	struct task *state = find_task(task);
 
 	if (state && !(state->flags & TASK_COUNTED)) {
 		state->flags |= TASK_COUNTED;
@@ -299,13 +332,13 @@ static __always_inline struct task *state_of(__u64 task)
 	return state;
 }
 
-/* Record a task that does not run yet, or the current one; `entered` is the call that it will return from. */
+/* Record a task that does not run yet, or the current one; `entered` is the number of the call that it returns from. */
 static __always_inline void follow(__u64 task, __u32 entered)
 {
 	__u32 index = slot_index(task);
 	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
-	struct counters *count = counted();
-	/* fork and exec return without an enter of their own */
+	struct counters *count = get_counters();
+	/* It returns from a fork or an exec without having entered it while it was recorded. */
 	struct task state = { .flags = TASK_INSIDE, .entered = entered };
 
 	if (!slot || !count)
@@ -322,7 +355,7 @@ static __always_inline void follow(__u64 task, __u32 entered)
 	__sync_fetch_and_add(&count->alive, 1);
 }
 
-/* The calling convention of the running syscall: an index below ABIS. */
+/* The calling convention of the current syscall: below ABIS. */
 static __always_inline __u32 abi_of(const struct config *conf, __u64 regs)
 {
 	__u32 word = 0;
@@ -342,7 +375,7 @@ static __always_inline __u32 abi_of(const struct config *conf, __u64 regs)
 #define X86_STATUS_OFFSET	16
 #define X86_TS_COMPAT		2
 
-/* The same, TELL_DIRECT: takes a fourth of the time, and kernel lockdown has nothing against it. */
+/* The same for ABI_DIRECT: takes a fourth of the time, and kernel lockdown permits it. */
 static __always_inline __u32 abi_of_task(void)
 {
 	const char *task = (const char *)bpf_get_current_task_btf();
@@ -350,8 +383,8 @@ static __always_inline __u32 abi_of_task(void)
 	return !!(*(const __u32 *)(task + X86_STATUS_OFFSET) & X86_TS_COMPAT);
 }
 
-/* The entry of a call in `calls`, made if there is none. */
-static __always_inline void detail(__u32 abi, __u32 nr)
+/* Count a call in `calls`. */
+static __always_inline void count_call(__u32 abi, __u32 nr)
 {
 	struct call_key key = { .abi = abi, .nr = nr };
 	struct call *call = bpf_map_lookup_elem(&calls, &key);
@@ -359,8 +392,8 @@ static __always_inline void detail(__u32 abi, __u32 nr)
 	if (!call) {
 		struct call first = { .first_ns = bpf_ktime_get_ns(), .tgid = bpf_get_current_pid_tgid() >> 32 };
 
-		/* On another CPU the same call may be entered at this moment: whoever loses only counts. */
-		bpf_get_current_comm(first.comm, sizeof(first.comm));
+		get_comm(first.comm);
+		/* This fails where another CPU has been faster, too: the look-up decides. */
 		bpf_map_update_elem(&calls, &key, &first, BPF_NOEXIST);
 		call = bpf_map_lookup_elem(&calls, &key);
 		if (!call) {
@@ -371,13 +404,13 @@ static __always_inline void detail(__u32 abi, __u32 nr)
 	__sync_fetch_and_add(&call->count, 1);
 }
 
-/* Note the value of the argument that is watched, if one is: the lower half of its register. */
+/* Note the value of the argument that is watched, if one is: the lower 32 bits of its register. */
 static __always_inline void note_value(__u32 index, __u64 regs)
 {
 	struct value_key key = { .abi = index / NUMBERS, .nr = index % NUMBERS };
 	struct watch *watch = bpf_map_lookup_elem(&watched, &index);
-	__u32 unused = 0;
-	long error;
+	__u32 nothing = 0;
+	__s64 error;
 
 	if (!watch || !watch->place || watch->count > MAX_VALUES)
 		return;
@@ -385,30 +418,31 @@ static __always_inline void note_value(__u32 index, __u64 regs)
 	if (!error && bpf_map_lookup_elem(&values, &key))
 		return;
 	if (!error)
-		error = bpf_map_update_elem(&values, &key, &unused, BPF_NOEXIST);
-	if (error != -EEXIST)	/* another CPU was faster */
+		error = bpf_map_update_elem(&values, &key, &nothing, BPF_NOEXIST);
+	/* EEXIST: another CPU was faster. After any other failure the values are not all there. */
+	if (error != -EEXIST)
 		__sync_fetch_and_add(&watch->count, error ? MAX_VALUES + 1 : 1);
 }
 
-static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telling telling)
+static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum abi_source source)
 {
 	__u32 nr = ctx->args[1], abi = 0, zero = 0, index;
 	struct config *conf;
 	__u64 *first_ns;
 
-	if (!state_of(bpf_get_current_task()))
+	if (!find_current(bpf_get_current_task()))
 		return 0;
 	conf = bpf_map_lookup_elem(&config, &zero);
 	if (!conf)
 		return 0;
-	if (telling == TELL_READ)
+	if (source == ABI_READ)
 		abi = abi_of(conf, ctx->args[0]);
-	else if (telling == TELL_DIRECT)
+	else if (source == ABI_DIRECT)
 		abi = abi_of_task();
 	if (nr < NUMBERS) {
 		index = abi * NUMBERS + nr;
-		/* first, so that what shows in `seen` has a value */
-		if (telling == TELL_READ && conf->marked)
+		/* Before `seen`: a call that shows there has a value. */
+		if (source == ABI_READ && conf->marked)
 			note_value(index, ctx->args[0]);
 		first_ns = bpf_map_lookup_elem(&seen, &index);
 		if (first_ns && !*first_ns)
@@ -416,33 +450,36 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum telli
 		if (!conf->statistics)
 			return 0;
 	}
-	detail(abi, nr);
+	count_call(abi, nr);
 	return 0;
 }
 
-/* User space loads one of these. */
+/* For `record`. User space loads one of the three that begin with enter_. */
 SEC("raw_tp/sys_enter")
 int enter_direct(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, TELL_DIRECT);
+	return enter(ctx, ABI_DIRECT);
 }
 
-/* The only one that notes values. */
+/* The only one of them that notes values. */
 SEC("raw_tp/sys_enter")
 int enter_abis(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, TELL_READ);
+	return enter(ctx, ABI_READ);
 }
 
-/* Without BTF, lockdown=confidentiality refuses every program that holds bpf_probe_read_kernel: all calls pass for the first ABI. */
+/*
+ * For kernels without 32-bit calls, and for lockdown=confidentiality without BTF: that refuses every program that calls
+ * bpf_probe_read_kernel().
+ */
 SEC("raw_tp/sys_enter")
 int enter_plain(struct bpf_raw_tracepoint_args *ctx)
 {
-	return enter(ctx, TELL_NONE);
+	return enter(ctx, ABI_UNKNOWN);
 }
 
-/* Bring `denials` up to date with the repeats of a task. */
-static __always_inline void flush(struct task *state)
+/* Add the repeats of a task's last denial to `denials`. */
+static __always_inline void flush_repeats(struct task *state)
 {
 	struct denial *denial;
 
@@ -456,27 +493,28 @@ static __always_inline void flush(struct task *state)
 	state->repeats = 0;
 }
 
-static __always_inline int is_same(const struct fate *one, const struct fate *other)
+static __always_inline __u32 is_same(const struct outcome *one, const struct outcome *other)
 {
-	return one->nr == other->nr && one->result == other->result && one->kind == other->kind && one->abi == other->abi;
+	return one->nr == other->nr && one->result == other->result && one->kind == other->kind &&
+	       one->abi == other->abi;
 }
 
-/* Count what the current task was denied; the first of its kind goes to user space. */
-static __always_inline void settle(struct task *state)
+/* Count the denial that is held for the current task; the first of its kind goes to user space. */
+static __always_inline void count_held(struct task *state)
 {
 	struct denial first = { .count = 1 };
 	struct denial *denial;
 	__u64 pid_tgid;
 
 	state->flags &= ~TASK_HELD;
-	if ((state->flags & TASK_DENIED) && is_same(&state->last.fate, &state->held)) {
+	if ((state->flags & TASK_DENIED) && is_same(&state->last.outcome, &state->held)) {
 		state->repeats++;
 		return;
 	}
-	flush(state);
+	flush_repeats(state);
 	state->flags |= TASK_DENIED;
-	state->last.fate = state->held;
-	bpf_get_current_comm(state->last.comm, sizeof(state->last.comm));
+	state->last.outcome = state->held;
+	get_comm(state->last.comm);
 	first.key = state->last;
 	pid_tgid = bpf_get_current_pid_tgid();
 	first.tgid = pid_tgid >> 32;
@@ -486,6 +524,7 @@ static __always_inline void settle(struct task *state)
 			COUNT(denials_lost, 1);
 		return;
 	}
+	/* It is there already, or there is no room. */
 	denial = bpf_map_lookup_elem(&denials, &first.key);
 	if (denial)
 		__sync_fetch_and_add(&denial->count, 1);
@@ -493,7 +532,8 @@ static __always_inline void settle(struct task *state)
 		COUNT(denials_lost, 1);
 }
 
-static __always_inline void hold(struct task *state, __u32 abi, __u32 nr, __s32 result, __u32 kind)
+/* Hold a denial until a later event of the task has settled its kind. */
+static __always_inline void hold_denial(struct task *state, __u32 abi, __u32 nr, __s32 result, __u32 kind)
 {
 	state->held.abi = abi;
 	state->held.nr = nr;
@@ -502,14 +542,14 @@ static __always_inline void hold(struct task *state, __u32 abi, __u32 nr, __s32 
 	state->flags |= TASK_HELD;
 }
 
-/* What was held before comes first, then what is now: in a loop, so that the code of settle() is there once. */
-#define EACH_HELD _Pragma("clang loop unroll(disable)") for (int round = 0; round < 2; round++)
+/* Count what was held before, then what is held now. A loop, so that the object holds count_held() once per program. */
+#define EACH_HELD _Pragma("clang loop unroll(disable)") for (__u32 round = 0; round < 2; round++)
 
-/* For `run`: seccomp acts before sys_enter, so a call that gets here was let pass. */
+/* For `run`. Seccomp acts before sys_enter, so a filter has let pass what comes here. */
 SEC("raw_tp/sys_enter")
 int run_enter(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct task *state = state_of(bpf_get_current_task());
+	struct task *state = find_current(bpf_get_current_task());
 	__u32 zero = 0, nr = ctx->args[1], abi = 0, index, is_logged = 0;
 	struct config *conf;
 	__u64 *mark;
@@ -532,25 +572,26 @@ int run_enter(struct bpf_raw_tracepoint_args *ctx)
 	}
 	EACH_HELD {
 		if (state->flags & TASK_HELD)
-			settle(state);
+			count_held(state);
 		if (!is_logged)
 			break;
-		hold(state, abi, nr, 0, DENIAL_LOGGED);
+		hold_denial(state, abi, nr, 0, DENIAL_LOGGED);
 		is_logged = 0;
 	}
 	return 0;
 }
 
-/* For `run`: a return without an enter is that of a call that a filter stopped, or a tracer. */
+/* For `run`. A call that returns without having been entered was stopped by a filter or a tracer. */
 SEC("raw_tp/sys_exit")
 int run_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct task *state = state_of(bpf_get_current_task());
-	__u64 words[2] = {};	/* the number and, on x86-64, the instruction pointer */
-	__u32 zero = 0, nr, origin = NO_SYSCALL, original, emulated = 0;
+	struct task *state = find_current(bpf_get_current_task());
+	__u64 words[2] = {};	/* the number, and the word after it */
+	__u32 zero = 0, nr, forked_in = NO_SYSCALL, rollback, emulated = 0;
 	__s32 result = ctx->args[1];
+	const struct outcome *last;
 	struct config *conf;
-	int on_x86;
+	__u32 on_x86;
 
 	if (!state)
 		return 0;
@@ -558,41 +599,42 @@ int run_exit(struct bpf_raw_tracepoint_args *ctx)
 		state->flags &= ~TASK_INSIDE;
 		if (state->regs || state->entered == NO_SYSCALL)
 			return 0;
-		/* A child returns from fork on x86; elsewhere ret_from_fork does without, and this is its first call. */
-		origin = state->entered;
+		/* A child returns from fork here on x86, but not elsewhere (ret_from_fork): this is its first call. */
+		forked_in = state->entered;
 		state->regs = ctx->args[0];
 	}
 	conf = bpf_map_lookup_elem(&config, &zero);
 	if (!conf || read_kernel(words, ctx->args[0] + conf->number_offset))
 		goto lost;
-	nr = original = words[0];
-	if (nr == NO_SYSCALL || nr == origin)
+	nr = rollback = words[0];
+	if (nr == NO_SYSCALL || nr == forked_in)
 		return 0;
-	/* The instruction that made the same call before makes it in the same ABI: spares the reads. */
-	if ((state->flags & (TASK_DENIED | TASK_HELD)) == TASK_DENIED && state->beside == words[1] &&
-	    state->last.fate.nr == nr && state->last.fate.result == result && state->last.fate.kind == conf->returned) {
+	last = &state->last.outcome;
+	/* The same instruction makes the same call in the same ABI: a repeat spares the reads below. */
+	if ((state->flags & (TASK_DENIED | TASK_HELD)) == TASK_DENIED && state->instruction == words[1] &&
+	    last->nr == nr && last->result == result && last->kind == conf->returned) {
 		state->repeats++;
 		return 0;
 	}
-	state->beside = words[1];
+	state->instruction = words[1];
 	on_x86 = conf->original_offset == conf->number_offset;
-	if ((!on_x86 && read_kernel(original, ctx->args[0] + conf->original_offset)) ||
+	if ((!on_x86 && read_kernel(rollback, ctx->args[0] + conf->original_offset)) ||
 	    read_kernel(emulated, bpf_get_current_task() + conf->emulated_offset))
 		goto lost;
 	if (emulated & conf->emulated_mask)
 		return 0;
 	EACH_HELD {
 		if (state->flags & TASK_HELD)
-			settle(state);
+			count_held(state);
 		if (round)
 			break;
-		hold(state, abi_of(conf, ctx->args[0]), nr, result, conf->returned);
+		hold_denial(state, abi_of(conf, ctx->args[0]), nr, result, conf->returned);
 		/*
-		 * What a filter ends or traps returns what it was given (syscall_rollback()), and is about to have SIGSYS. A
-		 * task that dies while its tracer holds it before the filter is asked returns, on x86, what ax is until there
-		 * is an answer; on ARM it has forgotten the number.
+		 * It stays held if more may come. A call that a filter kills or traps returns what syscall_rollback()
+		 * has set, and SIGSYS follows. A task that dies while its tracer stops it, before the filter is asked,
+		 * returns ENOSYS on x86, the value of ax before there is an answer; on ARM its number is gone.
 		 */
-		if (result == (__s32)original || (on_x86 && result == -ENOSYS))
+		if (result == (__s32)rollback || (on_x86 && result == -ENOSYS))
 			break;
 	}
 	return 0;
@@ -601,13 +643,13 @@ lost:
 	return 0;
 }
 
-/* TP_PROTO(int sig, struct kernel_siginfo *info, struct k_sigaction *ka): also of the SIGKILL that ends a whole process. */
+/* TP_PROTO(int sig, struct kernel_siginfo *info, struct k_sigaction *ka); SIGKILL comes here, too. */
 SEC("raw_tp/signal_deliver")
 int run_signal(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct task *state = find(bpf_get_current_task());
+	struct task *state = find_task(bpf_get_current_task());
 	__u32 signum = ctx->args[0];
-	__u64 handler = 0;	/* struct sigaction begins with sa_handler; SIG_DFL is 0 */
+	__u64 handler = 0;	/* struct k_sigaction begins with sa_handler; SIG_DFL is 0 */
 
 	if (!state)
 		return 0;
@@ -623,27 +665,27 @@ int run_signal(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /*
- * A task_struct's address as bpf_get_current_task() gives it, from a tracepoint's argument. On 32-bit kernels the former
- * is sign-extended to 64 bits (kernel/trace/bpf_trace.c), the latter is not (include/trace/bpf_probe.h). On 64-bit ones
- * no kernel address is below 2^32.
+ * The address of a task_struct as bpf_get_current_task() gives it, from a tracepoint's argument. A 32-bit kernel
+ * sign-extends the former to 64 bits (kernel/trace/bpf_trace.c) but not the latter (include/trace/bpf_probe.h). On a
+ * 64-bit kernel no address is below 2^32.
  */
 static __always_inline __u64 task_of(__u64 argument)
 {
 	return argument >> 32 ? argument : (__u64)(__s64)(__s32)argument;
 }
 
-/* TP_PROTO(struct task_struct *parent, struct task_struct *child): before the child can run. */
+/* TP_PROTO(struct task_struct *parent, struct task_struct *child); the child cannot run yet. */
 SEC("raw_tp/sched_process_fork")
 int task_fork(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct task *state = state_of(bpf_get_current_task());
+	struct task *state = find_current(bpf_get_current_task());
 
 	if (state)
 		follow(task_of(ctx->args[1]), state->entered);
 	return 0;
 }
 
-static __always_inline int is_armed(const struct config *conf)
+static __always_inline __u32 is_armed(const struct config *conf)
 {
 	struct bpf_pidns_info ns;
 
@@ -651,7 +693,7 @@ static __always_inline int is_armed(const struct config *conf)
 	       ns.tgid == conf->armed_tgid;
 }
 
-/* TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm): the exec has succeeded. */
+/* TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm); the exec has succeeded. */
 SEC("raw_tp/sched_process_exec")
 int task_exec(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -665,28 +707,28 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 		follow(task, NO_SYSCALL);
 		return 0;
 	}
-	state = state_of(task);
+	state = find_current(task);
 	if (!state)
 		return 0;
-	/* A thread that execs takes over the leader's id, and the leader has been counted out. */
+	/* A thread that execs takes the id of its leader, which has ended and taken its process out of the count. */
 	if ((__u32)ctx->args[1] != (__u32)bpf_get_current_pid_tgid())
 		COUNT(processes, 1);
-	/* Its name is another from now on: what it is denied is no repeat. */
+	/* It has another name from now on, so that no denial repeats the last one. */
 	state->flags &= ~TASK_DENIED;
 	return 0;
 }
 
-/* The last that is seen of the current task. */
+/* Forget the current task, which ends. */
 static __always_inline void leave(__u64 task, struct task *state)
 {
-	__u32 counted_in = (state->flags & TASK_COUNTED) && is_leader(), index = slot_index(task);
+	__u32 was_counted = (state->flags & TASK_COUNTED) && is_leader(), index = slot_index(task);
 	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
-	struct counters *count = counted();
-	long error;
+	struct counters *count = get_counters();
+	__s64 error;
 
 	if (!slot || !count)
 		return;
-	/* The address will be another task's: it must not pass for a recorded one. */
+	/* Another task will have this address, and must not pass for a recorded one. */
 	if (slot->owner == task) {
 		slot->owner = 0;
 		error = bpf_map_delete_elem(&owners, &index);
@@ -697,24 +739,26 @@ static __always_inline void leave(__u64 task, struct task *state)
 		__sync_fetch_and_add(&count->tasks_lost, 1);
 	__sync_fetch_and_add(&slot->count, -1);
 	__sync_fetch_and_add(&count->alive, -1);
-	if (counted_in)
+	if (was_counted)
 		__sync_fetch_and_add(&count->processes, -1);
 }
 
 /*
- * sched_process_exit, TP_PROTO(struct task_struct *p), gives the current task; emulate_vsyscall, TP_PROTO(int nr), comes
- * before the filter is asked, and gives a number that is no task's address. Each of these serves both: the object is small.
+ * To keep the object small, each of the following programs serves two tracepoints: sched_process_exit,
+ * TP_PROTO(struct task_struct *p), where p is the current task, and emulate_vsyscall, TP_PROTO(int nr), which comes
+ * before the filter is asked. A number is no task's address.
  */
-static __always_inline int is_exit(struct bpf_raw_tracepoint_args *ctx, __u64 task)
+static __always_inline __u32 is_exit(struct bpf_raw_tracepoint_args *ctx, __u64 task)
 {
 	return (__u32)ctx->args[0] == (__u32)task;
 }
 
+/* For `record`. */
 SEC("raw_tp/sched_process_exit")
 int task_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
-	struct task *state = find(task);
+	struct task *state = find_task(task);
 	__u32 nr = vsyscall_number(ctx->args[0]);
 
 	if (!state)
@@ -722,19 +766,19 @@ int task_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (is_exit(ctx, task))
 		leave(task, state);
 	else if (nr != NO_SYSCALL)
-		detail(0, nr);
+		count_call(0, nr);
 	return 0;
 }
 
 /*
- * For `run`, in place of task_exit. A task that ends outside any syscall, and not by a signal, has been killed by a filter on
- * the spot: by SECCOMP_RET_KILL_THREAD, and before Linux 5.16 by KILL_PROCESS, too.
+ * For `run`. A task that ends outside any syscall, and not by a signal, has been killed by a filter on the spot: by
+ * SECCOMP_RET_KILL_THREAD and, before Linux 5.16, by SECCOMP_RET_KILL_PROCESS.
  */
 SEC("raw_tp/sched_process_exit")
 int run_task_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
-	struct task *state = find(task);
+	struct task *state = find_task(task);
 	__u32 zero = 0, nr = vsyscall_number(ctx->args[0]), kind = DENIAL_VSYSCALL;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
@@ -747,23 +791,23 @@ int run_task_exit(struct bpf_raw_tracepoint_args *ctx)
 		if (state->regs && !(state->flags & (TASK_INSIDE | TASK_ENDING)) &&
 		    read_kernel(nr, state->regs + conf->number_offset))
 			COUNT(reads_lost, 1);
-		/* It is the same call. */
+		/* The vsyscall that is held and the one that ended the task are the same. */
 		if (nr != NO_SYSCALL && state->held.kind == DENIAL_VSYSCALL)
 			state->flags &= ~TASK_HELD;
 	}
 	EACH_HELD {
 		if (state->flags & TASK_HELD)
-			settle(state);
+			count_held(state);
 		if (nr == NO_SYSCALL)
 			break;
-		hold(state, abi_of(conf, state->regs), nr, 0, kind);
+		hold_denial(state, abi_of(conf, state->regs), nr, 0, kind);
 		if (kind == DENIAL_VSYSCALL)
 			return 0;
 		nr = NO_SYSCALL;
 	}
 	if (!is_exit(ctx, task))
 		return 0;
-	flush(state);
+	flush_repeats(state);
 	leave(task, state);
 	return 0;
 }
