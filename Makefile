@@ -25,11 +25,13 @@ SUDO   = $(if $(filter 0,$(shell id -u)),,sudo)
 CLANG = clang-14
 OBJCOPY = llvm-objcopy-14
 # .BTF.ext holds what nothing here needs: CO-RE relocations, of which there are none, and the source lines.
+# The relocations of .BTF are for linkers: libbpf finds maps by their symbols.
 # From standard input, as of a file clang puts every line of the program into .BTF, a fifth of the object.
 # Names in the object are relative to the folder that holds the source, so that the same bytes come out of any folder.
 BUILD = $(CLANG) -target bpf -mcpu=v2 -O2 -g -Wall -Werror -fdebug-compilation-dir=. \
         -I/usr/include/$$($(CLANG) -print-multiarch) -x c -c -o recorder.bpf.tmp - <recorder.bpf.c && \
-        $(OBJCOPY) --strip-debug --discard-all -R .BTF.ext -R .rel.BTF.ext -R .llvm_addrsig recorder.bpf.tmp && mv recorder.bpf.tmp recorder.bpf.o
+        $(OBJCOPY) --strip-debug --discard-all -R .BTF.ext -R .rel.BTF.ext -R .rel.BTF -R .llvm_addrsig \
+        recorder.bpf.tmp && mv recorder.bpf.tmp recorder.bpf.o
 
 SHELL_FILES  = .ci/run $(wildcard tests/*.sh examples/busybox/*)
 PYTHON_FILES = spoc.py $(wildcard tests/*.py tests/*/*.py)
