@@ -563,6 +563,30 @@ class LogLines(ChildCase):
             self.assertEqual(times, sorted(times))
             self.assertTrue(before <= times[0][:8] and times[-1][:8] <= after, (before, times, after))
 
+    def test_statistics(self) -> None:
+        """The most frequent first, as often as the program makes them; what grows in the curve never shrinks."""
+        number = str(spoc.libseccomp.seccomp_syscall_resolve_name(b"getpriority"))
+        for backend in ("bpf", "notify"):
+            result = support.spoc("record", "-q", "--stats", "--backend", backend, "-o", str(self.profile), "--", "sh",
+                                  "-c", '"$0" storm "$1" 0 2; sleep 0.3; exec uname', support.build("args.c"), number)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            rows = re.findall(r"(?m)^(\w+) +(\d+) +(\d+\.\d{3}) s  (\S+) \(\d+\) +(█+)$", result.stderr)
+            counted = {name: int(times) for name, times, *_ in rows}
+            self.assertEqual(len(rows), len(counted))
+            self.assertEqual(counted["getpriority"], 8 * 2 * 100)
+            self.assertEqual([(name, bar) for name, _, _, _, bar in rows][0], ("getpriority", "█" * 20))
+            order = [(-int(times), float(first_s)) for _, times, first_s, _, _ in rows]
+            self.assertEqual(order, sorted(order))
+            made_by = {name: comm for name, _, _, comm, _ in rows}
+            self.assertEqual((made_by["getpriority"], made_by["uname"]), ("args.c", "uname"))
+            curve = re.findall(r"(?m)^distinct syscalls over \d\.\d s: (.{60}) (\d+), the last new one at ",
+                               result.stderr)
+            self.assertEqual([int(total) for _, total in curve], [len(rows)])
+            heights = [" ▁▂▃▄▅▆▇█".index(each) for each in curve[0][0]]
+            self.assertEqual(heights, sorted(heights))
+            self.assertEqual(heights[-1], 8)
+            self.assertLess(heights[0], 8)
+
     def test_local_time(self) -> None:
         hours = [support.spoc("record", "-o", str(self.profile), "true", env={**os.environ, "TZ": zone}).stderr[:2]
                  for zone in ("AAA0", "BBB-5")]

@@ -353,12 +353,34 @@ class Denials(RunCase):
         """Denials that alternate are no repeats of one another, and counted all the same."""
         self.block("getuid", "getppid")
         calls = self.folder / "calls"
-        calls.write_text((call_line("n", FREE["getuid"]) + "\n" + call_line("n", FREE["getppid"]) + "\n") * 500)
+        runs = [(1, 1)] * 200 + [(3, 1), (1, 3), (2, 5), (7, 2)] * 30  # of the one, and then of the other
+        calls.write_text("".join((call_line("n", FREE["getuid"]) + "\n") * ones + (
+            call_line("n", FREE["getppid"]) + "\n") * others for ones, others in runs))
         with open(calls) as stream:
             result = self.run_it(build("call.c", "-static"), stdin=stream, options=self.TRACEPOINT)
+        times = {"getppid": sum(others for _, others in runs), "getuid": sum(ones for ones, _ in runs)}
         self.assertEqual(self.summary(result.stderr), [
-            f"{name} ({FREE[name]}), action: SCMP_ACT_ERRNO (EPERM), 500 times, by: call.c-static (500)"
-            for name in ("getppid", "getuid")])
+            f"{name} ({FREE[name]}), action: SCMP_ACT_ERRNO (EPERM), {count} times, by: call.c-static ({count})"
+            for name, count in times.items()])
+
+    def test_killed_after_a_signal_that_did_not_end_it(self) -> None:
+        """The first process of a pid namespace survives signals that end others (pid_namespaces(7))."""
+        code = ("import ctypes, os, signal\nassert not ctypes.CDLL(None).unshare(0x20000000)\n"  # CLONE_NEWPID
+                "if os.fork():\n    os.wait()\n    os._exit(0)\n"
+                "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\nos.kill(os.getpid(), signal.SIGTERM)\n"
+                "signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])\nos.getppid()\nos.uname()\n")
+        for action in ("SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_PROCESS"):
+            self.block("uname", action=action)
+            result = self.run_it(sys.executable, "-I", "-S", "-c", code, options=self.TRACEPOINT)
+            self.assertRegex("\n".join(self.summary(result.stderr)),
+                             rf"^uname \(63\), action: {action}, 1 time, by: \S+ \(1\)$")
+            # Whose default is to be ignored, but it was blocked when it came; and no other call in between.
+            ignored = ("import os, signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH])\n"
+                       "os.kill(os.getpid(), signal.SIGWINCH)\n"
+                       "signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGWINCH])\nos.uname()\n")
+            result = self.run_it(sys.executable, "-I", "-S", "-c", ignored, options=self.TRACEPOINT, code=128 + SIGSYS)
+            self.assertRegex("\n".join(self.summary(result.stderr)),
+                             rf"^uname \(63\), action: {action}, 1 time, by: \S+ \(1\)$")
 
     def test_those_who_live_on(self) -> None:
         """What a process that the command leaves behind was denied until then is in the summary."""

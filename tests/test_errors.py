@@ -503,6 +503,31 @@ class Incomplete(CopyCase):
                 self.assert_incomplete(result, rf"[^\n]*\b{name}[^\n]*; a newer libseccomp may" if number < 1024 else
                                        f"no kernel has the syscalls {name}: no rule can allow them")  # they have 500
 
+    def test_numbers_of_x32(self) -> None:
+        """They have bit 30 set, and not bit 31 (asm/unistd.h): what has that is no call of any kind."""
+        require(platform.machine() == "x86_64", "an x86_64 machine")
+        for number, name in ((0x400003E7, "X32"), (0x7FFFFFFF, "X32"), (0x800003E7, "X86_64"), (0xC00003E7, "X86_64")):
+            result = self.attempt(command=(build("numbers.c"), str(number), "1"))
+            self.assertIn(f"{number} (SCMP_ARCH_{name})", result.stderr)
+            self.assertEqual(result.returncode, 125)
+
+    def test_start_that_is_not_seen(self) -> None:
+        """As where the command's exec goes by unnoticed: nothing of it is known, and that is said."""
+        script = ("import sys; sys.path.insert(0, sys.argv.pop(1)); import spoc\n"
+                  "spoc.BpfSkeleton.arm = lambda *_: None\nsys.exit(spoc.main(sys.argv[1:]))")
+        self.profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        before = self.profile.read_text()
+        for arguments, line in (
+                (("record", "-q", "-t", "raw-seccomp", "-o", str(self.profile)),
+                 f"record: touch: the start of the command was not seen; {self.profile} is left as it was"),
+                (("run", "-q", "-p", str(self.profile), "--enricher", "tracepoint"),
+                 "not all blocked calls may be known: the start of the command was not seen")):
+            result = subprocess.run([sys.executable, "-c", script, str(self.folder), *arguments, "touch",
+                                     str(self.marker)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                    timeout=120)
+            self.assertRegex(result.stderr, rf"\A{CLOCK} Error: {line}\n\Z")
+            self.assertEqual((result.returncode, self.profile.read_text()), (125, before))
+
     def test_number_that_is_none(self) -> None:
         """-1, by which a tracer has the kernel make no call at all, is no syscall."""
         for flags in ((), ("-m32", "-static")) if platform.machine() == "x86_64" else ((),):

@@ -10,8 +10,10 @@ import os
 import pathlib
 import platform
 import re
+import signal
 import subprocess
 import sys
+import time
 import unittest
 import unittest.mock
 import zlib
@@ -19,8 +21,10 @@ from typing import Any, Dict, Iterator, Set, Tuple
 
 import spoc as module
 from cases import CompiledCase, kernel_ids
-from support import DATA, OBJECT, ON_X86_64, Case, build, kernel_calls, require, require_command, require_root
+from support import (DATA, OBJECT, ON_X86_64, Case, build, kernel_calls, require, require_command, require_root,
+                     running_below)
 
+WAIT_S = 60
 X86 = platform.machine() in ("x86_64", "i686")
 # ctypes class -> its C struct.
 STRUCTS: Dict[Any, str] = {module.Config: "config", module.Counters: "counters", module.CallKey: "call_key",
@@ -411,6 +415,80 @@ class Loaded(Case):
                 calls = self.recorded(recorder, program, "349", "1")  # kcmp of i386
             self.assertIn((abi, 349), calls)
             self.assertEqual({found for found, _ in calls}, {abi})
+
+    def test_two_that_are_first(self) -> None:
+        """Where two CPUs enter the same call for the first time, both are counted."""
+        with module.BpfRecorder(self.machine) as recorder:
+            recorder.load()
+            recorder.attach()
+            self.recorded(recorder, build("race.c", "-pthread"), "1024", "200")  # on a busy machine each takes long
+            counts = {call.number: call.times for call in recorder.recording().calls if call.number >= 1024}
+        self.assertEqual(counts, dict.fromkeys(range(1024, 1224), 2))
+
+    def test_processes_that_are_there(self) -> None:
+        """A thread that execs becomes its process's only one, and is the same process."""
+        execs = ("import os, threading, time\n"
+                 "threading.Thread(target=os.execv, args=('/bin/sleep', ['sleep', '600'])).start()\ntime.sleep(600)")
+        for command, sleeping, processes in ((("sleep", "600"), 1, 1), ((sys.executable, "-I", "-c", execs), 1, 1),
+                                             (("sh", "-c", "sleep 600 & sleep 600; :"), 2, 3)):
+            with self.subTest(command), module.BpfRecorder(self.machine) as recorder, \
+                    module.Supervisor() as supervisor:
+                recorder.load()
+                recorder.attach()
+                with module.Child(command, None, supervisor) as child:
+                    self.addCleanup(child.kill)
+                    recorder.begin(child)
+                    child.wait_started({})
+                    family = {child.pid}
+                    end_s = time.monotonic() + WAIT_S
+                    while sum(self.sleeps(pid) for pid in family) < sleeping:
+                        self.assertLess(time.monotonic(), end_s)
+                        family = {child.pid, *(process.pid for process in running_below(child.pid))}
+                    self.assertEqual((recorder.processes(), recorder._bpf.counters().alive), (processes, processes))
+                    for pid in family:
+                        os.kill(pid, signal.SIGKILL)
+                    os.waitpid(child.pid, 0)
+                    while recorder.has_live_tasks():
+                        self.assertLess(time.monotonic(), end_s)
+                    self.assertEqual(recorder.processes(), 0)
+                    # Nor may the next task at one of their addresses pass for a recorded one.
+                    self.assertEqual([slot for slot in recorder._bpf.slots if slot.owner or slot.count], [])
+
+    @staticmethod
+    def sleeps(pid: int) -> bool:
+        """Is it sleep(1), in its long sleep? No number of another call is clock_nanosleep(2)'s."""
+        with contextlib.suppress(OSError):
+            path = pathlib.Path(f"/proc/{pid}")
+            number = module.libseccomp.seccomp_syscall_resolve_name(b"clock_nanosleep")
+            return (path / "comm").read_text() == "sleep\n" and (path / "syscall").read_text().startswith(f"{number} ")
+        return False
+
+    def test_what_cannot_be_read(self) -> None:
+        """Calls of which it is not known whether they are 32-bit ones are counted, and the recording is not all."""
+        compat_regs = 2  # COMPAT_REGS of recorder.bpf.c
+        machine = self.machine._replace(compat_test=module.CompatTest(compat_regs, 0xFFFF0000, 1))
+        with module.BpfRecorder(machine) as recorder:
+            with self.without_btf():
+                recorder.load()
+            recorder.attach()
+            self.recorded(recorder, "true")
+            lost = recorder._bpf.counters().reads_lost
+            self.assertGreater(lost, 10)
+            self.assertEqual(recorder.recording().losses, (
+                f"{lost} calls could not be told to be 32-bit or not; record again",))
+
+    def test_values_that_have_no_room(self) -> None:
+        """None is told rather than a part of them."""
+        number = self.number_of("getpriority")
+        code = "import ctypes; libc = ctypes.CDLL(None); [libc.getpriority(value, 0) for value in range(1000, 1010)]"
+        for cpus, values in ((None, set(range(1000, 1010))), (-60, set())):  # room for 5
+            with unittest.mock.patch.object(os, "cpu_count", lambda: cpus), \
+                    module.BpfRecorder(self.machine, watched={(0, number): 0}) as recorder:
+                recorder.load()
+                recorder.attach()
+                self.recorded(recorder, sys.executable, "-I", "-c", code)
+                found = [call.values for call in recorder.recording().calls if call.number == number]
+                self.assertEqual(found, [values])
 
     def test_maps_are_as_wide_as_user_space_takes_them(self) -> None:
         require_command("bpftool")

@@ -485,7 +485,8 @@ class Parse(support.Case):
                 self.assertEqual((error.line, error.column), (line or error.line, column or error.column), str(error))
 
     # What YAML readers take differently, or as what no profile holds.
-    UNCLEAR = ("yes", "No", "017", "0o17", "1:30", "1e3", "1E+3", "1.5", ".inf", "2001-01-01", "2001-01-01 12:00:00",
+    UNCLEAR = ("yes", "No", "off", "On", "017",
+               "0o17", "1:30", "1e3", "1E+3", "1.5", ".inf", "2001-01-01", "2001-01-01 12:00:00",
                "2001-1-1T1:2:3", "2001-01-01t12:00:00.5Z",
                "1_000", "0b1", "y", "n", "Y", "N", "08", "2001-1-1", "1:30.5", "1.e+3", "._1", ".nan", "-.inf")
     # Strings to all, which emitters write without quotes: only some letters more or less make something else of them.

@@ -288,6 +288,20 @@ class Laws(unittest.TestCase):
                     self.assertFalse(only[0].rules or only[1].rules, (document, other))
         self.assertGreater(min(same, different), 100)
 
+    def test_diff_takes_what_a_default_answers_for_said(self) -> None:
+        """Where no condition holds the default answers, and a rule that says the same says nothing more."""
+        rule = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
+                "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}
+        one = decode({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            {"names": ["socket"], "action": "SCMP_ACT_ALLOW"}]})
+        other = decode({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
+        self.assertEqual(spoc.diff_profile(one, other, NATIVE).rules, ())
+        self.assertEqual(spoc.diff_profile(other, one, NATIVE).rules, other.rules)
+        # A rule without conditions leaves the default nothing to answer.
+        firm = decode({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}]})
+        self.assertEqual(spoc.diff_profile(one, firm, NATIVE).rules, one.rules)
+
     def test_nothing_is_lost(self) -> None:
         for source, default in self.rounds():
             one, two = (decode(random_document(source, default)) for _ in range(2))
@@ -318,6 +332,22 @@ class Laws(unittest.TestCase):
                     self.assertIn(answer(held, name, arguments)[0], ALLOWING, (name, arguments, held, needed))
         self.assertGreater(enough, 100)
 
+    def test_check_names_nothing_that_is_allowed(self) -> None:
+        """Where no rule for a name has conditions nothing is in doubt: named is just what is missing."""
+        seen = [0, 0]
+        for source, default in self.rounds():
+            held, needed = (random_document(source, default) for _ in range(2))
+            rules = [rule for document in (held, needed) for rule in document["syscalls"]]
+            missing = spoc.missing_from(decode(held), decode(needed), NATIVE)
+            names = {name for rule in missing.rules for name in rule.names}
+            plain = set(NAMES).difference(*(rule["names"] for rule in rules if "args" in rule))
+            for name in plain if default not in ALLOWING else ():
+                is_needed = answer(needed, name, (0, 0))[0] in ALLOWING
+                is_missing = is_needed and answer(held, name, (0, 0))[0] not in ALLOWING
+                seen[is_missing] += 1
+                self.assertEqual(name in names, is_missing, (name, held, needed))
+        self.assertGreater(min(seen), 100)
+
     def test_what_is_said_of_two_conditions_is_so(self) -> None:
         conditions = [spoc.Condition(0, operator, value, second) for operator in OPERATORS for value in VALUES
                       for second in (VALUES if operator == "SCMP_CMP_MASKED_EQ" else [0]) if not second & ~value]
@@ -330,6 +360,8 @@ class Laws(unittest.TestCase):
             if spoc.excludes(*keys):
                 said += 1
                 self.assertFalse(any(map(min, *true)), (one, other))
+            if one.op == "SCMP_CMP_EQ":  # then there is no doubt
+                self.assertEqual(spoc.implies(*keys), holds(documents[1], [one.value]), (one, other))
             if spoc.implies(*keys):
                 said += 1
                 self.assertTrue(all(after or not before for before, after in zip(*true)), (one, other))
@@ -720,6 +752,16 @@ class Portable(support.Case):
         self.assertEqual(again, spoc.portable_profile(profile, True))
         allowing = spoc.Profile("SCMP_ACT_ALLOW", (), ())
         self.assertEqual(spoc.portable_profile(allowing, True), allowing)
+
+    def test_clone_that_a_rule_denies_stays_denied(self) -> None:
+        """Though clone3 may do all that it does."""
+        for default in ("SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"):
+            for conditions in ((), (spoc.Condition(0, "SCMP_CMP_MASKED_EQ", 0x20000, 0x20000),)):
+                profile = spoc.Profile(default, (), (
+                    spoc.Rule("SCMP_ACT_ALLOW", ("clone3", "fork", "read")),
+                    spoc.Rule("SCMP_ACT_TRAP", ("clone",), conditions=conditions)))
+                before = profile.verdicts("clone")
+                self.assertEqual(spoc.portable_profile(profile, False).verdicts("clone"), before)
 
     def test_fork_alone_has_clone3_answered_at_once(self) -> None:
         for says_errno in (False, True):

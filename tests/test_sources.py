@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ from support import spoc as run_spoc
 # There is one auditd on a machine, and one audit system that all records go through.
 EXCLUSIVE = True
 WAIT_S = 30
+NETLINK_AUDIT, AUDIT_SECCOMP = 9, 1326  # linux/netlink.h, linux/audit.h
 
 
 def audit_daemon() -> int:
@@ -186,6 +189,42 @@ class Sources(SourceCase):
             self.assertEqual([(event["comm"], event["exe"]) for event in self.read_events()], [(name, self.deny)] * 15)
             self.assertEqual(result.returncode, 2, result.stderr)
 
+    def test_forged_records(self) -> None:
+        """Who has CAP_NET_ADMIN can send to a netlink socket, too: only what the kernel sends counts (netlink(7))."""
+        self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["uname"], "action": "SCMP_ACT_ERRNO"}]}))
+        process = self.launch(
+            sys.executable, str(SPOC), "run", "-q", "-p", str(self.profile), "--enricher", "netlink", "--events",
+            str(self.events), "--", "sh", "-c", 'echo $$ $(cat /proc/self/sessionid); read x; exec "$0"', self.deny,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout
+        pid, session = process.stdout.readline().split()
+        inodes = {os.readlink(path) for path in pathlib.Path(f"/proc/{process.pid}/fd").iterdir()}
+        ports = [int(fields[2]) for fields in map(str.split, pathlib.Path("/proc/net/netlink").read_text().splitlines())
+                 if f"socket:[{fields[-1]}]" in inodes]
+        self.assertEqual(len(ports), 1)
+        text = (f"audit(1700000000.123:1): auid=0 uid=0 gid=0 ses={session} pid={pid} comm=\"forged\" exe=\"/forged\" "
+                "sig=0 arch=c000003e syscall=63 compat=0 ip=0x0 code=0x50001")
+        self.assertTrue(spoc.parse_audit_record(text))
+        header = struct.pack("=IHHII", 16 + len(text), AUDIT_SECCOMP, 0, 0, 0)
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_AUDIT) as sender:
+            sender.sendto(header + text.encode(), (ports[0], 0))
+        stderr = process.communicate("x\n", timeout=WAIT_S)[1]
+        self.assertEqual(process.returncode, 2, stderr)
+        self.assertEqual({event["comm"] for event in self.read_events()}, {os.path.basename(self.deny)[:15]}, stderr)
+
+    def test_login_stays(self) -> None:
+        """Whoever has logged in is the same to the audit system in the session of its own that the command gets."""
+        self.run_source("none", "true")
+        login_id = pathlib.Path("/proc/self/loginuid").read_text()
+        for before, after in (("1234", "1234"), ("4294967295", "0")):
+            result = subprocess.run(
+                ["sh", "-c", 'echo "$0" > /proc/self/loginuid; exec "$@"', before, sys.executable, str(SPOC), "run",
+                 "-q", "-p", str(self.profile), "--enricher", "netlink", "cat", "/proc/self/loginuid"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+            self.assertEqual((result.returncode, result.stdout), (0, after), result.stderr)
+        self.assertEqual(pathlib.Path("/proc/self/loginuid").read_text(), login_id)
+
     def test_another_network_namespace(self) -> None:
         """The kernel sends its records in the initial one only."""
         self.run_source("none", "true")
@@ -234,6 +273,15 @@ class Sources(SourceCase):
                  str(self.profile), "--enricher", "netlink", "sh", "-c", f"({self.deny} child; sleep 2) & wait"],
                 stderr=subprocess.PIPE, text=True, check=False)
             self.assertRegex(result.stderr, r"Seccomp: uname|\d+ records were of processes that had ended")
+        with self.subTest("an orphan"):
+            orphan = "import os, time\ntime.sleep(0.3)\ntry: os.uname()\nexcept OSError: time.sleep(2)"
+            result = subprocess.run(
+                ["setpriv", "--bounding-set=-audit_control", "--inh-caps=-audit_control", "sh", "-c",
+                 'echo 0 > /proc/self/loginuid; exec "$0" "$@"', sys.executable, str(SPOC), "run", "-q", "-p",
+                 str(self.profile), "--enricher", "netlink", "sh", "-c",
+                 f'({sys.executable} -c "{orphan}" &); sleep 2'],
+                stderr=subprocess.PIPE, text=True, check=False)
+            self.assertRegex(result.stderr, r"Seccomp summary: uname \(63\)")
         lasting = "import os, time\ntry: os.uname()\nexcept OSError: time.sleep(2)"
         for command, pattern in ((f"{sys.executable} -c '{lasting}'", r"Seccomp summary: uname \(63\)"),
                                  (f"{self.deny} child", r"Seccomp summary|records were of processes that had ended")):

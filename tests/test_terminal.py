@@ -458,7 +458,7 @@ print(json.dumps({
                 result = support.spoc("record", "-o", str(self.profile), "--", "touch", str(self.folder / "started"),
                                       env={**os.environ, **variables})
                 self.assertEqual(result.returncode, 125, result.stderr)
-                self.assertRegex(result.stderr, r"Error: start command: [^\n]+; --privileged ")
+                self.assertRegex(result.stderr, r"Error: start command: SUDO_UID=[^\n]+: no user; --privileged ")
                 self.assertFalse((self.folder / "started").exists())
 
     def test_group_of_the_session(self) -> None:
