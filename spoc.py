@@ -1207,6 +1207,38 @@ def plain_items(text: str, offset: int, indent: int) -> list[str]:
     return block.group()[len(prefix):-1].split("\n" + prefix) if block else []
 
 
+class MappingNode(dict["Any", "Any"]):
+    """A mapping that was read, with offsets in the text: its own, and those of its keys in their order. In flow style
+    also where each entry ends.
+    """
+
+    __slots__ = ("offset", "starts", "ends")
+
+    def __init__(self, offset: int, is_flow: bool):
+        import array
+        self.offset, self.starts = offset, array.array("I")
+        self.ends = array.array("I") if is_flow else None
+
+
+class ListNode(list["Any"]):
+    """The same of a list and its items; in block style an item begins with its dash."""
+
+    __slots__ = ("offset", "starts", "ends")
+
+    def __init__(self, offset: int, is_flow: bool):
+        import array
+        self.offset, self.starts = offset, array.array("I")
+        self.ends = array.array("I") if is_flow else None
+
+
+def entry_offset(collection: object, key: object) -> int:
+    """Where this key or index stands; the first one if it is missing."""
+    if not collection or not isinstance(collection, (MappingNode, ListNode)):
+        return 0
+    keys: Iterable[Any] = collection if isinstance(collection, MappingNode) else range(len(collection))
+    return collection.starts[next((index for index, each in enumerate(keys) if each == key), 0)]
+
+
 class YamlText:
     """A text of YAML: where in it things stand, what its scalars mean, and its anchors."""
 
@@ -1221,9 +1253,6 @@ class YamlText:
         # An anchor's name -> its value, how many characters make it, and how deep it is nested.
         self.anchors: dict[str, tuple[Any, int, int]] = {}
         self.aliased, self.deepest, self.unread = 0, 0, 0
-        self.tagged: list[Any] = []  # kept, since marks go by id()
-        # (id of a collection, key or index) -> row and column; in flow style both are negative.
-        self.marks: dict[tuple[int, Any], tuple[int, int]] = {}
         # What Python calls printable is allowed, and is told faster.
         forbidden = not self.text.replace("\n", "").isprintable() and re.search(YAML_FORBIDDEN, self.text)
         if forbidden:
@@ -1244,34 +1273,29 @@ class YamlText:
         self.row = bisect.bisect_right(self.starts, offset) - 1
         self.indent = offset - self.starts[self.row]
 
-    def fail_in(self, where: Any, key: Any, reason: str) -> NoReturn:
+    def fail_in(self, collection: object, key: object, reason: str) -> NoReturn:
         """Fail at this key or index of a collection or, if it is missing, at its first."""
-        place = self.marks.get((id(where), key))
-        if place is None:
-            place = next((each for (owner, _), each in self.marks.items() if owner == id(where)),
-                         next((each for (_, _), each in self.marks.items()), (0, 0)))
-        row, column = place
-        raise ProfileError(self.file, max(row, ~row) + 1, max(column, ~column) + 1, reason)
+        self.fail_at(entry_offset(collection, key), reason)
 
     def check_depth(self, depth: int) -> None:
         self.deepest = max(self.deepest, depth)
         if depth > MAX_DEPTH:
             self.fail(f"nested deeper than {MAX_DEPTH} levels")
 
-    def add_key(self, pairs: dict[Any, Any], key: Any, row: int, column: int) -> None:
+    def add_key(self, pairs: MappingNode, key: Any, offset: int) -> None:
         """Note a mapping's next key, and where it stands."""
         if isinstance(key, (list, dict)):
             self.fail(f"key {key!r:.60} is no scalar")
         if key in pairs and key not in REPEATED_KEYS:
             self.fail(f"key {key!r:.60} appears twice")
+        if key not in pairs:
+            pairs.starts.append(offset)
         pairs[key] = None
-        self.marks[id(pairs), key] = row, column
 
     def named(self, properties: re.Match[str], value: Any, start: int, end: int,
               before: tuple[int, int]) -> Any:
         """Note a value's anchor, or what is unclear because of its tag."""
         if properties.group(2) or properties.group(3):
-            self.tagged.append(value)
             value = Unclear(self.text[start:end].strip(), "has a tag, which is not supported in a profile")
         aliased, deepest = before
         for name in filter(None, (properties.group(1), properties.group(4))):
@@ -1359,23 +1383,28 @@ class YamlFlow(YamlText):
         if self.depth > self.deepest:
             self.seek(offset)
             self.check_depth(self.depth)
-        items: list[Any] = []
-        pairs: dict[Any, Any] = {}
-        separator, closing = ",", "]" if token == "[" else "}"
+        collection: ListNode | MappingNode
+        if token == "[":
+            collection, closing = ListNode(end - 1, True), "]"
+        else:
+            collection, closing = MappingNode(end - 1, True), "}"
+        separator = ","
         while True:
             token, next_end = self.flow_token(end)
             if token == closing:
                 self.depth -= 1
-                return (items if closing == "]" else pairs), next_end
+                return collection, next_end
+            start = next_end - len(token)
             if separator != ",":
-                self.fail_at(next_end - len(token), f"expected ',' or {closing!r}")
-            if closing == "]":
-                self.seek(next_end - len(token))
-                self.marks[id(items), len(items)] = ~self.row, ~self.indent
+                self.fail_at(start, f"expected ',' or {closing!r}")
+            if isinstance(collection, ListNode):
+                collection.starts.append(start)
                 value, end = self.flow(end)
-                items.append(value)
+                collection.append(value)
             else:
-                end = self.flow_pair(pairs, end)
+                end = self.flow_pair(collection, end)
+            if collection.ends is not None and len(collection.ends) < len(collection):  # no key stood twice
+                collection.ends.append(end)
             separator, next_end = self.flow_token(end)
             if separator == ",":
                 end = next_end
@@ -1397,10 +1426,10 @@ class YamlFlow(YamlText):
         value, end = (None, properties.end()) if token in ("", ",", "]", "}") else self.flow(properties.end())
         return self.named(properties, value, offset, end, before), end
 
-    def flow_pair(self, pairs: dict[Any, Any], offset: int) -> int:
+    def flow_pair(self, pairs: MappingNode, offset: int) -> int:
         start = self.flow_token(offset)
         key, end = self.flow(offset)
-        self.add_key(pairs, key, ~self.row, ~self.indent)
+        self.add_key(pairs, key, start[1] - len(start[0]))
         token, value_start = self.flow_token(end)
         if token[:1] != ":":
             self.fail_at(end, f"expected ':' behind key {key!r:.60}")
@@ -1446,7 +1475,6 @@ class YamlReader(YamlFlow):
 
     def document(self) -> Any:
         import re
-        marks, self.marks = self.marks, {}
         self.anchors, self.depth, self.aliased, self.deepest = {}, 0, 0, 0
         start = self.starts[self.row]
         marker = re.compile(YAML_MARKER).search(self.text, start + 3)
@@ -1460,12 +1488,9 @@ class YamlReader(YamlFlow):
             if KIND in self.text[start:self.limit] or self.unread > MAX_UNREAD:
                 raise
             self.seek(self.limit)
-            self.row, self.depth, self.marks = self.row - 1 if marker else self.row, 0, {}
+            self.row, self.depth = self.row - 1 if marker else self.row, 0
             self.advance()
             value = error
-        if marks:
-            marks.update(self.marks)
-            self.marks = marks
         return value
 
     def beside_marker(self) -> Any:
@@ -1540,31 +1565,29 @@ class YamlReader(YamlFlow):
         end = self.starts[self.row] if self.rest else len(self.text)
         return self.named(properties, value, start, end, before)
 
-    def sequence(self) -> list[Any]:
-        items: list[Any] = []
+    def sequence(self) -> ListNode:
         indent = self.indent
+        items = ListNode(self.starts[self.row] + indent, False)
         while self.indent == indent and self.rest[:2] in ("-", "- "):
             *texts, last = plain_items(self.text, self.starts[self.row], indent) or [""]
-            for text in texts:
-                self.marks[id(items), len(items)] = self.row, indent
-                items.append(text)
-                self.row += 1
+            items.extend(texts)
+            self.row += len(texts)
+            items.starts.extend(start + indent for start in self.starts[self.row - len(texts):self.row + 1])
             self.rest = f"- {last}" if last else self.rest
-            self.marks[id(items), len(items)] = self.row, indent
             items.append(self.child(indent, self.rest[1:], False))
         if self.indent > indent:
             self.fail("unexpected indentation")
         return items
 
-    def mapping(self) -> dict[Any, Any]:
-        items: dict[Any, Any] = {}
+    def mapping(self) -> MappingNode:
         indent = self.indent
+        items = MappingNode(self.starts[self.row] + indent, False)
         while self.indent == indent:
             key = self.key()
             if not key or self.rest[:2] == "- ":
                 self.fail("expected 'key: value'")
             name = self.scalar(key[0])
-            self.add_key(items, name, self.row, indent)
+            self.add_key(items, name, self.starts[self.row] + indent)
             items[name] = self.child(indent, self.rest[key[1]:], True)
         if self.indent > indent:
             self.fail("unexpected indentation")
@@ -2117,14 +2140,15 @@ class Edits:
 
     def _place(self, where: Any, key: Any) -> tuple[int, int, bool]:
         """Line and offset of an entry, and whether it is in flow style."""
-        row, column = self.reader.marks[id(where), key]
-        line = max(row, ~row)
-        return line, self.reader.starts[line] + max(column, ~column), row < 0
+        import bisect
+        start = entry_offset(where, key)
+        return bisect.bisect_right(self.reader.starts, start) - 1, start, where.ends is not None
 
     def _end(self, where: Any, key: Any) -> int:
         """The offset behind an entry in flow style."""
-        start = self._place(where, key)[1]
-        return self.reader.flow_pair({}, start) if isinstance(where, dict) else self.reader.flow(start)[1]
+        keys = list(where) if isinstance(where, dict) else range(len(where))
+        end: int = where.ends[keys.index(key)]
+        return end
 
     def _add(self, where: Any, at: int, keys: list[Any], new: Any) -> None:
         """Put entries of the new collection before entry `at` of the old one: in flow style those of a mapping last."""

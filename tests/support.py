@@ -219,7 +219,7 @@ def agree(own: Any, theirs: Any) -> bool:
     """Is what spoc.py read the same, types and order included, wherever it is sure of it?"""
     if type(own).__name__ == "Unclear":
         return True
-    if type(own) is not type(theirs):
+    if next((kind for kind in (dict, list) if isinstance(own, kind)), type(own)) is not type(theirs):
         return False
     if isinstance(own, dict):
         keys = [type(key).__name__ for key in own]
