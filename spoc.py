@@ -8579,155 +8579,6 @@ def run_version(_values: dict[str, Any], _operands: list[str]) -> int:
     return 0
 
 
-HELP = """\
-usage: spoc.py COMMAND [OPTION...] ...
-
-  record   run a command and write a seccomp profile of the syscalls that it makes
-  run      run a command under a seccomp profile and name the syscalls that it blocks
-  merge    unite profiles, or check that one allows what others do
-  diff     show what two profiles allow differently
-  convert  write a profile in another format: Kubernetes, OCI, Docker, systemd, compiled
-  show     print what a profile allows, for a person, or write it as a page
-  doctor   tell what this machine can do, and how it could do more
-  version  print the versions of spoc.py and of what it uses
-
-spoc.py COMMAND --help tells more.
-"""
-
-RECORD_HELP = f"""\
-usage: spoc.py record [OPTION...] [--] CMD [ARG...]
-
-Run CMD and write a seccomp profile of the syscalls that it and all its descendants make.
-
-  -t, --type TYPE            {TYPE_CRD} (Kubernetes YAML, the default) or {TYPE_JSON} (OCI JSON)
-  -o, --output-file FILE     write the profile there, - for standard output
-                             (default {' or '.join(DEFAULT_OUTPUT.values())})
-  -b, --base-syscalls NAMES  allow these as well, instead of those that runc and crun need to start a container
-                             (separated by commas; may be given several times)
-  -n, --no-base-syscalls     allow nothing but what was recorded, and what the kernel makes by itself
-  --args NAMES               of these syscalls, allow only what is seen of the argument that says what they do: domain
-                             of socket, request of ioctl, ...
-  --name NAME                metadata.name of the Kubernetes object (default from CMD)
-  --append                   add to the profile that is in FILE, if there is one
-  --follow                   record until the last descendant has ended or a signal asks to stop, not just CMD
-  --checkpoint SECONDS       write the profile at this interval while CMD runs, too
-  --stats                    count the calls, and print a table of them at the end
-  --backend NAME             bpf: with BPF (root, or CAP_BPF and CAP_PERFMON); notify: with seccomp user notification,
-                             which needs no privilege but slows CMD down; auto, the default: bpf where it works
-  --portable                 allow what other libcs, kernels and architectures call for the same work, too
-  --privileged               under sudo, run CMD as root and not as the calling user
-  -q, --quiet                print errors only
-  -v, --verbose              print libbpf's messages as well
-
-example: spoc.py record -o nginx.yaml -- nginx -g 'daemon off;'
-"""
-
-RUN_HELP = f"""\
-usage: spoc.py run [OPTION...] [--] CMD [ARG...]
-
-Run CMD under a seccomp profile, and name every syscall that the profile blocks or logs.
-
-  -p, --profile FILE         the profile: YAML or JSON, - for standard input, FILE#NAME for one of several documents
-                             (default {' or '.join(DEFAULT_OUTPUT.values())})
-  --base-profile FILE        add the rules of this profile (may be given several times); of two answers to a syscall
-                             the less restrictive holds
-  -b, --base-syscalls NAMES  allow these as well (separated by commas; may be given several times)
-  --as NAME                  spoc: what the profile says, as crun does (the default); runc: ENOSYS for calls that are
-                             newer than all that it names
-  --privileged               under sudo, run CMD as root and not as the calling user
-  --no-new-privs             set no_new_privs, as is done anyway without CAP_SYS_ADMIN
-  --enricher NAME            where to learn of blocked calls: {', '.join(ENRICHERS)}
-  --audit-log FILE           the log that the enricher audit-log reads (default /var/log/audit/audit.log)
-  --learn FILE               block nothing; write the profile with what it would have blocked allowed: with the
-                             arguments seen, where it has conditions; what a rule denies is left out
-  --force                    --learn takes away rules and conditions that stand against what was seen
-  --events FILE              write each blocked or logged call as a line of JSON
-  -q, --quiet                print blocked calls and errors only
-  -v, --verbose              print libbpf's messages as well
-
-example: spoc.py run -p nginx.yaml -- nginx -g 'daemon off;'
-"""
-
-MERGE_HELP = f"""\
-usage: spoc.py merge [OPTION...] [--] FILE...
-
-Write the union of profiles: what one of them allows is allowed. FILE is what run -p takes.
-
-  -o, --output-file FILE     write the union there (default - for standard output)
-  -t, --type TYPE            {TYPE_CRD} (Kubernetes YAML) or {TYPE_JSON} (OCI JSON); the default is the type of all
-                             inputs, or {TYPE_CRD}
-  --name NAME                metadata.name of the Kubernetes object (default the inputs' or, if they differ, from -o)
-  --default-action ACTION    settle different defaults: SCMP_ACT_ERRNO, SCMP_ACT_ERRNO:ENOSYS, SCMP_ACT_LOG...
-  --portable                 allow what other libcs, kernels and architectures call for the same work, too
-  --check                    write nothing; print what the output file does not allow of what the inputs do, and
-                             exit with 1 if there is anything
-  -q, --quiet                print errors only
-
-example: spoc.py merge -o app.yaml node-1.yaml node-2.yaml
-"""
-
-DIFF_HELP = """\
-usage: spoc.py diff [OPTION...] [--] A B
-
-Print what only profile A says (-) and what only B does (+), by meaning: a bare name is allowed.
-Exit with 0 if they mean the same, 1 if not, 2 if one cannot be read.
-
-  --json                     print it as JSON
-
-example: spoc.py diff old.yaml new.json
-"""
-
-CONVERT_HELP = f"""\
-usage: spoc.py convert -t TYPE [OPTION...] FILE
-
-Write the profile FILE (YAML or JSON, - for standard input, FILE#NAME for one of several documents) in another format.
-What that format cannot say is an error.
-
-  -t, --type TYPE            {TYPE_CRD} (Kubernetes YAML), {TYPE_JSON} (OCI JSON), {TYPE_DOCKER} (Docker and Podman),
-                             {TYPE_SYSTEMD} (a drop-in), {TYPE_BPF} (compiled) or {TYPE_PFC} (libseccomp's listing)
-  -o, --output-file FILE     write it there (default -, standard output)
-  --portable                 allow what other libcs, kernels and architectures call for the same work, too
-
-example: spoc.py convert -t systemd -o /etc/systemd/system/nginx.service.d/seccomp.conf nginx.yaml
-"""
-
-SHOW_HELP = """\
-usage: spoc.py show [OPTION...] FILE
-
-Print what the profile FILE (YAML or JSON, - for standard input, FILE#NAME for one of several documents) allows: how
-many syscalls and which, those of high risk, how it compares with Docker's default, what the filter costs.
-
-  --html FILE                write it as a page, too; - for standard output, instead of the text
-
-example: spoc.py show --html nginx.html nginx.yaml
-"""
-
-DOCTOR_HELP = """\
-usage: spoc.py doctor [--json]
-
-Try what record and run need, and tell what works, what does not, and the remedy. Nothing is changed, nothing stays.
-
-  --json                     print an object: checks (a list of objects with item, state, fact and remedy), record and
-                             run (what auto would choose, or null), exit_code, version
-
-Exit code: 0 if record and run work with full strength, 1 if something is missing but both work, 2 if one does not.
-
-example: spoc.py doctor
-"""
-
-VERSION_HELP = """\
-usage: spoc.py version
-
-Print the versions of spoc.py and of what it uses.
-
-example: spoc.py version
-"""
-
-
-HELP_TEXTS = {"record": RECORD_HELP, "run": RUN_HELP, "merge": MERGE_HELP, "diff": DIFF_HELP, "convert": CONVERT_HELP,
-              "show": SHOW_HELP, "doctor": DOCTOR_HELP, "version": VERSION_HELP}
-
-
 class Option(NamedTuple):
     """An option of some commands, which reads the same and means the same in all of them."""
 
@@ -8807,7 +8658,7 @@ OPTIONS = (
     Option("--events", "FILE", "run", "write each blocked or logged call as a line of JSON"),
     Option("--html", "FILE", "show", "write it as a page, too; - for standard output, instead of the text"),
     Option("--json", "", "diff doctor", "print JSON"),
-    Option("-q --quiet", "", "record run merge", "print errors only, and what run blocks"),
+    Option("-q --quiet", "", "record run merge", "print errors only; of run, the blocked calls as well"),
     Option("-v --verbose", "", "record run", "print libbpf's messages as well"))
 
 # What stands behind the options: how often at least and at most, and what is wrong with any other number.
@@ -8876,6 +8727,60 @@ COMMANDS = {
 
 def options_of(command: str) -> list[Option]:
     return [option for option in OPTIONS if command in option.commands.split()]
+
+
+def option_help(option: Option) -> str:
+    """What help says of an option."""
+    text = option.help.replace("{words}", ", ".join(option.words))
+    if option.metavar == "NAMES":
+        text += " (separated by commas)"
+    return f"{text}; may be given several times" if option.repeated else text
+
+
+def usage_of(name: str) -> str:
+    """How a command is called."""
+    command = COMMANDS[name]
+    parts = ["spoc.py", name]
+    for option in options_of(name):
+        if option.field == command.required:
+            parts += [option.names.split()[0], option.metavar]
+    if options_of(name):
+        parts.append("[OPTION...]")
+    if command.operands:
+        parts += ["[--]", command.operands]
+    return " ".join(parts)
+
+
+def format_table(rows: Sequence[tuple[str, str]], columns: int) -> list[str]:
+    """Lines of a label each, and the text to it beside it."""
+    import textwrap
+    width = max(len(label) for label, _ in rows) + 4
+    lines: list[str] = []
+    for label, text in rows:
+        lines += textwrap.wrap(text, max(columns, width + 20), initial_indent=f"  {label}".ljust(width),
+                               subsequent_indent=" " * width, break_on_hyphens=False, break_long_words=False)
+    return lines
+
+
+def format_help(name: str, columns: int) -> str:
+    """What COMMAND --help prints in so many columns."""
+    import textwrap
+    command = COMMANDS[name]
+    lines = [f"usage: {usage_of(name)}"]
+    for paragraph in command.description.split("\n"):
+        lines += ["", *textwrap.wrap(paragraph, max(columns, 40), break_on_hyphens=False)]
+    if options_of(name):
+        rows = [(f"{option.names.replace(' ', ', ')} {option.metavar}".rstrip(), option_help(option))
+                for option in options_of(name)]
+        lines += ["", *format_table(rows, columns)]
+    return "\n".join([*lines, "", f"example: spoc.py {command.example}", ""])
+
+
+def format_overview(columns: int) -> str:
+    """What --help prints."""
+    rows = [(name, command.summary) for name, command in COMMANDS.items()]
+    return "\n".join(["usage: spoc.py COMMAND [OPTION...] ...", "", *format_table(rows, columns), "",
+                      "spoc.py COMMAND --help tells more.", ""])
 
 
 def parse_options(command: str, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -8947,7 +8852,7 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     command = COMMANDS[name]
     values, operands = parse_options(name, arguments)
     if "help" in values:
-        write_stdout(HELP_TEXTS[name])
+        write_stdout(format_help(name, stdout_columns()))
         return 0
     check_operands(name, operands)
     for option in options_of(name):
@@ -8978,7 +8883,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     hold_standard_descriptors()
     try:
         if not arguments or arguments[0] in ("-h", "--help", "help"):
-            write_stdout(HELP)
+            write_stdout(format_overview(stdout_columns()))
             return 0 if arguments else EXIT_USAGE
         if arguments[0] == "--version":
             arguments[0] = "version"

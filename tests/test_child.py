@@ -184,6 +184,7 @@ class ExitCodes(ChildCase):
             self.assertEqual((result.returncode, result.stderr), (0, ""))
             self.assertIn("usage: spoc.py", result.stdout)
             self.assertTrue(len(arguments) == 1 or "example: spoc.py" in result.stdout)
+            self.assertLessEqual(max(map(len, result.stdout.splitlines())), 80)
 
     def test_options_end_at_the_command(self) -> None:
         result = support.spoc("record", "-qno", str(self.profile), "echo", "-o", "--append", "-n", "--")

@@ -365,6 +365,31 @@ class Files(support.Case):
                 else:
                     spoc.parse_options(command, shlex.split(rest, comments=True))
 
+    def test_readme_tells_of_the_same_options(self) -> None:
+        """The tables of record and run have the names and metavars of OPTIONS; all others occur in the text."""
+        text = README.read_text(encoding="utf-8")
+        tables = re.findall(r"(?m)^\| option \| meaning \|\n\| --- \| --- \|\n((?:\|.*\n)+)", text)
+        self.assertEqual(len(tables), 2)
+        for command, table in zip(("record", "run"), tables):
+            found: Dict[str, str] = {}
+            for row in table.splitlines():
+                spans = re.findall(r"`(--?[a-z][^`]*)`", row.split(" | ")[0])
+                metavar = spans[-1].partition(" ")[2]
+                found.update((span.partition(" ")[0], metavar) for span in spans)
+            wanted = {name: option.metavar for option in spoc.options_of(command) for name in option.names.split()}
+            for short, long in (("-q", "--quiet"), ("-v", "--verbose")):  # for which a row of the short ones does
+                self.assertEqual(wanted.pop(long), found.get(short))
+            self.assertEqual(found, wanted)
+        for option in spoc.OPTIONS:
+            self.assertIn(option.names.split()[-1].replace("--quiet", "-q").replace("--verbose", "-v"), text)
+
+    def test_help_names_the_default_paths(self) -> None:
+        helps = {(option.names, option.commands): option.help for option in spoc.OPTIONS}
+        for path in spoc.DEFAULT_OUTPUT.values():
+            self.assertIn(path, helps["-o --output-file", "record"])
+            self.assertIn(path, helps["-p --profile", "run"])
+        self.assertIn(spoc.DEFAULT_AUDIT_LOG, helps["--audit-log", "run"])
+
     def test_readme_targets_exist(self) -> None:
         targets = set(re.findall(r"^([a-z-]+):", (support.ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
         named = set(re.findall(r"\bmake ([a-z-]+)", "\n".join(code_of(README.read_text(encoding="utf-8")))))
