@@ -4214,109 +4214,91 @@ STAGE_IDENTITY, STAGE_FILTER, STAGE_LISTENER, STAGE_EXEC = range(4)
 CLONE_FILES, CLONE_PARENT = 0x400, 0x8000  # linux/sched.h
 
 
-class Shared(ctypes.Structure):
-    """What the child tells its parent, in memory that both map: under a filter it may be able to do nothing else."""
+class StartReport(ctypes.Structure):
+    """How far the start has come, in memory that child, helper and parent map: under a filter no call may be left to
+    tell it by. stage: STAGE_; errno: why that failed, or 0; helper: its pid, or 0; listener: the child's descriptor of
+    its filter's listener, or 0; taken: set by the parent once it has the listener; bug: an exception, if that was it.
+    """
 
     _fields_ = [("stage", c_int), ("errno", c_int), ("helper", c_int), ("listener", c_int), ("taken", c_int),
                 ("bug", c_char * 200)]
 
 
-class Child:
-    """The command's process: forked at once, it execs when released, and reports if it cannot.
+class CommandStart:
+    """How a forked process becomes the command: made before the fork, run() is the child's part, Child the parent's."""
 
-    An exception within its context ends it. It ends by itself if its parent ends before it has exec'ed.
-    """
-
-    EXEC_POLL_MS = 50
     MAX_SPINS = 200_000_000  # some ten seconds; the helper sees earlier that the parent is gone
     WAIT_S, MAX_WAITS = 0.0005, 20_000
 
     def __init__(self, command: Sequence[str], identity: Identity | None, supervisor: Supervisor,
-                 applied: Filter | None = None, audited: bool = False):
-        """Fork. The command gets the signal mask and dispositions that the supervisor found, and no Python's."""
+                 applied: Filter | None, audited: bool):
+        """Raises OSError."""
         import _socket
-        self.command, self.identity, self.filter, self._audited = command, identity, applied, audited
+        self._command, self._identity, self._filter, self._audited = command, identity, applied, audited
         self._supervisor = supervisor
         self._exit_group = libseccomp.seccomp_syscall_resolve_name(b"exit_group") if applied else 0
-        self.environment = initial_environment()
-        if applied and applied.listens and os.path.exists("/proc/self/ns/pid"):
-            pid_namespace()  # an init cannot start a helper: EINVAL for CLONE_PARENT (kernel/fork.c)
+        self._environment = initial_environment()
         if identity:
-            self.environment = [entry for entry in self.environment
-                                if os.fsdecode(entry.partition(b"=")[0]) not in identity.environment]
-            self.environment += [os.fsencode(f"{name}={value}") for name, value in identity.environment.items()]
+            self._environment = [entry for entry in self._environment
+                                 if os.fsdecode(entry.partition(b"=")[0]) not in identity.environment]
+            self._environment += [os.fsencode(f"{name}={value}") for name, value in identity.environment.items()]
         self._parent = os.getpid()
+        self.report = StartReport.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
+        self.release_read, self.release_write = os.pipe()  # a byte lets the child go on
+        self.exec_read, self.exec_write = os.pipe()  # closed by its exec
+        if applied and applied.listens:
+            self.listener_read, self.listener_write = _socket.socketpair()
+
+    def run(self) -> NoReturn:
+        """All that happens, in this order, until the command's first instruction; or report why not, and end."""
+        report, applied = self.report, self._filter
         try:
-            self._shared = Shared.from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
-            self._release_read, self._release = os.pipe()
-            self._started, self._started_write = os.pipe()
-            passing: Any = _socket.socketpair() if applied and applied.listens else (None, None)
-            self._passed, self._passing = passing
-            self.pid = os.fork()
-        except OSError as error:
-            raise ChildError("start command", command[0], error.strerror or str(error), remedy_of(error)) from None
-        if not self.pid:
-            self._become_command()
-
-    def __enter__(self) -> Child:
-        os.close(self._started_write)  # were it left open, nobody would see the exec
-        close(self._release_read)
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind:
-            self.kill()
-
-    def kill(self) -> None:
-        """End it and its helper, where that is still to be done."""
-        for pid in (self.pid, self._shared.helper):
-            with contextlib.suppress(OSError):  # ECHILD: it was reaped; EINVAL: there is none
-                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-                os.kill(pid, signal.SIGKILL)
-                for _ in range(self.MAX_WAITS):  # a tracer may keep it for ever
-                    if os.waitpid(pid, os.WNOHANG)[0]:
-                        break
-                    time.sleep(self.WAIT_S)
-
-    def _become_command(self) -> NoReturn:
-        shared = self._shared
-        try:
-            close(self._release)
-            if self._passed:
-                self._passed.close()  # or what is on its way in it outlives the parent
-            if self._audited:
-                start_audit_session(self.identity.uid if self.identity else os.getuid())
-            if self.identity:
-                drop_privileges(self.identity, self.filter is not None and not self.filter.no_new_privs)
-            with contextlib.suppress(OSError):  # after the change of user, which resets it (commit_creds())
-                libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            shared.stage = STAGE_EXEC
-            if os.read(self._release_read, 1) and self._has_parent():
+            self._close_parents_ends()
+            self._become_user()
+            self._end_with_parent()
+            report.stage = STAGE_EXEC
+            if os.read(self.release_read, 1) and self._has_parent():
                 self._restore_signals()
-                self._exec()
+                execute = self._prepare_exec()
+                if applied is None:
+                    outlive_parent()
+                    execute()
+                else:
+                    if applied.listens:
+                        self._start_helper()
+                    report.stage = STAGE_FILTER
+                    if applied.no_new_privs:
+                        libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+                    outlive_parent()
+                    self._load_filter_and(applied, execute)
         except OSError as error:
-            shared.errno = error.errno or errno.EIO
+            report.errno = error.errno or errno.EIO
         except MemoryError:
-            shared.errno = errno.ENOMEM
+            report.errno = errno.ENOMEM
         except BaseException as error:
-            shared.bug = f"{type(error).__name__}: {error}".encode(errors="replace")[:Shared.bug.size - 1]
-            shared.errno = errno.EIO
+            report.bug = f"{type(error).__name__}: {error}".encode(errors="replace")[:StartReport.bug.size - 1]
+            report.errno = errno.EIO
         finally:
             self._end()
 
+    def _close_parents_ends(self) -> None:
+        close(self.release_write)
+        if self._filter and self._filter.listens:
+            self.listener_read.close()  # or what is on its way in it outlives the parent
+
+    def _become_user(self) -> None:
+        if self._audited:
+            start_audit_session(self._identity.uid if self._identity else os.getuid())
+        if self._identity:
+            drop_privileges(self._identity, self._filter is not None and not self._filter.no_new_privs)
+
+    @staticmethod
+    def _end_with_parent() -> None:
+        with contextlib.suppress(OSError):  # after the change of user, which resets it (commit_creds())
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
     def _has_parent(self) -> bool:
         return os.getppid() in (self._parent, 0)  # 0: it is in another pid namespace
-
-    def _end(self) -> NoReturn:
-        """End, even under a filter that lets nothing happen: there musl's _exit() goes on for ever, and so does what
-        asks a listener that nobody has taken.
-        """
-        if self.filter:
-            with contextlib.suppress(OSError):
-                if self._shared.taken or not self._shared.listener:
-                    libc.syscall(self._exit_group, EXIT_FAILURE, 0, None)
-            ctypes.string_at(0)
-        os._exit(EXIT_FAILURE)
 
     def _restore_signals(self) -> None:
         for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, at its start
@@ -4326,92 +4308,140 @@ class Child:
         signal.signal(signal.SIGCHLD, self._supervisor.sigchld)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._supervisor.mask)
 
-    def _exec(self) -> None:
-        # All that exec needs is at hand before, so that no syscall comes between the filter and it.
-        argv, envp = c_strings([os.fsencode(argument) for argument in self.command]), c_strings(self.environment)
-        execve = libc.execve
+    def _prepare_exec(self) -> Callable[[], object]:
+        """What execs the command. All that it needs is at hand, so that no other syscall comes after the filter."""
+        name, environment, execve = self._command[0], self._environment, libc.execve
+        argv, envp = c_strings([os.fsencode(argument) for argument in self._command]), c_strings(environment)
+        if self._filter is None or self._filter.program == ASK_ALL:  # under which every call succeeds as without it
+            return lambda: search_path(name, environment, lambda path: execve(path, argv, envp))
+        found = search_path(name, environment, check_executable)
+        return lambda: execve(found, argv, envp)
 
-        def search() -> None:
-            search_path(self.command[0], self.environment, lambda path: execve(path, argv, envp))
-
-        if self.filter is None:
-            outlive_parent()
-            search()
-        elif self.filter.program == ASK_ALL:  # under which every call succeeds as without it
-            self._apply(self.filter, search)
-        else:
-            found = search_path(self.command[0], self.environment, check_executable)
-            self._apply(self.filter, lambda: execve(found, argv, envp))
-
-    def _apply(self, applied: Filter, last: Callable[[], object]) -> None:
-        """Load the filter and do the last thing, which is exec. Not even a return comes between: it may free memory."""
-        program = SockFprog(len(applied.program) // SOCK_FILTER_BYTES, applied.program)
-        seccomp, shared = libc.syscall, self._shared
-        number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
-        flags, spins = [applied.flags], self.MAX_SPINS if applied.listens else 0
-        if applied.listens:
-            flags.insert(0, applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
-            self._start_helper(libseccomp.seccomp_syscall_resolve_name(b"clone"))
-        shared.stage = STAGE_FILTER
-        if applied.no_new_privs:
-            libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        outlive_parent()
-        for attempt in flags:  # WAIT_KILLABLE_RECV is there from Linux 5.19 on
-            try:
-                shared.listener = seccomp(number, SECCOMP_SET_MODE_FILTER, attempt, ctypes.byref(program))
-                break
-            except OSError as error:
-                if error.errno != errno.EINVAL or attempt is flags[-1]:
-                    raise
-        shared.stage = STAGE_EXEC
-        # The listener has to be taken first; to sleep meanwhile would take a syscall.
-        for _ in range(spins):
-            if shared.taken:
-                break
-        if spins and not shared.taken:
-            raise OSError(errno.ETIMEDOUT, "")
-        last()
-
-    def _start_helper(self, clone: int) -> None:
+    def _start_helper(self) -> None:
         """Start a process that shares the descriptors but not the filter, to pass the listener on to the parent.
 
         pidfd_getfd(2) would be the short way, but Docker's filter and Yama refuse it, and Linux before 5.6 has none.
         """
-        import _socket
-        child, shared = os.getpid(), self._shared
+        child, clone = os.getpid(), libseccomp.seccomp_syscall_resolve_name(b"clone")
         helper = libc.syscall(clone, CLONE_FILES | CLONE_PARENT | int(signal.SIGCHLD), 0, None)
         if helper:  # not looked up in what both write to: each might take itself for the other
-            shared.helper = helper
+            self.report.helper = helper
             return
-        shared.helper, passed = os.getpid(), False
+        self.report.helper = os.getpid()
         try:
-            for _ in range(self.MAX_WAITS):
-                if shared.taken or shared.errno or not self._has_parent():
-                    break
-                if shared.listener and not passed:
-                    self._passing.sendmsg([b"x"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, bytes(
-                        c_int(shared.listener)))], _socket.MSG_NOSIGNAL)  # the parent may be gone
-                    os.close(shared.listener)  # the child's too: held by itself, it would wait for ever
-                    passed = True
-                time.sleep(self.WAIT_S)
+            self._pass_listener()
         except OSError as error:
-            shared.stage, shared.errno = STAGE_LISTENER, error.errno or errno.EIO
+            self.report.stage, self.report.errno = STAGE_LISTENER, error.errno or errno.EIO
         finally:
-            if not shared.taken:
+            if not self.report.taken:
                 os.kill(child, signal.SIGKILL)
             os._exit(0)
+
+    def _pass_listener(self) -> None:
+        """Send the listener, once it is there, and wait until it has arrived."""
+        import _socket
+        report, passed = self.report, False
+        for _ in range(self.MAX_WAITS):
+            if report.taken or report.errno or not self._has_parent():
+                break
+            if report.listener and not passed:
+                rights = _socket.SOL_SOCKET, _socket.SCM_RIGHTS, bytes(c_int(report.listener))
+                self.listener_write.sendmsg([b"x"], [rights], _socket.MSG_NOSIGNAL)  # the parent may be gone
+                os.close(report.listener)  # the child's too: held by itself, it would wait for ever
+                passed = True
+            time.sleep(self.WAIT_S)
+
+    def _load_filter_and(self, applied: Filter, execute: Callable[[], object]) -> None:
+        """Load the filter, and exec. Not even a return comes between: it may free memory."""
+        report, seccomp = self.report, libc.syscall
+        program = SockFprog(len(applied.program) // SOCK_FILTER_BYTES, applied.program)
+        number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
+        flags, spins = [applied.flags], self.MAX_SPINS if applied.listens else 0
+        if applied.listens:
+            flags.insert(0, applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+        for attempt in flags:  # WAIT_KILLABLE_RECV is there from Linux 5.19 on
+            try:
+                report.listener = seccomp(number, SECCOMP_SET_MODE_FILTER, attempt, ctypes.byref(program))
+                break
+            except OSError as error:
+                if error.errno != errno.EINVAL or attempt is flags[-1]:
+                    raise
+        report.stage = STAGE_EXEC
+        # The listener has to be taken first; to sleep meanwhile would take a syscall.
+        for _ in range(spins):
+            if report.taken:
+                break
+        if spins and not report.taken:
+            raise OSError(errno.ETIMEDOUT, "")
+        execute()
+
+    def _end(self) -> NoReturn:
+        """End, even under a filter that lets nothing happen: there musl's _exit() goes on for ever, and so does what
+        asks a listener that nobody has taken.
+        """
+        if self._filter:
+            with contextlib.suppress(OSError):
+                if self.report.taken or not self.report.listener:
+                    libc.syscall(self._exit_group, EXIT_FAILURE, 0, None)
+            ctypes.string_at(0)
+        os._exit(EXIT_FAILURE)
+
+
+class Child:
+    """The command's process: forked at once, it execs when released, and reports if it cannot.
+
+    An exception within its context ends it. It ends by itself if its parent ends before it has exec'ed.
+    """
+
+    EXEC_POLL_MS = 50
+
+    def __init__(self, command: Sequence[str], identity: Identity | None, supervisor: Supervisor,
+                 applied: Filter | None = None, audited: bool = False):
+        """Fork. The command gets the signal mask and dispositions that the supervisor found, and no Python's."""
+        self.command, self.identity, self.filter = command, identity, applied
+        self._supervisor = supervisor
+        if applied and applied.listens and os.path.exists("/proc/self/ns/pid"):
+            pid_namespace()  # an init cannot start a helper: EINVAL for CLONE_PARENT (kernel/fork.c)
+        try:
+            self._start = CommandStart(command, identity, supervisor, applied, audited)
+            self._report = self._start.report
+            self.pid = os.fork()
+        except OSError as error:
+            raise ChildError("start command", command[0], error.strerror or str(error), remedy_of(error)) from None
+        if not self.pid:
+            self._start.run()
+
+    def __enter__(self) -> Child:
+        os.close(self._start.exec_write)  # were it left open, nobody would see the exec
+        close(self._start.release_read)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and its helper, where that is still to be done."""
+        for pid in (self.pid, self._report.helper):
+            with contextlib.suppress(OSError):  # ECHILD: it was reaped; EINVAL: there is none
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                os.kill(pid, signal.SIGKILL)
+                for _ in range(CommandStart.MAX_WAITS):  # a tracer may keep it for ever
+                    if os.waitpid(pid, os.WNOHANG)[0]:
+                        break
+                    time.sleep(CommandStart.WAIT_S)
 
     def release(self) -> None:
         """Let it go on to its exec; or, see Supervisor.check(), end it without."""
         self._supervisor.check()
         with contextlib.suppress(BrokenPipeError):  # a child that has failed is gone: see wait_started
-            os.write(self._release, b"r")
-        close(self._release)
+            os.write(self._start.release_write, b"r")
+        close(self._start.release_write)
 
     def audit_session(self) -> str:
         """The number of the audit session that it has given itself, if it could; it waits for its release by then."""
-        while not self._shared.stage and not self._shared.errno and not self.has_left():
-            time.sleep(self.WAIT_S)
+        while not self._report.stage and not self._report.errno and not self.has_left():
+            time.sleep(CommandStart.WAIT_S)
         return read_proc(self.pid, "sessionid")
 
     def release_listening(self) -> int:
@@ -4421,29 +4451,31 @@ class Child:
         """
         import _socket
         self.release()
-        shared, message = self._shared, b""
-        passed: list[Any] = []
-        while not message and not shared.errno and not os.waitid(
+        start, message = self._start, b""
+        ancillary: list[tuple[int, int, bytes]] = []
+        while not message and not self._report.errno and not os.waitid(
                 os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            time.sleep(self.WAIT_S)
+            time.sleep(CommandStart.WAIT_S)
             with contextlib.suppress(BlockingIOError):
-                message, passed, _, _ = self._passed.recvmsg(1, 64, _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC)
-        self._passed.close()
-        self._passing.close()
+                message, ancillary, _, _ = start.listener_read.recvmsg(
+                    1, 64, _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC)
+        start.listener_read.close()
+        start.listener_write.close()
         if not message:  # it has ended, or could not load the filter
             self._check_started()
-        if not passed:  # unix(7): what there is no room for is closed
+        if not ancillary:  # unix(7): what there is no room for is closed
             raise self._failure(STAGE_LISTENER, errno.EMFILE)
-        return int.from_bytes(passed[0][2], sys.byteorder)
+        _, _, descriptor = ancillary[0]
+        return int.from_bytes(descriptor, sys.byteorder)
 
     def acknowledge(self) -> None:
         """The listener is held: what it is asked about will be answered."""
-        self._shared.taken = 1
-        os.waitpid(self._shared.helper, 0)  # it has the child's end of the pipe that has_left() looks at
+        self._report.taken = 1
+        os.waitpid(self._report.helper, 0)  # it has the child's end of the pipe that has_left() looks at
 
     def has_left(self) -> bool:
         """Has it left this program, by exec or by its end?"""
-        return self._started < 0 or select_readable([self._started], 0) != []
+        return self._start.exec_read < 0 or select_readable([self._start.exec_read], 0) != []
 
     def _has_execed(self) -> bool:
         """Has it left by exec, for all that can be known? Till then its process group may be set (setpgid(2))."""
@@ -4460,23 +4492,24 @@ class Child:
 
         `inputs`, descriptors to read from and what reads them, are served meanwhile.
         """
-        while self._shared.errno == 0:
-            ready = select_readable([self._started, *inputs], self.EXEC_POLL_MS)
-            if self._started in ready or self._shared.errno:  # what its program has done is for later
+        exec_read = self._start.exec_read
+        while self._report.errno == 0:
+            ready = select_readable([exec_read, *inputs], self.EXEC_POLL_MS)
+            if exec_read in ready or self._report.errno:  # what its program has done is for later
                 break
             for descriptor in ready:
                 inputs[descriptor]()
-        close(self._started)
-        self._started = -1
+        close(exec_read)
+        self._start.exec_read = -1
         self._check_started()
 
     def _check_started(self) -> None:
         """Raise ChildError, the process being gone, if it has failed or ended."""
-        if self._shared.errno:
+        if self._report.errno:
             self.kill()  # a filter may keep it from ending itself
-            if self._shared.bug:
-                raise ChildError("start command", self.command[0], self._shared.bug.decode(errors="replace"), REPORT_IT)
-            raise self._failure(self._shared.stage, self._shared.errno)
+            if self._report.bug:
+                raise ChildError("start command", self.command[0], self._report.bug.decode(errors="replace"), REPORT_IT)
+            raise self._failure(self._report.stage, self._report.errno)
         if not self._has_execed():
             status = os.waitpid(self.pid, 0)[1]
             self.kill()

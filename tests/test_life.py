@@ -176,7 +176,7 @@ class LeftBehind(LifeCase):
     def test_error_of_the_child(self) -> None:
         """One that nobody foresaw; it must not pass for the command's own status."""
         program = (f"import sys; sys.path.insert(0, {str(ROOT)!r}); import spoc\n"
-                   "spoc.Child._restore_signals = lambda *_: {}['bug']\nsys.exit(spoc.main(sys.argv[1:]))")
+                   "spoc.CommandStart._restore_signals = lambda *_: {}['bug']\nsys.exit(spoc.main(sys.argv[1:]))")
         for arguments in [*(self.record("--backend", backend) for backend in BACKENDS), self.under("none")]:
             with self.subTest(arguments):
                 result = subprocess.run([sys.executable, "-c", program, *arguments, "touch", str(self.marker)],

@@ -374,19 +374,21 @@ os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS
     def test_death_before_its_listener_is_taken(self) -> None:
         """Killed with or without the helper, or before its filter is loaded: its end is seen, and nothing waits."""
         for with_helper in (False, True):
-            class Dying(module.Child):
-                def _start_helper(self, clone: int) -> None:
-                    if with_helper:
-                        super()._start_helper(clone)
-                    os.kill(os.getpid(), signal.SIGKILL)
+            start_helper = module.CommandStart._start_helper
 
-            with self.subTest(with_helper=with_helper), module.Supervisor() as supervisor:
+            def die(start: Any) -> None:
+                if with_helper:
+                    start_helper(start)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            with self.subTest(with_helper=with_helper), module.Supervisor() as supervisor, \
+                    unittest.mock.patch.object(module.CommandStart, "_start_helper", die):
                 source = self.source(lambda call: ("SCMP_ACT_ERRNO", 1))
                 self.addCleanup(source.close)
                 applied = module.Filter(ask_about(SYS_SCHED_YIELD, AUDIT_ARCH_X86_64),
                                         module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
                 with self.assertRaises(module.ChildError) as raised:
-                    with Dying(["/bin/true"], None, supervisor, applied) as child:
+                    with module.Child(["/bin/true"], None, supervisor, applied) as child:
                         source.begin(child)
                         child.wait_started({})
                 self.assertEqual(raised.exception.reason, "was ended by signal 9 (Killed) before it began")
