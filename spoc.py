@@ -3996,7 +3996,8 @@ class Supervisor:
         self.before_stop: Callable[[], None] = lambda: None
         self.before_kill: Callable[[], None] = lambda: None  # this process nears its limit of CPU time (setrlimit(2))
         self.requests = 0
-        self._last = 0, 0.0  # signal, time
+        self._last_request = 0  # its signal
+        self._last_request_s = 0.0
         self.mask: set[int] = set()
         self._resources = contextlib.ExitStack()
 
@@ -4037,47 +4038,62 @@ class Supervisor:
         well until that says no or a signal asks to stop: the caller has to be the reaper of all descendants, so that
         the end of each shows as SIGCHLD.
         """
-        served = inputs or {}
+        handlers = inputs or {}
         status: int | None = None
-        poll, killed = select.poll(), -1
-        for descriptor in (self._descriptor, *served):
+        end_descriptor = -1
+        poll = select.poll()
+        for descriptor in (self._descriptor, *handlers):
             poll.register(descriptor, select.POLLIN)
-        timeout_ms: float | None = None
         while True:
-            if timers:
-                left_s = min(timer.due_s for timer in timers) - time.monotonic()
-                timeout_ms = min(max(0.0, left_s), self.MAX_TIMEOUT_S) * 1000
-            events = poll.poll(timeout_ms)
-            only_served = events != []  # as it is nearly always while a listener is served, where time counts
-            for descriptor, event in events:
-                if descriptor in served and event != select.POLLHUP:
-                    served[descriptor]()
-                    continue
-                only_served = False
-                if descriptor in served:  # nothing will ever come again
-                    poll.unregister(descriptor)
+            only_inputs = self._serve(poll, handlers, self._timeout_ms(timers) if timers else None)
             for timer in timers:
                 timer.run_if_due()
-            if only_served:
+            if only_inputs:
                 continue
-            for signum, from_kernel in self._received():
-                if signum == signal.SIGTSTP:  # the command gets its own, if it is the terminal's
-                    self.before_stop()
-                    os.kill(os.getpid(), signum)
-                    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])  # stops here, unless nobody could continue it
-                    signal.pthread_sigmask(signal.SIG_BLOCK, [signum])
-                elif signum == signal.SIGXCPU:  # the command has a time of its own
-                    self.before_kill()
-                elif signum != signal.SIGCHLD:
-                    self._pass_on(signum, from_kernel, pid if status is None else None)
+            self._handle_signals(pid if status is None else None)
             status = self._reap(pid, status)
             if status is None and self.requests > 1:
-                killed = killed if killed >= 0 else self._watch(pid, poll)
-                status = self._held_status(pid, killed)
+                if end_descriptor < 0:
+                    end_descriptor = self._watch_end(pid, poll)
+                status = self._zombie_status(pid, end_descriptor)
             if status is not None and (alive is None or self.requests or not alive()):
                 return status
 
-    def _watch(self, pid: int, poll: select.poll) -> int:
+    def _timeout_ms(self, timers: Sequence[Timer]) -> float:
+        """How long it is until the next timer is due."""
+        remaining_s = min(timer.due_s for timer in timers) - time.monotonic()
+        return min(max(0.0, remaining_s), self.MAX_TIMEOUT_S) * 1000
+
+    @staticmethod
+    def _serve(poll: select.poll, handlers: InputHandlers, timeout_ms: float | None) -> bool:
+        """Wait for events, and serve inputs. True if there were no others, as it is nearly always while a listener is
+        served, where time counts.
+        """
+        events = poll.poll(timeout_ms)
+        only_inputs = bool(events)
+        for descriptor, event in events:
+            if descriptor in handlers and event != select.POLLHUP:
+                handlers[descriptor]()
+                continue
+            only_inputs = False
+            if descriptor in handlers:  # nothing will ever come again
+                poll.unregister(descriptor)
+        return only_inputs
+
+    def _handle_signals(self, pid: int | None) -> None:
+        """Do what the signals that have arrived ask for; the command, if it lives, gets those that are meant for it."""
+        for signum, from_kernel in self._received():
+            if signum == signal.SIGTSTP:  # the command gets its own, if it is the terminal's
+                self.before_stop()
+                os.kill(os.getpid(), signum)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])  # stops here, unless nobody could continue it
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signum])
+            elif signum == signal.SIGXCPU:  # the command has a time of its own
+                self.before_kill()
+            elif signum != signal.SIGCHLD:
+                self._pass_on(signum, from_kernel, pid)
+
+    def _watch_end(self, pid: int, poll: select.poll) -> int:
         """A descriptor that is readable once the process has ended, whether or not it can be reaped; -1 if none."""
         with contextlib.suppress(OSError, AttributeError):  # Linux 5.3; Python may have been built without it
             descriptor = os.pidfd_open(pid)
@@ -4087,13 +4103,14 @@ class Supervisor:
         return -1
 
     @staticmethod
-    def _held_status(pid: int, killed: int) -> int | None:
+    def _zombie_status(pid: int, end_descriptor: int) -> int | None:
         """The status of a process that has ended, but that its tracer, such as a crash handler that hangs, has not
         reaped: until then no parent can (wait_consider_task() in kernel/exit.c).
         """
-        if killed < 0 or not select_readable([killed], 0):
+        if end_descriptor < 0 or not select_readable([end_descriptor], 0):
             return None
-        tracer, fields = proc_status(pid).get("TracerPid", "0"), read_proc(pid, "stat").split()
+        tracer = proc_status(pid).get("TracerPid", "0")
+        fields = read_proc(pid, "stat").split()
         if tracer == "0" or not fields:
             return None
         Log.result(f"The command has ended; process {tracer}, which traces it, keeps it as a zombie")
@@ -4123,9 +4140,10 @@ class Supervisor:
     def _pass_on(self, signum: int, from_kernel: bool, pid: int | None) -> None:
         now_s = time.monotonic()
         if signum in SIGNALS_TO_END:
-            if signum == self._last[0] and now_s - self._last[1] < self.SAME_REQUEST_S:
+            if signum == self._last_request and now_s - self._last_request_s < self.SAME_REQUEST_S:
                 return  # timeout(1) signals its child, and then the group that it is in
-            self._last = signum, now_s
+            self._last_request = signum
+            self._last_request_s = now_s
             self.requests += 1
         if pid is None:
             return
@@ -4174,7 +4192,7 @@ def exit_code(status: int) -> int:
     return EXIT_SIGNAL + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def end_of(status: int) -> str:
+def describe_status(status: int) -> str:
     """What a wait status says, as the end of a sentence."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
@@ -4513,7 +4531,7 @@ class Child:
         if not self._has_execed():
             status = os.waitpid(self.pid, 0)[1]
             self.kill()
-            raise ChildError("start command", self.command[0] or "''", f"{end_of(status)} before it began",
+            raise ChildError("start command", self.command[0] or "''", f"{describe_status(status)} before it began",
                              "start it again", exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE)
 
     def wait(self, timers: Sequence[Timer] = (), alive: Callable[[], bool] | None = None,
@@ -5817,7 +5835,8 @@ class NotifyWatcher(DenialWatcher):
         machine, number = self._machine, call.nr & 0xFFFFFFFF
         architecture = audit_architecture(machine, call.arch, number)
         tgid, comm, exe = self._describe(tid)
-        action, error_number = verdict = self._answer(call)
+        verdict = self._answer(call)
+        action, error_number = verdict
         if self._learn or action in PERMISSIVE:
             done = listener.proceed()
         elif action == SCMP_ACT_ERRNO:
@@ -5839,25 +5858,28 @@ class NotifyWatcher(DenialWatcher):
         caught, blocked, ignored = (int(status.get(name, "0"), 16) >> signal.SIGSYS - 1 & 1
                                     for name in ("SigCgt", "SigBlk", "SigIgn"))
         handled = action == SCMP_ACT_TRAP and caught and not blocked
+        pids = status.get("NSpid", "").split()  # in each pid namespace, from ours inwards
+        is_init = len(pids) > 1 and pids[-1] == "1"
         # Neither an init of a pid namespace nor a process that is traced is sure to die of SIGSYS.
-        untouched = (status and not caught and not blocked and not ignored and status.get("TracerPid") == "0"
-                     and status.get("NSpid", "").split()[1:][-1:] != ["1"])
+        dies = (status and not caught and not blocked and not ignored and status.get("TracerPid") == "0"
+                and not is_init)
         # The result that a handler finds: what is there before the call (syscall_rollback() in the kernel).
-        call, respond = self._listener.request.data, self._listener.respond
-        value, error = call.nr if self._machine.native in (X86_64, X86) else call.args[0], 0
+        call = self._listener.request.data
+        value = call.nr if self._machine.native in (X86_64, X86) else call.args[0]
+        error = 0
         try:
             if handled and not self._listener.killable:
                 # A signal sent first would have the call made again after the handler, and so on for ever.
-                return respond(value, 0) and self._send_sigsys(tgid, tid, native)
+                return self._listener.respond(value, 0) and self._send_sigsys(tgid, tid, native)
             if not self._listener.is_waiting():
                 return False
-            if not ((handled or untouched) and self._send_sigsys(tgid, tid, native)):
+            if not ((handled or dies) and self._send_sigsys(tgid, tid, native)):
                 os.kill(tgid, signal.SIGKILL)
         except ProcessLookupError:
             return False
         except PermissionError:
             error = -errno.EPERM  # it has become another user's process
-        respond(0 if error else value, error)
+        self._listener.respond(0 if error else value, error)
         return True
 
     def _send_sigsys(self, tgid: int, tid: int, native: bool) -> bool:
@@ -5882,7 +5904,9 @@ class NotifyWatcher(DenialWatcher):
                 with contextlib.suppress(ProcessLookupError):
                     comm = os.pread(self._tasks[tid][0], 64, 0)
             if not comm:
-                self._forget([tid] if tid in self._tasks else list(self._tasks)[:1 - self.MAX_TASKS])
+                if tid in self._tasks:
+                    self._forget([tid])
+                self._forget(list(self._tasks)[:-(self.MAX_TASKS - 1)])  # all but the latest
                 descriptor = os.open(f"/proc/{tid}/comm", os.O_RDONLY)
                 self._tasks[tid] = descriptor, int(proc_status(tid).get("Tgid", tid))
                 comm = os.pread(descriptor, 64, 0)
@@ -6129,10 +6153,11 @@ class KmsgWatcher(AuditWatcher):
                               "choose --enricher audit-log or netlink")
         # printk_ratelimit() in kernel/printk/printk.c: so many in so many seconds; what is there already counts. A
         # record may have waited for up to a second before it was written.
-        interval_s, self._burst = (int(read_kernel_file(f"/proc/sys/kernel/{name}") or 0)
-                                   for name in ("printk_ratelimit", "printk_ratelimit_burst"))
-        self._window_s = interval_s and interval_s + 1.0
-        self._times_s = [0.0] * max(self._burst, 1)
+        interval_s = int(read_kernel_file("/proc/sys/kernel/printk_ratelimit") or 0)
+        self._burst = int(read_kernel_file("/proc/sys/kernel/printk_ratelimit_burst") or 0)
+        self._window_s = interval_s + 1.0 if interval_s else 0.0
+        self._times_s = collections.deque([0.0], max(self._burst, 1))  # of the latest records
+        self._times_s.extend([0.0] * self._burst)
         try:
             self.descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
@@ -6160,7 +6185,7 @@ class KmsgWatcher(AuditWatcher):
             text = re.sub(r"\\x([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), message.split("\n")[0])
             if text.startswith("audit: "):
                 time_s = re.search(r" audit\((\d+\.\d+):", text)
-                self._times_s = [*self._times_s[1 - self._burst:], float(time_s[1]) if time_s else self._times_s[-1]]
+                self._times_s.append(float(time_s[1]) if time_s else self._times_s[-1])
                 self._check(self._times_s[-1])
                 if text.startswith(f"audit: type={AUDIT_SECCOMP} "):
                     yield text
@@ -6185,8 +6210,11 @@ class AuditLogWatcher(AuditWatcher):
 
     def __init__(self, machine: Machine, profile: Profile, path: str):
         self.reads, self._path = f"file {path}", os.path.realpath(path)
-        # Where the last line begins that has been read, this line, the highest number so far; may some be lost since?
-        self._at, self._last, self._serial, self._gap, self._strayed = 0, b"", 0, False, False
+        self._offset = 0  # of the last line that has been read
+        self._last_line = b""
+        self._last_serial = 0  # the highest number so far
+        self._may_have_gap = False  # between that and what is read next
+        self._lost_track = False  # none of the log's names leads to the file that is open
         super().__init__(machine, profile)
 
     def _open(self) -> None:
@@ -6199,7 +6227,7 @@ class AuditLogWatcher(AuditWatcher):
                 raise OSError(errno.EINVAL, "it is no regular file")
             self.descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
             libc.inotify_add_watch(self.descriptor, os.fsencode(os.path.dirname(self._path)), self.IN_EVENTS)
-            self._at = max(0, os.fstat(self._file.fileno()).st_size - self.CHUNK_BYTES)
+            self._offset = max(0, os.fstat(self._file.fileno()).st_size - self.CHUNK_BYTES)
             for _ in self._lines():
                 pass
         except OSError as error:
@@ -6218,7 +6246,8 @@ class AuditLogWatcher(AuditWatcher):
             for newer in iter(self._newer, None):
                 yield from self._lines()  # what was written before that
                 self._file.close()
-                self._file, self._at, self._last, self._gap = newer, 0, b"", self._strayed
+                self._file = newer
+                self._restart(self._lost_track)
                 yield from self._lines()
         except OSError as error:
             self._lose(f"{self._path} could not be followed: {error.strerror}")
@@ -6229,7 +6258,8 @@ class AuditLogWatcher(AuditWatcher):
         While it is empty, as logrotate has made it, auditd may still write to the old one. Logs only move from FILE to
         FILE.1 and on, and so does the search: none is missed.
         """
-        newest, newer, self._strayed = None, None, False
+        newest = newer = None
+        self._lost_track = False
         for number in range(self.MAX_LOGS):
             with contextlib.suppress(FileNotFoundError):
                 file = self._open_log(f"{self._path}.{number}" if number else self._path)
@@ -6237,31 +6267,42 @@ class AuditLogWatcher(AuditWatcher):
                     break
                 newest, newer = newest or file, file
         else:
-            newer, self._strayed = newest, True
-        return newer if newer is not newest or newer and os.fstat(newer.fileno()).st_size else None
+            newer = newest
+            self._lost_track = True
+        if newer is not None and newer is newest and not os.fstat(newer.fileno()).st_size:
+            return None
+        return newer
+
+    def _restart(self, may_have_gap: bool) -> None:
+        """Read from the beginning; some records may not have been read before."""
+        self._offset = 0
+        self._last_line = b""
+        self._may_have_gap = may_have_gap
 
     def _lines(self) -> Iterator[str]:
         """The SECCOMP records of the lines that are new."""
         import re
         while True:
-            data = os.pread(self._file.fileno(), self.CHUNK_BYTES, self._at)
-            if not data.startswith(self._last):  # cut off, and maybe written anew
-                self._at, self._last, self._gap = 0, b"", True
+            data = os.pread(self._file.fileno(), self.CHUNK_BYTES, self._offset)
+            if not data.startswith(self._last_line):  # cut off, and maybe written anew
+                self._restart(True)
                 continue
             end = data.rfind(b"\n") + 1
-            if end <= len(self._last):
+            if end <= len(self._last_line):
                 if len(data) < self.CHUNK_BYTES:
                     return
                 end = len(data)  # no record is as long
-            lines = data[len(self._last):end].split(b"\n")
+            lines = data[len(self._last_line):end].split(b"\n")
             start = max(data.rfind(b"\n", 0, end - 1) + 1, end - MAX_AUDIT_BYTES)
-            self._at, self._last = self._at + start, data[start:end]
+            self._offset += start
+            self._last_line = data[start:end]
             for line in lines:
                 match = re.match(self.LINE, line)
                 if match and not match[1].startswith(b"DAEMON_"):  # auditd's own have other numbers
-                    if self._gap and int(match[2]) > self._serial + 1:
+                    if self._may_have_gap and int(match[2]) > self._last_serial + 1:
                         self._lose(f"{self._path} was cut off or replaced, perhaps before all of it was read")
-                    self._gap, self._serial = False, max(self._serial, int(match[2]))
+                    self._may_have_gap = False
+                    self._last_serial = max(self._last_serial, int(match[2]))
                     if match[1] == b"SECCOMP":
                         yield line.decode(errors="replace")
 
@@ -6275,10 +6316,11 @@ class AuditLogWatcher(AuditWatcher):
 # What --args can tell apart: per index of the argument, syscalls of which it says what they are to do (a command, a
 # domain, flags). The kernel takes each as an int (include/linux/syscalls.h; of clone, mprotect, ptrace and unshare,
 # which take a long, it refuses or ignores what is in the upper half).
-ARGUMENTS = {name: index for index, names in enumerate((
-    "arch_prctl bpf clone keyctl membarrier personality prctl ptrace quotactl seccomp socket socketpair syslog unshare",
-    "epoll_ctl fcntl fcntl64 futex io_uring_register ioctl msgctl prlimit64 setns shmctl",
-    "getsockopt lseek madvise mprotect reboot semctl setsockopt")) for name in names.split()}
+ARGUMENTS = {
+    **dict.fromkeys("arch_prctl bpf clone keyctl membarrier personality prctl ptrace quotactl seccomp socket "
+                    "socketpair syslog unshare".split(), 0),
+    **dict.fromkeys("epoll_ctl fcntl fcntl64 futex io_uring_register ioctl msgctl prlimit64 setns shmctl".split(), 1),
+    **dict.fromkeys("getsockopt lseek madvise mprotect reboot semctl setsockopt".split(), 2)}
 # What does the same work as these, and takes the argument from memory, which no filter sees.
 UNSEEN_ARGUMENTS = {"clone": "clone3", **dict.fromkeys("getsockopt setsockopt socket socketpair".split(), "socketcall"),
                     **dict.fromkeys("msgctl semctl shmctl".split(), "ipc")}
@@ -6289,7 +6331,7 @@ def describe_nameless(calls: Iterable[tuple[Architecture, int]]) -> list[str]:
     absent: list[str] = []
     newer: list[str] = []
     for architecture, number in sorted(calls):
-        starts = {ARM: (0, ARM_PRIVATE_START), X32: (X32_SYSCALL_BIT,)}.get(architecture, (0,))
+        starts = (0, NUMBER_STARTS[4]) if architecture == ARM else NUMBER_STARTS[5:] if architecture == X32 else (0,)
         may_exist = any(0 <= number - start < NUMBERS for start in starts)
         (newer if may_exist else absent).append(f"{number} ({architecture.name})")
     texts = []
@@ -6416,14 +6458,15 @@ def unwrap(command: Sequence[str]) -> Sequence[str]:
     while at < len(command):
         word = command[at]
         if word.startswith("-") and word not in ("-", "--"):  # the first is env's -i
-            first = min((index for index, letter in enumerate(word) if letter in valued), default=0)
-            at += 2 if first == len(word) - 1 and word[1] != "-" else 1
-        elif word in ("-", "--") or "=" in word:
-            at += 1
-        elif words:
-            words, at = words - 1, at + 1
-        else:
-            break
+            letters = [letter for letter in word if letter in valued]
+            takes_next = bool(letters) and word.index(letters[0]) == len(word) - 1  # else what follows it is the value
+            if takes_next and not word.startswith("--"):
+                at += 1
+        elif word not in ("-", "--") and "=" not in word:
+            if not words:
+                break
+            words -= 1
+        at += 1
     return command[at:]
 
 
@@ -6436,14 +6479,21 @@ def is_podman_script(program: str) -> bool:
     return False
 
 
+def shell_script(arguments: Sequence[str]) -> str:
+    """What follows a shell's -c, or letters that end in it; "" if there is none."""
+    for word, following in zip(arguments, arguments[1:]):
+        if word.startswith("-") and not word.startswith("--") and word.endswith("c"):
+            return following
+    return ""
+
+
 def find_client(command: Sequence[str], environment: Container[str], follow: bool) -> str:
     """What to say where the command, or what it is given to start, has the work done by others; "" if it does it."""
     import re
-    name, arguments = os.path.basename(command[0]) if command else "", command[1:]
+    name = os.path.basename(command[0]) if command else ""
+    arguments = command[1:]
     if name in SHELLS:
-        script = next((arguments[index + 1] for index, word in enumerate(arguments[:-1])
-                       if word.startswith("-") and not word.startswith("--") and word.endswith("c")), "")
-        return find_client(script.split(), environment, follow)
+        return find_client(shell_script(arguments).split(), environment, follow)
     if name in WRAPPERS:
         inner = unwrap(command)
         options = command[1:len(command) - len(inner)]
@@ -6472,7 +6522,8 @@ def is_podman_remote(arguments: Sequence[str], environment: Container[str]) -> b
 
 def asks_for_work(client: Client, arguments: Sequence[str]) -> bool:
     """Do these arguments have another process do the work?"""
-    before, skip = "", client.groups == "*"
+    before = ""
+    skip = client.groups == "*"
     if not set(client.alone.split()).isdisjoint(arguments):
         return False
     for word in arguments:
@@ -6572,8 +6623,10 @@ class RecordCommand:
         self.target = Target(options.output_file or DEFAULT_OUTPUT[options.type], owner, not options.output_file)
         if not self.target.is_file and (options.append or options.checkpoint):
             raise UsageError(f"-o {self.target.path}", "--append and --checkpoint need a regular file")
-        import_now(*["json"] * (options.append or options.type == TYPE_JSON),
-                   *["array", "bisect", "re"] * options.append)
+        if options.append:
+            import_now("array", "bisect", "json", "re")
+        elif options.type == TYPE_JSON:
+            import_now("json")
         self.target.check()
         if options.append:
             self._text(Profile(SCMP_ACT_ERRNO, (), ()))
@@ -6669,9 +6722,10 @@ class RecordCommand:
         """Write nothing over what may be a good profile; give the exit code."""
         if failure:
             raise failure
-        seen = START_UNSEEN not in recording.losses or os.WIFSIGNALED(status)
-        Log.error(SpocError("record", self.command[0], f"it {end_of(status)} before its first call was seen" if seen
-                            else START_UNSEEN, f"{self.target.path} is left as it was"))
+        reason = START_UNSEEN
+        if START_UNSEEN not in recording.losses or os.WIFSIGNALED(status):
+            reason = f"it {describe_status(status)} before its first call was seen"
+        Log.error(SpocError("record", self.command[0], reason, f"{self.target.path} is left as it was"))
         return exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE
 
     def _open_recorder(self) -> Recorder:
@@ -6753,10 +6807,14 @@ class RecordCommand:
 
     def _watched(self) -> dict[tuple[int, int], int]:
         """(abi, number) -> index of the argument, for the names of --args."""
-        architectures = filter(None, (self.machine.native, self.machine.compat)) if self.options.args else ()
-        names = {(abi, number): syscall_name(architecture, number)
-                 for abi, architecture in enumerate(architectures) for number in range(NUMBERS)}
-        return {call: ARGUMENTS[name] for call, name in names.items() if name in self.options.args}
+        watched = {}
+        if self.options.args:
+            for abi, architecture in enumerate((self.machine.native, self.machine.compat)):
+                for number in range(NUMBERS):
+                    name = syscall_name(architecture, number) if architecture else None
+                    if name in self.options.args:
+                        watched[abi, number] = ARGUMENTS[name]
+        return watched
 
     def _report_values(self, recording: Recording) -> None:
         """Say which syscalls were narrowed and, of the others that --args names, why not."""
