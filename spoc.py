@@ -232,6 +232,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
+def count_of(number: int, one: str, several: str) -> str:
+    """A number, and the words that agree with it."""
+    return f"{number} {one if number == 1 else several}"
+
+
 def close(descriptor: int) -> None:
     """Close what was not written to: an error tells of nothing else (close(2)), and the descriptor is free."""
     with contextlib.suppress(OSError):
@@ -4680,8 +4685,8 @@ def make_recording(machine: Machine, recorded: dict[tuple[int, int], RecordedCal
 
 
 def describe_calls_lost(number: int) -> str:
-    return (f"{number} calls of unusual numbers were not recorded: too many different ones; the command tries out "
-            "syscall numbers")
+    return (f"{count_of(number, 'call of an unusual number was', 'calls of unusual numbers were')} not recorded: too "
+            "many different ones; the command tries out syscall numbers")
 
 
 class Recorder(Protocol):
@@ -5152,14 +5157,15 @@ def describe_losses(counters: Counters, too_many_tasks: str, unreadable_calls: s
     if not counters.followed:
         losses.append(START_UNSEEN)
     if counters.tasks_lost:
-        losses.append(f"{counters.tasks_lost} processes or threads were not followed: too many at a time; "
-                      f"{too_many_tasks}")
+        tasks = count_of(counters.tasks_lost, "process or thread was", "processes or threads were")
+        losses.append(f"{tasks} not followed: too many at a time; {too_many_tasks}")
     if counters.calls_lost:
         losses.append(describe_calls_lost(counters.calls_lost))
     if counters.denials_lost:
-        losses.append(f"{counters.denials_lost} blocked calls were not named: too many different ones at a time")
+        calls = count_of(counters.denials_lost, "blocked call was", "blocked calls were")
+        losses.append(f"{calls} not named: too many different ones at a time")
     if counters.reads_lost:
-        losses.append(f"{counters.reads_lost} calls {unreadable_calls}")
+        losses.append(f"{count_of(counters.reads_lost, 'call', 'calls')} {unreadable_calls}")
     return losses
 
 
@@ -5236,11 +5242,11 @@ class BpfRecorder(Recorder):
     def release_survivors(self) -> None:
         alive = self._bpf.counters().alive
         if alive:
-            Log.info(f"{alive} tasks of the command run on and are not recorded any more; --follow records them until "
-                     "they end or it is stopped")
+            tasks = count_of(alive, "task of the command runs on and is", "tasks of the command run on and are")
+            Log.info(f"{tasks} not recorded any more; --follow records until all have ended or it is stopped")
 
     def summary(self) -> str:
-        return f"Found {self._bpf.counters().followed} tasks in bpf map"
+        return f"Found {count_of(self._bpf.counters().followed, 'task', 'tasks')} in bpf map"
 
     def recording(self) -> Recording:
         """The map `calls` has numbers from NUMBERS on and, if statistics were asked for, all others."""
@@ -5748,7 +5754,7 @@ class NotifyRecorder(Recorder):
         return not self._listener.hung_up
 
     def summary(self) -> str:
-        return f"Answered {sum(self._times.values())} notifications"
+        return f"Answered {count_of(sum(self._times.values()), 'notification', 'notifications')}"
 
     def first_calls(self) -> dict[tuple[int, int], int]:
         return {self._call_of(key): call.first_ns for key, call in self._calls.items()}
@@ -6088,9 +6094,11 @@ class AuditWatcher(DenialWatcher):
             lost = (after.lost - before.lost) & 0xFFFFFFFF
             # Booted with audit=1 the kernel counts as lost what only an auditd that is not there would have got.
             if lost and (after.pid or "audit=1" not in read_kernel_file("/proc/cmdline")):
-                self._lose(f"the kernel dropped {lost} audit records: backlog_limit is {after.backlog_limit}, "
+                records = count_of(lost, "audit record", "audit records")
+                self._lose(f"the kernel dropped {records}: backlog_limit is {after.backlog_limit}, "
                            f"rate_limit {after.rate_limit} (auditctl -s)")
-        text = f"{self._strangers} records were of processes that had ended and may be the command's"
+        records = count_of(self._strangers, "record was of a process", "records were of processes")
+        text = f"{records} that had ended and may be the command's"
         if self._strangers and self._own:  # only if it has begun a session itself
             Log.result(f"Not named: {text}, if it logs somebody in")
         elif self._strangers:

@@ -295,7 +295,7 @@ class TracedCase(Case):
     def record_counted(self, *command: str) -> Tuple[Set[str], int]:
         """What `record` finds, and how many tasks it says that it has followed."""
         names = self.record(*command)
-        counts = re.findall(r"Found (\d+) tasks in bpf map$", self.record_log, re.MULTILINE)
+        counts = re.findall(r"Found (\d+) tasks? in bpf map$", self.record_log, re.MULTILINE)
         self.assertEqual(len(counts), 1)
         return names, int(counts[0])
 
