@@ -52,6 +52,7 @@ if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.defau
 import collections
 import contextlib
 import errno
+import itertools
 import operator
 import stat
 import time
@@ -138,8 +139,16 @@ ACTIONS = {
     SCMP_ACT_ALLOW: 0x7FFF0000}
 NUMBERED_ACTIONS = (SCMP_ACT_ERRNO, SCMP_ACT_TRACE)  # those that carry an errno
 PERMISSIVE = (SCMP_ACT_ALLOW, SCMP_ACT_LOG)
-OPERATORS = ("SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
-             "SCMP_CMP_MASKED_EQ")  # enum scmp_compare in seccomp.h, which begins with 1
+# enum scmp_compare in seccomp.h, which begins with 1.
+OPERATORS = {
+    "SCMP_CMP_NE": ("!=", operator.ne),
+    "SCMP_CMP_LT": ("<", operator.lt),
+    "SCMP_CMP_LE": ("<=", operator.le),
+    "SCMP_CMP_EQ": ("==", operator.eq),
+    "SCMP_CMP_GE": (">=", operator.ge),
+    "SCMP_CMP_GT": (">", operator.gt),
+    "SCMP_CMP_MASKED_EQ": ("==", operator.eq)}  # of the bits that a mask chooses
+MASK_32, MASK_64 = (1 << 32) - 1, (1 << 64) - 1
 MAX_SECCOMP_ERRNO = 4094  # libseccomp refuses more (MAX_ERRNO in its src/db.h)
 # linux/seccomp.h. TSYNC means nothing here: the filter is loaded by a process of one thread.
 SPEC_ALLOW = "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
@@ -368,13 +377,53 @@ class Condition(NamedTuple):
     value: int
     value_two: int = 0
 
+    @property
+    def compared(self) -> tuple[int, int]:
+        """The bits of the argument that are compared, as a mask, and what they are compared with."""
+        if self.op == "SCMP_CMP_MASKED_EQ":
+            return self.value, self.value & self.value_two
+        return MASK_64, self.value
 
-def holds(condition: tuple[int, str, int, int], value: int) -> bool:
-    """Does the condition hold if its argument has this value?"""
-    _, op, first, second = condition
-    return {"SCMP_CMP_NE": value != first, "SCMP_CMP_LT": value < first, "SCMP_CMP_LE": value <= first,
-            "SCMP_CMP_EQ": value == first, "SCMP_CMP_GE": value >= first, "SCMP_CMP_GT": value > first,
-            "SCMP_CMP_MASKED_EQ": value & first == second}[op]
+    def is_met_by(self, value: int) -> bool:
+        mask, wanted = self.compared
+        _, compare = OPERATORS[self.op]
+        return bool(compare(value & mask, wanted))
+
+    def text(self, argument: str) -> str:
+        mask, wanted = self.compared
+        sign, _ = OPERATORS[self.op]
+        if self.op == "SCMP_CMP_MASKED_EQ":
+            return f"{argument} & {mask:#x} {sign} {wanted:#x}"
+        return f"{argument} {sign} {wanted}"
+
+    @property
+    def normal(self) -> Condition:
+        """The form in which equal conditions are equal."""
+        if self.op == "SCMP_CMP_MASKED_EQ":
+            return bits_equal(self.argument, *self.compared)
+        return self._replace(value_two=0)
+
+    @property
+    def fixed_bits(self) -> tuple[int, int]:
+        """The bits that can have one value only, as a mask, and that value."""
+        return self.compared if self.op in ("SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ") else (0, 0)
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """The lowest and highest values that meet it; for MASKED_EQ, some between them may not."""
+        mask, value = self.compared
+        below, above = (0, value - 1), (value + 1, MASK_64)
+        ranges = {"SCMP_CMP_NE": [below, above], "SCMP_CMP_LT": [below], "SCMP_CMP_LE": [(0, value)],
+                  "SCMP_CMP_EQ": [(value, value)], "SCMP_CMP_GE": [(value, MASK_64)], "SCMP_CMP_GT": [above],
+                  "SCMP_CMP_MASKED_EQ": [(value, value | ~mask & MASK_64)]}[self.op]
+        return [(low, high) for low, high in ranges if low <= high]
+
+
+def bits_equal(argument: int, mask: int, value: int) -> Condition:
+    """The condition that these bits of an argument have this value."""
+    if mask == MASK_64:
+        return Condition(argument, "SCMP_CMP_EQ", value)
+    return Condition(argument, "SCMP_CMP_MASKED_EQ", mask, value)
 
 
 def errno_of(name: str) -> int:
@@ -414,6 +463,27 @@ def make_verdict(action: str, number: int) -> Verdict:
     return Verdict(action, number if action in NUMBERED_ACTIONS else 0)
 
 
+class Answer(NamedTuple):
+    """What a profile answers to a syscall where all conditions hold; in normal form, so that equal ones are equal."""
+
+    conditions: tuple[Condition, ...]
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        """For a person; "" if it allows the syscall whatever its arguments are."""
+        parts = [] if self.verdict == ALLOW else [str(self.verdict)]
+        if self.conditions:
+            parts.append("if " + " and ".join(each.text(f"args[{each.argument}]") for each in self.conditions))
+        return " ".join(parts)
+
+    def text_for(self, name: str) -> str:
+        """The same, said of a syscall."""
+        return f"{name} {self}".rstrip() if self.verdict == ALLOW else f"{name}: {self}"
+
+
+Answers = tuple[Answer, ...]
+
+
 class Rule(NamedTuple):
     """An action for some syscalls, if all conditions hold."""
 
@@ -425,6 +495,47 @@ class Rule(NamedTuple):
     @property
     def verdict(self) -> Verdict:
         return make_verdict(self.action, self.errno)
+
+    @property
+    def answer(self) -> Answer:
+        return Answer(tuple(sorted(each.normal for each in self.conditions)), self.verdict)
+
+    def narrowed(self, mask: int) -> Rule:
+        """The rule as an architecture has it whose arguments have these bits."""
+        return self._replace(conditions=tuple(
+            each._replace(value=each.value & mask, value_two=each.value_two & mask) for each in self.conditions))
+
+    def multiplexed(self, code: int) -> Rule:
+        """The rule as libseccomp enforces it within a multiplexed call, whose first argument says what it is to do. The
+        other arguments are in memory then, but libseccomp takes its registers for them.
+        """
+        others = [each for each in self.conditions if each.argument]
+        return self._replace(conditions=(Condition(0, "SCMP_CMP_EQ", code), *others))
+
+
+def deciding_rules(rules: Iterable[Rule], default: Verdict | None) -> list[Rule]:
+    """Of the rules for one syscall those that decide what is answered to it.
+
+    This is libseccomp's precedence: rules that say what the default says are none, and of the others the first without
+    conditions stands before all that have some.
+    """
+    deciding = [rule for rule in rules if rule.verdict != default]
+    for rule in deciding:
+        if not rule.conditions:
+            return [rule]
+    return deciding
+
+
+def possible_verdicts(deciding: Iterable[Rule], default: Verdict, arguments: dict[int, int]) -> Iterator[Verdict]:
+    """What a call may meet of which these arguments are known; the default last, if a rule does not decide anyway."""
+    is_decided = False
+    for rule in deciding:
+        known = [each for each in rule.conditions if each.argument in arguments]
+        if all(each.is_met_by(arguments[each.argument]) for each in known):
+            is_decided |= len(known) == len(rule.conditions)
+            yield rule.verdict
+    if not is_decided:
+        yield default
 
 
 class Profile(NamedTuple):
@@ -448,50 +559,20 @@ class Profile(NamedTuple):
         """The verdict on all that no rule decides."""
         return make_verdict(self.default_action, self.default_errno)
 
+    def deciding_rules(self, name: str) -> list[Rule]:
+        """The rules that decide calls of this name, which may be a multiplexed one."""
+        rules = []
+        for rule in self.rules:
+            if name in rule.names:
+                rules.append(rule)
+            for code, inner in MULTIPLEXED.get(name, {}).items():
+                if inner in rule.names:
+                    rules.append(rule.multiplexed(code))
+        return deciding_rules(rules, self.default)
+
     def verdicts(self, name: str, arguments: dict[int, int] | None = None) -> list[Verdict]:
-        """Each action, with its errno, that a call of this name, with these arguments, may meet; the default last.
-
-        As in libseccomp, rules that say what the default says are none, and of the others an unconditional one, the
-        first, stands before all conditional ones.
-        """
-        default = self.default
-        names = {name, *MULTIPLEXED.get(name, {}).values()}
-        rules = [rule for rule in self.rules if rule.verdict != default and not names.isdisjoint(rule.names)]
-        for rule in rules:
-            if not rule.conditions and name in rule.names:
-                return [rule.verdict]
-        known = arguments or {}
-        rules = [rule for rule in rules if name not in rule.names or all(
-            each.argument not in known or holds((each.argument, each.op, each.value, each.value_two),
-                                                known[each.argument]) for each in rule.conditions)]
-        decided = any(name in rule.names and all(each.argument in known for each in rule.conditions) for rule in rules)
-        return [rule.verdict for rule in rules] + ([] if decided else [default])
-
-
-FULL_MASK = (1 << 64) - 1
-if TYPE_CHECKING:
-    # (argument, operator, value, second value) of all conditions, sorted; and what is answered if they hold.
-    Key = tuple[tuple[tuple[int, str, int, int], ...], Verdict]
-
-
-def key_text(key: Key) -> str:
-    """A verdict and its conditions for a person; "" if the syscall is allowed whatever its arguments are."""
-    terms = []
-    for argument, op, value, second in key[0]:
-        if op == "SCMP_CMP_MASKED_EQ":
-            terms.append(f"args[{argument}] & {value:#x} == {second:#x}")
-        else:
-            terms.append(f"args[{argument}] {dict(zip(OPERATORS, '!= < <= == >= >'.split()))[op]} {value}")
-    verdict = "" if key[1] == ALLOW else f": {key[1]}"
-    return verdict + (f" if {' and '.join(terms)}" if terms else "")
-
-
-def make_key(rule: Rule) -> Key:
-    """A rule's conditions and verdict in normal form."""
-    return tuple(sorted(
-        (each.argument, "SCMP_CMP_EQ", each.value_two, 0) if each.op == "SCMP_CMP_MASKED_EQ" and each.value == FULL_MASK
-        else (each.argument, each.op, each.value, each.value_two if each.op == "SCMP_CMP_MASKED_EQ" else 0)
-        for each in rule.conditions)), rule.verdict
+        """Each verdict that a call of this name, with these arguments, may meet; the default last."""
+        return list(possible_verdicts(self.deciding_rules(name), self.default, arguments or {}))
 
 
 def rules_by_name(profile: Profile) -> dict[str, list[Rule]]:
@@ -502,6 +583,16 @@ def rules_by_name(profile: Profile) -> dict[str, list[Rule]]:
     return found
 
 
+def deciding_by_name(profile: Profile) -> dict[str, list[Rule]]:
+    """Syscall -> the rules that decide it, by its own name; none where all say what the default says."""
+    return {name: deciding_rules(rules, profile.default) for name, rules in rules_by_name(profile).items()}
+
+
+def names_within(name: str) -> set[str]:
+    """A syscall and, if it is multiplexed, those that it stands for."""
+    return {name, *MULTIPLEXED.get(name, {}).values()}
+
+
 def unite_base(profile: Profile, base: Profile, file: str) -> tuple[Profile, list[str]]:
     """The profile with the rules of the one (in this file) that it builds on, and what was settled between the two.
 
@@ -509,22 +600,32 @@ def unite_base(profile: Profile, base: Profile, file: str) -> tuple[Profile, lis
     the less restrictive holds. Where conditions differ as well, or errnos, its versions install different filters.
     """
     own_rules, base_rules = rules_by_name(profile), rules_by_name(base)
-    lost: tuple[set[str], set[str]] = (set(), set())
-    settled = []
+    settled: list[str] = []
+    own_lost: set[str] = set()
+    base_lost: set[str] = set()
     for name in sorted(own_rules.keys() & base_rules.keys()):
         own, others = own_rules[name], base_rules[name]
-        if set(map(make_key, own)) == set(map(make_key, others)) or len({rule.verdict for rule in own + others}) == 1:
+        if {rule.answer for rule in own} == {rule.answer for rule in others}:
+            continue
+        if len({rule.verdict for rule in own + others}) == 1:
             continue
         mine, other = own[0].verdict, others[0].verdict
         if mine.action == other.action or any(rule.conditions for rule in own + others):
             raise SpocError("add base profile", file, f"{name}: the profile that builds on it answers otherwise",
                             "change one of them")
-        held = max(mine, other, key=lambda verdict: verdict.leniency)
-        lost[held == mine].add(name)
-        settled.append(f"{name}: {mine} in the profile, {other} in its base {file}: {held} holds")
-    rules = (rule._replace(names=tuple(name for name in rule.names if name not in names))
-             for one, names in zip((profile, base), lost) for rule in one.rules)
-    return profile._replace(rules=tuple(rule for rule in rules if rule.names)), settled
+        taken = max(mine, other, key=lambda verdict: verdict.leniency)
+        (base_lost if taken == mine else own_lost).add(name)
+        settled.append(f"{name}: {mine} in the profile, {other} in its base {file}: {taken} holds")
+    rules = [*without_names(profile.rules, own_lost), *without_names(base.rules, base_lost)]
+    return profile._replace(rules=tuple(rules)), settled
+
+
+def without_names(rules: Iterable[Rule], names: set[str]) -> Iterator[Rule]:
+    """The rules, as far as they are about other syscalls."""
+    for rule in rules:
+        others = tuple(name for name in rule.names if name not in names)
+        if others:
+            yield rule._replace(names=others)
 
 
 def not_allowed(profile: Profile, needs: Profile) -> set[str]:
@@ -545,145 +646,127 @@ def profile_actions(profile: Profile) -> set[str]:
 CONDITIONS = "its conditions"
 
 
-def rule_text(rule: Rule) -> str:
-    """A rule's verdict and conditions."""
-    return key_text(make_key(rule)).lstrip(": ")
-
-
-def statement(rule: Rule) -> str:
-    """A rule for one syscall."""
-    return rule.names[0] + key_text(make_key(rule))
-
-
 def denying_text(rules: Iterable[Rule]) -> str:
     """What these rules answer, of many the first ones."""
-    answers = list(dict.fromkeys(map(rule_text, rules)))
+    answers = list(dict.fromkeys(str(rule.answer) for rule in rules))
     more = f" and {len(answers) - 4} more" if len(answers) > 4 else ""
     return f"the rule{'s' * (len(answers) > 1)} that answer{'s' * (len(answers) == 1)} {', '.join(answers[:4])}{more}"
 
 
-def lifted(profile: Profile, name: str) -> str:
+def describe_lifted(profile: Profile, name: str) -> str:
     """What allowing a syscall by its bare name lifts of what the profile says; "" if nothing."""
-    if {*profile.verdicts(name)} == {ALLOW}:
+    if set(profile.verdicts(name)) == {ALLOW}:
         return ""
-    names = {name, *MULTIPLEXED.get(name, {}).values()}
-    rules = [rule for rule in profile.rules if not names.isdisjoint(rule.names)]
-    denying = [rule for rule in rules if rule.action not in PERMISSIVE]
+    rules = [rule for rule in profile.rules if not names_within(name).isdisjoint(rule.names)]
+    denying = [rule for rule in rules if not rule.verdict.lets_pass]
     if denying:
         return denying_text(denying)
     return CONDITIONS if any(rule.conditions for rule in rules) else ""
 
 
 MAX_CONDITIONAL = 1000  # rules of one syscall; a filter has at most 4096 instructions, of which each takes some
-if TYPE_CHECKING:
-    Decision = tuple[Key, ...]
-    ConditionKey = tuple[int, str, int, int]
 
 
-def bits_of(condition: ConditionKey) -> tuple[int, int]:
-    """The bits that a condition asks for, as a mask and their value."""
-    _, op, value, second = condition
-    return {"SCMP_CMP_EQ": (FULL_MASK, value), "SCMP_CMP_MASKED_EQ": (value, second)}.get(op, (0, 0))
-
-
-def spans_of(condition: ConditionKey) -> list[tuple[int, int]]:
-    """The lowest and highest values for which a condition holds; of MASKED_EQ those between may not be meant."""
-    _, op, value, second = condition
-    below, above = (0, value - 1), (value + 1, FULL_MASK)
-    spans = {"SCMP_CMP_NE": (below, above), "SCMP_CMP_LT": (below,), "SCMP_CMP_LE": ((0, value),),
-             "SCMP_CMP_EQ": ((value, value),), "SCMP_CMP_GE": ((value, FULL_MASK),), "SCMP_CMP_GT": (above,),
-             "SCMP_CMP_MASKED_EQ": ((second, second | ~value & FULL_MASK),)}[op]
-    return [(low, high) for low, high in spans if low <= high]
-
-
-def never_meet(one: ConditionKey, other: ConditionKey) -> bool:
+def conditions_exclude(one: Condition, other: Condition) -> bool:
     """Do two conditions on one argument exclude each other, as far as bits and ranges tell?"""
-    mask, value = bits_of(one)
-    its_mask, its_value = bits_of(other)
-    if mask and its_mask:
-        return bool((value ^ its_value) & mask & its_mask)
-    return not any(low <= its_high and its_low <= high
-                   for low, high in spans_of(one) for its_low, its_high in spans_of(other))
+    mask, value = one.fixed_bits
+    other_mask, other_value = other.fixed_bits
+    if mask and other_mask:
+        return bool((value ^ other_value) & mask & other_mask)
+    return not any(low <= other_high and other_low <= high
+                   for low, high in one.ranges for other_low, other_high in other.ranges)
 
 
-def excludes(one: Key, other: Key) -> bool:
+def answers_exclude(one: Answer, other: Answer) -> bool:
     """Can the conditions of both, as far as one argument tells, never hold at once?"""
-    return any(first[0] == second[0] and never_meet(first, second) for first in one[0] for second in other[0])
+    return any(each.argument == another.argument and conditions_exclude(each, another)
+               for each in one.conditions for another in other.conditions)
 
 
-def masked(argument: int, mask: int, value: int) -> ConditionKey:
-    return ((argument, "SCMP_CMP_EQ", value, 0) if mask == FULL_MASK
-            else (argument, "SCMP_CMP_MASKED_EQ", mask, value))
-
-
-def within(argument: int, low: int, high: int) -> Iterator[ConditionKey]:
+def range_conditions(argument: int, low: int, high: int) -> Iterator[Condition]:
     """Conditions, one of which holds for each value from `low` to `high`, and none for another."""
-    if low < high and (not low or high == FULL_MASK):
-        yield (argument, "SCMP_CMP_GE", low, 0) if low else (argument, "SCMP_CMP_LE", high, 0)
+    if low == 0 < high:
+        yield Condition(argument, "SCMP_CMP_LE", high)
+    elif low < high == MASK_64:
+        yield Condition(argument, "SCMP_CMP_GE", low)
     else:
-        yield from blocks(argument, low, high)
+        yield from block_conditions(argument, low, high)
 
 
-def blocks(argument: int, low: int, high: int) -> Iterator[ConditionKey]:
-    """The same, of equality alone."""
+def block_conditions(argument: int, low: int, high: int) -> Iterator[Condition]:
+    """The same, but each is that some bits are equal: for a block whose size is a power of 2, and which starts at a
+    multiple of that.
+    """
     while low <= high:
-        size = low & -low or FULL_MASK + 1
+        size = low & -low or MASK_64 + 1
         while low + size - 1 > high:
             size >>= 1
-        yield masked(argument, FULL_MASK & -size, low)
+        yield bits_equal(argument, MASK_64 & -size, low)
         low += size
 
 
-def meet(one: ConditionKey, other: ConditionKey) -> list[ConditionKey]:
-    """Conditions, one of which holds where both do: a rule cannot hold two on one argument.
+def intersect_conditions(one: Condition, other: Condition) -> list[Condition]:
+    """Conditions, one of which holds where both do: a rule cannot have two on one argument.
 
     Of values from 2**32 on, and of bits beside a range, a 32-bit architecture sees too little: there it may be more.
     """
-    if one == other or never_meet(one, other):
-        return [one] * (one == other)
-    for first, second in ((one, other), (other, one)):
-        if spans_of(first) == [(0, FULL_MASK)]:  # which always holds
-            return [second]
-    argument = one[0]
-    (mask, value), (its_mask, its_value) = bits_of(one), bits_of(other)
-    if mask and its_mask:
-        return [masked(argument, mask | its_mask, value | its_value)]
-    free = ~(mask | its_mask) & FULL_MASK
-    if free & free + 1:  # what is between the lowest and the highest value is not all meant
-        bits, ranged = (one, other) if mask else (other, one)
-        return [each for low, high in spans_of(ranged) for block in blocks(argument, low, high)
-                for each in meet(bits, block)]
-    return [each for low, high in spans_of(one) for its_low, its_high in spans_of(other)
-            for each in within(argument, max(low, its_low), min(high, its_high))]
+    always = [(0, MASK_64)]
+    if one == other:
+        return [one]
+    if conditions_exclude(one, other):
+        return []
+    if always in (one.ranges, other.ranges):
+        return [other if one.ranges == always else one]
+    (mask, value), (other_mask, other_value) = one.fixed_bits, other.fixed_bits
+    if mask and other_mask:
+        return [bits_equal(one.argument, mask | other_mask, value | other_value)]
+    free = ~(mask | other_mask) & MASK_64
+    found = []
+    if free & free + 1:  # not all values between the lowest and the highest meet the mask
+        masked, ranged = (one, other) if mask else (other, one)
+        for low, high in ranged.ranges:
+            for block in block_conditions(one.argument, low, high):
+                found += intersect_conditions(masked, block)
+        return found
+    for low, high in one.ranges:
+        for other_low, other_high in other.ranges:
+            found += range_conditions(one.argument, max(low, other_low), min(high, other_high))
+    return found
 
 
-def intersect(one: Key, other: Key, name: str) -> list[Key]:
+def intersect_answers(one: Answer, other: Answer, name: str) -> list[Answer]:
     """What both say where the conditions of both hold: the less restrictive answer, of errnos the lowest."""
-    found = [{each[0]: each for each in one[0]}]
-    for condition in other[0]:
-        found = [{**each, condition[0]: both} for each in found
-                 for both in (meet(each[condition[0]], condition) if condition[0] in each else [condition])]
+    found = [{each.argument: each for each in one.conditions}]
+    for condition in other.conditions:
+        argument, wider = condition.argument, found
+        found = []
+        for each in wider:
+            both = intersect_conditions(each[argument], condition) if argument in each else [condition]
+            found += [{**each, argument: narrower} for narrower in both]
         check_number(name, len(found))
-    verdict = max(one[1], other[1], key=lambda verdict: verdict.leniency)
-    return [(tuple(sorted(each.values())), verdict) for each in found]
+    verdict = max(one.verdict, other.verdict, key=lambda verdict: verdict.leniency)
+    return [Answer(tuple(sorted(each.values())), verdict) for each in found]
 
 
-def implies(one: Key, other: Key) -> bool:
+def condition_implies(one: Condition, other: Condition) -> bool:
+    return one == other or (one.argument == other.argument and one.op == "SCMP_CMP_EQ" and other.is_met_by(one.value))
+
+
+def answer_implies(one: Answer, other: Answer) -> bool:
     """Do the conditions of `other`, as far as one argument tells, hold wherever those of `one` do?"""
-    return all(any(first[0] == second[0] and (first == second or first[1] == "SCMP_CMP_EQ" and holds(second, first[2]))
-                   for first in one[0]) for second in other[0])
+    return all(any(condition_implies(each, wanted) for each in one.conditions) for wanted in other.conditions)
 
 
-def make_decision(keys: Iterable[Key], is_consistent: bool = False) -> Decision:
-    """The keys in normal form, without those that another one of the same verdict makes needless: it does if it
+def simplify_answers(answers: Iterable[Answer], is_consistent: bool = False) -> Answers:
+    """The answers in normal form, without those that another one of the same verdict makes needless: it does if it
     is_consistent, so that no two of different verdicts hold at once.
     """
-    known = set(keys)
-    if len(known) > 1 and (is_consistent or len({verdict for _, verdict in known}) == 1):
-        known = {(conditions, verdict) for conditions, verdict in known if not any(
-            (tuple(each for index, each in enumerate(conditions) if bits >> index & 1), verdict) in known
-            for bits in range((1 << len(conditions)) - 1))}
-    return tuple(sorted(known))
+    found = set(answers)
+    if len(found) > 1 and (is_consistent or len({each.verdict for each in found}) == 1):
+        found = {each for each in found if not any(
+            Answer(some, each.verdict) in found for count in range(len(each.conditions))
+            for some in itertools.combinations(each.conditions, count))}
+    return tuple(sorted(found))
 
 
 def check_number(name: str, number: int) -> None:
@@ -692,81 +775,77 @@ def check_number(name: str, number: int) -> None:
         raise SpocError("compare rules", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
 
 
-def decide(profile: Profile, default: Verdict) -> dict[str, Decision]:
-    """What a profile says of each syscall other than this default.
+def answers_by_name(profile: Profile, default: Verdict | None) -> dict[str, Answers]:
+    """Syscall -> what the profile answers to it other than this default.
 
-    As in libseccomp, rules that say what the profile's own default says are none (if a syscall has no others, they
-    matter where that default is replaced), and the first unconditional one stands before all conditional ones.
+    If all rules for a syscall say what the profile's own default says, they matter where that default is replaced.
     """
-    said: dict[str, tuple[Key, ...]] = {}
-    for rule in profile.rules:
-        listed: tuple[Key, ...] = (make_key(rule),)
-        names = dict.fromkeys(rule.names, listed)
-        for name in said.keys() & names:
-            names[name] = said[name] + listed
-            check_number(name, len(names[name]))
-        said.update(names)
-    own = profile.default
-    known: dict[int, Decision] = {}  # most syscalls share the very object that says what their rule does
-    for keys in said.values():
-        if id(keys) not in known:
-            rules = [key for key in keys if key[1] != own] or list(keys)
-            rules = [key for key in rules if not key[0]][:1] or rules
-            known[id(keys)] = make_decision(key for key in rules if key[1] != default)
-    return {name: known[id(keys)] for name, keys in said.items() if known[id(keys)]}
+    found: dict[str, Answers] = {}
+    simplified: dict[Answers, Answers] = {}  # most syscalls have the same
+    for name, rules in rules_by_name(profile).items():
+        check_number(name, len(rules))
+        deciding = deciding_rules(rules, profile.default) or deciding_rules(rules, None)
+        answers = tuple(rule.answer for rule in deciding if rule.verdict != default)
+        if answers not in simplified:
+            simplified[answers] = simplify_answers(answers)
+        if answers:
+            found[name] = simplified[answers]
+    return found
 
 
-def make_merged(default: Verdict, decisions: dict[str, Decision], architectures: Iterable[str],
-                flags: Iterable[str] | None = None) -> Profile:
+def build_profile(default: Verdict, answers: dict[str, Answers], architectures: Iterable[str],
+                  flags: Iterable[str] | None = None) -> Profile:
     """The profile in normal form that says this."""
-    names: dict[Key, list[str]] = {}
-    for name in sorted(decisions):
-        for key in decisions[name]:
-            names.setdefault(key, []).append(name)
+    names: dict[Answer, list[str]] = {}
+    for name in sorted(answers):
+        for answer in answers[name]:
+            names.setdefault(answer, []).append(name)
 
     def number(verdict: Verdict) -> int:
         return verdict.errno if verdict.action in NUMBERED_ACTIONS else errno.EPERM
 
-    rules = (Rule(key[1].action, tuple(names[key]), number(key[1]), tuple(Condition(*each) for each in key[0]))
-             for key in sorted(names))
+    rules = [Rule(answer.verdict.action, tuple(names[answer]), number(answer.verdict), answer.conditions)
+             for answer in sorted(names)]
     return Profile(default.action, tuple(sorted(architectures)), tuple(rules), number(default),
                    None if flags is None else tuple(sorted(flags)))
 
 
-def check_consistent(name: str, files: dict[Key, str]) -> None:
+def check_consistent(name: str, files: dict[Answer, str]) -> None:
     """Refuse different answers to one call: of rules that overlap, their values tell which one counts."""
     check_number(name, len(files))
     for one in files:
         for other in files:
-            if one[1] < other[1] and not excludes(one, other):
-                raise SpocError("merge", name, f"{files[one]} says {key_text(one).lstrip(': ') or SCMP_ACT_ALLOW}, "
-                                f"but {files[other]} {key_text(other).lstrip(': ') or SCMP_ACT_ALLOW}",
-                                "change one of them")
+            if one.verdict < other.verdict and not answers_exclude(one, other):
+                raise SpocError("merge", name, f"{files[one]} says {str(one) or SCMP_ACT_ALLOW}, "
+                                f"but {files[other]} {str(other) or SCMP_ACT_ALLOW}", "change one of them")
 
 
-def unite(name: str, decisions: dict[Decision, str], default: Verdict) -> Decision:
-    """What allows the syscall where one of the decisions (with the file that each is from) does, and nowhere else.
+def merge_answers(name: str, files: dict[Answers, str], default: Verdict) -> Answers:
+    """What allows the syscall where one of the answers (with the file that each is from) does, and nowhere else.
 
     Where the default allows, a syscall is stopped only where all of them stop it.
     """
     if not default.lets_pass:
-        files = {key: file for decision, file in reversed(list(decisions.items())) for key in decision}
-        check_consistent(name, files)
-        return make_decision(files, True)
-    for decision, file in decisions.items():
-        check_consistent(name, dict.fromkeys(decision, file))
+        said_by = {answer: file for answers, file in reversed(list(files.items())) for answer in answers}
+        check_consistent(name, said_by)
+        return simplify_answers(said_by, True)
+    for answers, file in files.items():
+        check_consistent(name, dict.fromkeys(answers, file))
+    denials = []
     # In an order of their own, so that the order of the inputs does not matter; few rules leave few combinations.
-    stopping, *others = (make_decision((key for key in decision if not key[1].lets_pass), True)
-                         for decision in sorted(decisions, key=lambda decision: (len(decision), decision)))
-    for keys in others:
-        united: set[Key] = set()
-        for one in stopping:
-            for other in keys:
-                united.update(() if excludes(one, other) else intersect(one, other, name))
-            check_number(name, len(united))
-        stopping = make_decision(united, True)
-    letting = (key for decision in decisions for key in decision if key[1].lets_pass)
-    return make_decision([*stopping, *letting], True)
+    for answers in sorted(files, key=lambda answers: (len(answers), answers)):
+        denials.append(simplify_answers((each for each in answers if not each.verdict.lets_pass), True))
+    denied = denials[0]
+    for others in denials[1:]:
+        both: set[Answer] = set()
+        for one in denied:
+            for other in others:
+                if not answers_exclude(one, other):
+                    both.update(intersect_answers(one, other, name))
+            check_number(name, len(both))
+        denied = simplify_answers(both, True)
+    passed = (each for answers in files for each in answers if each.verdict.lets_pass)
+    return simplify_answers([*denied, *passed], True)
 
 
 def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | None = None) -> Profile:
@@ -781,27 +860,28 @@ def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | Non
         raise SpocError("merge", "defaultAction", f"{one} in {first}, but {other} in {second}",
                         "choose with --default-action")
     chosen = default or next(iter(defaults))
-    said: dict[str, dict[Decision, str]] = {}
-    decided = []  # names, where it matters which of the profiles decide a syscall
+    files: dict[str, dict[Answers, str]] = {}  # syscall -> answers to it -> the first file that has these
+    answered = []
     for file, profile in inputs:
-        decisions = decide(profile, chosen)
-        for name, decision in decisions.items():
-            said.setdefault(name, {}).setdefault(decision, file)
-        if chosen.lets_pass:
-            decided.append((file, profile, decisions.keys()))
-    for file, profile, names in decided:
-        free = {name for rule in profile.rules if rule.verdict == chosen and not rule.conditions for name in rule.names}
-        for name in said.keys() - names:
-            if profile.default.lets_pass or name in free:
-                said[name].setdefault((), file)
-    fallback = said.get("clone3", {})
-    if len(fallback) > 1 and not chosen.lets_pass:
-        fallback.pop((((), CLONE3_FALLBACK),), None)
-    united = {name: next(iter(each)) if len(each) == 1 and len(next(iter(each))) == 1
-              else unite(name, each, chosen) for name, each in said.items()}
-    given = any(profile.flags is not None for _, profile in inputs)
-    return make_merged(chosen, united, {name for _, profile in inputs for name in profile.architectures},
-                       {flag for _, profile in inputs for flag in profile.loaded_flags} if given else None)
+        answers = answers_by_name(profile, chosen)
+        answered.append(answers.keys())
+        for name, each in answers.items():
+            files.setdefault(name, {}).setdefault(each, file)
+    if chosen.lets_pass:  # a profile that lets a call pass without a further answer has the others' denials fall
+        for (file, profile), names in zip(inputs, answered):
+            deciding = deciding_by_name(profile)
+            for name in files.keys() - names:
+                verdicts = possible_verdicts(deciding.get(name, ()), profile.default, {})
+                if all(verdict.lets_pass for verdict in verdicts):
+                    files[name].setdefault((), file)
+    elif len(files.get("clone3", ())) > 1:
+        files["clone3"].pop((Answer((), CLONE3_FALLBACK),), None)
+    merged = {name: merge_answers(name, each, chosen) for name, each in files.items()}
+    architectures = {name for _, profile in inputs for name in profile.architectures}
+    if all(profile.flags is None for _, profile in inputs):
+        return build_profile(chosen, merged, architectures)
+    return build_profile(chosen, merged, architectures, {
+        flag for _, profile in inputs for flag in profile.loaded_flags})
 
 
 def added_architectures(profile: Profile, other: Profile, native: str) -> set[str]:
@@ -809,42 +889,40 @@ def added_architectures(profile: Profile, other: Profile, native: str) -> set[st
     return set(profile.architectures) - {*other.architectures, "SCMP_ARCH_NATIVE", native}
 
 
-def complete(decision: Decision, default: Verdict) -> set[Key]:
-    """All that can be answered: the default too, unless the first rule, in normal form, has no conditions."""
-    return {*decision} if decision and not decision[0][0] else {*decision, ((), default)}
-
-
-def diff_profile(profile: Profile, other: Profile, native: str) -> Profile:
+def diff_profiles(profile: Profile, other: Profile, native: str) -> Profile:
     """What a profile says and the other does not, by what it means; with its own default."""
-    said, only = decide(other, other.default), {}
-    for name, keys in decide(profile, profile.default).items():
-        known = complete(said.get(name, ()), other.default)
-        only[name] = tuple(key for key in keys if key not in known)
-    return make_merged(profile.default, only, added_architectures(profile, other, native),
-                       profile.loaded_flags - other.loaded_flags or None)
+    other_answers, only = answers_by_name(other, other.default), {}
+    for name, answers in answers_by_name(profile, profile.default).items():
+        others = set(other_answers.get(name, ()))
+        if all(answer.conditions for answer in others):
+            others.add(Answer((), other.default))
+        only[name] = tuple(answer for answer in answers if answer not in others)
+    return build_profile(profile.default, only, added_architectures(profile, other, native),
+                         profile.loaded_flags - other.loaded_flags or None)
+
+
+def is_covered(answer: Answer, answers: Answers, default: Verdict) -> bool:
+    """Does a profile with these answers and this default surely let pass what the one answer is about?"""
+    if any(not each.verdict.lets_pass and not answers_exclude(answer, each) for each in answers):
+        return False
+    return default.lets_pass or any(each.verdict.lets_pass and answer_implies(answer, each) for each in answers)
 
 
 def missing_from(profile: Profile, needs: Profile, native: str) -> Profile:
     """What `needs` allows by its rules and architectures, and a profile does not allow or may not."""
-    said, missing = decide(profile, profile.default), {}
-    for name, decision in decide(needs, Verdict("", 0)).items():
-        keys = said.get(name, ())
-        allowing = [key for key in keys if key[1].lets_pass]
-        if profile.default.lets_pass:
-            allowing.append(((), profile.default))
-        missing[name] = tuple(
-            key for key in decision if key[1].lets_pass and (
-                not any(implies(key, each) for each in allowing)
-                or any(not each[1].lets_pass and not excludes(key, each) for each in keys)))
-    return make_merged(needs.default, missing, added_architectures(needs, profile, native))
+    given, missing = answers_by_name(profile, profile.default), {}
+    for name, answers in answers_by_name(needs, None).items():
+        missing[name] = tuple(answer for answer in answers if answer.verdict.lets_pass
+                              and not is_covered(answer, given.get(name, ()), profile.default))
+    return build_profile(needs.default, missing, added_architectures(needs, profile, native))
 
 
-def statements(profile: Profile, extra: dict[str, Any]) -> list[str]:
+def format_statements(profile: Profile, extra: dict[str, Any]) -> list[str]:
     """What a profile says beside its default, one thing a line."""
     return [*(f"{key}: {value}" for key, value in extra.items()),
             *(f"architecture {name}" for name in profile.architectures),
             *(f"flag {flag}" for flag in profile.flags or ()),
-            *sorted(name + key_text(make_key(rule)) for rule in profile.rules for name in rule.names)]
+            *sorted(rule.answer.text_for(name) for rule in profile.rules for name in rule.names)]
 
 
 # What the kernel has a program call, though the program does not ask for it: a recording may lack it, and the program
@@ -945,16 +1023,16 @@ def portable_names(names: Iterable[str], kept: set[str]) -> set[str]:
     return found
 
 
-def deciding_rules(profile: Profile) -> list[Rule]:
-    """The rules without what decides nothing: what the default says too, and for each syscall what stands beside the
-    first rule without conditions.
-    """
-    rules = [rule for rule in profile.rules if rule.verdict != profile.default]
-    first: dict[str, Rule] = {}
-    for rule in rules:
-        for name in () if rule.conditions else rule.names:
-            first.setdefault(name, rule)
-    return [rule._replace(names=tuple(name for name in rule.names if first.get(name, rule) is rule)) for rule in rules]
+def without_idle_names(rules: Iterable[Rule], default: Verdict) -> list[Rule]:
+    """The rules with only those names for which they decide something."""
+    deciding = deciding_by_name(Profile(default.action, (), tuple(rules), default.errno))
+
+    def decides(rule: Rule, name: str) -> bool:
+        first = deciding[name][0]
+        return first is rule or bool(first.conditions)
+
+    return [rule._replace(names=tuple(name for name in rule.names if decides(rule, name)))
+            for rule in rules if rule.verdict != default]
 
 
 def portable_profile(profile: Profile, says_errno: bool, others: Iterable[str] = ()) -> Profile:
@@ -968,29 +1046,31 @@ def portable_profile(profile: Profile, says_errno: bool, others: Iterable[str] =
     """
     if profile.default_action == SCMP_ACT_ALLOW:
         return profile
-    rules = deciding_rules(profile)
-    if says_errno and profile.default == (SCMP_ACT_ERRNO, errno.EPERM):
+    rules = without_idle_names(profile.rules, profile.default)
+    if says_errno and profile.default == Verdict(SCMP_ACT_ERRNO, errno.EPERM):
         profile = profile._replace(default_errno=errno.ENOSYS)
-        rules = [rule for rule in rules if rule.verdict != profile.default]
-    firm = {name: rule.verdict for rule in rules for name in rule.names if not rule.conditions}
-    allowed = {name for name, verdict in firm.items() if verdict == ALLOW}
+        rules = without_idle_names(rules, profile.default)
+    unconditional = {name: rule.verdict for rule in rules for name in rule.names if not rule.conditions}
+    allowed = {name for name, verdict in unconditional.items() if verdict == ALLOW}
     kept = {name for rule in rules for name in rule.names}.union(others)
     is_narrowed = {rule.verdict for rule in rules if "clone" in rule.names} == {ALLOW}
     if is_narrowed and "clone3" in allowed:  # which then may do what any clone does
         kept -= {"clone"}.difference(others)
-    if firm.get("clone3") == CLONE3_FALLBACK:
+    if unconditional.get("clone3") == CLONE3_FALLBACK:
         kept -= {"clone3"}.difference(others)
     added = portable_names(allowed, kept) - kept
+    allowed |= added
     first = next((rule for rule in rules if rule.action == SCMP_ACT_ALLOW and not rule.conditions), None)
-    rules = [Rule(SCMP_ACT_ALLOW, tuple(sorted(added.union(first.names if first else ())))), *(
-        rule._replace(names=tuple(name for name in rule.names if name not in added)) for rule in rules
-        if rule is not first)]
+    rules = [Rule(SCMP_ACT_ALLOW, tuple(sorted(added.union(first.names if first else ())))),
+             *without_names((rule for rule in rules if rule is not first), added)]
     by_clone = [rule for rule in rules if "clone" in rule.names]
-    if "fork" in allowed | added and "clone" not in {*others, *firm, *added} and (is_narrowed or not by_clone):
-        by_clone.append(Rule(SCMP_ACT_ALLOW, ("clone",), conditions=(CLONE_NAMESPACES,)))
-        rules += [] if by_clone[-1] in rules else by_clone[-1:]
-    if profile.default_action != SCMP_ACT_LOG and by_clone and "clone" not in allowed | added and not any(
-            "clone3" in names for names in (others, *(rule.names for rule in rules))):
+    forking = Rule(SCMP_ACT_ALLOW, ("clone",), conditions=(CLONE_NAMESPACES,))
+    if "fork" in allowed and "clone" not in {*others, *unconditional, *added} and (is_narrowed or not by_clone):
+        by_clone.append(forking)
+        if forking not in rules:
+            rules.append(forking)
+    answered = {name for rule in rules for name in rule.names}.union(others)
+    if profile.default_action != SCMP_ACT_LOG and by_clone and "clone" not in allowed and "clone3" not in answered:
         rules.append(Rule(SCMP_ACT_ERRNO, ("clone3",), errno.ENOSYS))
     return profile._replace(rules=tuple(rule for rule in rules if rule.names))
 
@@ -2089,9 +2169,9 @@ def append_rules(document: dict[str, Any], profile: Profile) -> dict[str, Any]:
 
 def absorbs(rule: dict[str, Any], condition: dict[str, Any]) -> bool:
     """Does a document's rule hold wherever this condition does?"""
-    known, (wanted,) = (make_key(Rule("", (), conditions=tuple(
+    known, (wanted,) = (Rule("", (), conditions=tuple(
         Condition(each["index"], each["op"], each.get("value") or 0, each.get("valueTwo") or 0)
-        for each in conditions)))[0] for conditions in (rule.get("args") or [], [condition]))
+        for each in conditions)).answer.conditions for conditions in (rule.get("args") or [], [condition]))
     # Several on one argument are alternatives, see ProfileDecoder.rules().
     return not rule.get("includes") and not rule.get("excludes") and (
         not known or wanted in known and len({each[0] for each in known}) == 1)
@@ -2317,7 +2397,7 @@ def coverage_of(source: Source) -> tuple[int, Any]:
     """
     import json
     profile = source.profile  # what repeats its default says nothing
-    names = {name for rule in profile.rules if rule.verdict != profile.default for name in rule.names}
+    names = {name for name, deciding in deciding_by_name(profile).items() if deciding}
     annotations = (source.document.get("metadata") or {}).get("annotations")
     text = annotations.get(COVERAGE) if isinstance(annotations, dict) else None
     if isinstance(text, str):
@@ -3368,7 +3448,6 @@ RETURN = 0x06  # BPF_RET | BPF_K: answer k
 COMPARISONS: dict[int, Callable[[int, int], int]] = {
     JUMP_EQUAL: operator.eq, JUMP_GREATER: operator.gt, JUMP_GREATER_EQUAL: operator.ge, JUMP_SET: operator.and_}
 MAX_JUMP = 255  # a conditional jump's offset has 8 bits
-WORD = (1 << 32) - 1
 
 
 def bpf_step(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:
@@ -3527,8 +3606,8 @@ def condition_tests(condition: Condition, wide: bool) -> list[Test]:
     op, value, offset = condition.op, condition.value, SeccompData.args.offset + 8 * condition.argument
     low, high = (offset, offset + 4) if sys.byteorder == "little" else (offset + 4, offset)
     if op in ("SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"):
-        mask, wanted = (FULL_MASK, value) if op == "SCMP_CMP_EQ" else (value, value & condition.value_two)
-        words = [(low, mask & WORD, wanted & WORD)]
+        mask, wanted = condition.compared
+        words = [(low, mask & MASK_32, wanted & MASK_32)]
         if wide:
             words.insert(0, (high, mask >> 32, wanted >> 32))
         return [(Comparison(at, bits, JUMP_EQUAL, wanted_bits, HOLDS, FAILS),)
@@ -3538,11 +3617,11 @@ def condition_tests(condition: Condition, wide: bool) -> list[Test]:
         "SCMP_CMP_NE": (JUMP_EQUAL, True), "SCMP_CMP_GT": (JUMP_GREATER, False), "SCMP_CMP_LE": (JUMP_GREATER, True),
         "SCMP_CMP_GE": (JUMP_GREATER_EQUAL, False), "SCMP_CMP_LT": (JUMP_GREATER_EQUAL, True)}[op]
     holds_if, fails_if = (FAILS, HOLDS) if opposite else (HOLDS, FAILS)
-    test = [Comparison(low, WORD, jump, value & WORD, holds_if, fails_if)]
+    test = [Comparison(low, MASK_32, jump, value & MASK_32, holds_if, fails_if)]
     if wide:
-        test.insert(0, Comparison(high, WORD, JUMP_EQUAL, value >> 32, NEXT, fails_if))
+        test.insert(0, Comparison(high, MASK_32, JUMP_EQUAL, value >> 32, NEXT, fails_if))
         if jump != JUMP_EQUAL:
-            test.insert(0, Comparison(high, WORD, JUMP_GREATER, value >> 32, holds_if, NEXT))
+            test.insert(0, Comparison(high, MASK_32, JUMP_GREATER, value >> 32, holds_if, NEXT))
     return [tuple(test)]
 
 
@@ -3555,10 +3634,10 @@ def assemble_test(test: Test, loaded: int, inner: list[bytes], following: list[b
     for offset, mask, jump, value, if_true, if_false in test:
         if offset != loaded:
             codes.append((LOAD, offset, (NEXT, NEXT)))
-        if mask != WORD:
+        if mask != MASK_32:
             codes.append((AND, mask, (NEXT, NEXT)))
         codes.append((jump, value, (if_true, if_false)))
-        loaded = offset if mask == WORD else -1
+        loaded = offset if mask == MASK_32 else -1
     holds, fails = len(codes), len(codes) + len(inner)
     if is_return(inner[0]) and inner[0] in following[:MAX_JUMP - len(codes)]:  # the answer is there already
         holds, fails, inner = len(codes) + following.index(inner[0]), len(codes), []
@@ -3573,7 +3652,7 @@ def assemble_test(test: Test, loaded: int, inner: list[bytes], following: list[b
 
 def whole_word(test: Test) -> int:
     """The offset of the word that a test of one comparison leaves in the accumulator; -1 if it leaves none."""
-    return test[0].offset if len(test) == 1 and test[0].mask == WORD else -1
+    return test[0].offset if len(test) == 1 and test[0].mask == MASK_32 else -1
 
 
 def assemble_rules(rules: Tested, loaded: int, following: list[bytes]) -> list[bytes]:
@@ -3607,7 +3686,7 @@ def fulfilled(condition: Condition) -> int:
     if condition.op == "SCMP_CMP_MASKED_EQ":
         return condition.value_two
     step = {"SCMP_CMP_NE": 1, "SCMP_CMP_GT": 1, "SCMP_CMP_LT": -1}.get(condition.op, 0)
-    return condition.value + step & FULL_MASK
+    return condition.value + step & MASK_64
 
 
 TRIED_CALLS, MIXED_VALUES = 50, 8
@@ -3618,8 +3697,8 @@ def tried_arguments(rules: Sequence[Rule]) -> Iterator[list[int]]:
     around a value that any rule has for any argument, or at the halves of two.
     """
     named = sorted({value for rule in rules for each in rule.conditions for value in (each.value, each.value_two)})
-    candidates = [value + step & FULL_MASK for value in named for step in (-1, 0, 1)]
-    candidates += [high & ~WORD | low & WORD for high in named[:MIXED_VALUES] for low in named[:MIXED_VALUES]]
+    candidates = [value + step & MASK_64 for value in named for step in (-1, 0, 1)]
+    candidates += [high & ~MASK_32 | low & MASK_32 for high in named[:MIXED_VALUES] for low in named[:MIXED_VALUES]]
     some = rules[::len(rules) // TRIED_CALLS + 1]
     stride, offset = max(1, len(some) * len(candidates) // TRIED_CALLS), 0
     for rule in some:
@@ -3665,17 +3744,14 @@ def condition_nodes(conditions: Iterable[Condition], wide: bool) -> list[tuple[A
     """The way through the tree: for each word how it stands among others on its level, and what makes it the same."""
     nodes = []
     for each in sorted(conditions, key=lambda condition: condition.argument):
-        masked = each.op == "SCMP_CMP_MASKED_EQ"
-        mask, value = (each.value, each.value & each.value_two) if masked else (FULL_MASK, each.value)
-        if not mask & (FULL_MASK if wide else WORD):  # which holds for all
-            continue
+        is_masked, (mask, value) = each.op == "SCMP_CMP_MASKED_EQ", each.compared
         priority = {"SCMP_CMP_LT": 2, "SCMP_CMP_LE": 2, "SCMP_CMP_GT": 1, "SCMP_CMP_GE": 1}.get(each.op, 3)
         for shift in (32, 0) if wide else (0,):
-            word = value >> shift & WORD
+            word = value >> shift & MASK_32
             place = 2 * each.argument + shift // 32
-            kind = each.op if masked or not shift else "ordered" if priority < 3 else ""
+            kind = each.op if is_masked or not shift else "ordered" if priority < 3 else ""
             nodes.append(((-place, -priority, word if priority == 2 else -word),
-                          (place, kind, word, mask >> shift & WORD)))
+                          (place, kind, word, mask >> shift & MASK_32)))
     return nodes
 
 
@@ -3700,8 +3776,6 @@ class FilterBuilder:
         self._numbers: dict[tuple[int, str], int] = {}
         self._direct: dict[int, dict[str | None, int]] = {}
         self._least = -299 if any(self._number(token, "socketcall") >= 0 for token in self._tokens) else 0
-        # What the default says as well decides nothing.
-        self._rules = [rule for rule in profile.rules if rule.verdict != profile.default]
 
     def build(self, no_new_privs: bool = False, prefix: bytes = b"") -> Filter:
         """The filter, to be loaded with the flags of the profile. Its program begins with `prefix`."""
@@ -3775,40 +3849,39 @@ class FilterBuilder:
         """Are arguments 64 bits wide to libseccomp (__AUDIT_ARCH_64BIT, but not __AUDIT_ARCH_CONVENTION_MIPS64_N32)?"""
         return token >> 29 & 5 == 4
 
+    def _mask(self, token: int) -> int:
+        """The bits of an argument that libseccomp compares."""
+        return MASK_64 if self._is_wide(token) else MASK_32
+
     def _conditional(self, token: int) -> dict[int, list[Rule]]:
         """Number -> the rules that decide it, in the order in which libseccomp would ask them, where there are
         conditions. Each rule has the name and the conditions that it has there.
         """
         found: dict[int, dict[Rule, None]] = {}
-        if not any(rule.conditions for rule in self._rules):
+        if not any(rule.conditions for rule in self.profile.rules):
             return {}
         here: set[int] = set()
-        for rule in self._rules:
+        for rule in self.profile.rules:
             for name in rule.names:
                 for number, code in self._calls(token, name):
-                    conditions = rule.conditions
-                    if code:  # the other arguments are in memory then, but libseccomp takes these for them
-                        conditions = (Condition(0, "SCMP_CMP_EQ", code),
-                                      *(each for each in rule.conditions if each.argument))
-                    found.setdefault(number, {})[rule._replace(names=(name,), conditions=conditions)] = None
+                    each = rule._replace(names=(name,))
+                    found.setdefault(number, {})[each.multiplexed(code) if code else each] = None
                     if rule.conditions:
                         here.add(number)
-        ordered = {number: self._ordered(found[number], self._is_wide(token)) for number in sorted(here)}
-        return {number: rules for number, rules in ordered.items() if rules[0].conditions}
+        ordered = {number: self._ordered(found[number], token) for number in sorted(here)}
+        return {number: rules for number, rules in ordered.items() if rules and rules[0].conditions}
 
-    def _ordered(self, rules: Iterable[Rule], wide: bool) -> list[Rule]:
-        """The rules of one number. The first without conditions, or whose conditions hold for all, stands for all."""
+    def _ordered(self, rules: Iterable[Rule], token: int) -> list[Rule]:
+        """The rules that decide one number. Conditions that any argument meets are none."""
+        mask = self._mask(token)
+        effective = {rule._replace(conditions=tuple(each for each in rule.conditions if each.compared[0] & mask)): rule
+                     for rule in rules}
+        deciding = deciding_rules(effective, self.profile.default)
+        self._check_size("the whole filter", len(deciding))  # before work: each takes at least an instruction
         root = Branch((0, 0, 0))
-        tree = []
-        for rule in rules:
-            nodes = condition_nodes(rule.conditions, wide)
-            if not nodes:
-                return [rule]
-            tree.append((nodes, rule))
-        self._check_size("the whole filter", len(tree))  # before work: each takes at least an instruction
-        for nodes, rule in tree:
+        for rule in deciding:
             with self._building(rule.names[0]):
-                root.add(nodes, rule)
+                root.add(condition_nodes(rule.conditions, self._is_wide(token)), effective[rule])
         return list(root.rules())
 
     def _assemble(self, token: int, calls: dict[int, list[Rule]]) -> bytes:
@@ -3820,40 +3893,34 @@ class FilterBuilder:
                              for test in condition_tests(each, self._is_wide(token))),
                        constant_program(*rule.verdict)) for rule in rules]
             inner = [*assemble_rules(tested, -1, [default]), default]
-            self._check(number, rules, inner, self._is_wide(token))
+            self._check(number, rules, inner, self._mask(token))
             offset = SeccompData.nr.offset
-            code += assemble_test((Comparison(offset, WORD, JUMP_EQUAL, number, HOLDS, FAILS),), offset, inner, [])
+            code += assemble_test((Comparison(offset, MASK_32, JUMP_EQUAL, number, HOLDS, FAILS),), offset, inner, [])
         code.insert(0, bpf_step(LOAD, SeccompData.nr.offset))
         audit = Architecture(self._tokens[token], token).kernel_token
         return b"".join(assemble_test(
-            (Comparison(SeccompData.arch.offset, WORD, JUMP_EQUAL, audit, HOLDS, FAILS),), -1, code, []))
+            (Comparison(SeccompData.arch.offset, MASK_32, JUMP_EQUAL, audit, HOLDS, FAILS),), -1, code, []))
 
-    def _check(self, number: int, rules: list[Rule], code: list[bytes], wide: bool) -> None:
+    def _check(self, number: int, rules: list[Rule], code: list[bytes], mask: int) -> None:
         """Hold the code for a number against its rules: no mistake in how it is made may let a call pass."""
-        judge, most = FilterJudge(b"".join(code)), FULL_MASK if wide else WORD
+        judge, narrowed = FilterJudge(b"".join(code)), [rule.narrowed(mask) for rule in rules]
         for arguments in tried_arguments(rules):
             call = SeccompData(number, 0, 0, (c_uint64 * 6)(*arguments))
-            right = next((rule.verdict for rule in rules if all(
-                holds((each.argument, each.op, each.value & most, each.value & each.value_two & most),
-                      arguments[each.argument] & most) for each in rule.conditions)), self.profile.default)
+            seen = {index: value & mask for index, value in enumerate(arguments)}
+            right = next(possible_verdicts(narrowed, self.profile.default, seen))
             if judge(call) != right:
                 raise SpocError("build filter", rules[0].names[0], f"with the arguments {arguments} its rules say "
                                 f"{right}, but their code {judge(call)}", "report it")
 
     def _list(self, token: int, calls: dict[int, list[Rule]]) -> bytes:
         """What _assemble() makes, in the manner of libseccomp's listing."""
-        signs = dict(zip(OPERATORS, "!= < <= == >= >".split()))
-        most = FULL_MASK if self._is_wide(token) else WORD
         lines = ["# rules with conditions: the first that holds",
                  f"if ($arch == {Architecture(self._tokens[token], token).kernel_token})"]
         for number, rules in calls.items():
             name = self._tokens[token][10:].lower()
             lines += [f"  # filter for syscall {number} of {name}", f"  if ($syscall == {number})"]
             for rule in rules:
-                terms = [f"$a{each.argument} " + (
-                    f"& {each.value & most:#x} == {each.value_two & each.value & most:#x}"
-                    if each.op == "SCMP_CMP_MASKED_EQ" else f"{signs[each.op]} {each.value & most}")
-                         for each in rule.conditions]
+                terms = [each.text(f"$a{each.argument}") for each in rule.narrowed(self._mask(token)).conditions]
                 lines += [f"    if ({' and '.join(terms)})", f"      action {self._listed(rule.verdict)};"]
             lines.append(f"    action {self._listed(self.profile.default)};")
         return "".join(f"{line}\n" for line in lines).encode()
@@ -3876,23 +3943,20 @@ class FilterBuilder:
             for token, name in list(self._tokens.items())[1:]:
                 with self._building(name):
                     libseccomp.seccomp_arch_add(context, token)
-            # What the first of a name's rules without conditions says: libseccomp would keep to that.
-            answers: dict[str, Verdict] = {}
             skipped = []
-            for rule in self.profile.rules:
-                for name in rule.names:
-                    if not self._is_known(name):
-                        skipped.append(name)
-                    elif not rule.conditions and rule.verdict != self.profile.default:
-                        answers.setdefault(name, rule.verdict)
-            for name, verdict in answers.items():
-                with self._building(name):
-                    number = libseccomp.seccomp_syscall_resolve_name(name.encode())
-                    libseccomp.seccomp_rule_add_array(context, self._answer(verdict), number, 0, None)
+            added = set()
+            for name, deciding in deciding_by_name(self.profile).items():
+                if not self._is_known(name):
+                    skipped.append(name)
+                elif deciding and not deciding[0].conditions:
+                    added.add(name)
+                    with self._building(name):
+                        number = libseccomp.seccomp_syscall_resolve_name(name.encode())
+                        libseccomp.seccomp_rule_add_array(context, self._answer(deciding[0].verdict), number, 0, None)
             with self._building("the whole filter"):
                 if optimize > 1:
                     libseccomp.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, optimize)
-                self._prefer_real(context, set(answers))
+                self._prefer_real(context, added)
                 descriptor = os.memfd_create("filter")
                 resources.callback(os.close, descriptor)
                 export(context, descriptor)
@@ -6950,9 +7014,10 @@ class SeenCall(NamedTuple):
         """Is the rule about this call, where arguments have these bits? What socketcall(2) and ipc(2) do has its
         arguments where no filter sees them.
         """
-        return bool(self.inner) and self.inner in rule.names or self.name in rule.names and all(
-            holds((each.argument, each.op, each.value & mask, each.value_two & mask),
-                  self.arguments[each.argument] & mask) for each in rule.conditions)
+        if self.inner and self.inner in rule.names:
+            return True
+        return self.name in rule.names and all(each.is_met_by(self.arguments[each.argument] & mask)
+                                               for each in rule.narrowed(mask).conditions)
 
 
 class Learner:
@@ -7039,8 +7104,8 @@ class Learner:
             self._left[call] = denying_text(denying)
         elif compared and (call.inner or self._opens_more(call, judge) or len(self._calls[call.wanted]) > self.MAX_CALLS
                            or self._source.type == TYPE_CRD and any(crd_lacks(Profile("", (), (rule,))))
-                           or WORD in masks and any(WORD < each.value < FULL_MASK - (WORD >> 1)
-                                                    for each in rule.conditions)):  # no number of 32 bits
+                           or MASK_32 in masks and any(MASK_32 < each.value < MASK_64 - (MASK_32 >> 1)
+                                                       for each in rule.conditions)):  # no number of 32 bits
             self._left[call] = CONDITIONS
         else:
             self._learned[call] = rule if compared else None
@@ -7061,7 +7126,7 @@ class Learner:
 
     def _masks(self) -> set[int]:
         """What libseccomp compares of an argument on the architectures of the profile."""
-        return {FULL_MASK if token >> 31 else WORD for token in self._tokens}  # __AUDIT_ARCH_64BIT
+        return {MASK_64 if token >> 31 else MASK_32 for token in self._tokens}  # __AUDIT_ARCH_64BIT
 
     def _condition(self, name: str, index: int, value: int) -> Condition:
         """Compare as --args does what the kernel takes as 32 bits, and all else, or where a rule that denies might hold
@@ -7069,7 +7134,7 @@ class Learner:
         """
         denies = any(rule.action not in PERMISSIVE and name in rule.names for rule in self._profile.rules)
         if ARGUMENTS.get(name) == index and not denies:
-            return Condition(index, "SCMP_CMP_MASKED_EQ", WORD, value & WORD)
+            return Condition(index, "SCMP_CMP_MASKED_EQ", MASK_32, value & MASK_32)
         return Condition(index, "SCMP_CMP_EQ", value)
 
     def _settle(self) -> None:
@@ -7118,7 +7183,8 @@ class Learner:
     def _with_rules(self, document: dict[str, Any]) -> dict[str, Any]:
         """A document with the rules that have conditions, too."""
         spec = spec_of(document)
-        rules = tuple(sorted(set(filter(None, self._learned.values())), key=statement))
+        rules = tuple(sorted(set(filter(None, self._learned.values())),
+                             key=lambda rule: rule.answer.text_for(rule.names[0])))
         documents = [dict(sorted(each.items())) for each in rules_document(Profile("", (), rules))]
         if not documents:
             return document
@@ -7133,7 +7199,7 @@ class Learner:
     @property
     def learned(self) -> list[str]:
         """What was added, for a person."""
-        return sorted({*self._replaced, *(statement(rule) if rule else call.wanted
+        return sorted({*self._replaced, *(rule.answer.text_for(call.wanted) if rule else call.wanted
                                           for call, rule in self._learned.items()),
                        *(f"architecture {name}" for name in self._added_architectures)})
 
@@ -7240,7 +7306,7 @@ class DenialReport:
             self.foreign.setdefault(denial.architecture.name, set()).update({denial.inner, name} - {""})
         else:
             self.missing.add(denial.inner or name)
-            if any(name in rule.names for rule in self.profile.rules):
+            if any(name in rule.names for rule in self.profile.deciding_rules(name)):
                 self.missing.add(name)
         if self.learner:
             self.learner.see(denial, name)
@@ -7277,12 +7343,15 @@ class DenialReport:
     def _advise(self) -> None:
         """Say what would allow what was blocked."""
         names = sorted(self.missing)
-        costs = {name: lifted(self.profile, name) for name in names}
-        warning = "; ".join(f"-b {name} lifts {cost}" for name, cost in costs.items() if cost)
-        others = {lifted(self.profile, name) for names in self.foreign.values() for name in names}
-        force = ", and with --force what a rule denies" if {*costs.values(), *others} - {"", CONDITIONS} else ""
+        lifted = {name: describe_lifted(self.profile, name) for name in names}
+        warning = "; ".join(f"-b {name} lifts {rules}" for name, rules in lifted.items() if rules)
+        if warning:
+            warning = f" ({warning})"
+        elsewhere = {describe_lifted(self.profile, name) for names in self.foreign.values() for name in names}
+        is_denied = any(rules not in ("", CONDITIONS) for rules in elsewhere.union(lifted.values()))
+        force = ", and with --force what a rule denies" if is_denied else ""
         if names:
-            Log.result(f"To allow what was blocked: run -b {','.join(names)}{warning and f' ({warning})'}; "
+            Log.result(f"To allow what was blocked: run -b {','.join(names)}{warning}; "
                        f"to add it to a profile: run --learn FILE{force}")
         if self.foreign:
             Log.result(f"To add calls of {', '.join(sorted(self.foreign))} to a profile, which this one does not list: "
@@ -7350,12 +7419,11 @@ class RunCommand:
             raise ProfileError(path, 0, 0, f"{SCMP_ACT_NOTIFY} needs a listener, and there is none",
                                "use another action")
         for name in options.base_syscalls:
-            if lifted(profile, name):
-                Log.info(f"-b {name} lifts {lifted(profile, name)}")
+            lifted = describe_lifted(profile, name)
+            if lifted:
+                Log.info(f"-b {name} lifts {lifted}")
         if options.base_syscalls:
-            allowed = set(options.base_syscalls)
-            others = [rule._replace(names=tuple(name for name in rule.names if name not in allowed))
-                      for rule in profile.rules]
+            others = without_names(profile.rules, set(options.base_syscalls))
             profile = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls)), *others))
         verdicts = profile.verdicts("execve")
         if not options.learn and not any(verdict.lets_pass for verdict in verdicts):
@@ -7605,7 +7673,7 @@ def check_file(path: str, paths: Sequence[str]) -> int:
     native = this_machine().native.name
     missing = [missing_from(held.profiles[0][1], profile, native) for _, profile in needed.profiles]
     extra = differing(needed.extra, held.extra)
-    lines = {line for profile in missing for line in statements(profile, extra)}
+    lines = {line for profile in missing for line in format_statements(profile, extra)}
     write_stdout("".join(f"{printable(line)}\n" for line in sorted(lines)))
     return 1 if lines else 0
 
@@ -7615,11 +7683,11 @@ def diff_files(one: str, other: str, as_json: bool) -> int:
     sources = list(read_profiles((one, other)))
     one_profile, other_profile = (source.profile for source in sources)
     native = this_machine().native.name
-    only = (diff_profile(one_profile, other_profile, native), diff_profile(other_profile, one_profile, native))
+    only = diff_profiles(one_profile, other_profile, native), diff_profiles(other_profile, one_profile, native)
     first, second = map(extra_keys, sources)
     extras = differing(first, second), differing(second, first)
     lines = [(line.partition(" ")[0], sign, line) for profile, extra, sign in zip(only, extras, "-+")
-             for line in statements(profile, extra)]
+             for line in format_statements(profile, extra)]
     if only[0].default != only[1].default:
         lines += [("", sign, f"default: {profile.default}") for profile, sign in zip(only, "-+")]
     if as_json:
@@ -7786,17 +7854,16 @@ class Conversion:
         if default == SCMP_ACT_ERRNO and not number:
             self.refuse("defaultErrnoRet", "systemd does not answer errno 0")
         answered = {*PERMISSIVE, *((SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS) if default in PERMISSIVE else ())}
-        decisions, verdicts = decide(self.profile, self.profile.default), {}
-        for name in names:
-            conditions, verdict = decisions.get(name, [((), self.profile.default)])[0]
-            if conditions:
+        verdicts = {}
+        for name, deciding in sorted(deciding_by_name(self.profile).items()):
+            if deciding and deciding[0].conditions:
                 self.refuse("args", "systemd has no conditions", name)
             if not name or name.strip(LETTERS + DIGITS + "_"):
                 self.refuse("names", "systemd takes no such name", name)
-            if name in decisions:
-                verdicts[name] = verdict
-                if verdict.action not in answered:
-                    self.refuse("action", f"systemd does not answer {verdict.action} to some where it answers "
+            if deciding:
+                verdicts[name] = deciding[0].verdict
+                if verdicts[name].action not in answered:
+                    self.refuse("action", f"systemd does not answer {verdicts[name].action} to some where it answers "
                                           f"{default} to others", name)
         return verdicts
 
@@ -7920,21 +7987,13 @@ class Portrait:
         listed = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
         self.syscalls = {name: architecture_syscalls(architecture_token(name))
                          for name in listed or [native.name[10:].lower()]}
-        rules: dict[str, list[Rule]] = {name: [] for name in sorted(set().union(*self.syscalls.values()))}
-        names = {name for rule in profile.rules for name in rule.names}
-        self.unknown = names - set(rules)
-        kept = [Rule(rule.action, tuple(sorted(set(rule.names).intersection(rules))), rule.errno, rule.conditions)
-                for rule in profile.rules]
-        for rule in kept:
-            for name in rule.names:
-                rules[name].append(Rule(rule.action, (name,), rule.errno, rule.conditions))
-        self.instructions = self._instructions(Profile(
-            profile.default_action, profile.architectures, tuple(kept), profile.default_errno), native)
-        alone = {name: Profile(profile.default_action, (), tuple(each), profile.default_errno)
-                 for name, each in rules.items()}
-        self.verdicts = {name: each.verdicts(name) for name, each in alone.items()}
-        self.conditions = {name: [rule for rule in each.rules if rule.verdict != self.default]
-                           for name, each in alone.items() if len(self.verdicts[name]) > 1}
+        names = sorted(set().union(*self.syscalls.values()))
+        deciding = deciding_by_name(profile)
+        self.unknown = deciding.keys() - names
+        rules = tuple(without_names(profile.rules, self.unknown))
+        self.instructions = self._instructions(profile._replace(rules=rules), native)
+        self.verdicts = {name: list(possible_verdicts(deciding.get(name, ()), self.default, {})) for name in names}
+        self.conditions = {name: deciding[name] for name in names if len(self.verdicts[name]) > 1}
         self.groups: dict[str, list[str]] = {}
         self.docker: dict[str, int] = {}
         for word in SYSCALL_GROUPS.split():
@@ -7943,13 +8002,15 @@ class Portrait:
                 continue
             name = word.lstrip("-?")
             self.docker[name] = {"-": 0, "?": 1}.get(word[0], 2)
-            if name in rules:
+            if name in self.verdicts:
                 self.groups.setdefault(group, []).append(name)
-        others = [name for name in rules if name not in self.docker]
+        others = [name for name in names if name not in self.docker]
         if others:
             self.groups.setdefault("other", []).extend(others)
-        self.risks = {name: why for line in HIGH_RISK.strip().split("\n") for names, _, why in [line.partition(": ")]
-                      for name in names.split() if name in rules}
+        self.risks: dict[str, str] = {}
+        for line in HIGH_RISK.strip().split("\n"):
+            risky, _, why = line.partition(": ")
+            self.risks.update({name: why for name in risky.split() if name in self.verdicts})
         # Of high risk, and allowed: what Docker allows under conditions, without any.
         self.risky = {name for name in self.risks if self.level(name) > (self.docker.get(name) == 1)}
 
@@ -8000,7 +8061,7 @@ class Portrait:
             (f"High risk: {len(risks)} allowed", risks),
             ("Allowed, by group", groups),
             (f"Under conditions: {len(self.conditions)}",
-             [(name, "", "; ".join(key_text(make_key(rule)).strip(": ") for rule in rules))
+             [(name, "", "; ".join(str(rule.answer) for rule in rules))
               for name, rules in self.conditions.items()]),
             (f"Answered otherwise: {sum(map(len, answers.values()))}",
              [(verdict, str(len(names)), " ".join(names)) for verdict, names in sorted(answers.items())]),

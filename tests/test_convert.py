@@ -75,7 +75,7 @@ def random_document(chance: random.Random, crd: bool) -> Dict[str, Any]:
         values = [0, 1, 17, 1 << 31, 1 << 32, most]
         indexes = chance.sample(range(6), chance.choice([0, 0, 1, 3]))
         args = [{"index": index, "value": chance.choice(values), "valueTwo": chance.choice(values),
-                 "op": chance.choice(spoc.OPERATORS)} for index in indexes]
+                 "op": chance.choice(list(spoc.OPERATORS))} for index in indexes]
         return {"names": chance.sample(names, chance.randint(1, 9)), **action("action", "errnoRet"),
                 **({"args": args} if args else {})}
     names = [*spoc.BASE_SYSCALLS, "no", "true", "null", "1e3", "<script>", "é", "-"]

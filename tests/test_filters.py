@@ -99,7 +99,7 @@ class Order(unittest.TestCase):
                     library.seccomp_arch_add(context, ctypes.c_uint32(token))
                 for rule in rules:
                     arguments = (ScmpArgument * len(rule.conditions))(*(
-                        ScmpArgument(each.argument, spoc.OPERATORS.index(each.op) + 1, each.value, each.value_two)
+                        ScmpArgument(each.argument, list(spoc.OPERATORS).index(each.op) + 1, each.value, each.value_two)
                         for each in rule.conditions))
                     if library.seccomp_rule_add_array(context, ctypes.c_uint32(0x50000 | rule.errno), 110,
                                                       len(rule.conditions), arguments):
@@ -163,7 +163,7 @@ class Order(unittest.TestCase):
     def test_random(self) -> None:
         source = Source(1)
         found = [self.compare(rules, list(source.calls(rules, 10))) for rules in (
-            source.rules(spoc.OPERATORS, (40, 41, 42), 2) for _ in range(300))]
+            source.rules(list(spoc.OPERATORS), (40, 41, 42), 2) for _ in range(300))]
         self.assertGreater(found.count("same"), 200, found)
 
 

@@ -276,7 +276,7 @@ class Laws(unittest.TestCase):
             else:
                 other["syscalls"].append(random_rule(source, default))
             one, two = decode(document), decode(other)
-            only = spoc.diff_profile(one, two, NATIVE), spoc.diff_profile(two, one, NATIVE)
+            only = spoc.diff_profiles(one, two, NATIVE), spoc.diff_profiles(two, one, NATIVE)
             differs = any(answer(document, name, arguments) != answer(other, name, arguments)
                           for name, *arguments in calls())
             if differs:
@@ -295,17 +295,17 @@ class Laws(unittest.TestCase):
         one = decode({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
             {"names": ["socket"], "action": "SCMP_ACT_ALLOW"}]})
         other = decode({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
-        self.assertEqual(spoc.diff_profile(one, other, NATIVE).rules, ())
-        self.assertEqual(spoc.diff_profile(other, one, NATIVE).rules, other.rules)
+        self.assertEqual(spoc.diff_profiles(one, other, NATIVE).rules, ())
+        self.assertEqual(spoc.diff_profiles(other, one, NATIVE).rules, other.rules)
         # A rule without conditions leaves the default nothing to answer.
         firm = decode({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
             {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}]})
-        self.assertEqual(spoc.diff_profile(one, firm, NATIVE).rules, one.rules)
+        self.assertEqual(spoc.diff_profiles(one, firm, NATIVE).rules, one.rules)
 
     def test_nothing_is_lost(self) -> None:
         for source, default in self.rounds():
             one, two = (decode(random_document(source, default)) for _ in range(2))
-            none = spoc.diff_profile(one, one, NATIVE)
+            none = spoc.diff_profiles(one, one, NATIVE)
             self.assertFalse(none.rules or none.architectures or none.flags)
             whole = merge(one, two)
             if whole is None:
@@ -314,7 +314,7 @@ class Laws(unittest.TestCase):
                 missing = spoc.missing_from(whole, part, NATIVE)
                 self.assertEqual((missing.rules, missing.architectures), ((), ()), (part, whole))
             if default not in ALLOWING and merge(one) is not None:
-                lost = spoc.diff_profile(one, whole, NATIVE)
+                lost = spoc.diff_profiles(one, whole, NATIVE)
                 self.assertFalse([rule for rule in lost.rules if not rule.conditions], (one, whole))
 
     def test_check_promises_nothing_that_is_not_allowed(self) -> None:
@@ -356,13 +356,13 @@ class Laws(unittest.TestCase):
             documents = [{"index": 0, "op": each.op, "value": each.value, "valueTwo": each.value_two}
                          for each in (one, other)]
             true = [[holds(document, [value]) for value in range(16)] for document in documents]
-            keys = [spoc.make_key(spoc.Rule("SCMP_ACT_ALLOW", (), conditions=(each,))) for each in (one, other)]
-            if spoc.excludes(*keys):
+            keys = [spoc.Rule("SCMP_ACT_ALLOW", (), conditions=(each,)).answer for each in (one, other)]
+            if spoc.answers_exclude(*keys):
                 said += 1
                 self.assertFalse(any(map(min, *true)), (one, other))
             if one.op == "SCMP_CMP_EQ":  # then there is no doubt
-                self.assertEqual(spoc.implies(*keys), holds(documents[1], [one.value]), (one, other))
-            if spoc.implies(*keys):
+                self.assertEqual(spoc.answer_implies(*keys), holds(documents[1], [one.value]), (one, other))
+            if spoc.answer_implies(*keys):
                 said += 1
                 self.assertTrue(all(after or not before for before, after in zip(*true)), (one, other))
         self.assertGreater(said, 100)
@@ -808,7 +808,7 @@ class Portable(support.Case):
             assert pair and after, (one, two)
             for first, second in ((portable(pair), after), (portable(portable(one)), portable(one)),
                                   (portable(after), after), (portable(portable(pair)), portable(pair))):
-                only = [spoc.diff_profile(*each, NATIVE) for each in ((first, second), (second, first))]
+                only = [spoc.diff_profiles(*each, NATIVE) for each in ((first, second), (second, first))]
                 self.assertFalse(any(each.rules for each in only), (seed, one, two, only))
                 documents = encode(first), encode(second)
                 for name in {*known, "ioctl", "personality"} if seed < 20 else some:
