@@ -826,9 +826,9 @@ def merge_answers(name: str, files: dict[Answers, str], default: Verdict) -> Ans
     Where the default allows, a syscall is stopped only where all of them stop it.
     """
     if not default.lets_pass:
-        said_by = {answer: file for answers, file in reversed(list(files.items())) for answer in answers}
-        check_consistent(name, said_by)
-        return simplify_answers(said_by, True)
+        first_files = {answer: file for answers, file in reversed(list(files.items())) for answer in answers}
+        check_consistent(name, first_files)
+        return simplify_answers(first_files, True)
     for answers, file in files.items():
         check_consistent(name, dict.fromkeys(answers, file))
     denials = []
@@ -7252,8 +7252,9 @@ class DenialReport:
             return verdict
         if len(denial.verdicts) > 1:
             verdict = f"{denial.fact}, probably {verdict}"
-        others = (", or of one that spoc.py is under" if self._is_filtered else "") + (
-            ", or of its tracer" if whose == FILTER_UNKNOWN else "")
+        others = ", or of one that spoc.py is under" if self._is_filtered else ""
+        if whose == FILTER_UNKNOWN:
+            others += ", or of its tracer"
         return f"{verdict} of the command's own filter{others}"
 
     def is_newer(self, denial: Denial) -> bool:
@@ -7590,12 +7591,13 @@ def read_profiles(paths: Sequence[str]) -> Iterator[Source]:
         yield read_profile(path, host)
 
 
-def differing(mine: dict[str, Any], its: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in mine.items() if its.get(key) != value}
+def only_in(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The keys of the one that the other does not have, or with another value."""
+    return {key: value for key, value in one.items() if other.get(key) != value}
 
 
-class Inputs:
-    """Profiles that are shipped as one: only what is needed of each stays in memory."""
+class ProfileFiles:
+    """Profiles that become one, or are looked at as one: only what is needed of each stays in memory."""
 
     def __init__(self, paths: Sequence[str]):
         self.profiles: list[tuple[str, Profile]] = []
@@ -7653,52 +7655,55 @@ def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
     """The union of these files into one; give the exit code."""
     with profile_target(options.output_file) as target:
         target.check()
-        inputs = Inputs(paths)
+        files = ProfileFiles(paths)
         # Where they differ: the type that record has by default, too.
-        profile_type = options.type or (TYPE_JSON if inputs.types == {TYPE_JSON} else TYPE_CRD)
-        profile = merge_profiles(inputs.profiles, options.default_action)
+        profile_type = options.type or (TYPE_JSON if files.types == {TYPE_JSON} else TYPE_CRD)
+        profile = merge_profiles(files.profiles, options.default_action)
         if options.portable:
             profile = portable_profile(profile, profile_type == TYPE_JSON)
-        if options.name and inputs.metadata:
-            inputs.metadata["name"] = options.name
+        if options.name and files.metadata:
+            files.metadata["name"] = options.name
         stem = "merged" if target.descriptor is not None else os.path.basename(options.output_file).rpartition(".")[0]
-        target.write(inputs.text(profile, profile_type, options.name or kubernetes_name(stem or options.output_file)))
+        target.write(files.text(profile, profile_type, options.name or kubernetes_name(stem or options.output_file)))
         Log.info(f"Merged {len(paths)} profiles into: {target.path}")
     return 0
 
 
 def check_file(path: str, paths: Sequence[str]) -> int:
     """Print what a profile would have to allow as well to allow what others do; 0 if that is nothing, 1 otherwise."""
-    held, needed = Inputs([path]), Inputs(paths)
+    given, needed = ProfileFiles([path]), ProfileFiles(paths)
     native = this_machine().native.name
-    missing = [missing_from(held.profiles[0][1], profile, native) for _, profile in needed.profiles]
-    extra = differing(needed.extra, held.extra)
-    lines = {line for profile in missing for line in format_statements(profile, extra)}
+    extra = only_in(needed.extra, given.extra)
+    (_, profile), = given.profiles
+    lines: set[str] = set()
+    for _, each in needed.profiles:
+        lines.update(format_statements(missing_from(profile, each, native), extra))
     write_stdout("".join(f"{printable(line)}\n" for line in sorted(lines)))
     return 1 if lines else 0
 
 
 def diff_files(one: str, other: str, as_json: bool) -> int:
     """Print what only the one says and what only the other; 0 if they mean the same, 1 otherwise."""
-    sources = list(read_profiles((one, other)))
-    one_profile, other_profile = (source.profile for source in sources)
+    first, second = read_profiles((one, other))
     native = this_machine().native.name
-    only = diff_profiles(one_profile, other_profile, native), diff_profiles(other_profile, one_profile, native)
-    first, second = map(extra_keys, sources)
-    extras = differing(first, second), differing(second, first)
-    lines = [(line.partition(" ")[0], sign, line) for profile, extra, sign in zip(only, extras, "-+")
-             for line in format_statements(profile, extra)]
-    if only[0].default != only[1].default:
-        lines += [("", sign, f"default: {profile.default}") for profile, sign in zip(only, "-+")]
+    documents, lines = [], []
+    for side, (mine, its) in enumerate(((first, second), (second, first))):
+        only = diff_profiles(mine.profile, its.profile, native)
+        extra = only_in(extra_keys(mine), extra_keys(its))
+        documents.append({**profile_document(only), **extra})
+        # What is about the same syscall stands together, the default first.
+        lines += [(line.partition(" ")[0], side, line) for line in format_statements(only, extra)]
+        if mine.profile.default != its.profile.default:
+            lines.append(("", side, f"default: {mine.profile.default}"))
     if as_json:
-        write_stdout(format_json({"same": not lines, **{
-            side: {**profile_document(profile), **extra} for side, profile, extra in zip("ab", only, extras)}}))
+        write_stdout(format_json({"same": not lines, "a": documents[0], "b": documents[1]}))
     elif lines:
-        colours = {"-": "\x1b[31m", "+": "\x1b[32m"} if os.isatty(1) else {}
-        lines = [(word, {"-": "0", "+": "1"}[sign], colours.get(sign, "") + sign + printable(line)
-                  + ("\x1b[m" if colours else "")) for word, sign, line in lines]
-        write_stdout("".join(f"{line}\n" for line in [f"--- {printable(one)}", f"+++ {printable(other)}",
-                                                      *(line for _, _, line in sorted(lines))]))
+        signs, end = ("-", "+"), ""
+        if os.isatty(1):
+            signs, end = ("\x1b[31m-", "\x1b[32m+"), "\x1b[m"
+        shown = [f"--- {printable(one)}", f"+++ {printable(other)}"]
+        shown += [signs[side] + printable(line) + end for _, side, line in sorted(lines)]
+        write_stdout("".join(f"{line}\n" for line in shown))
     return 1 if lines else 0
 
 
@@ -7974,7 +7979,7 @@ def architecture_syscalls(token: int) -> set[str]:
     return {name for name in names if name}
 
 
-def shown(name: str) -> str:
+def to_ascii(name: str) -> str:
     """A name in ASCII, since a hostile profile may hold any."""
     return printable(name).encode("ascii", "backslashreplace").decode()
 
@@ -8035,7 +8040,8 @@ class Portrait:
             count = sum(self.level(each) > 0 for each in syscalls)
             share = count / max(1, len(syscalls))
             facts.append((name, f"{count} of {len(syscalls)} syscalls allowed, {100 * share:.0f} %", share))
-        facts += [("flags", ", ".join(self.flags or ("none",)), -1.0)] * (self.flags is not None)
+        if self.flags is not None:
+            facts.append(("flags", ", ".join(self.flags or ("none",)), -1.0))
         docker = [row[1] for row in self.against_docker()]
         return [*facts, ("filter", self.instructions, -1.0),
                 ("Docker", f"tighter than its default profile by {docker[0]} syscalls, wider by {docker[1]}", -1.0)]
@@ -8049,14 +8055,16 @@ class Portrait:
             text = " ".join(allowed)
             if self.default.lets_pass:  # what is missing tells more
                 others = [name for name in names if name not in allowed]
-                text = "all" + " but " * bool(others) + " ".join(others)
-            groups += [(group, f"{len(allowed)}/{len(names)}", text)] * bool(allowed)
+                text = f"all but {' '.join(others)}" if others else "all"
+            if allowed:
+                groups.append((group, f"{len(allowed)}/{len(names)}", text))
         answers: dict[str, list[str]] = {}
         for name, verdicts in self.verdicts.items():
             if len(verdicts) == 1 and verdicts[0] not in (self.default, ALLOW):
                 answers.setdefault(str(verdicts[0]), []).append(name)
-        unknown = [shown(name) for name in sorted(self.unknown)[:MAX_SHOWN]]
-        unknown += [f"and {len(self.unknown) - MAX_SHOWN} more"] * (len(self.unknown) > MAX_SHOWN)
+        unknown = [to_ascii(name) for name in sorted(self.unknown)[:MAX_SHOWN]]
+        if len(self.unknown) > MAX_SHOWN:
+            unknown.append(f"and {len(self.unknown) - MAX_SHOWN} more")
         return [
             (f"High risk: {len(risks)} allowed", risks),
             ("Allowed, by group", groups),
@@ -8071,20 +8079,22 @@ class Portrait:
 
     def against_docker(self) -> list[tuple[str, str, str]]:
         """In how many syscalls the profile is tighter and wider than Docker's default, and which."""
-        wholes, tighter, wider, both = [], [], [], []
+        groups, tighter, wider, both = [], [], [], []
+        tighter_count = 0
         for group, names in self.groups.items():
             lost = [name for name in names if self.level(name) < self.docker.get(name, 0)]
+            tighter_count += len(lost)
             if len(lost) > 2 and len(lost) == sum(self.docker.get(name, 0) > 0 for name in names):
-                wholes.append((len(lost), f"all {len(lost)} of {group}"))
+                groups.append(f"all {len(lost)} of {group}")
             else:
                 tighter += lost
             wider += [name for name in names if self.level(name) > self.docker.get(name, 0)]
             both += [name for name in names if self.level(name) == self.docker.get(name) == 1]
-        rows = [("tighter by", str(sum(count for count, _ in wholes) + len(tighter)),
-                 ", ".join([text for _, text in wholes] + sorted(tighter))),
-                ("wider by", str(len(wider)), ", ".join(wider)),
-                ("not compared", str(len(both)), ", ".join(both) + ", which both allow under conditions")]
-        return rows if both else rows[:2]
+        rows = [("tighter by", str(tighter_count), ", ".join(groups + sorted(tighter))),
+                ("wider by", str(len(wider)), ", ".join(wider))]
+        if both:
+            rows.append(("not compared", str(len(both)), ", ".join(both) + ", which both allow under conditions"))
+        return rows
 
 
 BAR_CELLS = 24
@@ -8098,7 +8108,7 @@ def format_portrait(portrait: Portrait, columns: int, colour: bool) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if colour and text else text
 
     columns = max(columns, 40)
-    lines = textwrap.wrap(shown(portrait.title), columns) + [""]
+    lines = textwrap.wrap(to_ascii(portrait.title), columns) + [""]
     for label, text, share in portrait.facts():
         cells = round(BAR_CELLS * share)
         if share >= 0:
@@ -8212,7 +8222,7 @@ def format_page(portrait: Portrait) -> str:
     import html
 
     def escape(text: str) -> str:
-        return html.escape(shown(text))
+        return html.escape(to_ascii(text))
 
     facts = "".join(
         f"<dt>{escape(label)}</dt><dd>{escape(text)}" + (
