@@ -34,7 +34,7 @@ BUILD = $(CLANG) -target bpf -mcpu=v2 -O2 -g -Wall -Werror -fdebug-compilation-d
         recorder.bpf.tmp && mv recorder.bpf.tmp recorder.bpf.o
 
 SHELL_FILES  = .ci/run $(wildcard tests/*.sh examples/busybox/*)
-PYTHON_FILES = spoc.py $(wildcard tests/*.py tests/*/*.py)
+PYTHON_FILES = spoc.py docs/generate.py $(wildcard tests/*.py tests/*/*.py)
 
 .PHONY: all demo check check-vm bench faults fuzz lint bpf verify-bpf test golden dist install uninstall clean
 .NOTPARALLEL:
@@ -109,12 +109,19 @@ dist:
 	find build/spoc -exec touch -d @315532800 {} +
 	TZ=UTC $(PYTHON) -m zipapp -p '/usr/bin/env python3' -o dist/spoc.pyz build/spoc
 	chmod 755 dist/spoc.pyz
+	$(PYTHON) -B docs/generate.py completion >dist/spoc.bash-completion
+	$(PYTHON) -B docs/generate.py manual >dist/spoc.1
+
+COMPLETION = $(DESTDIR)$(PREFIX)/share/bash-completion/completions/spoc
+MANUAL     = $(DESTDIR)$(PREFIX)/share/man/man1/spoc.1
 
 install: dist
 	install -D -m 755 dist/spoc.pyz '$(DESTDIR)$(PREFIX)/bin/spoc'
+	install -D -m 644 dist/spoc.bash-completion '$(COMPLETION)'
+	install -D -m 644 dist/spoc.1 '$(MANUAL)'
 
 uninstall:
-	rm -f '$(DESTDIR)$(PREFIX)/bin/spoc'
+	rm -f '$(DESTDIR)$(PREFIX)/bin/spoc' '$(COMPLETION)' '$(MANUAL)'
 
 clean:
 	rm -rf build dist .mypy_cache __pycache__ tests/__pycache__ tests/*/__pycache__

@@ -53,6 +53,9 @@ git                 lists the files of the project
 mypy                lint: types, and the oldest Python's standard library
 flake8              lint: style
 shellcheck          lint: shell scripts
+bash-completion     completes the command of record and run
+man-db              shows the manual page
+mandoc              lint: the manual page
 binutils            lists what that libc has
 END
 }

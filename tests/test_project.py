@@ -415,10 +415,46 @@ def make(tree: pathlib.Path, *arguments: str, umask: int = 0o022, **environment:
 
 def copy_of_tree(path: pathlib.Path) -> pathlib.Path:
     """What make dist reads, in a folder of its own."""
-    for name in ("Makefile", "spoc.py", "bpf/recorder.bpf.o"):
+    for name in ("Makefile", "README.md", "spoc.py", "bpf/recorder.bpf.o", "docs/generate.py"):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(support.ROOT / name, path / name)
     return path
+
+
+class Generated(support.Case):
+    """What docs/generate.py makes of spoc.py's tables, as their readers take it."""
+
+    def generate(self, kind: str) -> pathlib.Path:
+        path = self.folder / kind
+        path.write_bytes(subprocess.run([sys.executable, "-B", str(support.ROOT / "docs/generate.py"), kind],
+                                        stdout=subprocess.PIPE, check=True).stdout)
+        return path
+
+    def test_completion(self) -> None:
+        script = self.generate("completion")
+        (self.folder / "words.txt").touch()
+        for package in ("", ". /usr/share/bash-completion/bash_completion; "):
+            for words, expected in (
+                    ("re", "record"), ("record --back", "--backend"), ("record --backend b", "bpf"),
+                    ("record --args socket,ioc", "socket,ioctl"), ("convert -t sys", "systemd"),
+                    ("merge wor", "words.txt"), ("record -o wor", "words.txt"), ("record -- unshar", "unshare"),
+                    ("run -p x unshar", "unshare"), ("run -p x cat wor", "words.txt"), ("record --checkpoint 1", "")):
+                line = f"spoc {words}"
+                bash = (f'{package}. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; '
+                        'COMP_POINT=${#COMP_LINE}; _spoc; printf "%s\\n" "${COMPREPLY[@]}"')
+                result = subprocess.run(["bash", "--norc", "-c", bash, "bash", str(script), *line.split()],
+                                        stdout=subprocess.PIPE, text=True, cwd=self.folder, timeout=60)
+                self.assertEqual({each.strip() for each in result.stdout.splitlines()}, {expected}, (package, words))
+
+    def test_manual(self) -> None:
+        page = self.generate("manual")
+        lint = subprocess.run(["mandoc", "-Tlint", "-Wwarning", str(page)], stdout=subprocess.PIPE, text=True)
+        self.assertEqual((lint.returncode, lint.stdout), (0, ""))
+        shown = subprocess.run(["man", "-l", str(page)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "MANWIDTH": "100", "LC_ALL": "C.UTF-8"})
+        self.assertEqual((shown.returncode, shown.stderr), (0, ""))
+        for option in spoc.OPTIONS:
+            self.assertIn(option.names.split()[-1], shown.stdout)
 
 
 class Archive(support.Case):
