@@ -4,6 +4,7 @@
 # make check-vm boot other machines under QEMU and test there (installs QEMU); make check-vm MACHINES='arm64 floor'
 # make test     the tests alone; make test TESTS='test_profile Storm' runs those whose names hold one of the words
 # make golden   record anew what all commands print and write, which test_golden compares with (tests/data/golden)
+# make test-fast: as any user, its pure tests, in half a minute. Three tiers: pure, kernel (test), machines (check-vm)
 # make bench    measure speed and size against strace and an empty BPF program
 # make faults   let every syscall of spoc.py fail, one a run, and judge the outcome: make faults SECONDS=600 SEED=1
 # make fuzz     read documents and load rules made by chance for SECONDS=600, from a SEED= that it prints
@@ -96,6 +97,9 @@ test:
 
 golden:
 	@SPOC_GOLDEN=write $(PYTHON) -B tests/run.py test_golden.Golden
+
+test-fast:
+	@$(PYTHON) -B tests/run.py --pure $(TESTS)
 
 # The same bytes on any day, in any folder, under any umask. Beside the source lies its bytecode, which spares CPython
 # to compile the whole program at each start; a Python of another version than this takes the source.

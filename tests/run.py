@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs the tests: each module in a process of its own, two at a time, those with EXCLUSIVE = True alone.
+"""Runs the tests: each module in a process of its own, a few at a time, those with EXCLUSIVE = True alone.
 
-usage: run.py [NAME...]   only the tests whose full name (module.Class.test) holds one of the NAMEs
+usage: run.py [--pure] [NAME...]   only the tests whose full name (module.Class.test) holds one of the NAMEs
+
+There are three tiers. The pure tests (--pure, `make test-fast`) need no root, no compiler and no kernel to load
+anything into: any user runs them. The kernel's tests (with the pure ones: `make test`) need all of that. The machines
+(`make check-vm`) are booted by tests/vm. Each module says its TIER; a class or a test that differs has one of its own.
 
 The last line is `N passed, N failed, N skipped`. A test with a failing subTest has failed; one that could not run
 (its module does not import, its worker died, its class could not be set up) has failed as well, and so has one that
@@ -26,7 +30,11 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Set, TextIO
 from support import Process, kill_left, running_below
 
 HERE = pathlib.Path(__file__).resolve().parent
-JOBS = 2
+JOBS = 3  # on two cores: many tests wait
+# What takes longest begins first, so that no long module is left to run alone in the end.
+LONGEST_FIRST = ("test_shipping", "test_profile", "test_formats", "test_denials", "test_child", "test_answers",
+                 "test_learn", "test_doctor", "test_backend", "test_truth", "test_terminal", "test_files",
+                 "test_errors", "test_servers", "test_golden")
 TEST_TIMEOUT_S = 600
 SLOWEST = 10
 END_S = 10.0  # what a test has told to end may take that long, on a busy machine
@@ -106,12 +114,22 @@ def cases(suite: unittest.TestSuite) -> List[unittest.TestCase]:
     return found
 
 
+def tier_of(case: unittest.TestCase) -> str:
+    """Of the test itself, or else its class, or else its module; where none says, what needs the most."""
+    test, group = getattr(case, case._testMethodName), type(case)
+    module = sys.modules[group.__module__]
+    return str(getattr(test, "TIER", getattr(group, "TIER", getattr(module, "TIER", "kernel"))))
+
+
 def work(module: str, report: str, names: Sequence[str]) -> None:
     """Run one module's tests and write what happened to the file `report`."""
+    pure = names[:1] == ["--pure"]
+    names = names[pure:]
     sys.path[:0] = [str(HERE), str(HERE.parent)]
     faulthandler.enable()
     chosen = [case for case in cases(unittest.defaultTestLoader.loadTestsFromName(module))
-              if not names or any(name in case.id() for name in names)]
+              if (not names or any(name in case.id() for name in names))
+              and (not pure or tier_of(case) == "pure" or type(case).__module__ == "unittest.loader")]
     with open(report, "w", encoding="utf-8") as stream:
         recorder = Recorder(stream)
         signal.signal(signal.SIGALRM, recorder.on_alarm)
@@ -149,6 +167,7 @@ class Module:
         self.outcomes: Dict[str, str] = {}
         self.details: Dict[str, List[str]] = {}
         self.took_s: Dict[str, float] = {}
+        self.cpu_s = 0.0
         self.process: Optional[subprocess.Popen[bytes]] = None
 
     def start(self, names: Sequence[str]) -> None:
@@ -202,7 +221,7 @@ class Module:
             return
         failed = [test for test, outcome in tests.items() if outcome == "failed"]
         print(f"{'FAIL' if failed else 'ok  '} {self.name}: {len(tests)} tests, "
-              f"{time.monotonic() - self.started_s:.1f} s", flush=True)
+              f"{time.monotonic() - self.started_s:.1f} s, {self.cpu_s:.1f} s of CPU time", flush=True)
         for test in failed:
             print(f"\n---- {test}\n" + "\n".join(self.details[test]))
         output = pathlib.Path(self.output.name).read_text("utf-8", "replace").strip()
@@ -212,7 +231,8 @@ class Module:
 
 def run_all(modules: List[Module], names: Sequence[str]) -> None:
     """Run the modules, at most JOBS at a time, the exclusive ones alone and last; print each when it has ended."""
-    waiting = sorted(modules, key=lambda module: (module.exclusive, module.name))
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    waiting = sorted(modules, key=lambda module: (module.exclusive, order.get(module.name, len(order)), module.name))
     running: List[Module] = []
     try:
         while waiting or running:
@@ -223,8 +243,10 @@ def run_all(modules: List[Module], names: Sequence[str]) -> None:
             time.sleep(0.05)
             for module in running[:]:
                 assert module.process
+                before = os.times()
                 code = module.process.poll()
                 if code is not None:
+                    module.cpu_s = sum(os.times()[2:4]) - sum(before[2:4])  # of all that it has waited for
                     running.remove(module)
                     module.finish(code)
                     module.show()
@@ -272,8 +294,11 @@ def main(args: Sequence[str]) -> int:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
         return work_apart(args[1], args[2], args[3:])
     signal.signal(signal.SIGTERM, interrupt)
-    modules = [Module(path.stem) for path in sorted(HERE.glob("test_*.py"))]
+    modules = [Module(path.stem) for path in sorted(HERE.glob("test_*.py"))
+               if args[:1] != ["--pure"] or 'TIER = "pure"' in path.read_text("utf-8")]
+    began_s = time.monotonic()
     run_all(modules, args)
+    print(f"\n{time.monotonic() - began_s:.0f} s, {sum(os.times()[2:4]):.0f} s of CPU time")
     return summarise(modules)
 
 

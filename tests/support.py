@@ -75,6 +75,12 @@ def seen_syscalls(document: "Dict[str, Any]", log: str) -> "Set[str]":
     return got
 
 
+def kernel_tier(test: Any) -> Any:
+    """Mark a test or a class in a pure module: it needs root, a compiler or a program, or takes many seconds."""
+    test.TIER = "kernel"
+    return test
+
+
 def require(available: object, what: str) -> None:
     """Skip the running test because `what` is missing; where CI=true, which must have everything, fail it."""
     if available:

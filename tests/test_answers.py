@@ -15,6 +15,7 @@ import spoc as module
 from cases import FREE, FREE_32, OWN_CALLS, RunCase, call_line
 from support import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, MAX_64, ON_X86_64, SIGSYS, build
 
+TIER = "kernel"
 OPERATORS: Dict[str, Callable[[int, int, int], bool]] = {
     "SCMP_CMP_NE": lambda given, value, _: given != value,
     "SCMP_CMP_LT": lambda given, value, _: given < value,

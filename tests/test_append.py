@@ -17,6 +17,7 @@ import spoc
 import support
 from support import ALLOW, ERRNO, X86, X86_64
 
+TIER = "pure"
 LOG, KILL = "SCMP_ACT_LOG", "SCMP_ACT_KILL_PROCESS"
 MASKED_EQ = "SCMP_CMP_MASKED_EQ"
 WORD, WHOLE = (1 << 32) - 1, (1 << 64) - 1

@@ -25,6 +25,7 @@ from support import DATA, OBJECT, ON_X86_64, ROOT, SPOC, Case, build, require_co
 sys.path.insert(0, str(ROOT))
 import spoc as module  # noqa: E402
 
+TIER = "kernel"
 EPERM, EINVAL = "! 1", "! 22"
 UPPER = 0xFFFFFFFF00000000  # of a register
 WHOLE = 0xFFFFFFFF

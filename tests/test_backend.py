@@ -16,6 +16,8 @@ from cases import BPF_RAW_TRACEPOINT_OPEN, CopyCase, assert_despite_interruption
 from support import (CLOCK, DATA, NATIVE, NOBODY, NOTIFY, ON_X86_64, WITH_X86, build, in_mounts, library_path, require,
                      require_command, seen_syscalls, spoc, wait_until)
 
+TIER = "kernel"
+
 # Not test_errors' user, whose processes are counted there.
 ANYBODY = 65533
 AS_ANYBODY = ("setpriv", f"--reuid={ANYBODY}", f"--regid={ANYBODY}", "--clear-groups")

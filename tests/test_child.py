@@ -21,6 +21,7 @@ import support
 from cases import HANDLER, LOG_LINE, PYTHON, ChildCase, NotifyChildCase
 from support import WAIT_S
 
+TIER = "kernel"
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # Has a process attach to it, which says its pid and waits for ever. PTRACE_ATTACH is 16.
 HELD = r"""

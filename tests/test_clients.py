@@ -11,6 +11,7 @@ from typing import Any
 import spoc as module
 from support import Case, require_root, spoc
 
+TIER = "kernel"
 CLIENTS = """
 docker run debian true
 /usr/bin/docker -H tcp://node run debian
@@ -81,6 +82,8 @@ nginx run
 
 class Found(unittest.TestCase):
     """The table, and what may stand before."""
+
+    TIER = "pure"
 
     def test_clients_are_told(self) -> None:
         for line in CLIENTS.strip().splitlines():

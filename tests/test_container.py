@@ -14,6 +14,8 @@ import spoc as module
 from cases import CRUN, RUNC, ContainerCase
 from support import SPOC, Case, build, require_command, require_root, spoc
 
+TIER = "kernel"
+
 
 class Container(ContainerCase):
     """A recorded profile, and a container under it."""

@@ -23,6 +23,7 @@ import support
 from cases import RUNC, ContainerCase, SchemaCase, crd_schemas
 from support import SYS_SCHED_YIELD, SYS_UNAME, X86, X86_64
 
+TIER = "pure"
 HOST = spoc.Host(X86_64, "6.1.0-13-amd64", ())
 JSON_TYPES = ("raw-seccomp", "docker")
 ALL_TYPES = ("seccomp", "raw-seccomp", "docker", "systemd", "bpf", "pfc")
@@ -88,6 +89,7 @@ def random_document(chance: random.Random, crd: bool) -> Dict[str, Any]:
 class Laws(unittest.TestCase):
     """There and back again is where one was, on generated profiles."""
 
+    @support.kernel_tier
     def test_there_and_back(self) -> None:
         chance = random.Random(61)
         for _ in range(120):
@@ -100,6 +102,7 @@ class Laws(unittest.TestCase):
                     self.assertEqual(convert(yaml.safe_load(text), to_type).replace("name: file", ""),
                                      text.replace("name: file", ""))
 
+    @support.kernel_tier
     def test_json_holds_all(self) -> None:
         chance = random.Random(62)
         for _ in range(400):
@@ -108,6 +111,7 @@ class Laws(unittest.TestCase):
                 with self.subTest(type=to_type, document=document):
                     self.assertEqual(meaning(read(convert(document, to_type))), meaning(read(json.dumps(document))))
 
+    @support.kernel_tier
     def test_filters_are_the_same_to_the_kernel(self) -> None:
         support.require_command("runc")
         require_x86_64()
@@ -183,6 +187,7 @@ class Schema(SchemaCase):
                 self.assert_sets(yaml.safe_load(text), schema)
         self.assertEqual(yaml.safe_load(converted)["spec"]["syscalls"][0]["names"], ["read", "write"])
 
+    @support.kernel_tier
     def test_generated_profiles(self) -> None:
         chance = random.Random(64)
         for _ in range(30):
@@ -417,6 +422,7 @@ class Command(support.Case):
             self.assertIn(b"skips their rules: red\n", result.stderr)
 
 
+@support.kernel_tier
 class Libseccomp(unittest.TestCase):
     """The same rules, given to libseccomp by other code, make the same program and the same listing."""
 
@@ -477,6 +483,7 @@ class Consumer(support.Case):
         return "".join(f"nf {number} 0 0 0 0 0 0\n" for number in answers)
 
 
+@support.kernel_tier
 class Runtimes(Consumer):
     """Programs that start others in a container."""
 
@@ -533,6 +540,7 @@ done
 """
 
 
+@support.kernel_tier
 class Systemd(Consumer):
     """systemd reads the drop-in as meant, and units under it behave so."""
 

@@ -21,6 +21,7 @@ from cases import PR_GET_SECCOMP, PR_SET_SECCOMP, SECCOMP_GET_NOTIF_SIZES, Libra
 from support import (AS_NOBODY, DATA, NOBODY, OBJECT, build, in_mounts, library_path, require_command, wait_until,
                      with_capabilities)
 
+TIER = "kernel"
 ITEMS = ("kernel architecture python privileges libbpf libseccomp bpf jit tracepoints memlock unprivileged_bpf "
          "lockdown seccomp actions_logged notification audit filter container object recorder proc tmp").split()
 OWN_PID_NAMESPACE = ("unshare", "--pid", "--fork", "--mount", "--propagation", "private", "sh", "-ec",

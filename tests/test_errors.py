@@ -21,6 +21,8 @@ from cases import (ANY_COMMAND, BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_RAW_TRACEPOIN
 from support import (AS_NOBODY, CLOCK, NOBODY, OBJECT, SPOC, build, in_mounts, library_path, require, require_command,
                      wait_until, with_capabilities)
 
+TIER = "kernel"
+
 
 class Privileges(CopyCase):
     REFUSAL = ("load BPF programs", "run it as root, or with CAP_BPF and CAP_PERFMON")

@@ -12,6 +12,8 @@ from typing import Any, Dict, List, Tuple
 from cases import RunCase
 from support import ON_X86_64, WAIT_S, build, require_command, spoc
 
+TIER = "kernel"
+
 
 @unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
 class Events(RunCase):

@@ -29,6 +29,8 @@ sys.path.insert(0, "")
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
+TIER = "kernel"
+
 
 class Imports(Case):
     """Modules that are imported when first used."""

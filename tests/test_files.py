@@ -22,6 +22,7 @@ import yaml
 import support
 from support import WAIT_S
 
+TIER = "kernel"
 OLD = "defaultAction: SCMP_ACT_ERRNO  # an old profile\n"
 LOG_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{6} .*\n")
 TMPFS_BYTES = 512 << 10

@@ -17,6 +17,8 @@ import spoc
 from rules import ALLOWED, ARCHITECTURES, AUDIT, GETPPID, Call, RulesCase, Source, compile_rules, right_answers
 from support import MAX_32, MAX_64, ON_X86_64, Case, build, spoc as run_spoc
 
+TIER = "kernel"
+
 
 @unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
 class Kernel(RulesCase):

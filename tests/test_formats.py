@@ -25,6 +25,7 @@ import spoc
 import support
 from support import ALLOW, ERRNO, X86_64
 
+TIER = "pure"
 NOTIFY = "SCMP_ACT_NOTIFY"
 HOST = spoc.Host(X86_64, "6.1.0-13-amd64", ("CAP_SYS_ADMIN",))
 MAX_U64 = (1 << 64) - 1
@@ -327,6 +328,7 @@ class Operator(FormatCase):
         self.assertIn("/v1beta1\n", text)
         self.assertEqual(decode(text.replace("/v1beta1\n", "/v1\n")), profile)
 
+    @support.kernel_tier
     def test_as_recorded_runs(self) -> None:
         support.require_root()
         for name, profile_type in (("a.yaml", spoc.TYPE_CRD), ("a.json", spoc.TYPE_JSON)):
@@ -393,12 +395,14 @@ class Operator(FormatCase):
         profile = decode(json.dumps({**CRD, "spec": spec}))
         self.assertEqual((profile.architectures, profile.flags), (tuple(ARCHITECTURES), tuple(FLAGS)))
 
+    @support.kernel_tier
     def test_disabled(self) -> None:
         path = ("spec", "state")
         for text in layouts(changed(CRD, path, "Disabled")).values():
             mark = marks(text, path)[0].start_mark
             self.assert_fails(self.write(text), f":{mark.line + 1}:{mark.column + 1}: state: ", "is not enabled")
 
+    @support.kernel_tier
     def test_lists(self) -> None:
         """What kubectl gives when no name was asked for."""
         other = {**CRD, "metadata": {"name": "other"}, "spec": {"defaultAction": ALLOW}}
@@ -416,6 +420,7 @@ class Operator(FormatCase):
             error = self.refused(text)
             self.assertEqual((error.line, error.column), (mark.line + 1, mark.column + 1))
 
+    @support.kernel_tier
     def test_older_versions(self) -> None:
         """v1alpha1, the errno as a string, and `disabled`, which was `state` for some releases."""
         document = copy.deepcopy(CRD)
@@ -437,6 +442,7 @@ class Operator(FormatCase):
             mark = marks(text, ("spec", "disabled"))[0].start_mark
             self.assert_fails(self.write(text), f":{mark.line + 1}:{mark.column + 1}: disabled: ", "is not enabled")
 
+    @support.kernel_tier
     def test_several_documents(self) -> None:
         path = str(support.DATA / "spo-seccompprofile.yaml")
         names = [document["metadata"]["name"] for document in yaml.safe_load_all(pathlib.Path(path).read_text())
@@ -453,11 +459,13 @@ class Operator(FormatCase):
         text = pathlib.Path(path).read_text(encoding="utf-8")
         self.assert_succeeds("-#profile-allow-unsafe", input=text, stdin=None)
 
+    @support.kernel_tier
     def test_same_name_twice(self) -> None:
         path = self.write(yaml.safe_dump_all([CRD, CRD]))
         self.assert_fails(path + "#whole", path,
                           "holds 2 profiles named whole, not one; give each a metadata.name of its own")
 
+    @support.kernel_tier
     def test_base_profile(self) -> None:
         def crd(name: str, *names: str, **spec: Any) -> str:
             rules = [{"action": ALLOW, "names": list(names)}] if names else []
@@ -506,6 +514,7 @@ class Operator(FormatCase):
             united, settled = self.unite("SCMP_ACT_LOG", rules, others)
             self.assertEqual((united.rules, settled), ((*rules, *others), []))
 
+    @support.kernel_tier
     def test_base_profile_that_disagrees_runs(self) -> None:
         denies, allows = (self.write({**CRD, "metadata": {"name": name}, "spec": oci(
             {"names": ["uname"], "action": action}, defaultAction=ALLOW)}, name)
@@ -515,6 +524,7 @@ class Operator(FormatCase):
             stderr = self.assert_succeeds(path, "--base-profile", base, command=("uname",))
             self.assertIn(f" in its base {base}: {ALLOW} holds\n", stderr)
 
+    @support.kernel_tier
     def test_base_profile_of_a_base_profile(self) -> None:
         """What the base profile builds on is needed as well."""
         def crd(name: str, **spec: Any) -> str:
@@ -558,6 +568,7 @@ class Errors(FormatCase):
         kinds: Dict[type, List[Any]] = {str: self.STRING, int: self.NUMBER, list: self.LIST, dict: self.MAPPING}
         return kinds[type(value)] + self.VALUES.get(path[-1], [])
 
+    @support.kernel_tier
     def test_resource(self) -> None:
         for path in paths(CRD):
             if path != ("kind",) and path[:1] != ("metadata",) or path == ("metadata",):
@@ -565,6 +576,7 @@ class Errors(FormatCase):
                     if (path[-1], value) != ("errnoRet", "5"):
                         self.assert_refused_at(changed(CRD, path, value), path)
 
+    @support.kernel_tier
     def test_docker(self) -> None:
         for path in paths(DOCKER):
             for value in self.wrong(path, item(DOCKER, path)) if path[-1] != "comment" else ():
@@ -669,6 +681,7 @@ class Errors(FormatCase):
                 self.assertIn("twice", str(error))
                 self.assertEqual((error.line, error.column), (line, column))
 
+    @support.kernel_tier
     def test_through_run(self) -> None:
         path = self.write('defaultAction: SCMP_ACT_LOG\nsyscalls:\n- names: [read]\n  action: SCMP_ACT_ALOW\n')
         self.assert_fails(path, f"{path}:4:3: action: ", "SCMP_ACT_ALOW")
@@ -754,6 +767,7 @@ class Dialects(FormatCase):
             kept, total = kept + len(profile.rules), total + len(rules)
         self.assertTrue(0.2 < kept / total < 0.8, (kept, total))
 
+    @support.kernel_tier
     def test_docker_default_runs_a_shell(self) -> None:
         profile = str(support.DATA / "docker-default.json")
         result = self.run_profile(profile, command=("sh", "-c", "echo $((6 * 7)) | cat && ls / >/dev/null && date -u"))
@@ -768,6 +782,7 @@ class Dialects(FormatCase):
         self.assertEqual(result.stdout, f"-1 {errno.EPERM}\n", result.stderr)
         self.assertNotEqual(bare.stdout, result.stdout)
 
+    @support.kernel_tier
     def test_capabilities_are_the_caller_s(self) -> None:
         """Docker's rules for privileged callers hold for those who have the capability."""
         support.require_command("setpriv")
@@ -958,6 +973,7 @@ class Keys(FormatCase):
             verdicts.add((twice, allowed))
         self.assertEqual(len(verdicts), 4)
 
+    @support.kernel_tier
     def test_architectures(self) -> None:
         lists: List[List[str]] = [[], ["SCMP_ARCH_NATIVE"], ["SCMP_ARCH_X86", "SCMP_ARCH_X86"],
                                   ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]]
@@ -966,6 +982,7 @@ class Keys(FormatCase):
                 with self.subTest(names=names):
                     self.assert_succeeds(self.write(oci(defaultAction=ALLOW, architectures=names)))
 
+    @support.kernel_tier
     def test_unknown_architectures(self) -> None:
         for name in ("SCMP_ARCH_FOO", "SCMP_ARCH_", "", "X86_64", "x86_64", "SCMP_ARCH_x86_64", "SCMP_ARCH_X86\0",
                      "XSCMP_ARCH_86", "scmp_arch_x86", "amd64"):
@@ -973,6 +990,7 @@ class Keys(FormatCase):
             with self.subTest(name=name):
                 self.assert_fails(path, f"{path}:3:3: architectures: ")
 
+    @support.kernel_tier
     def test_architectures_of_other_machines(self) -> None:
         """Known names, which this machine may be unable to filter: loaded, or refused for the reason that holds."""
         spoc.libseccomp.load()
@@ -1003,6 +1021,7 @@ class Keys(FormatCase):
             self.assertRegex(result.stderr, r"-b no_such_call: libseccomp \d+\.\d+\.\d+ knows no such syscall; "
                                             "check the spelling; a newer libseccomp knows more")
 
+    @support.kernel_tier
     def test_flags(self) -> None:
         for flag in FLAGS:
             with self.subTest(flag=flag):
@@ -1018,6 +1037,7 @@ class Keys(FormatCase):
             for indirect in ({**CRD, "spec": document}, {**document, "archMap": archmap}):
                 self.assertEqual(decode(json.dumps(indirect)).flags, flags or None)
 
+    @support.kernel_tier
     def test_notify(self) -> None:
         rule_path = self.write(oci({"names": ["uname"], "action": NOTIFY}, defaultAction=ALLOW), "rule")
         base = self.write(oci(defaultAction=ALLOW), "base")
@@ -1031,6 +1051,7 @@ class Keys(FormatCase):
                 self.assert_fails(path, NOTIFY, "listener", options=options)
         self.assert_succeeds(excluded)
 
+    @support.kernel_tier
     def test_unknown_syscalls(self) -> None:
         strange = ["no_such_call", "sys_read", "READ", "é", "a\0b", "\x1b[31m", "arm_sync_file_range"]
         stderr = self.assert_succeeds(self.write(oci(
@@ -1043,6 +1064,7 @@ class Keys(FormatCase):
             ["no_such_call", "sys_read", "READ", "é", "a\\x00b", "\\x1b[31m", "arm_sync_file_range", "another_one"]))
 
 
+@support.kernel_tier
 class Inputs(FormatCase):
     """Where profiles come from, and files that are none."""
 
@@ -1294,6 +1316,7 @@ class Json(FormatCase):
                 text = text[:place] + chance.choice(fragments) + text[place + 1:]
         return text
 
+    @support.kernel_tier
     def test_mutations(self) -> None:
         chance = random.Random(14)
         document = json.loads((support.DATA / "docker-default.json").read_text(encoding="utf-8"))
@@ -1307,6 +1330,7 @@ class Json(FormatCase):
         self.assertLess(counts[False], counts[True] // 5, counts)
 
 
+@support.kernel_tier
 class Mutations(FormatCase):
     """Ten thousand documents that nobody meant to write: read, or refused in one line."""
 
@@ -1420,6 +1444,7 @@ class Corpus(FormatCase):
         shared.append(value)
         return value
 
+    @support.kernel_tier
     def test_generated(self) -> None:
         """Objects of other kinds, metadata and status with anything in them, as PyYAML writes them."""
         chance = random.Random(17)
@@ -1466,6 +1491,7 @@ class Corpus(FormatCase):
             self.assertIn(key, text.splitlines()[caught.exception.line - 1])
 
 
+@support.kernel_tier
 class Differential(unittest.TestCase):
     """Documents by chance, see fuzz.py: as other readers read them, or refused for a stated reason."""
 

@@ -37,6 +37,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 import spoc
 import support
 
+TIER = "kernel"
 GOLDEN = support.DATA / "golden"
 MODE = os.environ.get("SPOC_GOLDEN", "")
 

@@ -18,6 +18,7 @@ import spoc as module
 from support import (DATA, KERNEL_CALLS, NEWER_KERNEL_CALLS, SPOC, WAIT_S, Case, build, kernel_calls, require,
                      require_command, require_root, spoc)
 
+TIER = "kernel"
 FREEZERS = (("/sys/fs/cgroup/freezer", "freezer.state", "FROZEN", "THAWED"),
             ("/sys/fs/cgroup", "cgroup.freeze", "1", "0"), ("/sys/fs/cgroup/unified", "cgroup.freeze", "1", "0"))
 # Numbers of poll and restart_syscall: arch/x86/entry/syscalls in the kernel.

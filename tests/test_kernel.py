@@ -21,10 +21,10 @@ from typing import Any, Dict, Iterator, Set, Tuple
 
 import spoc as module
 from cases import CompiledCase, kernel_ids
-from support import (DATA, OBJECT, ON_X86_64, Case, build, kernel_calls, require, require_command, require_root,
-                     running_below)
+from support import (DATA, OBJECT, ON_X86_64, WAIT_S, Case, build, kernel_calls, require, require_command,
+                     require_root, running_below)
 
-WAIT_S = 60
+TIER = "kernel"
 X86 = platform.machine() in ("x86_64", "i686")
 # ctypes class -> its C struct.
 STRUCTS: Dict[Any, str] = {module.Config: "config", module.Counters: "counters", module.CallKey: "call_key",

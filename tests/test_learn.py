@@ -14,6 +14,8 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 from cases import FREE, FREE_32, OWN_CALLS, RunCase, call_line
 from support import DATA, MAX_64, ON_X86_64, PROGRAMS, SPOC, WAIT_S, build, require_command, spoc
 
+TIER = "kernel"
+
 
 class Learned(RunCase):
     """What --learn makes of profiles that are not those of record."""

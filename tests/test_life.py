@@ -15,6 +15,7 @@ from typing import Any, List, Tuple
 
 from support import CLOCK, KILL_S, ROOT, SPOC, Case, build, require_command, require_root, running, spoc
 
+TIER = "kernel"
 BACKENDS = ("bpf", "notify")
 ENRICHERS = ("tracepoint", "notify", "none")
 OLD = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}

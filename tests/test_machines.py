@@ -23,6 +23,7 @@ import check  # noqa: E402
 sys.path.insert(0, str(ROOT))
 import spoc as module  # noqa: E402
 
+TIER = "kernel"
 EXAMPLES = ROOT / "examples"
 
 

@@ -23,6 +23,8 @@ from support import (AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, ON_X86_64, ROOT, SIGSYS
 sys.path.insert(0, str(ROOT))
 import spoc as module  # noqa: E402
 
+TIER = "kernel"
+
 # What came with Linux 6.6 (include/uapi/linux/seccomp.h) is not in the headers of Debian 12.
 HEADERS = ("#include <linux/seccomp.h>\n#include <sys/ioctl.h>\n#include <signal.h>\n#include <stddef.h>\n"
            "#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS\n#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)\n"

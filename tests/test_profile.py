@@ -23,6 +23,8 @@ import support
 from cases import SchemaCase, yaml_documents
 from support import ALLOW, ERRNO, X86, X86_64
 
+TIER = "pure"
+
 # Plain, each of these is something other than a string, or an error, to a YAML 1.1 or 1.2 reader.
 NOT_PLAIN = [
     "true", "True", "TRUE", "false", "no", "No", "NO", "yes", "on", "off", "y", "Y", "n", "N", "null", "Null", "NULL",
@@ -278,6 +280,7 @@ status: {}
             with self.subTest(text=text):
                 self.assertRegex(spoc.format_yaml({"key": text}), r'\Akey: "[ -~]*"\n\Z')
 
+    @support.kernel_tier
     def test_random_documents(self) -> None:
         chance = random.Random(1)
         for _ in range(1500):
@@ -408,6 +411,7 @@ class Parse(support.Case):
                 accepted += self.compare("".join(parts))
         self.assertGreater(accepted, 150)
 
+    @support.kernel_tier
     def test_mutations(self) -> None:
         """What PyYAML accepts is read alike or refused; PyYAML's refusals (of some tabs) are not compared."""
         chance = random.Random(4)
@@ -576,6 +580,7 @@ class Parse(support.Case):
                 spoc.YamlReader(f"{bad}# SeccompProfile\n---\na: b\n", "file").documents()
 
 
+@support.kernel_tier
 class Hostile(support.Case):
     """Texts that somebody made in order to hurt: each is read or refused, soon."""
 
@@ -1042,6 +1047,7 @@ status: {}
                     self.assertEqual(appended(text, ["brk"], [X86_64]),
                                      f"defaultAction: SCMP_ACT_ERRNO\nsyscalls:{end.rstrip()}{rule}{end and chr(10)}")
 
+    @support.kernel_tier
     def test_recorded_into_json_with_tabs(self) -> None:
         support.require_root()
         path = self.folder / "profile.json"
@@ -1072,6 +1078,7 @@ status: {}
                 if path.suffix == ".yaml":
                     self.assert_only_inserted(text, after)
 
+    @support.kernel_tier
     def test_random_layouts(self) -> None:
         chance = random.Random(7)
         kept_layout = 0

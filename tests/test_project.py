@@ -22,6 +22,7 @@ from typing import Dict, Iterator, List, Set, Tuple
 import spoc
 import support
 
+TIER = "kernel"
 SECTIONS = ["Constants", "Messages", "Policy", "Formats", "Files", "Libraries", "Machine", "Filters",
             "Commands under watch", "BPF", "Notification", "Audit", "record and run", "Profile commands", "doctor",
             "Command line"]
@@ -165,6 +166,8 @@ def project_files() -> List[pathlib.Path]:
 
 class Source(unittest.TestCase):
     """spoc.py itself."""
+
+    TIER = "pure"
 
     def test_imports_standard_library_only(self) -> None:
         names = imported_modules(TREE)
@@ -562,6 +565,8 @@ class Archive(support.Case):
 class Tests(unittest.TestCase):
     """What the tests share lies in support.py and beside it, once."""
 
+    TIER = "pure"
+
     def trees(self, pattern: str) -> Dict[str, ast.Module]:
         return {path.name: ast.parse(path.read_text("utf-8"))
                 for path in sorted((support.ROOT / "tests").glob(pattern))}
@@ -572,11 +577,18 @@ class Tests(unittest.TestCase):
         for name, tree in self.trees("*.py").items():
             self.assertEqual({each for each in imported_modules(tree) if f"{each}.py" in modules}, set(), name)
 
+    def test_tiers(self) -> None:
+        """Each module says which tier its tests are of: see tests/run.py."""
+        for name, tree in self.trees("test_*.py").items():
+            tiers = [ast.unparse(each.value) for each in tree.body if isinstance(each, ast.Assign)
+                     and ast.unparse(each.targets[0]) == "TIER"]
+            self.assertIn(tiers, (["'pure'"], ["'kernel'"]), name)
+
     def test_constants_are_defined_once(self) -> None:
         found: Dict[Tuple[str, str], List[str]] = {}
         for name, tree in self.trees("*.py").items():
             for statement in tree.body:
-                if isinstance(statement, ast.Assign):
+                if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) != "TIER":
                     values = statement.value.elts if isinstance(statement.value, ast.Tuple) else [statement.value]
                     targets = statement.targets[0].elts if isinstance(statement.targets[0], ast.Tuple) else \
                         statement.targets
@@ -627,6 +639,15 @@ class Runner(support.Case):
         for text in ("AssertionError: 1 != 2", "OSError: broken", "dying", "no_such_module", "SyntaxError",
                      "skipped test_many.A.test_skip: needs gold", "skipped test_group.B.test_2: needs silver"):
             self.assertIn(text, result.stdout)
+
+    def test_pure_tests(self) -> None:
+        """By module, class or test; a module that says nothing is not taken for pure."""
+        body = "class A(unittest.TestCase):\n def test_pass(self): pass\n def test_fail(self): self.fail()\n"
+        result = self.run_modules("--pure", silent=body, kernel=f"TIER = 'kernel'\n{body}",
+                                  group=f"{body} TIER = \"pure\"\n", test='TIER = "pure"\n' + body
+                                  + " test_fail.TIER = 'kernel'\n")
+        self.assertEqual(result.stdout.splitlines()[-1], "2 passed, 1 failed, 0 skipped")
+        self.assertIn("FAILED  test_group.A.test_fail", result.stdout)
 
     def test_exit_codes(self) -> None:
         body = ("class A(unittest.TestCase):\n"

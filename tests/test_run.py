@@ -21,6 +21,8 @@ from typing import Any, Dict, List, Sequence
 from cases import OWN_CALLS, RunCase, call_line
 from support import ON_X86_64, SIGSYS, SPOC, WAIT_S, build, require_command, spoc
 
+TIER = "kernel"
+
 
 @unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
 class LogLines(RunCase):

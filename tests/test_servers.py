@@ -22,6 +22,7 @@ from typing import Any, Callable, Iterator, List, Set
 from cases import calls_after_exec
 from support import SPOC, WAIT_S, Case, require, require_command, require_root, seen_syscalls
 
+TIER = "kernel"
 TIMEOUT_S = 240
 EPOLL_WAIT = "epoll_wait" if platform.machine() == "x86_64" else "epoll_pwait"
 COMMAND_LINE = re.compile(r"Running command with PID: (\d+)$", re.MULTILINE)

@@ -20,6 +20,7 @@ import spoc
 import support
 from cases import crd_schemas, strict, yaml_documents
 
+TIER = "pure"
 HOST = spoc.Host("SCMP_ARCH_X86_64", "6.1", [])
 NATIVE = HOST.architecture
 NAMES = ["read", "socket", "clone", "ioctl", "mount"]
@@ -142,6 +143,7 @@ class Laws(unittest.TestCase):
     def rounds(self) -> "List[Tuple[random.Random, str]]":
         return [(random.Random(seed), default) for default in self.DEFAULTS for seed in range(self.ROUNDS)]
 
+    @support.kernel_tier
     def test_merge_allows_exactly_the_union(self) -> None:
         merged_rounds: Dict[str, int] = dict.fromkeys(self.DEFAULTS, 0)
         for source, default in self.rounds():
@@ -162,6 +164,7 @@ class Laws(unittest.TestCase):
             self.assertEqual(set(result.get("flags", [])), {name for each in documents for name in each["flags"]})
         self.assertGreater(min(merged_rounds.values()), self.ROUNDS // 4, merged_rounds)
 
+    @support.kernel_tier
     def test_merge_is_commutative_associative_and_idempotent(self) -> None:
         merged_rounds: Dict[str, int] = dict.fromkeys(self.DEFAULTS, 0)
         for source, default in self.rounds():
@@ -478,6 +481,7 @@ class Commands(support.Case):
         self.assertEqual(document["metadata"]["annotations"]["spo.x-k8s.io/syscall-coverage"],
                          '{"version":"v1","total":1,"syscalls":{"read":1,"write":1}}')
 
+    @support.kernel_tier
     def test_coverage_that_makes_no_sense_is_one_input(self) -> None:
         for value in ("x", "{}", "[]", '{"version":"v2","total":5,"syscalls":{}}', "[" * 100000,
                       '{"version":"v1","total":1,"syscalls":{"read":2}}', '{"version":"v1","total":"5","syscalls":{}}',
@@ -516,6 +520,7 @@ class Commands(support.Case):
                 self.assertEqual(answer(document, *call)[0], answered, text)
             self.assertEqual(answer(document, "clone3", [0, 0]), ("SCMP_ACT_ERRNO", 38))
 
+    @support.kernel_tier
     def test_flags_that_a_runtime_adds(self) -> None:
         """Without a list of flags runc and crun load SPEC_ALLOW, with an empty one none."""
         log, spec = "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
@@ -557,6 +562,7 @@ class Commands(support.Case):
         self.assertIn("defaultErrnoRet", self.refused("merge", "--default-action", "SCMP_ACT_ERRNO:38", self.one))
         self.assertFalse((self.folder / "out").exists())
 
+    @support.kernel_tier
     def test_each_further_file_takes_no_longer(self) -> None:
         def denials(step: int) -> "List[str]":
             return [self.write(f"{step}-{number}.json", json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
@@ -609,6 +615,7 @@ class Commands(support.Case):
         self.assertEqual((result.returncode, result.stderr), (1, ""))
         self.assertEqual(result.stdout.splitlines()[2:], ["-", "+write"])
 
+    @support.kernel_tier
     def test_every_filter_holds_the_native_architecture(self) -> None:
         native = spoc.this_machine().native.name
         same = [self.write(f"{index}.json", json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "architectures": names}))
@@ -639,6 +646,7 @@ class Commands(support.Case):
             os.close(slave)
             self.assertIn(b"\x1b[32m+openat\x1b[m", terminal.read(4096))
 
+    @support.kernel_tier
     def test_bad_inputs(self) -> None:
         for text in ("", "a: 1\n", "\0", "a: [", profile_text("read").replace("ACT_ALLOW", "ACT_X"), "x" * 99):
             self.assertIn("bad.yaml", self.refused("merge", self.one, self.write("bad.yaml", text)))
@@ -842,6 +850,7 @@ class Portable(support.Case):
                             str(support.PROGRAMS / "portable.c")], check=True)
         return programs
 
+    @support.kernel_tier
     def test_another_libc(self) -> None:
         support.require_root()
         programs, work = self.flavours(), self.folder / "work"
@@ -861,6 +870,7 @@ class Portable(support.Case):
                                           "namespace")
                     self.assertEqual(result.returncode, 77, result.stderr)
 
+    @support.kernel_tier
     def test_without_portable_another_libc_fails(self) -> None:
         support.require_root()
         programs, work = self.flavours(), self.folder / "work"

@@ -25,6 +25,7 @@ import spoc
 import support
 from support import ALLOW, AUDIT_ARCH_X86_64, ERRNO, X86_64
 
+TIER = "pure"
 ARTEFACTS = support.ROOT / "build" / "show"
 # What Docker gives a container without --cap-add: DefaultCapabilities in moby, daemon/pkg/oci/caps/defaults.go.
 DOCKER_CAPABILITIES = [f"CAP_{name}" for name in """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP
@@ -64,6 +65,7 @@ def rule(names: List[str], action: str = ALLOW, **more: Any) -> Dict[str, Any]:
 class Data(unittest.TestCase):
     """The tables in spoc.py say what their sources say."""
 
+    @support.kernel_tier
     def test_groups_are_systemd_s(self) -> None:
         support.require_command("systemd-analyze")
         listing = subprocess.run(["systemd-analyze", "syscall-filter"], stdout=subprocess.PIPE, text=True, check=True)
@@ -275,6 +277,7 @@ class Text(support.Case):
         self.assertIn(f"filter       cannot be built here: {order}: ", text)
         self.assertIn("1 of ", text)
 
+    @support.kernel_tier
     def test_large_profile_takes_bounded_time(self) -> None:
         names = [f"n{number}" for number in range(100_000)] + ["read"] * 100_000
         text = self.show(profile(*[rule([name]) for name in names[:5_000]], rule(names)))
@@ -314,6 +317,7 @@ def pixels(png: bytes) -> Iterator[bytes]:
     yield from (rows[row * length + 1:(row + 1) * length] for row in range(height))
 
 
+@support.kernel_tier
 class Page(support.Case):
     """The page, as a browser takes it."""
 

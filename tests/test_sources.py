@@ -18,6 +18,8 @@ import spoc
 from support import ON_X86_64, SPOC, Case, build, require, require_command, require_root
 from support import spoc as run_spoc
 
+TIER = "kernel"
+
 # There is one auditd on a machine, and one audit system that all records go through.
 EXCLUSIVE = True
 WAIT_S = 30

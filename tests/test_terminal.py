@@ -26,6 +26,8 @@ import support
 from cases import HANDLER, LOG_LINE, PYTHON, ChildCase, NotifyChildCase
 from support import WAIT_S
 
+TIER = "kernel"
+
 
 class Terminal:
     """A command on a terminal of its own, as session leader."""

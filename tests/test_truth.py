@@ -13,6 +13,7 @@ from cases import TracedCase, assert_despite_interruption, calls_after_exec
 from support import (NATIVE, ON_X86_64, PROGRAMS, SPOC, WITH_X86, build, kernel_calls, require, require_command,
                      seen_syscalls, spoc)
 
+TIER = "kernel"
 CROWD = 500  # as in storm.c
 # Names that strace reports and a recording need not hold: test -> name -> why. All else must be equal. The programs
 # are written so that chance does not change what they call, and strace 6.1 names syscalls as libseccomp does.
@@ -24,6 +25,8 @@ ALLOWED: Dict[str, Dict[str, str]] = {
 
 class Parser(unittest.TestCase):
     """Logs as strace writes them, with what may stand in them beside whole calls."""
+
+    TIER = "pure"
 
     LOG = "\n".join([
         '10 execve("/usr/bin/python3", ["python3"], 0x7ffd /* 9 vars */) = 0',
