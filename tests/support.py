@@ -31,6 +31,7 @@ X86_64, X86 = "SCMP_ARCH_X86_64", "SCMP_ARCH_X86"
 NATIVE = {X86_64 if ON_X86_64 else "SCMP_ARCH_AARCH64"}
 WITH_X86 = NATIVE | {X86}
 AUDIT_ARCH_X86_64, AUDIT_ARCH_I386 = 0xC000003E, 0x40000003  # linux/audit.h
+NETLINK_AUDIT, AUDIT_SECCOMP = 9, 1326  # linux/netlink.h, linux/audit.h
 SYS_SCHED_YIELD, SYS_UNAME = 24, 63  # asm/unistd_64.h
 SIGSYS = int(signal.SIGSYS)
 MAX_32, MAX_64 = (1 << 32) - 1, (1 << 64) - 1

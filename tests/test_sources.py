@@ -15,7 +15,8 @@ import unittest.mock
 from typing import Dict, List, Optional, Sequence
 
 import spoc
-from support import ON_X86_64, SPOC, Case, build, require, require_command, require_root
+from support import (AUDIT_SECCOMP, NETLINK_AUDIT, ON_X86_64, SPOC, Case, build, require, require_command,
+                     require_root)
 from support import spoc as run_spoc
 
 TIER = "kernel"
@@ -23,7 +24,6 @@ TIER = "kernel"
 # There is one auditd on a machine, and one audit system that all records go through.
 EXCLUSIVE = True
 WAIT_S = 30
-NETLINK_AUDIT, AUDIT_SECCOMP = 9, 1326  # linux/netlink.h, linux/audit.h
 
 
 def audit_daemon() -> int:
