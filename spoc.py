@@ -1821,9 +1821,9 @@ def list_objects(reader: YamlReader) -> list[Any]:
     return found
 
 
-def _choice(reader: YamlReader, name: str) -> str:
+def _choice(documents: Iterable[Any], name: str) -> str:
     """What a user can do who has not named one document of the text."""
-    found = [each for each in list_objects(YamlReader(reader.text, reader.file)) if isinstance(each, dict)]
+    found = [each for each in documents if isinstance(each, dict)]
     names = [printable(_metadata_name(each)) for each in found
              if each.get("kind") == KIND and isinstance(_metadata_name(each), str)]
     if name in names:
@@ -1840,15 +1840,15 @@ def parse_document(text: str, file: str, name: str = "") -> tuple[dict[str, Any]
     whether they can be read, does not matter then.
     """
     reader = YamlReader(text, file)
-    documents = list_objects(reader)
+    documents = objects = list_objects(reader)
     if name:
-        documents = [each for each in documents if _metadata_name(each) == name and each.get("kind") == KIND]
+        documents = [each for each in objects if _metadata_name(each) == name and each.get("kind") == KIND]
     for document in documents:
         if isinstance(document, ProfileError):
             raise document
     if len(documents) != 1 or not isinstance(documents[0], dict):
         several = f"holds {len(documents)} {f'profiles named {name}' if name else 'documents'}, not one"
-        raise ProfileError(file, 0, 0, several if len(documents) != 1 else "is no profile", _choice(reader, name))
+        raise ProfileError(file, 0, 0, several if len(documents) != 1 else "is no profile", _choice(objects, name))
     document = documents[0]
     spec = spec_of(document)
     if spec is document and "defaultAction" not in spec:
@@ -2101,13 +2101,13 @@ def extend_map(entries: Sequence[dict[str, Any]], own: str = "", *others: str) -
 
 
 def append_names(document: dict[str, Any], names: Iterable[str],
-                 architectures: Sequence[str], override: bool = False) -> tuple[dict[str, Any], list[str]]:
+                 architectures: Sequence[str], override: bool = False) -> dict[str, Any]:
     """The document of a profile (see parse_document) with these names allowed as well, and all else as it was.
 
     The first of the architectures is this machine's own.
 
-    Names that it decides otherwise stay as they are, and are given back: whoever wrote that rule meant it. With
-    `override` they are taken out of those rules.
+    Names that it decides otherwise stay as they are: whoever wrote that rule meant it. With `override` they are taken
+    out of those rules.
     """
     import bisect
     spec = spec_of(document)
@@ -2132,8 +2132,7 @@ def append_names(document: dict[str, Any], names: Iterable[str],
         elif not any(rule.get(key) for key in ("args", "includes", "excludes")):  # the last two are Docker's
             allowed.update(names_in(rule))
             target = index if target < 0 and rule.get("names") else target
-    wanted = set(names) - allowed
-    added = set() if spec["defaultAction"] == SCMP_ACT_ALLOW else wanted - contrary
+    added = set() if spec["defaultAction"] == SCMP_ACT_ALLOW else set(names) - allowed - contrary
     if added and target < 0:
         rules.insert(0, {"action": SCMP_ACT_ALLOW, "names": sorted(added)})
     elif added:
@@ -2148,7 +2147,7 @@ def append_names(document: dict[str, Any], names: Iterable[str],
         known = {*listed, *(architectures[:1] if "SCMP_ARCH_NATIVE" in listed else ())}
         missing = [name for name in architectures if name not in known]
         new_spec.update({"architectures": [*listed, *missing]} if missing else {})
-    return with_spec(document, new_spec), sorted(wanted & contrary)
+    return with_spec(document, new_spec)
 
 
 def append_rules(document: dict[str, Any], profile: Profile) -> dict[str, Any]:
@@ -2206,7 +2205,9 @@ class Edits:
         return format_yaml(document).replace("\n", self.newline)
 
     def compare(self, old: Any, new: Any) -> None:
-        """Note what makes one of two mappings or lists the other."""
+        """Note what makes one of two mappings or lists the other. An item of a list that differs is a changed one if as
+        many follow it in both, else an added one.
+        """
         if isinstance(old, dict):
             self._add(old, 0, [key for key in new if key not in old], new)
             for key in old:
@@ -2217,7 +2218,7 @@ class Edits:
         elif isinstance(old, list) and old != new:
             at = 0
             for index, item in enumerate(new):
-                if at < len(old) and (item == old[at] or (len(old) == len(new) and isinstance(item, dict))):
+                if at < len(old) and (item == old[at] or len(new) - index == len(old) - at):
                     self.compare(old[at], item)
                     at += 1
                 else:
@@ -6714,25 +6715,19 @@ class RecordCommand:
         return portable_profile(profile, self.options.type == TYPE_JSON, others) if self.options.portable else profile
 
     def _appended(self, profile: Profile, text: str) -> str:
+        source = self._source(text)
         if self.options.portable:  # what the file says of a sibling stands
-            rules = spec_of(self._source(text).document).get("syscalls") or []
+            rules = spec_of(source.document).get("syscalls") or []
             profile = self._portable(profile, [name for rule in rules for name in names_in(rule)])
         names = [name for rule in profile.rules if not rule.conditions and rule.action == SCMP_ACT_ALLOW
                  for name in rule.names]
-        text = self._joined(text, lambda document: append_names(document, names, profile.architectures)[0])
-        conditional = tuple(rule for rule in profile.rules if rule.conditions)
-        if conditional:
-            narrowed = profile._replace(rules=conditional)
-            text = self._joined(text, lambda document: append_rules(document, narrowed))
-        kept = not_allowed(self._source(text).profile, profile)
+        new = append_rules(append_names(source.document, names, profile.architectures), profile._replace(
+            rules=tuple(rule for rule in profile.rules if rule.conditions)))
+        text = format_changed(source.reader, source.document, new)
+        kept = not_allowed(ProfileDecoder(source.reader, container_host()).decode(new), profile)
         if kept:
             Log.info(f"Kept the other action that {self.target.path} has for: {', '.join(sorted(kept))}")
         return text
-
-    def _joined(self, text: str, join: Callable[[dict[str, Any]], dict[str, Any]]) -> str:
-        """The text with what `join` makes of its document."""
-        source = self._source(text)
-        return format_changed(source.reader, source.document, join(source.document))
 
     def _source(self, text: str) -> Source:
         """The profile in the file, which has to be of the right type."""
@@ -7164,7 +7159,7 @@ class Learner:
         return found or set(learned)
 
     def _judge(self) -> FilterJudge:
-        return FilterJudge(self._build(self._decoded(self._with_rules(self._with_names()))).program)
+        return FilterJudge(self._build(self._decoded(self._extended())).program)
 
     def _decoded(self, document: dict[str, Any]) -> Profile:
         profile = self._decoder.decode(document)
@@ -7172,29 +7167,23 @@ class Learner:
             profile = unite_base(profile, base.profile, base.file)[0]
         return profile
 
-    def _with_names(self) -> dict[str, Any]:
-        """The profile's document with all that is allowed by its bare name."""
+    def _extended(self) -> dict[str, Any]:
+        """The profile's document with what was learned."""
         others = self._added_architectures.union(self._profile.architectures) - {self._native.name}
         architectures = [self._native.name, *sorted(others)]
         names = {call.wanted for call, rule in self._learned.items() if not rule}
-        new = append_names(self._source.document, names - self._replaced, architectures)[0]
-        return append_names(new, self._replaced, architectures, override=True)[0] if self._replaced else new
-
-    def _with_rules(self, document: dict[str, Any]) -> dict[str, Any]:
-        """A document with the rules that have conditions, too."""
-        spec = spec_of(document)
+        document = append_names(self._source.document, names - self._replaced, architectures)
+        if self._replaced:
+            document = append_names(document, self._replaced, architectures, override=True)
         rules = tuple(sorted(set(filter(None, self._learned.values())),
                              key=lambda rule: rule.answer.text_for(rule.names[0])))
-        documents = [dict(sorted(each.items())) for each in rules_document(Profile("", (), rules))]
-        if not documents:
-            return document
-        return with_spec(document, {**spec, "syscalls": documents + list(spec.get("syscalls") or [])})
+        added = [dict(sorted(each.items())) for each in rules_document(Profile("", (), rules))]
+        spec = spec_of(document)
+        return with_spec(document, {**spec, "syscalls": added + list(spec.get("syscalls") or [])} if added else spec)
 
     def text(self) -> str:
         """The profile with what was learned, laid out as it was read."""
-        reader, document, new = self._source.reader, self._source.document, self._with_names()
-        document, reader = parse_document(format_changed(reader, document, new), self._source.file)
-        return format_changed(reader, document, self._with_rules(document))
+        return format_changed(self._source.reader, self._source.document, self._extended())
 
     @property
     def learned(self) -> list[str]:

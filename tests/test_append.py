@@ -9,6 +9,7 @@ import random
 import re
 import tempfile
 import unittest
+import unittest.mock
 from typing import Any, Dict, Iterator, List
 
 import yaml
@@ -100,6 +101,20 @@ def random_recorded(chance: random.Random) -> spoc.Profile:
 
 class Law(support.Case):
     """Appending what is there changes no byte, and appending what is not changes no byte that is there."""
+
+    def test_each_text_is_read_once(self) -> None:
+        """That of the file, and the new one to see that it says what it should."""
+        path = self.folder / "profile"
+        rule = {"names": ["dup"], "action": ALLOW}
+        before = "# mine\n" + yaml.safe_dump({"defaultAction": ERRNO, "syscalls": [rule]})
+        path.write_text(before, encoding="utf-8")
+        command = spoc.RecordCommand(spoc.RecordOptions(type="raw-seccomp", output_file=str(path), append=True,
+                                                        portable=True), ("true",))
+        recorded = spoc.Profile(ERRNO, (X86_64, X86), (spoc.Rule(ALLOW, ("brk",)), spoc.Rule(
+            ALLOW, ("ioctl",), conditions=(spoc.Condition(0, MASKED_EQ, WORD, 1),))))
+        with unittest.mock.patch("spoc.YamlReader", wraps=spoc.YamlReader) as reader:
+            after = command._text(recorded)
+        self.assertEqual([call[0][0] for call in reader.call_args_list], [before, after])
 
     def test_random_profiles(self) -> None:
         chance = random.Random(17)
@@ -193,7 +208,7 @@ class Layout(support.Case):
         source = spoc.parse_profile(text, "FILE", spoc.Host("", "6.1", ()))
         with standard_error() as told:
             after = spoc.format_changed(source.reader, source.document, spoc.append_names(
-                source.document, ["brk"], [X86_64])[0])
+                source.document, ["brk"], [X86_64]))
         expected = f"\ufeffdefaultAction: SCMP_ACT_ERRNO\nsyscalls:{self.RULE}\n"
         self.assertEqual(after, expected.replace("\n", "\r\n"))
         self.assertRegex(told[0], r"^\S+ Comments in FILE are lost: [^\n]*\n$")
@@ -203,7 +218,7 @@ class Layout(support.Case):
         text = ("{defaultAction: SCMP_ACT_ERRNO, syscalls: [  # mine\n  {action: SCMP_ACT_ALLOW, names: &names [dup]},"
                 "\n  {action: SCMP_ACT_LOG, names: *names}]}\n")
         source = spoc.parse_profile(text, "FILE", spoc.Host("", "6.1", ()))
-        new = spoc.append_names(source.document, ["brk"], [X86_64])[0]
+        new = spoc.append_names(source.document, ["brk"], [X86_64])
         with standard_error() as told:
             self.assertEqual(yaml.safe_load(spoc.format_changed(source.reader, source.document, new)), new)
         self.assertRegex(told[0], r"^\S+ Comments in FILE are lost: [^\n]*\n$")
@@ -227,8 +242,8 @@ class Architectures(support.Case):
         for listed, after in ((["SCMP_ARCH_NATIVE"], ["SCMP_ARCH_NATIVE"]), ([X86, X86], [X86, X86, X86_64]),
                               (["SCMP_ARCH_NATIVE", X86_64], ["SCMP_ARCH_NATIVE", X86_64])):
             document = {"defaultAction": ERRNO, "architectures": listed}
-            self.assertEqual(spoc.append_names(document, [], [X86_64])[0]["architectures"], after)
-        both = spoc.append_names({"defaultAction": ERRNO, "architectures": ["SCMP_ARCH_NATIVE"]}, [], [X86_64, X86])[0]
+            self.assertEqual(spoc.append_names(document, [], [X86_64])["architectures"], after)
+        both = spoc.append_names({"defaultAction": ERRNO, "architectures": ["SCMP_ARCH_NATIVE"]}, [], [X86_64, X86])
         self.assertEqual(both["architectures"], ["SCMP_ARCH_NATIVE", X86])
 
     def test_none_is_listed(self) -> None:
@@ -236,12 +251,12 @@ class Architectures(support.Case):
         choices: List[Dict[str, Any]] = [{}, {"architectures": []}, {"architectures": None}]
         for listed in choices:
             document = {"defaultAction": ERRNO, **listed}
-            self.assertEqual(spoc.append_names(document, [], [X86_64])[0], document)
-            self.assertEqual(spoc.append_names(document, [], [X86_64, X86])[0]["architectures"], [X86_64, X86])
+            self.assertEqual(spoc.append_names(document, [], [X86_64]), document)
+            self.assertEqual(spoc.append_names(document, [], [X86_64, X86])["architectures"], [X86_64, X86])
 
     def test_map(self) -> None:
         document = {"defaultAction": ERRNO, "archMap": [{"architecture": X86_64, "subArchitectures": [X86, X86]}]}
-        self.assertEqual(spoc.append_names(document, [], [X86_64, X86])[0], document)
+        self.assertEqual(spoc.append_names(document, [], [X86_64, X86]), document)
 
 
 class Kept(support.Case):
@@ -289,8 +304,8 @@ class Narrow(support.Case):
         for condition in conditions:
             with self.subTest(condition):
                 rule: Dict[str, Any] = {"names": ["brk"], "action": ALLOW, **condition}
-                after, kept = spoc.append_names({"defaultAction": ERRNO, "syscalls": [rule]}, ["brk"], [X86_64])
-                self.assertEqual((after["syscalls"], kept), ([{"action": ALLOW, "names": ["brk"]}, rule], []))
+                after = spoc.append_names({"defaultAction": ERRNO, "syscalls": [rule]}, ["brk"], [X86_64])
+                self.assertEqual(after["syscalls"], [{"action": ALLOW, "names": ["brk"]}, rule])
 
     def test_one_condition_of_several(self) -> None:
         """On one argument they are alternatives, as runc takes them; on two each has to hold."""
@@ -308,7 +323,7 @@ class Narrow(support.Case):
         """Also where a name is to be allowed whatever the rules say: only what denies it goes."""
         rules: List[Dict[str, Any]] = [{"names": ["brk", "dup"], "action": LOG},
                                        {"names": ["brk", "open"], "action": KILL}]
-        after = spoc.append_names({"defaultAction": ERRNO, "syscalls": rules}, ["brk"], [X86_64], override=True)[0]
+        after = spoc.append_names({"defaultAction": ERRNO, "syscalls": rules}, ["brk"], [X86_64], override=True)
         self.assertEqual(after["syscalls"], [{"action": ALLOW, "names": ["brk"]}, rules[0],
                                              {"names": ["open"], "action": KILL}])
 
