@@ -1317,9 +1317,11 @@ class ListNode(list["Any"]):
 
 
 def entry_offset(collection: object, key: object) -> int:
-    """Where this key or index stands; the first one if it is missing."""
-    if not collection or not isinstance(collection, (MappingNode, ListNode)):
-        return 0
+    """Where this key or index stands; the first one if it is missing, the collection if it has none."""
+    if not isinstance(collection, (MappingNode, ListNode)):
+        return 0  # it was not read
+    if not collection:
+        return collection.offset
     keys: Iterable[Any] = collection if isinstance(collection, MappingNode) else range(len(collection))
     return collection.starts[next((index for index, each in enumerate(keys) if each == key), 0)]
 
