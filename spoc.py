@@ -1230,37 +1230,66 @@ def kubernetes_name(command: str) -> str:
 
 
 # What YAML 1.1 and 1.2 agree on; where they differ (yes, 017, 1:30, 1e3, dates) the reader does not guess. Patterns
-# are compiled when first used: a recording needs none of them.
-YAML_INTEGER = r"[-+]?(0|[1-9][0-9]{0,30})\Z|0x[0-9a-fA-F]{1,16}\Z"
+# are compiled when first used: a recording needs none of them. Names such as s-white are productions of YAML 1.2.2.
+YAML_INTEGER = (r"[-+]?(0|[1-9][0-9]{0,30})\Z"  # -12
+                r"|0x[0-9a-fA-F]{1,16}\Z")  # 0x7E020000
 YAML_CONSTANTS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 YAML_UNCLEAR_WORDS = frozenset("y n yes no on off".split())
 JSON_CONSTANTS = frozenset("NaN Infinity -Infinity".split())  # which Python's json reads and writes
-# A number or a date to PyYAML, ruamel or Go; not 0.8.4, 1,2 or 2001-01-01-a.
-YAML_AMBIGUOUS = (r"(?i)([=~]|<<)\Z|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
-                  r"((t|[ \t]+)[0-9]{1,2}(:[0-9]{1,2}){2}(\.[0-9]*)?([ \t]*(z|[-+][0-9:]+))?)?\Z"
-                  r"|[-+]?(0o[0-7_]+|0b[01_]+|0x[0-9a-f_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"
-                  r"|([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)(e[-+]?[0-9_]+)?|\.inf)\Z|\.nan\Z")
+# A number or a date to PyYAML, ruamel or Go; not 0.8.4, 1,2 or 2001-01-01-a. See timestamp, int and float of YAML 1.1
+# (yaml.org/type), and the core schema of 1.2.
+YAML_DATE = "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"  # 2001-12-14
+YAML_TIME = r"(t|[ \t]+)[0-9]{1,2}(:[0-9]{1,2}){2}(\.[0-9]*)?([ \t]*(z|[-+][0-9:]+))?"  # t21:59:43.10-05:00
+YAML_NUMBER = "|".join((
+    "0o[0-7_]+",  # 0o17
+    "0b[01_]+",  # 0b1010_0111
+    "0x[0-9a-f_]+",  # 0x_0A, and those with more than 16 digits
+    r"[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?",  # 190:20:30.15, to the base 60
+    r"([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)(e[-+]?[0-9_]+)?",  # 017, 1_000, .5, 6.8523e+5
+    r"\.inf"))
+YAML_AMBIGUOUS = rf"(?i)([=~]|<<)\Z|{YAML_DATE}({YAML_TIME})?\Z|[-+]?({YAML_NUMBER})\Z|\.nan\Z"
+# What c-printable leaves out, and ends of lines that readers disagree about: CR alone, \x85, \u2028, \u2029.
 YAML_FORBIDDEN = "\r(?!\n)|[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-YAML_QUOTED = r'''"[^"\\]*(?:\\[\s\S][^"\\]*)*"|'[^']*(?:''[^']*)*\''''
+YAML_DOUBLE_QUOTED = r'"[^"\\]*(?:\\[\s\S][^"\\]*)*"'  # "a\"b"
+YAML_SINGLE_QUOTED = "'[^']*(?:''[^']*)*'"  # 'it''s'
+YAML_QUOTED = f"{YAML_DOUBLE_QUOTED}|{YAML_SINGLE_QUOTED}"
+# ns-s-implicit-yaml-key without spaces, and its colon: names: or "names" :
 YAML_KEY = rf"({YAML_QUOTED}|[^\s\[\]{{}}#&*!|>'\"%@`,]\S*?)[ \t]*:(?=[ \t]|\Z)"
-YAML_FLOW = (r"(?:[ \t\r\n]+(?:#[^\n]*)?)*"
-             rf"({YAML_QUOTED}|(?:[^\s,\[\]{{}}:#'\"]|:(?=[^\s,\[\]{{}}]))"
-             r"(?:[^,\[\]{}\s:#]+|:(?=[^,\[\]{}\s])|(?<=\S)#|[ \t\r\n]+(?=[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s])))*"
-             r"|[,\[\]{}:]|)")
+YAML_SEPARATION = r"(?:[ \t\r\n]+(?:#[^\n]*)?)*"  # s-separate: spaces, ends of lines, and comments behind them
+YAML_PLAIN_FIRST = r"(?:[^\s,\[\]{}:#'\"]|:(?=[^\s,\[\]{}]))"  # ns-plain-first in flow style: a, or : as in :a
+YAML_PLAIN_MORE = "|".join((  # ns-plain-char and what is between: the rest of
+    r"[^,\[\]{}\s:#]+",  # abc
+    r":(?=[^,\[\]{}\s])",  # a:b
+    r"(?<=\S)#",  # a#b
+    r"[ \t\r\n]+(?=[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s]))"))  # a b, which may be on two lines
+# What comes next in flow style: a scalar, one of ,[]{}: or nothing.
+YAML_FLOW = rf"{YAML_SEPARATION}({YAML_QUOTED}|{YAML_PLAIN_FIRST}(?:{YAML_PLAIN_MORE})*|[,\[\]{{}}:]|)"
 # Where a group repeats, Python's re keeps some 100 bytes for each time: what may be long repeats a class of characters.
-YAML_FOLD = r"(?:(?<![ \t])|(?<=\\[ \t]))[ \t]*\r?\n([ \t\r\n]*)"  # an escaped blank stays
-YAML_ESCAPE = r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r?\n[ \t\r\n]*|[^\r\n])"
-YAML_ESCAPED = dict(zip("0abt\tnvfre \"/\\N_LP", "\0\a\b\t\t\n\v\f\r\x1b \"/\\\x85\xa0\u2028\u2029"))
+# s-flow-folded: the end of a line with the blanks about it, but for an escaped one, and the empty lines behind.
+YAML_FOLD = r"(?:(?<![ \t])|(?<=\\[ \t]))[ \t]*\r?\n([ \t\r\n]*)"
+YAML_ESCAPE = "|".join((  # c-ns-esc-char
+    r"\\(x[0-9a-fA-F]{2}",  # \x41
+    "u[0-9a-fA-F]{4}",  # \u00e9
+    "U[0-9a-fA-F]{8}",  # \U0001F40D
+    r"\r?\n[ \t\r\n]*",  # the end of a line, which it takes away
+    r"[^\r\n])"))  # \n, see YAML_ESCAPED
+YAML_ESCAPED = {
+    "0": "\0", "a": "\a", "b": "\b", "t": "\t", "\t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b",
+    " ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029"}
+# c-b-block-header: | or >, then digit and sign in either order, and a comment: |2- or >+ # why
 YAML_BLOCK_HEADER = r"([|>])(?:([1-9])?([-+])?|([-+])([1-9]))(?:[ \t]+#.*)?\Z"
 YAML_REFUSED = {"&": "an anchor here is", "*": "an alias here is", "!": "a tag here is", "%": "directives are",
                 "@": "a leading @ is", "`": "a leading ` is", "?": "complex keys are", ",": "a leading comma is"}
-YAML_ALIAS = r"\*([0-9A-Za-z_-]+)(?=[\s,\[\]{}]|\Z)"
-# Directly behind a tag a comma or bracket ends it to some readers, and is part of it to others.
-YAML_PROPERTIES = (r"(?:&([0-9A-Za-z_-]+)(?=[\s,\[\]{}]|\Z)(?:[ \t]+(![^\s,\[\]{}]*)(?=\s|\Z))?"
-                   r"|(![^\s,\[\]{}]*)(?=\s|\Z)(?:[ \t]+&([0-9A-Za-z_-]+)(?=[\s,\[\]{}]|\Z))?)[ \t]*")
-YAML_MARKER = r"(?m)^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)"
+YAML_ANCHOR_NAME = r"([0-9A-Za-z_-]+)(?=[\s,\[\]{}]|\Z)"  # of ns-anchor-name what all readers take
+# c-ns-tag-property: !!str. Directly behind it a comma or bracket ends it to some readers, and is part of it to others.
+YAML_TAG = r"(![^\s,\[\]{}]*)(?=\s|\Z)"
+YAML_ALIAS = rf"\*{YAML_ANCHOR_NAME}"  # c-ns-alias-node: *a
+# c-ns-properties: &a or !t or &a !t, or the other way round.
+YAML_PROPERTIES = (rf"(?:&{YAML_ANCHOR_NAME}(?:[ \t]+{YAML_TAG})?"
+                   rf"|{YAML_TAG}(?:[ \t]+&{YAML_ANCHOR_NAME})?)[ \t]*")
+YAML_MARKER = r"(?m)^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)"  # c-directives-end and c-document-end: --- and ...
 UNCLEAR = "is no string and no whole number that YAML 1.1 and YAML 1.2 agree on; quote it"
 REPEATED_KEYS = ("comment", "_comment")  # that mean nothing
 
