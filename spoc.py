@@ -1408,8 +1408,8 @@ class YamlText:
             pairs.starts.append(offset)
         pairs[key] = None
 
-    def named(self, properties: re.Match[str], value: Any, start: int, end: int,
-              before: tuple[int, int]) -> Any:
+    def with_properties(self, properties: re.Match[str], value: Any, start: int, end: int,
+                        before: tuple[int, int]) -> Any:
         """Note a value's anchor, or what is unclear because of its tag."""
         if properties.group(2) or properties.group(3):
             value = Unclear(self.text[start:end].strip(), "has a tag, which is not supported in a profile")
@@ -1540,7 +1540,7 @@ class YamlFlow(YamlText):
             self.fail_at(end - len(token), f"unexpected {token[0]!r}, or a tag without a space behind it")
         self.deepest = self.depth
         value, end = (None, properties.end()) if token in ("", ",", "]", "}") else self.flow(properties.end())
-        return self.named(properties, value, offset, end, before), end
+        return self.with_properties(properties, value, offset, end, before), end
 
     def flow_pair(self, pairs: MappingNode, offset: int) -> int:
         start = self.flow_token(offset)
@@ -1679,7 +1679,7 @@ class YamlReader(YamlFlow):
         else:
             value = self.child(parent, text, of_key)
         end = self.starts[self.row] if self.rest else len(self.text)
-        return self.named(properties, value, start, end, before)
+        return self.with_properties(properties, value, start, end, before)
 
     def sequence(self) -> ListNode:
         indent = self.indent
@@ -1967,7 +1967,7 @@ class ProfileDecoder:
             self.fail(where, key, f"{value} is not within 0 and {limit}")
         return value
 
-    def know(self, where: dict[str, Any], keys: Sequence[str]) -> None:
+    def check_keys(self, where: dict[str, Any], keys: Sequence[str]) -> None:
         for key in where:
             if key not in keys and (self.is_crd or key not in REMARK_KEYS):
                 self.fail(where, key, "unknown key" + suggestion(key, keys))
@@ -1975,7 +1975,7 @@ class ProfileDecoder:
     def decode(self, document: dict[str, Any]) -> Profile:
         spec, self.is_crd = spec_of(document), document.get("kind") == KIND
         if self.is_crd:
-            self.know(document, ("apiVersion", "kind", "metadata", "spec", "status"))
+            self.check_keys(document, ("apiVersion", "kind", "metadata", "spec", "status"))
             if document.get("apiVersion") not in API_VERSIONS:
                 self.fail(document, "apiVersion", f"expected {' or '.join(API_VERSIONS)}")
             self.get(document, "metadata", dict)
@@ -1986,12 +1986,12 @@ class ProfileDecoder:
         state = self.get(spec, "state", str, "Enabled")
         if state not in ("Enabled", "Disabled"):
             self.fail(spec, "state", "unknown" + suggestion(state, ("Enabled", "Disabled")))
-        self.know(spec, CRD_KEYS if self.is_crd else JSON_KEYS)
+        self.check_keys(spec, CRD_KEYS if self.is_crd else JSON_KEYS)
         self.base_profile_name = self.get(spec, "baseProfileName", str, "")
         if self.is_crd and spec.get("defaultErrnoRet") is not None:
             self.fail(spec, "defaultErrnoRet", f"a {KIND} has no such key: its default errno is EPERM")
         action, default_errno = self.action(spec, "defaultAction", "defaultErrnoRet", "defaultErrno")
-        flags: tuple[str, ...] | None = tuple(self.named(spec, "flags", FILTER_FLAGS, "flag"))
+        flags: tuple[str, ...] | None = tuple(self.known_names(spec, "flags", FILTER_FLAGS, "flag"))
         # The operator and Docker (archMap) leave an empty list out of what a runtime reads.
         if not flags and (self.is_crd or spec.get("archMap") or spec.get("flags") is None):
             flags = None
@@ -2020,7 +2020,7 @@ class ProfileDecoder:
         return action.replace("SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD) if action == "SCMP_ACT_KILL" else action, \
             errno.EPERM if named < 0 else named
 
-    def named(self, where: dict[str, Any], key: str, known: Iterable[str], what: str) -> list[str]:
+    def known_names(self, where: dict[str, Any], key: str, known: Iterable[str], what: str) -> list[str]:
         """A list of names, all of them known."""
         names = self.items(where, key, str)
         for index, name in enumerate(names):
@@ -2029,24 +2029,24 @@ class ProfileDecoder:
         return list(dict.fromkeys(names))
 
     def architectures(self, spec: dict[str, Any]) -> tuple[str, ...]:
-        listed = self.named(spec, "architectures", ARCHITECTURES, "architecture")
+        listed = self.known_names(spec, "architectures", ARCHITECTURES, "architecture")
         mapped: tuple[str, ...] = ()
         for entry in self.items(spec, "archMap", dict):
             if listed:
                 self.fail(spec, "archMap", "stands beside architectures")
-            self.know(entry, ("architecture", "subArchitectures"))
+            self.check_keys(entry, ("architecture", "subArchitectures"))
             architecture = self.get(entry, "architecture", str, "")
             if not architecture:
                 self.fail(entry, "architecture", "missing")
             others = self.items(entry, "subArchitectures", str)
             if architecture == self.host.architecture:  # what is for other machines may be newer than this list
-                self.named(entry, "subArchitectures", ARCHITECTURES, "architecture")
+                self.known_names(entry, "subArchitectures", ARCHITECTURES, "architecture")
                 mapped = mapped or (architecture, *others)
         return mapped or tuple(listed)
 
     def rules(self, where: dict[str, Any]) -> list[Rule]:
         """The rules that one item of syscalls stands for: none if it names none, as runtimes have it."""
-        self.know(where, RULE_KEYS if self.is_crd else JSON_RULE_KEYS)
+        self.check_keys(where, RULE_KEYS if self.is_crd else JSON_RULE_KEYS)
         name, names = self.get(where, "name", str, ""), self.items(where, "names", str)
         if name and names or "name" not in where and "names" not in where:
             self.fail(where, "names", "stands beside name" if name else "missing")
@@ -2055,8 +2055,8 @@ class ProfileDecoder:
                 self.fail(names, index, f"names: {each!r:.60} is not the name of a syscall")
         names = names or [name] * bool(name)
         action, number = self.action(where, "action", "errnoRet", "errno")
-        twins = [self.condition(item) for item in self.items(where, "args", dict)]
-        conditions = list(dict.fromkeys(twins))
+        listed = [self.condition(item) for item in self.items(where, "args", dict)]
+        conditions = list(dict.fromkeys(listed))
         if len(conditions) > BPF_MAXINSNS:
             self.fail(where, "args", TOO_LARGE)
         excludes, includes = self.get(where, "excludes", dict, {}), self.get(where, "includes", dict, {})
@@ -2064,7 +2064,7 @@ class ProfileDecoder:
         if any(excluded) or not all(included) or not names:
             return []
         syscalls = tuple(dict.fromkeys(names))
-        if len({condition.argument for condition in conditions}) < len(twins):
+        if len({condition.argument for condition in conditions}) < len(listed):
             # As runc has it: several conditions on one argument make each condition of the item a rule of its own.
             return [Rule(action, syscalls, number, (condition,)) for condition in conditions]
         return [Rule(action, syscalls, number, tuple(conditions))]
@@ -2072,7 +2072,7 @@ class ProfileDecoder:
     def matches(self, where: dict[str, Any]) -> Iterator[bool]:
         """Whether each condition of Docker's includes or excludes holds."""
         import re
-        self.know(where, ("caps", "arches", "minKernel"))
+        self.check_keys(where, ("caps", "arches", "minKernel"))
         for capability in self.items(where, "caps", str):
             yield capability in self.host.capabilities
         arches = self.items(where, "arches", str)
@@ -2087,7 +2087,7 @@ class ProfileDecoder:
             yield release_numbers(self.host.release) >= least
 
     def condition(self, where: dict[str, Any]) -> Condition:
-        self.know(where, ("index", "value", "valueTwo", "op"))
+        self.check_keys(where, ("index", "value", "valueTwo", "op"))
         for key in ("index", "op"):
             if where.get(key) is None:
                 self.fail(where, key, "missing")
@@ -2240,10 +2240,10 @@ class Edits:
         many follow it in both, else an added one.
         """
         if isinstance(old, dict):
-            self._add(old, 0, [key for key in new if key not in old], new)
+            self._add_entries(old, 0, [key for key in new if key not in old], new)
             for key in old:
                 if isinstance(new[key], (dict, list)) and new[key] and not old[key]:
-                    self._fill(old, key, new[key])
+                    self._fill_empty(old, key, new[key])
                 else:
                     self.compare(old[key], new[key])
         elif isinstance(old, list) and old != new:
@@ -2253,38 +2253,39 @@ class Edits:
                     self.compare(old[at], item)
                     at += 1
                 else:
-                    self._add(old, at, [index], new)
+                    self._add_entries(old, at, [index], new)
 
-    def _place(self, where: Any, key: Any) -> tuple[int, int, bool]:
+    def _entry_place(self, where: Any, key: Any) -> tuple[int, int, bool]:
         """Line and offset of an entry, and whether it is in flow style."""
         import bisect
         start = entry_offset(where, key)
         return bisect.bisect_right(self.reader.starts, start) - 1, start, where.ends is not None
 
-    def _end(self, where: Any, key: Any) -> int:
+    def _entry_end(self, where: Any, key: Any) -> int:
         """The offset behind an entry in flow style."""
         keys = list(where) if isinstance(where, dict) else range(len(where))
         end: int = where.ends[keys.index(key)]
         return end
 
-    def _add(self, where: Any, at: int, keys: list[Any], new: Any) -> None:
+    def _add_entries(self, where: Any, at: int, keys: list[Any], new: Any) -> None:
         """Put entries of the new collection before entry `at` of the old one: in flow style those of a mapping last."""
         if not keys:
             return
         entries = list(where) if isinstance(where, dict) else list(range(len(where)))
-        row, first, is_flow = self._place(where, entries[0])
+        row, first, is_flow = self._entry_place(where, entries[0])
         if is_flow:
             gap = self._gap(where, entries)
-            sibling = self.text[first:self._end(where, entries[0])]
-            texts = [self._flow(new, key, gap, sibling) for key in keys]
+            sibling = self.text[first:self._entry_end(where, entries[0])]
+            texts = [self._flow_entry(new, key, gap, sibling) for key in keys]
             if isinstance(where, dict) or at == len(entries):
-                self._put(self._end(where, entries[-1]), "".join(gap + text for text in texts))
+                self._put(self._entry_end(where, entries[-1]), "".join(gap + text for text in texts))
             else:
-                self._put(self._place(where, entries[at])[1], "".join(text + gap for text in texts))
+                self._put(self._entry_place(where, entries[at])[1], "".join(text + gap for text in texts))
             return
         if at:
-            row = self._place(where, entries[at])[0] if at < len(entries) else self._place(where, entries[-1])[0] + 1
-        indent = " " * (first - self.reader.starts[self._place(where, entries[0])[0]])
+            behind = at == len(entries)
+            row = self._entry_place(where, entries[-1 if behind else at])[0] + behind
+        indent = " " * (first - self.reader.starts[self._entry_place(where, entries[0])[0]])
         for key in keys:
             self._put_lines(row, _yaml_lines({key: new[key]} if isinstance(where, dict) else [new[key]], indent))
 
@@ -2299,9 +2300,9 @@ class Edits:
 
     def _gap(self, where: Any, entries: list[Any]) -> str:
         """What stands between entries of a collection in flow style."""
-        first = self._place(where, entries[0])[1]
+        first = self._entry_place(where, entries[0])[1]
         if len(entries) > 1:
-            gap = self.text[self._end(where, entries[0]):self._place(where, entries[1])[1]]
+            gap = self.text[self._entry_end(where, entries[0]):self._entry_place(where, entries[1])[1]]
             return gap if "#" not in gap else ", "
         start = first
         while start and self.text[start - 1] in " \t\r\n":
@@ -2309,7 +2310,7 @@ class Edits:
         before = self.text[start:first]
         return "," + before[before.rindex(self.newline):] if self.newline in before else self.separators[0]
 
-    def _flow(self, new: Any, key: Any, gap: str, sibling: str) -> str:
+    def _flow_entry(self, new: Any, key: Any, gap: str, sibling: str) -> str:
         """An entry in flow style, laid out as a sibling of its kind."""
         import json
         value = new[key]
@@ -2327,11 +2328,11 @@ class Edits:
         text = json.dumps(value, indent=self.unit, separators=(",", self.separators[1]), default=repr)
         return text.replace("\n", self.newline + indent)
 
-    def _fill(self, where: Any, key: Any, value: Any) -> None:
+    def _fill_empty(self, where: Any, key: Any, value: Any) -> None:
         """Put a value in the place of null or an empty collection."""
         import bisect
         import re
-        row, start, is_flow = self._place(where, key)
+        row, start, is_flow = self._entry_place(where, key)
         before = self.text[self.reader.starts[row]:start]
         empty = re.compile(r"""(?:"[^"\\\n]*"|'[^'\n]*'|[\w.-]+)\s*:(\s*(?:null|~|\[\s*\]|\{\s*\})|)"""
                            + (r"(?=\s*[,}])" if is_flow else r"(?=[ \t]*(?:\r?\n|\Z|[ \t]#))")).match(self.text, start)
@@ -2378,7 +2379,7 @@ def is_json(text: str) -> bool:
     return text.lstrip("\ufeff \t\r\n").startswith("{")
 
 
-class Source(NamedTuple):
+class LoadedProfile(NamedTuple):
     """A profile that was read: from which file, what it means, and the text that says so."""
 
     file: str
@@ -2398,30 +2399,30 @@ class Source(NamedTuple):
         return name if isinstance(name, str) else ""
 
 
-def depends_on_machine(source: Source) -> bool:
+def depends_on_machine(source: LoadedProfile) -> bool:
     """Does it have rules of Docker's dialect for some kernels, architectures or capabilities only?"""
     return any(rule.get("includes") or rule.get("excludes") for rule in spec_of(source.document).get("syscalls") or ())
 
 
-def parse_profile(text: str, file: str, host: Host, name: str = "") -> Source:
+def parse_profile(text: str, file: str, host: Host, name: str = "") -> LoadedProfile:
     """A profile from its text, see parse_document()."""
     document, reader = parse_document(text, file, name)
     decoder = ProfileDecoder(reader, host)
     profile = decoder.decode(document)
-    return Source(file, profile, document, reader, decoder.base_profile_name)
+    return LoadedProfile(file, profile, document, reader, decoder.base_profile_name)
 
 
 COVERAGE = "spo.x-k8s.io/syscall-coverage"
 EXTRA_KEYS = ("baseProfileName", "listenerPath", "listenerMetadata")
 
 
-def extra_keys(source: Source) -> dict[str, Any]:
+def extra_keys(source: LoadedProfile) -> dict[str, Any]:
     """What a profile's document holds beside what Profile does."""
     spec = spec_of(source.document)
     return {key: spec[key] for key in EXTRA_KEYS if spec.get(key)}
 
 
-def coverage_of(source: Source) -> tuple[int, Any]:
+def coverage_of(source: LoadedProfile) -> tuple[int, Any]:
     """In how many profiles each syscall stood, and of how many: what the annotation says, as SPO adds it up, else one.
 
     The annotation (addSyscallCoverage in internal/pkg/manager/recordingmerger/coverage.go of SPO) is information only:
@@ -2488,7 +2489,7 @@ def split_name(path: str) -> tuple[str, str]:
     return path, ""
 
 
-def read_profile(path: str, host: Host, follow: bool = True, owner: tuple[int, int] | None = None) -> Source:
+def read_profile(path: str, host: Host, follow: bool = True, owner: tuple[int, int] | None = None) -> LoadedProfile:
     """Read a profile in any format: FILE, FILE#NAME, or - for standard input. Raises ProfileError.
 
     Without `follow` it has to be a trusted user's, or this owner's.
@@ -6760,7 +6761,7 @@ class RecordCommand:
             Log.info(f"Kept the other action that {self.target.path} has for: {', '.join(sorted(kept))}")
         return text
 
-    def _source(self, text: str) -> Source:
+    def _source(self, text: str) -> LoadedProfile:
         """The profile in the file, which has to be of the right type."""
         source = parse_profile(text, self.target.path, container_host())
         if self.options.type != source.type:
@@ -7053,7 +7054,7 @@ class Learner:
 
     MAX_CALLS = 64  # of a name, as for --args
 
-    def __init__(self, source: Source, host: Host, bases: Sequence[Source], native: Architecture,
+    def __init__(self, source: LoadedProfile, host: Host, bases: Sequence[LoadedProfile], native: Architecture,
                  force: bool, build: Callable[[Profile], Filter]):
         """With `force` what was seen is to be allowed whatever the rules say."""
         self._force = force
@@ -7452,7 +7453,7 @@ class RunCommand:
                              "-b execve allows it", EXIT_NOT_EXECUTABLE)
         return profile
 
-    def _read_one(self, path: str, follow: bool = True, owner: tuple[int, int] | None = None) -> Source:
+    def _read_one(self, path: str, follow: bool = True, owner: tuple[int, int] | None = None) -> LoadedProfile:
         Log.info(f"Reading file {split_name(path)[0]}")
         source = read_profile(path, self.host, follow, owner)
         if not is_json(source.reader.text):
@@ -7600,7 +7601,7 @@ def profile_target(path: str, option: str = "-o") -> Target:
     return Target(path, (identity.uid, identity.gid) if identity else None, option=option)
 
 
-def read_profiles(paths: Sequence[str]) -> Iterator[Source]:
+def read_profiles(paths: Sequence[str]) -> Iterator[LoadedProfile]:
     """These profiles, one after the other; standard input can be only one of them."""
     if sum(split_name(path)[0] == "-" for path in paths) > 1:
         raise UsageError("-", "standard input can be read only once")
@@ -7629,7 +7630,7 @@ class ProfileFiles:
         for path, source in zip(paths, read_profiles(paths)):
             self._add(path, source)
 
-    def _add(self, path: str, source: Source) -> None:
+    def _add(self, path: str, source: LoadedProfile) -> None:
         self.profiles.append((path, source.profile))
         self.types.add(source.type)
         for key, value in extra_keys(source).items():
@@ -7747,7 +7748,7 @@ SYSTEMD_COLUMNS = 119  # of a line; there is no limit that matters
 class Conversion:
     """A profile on its way to another format. What that cannot say is an error, which names the rule and the key."""
 
-    def __init__(self, source: Source, profile: Profile, native: Architecture):
+    def __init__(self, source: LoadedProfile, profile: Profile, native: Architecture):
         self.source, self.native, self.type = source, native, source.type
         self.profile = Profile(profile.default_action, tuple(dict.fromkeys(profile.architectures)), profile.rules,
                                profile.default_errno, profile.flags and tuple(dict.fromkeys(profile.flags)))

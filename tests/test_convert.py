@@ -44,10 +44,10 @@ def read(text: "str | bytes", host: spoc.Host = HOST) -> spoc.Profile:
     return spoc.ProfileDecoder(reader, host).decode(document)
 
 
-def source_of(document: Dict[str, Any], host: spoc.Host = HOST) -> spoc.Source:
+def source_of(document: Dict[str, Any], host: spoc.Host = HOST) -> spoc.LoadedProfile:
     parsed, reader = spoc.parse_document(json.dumps(document), "the/file.json")
     decoder = spoc.ProfileDecoder(reader, host)
-    return spoc.Source("the/file.json", decoder.decode(parsed), parsed, reader, decoder.base_profile_name)
+    return spoc.LoadedProfile("the/file.json", decoder.decode(parsed), parsed, reader, decoder.base_profile_name)
 
 
 def convert(document: Dict[str, Any], to_type: str) -> str:
