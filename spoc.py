@@ -611,7 +611,7 @@ def unite_base(profile: Profile, base: Profile, file: str) -> tuple[Profile, lis
             continue
         mine, other = own[0].verdict, others[0].verdict
         if mine.action == other.action or any(rule.conditions for rule in own + others):
-            raise SpocError("add base profile", file, f"{name}: the profile that builds on it answers otherwise",
+            raise SpocError("add base profile", file, f"{name}: the profile that builds on it gives another answer",
                             "change one of them")
         taken = max(mine, other, key=lambda verdict: verdict.leniency)
         (base_lost if taken == mine else own_lost).add(name)
@@ -8706,7 +8706,7 @@ def run_merge(values: dict[str, Any], operands: list[str]) -> int:
         raise UsageError("merge --check", "no profile to check", "give that as -o FILE alone")
     for field in values:
         if field not in ("check", "output_file"):
-            raise UsageError("merge --check", f"--{field.replace('_', '-')} means nothing there",
+            raise UsageError("merge --check", f"--{field.replace('_', '-')} does not go with it",
                              "give that as -o FILE alone")
     return check_file(options.output_file, operands)
 
