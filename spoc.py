@@ -604,7 +604,9 @@ def unite_base(profile: Profile, base: Profile, file: str) -> tuple[Profile, lis
     own_lost: set[str] = set()
     base_lost: set[str] = set()
     for name in sorted(own_rules.keys() & base_rules.keys()):
-        own, others = own_rules[name], base_rules[name]
+        # Rules that all say what the default says still count between the two.
+        own = deciding_rules(own_rules[name], profile.default) or deciding_rules(own_rules[name], None)
+        others = deciding_rules(base_rules[name], profile.default) or deciding_rules(base_rules[name], None)
         if {rule.answer for rule in own} == {rule.answer for rule in others}:
             continue
         if len({rule.verdict for rule in own + others}) == 1:

@@ -514,6 +514,15 @@ class Operator(FormatCase):
             united, settled = self.unite("SCMP_ACT_LOG", rules, others)
             self.assertEqual((united.rules, settled), ((*rules, *others), []))
 
+    def test_base_profile_whose_conditions_decide_nothing(self) -> None:
+        """Behind a rule without conditions, or where they lead to the default."""
+        allowed = rule(ALLOW, "uname")
+        for idle in (rule(ERRNO, "uname", conditions=[spoc.Condition(0, "SCMP_CMP_EQ", 1)]),
+                     rule("SCMP_ACT_LOG", "uname", conditions=[spoc.Condition(0, "SCMP_CMP_EQ", 1)])):
+            for base in ([allowed, idle], [idle, allowed]):
+                united, settled = self.unite("SCMP_ACT_LOG", [allowed], base)
+                self.assertEqual((united.verdicts("uname"), settled), ([spoc.ALLOW], []))
+
     @support.kernel_tier
     def test_base_profile_that_disagrees_runs(self) -> None:
         denies, allows = (self.write({**CRD, "metadata": {"name": name}, "spec": oci(
