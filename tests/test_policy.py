@@ -9,6 +9,8 @@ import spoc
 from rules import AUDIT
 from support import ON_X86_64
 
+TIER = "pure"
+
 
 @unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
 class Verdicts(unittest.TestCase):

@@ -3,6 +3,7 @@
 
 import ast
 import dis
+import functools
 import glob
 import os
 import pathlib
@@ -567,7 +568,9 @@ class Tests(unittest.TestCase):
 
     TIER = "pure"
 
-    def trees(self, pattern: str) -> Dict[str, ast.Module]:
+    @staticmethod
+    @functools.lru_cache(maxsize=None)
+    def trees(pattern: str) -> Dict[str, ast.Module]:
         return {path.name: ast.parse(path.read_text("utf-8"))
                 for path in sorted((support.ROOT / "tests").glob(pattern))}
 

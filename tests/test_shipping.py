@@ -221,6 +221,7 @@ class Laws(unittest.TestCase):
                 stopped = {answer(each, "write", [value])[0] for each in (one, two)} == {"SCMP_ACT_ERRNO"}
                 self.assertEqual(answer(result, "write", [value])[0] == "SCMP_ACT_ERRNO", stopped, (pair, value))
 
+    @support.kernel_tier
     def test_files_unite_in_any_order(self) -> None:
         """With what else a file says: base profiles, metadata, and in how many recordings a call stood."""
         refused = 0
@@ -266,6 +267,7 @@ class Laws(unittest.TestCase):
                 self.assertRegex(str(error), r"(one|two)\.json")
         self.assertGreater(refused, 50)
 
+    @support.kernel_tier
     def test_diff_sees_what_differs_and_nothing_else(self) -> None:
         same = different = 0
         for source, default in self.rounds():
@@ -799,6 +801,7 @@ class Portable(support.Case):
         source.shuffle(rules)
         return spoc.Profile(default, (), tuple(rules))
 
+    @support.kernel_tier
     def test_portable_and_merge_change_places(self) -> None:
         """And to make a profile portable twice is to do it once."""
         known = sorted({name for left, right in self.rows() for name in left + right})
