@@ -4974,7 +4974,8 @@ def _read_trusted(path: str, operation: str, copy_again: str) -> bytes:
 def read_object(path: str) -> bytes:
     """The object's bytes, if they are of this version and come from someone who could as well have changed spoc.py."""
     import binascii
-    operation, copy_again = "read BPF object", "copy recorder.bpf.o to it again, with the spoc.py that belongs to it"
+    operation = "read BPF object"
+    copy_again = "copy spoc.py and recorder.bpf.o to this machine again, both of the same version"
     try:
         if os.path.isfile(os.path.dirname(__file__)):  # spoc.pyz: whoever may write it may change the program as well
             # By its name within: of paths zipimport takes only that by which the archive was started, however spelled.

@@ -465,7 +465,7 @@ class Auto(CopyCase):
 
     def test_no_object(self) -> None:
         self.object.unlink()
-        self.assert_falls_back(reason="read BPF object: .*: No such file or directory; copy recorder.bpf.o")
+        self.assert_falls_back(reason="read BPF object: .*: No such file or directory; copy spoc.py and recorder.bpf.o")
 
     def test_damaged_object(self) -> None:
         self.object.write_bytes(self.object.read_bytes()[:-1])

@@ -319,14 +319,14 @@ class Machines(DoctorCase):
     def test_damaged_object(self) -> None:
         self.object.write_bytes(OBJECT.read_bytes()[:-1])
         document = self.doctor()
-        self.assert_wanting(document, "object recorder", "damaged", "copy recorder.bpf.o")
+        self.assert_wanting(document, "object recorder", "damaged", "copy spoc.py and recorder.bpf.o")
         shutil.copy(OBJECT, self.object)
         self.assertEqual(self.check(self.doctor(), "object")["state"], "ok")
         os.chown(self.object, NOBODY, 0)
         self.assert_wanting(self.doctor(), "object recorder", "may write it", "chown and chmod it")
         os.chown(self.object, 0, 0)
         self.object.unlink()
-        self.assert_wanting(self.doctor(), "object recorder", "No such file", "copy recorder.bpf.o")
+        self.assert_wanting(self.doctor(), "object recorder", "No such file", "copy spoc.py and recorder.bpf.o")
 
     def test_no_processes(self) -> None:
         """No check can be made then, and no command started."""

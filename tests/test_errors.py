@@ -213,7 +213,8 @@ class Enrichers(LibraryCase):
     def test_tracepoint_with_a_damaged_object(self) -> None:
         self.object.write_bytes(OBJECT.read_bytes()[:-1])
         result = self.attempt_run("tracepoint")
-        self.assert_refuses(result, "read BPF object", str(self.object), "[^\n;]*damaged[^\n;]*", "copy recorder.bpf.o")
+        self.assert_refuses(result, "read BPF object", str(self.object), "[^\n;]*damaged[^\n;]*",
+                            "copy spoc.py and recorder.bpf.o")
         self.assert_runs(self.attempt_run("auto"))
 
     def test_tracepoint_that_cannot_tell_its_command(self) -> None:
@@ -274,7 +275,7 @@ class BpfObject(CopyCase):
     """The object file beside spoc.py."""
 
     OPERATION = "read BPF object"
-    COPY_AGAIN = "copy recorder.bpf.o"
+    COPY_AGAIN = "copy spoc.py and recorder.bpf.o"
 
     def assert_refuses_object(self, reason: str, remedy: str, operation: str = OPERATION) -> None:
         self.assert_refuses(self.attempt(), operation, str(self.object), reason, remedy)
@@ -309,7 +310,7 @@ class BpfObject(CopyCase):
         data = bytearray(OBJECT.read_bytes())
         data[len(data) // 2] ^= 1
         self.object.write_bytes(data)
-        self.assert_refuses_object("[^\n]*another version of spoc.py[^\n]*", "with the spoc.py that belongs to it")
+        self.assert_refuses_object("[^\n]*another version of spoc.py[^\n]*", "both of the same version")
 
     def test_open_to_others(self) -> None:
         """Whoever may change it could run code in the kernel."""

@@ -522,8 +522,8 @@ class Archive(support.Case):
                 changed.writestr(name, data)
         allow = self.folder / "allow.json"
         allow.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
-        reason = (f"read BPF object: {archive}/bpf/recorder.bpf.o: the archive does not hold it; copy recorder.bpf.o "
-                  "to it again, with the spoc.py that belongs to it")
+        reason = (f"read BPF object: {archive}/bpf/recorder.bpf.o: the archive does not hold it; copy spoc.py and "
+                  "recorder.bpf.o to this machine again, both of the same version")
         for command, backend, code, line in (
                 (("record", "-n", "-o", "/dev/null", "--backend"), "bpf", 125, f"Error: {reason}"),
                 (("record", "-n", "-o", "/dev/null", "--backend"), "auto", 0,
