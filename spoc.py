@@ -5119,8 +5119,9 @@ class BpfSkeleton:
     def _programs(self) -> list[str]:
         return [*self._other_programs, self.enter_program]
 
-    def _program(self, name: str) -> Any:
-        return libbpf.bpf_object__find_program_by_name(self._object, name.encode())
+    def _program(self, name: str) -> BpfProgram:
+        program: BpfProgram = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
+        return program
 
     def _check_compiled(self) -> None:
         """Before a program runs: the JIT may have failed, or be off where its setting is not known."""
@@ -7428,18 +7429,7 @@ class RunCommand:
         options = self.options
         path = options.profile or next(filter(os.path.lexists, DEFAULT_OUTPUT.values()), DEFAULT_OUTPUT[TYPE_CRD])
         self.source = self._read_one(path, bool(options.profile), owner)  # anybody may put a file into /tmp
-        profile, wanted, given = self.source.profile, {self.source.base_profile_name}, {""}
-        self.bases = [self._read_one(base) for base in options.base_profile]
-        for base in self.bases:
-            given.add(base.name)
-            wanted.add(base.base_profile_name)
-            profile, settled = unite_base(profile, base.profile, base.file)
-            for line in settled:
-                Log.info(line)
-        if options.base_profile:  # one in a registry goes by no object's name
-            wanted = {name for name in wanted if "://" not in name}
-        for name in wanted - given:
-            raise ProfileError(path, 0, 0, f"it builds on the profile {name}", "give that as --base-profile FILE")
+        profile = self._with_bases(path, options.base_profile)
         if SCMP_ACT_NOTIFY in profile_actions(profile):
             raise ProfileError(path, 0, 0, f"{SCMP_ACT_NOTIFY} needs a listener, and there is none",
                                "use another action")
@@ -7454,6 +7444,23 @@ class RunCommand:
         if not options.learn and not any(verdict.lets_pass for verdict in verdicts):
             raise ChildError("start command", self.command[0], f"the profile answers {verdicts[0].action} to execve",
                              "-b execve allows it", EXIT_NOT_EXECUTABLE)
+        return profile
+
+    def _with_bases(self, path: str, base_paths: Sequence[str]) -> Profile:
+        """The profile of this path with those that it builds on, which have to be among the base profiles."""
+        self.bases = [self._read_one(base_path) for base_path in base_paths]
+        profile = self.source.profile
+        needed_names = {self.source.base_profile_name}
+        given_names = {""}
+        for base in self.bases:
+            given_names.add(base.name)
+            needed_names.add(base.base_profile_name)
+            profile, settled = unite_base(profile, base.profile, base.file)
+            for line in settled:
+                Log.info(line)
+        for name in needed_names - given_names:
+            if not base_paths or "://" not in name:  # a profile in a registry goes by no object's name
+                raise ProfileError(path, 0, 0, f"it builds on the profile {name}", "give that as --base-profile FILE")
         return profile
 
     def _read_one(self, path: str, follow: bool = True, owner: tuple[int, int] | None = None) -> LoadedProfile:
