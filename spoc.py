@@ -365,8 +365,8 @@ MULTIPLEXED = {
     "socketcall": dict(enumerate("""
         socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown
         setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg""".split(), 1)),
-    "ipc": dict(zip((1, 2, 3, 4, 11, 12, 13, 14, 21, 22, 23, 24), """
-        semop semget semctl semtimedop msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl""".split()))}
+    "ipc": {1: "semop", 2: "semget", 3: "semctl", 4: "semtimedop", 11: "msgsnd", 12: "msgrcv", 13: "msgget",
+            14: "msgctl", 21: "shmat", 22: "shmdt", 23: "shmget", 24: "shmctl"}}
 
 
 class Condition(NamedTuple):
