@@ -1880,7 +1880,9 @@ def parse_document(text: str, file: str, name: str = "") -> tuple[dict[str, Any]
         if isinstance(document, ProfileError):
             raise document
     if len(documents) != 1 or not isinstance(documents[0], dict):
-        several = f"holds {len(documents)} {f'profiles named {name}' if name else 'documents'}, not one"
+        plural = "s" if documents else ""
+        what = f"profile{plural} named {name}" if name else f"document{plural}"
+        several = f"holds {len(documents)} {what}, but only one can be read" if documents else f"holds no {what}"
         raise ProfileError(file, 0, 0, several if len(documents) != 1 else "is no profile", _choice(objects, name))
     document = documents[0]
     spec = spec_of(document)
@@ -2372,7 +2374,8 @@ def format_changed(reader: YamlReader, document: dict[str, Any], new: dict[str, 
         try:
             json.loads(reader.text)  # which has no comments
         except ValueError:
-            Log.result(f"Comments in {reader.file} are lost: it is laid out so that nothing can be put between")
+            Log.result(f"Comments in {reader.file} are lost: nothing can be added to its layout, so the whole text "
+                       "is new")
     return reader.bom + Edits(reader).rewritten(new) if text is None else text
 
 

@@ -450,11 +450,11 @@ class Operator(FormatCase):
         self.assert_fails(path, path, "documents", f"choose one as FILE#NAME: {', '.join(names)}")
         self.assert_succeeds(path + "#profile-allow-unsafe")
         self.assert_succeeds(path + "#profile-complain-unsafe")
-        self.assert_fails(path + "#absent", path, f"holds 0 profiles named absent, not one; choose one as FILE#NAME: "
+        self.assert_fails(path + "#absent", path, "holds no profile named absent; choose one as FILE#NAME: "
                                                   f"{', '.join(names)}")
         # A file that has such a name is meant itself.
         self.assert_succeeds(self.write({"defaultAction": ALLOW}, "a#b"))
-        self.assert_fails(self.write({"defaultAction": ALLOW}, "c") + "#b", "holds 0 profiles named b, not one")
+        self.assert_fails(self.write({"defaultAction": ALLOW}, "c") + "#b", "holds no profile named b")
         self.assert_fails(str(self.folder / "absent#b"), f"{self.folder}/absent: no such file")
         text = pathlib.Path(path).read_text(encoding="utf-8")
         self.assert_succeeds("-#profile-allow-unsafe", input=text, stdin=None)
@@ -462,8 +462,8 @@ class Operator(FormatCase):
     @support.kernel_tier
     def test_same_name_twice(self) -> None:
         path = self.write(yaml.safe_dump_all([CRD, CRD]))
-        self.assert_fails(path + "#whole", path,
-                          "holds 2 profiles named whole, not one; give each a metadata.name of its own")
+        self.assert_fails(path + "#whole", path, "holds 2 profiles named whole, but only one can be read; give each a "
+                          "metadata.name of its own")
 
     @support.kernel_tier
     def test_base_profile(self) -> None:
