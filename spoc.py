@@ -3416,6 +3416,12 @@ def may_administer() -> bool:
     return bool(effective_capabilities() >> CAP_SYS_ADMIN & 1)
 
 
+def may_load_bpf() -> bool:
+    """Has this process what bpf(2) asks of who loads a tracepoint's program (capabilities(7))?"""
+    bits = effective_capabilities()
+    return bool(bits >> CAP_SYS_ADMIN & 1 or bits >> CAP_BPF & bits >> CAP_PERFMON & 1)
+
+
 def is_filtered() -> bool:
     """Is this process under a seccomp filter?"""
     try:
@@ -8313,22 +8319,31 @@ def examine_python() -> Finding:
                    "install the full python3 package" if lacking else "")
 
 
-def examine_privileges() -> Finding:
-    bits = effective_capabilities()
+def describe_capabilities(bits: int) -> str:
+    """The capabilities of these bits, or those that are missing if they are fewer."""
     last = read_kernel_file("/proc/sys/kernel/cap_last_cap") or len(CAPABILITIES) - 1
-    held, lacking = (", ".join(name.lower() for number, name in enumerate(CAPABILITIES[:int(last) + 1])
-                               if bits >> number & 1 == bit) for bit in (1, 0))
-    if len(held) > len(lacking):
-        held = f"all capabilities but {lacking}" if lacking else "all capabilities"
-    fact = f"{f'uid {os.geteuid()}' if os.geteuid() else 'root'}, {held or 'no capabilities'}"
+    held: list[str] = []
+    lacking: list[str] = []
+    for number, name in enumerate(CAPABILITIES[:int(last) + 1]):
+        (held if bits >> number & 1 else lacking).append(name.lower())
+    if not held:
+        return "no capabilities"
+    if not lacking:
+        return "all capabilities"
+    return f"all capabilities but {', '.join(lacking)}" if len(lacking) < len(held) else ", ".join(held)
+
+
+def examine_privileges() -> Finding:
+    user = f"uid {os.geteuid()}" if os.geteuid() else "root"
+    fact = f"{user}, {describe_capabilities(effective_capabilities())}"
     if "SUDO_UID" in os.environ:
         fact += f"; through sudo, by uid {os.environ['SUDO_UID']}"
     if in_user_namespace():
         return Finding(f"{fact}; in a user namespace", "run it as root outside of the user namespace")
-    if bits >> CAP_SYS_ADMIN & 1 or bits >> CAP_BPF & bits >> CAP_PERFMON & 1:
+    if may_load_bpf():
         return Finding(fact)
-    sudo = any(os.access(os.path.join(folder, "sudo"), os.X_OK) for folder in os.get_exec_path())
-    return Finding(fact, f"run it {'with sudo' if sudo else 'as root'}, or with CAP_BPF and CAP_PERFMON")
+    has_sudo = any(os.access(os.path.join(folder, "sudo"), os.X_OK) for folder in os.get_exec_path())
+    return Finding(fact, f"run it {'with sudo' if has_sudo else 'as root'}, or with CAP_BPF and CAP_PERFMON")
 
 
 def examine_libseccomp() -> Finding:
@@ -8440,13 +8455,14 @@ def examine_seccomp() -> Finding:
 
 def examine_actions_logged() -> Finding:
     path = "/proc/sys/kernel/seccomp/actions_"
-    logged, wanted = (" ".join(read_kernel_file(path + name).replace("allow", "").split())
-                      for name in ("logged", "avail"))
-    if not wanted:
-        return Finding("kernel.seccomp.actions_logged is not there", "mount -t proc proc /proc", (), True)
-    lacking = sorted(set(wanted.split()) - {"user_notif", *logged.split()})
-    return Finding(f"not {', '.join(lacking)}" if lacking else logged,
-                   f"as root: echo {wanted} > {path}logged" if lacking else "")
+    logged = set(read_kernel_file(path + "logged").split())
+    available = read_kernel_file(path + "avail").replace("allow", "").split()
+    if not available:
+        return Finding("kernel.seccomp.actions_logged is not there", "mount -t proc proc /proc", missing=True)
+    lacking = sorted(set(available) - logged - {"user_notif"})
+    if lacking:
+        return Finding(f"not {', '.join(lacking)}", f"as root: echo {' '.join(available)} > {path}logged")
+    return Finding(" ".join(name for name in read_kernel_file(path + "logged").split() if name != "allow"))
 
 
 def examine_notification() -> Finding:
@@ -8470,21 +8486,26 @@ def examine_notification() -> Finding:
 
 
 def examine_audit() -> Finding:
-    machine, profile, offers, remedy = this_machine(), Profile(SCMP_ACT_ALLOW, (), ()), [], ""
-    status = audit_status()
-    facts = ["auditd runs" if status.pid else "no auditd runs"] if status else []
+    """Which of the enrichers that read audit records can be opened."""
+    machine, profile = this_machine(), Profile(SCMP_ACT_ALLOW, (), ())
     makers: dict[str, Callable[[], AuditWatcher]] = {
         "audit-log": lambda: AuditLogWatcher(machine, profile, DEFAULT_AUDIT_LOG),
         "netlink": lambda: NetlinkWatcher(machine, profile), "kmsg": lambda: KmsgWatcher(machine, profile)}
+    status = audit_status()
+    facts = []
+    if status:
+        facts.append("auditd runs" if status.pid else "no auditd runs")
+    readable, remedy = [], ""
     for name, make in makers.items():
         try:
             make().close()
-            offers.append(name)
+            readable.append(name)
         except SpocError as error:
             facts.append(f"{name}: {error.reason}")
             remedy = error.hint
-    return Finding("; ".join([f"{', '.join(offers) or 'nothing'} can be read", *facts]), "" if offers else remedy,
-                   offers, not offers)
+    if not readable:
+        return Finding("; ".join(["nothing can be read", *facts]), remedy, missing=True)
+    return Finding("; ".join([f"{', '.join(readable)} can be read", *facts]), offers=readable)
 
 
 def examine_filter() -> Finding:
@@ -8622,36 +8643,45 @@ def guarded(examine: Callable[[], Finding]) -> Finding:
         return Finding(f"the check failed: {type(error).__name__}: {error}", REPORT_IT, (), True)
 
 
+def first_offered(names: Iterable[str], findings: dict[str, Finding]) -> str | None:
+    """The first of these backends or enrichers, in the order in which auto tries them, that a check offers."""
+    if findings["architecture"].missing or findings["libseccomp"].missing:
+        return None
+    offered = {name for finding in findings.values() for name in finding.offers}
+    return next((name for name in names if name in offered), None)
+
+
 def diagnose() -> dict[str, Any]:
     """Run all checks; what --json prints, as its help says."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the status away
     findings = {item: isolated(examine) for item, examine in EXAMINATIONS.items()}
-    usable = not findings["architecture"].missing and not findings["libseccomp"].missing
-    record, run = (next((name for name in names if usable and any(name in each.offers for each in findings.values())),
-                        None) for names in (BACKENDS, ENRICHERS))
-    if findings["seccomp"].missing:
-        run = None
-    chosen = {record, run}
-    if None in chosen or any(each.missing and chosen & {*each.offers} for each in findings.values()):
+    record = first_offered(BACKENDS, findings)
+    run = None if findings["seccomp"].missing else first_offered(ENRICHERS, findings)
+    broken = any(finding.missing and not {record, run}.isdisjoint(finding.offers) for finding in findings.values())
+    if record is None or run is None or broken:
         code = 2
+    elif any(finding.remedy for item, finding in findings.items() if item not in ("actions_logged", "audit")):
+        code = 1
     else:  # what the audit system lacks matters only where there are no tracepoints
-        code = int(any(each.remedy for item, each in findings.items() if item not in ("actions_logged", "audit")))
+        code = 0
     return {"version": VERSION, "record": record, "run": run, "exit_code": code, "checks": [
-        {"item": item, "state": each.state, "fact": spell_name(each.fact), "remedy": spell_name(each.remedy)}
-        for item, each in findings.items()]}
+        {"item": item, "state": finding.state, "fact": spell_name(finding.fact), "remedy": spell_name(finding.remedy)}
+        for item, finding in findings.items()]}
 
 
 def format_diagnosis(diagnosis: dict[str, Any]) -> str:
     """A table for a terminal of 80 columns, and what it comes to."""
     import textwrap
-    lines, remedies = [], {"": ""}
+    lines = []
+    item_of: dict[str, str] = {}  # remedy -> the first check that has it
     for check in diagnosis["checks"]:
-        remedy = check["remedy"]
-        first = remedies.setdefault(remedy, check["item"])
-        advice = f"remedy: {remedy if first == check['item'] else 'as for ' + first}" if remedy else ""
-        folded = [line for text in (check["fact"], advice) for line in textwrap.wrap(
-            printable(text), 54, break_on_hyphens=False)]
-        lines.append(f"{check['item']:16} {check['state']:8} {folded[0]}")
+        item, remedy = check["item"], check["remedy"]
+        folded = textwrap.wrap(printable(check["fact"]), 54, break_on_hyphens=False)
+        if remedy:
+            first = item_of.setdefault(remedy, item)
+            advice = f"remedy: {remedy}" if first == item else f"remedy: as for {first}"
+            folded += textwrap.wrap(printable(advice), 54, break_on_hyphens=False)
+        lines.append(f"{item:16} {check['state']:8} {folded[0]}")
         lines += [f"{'':25} {line}" for line in folded[1:]]
     record, run = (diagnosis[name] or "nothing that works" for name in ("record", "run"))
     strength = ("full strength", "degraded", "not usable")[diagnosis["exit_code"]]
