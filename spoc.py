@@ -4044,7 +4044,6 @@ NO_ID = (1 << 32) - 1  # -1, which leaves an id as it is (setresuid(2))
 
 def sudo_identity(environment: os._Environ[str]) -> Identity | None:
     """Who called sudo, with that user's groups and home; None if it was not sudo that made us root."""
-    import pwd
     if os.geteuid() != 0 or environment.get("SUDO_UID", "0") == "0":
         return None
     try:
@@ -4055,6 +4054,7 @@ def sudo_identity(environment: os._Environ[str]) -> Identity | None:
         raise ChildError("start command", f"SUDO_UID={environment.get('SUDO_UID')} SUDO_GID="
                          f"{environment.get('SUDO_GID')}", "no user",
                          "--privileged runs the command as root") from None
+    import pwd
     try:
         user = pwd.getpwuid(uid)
     except KeyError:
@@ -4364,7 +4364,6 @@ class CommandStart:
     def __init__(self, command: Sequence[str], identity: Identity | None, supervisor: Supervisor,
                  applied: Filter | None, audited: bool):
         """Raises OSError."""
-        import _socket
         self._command, self._identity, self._filter, self._audited = command, identity, applied, audited
         self._supervisor = supervisor
         self._exit_group = libseccomp.seccomp_syscall_resolve_name(b"exit_group") if applied else 0
@@ -4378,6 +4377,7 @@ class CommandStart:
         self.release_read, self.release_write = os.pipe()  # a byte lets the child go on
         self.exec_read, self.exec_write = os.pipe()  # closed by its exec
         if applied and applied.listens:
+            import _socket
             self.listener_read, self.listener_write = _socket.socketpair()
 
     def run(self) -> NoReturn:
@@ -6605,9 +6605,14 @@ def shell_script(arguments: Sequence[str]) -> str:
     return ""
 
 
+def asks_for_background(option: str) -> bool:
+    """Is it sudo's -b, if behind other letters then such as take no value?"""
+    before, letter, _ = option.partition("b")
+    return option == "--background" or bool(letter) and before[:1] == "-" and not before[1:].strip("ABEeHiKklNnPSsVv")
+
+
 def find_client(command: Sequence[str], environment: Container[str], follow: bool) -> str:
     """What to say where the command, or what it is given to start, has the work done by others; "" if it does it."""
-    import re
     name = os.path.basename(command[0]) if command else ""
     arguments = command[1:]
     if name in SHELLS:
@@ -6615,8 +6620,7 @@ def find_client(command: Sequence[str], environment: Container[str], follow: boo
     if name in WRAPPERS:
         inner = unwrap(command)
         options = command[1:len(command) - len(inner)]
-        if name == "sudo" and not follow and any(
-                word == "--background" or re.match(r"-[ABEeHiKklNnPSsVv]*b", word) for word in options):
+        if name == "sudo" and not follow and any(map(asks_for_background, options)):
             return "only its start is recorded: sudo -b ends at once, and the program goes on; add --follow"
         return find_client(inner, environment, follow)
     if name == "docker" and is_podman_script(command[0]):
@@ -7347,9 +7351,9 @@ class DenialReport:
             self.learner.see(denial, name)
 
     def _write_event(self, event: dict[str, Any]) -> None:
-        import json
         if self.events is None:
             return
+        import json
         try:
             self.events.write(json.dumps(event).encode() + b"\n")
         except OSError as error:
@@ -8625,9 +8629,9 @@ def isolated(examine: Callable[[], Finding]) -> Finding:
 
 def guarded(examine: Callable[[], Finding]) -> Finding:
     """What a check finds, or why it failed; it leaves no dump."""
-    import resource
     Log.quiet = True
     with contextlib.suppress(OSError, ValueError, ImportError):
+        import resource
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 0 would not hold for a program that takes dumps (core(5))
     try:
         return examine()
