@@ -2144,45 +2144,60 @@ def append_names(document: dict[str, Any], names: Iterable[str],
     Names that it decides otherwise stay as they are: whoever wrote that rule meant it. With `override` they are taken
     out of those rules.
     """
-    import bisect
     spec = spec_of(document)
-    rules = list(spec.get("syscalls") or [])
-    if override:
-        for index, rule in reversed(list(enumerate(rules))):
-            left = [name for name in names_in(rule) if name not in names]
-            if rule.get("action") in PERMISSIVE:
-                continue
-            if not left:
-                del rules[index]
-            elif rule.get("names"):
-                rules[index] = {**rule, "names": left}
-    allowed: set[str] = set()
-    contrary: set[str] = set()
-    target = -1
-    for index, rule in enumerate(rules):
-        if rule.get("action") == SCMP_ACT_LOG and override:
-            continue
-        if rule.get("action") != SCMP_ACT_ALLOW:
-            contrary.update(names_in(rule))
-        elif not any(rule.get(key) for key in ("args", "includes", "excludes")):  # the last two are Docker's
-            allowed.update(names_in(rule))
-            target = index if target < 0 and rule.get("names") else target
-    added = set() if spec["defaultAction"] == SCMP_ACT_ALLOW else set(names) - allowed - contrary
-    if added and target < 0:
-        rules.insert(0, {"action": SCMP_ACT_ALLOW, "names": sorted(added)})
-    elif added:
-        rules[target] = {**rules[target], "names": list(rules[target]["names"])}
-        for name in added:
-            bisect.insort(rules[target]["names"], name)
-    new_spec = {**spec, "syscalls": rules} if rules != (spec.get("syscalls") or []) else dict(spec)
+    old_rules = spec.get("syscalls") or []
+    rules = without_denials(old_rules, set(names)) if override else list(old_rules)
+    if spec["defaultAction"] != SCMP_ACT_ALLOW:
+        rules = allow_names(rules, set(names), (SCMP_ACT_LOG,) if override else ())
+    new_spec = {**spec, "syscalls": rules} if rules != old_rules else dict(spec)
     listed = spec.get("architectures") or []
     if spec.get("archMap"):
         new_spec["archMap"] = extend_map(spec["archMap"], *architectures)
     elif listed or len(architectures) > 1:
-        known = {*listed, *(architectures[:1] if "SCMP_ARCH_NATIVE" in listed else ())}
-        missing = [name for name in architectures if name not in known]
-        new_spec.update({"architectures": [*listed, *missing]} if missing else {})
+        present = {*listed, *(architectures[:1] if "SCMP_ARCH_NATIVE" in listed else ())}
+        missing = [name for name in architectures if name not in present]
+        if missing:
+            new_spec["architectures"] = [*listed, *missing]
     return with_spec(document, new_spec)
+
+
+def without_denials(rules: Iterable[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:
+    """A document's rules, those that deny these names without them."""
+    kept = []
+    for rule in rules:
+        others = [name for name in names_in(rule) if name not in names]
+        if rule.get("action") in PERMISSIVE:
+            kept.append(rule)
+        elif others:
+            kept.append({**rule, "names": others} if rule.get("names") else rule)
+    return kept
+
+
+def allow_names(rules: list[dict[str, Any]], names: set[str], overruled: Sequence[str]) -> list[dict[str, Any]]:
+    """A document's rules with these names allowed that no rule decides, but for one with an action that is overruled.
+
+    They go into the first rule that allows names whatever else, or into a new one before all others.
+    """
+    import bisect
+    decided: set[str] = set()
+    target = -1
+    for index, rule in enumerate(rules):
+        allows = rule.get("action") == SCMP_ACT_ALLOW
+        is_conditional = any(rule.get(key) for key in ("args", "includes", "excludes"))  # the last two are Docker's
+        if rule.get("action") in overruled or allows and is_conditional:
+            continue
+        decided.update(names_in(rule))
+        if allows and target < 0 and rule.get("names"):
+            target = index
+    added = sorted(names - decided)
+    if not added:
+        return rules
+    if target < 0:
+        return [{"action": SCMP_ACT_ALLOW, "names": added}, *rules]
+    listed = list(rules[target]["names"])
+    for name in added:
+        bisect.insort(listed, name)
+    return [*rules[:target], {**rules[target], "names": listed}, *rules[target + 1:]]
 
 
 def append_rules(document: dict[str, Any], profile: Profile) -> dict[str, Any]:

@@ -533,7 +533,7 @@ LAYOUTS: Dict[str, Callable[[Dict[str, Any]], str]] = {
 }
 
 
-def made_profiles(count: int, seed: int, ordered: bool = False) -> Dict[str, str]:
+def made_profiles(count: int, seed: int) -> Dict[str, str]:
     """Texts of profiles, by file name, which says the dialect and the layout."""
     texts = {}
     for number in range(count):
@@ -542,8 +542,6 @@ def made_profiles(count: int, seed: int, ordered: bool = False) -> Dict[str, str
         layout = chance.one([name for name in LAYOUTS if name != "list" or dialect == "crd"])
         ending = "json" if layout.startswith(("json", "list")) else "yaml"
         document = made_document(chance, dialect)
-        for rule in document.get("spec", document)["syscalls"]:
-            rule["names"] = sorted(rule["names"]) if ordered else rule["names"]
         texts[f"{dialect}-{number}-{layout}.{ending}"] = LAYOUTS[layout](document)
     return texts
 
@@ -691,8 +689,6 @@ DATA_FILES = sorted(f"data/{path.relative_to(support.DATA)}" for path in support
 # The documents of the file that holds several.
 PROFILES = [name for name in DATA_FILES if name not in ("data/seccompprofile-crd.yaml", "data/spo-seccompprofile.yaml")]
 MADE, BROKEN = made_profiles(60, 1), broken_profiles(150, 500)
-# Where several names go into a list that is in no order, their order is that of a set, another in each process.
-ORDERED = made_profiles(60, 1, True)
 
 
 def odd(rules: str = "", head: str = HEAD) -> str:
@@ -1089,7 +1085,7 @@ def append_cases() -> Iterator[Case]:
                    recorded=RECORDINGS["small"], compiled=True)
     for number in range(90):
         chance = Chance(7000 + number)
-        name, text = chance.one(list(ORDERED.items()))
+        name, text = chance.one(list(MADE.items()))
         options = chance.one(["-n", "-n", "", "-n --portable"])
         if chance.often(0.5):
             options += " --args socket,ioctl,clone,personality,prctl"
@@ -1207,7 +1203,7 @@ def run_cases() -> Iterator[Case]:
         yield Case(("run", "-p", "crd", "--base-profile", "rules", "--learn", "out", "prog"), {
             "rules": MEANT["rules"], "crd": MEANT["crd"]}, denied=DENIALS[label], label=label, compiled=True)
     denied = [*DENIALS["twice"], *DENIALS["arguments"], *DENIALS["nameless"]]
-    for number, (name, text) in enumerate(ORDERED.items()):
+    for number, (name, text) in enumerate(MADE.items()):
         options = ("-b execve", "--learn learned", "--learn learned --force",
                    "-b execve --as runc --events events")[number % 4]
         yield Case(("run", *options.split(), "-p", name, "prog"), {name: text}, denied=denied, compiled=True)
