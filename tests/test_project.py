@@ -27,7 +27,9 @@ TIER = "kernel"
 SECTIONS = ["Constants", "Messages", "Policy", "Formats", "Files", "Libraries", "Machine", "Filters",
             "Commands under watch", "BPF", "Notification", "Audit", "record and run", "Profile commands", "doctor",
             "Command line"]
-SIZE_LIMIT_BYTES = 480_000  # a guard against growth; `make bench` holds it against the 300 KB that it should have
+# A guard against growth: names for fields, options and functions take 20 KB more than the positions and tables of
+# letters before them. `make bench` holds the sum against the size that it should have.
+SIZE_LIMIT_BYTES = 490_000
 # libbpf parses the object at each start, and it is copied to each node. It grows most by functions that are inlined
 # into several programs.
 OBJECT_LIMIT_BYTES = 27_000
