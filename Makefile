@@ -4,12 +4,12 @@
 # make check-vm boot other machines under QEMU and test there (installs QEMU); make check-vm MACHINES='arm64 floor'
 # make test     the tests alone; make test TESTS='test_profile Storm' runs those whose names hold one of the words
 # make golden   record anew what all commands print and write, which test_golden compares with (tests/data/golden)
-# make test-fast: as any user, its pure tests, in half a minute. Three tiers: pure, kernel (test), machines (check-vm)
+# make test-fast  the pure tests, as any user; the other tiers are kernel (make test) and machines (make check-vm)
 # make bench    measure speed and size against strace and an empty BPF program
 # make faults   let every syscall of spoc.py fail, one a run, and judge the outcome: make faults SECONDS=600 SEED=1
 # make fuzz     read documents and load rules made by chance for SECONDS=600, from a SEED= that it prints
-# make dist     build dist/spoc.pyz, the program and its BPF object in one file that starts faster
-# make install  PREFIX=/usr/local DESTDIR=
+# make dist     build dist/spoc.pyz (program and BPF object in one file), the completion for bash, the manual page
+# make install  put these in place: PREFIX=/usr/local DESTDIR=
 
 PREFIX  = /usr/local
 DESTDIR =
