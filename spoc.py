@@ -1115,8 +1115,10 @@ class Unclear:
 
 def format_scalar(value: object) -> str:
     """A scalar, or an empty collection, as YAML 1.1 and 1.2 readers both read it."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower().replace("none", "null")
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, Unclear) and "\n" in value.text:
         raise SpocError("write profile", f"{value.text:.40}", "a tag cannot be laid out anew", "take it out")
     if not isinstance(value, str):
@@ -2021,8 +2023,9 @@ class ProfileDecoder:
             self.fail(where, name_key, f"{name} is another errno than {errno_key} says")
         if named >= 0 and action not in NUMBERED_ACTIONS:
             self.fail(where, errno_key if number >= 0 else name_key, f"{action} returns no errno")
-        return action.replace("SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD) if action == "SCMP_ACT_KILL" else action, \
-            errno.EPERM if named < 0 else named
+        if action == "SCMP_ACT_KILL":
+            action = SCMP_ACT_KILL_THREAD
+        return action, errno.EPERM if named < 0 else named
 
     def known_names(self, where: dict[str, Any], key: str, known: Iterable[str], what: str) -> list[str]:
         """A list of names, all of them known."""
@@ -2057,7 +2060,8 @@ class ProfileDecoder:
         for index, each in enumerate(names):
             if any(map(str.isspace, each)):  # a list that is indented wrongly is one name over several lines
                 self.fail(names, index, f"names: {each!r:.60} is not the name of a syscall")
-        names = names or [name] * bool(name)
+        if name:
+            names = [name]
         action, number = self.action(where, "action", "errnoRet", "errno")
         listed = [self.condition(item) for item in self.items(where, "args", dict)]
         conditions = list(dict.fromkeys(listed))
@@ -2995,7 +2999,7 @@ def check_written(option: str, path: str, read: Iterable[tuple[str, str]] = (),
                   written: Iterable[tuple[str, str]] = ()) -> None:
     """Raise UsageError if what an option names for output is one of these other files (what names it, path) as well."""
     identity = file_identity(path, 1)
-    for descriptor, others in enumerate((read, written)):
+    for descriptor, others in ((0, read), (1, written)):  # what - stands for
         for other, its_path in others:
             if identity and identity == file_identity(split_name(its_path)[0], descriptor):
                 raise UsageError(f"{option} {path}", f"it is the file that {other} names", "choose another file")
@@ -3209,6 +3213,11 @@ class Architecture(NamedTuple):
     token: int
 
     @property
+    def short_name(self) -> str:
+        """As libseccomp and people write it: x86_64."""
+        return self.name.replace("SCMP_ARCH_", "").lower()
+
+    @property
     def kernel_token(self) -> int:
         """The token in struct seccomp_data: for the kernel x32 is x86-64."""
         return X86_64.token if self == X32 else self.token
@@ -3355,6 +3364,15 @@ def architecture_token(name: str) -> int:
     return int(libseccomp.seccomp_arch_resolve_name(name.replace("SCMP_ARCH_", "").lower().encode()))
 
 
+AUDIT_ARCH_64BIT, AUDIT_ARCH_CONVENTION_MIPS64_N32 = 0x80000000, 0x20000000  # linux/audit.h
+
+
+def argument_mask(token: int) -> int:
+    """The bits of an argument that libseccomp compares on an architecture (arch->size in its src/arch.c)."""
+    is_wide = token & AUDIT_ARCH_64BIT and not token & AUDIT_ARCH_CONVENTION_MIPS64_N32
+    return MASK_64 if is_wide else MASK_32
+
+
 def syscall_name(architecture: Architecture, number: int) -> str | None:
     """The syscall's name for that architecture, None if the installed libseccomp knows none."""
     if number >> 31:  # libseccomp has names for negative numbers that are no syscalls
@@ -3399,7 +3417,7 @@ CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = map(CAPABILITIES.index, ("CAP_SYS_ADMIN", 
 
 
 def read_kernel_file(path: str) -> str:
-    """A file that the kernel makes up; "" if it cannot be read."""
+    """The text of a file of /proc or /sys; "" if it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
@@ -3478,8 +3496,8 @@ def audit_architecture(machine: Machine, token: int, number: int) -> Architectur
     return None
 
 
-def numbers_agree() -> bool:
-    """Is this the initial pid namespace, whose numbers are those in records? (PROC_PID_INIT_INO in linux/proc_ns.h)"""
+def in_initial_pid_namespace() -> bool:
+    """Audit records give the ids of that one (PROC_PID_INIT_INO in linux/proc_ns.h)."""
     with contextlib.suppress(OSError):
         return os.stat("/proc/self/ns/pid").st_ino == 0xEFFFFFFC
     return False
@@ -3903,15 +3921,6 @@ class FilterBuilder:
         if instructions > BPF_MAXINSNS:
             raise SpocError("build filter", subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
 
-    @staticmethod
-    def _is_wide(token: int) -> bool:
-        """Are arguments 64 bits wide to libseccomp (__AUDIT_ARCH_64BIT, but not __AUDIT_ARCH_CONVENTION_MIPS64_N32)?"""
-        return token >> 29 & 5 == 4
-
-    def _mask(self, token: int) -> int:
-        """The bits of an argument that libseccomp compares."""
-        return MASK_64 if self._is_wide(token) else MASK_32
-
     def _conditional(self, token: int) -> dict[int, list[Rule]]:
         """Number -> the rules that decide it, in the order in which libseccomp would ask them, where there are
         conditions. Each rule has the name and the conditions that it has there.
@@ -3932,7 +3941,7 @@ class FilterBuilder:
 
     def _ordered(self, rules: Iterable[Rule], token: int) -> list[Rule]:
         """The rules that decide one number. Conditions that any argument meets are none."""
-        mask = self._mask(token)
+        mask = argument_mask(token)
         effective = {rule._replace(conditions=tuple(each for each in rule.conditions if each.compared[0] & mask)): rule
                      for rule in rules}
         deciding = deciding_rules(effective, self.profile.default)
@@ -3940,7 +3949,7 @@ class FilterBuilder:
         root = Branch((0, 0, 0))
         for rule in deciding:
             with self._building(rule.names[0]):
-                root.add(condition_nodes(rule.conditions, self._is_wide(token)), effective[rule])
+                root.add(condition_nodes(rule.conditions, argument_mask(token) == MASK_64), effective[rule])
         return list(root.rules())
 
     def _assemble(self, token: int, calls: dict[int, list[Rule]]) -> bytes:
@@ -3949,10 +3958,10 @@ class FilterBuilder:
         code: list[bytes] = []
         for number, rules in calls.items():
             tested = [(tuple(test for each in sorted(rule.conditions, key=lambda condition: condition.argument)
-                             for test in condition_tests(each, self._is_wide(token))),
+                             for test in condition_tests(each, argument_mask(token) == MASK_64)),
                        constant_program(*rule.verdict)) for rule in rules]
             inner = [*assemble_rules(tested, -1, [default]), default]
-            self._check(number, rules, inner, self._mask(token))
+            self._check(number, rules, inner, argument_mask(token))
             offset = SeccompData.nr.offset
             code += assemble_test((Comparison(offset, MASK_32, JUMP_EQUAL, number, HOLDS, FAILS),), offset, inner, [])
         code.insert(0, bpf_step(LOAD, SeccompData.nr.offset))
@@ -3976,10 +3985,10 @@ class FilterBuilder:
         lines = ["# rules with conditions: the first that holds",
                  f"if ($arch == {Architecture(self._tokens[token], token).kernel_token})"]
         for number, rules in calls.items():
-            name = self._tokens[token][10:].lower()
+            name = Architecture(self._tokens[token], token).short_name
             lines += [f"  # filter for syscall {number} of {name}", f"  if ($syscall == {number})"]
             for rule in rules:
-                terms = [each.text(f"$a{each.argument}") for each in rule.narrowed(self._mask(token)).conditions]
+                terms = [each.text(f"$a{each.argument}") for each in rule.narrowed(argument_mask(token)).conditions]
                 lines += [f"    if ({' and '.join(terms)})", f"      action {self._listed(rule.verdict)};"]
             lines.append(f"    action {self._listed(self.profile.default)};")
         return "".join(f"{line}\n" for line in lines).encode()
@@ -4410,9 +4419,9 @@ class CommandStart:
                     outlive_parent()
                     execute()
                 else:
+                    report.stage = STAGE_FILTER
                     if applied.listens:
                         self._start_helper()
-                    report.stage = STAGE_FILTER
                     if applied.no_new_privs:
                         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
                     outlive_parent()
@@ -4529,7 +4538,7 @@ class CommandStart:
             with contextlib.suppress(OSError):
                 if self.report.taken or not self.report.listener:
                     libc.syscall(self._exit_group, EXIT_FAILURE, 0, None)
-            ctypes.string_at(0)
+            ctypes.string_at(0)  # to read address 0 is SIGSEGV, which no filter can refuse
         os._exit(EXIT_FAILURE)
 
 
@@ -5045,9 +5054,7 @@ def lacks_jit(native: Architecture) -> bool:
 
 def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
     """A refusal of bpf(2) with what is known to cause it."""
-    capabilities = effective_capabilities()
-    privileged = capabilities >> CAP_SYS_ADMIN & 1 or capabilities >> CAP_BPF & capabilities >> CAP_PERFMON & 1
-    if error.errno in (errno.EPERM, errno.EACCES) and not privileged:
+    if error.errno in (errno.EPERM, errno.EACCES) and not may_load_bpf():
         hint = "run it as root, or with CAP_BPF and CAP_PERFMON"
     elif lockdown_mode() == "confidentiality" and error.errno in (errno.EPERM, errno.EACCES, errno.EINVAL):
         hint = "kernel lockdown refuses it: boot without lockdown=confidentiality"
@@ -6149,7 +6156,7 @@ class AuditWatcher(DenialWatcher):
         self._outer, self._own = read_proc("self", "sessionid"), child.audit_session()
         if self._own in ("", NO_SESSION, self._outer):
             self._own = ""
-            if not numbers_agree():
+            if not in_initial_pid_namespace():
                 raise KernelError("follow the command", "/proc/self/loginuid", "the kernel refuses a new audit session",
                                   "CAP_AUDIT_CONTROL is needed, or the initial pid namespace")
             libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -6163,14 +6170,17 @@ class AuditWatcher(DenialWatcher):
         session, pid = fields["ses"], fields["pid"]
         if session in self._sessions:
             return True
-        # Sessions are numbered in turn: those before the command's cannot be of it.
-        maybe = int(self._own) < int(session) < NO_ID if self._own else session == self._outer
-        if not maybe or not numbers_agree():
+        if self._own:  # sessions are numbered in turn: those before the command's cannot be of it
+            could_belong = int(self._own) < int(session) < NO_ID
+        else:
+            could_belong = session == self._outer
+        if not could_belong or not in_initial_pid_namespace():
             return False
         while pid not in self._parents:
             status = read_proc(pid, "stat").rpartition(")")[2].split()  # field 4 of proc_pid_stat(5) is the parent
             if not status:  # it or an ancestor has ended, unless the walk is beyond the first process
-                self._strangers += pid != "0"
+                if pid != "0":
+                    self._strangers += 1
                 return False
             pid = status[1]
         self._sessions |= {session} - {NO_SESSION, self._outer}
@@ -6243,7 +6253,8 @@ class NetlinkWatcher(AuditWatcher):
     def _open(self) -> None:
         import socket
         with contextlib.suppress(OSError):  # process 2, kthreadd, is in the initial network namespace
-            if numbers_agree() and not os.path.samestat(os.stat("/proc/self/ns/net"), os.stat("/proc/2/ns/net")):
+            own, initial = os.stat("/proc/self/ns/net"), os.stat("/proc/2/ns/net")
+            if in_initial_pid_namespace() and not os.path.samestat(own, initial):
                 raise KernelError("read audit records", "NETLINK_AUDIT", "this network namespace gets none",
                                   "run spoc.py in the initial one, or choose another --enricher")
         try:
@@ -6519,7 +6530,7 @@ def format_statistics(recording: Recording, start_ns: int, end_ns: int, blocks: 
     rows = [("SYSCALL", "CALLS", "FIRST", "FIRST MADE BY")]
     calls = sorted(recording.calls, key=lambda call: (-call.times, call.first_ns))
     for call in calls:
-        suffix = "" if call.architecture is calls[0].architecture else f" ({call.architecture.name[10:].lower()})"
+        suffix = "" if call.architecture is calls[0].architecture else f" ({call.architecture.short_name})"
         rows.append(((call.name or f"number {call.number}") + suffix, str(call.times),
                      f"{max(0, call.first_ns - start_ns) / 1e9:.3f} s", printable(f"{call.comm} ({call.tgid})")))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -7121,7 +7132,9 @@ class Learner:
         """The arguments that the rules for a name compare."""
         inner = MULTIPLEXED.get(name, {}).values()
         found = {each.argument for rule in rules if name in rule.names for each in rule.conditions}
-        return found | {0} if inner and any(not {name, *inner}.isdisjoint(rule.names) for rule in rules) else found
+        if inner and any(not {name, *inner}.isdisjoint(rule.names) for rule in rules):
+            found.add(0)  # which chooses what is done
+        return found
 
     def learn(self, names: Iterable[str]) -> None:
         """Find what to add; these names are to be allowed whatever the rules say."""
@@ -7185,7 +7198,7 @@ class Learner:
 
     def _masks(self) -> set[int]:
         """What libseccomp compares of an argument on the architectures of the profile."""
-        return {MASK_64 if token >> 31 else MASK_32 for token in self._tokens}  # __AUDIT_ARCH_64BIT
+        return set(map(argument_mask, self._tokens))
 
     def _condition(self, name: str, index: int, value: int) -> Condition:
         """Compare as --args does what the kernel takes as 32 bits, and all else, or where a rule that denies might hold
@@ -7325,21 +7338,24 @@ class DenialReport:
             action, number, whose = self.judge(denial, name)
             if not whose:
                 continue  # a signal ended the task
-            label = f"{denial.inner and denial.inner + ' by '}{name or 'number'} ({denial.number})"
+            label = f"{name or 'number'} ({denial.number})"
+            if denial.inner:
+                label = f"{denial.inner} by {label}"
             if arch_name != self.native:
                 label += f", arch: {arch_name}"
             errno_name = errno.errorcode.get(number, str(number)) if action == SCMP_ACT_ERRNO and number >= 0 else ""
             what = self._describe(denial, f"{action} ({errno_name})" if errno_name else action, whose)
             if whose == FILTER_PROFILE and (action, number) != (SCMP_ACT_ERRNO, errno.ENOSYS) and self.is_newer(denial):
                 what += " (runc answers ENOSYS)"
-            kind = label, arch_name, what
+            # A command that makes numbers up, or gives itself a new name at each call, must not fill the memory.
+            kind = (label, arch_name, what)
             if kind not in self.counts and len(self.counts) >= self.MAX_KINDS:
-                kind = label, _, what = "others", "", "various"  # nor one that makes numbers up
+                label, what = "others", "various"
+                kind = (label, "", what)
             programs = self.counts.setdefault(kind, {})
             comm = denial.comm
-            if comm not in programs:
-                # A command that gives itself a new name at each call must not fill the memory.
-                comm = comm if len(programs) < self.MAX_PROGRAMS else "(others)"
+            if comm not in programs and len(programs) >= self.MAX_PROGRAMS:
+                comm = "(others)"
             if comm not in programs:
                 Log.result(f"Seccomp: {label}, action: {what}, pid: {denial.tgid}, comm: {comm}")
             programs[comm] = programs.get(comm, 0) + denial.times
@@ -7808,17 +7824,18 @@ class Conversion:
         """The profile in a format of CONVERT_TYPES."""
         self.type = to_type
         for key in ("flags", *EXTRA_KEYS):
-            if self.spec.get(key) and to_type not in (DOCUMENT_TYPES if key != "baseProfileName" else (TYPE_CRD,)):
+            types = (TYPE_CRD,) if key == "baseProfileName" else DOCUMENT_TYPES
+            if self.spec.get(key) and to_type not in types:
                 self.refuse(key, "it has no place there")
         if len(self.spec.get("archMap") or ()) > 1:
             Log.info(f"{self.source.file}: of archMap, what is for this machine is kept")
-        if to_type == TYPE_SYSTEMD:
-            return self._systemd()
-        if to_type in (TYPE_BPF, TYPE_PFC):
-            return self._compiled(to_type == TYPE_PFC)
-        if to_type == TYPE_JSON:
-            return format_profile(self.profile, TYPE_JSON, "", extra_keys(self.source))
-        return self._crd() if to_type == TYPE_CRD else self._docker()
+        writers: dict[str, Callable[[], str | bytes]] = {
+            TYPE_CRD: self._crd, TYPE_JSON: self._oci, TYPE_DOCKER: self._docker, TYPE_SYSTEMD: self._systemd,
+            TYPE_BPF: lambda: self._compiled(text=False), TYPE_PFC: lambda: self._compiled(text=True)}
+        return writers[to_type]()
+
+    def _oci(self) -> str:
+        return format_profile(self.profile, TYPE_JSON, "", extra_keys(self.source))
 
     def _compiled(self, text: bool) -> bytes:
         for key, action, names in (("defaultAction", self.profile.default_action, ("",)),
@@ -8050,7 +8067,7 @@ class Portrait:
         self.title, self.flags, self.default = title, profile.flags, profile.default
         listed = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
         self.syscalls = {name: architecture_syscalls(architecture_token(name))
-                         for name in listed or [native.name[10:].lower()]}
+                         for name in listed or [native.short_name]}
         names = sorted(set().union(*self.syscalls.values()))
         deciding = deciding_by_name(profile)
         self.unknown = deciding.keys() - names
