@@ -527,7 +527,9 @@ def deciding_rules(rules: Iterable[Rule], default: Verdict | None) -> list[Rule]
 
 
 def possible_verdicts(deciding: Iterable[Rule], default: Verdict, arguments: dict[int, int]) -> Iterator[Verdict]:
-    """What a call may meet of which these arguments are known; the default last, if a rule does not decide anyway."""
+    """The verdicts that a call may meet if only these arguments are known. The default comes last, unless a rule surely
+    applies.
+    """
     is_decided = False
     for rule in deciding:
         known = [each for each in rule.conditions if each.argument in arguments]
@@ -631,13 +633,13 @@ def without_names(rules: Iterable[Rule], names: set[str]) -> Iterator[Rule]:
 
 
 def not_allowed(profile: Profile, needs: Profile) -> set[str]:
-    """What `needs` allows, under its conditions for one value each (see --args), and a profile does not or may not."""
+    """The names that `needs` allows, if under conditions of --args only, and that the profile may deny."""
     return {name for rule in needs.rules if rule.action == SCMP_ACT_ALLOW for name in rule.names
             if any(verdict != ALLOW for verdict in profile.verdicts(
                 name, {each.argument: each.value_two for each in rule.conditions}))}
 
 
-# The answer to clone3 that has libc take clone, whose flags a filter sees: it is no more than a default's no.
+# The answer to clone3 after which libc calls clone, whose flags a filter sees. Merging treats it as the default's denial.
 CLONE3_FALLBACK = Verdict(SCMP_ACT_ERRNO, errno.ENOSYS)
 
 
@@ -652,7 +654,8 @@ def denying_text(rules: Iterable[Rule]) -> str:
     """What these rules answer, of many the first ones."""
     answers = list(dict.fromkeys(str(rule.answer) for rule in rules))
     more = f" and {len(answers) - 4} more" if len(answers) > 4 else ""
-    return f"the rule{'s' * (len(answers) > 1)} that answer{'s' * (len(answers) == 1)} {', '.join(answers[:4])}{more}"
+    start = "the rule that answers" if len(answers) == 1 else "the rules that answer"
+    return f"{start} {', '.join(answers[:4])}{more}"
 
 
 def describe_lifted(profile: Profile, name: str) -> str:
@@ -760,8 +763,10 @@ def answer_implies(one: Answer, other: Answer) -> bool:
 
 
 def simplify_answers(answers: Iterable[Answer], is_consistent: bool = False) -> Answers:
-    """The answers in normal form, without those that another one of the same verdict makes needless: it does if it
-    is_consistent, so that no two of different verdicts hold at once.
+    """The answers in normal form, without those that follow from another one of the same verdict with fewer conditions.
+
+    They are dropped only where no two answers of different verdicts can hold at once: where there is one verdict, or
+    the caller knows that the answers are consistent.
     """
     found = set(answers)
     if len(found) > 1 and (is_consistent or len({each.verdict for each in found}) == 1):
@@ -869,7 +874,7 @@ def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | Non
         answered.append(answers.keys())
         for name, each in answers.items():
             files.setdefault(name, {}).setdefault(each, file)
-    if chosen.lets_pass:  # a profile that lets a call pass without a further answer has the others' denials fall
+    if chosen.lets_pass:  # where one profile lets a call pass by default, the denials of the others no longer count
         for (file, profile), names in zip(inputs, answered):
             deciding = deciding_by_name(profile)
             for name in files.keys() - names:
@@ -1038,13 +1043,13 @@ def without_idle_names(rules: Iterable[Rule], default: Verdict) -> list[Rule]:
 
 
 def portable_profile(profile: Profile, says_errno: bool, others: Iterable[str] = ()) -> Profile:
-    """Allow the siblings of what is allowed unconditionally, too; what a rule decides already, and what `others` are,
-    stays as it is. Rules that say what the default says are none, as to libseccomp and merge.
+    """Allow the siblings of what is allowed unconditionally, too. What a rule decides already stays as it is, and so do
+    the names in `others`. Rules that say what the default says count for nothing, as for libseccomp and merge.
 
-    A clone that depends on its flags has no sibling in clone3, whose flags no filter sees: ENOSYS has libc take clone,
-    and gives way where clone3 is a sibling after all. So has it for other new calls: where a format says_errno for the
-    default, ENOSYS stands for a default that says nothing but no. A profile that allows by default is for all systems
-    already.
+    clone3 is no sibling of a clone whose flags are restricted, since no filter sees the flags of clone3. It is answered
+    with ENOSYS, so that libc calls clone, unless it is a sibling after all. If the format can state a default errno
+    (`says_errno`), ENOSYS takes the place of a plain EPERM there as well, so that libc falls back from other new calls.
+    A profile that allows by default needs no change.
     """
     if profile.default_action == SCMP_ACT_ALLOW:
         return profile
@@ -2222,12 +2227,18 @@ def append_rules(document: dict[str, Any], profile: Profile) -> dict[str, Any]:
 
 def absorbs(rule: dict[str, Any], condition: dict[str, Any]) -> bool:
     """Does a document's rule hold wherever this condition does?"""
-    known, (wanted,) = (Rule("", (), conditions=tuple(
-        Condition(each["index"], each["op"], each.get("value") or 0, each.get("valueTwo") or 0)
-        for each in conditions)).answer.conditions for conditions in (rule.get("args") or [], [condition]))
+    if rule.get("includes") or rule.get("excludes"):
+        return False
+    own, (wanted,) = normal_conditions(rule.get("args") or []), normal_conditions([condition])
     # Several on one argument are alternatives, see ProfileDecoder.rules().
-    return not rule.get("includes") and not rule.get("excludes") and (
-        not known or wanted in known and len({each[0] for each in known}) == 1)
+    return not own or wanted in own and len({each.argument for each in own}) == 1
+
+
+def normal_conditions(items: Iterable[dict[str, Any]]) -> tuple[Condition, ...]:
+    """The conditions of a document's rule in normal form."""
+    conditions = tuple(Condition(each["index"], each["op"], each.get("value") or 0, each.get("valueTwo") or 0)
+                       for each in items)
+    return Rule("", (), conditions=conditions).answer.conditions
 
 
 class Edits:
@@ -2601,7 +2612,7 @@ def signals_held() -> Iterator[None]:
 
 
 def give_to(descriptor: int, folder: int, owner: tuple[int, int] | None) -> None:
-    """Make a new file the owner's (uid, gid), if there is one, whose folder this is, or one for all as /tmp is.
+    """Give a new file to the owner (uid, gid), if there is one, where the folder is that user's, or for all as /tmp is.
 
     A file system may know no owners, as vfat does not.
     """
@@ -4788,7 +4799,7 @@ class Denial(NamedTuple):
     times: int = 1
     inner: str = ""  # what socketcall(2) or ipc(2) was to do, see MULTIPLEXED
     arguments: tuple[int, ...] = ()  # all six, where they are to be learned
-    otherwise: str = FILTER_OWN  # whose filter it was unless the profile answers so; "": then it was none
+    otherwise: str = FILTER_OWN  # whose filter it was if the profile cannot have answered so; "": nobody's
     fact: str = ""  # what is known of it where the verdict is not
 
 
