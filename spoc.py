@@ -601,14 +601,12 @@ def unite_base(profile: Profile, base: Profile, file: str) -> tuple[Profile, lis
     As UnionSyscalls of SPO (internal/pkg/util) does, whatever the default is: of two unconditional answers to a syscall
     the less restrictive holds. Where conditions differ as well, or errnos, its versions install different filters.
     """
-    own_rules, base_rules = rules_by_name(profile), rules_by_name(base)
+    own_rules, base_rules = decisive_rules(profile), decisive_rules(base)
     settled: list[str] = []
     own_lost: set[str] = set()
     base_lost: set[str] = set()
     for name in sorted(own_rules.keys() & base_rules.keys()):
-        # Rules that all say what the default says still count between the two.
-        own = deciding_rules(own_rules[name], profile.default) or deciding_rules(own_rules[name], None)
-        others = deciding_rules(base_rules[name], profile.default) or deciding_rules(base_rules[name], None)
+        own, others = own_rules[name], base_rules[name]
         if {rule.answer for rule in own} == {rule.answer for rule in others}:
             continue
         if len({rule.verdict for rule in own + others}) == 1:
@@ -620,8 +618,17 @@ def unite_base(profile: Profile, base: Profile, file: str) -> tuple[Profile, lis
         taken = max(mine, other, key=lambda verdict: verdict.leniency)
         (base_lost if taken == mine else own_lost).add(name)
         settled.append(f"{name}: {mine} in the profile, {other} in its base {file}: {taken} holds")
-    rules = [*without_names(profile.rules, own_lost), *without_names(base.rules, base_lost)]
+    # What decides nothing in the base, under its own default, must not decide anything under that of the profile.
+    effective = [rule._replace(names=tuple(name for name in rule.names if rule in base_rules[name]))
+                 for rule in base.rules]
+    rules = [*without_names(profile.rules, own_lost), *without_names(effective, base_lost)]
     return profile._replace(rules=tuple(rules)), settled
+
+
+def decisive_rules(profile: Profile) -> dict[str, list[Rule]]:
+    """Syscall -> the rules that decide it; where all say what the default says, the first of them counts."""
+    return {name: deciding_rules(rules, profile.default) or deciding_rules(rules, None)
+            for name, rules in rules_by_name(profile).items()}
 
 
 def without_names(rules: Iterable[Rule], names: set[str]) -> Iterator[Rule]:
@@ -639,7 +646,7 @@ def not_allowed(profile: Profile, needs: Profile) -> set[str]:
                 name, {each.argument: each.value_two for each in rule.conditions}))}
 
 
-# The answer to clone3 after which libc calls clone, whose flags a filter sees. Merging treats it as the default's denial.
+# The answer to clone3 after which libc calls clone, whose flags a filter sees. Merging treats it as a default denial.
 CLONE3_FALLBACK = Verdict(SCMP_ACT_ERRNO, errno.ENOSYS)
 
 
@@ -2397,7 +2404,7 @@ def format_appended(reader: YamlReader, document: dict[str, Any], new: dict[str,
 
 
 def format_changed(reader: YamlReader, document: dict[str, Any], new: dict[str, Any]) -> str:
-    """The same, or new text where that cannot be."""
+    """The same, or new text where that cannot be. Raises ProfileError if nobody could read that."""
     import json
     text = format_appended(reader, document, new)
     if text is None and "#" in reader.text:
@@ -2406,7 +2413,10 @@ def format_changed(reader: YamlReader, document: dict[str, Any], new: dict[str, 
         except ValueError:
             Log.result(f"Comments in {reader.file} are lost: nothing can be added to its layout, so the whole text "
                        "is new")
-    return reader.bom + Edits(reader).rewritten(new) if text is None else text
+    if text is None:
+        text = reader.bom + Edits(reader).rewritten(new)
+        parse_document(text, reader.file)  # what has a tag stands there as it was written, whatever it refers to
+    return text
 
 
 def is_json(text: str) -> bool:
@@ -2463,6 +2473,7 @@ def coverage_of(source: LoadedProfile) -> tuple[int, Any]:
     The annotation (addSyscallCoverage in internal/pkg/manager/recordingmerger/coverage.go of SPO) is information only:
     where it makes no sense it counts for nothing.
     """
+    import_now("json")
     import json
     profile = source.profile  # what repeats its default says nothing
     names = {name for name, deciding in deciding_by_name(profile).items() if deciding}
@@ -7039,13 +7050,13 @@ class RecordCommand:
 
     def _write_beside(self, profile: Profile) -> None:
         """Write the profile to a new file beside the one that it cannot be added to."""
-        import shlex
         path = self.target.path
         number = 1
         while os.path.lexists(f"{path}.{number}"):
             number += 1
         with Target(f"{path}.{number}", self.target.owner) as beside:
             beside.write(format_profile(self._portable(profile), self.options.type, self.name))
+        import shlex  # which may fail, now that the profile is safe
         target, other = shlex.quote(path), shlex.quote(beside.path)
         Log.error(SpocError("append to", path, "another process has its folder locked, so the profile went to "
                             f"{beside.path}", f"spoc.py merge -o {target} {target} {other} adds it"))

@@ -213,6 +213,26 @@ class Layout(support.Case):
         self.assertEqual(after, expected.replace("\n", "\r\n"))
         self.assertRegex(told[0], r"^\S+ Comments in FILE are lost: [^\n]*\n$")
 
+    def test_text_that_nobody_could_read(self) -> None:
+        """What has a tag is kept as it was written, with an alias whose anchor goes: nothing is written then."""
+        text = """\
+apiVersion: security-profiles-operator.x-k8s.io/v1beta1
+kind: SeccompProfile
+metadata:
+  name: x
+  q: &q {a: 1}
+  labels: !foo [1, *q]
+spec:
+  defaultAction: SCMP_ACT_ERRNO
+  syscalls:
+  - action: SCMP_ACT_ALLOW
+    names: &n [read, write]
+  - action: SCMP_ACT_LOG
+    names: *n
+"""
+        with self.assertRaisesRegex(spoc.ProfileError, r"alias \*q: no such anchor"):
+            self.append(text, spoc.TYPE_CRD, "exit")
+
     def test_comments_in_braces(self) -> None:
         """Nor are they lost without a word where two rules share the list that has to grow."""
         text = ("{defaultAction: SCMP_ACT_ERRNO, syscalls: [  # mine\n  {action: SCMP_ACT_ALLOW, names: &names [dup]},"

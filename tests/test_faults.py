@@ -2,11 +2,15 @@
 """Single syscalls of spoc.py that fail, and the judge of `make faults`, which lets all of them fail."""
 
 import dataclasses
+import importlib.machinery
+import json
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
+import types
+import unittest.mock
 from typing import Any, ClassVar, Dict, List, Tuple
 
 import faults
@@ -65,6 +69,19 @@ class Imports(Case):
             with self.subTest(name), self.assertRaisesRegex(ImportError, reason) as caught:
                 spoc.import_now(name)
             self.assertEqual(caught.exception.name, name)
+
+    def test_hollow_json(self) -> None:
+        """Where importlib found only its folder, the coverage that an annotation tells is not taken for none."""
+        coverage = '{"version": "v1", "total": 7, "syscalls": {"read": 3}}'
+        source = spoc.parse_profile(json.dumps({
+            "apiVersion": spoc.API_VERSION, "kind": spoc.KIND, "metadata": {"annotations": {spoc.COVERAGE: coverage}},
+            "spec": {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"action": "SCMP_ACT_ALLOW", "names": ["read"]}]},
+        }), "profile", spoc.Host("SCMP_ARCH_X86_64", "6.1", []))
+        self.assertEqual(spoc.coverage_of(source), (7, {"read": 3}))
+        hollow = types.ModuleType("json")
+        hollow.__spec__ = importlib.machinery.ModuleSpec("json", None)
+        with unittest.mock.patch.dict(sys.modules, json=hollow), self.assertRaisesRegex(ImportError, "no package"):
+            spoc.coverage_of(source)
 
 
 class Injected(Case):

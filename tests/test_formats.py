@@ -512,7 +512,8 @@ class Operator(FormatCase):
                 self.unite("SCMP_ACT_LOG", [one], [other])
         for rules, others in (([held], [rule(ALLOW, "uname")]), ([held, denied], [denied, held])):
             united, settled = self.unite("SCMP_ACT_LOG", rules, others)
-            self.assertEqual((united.rules, settled), ((*rules, *others), []))
+            joined = spoc.Profile("SCMP_ACT_LOG", (), (*rules, *others))
+            self.assertEqual((united.verdicts("uname"), settled), (joined.verdicts("uname"), []))
 
     def test_base_profile_whose_conditions_decide_nothing(self) -> None:
         """Behind a rule without conditions, or where they lead to the default."""
@@ -522,6 +523,17 @@ class Operator(FormatCase):
             for base in ([allowed, idle], [idle, allowed]):
                 united, settled = self.unite("SCMP_ACT_LOG", [allowed], base)
                 self.assertEqual((united.verdicts("uname"), settled), ([spoc.ALLOW], []))
+
+    def test_base_profile_is_read_under_its_own_default(self) -> None:
+        """What decides nothing there must not come to decide under the default of the profile."""
+        kill = "SCMP_ACT_KILL_PROCESS"
+        base = spoc.Profile(ERRNO, (), (rule(kill, "read", "write"), rule(ALLOW, "read", "write")))
+        self.assertEqual(base.verdicts("read"), [spoc.Verdict(kill, 0)])
+        owns: List[Tuple[spoc.Rule, ...]] = [(), (rule(ERRNO, "read"),), (rule(kill, "read"),)]
+        for own in owns:
+            united, _ = spoc.unite_base(spoc.Profile(kill, (), own), base, "base")
+            for name in ("read", "write"):
+                self.assertNotIn(spoc.ALLOW, united.verdicts(name), own)
 
     @support.kernel_tier
     def test_base_profile_that_disagrees_runs(self) -> None:
