@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import sys
 import tempfile
 import unittest
 import unittest.mock
@@ -242,6 +243,15 @@ spec:
         with standard_error() as told:
             self.assertEqual(yaml.safe_load(spoc.format_changed(source.reader, source.document, new)), new)
         self.assertRegex(told[0], r"^\S+ Comments in FILE are lost: [^\n]*\n$")
+
+    def test_profile_beside_comes_before_the_advice(self) -> None:
+        """Were shlex, which the advice needs, not to be had, the profile would be there all the same."""
+        path = self.folder / "profile"
+        options = spoc.RecordOptions(output_file=str(path), append=True)
+        command = spoc.RecordCommand(options, ("true",))
+        with unittest.mock.patch.dict(sys.modules, shlex=None), self.assertRaises(ImportError):
+            command._write_beside(spoc.Profile(ERRNO, (X86_64,), (spoc.Rule(ALLOW, ("brk",)),)))
+        self.assertIn("- brk", path.with_name("profile.1").read_text())
 
     def test_type_against_the_file(self) -> None:
         texts = {"raw-seccomp": ["# mine\ndefaultAction: SCMP_ACT_ERRNO\n", json.dumps({"defaultAction": ERRNO})],
