@@ -587,7 +587,23 @@ def rules_by_name(profile: Profile) -> dict[str, list[Rule]]:
 
 def deciding_by_name(profile: Profile) -> dict[str, list[Rule]]:
     """Syscall -> the rules that decide it, by its own name; none where all say what the default says."""
-    return {name: deciding_rules(rules, profile.default) for name, rules in rules_by_name(profile).items()}
+    found: dict[str, list[Rule]] = {}
+    for names, rules in names_by_rules(profile):
+        found.update(dict.fromkeys(names, deciding_rules(rules, profile.default)))
+    return found
+
+
+def names_by_rules(profile: Profile) -> Iterator[tuple[list[str], list[Rule]]]:
+    """Syscalls that the same rules name, and these rules: most syscalls of a profile have one rule in common."""
+    numbers: dict[str, list[int]] = {}
+    for number, rule in enumerate(profile.rules):
+        for name in rule.names:
+            numbers.setdefault(name, []).append(number)
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for name, each in numbers.items():
+        groups.setdefault(tuple(each), []).append(name)
+    for group, names in groups.items():
+        yield names, [profile.rules[number] for number in group]
 
 
 def names_within(name: str) -> set[str]:
@@ -795,15 +811,12 @@ def answers_by_name(profile: Profile, default: Verdict | None) -> dict[str, Answ
     If all rules for a syscall say what the profile's own default says, they matter where that default is replaced.
     """
     found: dict[str, Answers] = {}
-    simplified: dict[Answers, Answers] = {}  # most syscalls have the same
-    for name, rules in rules_by_name(profile).items():
-        check_number(name, len(rules))
+    for names, rules in names_by_rules(profile):
+        check_number(names[0], len(rules))
         deciding = deciding_rules(rules, profile.default) or deciding_rules(rules, None)
         answers = tuple(rule.answer for rule in deciding if rule.verdict != default)
-        if answers not in simplified:
-            simplified[answers] = simplify_answers(answers)
         if answers:
-            found[name] = simplified[answers]
+            found.update(dict.fromkeys(names, simplify_answers(answers)))
     return found
 
 
