@@ -577,14 +577,6 @@ class Profile(NamedTuple):
         return list(possible_verdicts(self.deciding_rules(name), self.default, arguments or {}))
 
 
-def rules_by_name(profile: Profile) -> dict[str, list[Rule]]:
-    found: dict[str, list[Rule]] = {}
-    for rule in profile.rules:
-        for name in rule.names:
-            found.setdefault(name, []).append(rule)
-    return found
-
-
 def deciding_by_name(profile: Profile) -> dict[str, list[Rule]]:
     """Syscall -> the rules that decide it, by its own name; none where all say what the default says."""
     found: dict[str, list[Rule]] = {}
@@ -643,8 +635,10 @@ def unite_base(profile: Profile, base: Profile, file: str) -> tuple[Profile, lis
 
 def decisive_rules(profile: Profile) -> dict[str, list[Rule]]:
     """Syscall -> the rules that decide it; where all say what the default says, the first of them counts."""
-    return {name: deciding_rules(rules, profile.default) or deciding_rules(rules, None)
-            for name, rules in rules_by_name(profile).items()}
+    found: dict[str, list[Rule]] = {}
+    for names, rules in names_by_rules(profile):
+        found.update(dict.fromkeys(names, deciding_rules(rules, profile.default) or deciding_rules(rules, None)))
+    return found
 
 
 def without_names(rules: Iterable[Rule], names: set[str]) -> Iterator[Rule]:

@@ -58,6 +58,16 @@ KERNEL_CALLS = {
 }
 KERNEL_CALLS["SCMP_ARCH_X32"] = KERNEL_CALLS["SCMP_ARCH_X86_64"]
 NEWER_KERNEL_CALLS = {"riscv_hwprobe", "uretprobe"}  # of libseccomp 2.6
+# seccomp_rule_add(3): given, value, second value.
+COMPARISONS: Dict[str, Callable[[int, int, int], bool]] = {
+    "SCMP_CMP_NE": lambda given, value, _: given != value,
+    "SCMP_CMP_LT": lambda given, value, _: given < value,
+    "SCMP_CMP_LE": lambda given, value, _: given <= value,
+    "SCMP_CMP_EQ": lambda given, value, _: given == value,
+    "SCMP_CMP_GE": lambda given, value, _: given >= value,
+    "SCMP_CMP_GT": lambda given, value, _: given > value,
+    "SCMP_CMP_MASKED_EQ": lambda given, mask, wanted: given & mask == wanted,
+}
 
 
 def kernel_calls(document: "Dict[str, Any]") -> "Set[str]":

@@ -9,22 +9,13 @@ import json
 import random
 import re
 import unittest
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import spoc as module
 from cases import FREE, FREE_32, OWN_CALLS, RunCase, call_line
-from support import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, MAX_64, ON_X86_64, SIGSYS, build
+from support import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, COMPARISONS, MAX_64, ON_X86_64, SIGSYS, build
 
 TIER = "kernel"
-OPERATORS: Dict[str, Callable[[int, int, int], bool]] = {
-    "SCMP_CMP_NE": lambda given, value, _: given != value,
-    "SCMP_CMP_LT": lambda given, value, _: given < value,
-    "SCMP_CMP_LE": lambda given, value, _: given <= value,
-    "SCMP_CMP_EQ": lambda given, value, _: given == value,
-    "SCMP_CMP_GE": lambda given, value, _: given >= value,
-    "SCMP_CMP_GT": lambda given, value, _: given > value,
-    "SCMP_CMP_MASKED_EQ": lambda given, mask, value: given & mask == value,
-}
 
 
 @unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
@@ -172,12 +163,12 @@ class Conditions(RunCase):
             two = value & 0xFFFFFFFF00000005
             rules = [{"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": 7, "args": [
                 {"index": index, "op": op, "value": value, **({"valueTwo": two} if "MASKED" in op else {})}]}
-                for name, op in zip(FREE, OPERATORS)]
+                for name, op in zip(FREE, COMPARISONS)]
             self.write(rules=rules)
-            cases = [(name, op, number) for name, op in zip(FREE, OPERATORS) for number in given]
+            cases = [(name, op, number) for name, op in zip(FREE, COMPARISONS) for number in given]
             found = self.call(*(call_line("n", FREE[name], [0] * index + [number]) for name, _, number in cases))
             for (name, op, number), answer in zip(cases, found):
-                expected = OPERATORS[op](number, value, two)
+                expected = COMPARISONS[op](number, value, two)
                 self.assertEqual(answer == "! 7", expected, f"argument {index}: {number:#x} {op} {value:#x}: {answer}")
 
     def test_masks(self) -> None:
@@ -312,13 +303,13 @@ class Random(RunCase):
         return rules
 
     def condition(self, index: int, bits: int) -> Dict[str, Any]:
-        op, value, two = self.random.choice(list(OPERATORS)), self.value(bits), self.value(bits)
+        op, value, two = self.random.choice(list(COMPARISONS)), self.value(bits), self.value(bits)
         # A value outside its mask has a test of its own.
         return {"index": index, "op": op, "value": value, "valueTwo": two & value if "MASKED" in op else two}
 
     @staticmethod
     def holds(rule: Dict[str, Any], arguments: Sequence[int]) -> bool:
-        results = [OPERATORS[each["op"]](arguments[each["index"]], each["value"], each["valueTwo"])
+        results = [COMPARISONS[each["op"]](arguments[each["index"]], each["value"], each["valueTwo"])
                    for each in rule["args"]]
         indexes = [each["index"] for each in rule["args"]]
         return any(results) if len(set(indexes)) < len(indexes) else all(results)

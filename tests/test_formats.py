@@ -23,7 +23,7 @@ import yaml
 import fuzz
 import spoc
 import support
-from support import ALLOW, ERRNO, X86_64
+from support import ALLOW, COMPARISONS, ERRNO, X86_64
 
 TIER = "pure"
 NOTIFY = "SCMP_ACT_NOTIFY"
@@ -34,15 +34,6 @@ ACTIONS = [f"SCMP_ACT_{name}" for name in "KILL KILL_PROCESS KILL_THREAD TRAP ER
 ARCHITECTURES = [f"SCMP_ARCH_{name}" for name in """NATIVE X86 X86_64 X32 ARM AARCH64 MIPS MIPS64 MIPS64N32 MIPSEL
                  MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE S390 S390X PARISC PARISC64 RISCV64""".split()]
 FLAGS = [f"SECCOMP_FILTER_FLAG_{name}" for name in "TSYNC LOG SPEC_ALLOW WAIT_KILLABLE_RECV".split()]
-COMPARISONS: Dict[str, Callable[[int, int, int], bool]] = {
-    "SCMP_CMP_NE": lambda given, value, _: given != value,
-    "SCMP_CMP_LT": lambda given, value, _: given < value,
-    "SCMP_CMP_LE": lambda given, value, _: given <= value,
-    "SCMP_CMP_EQ": lambda given, value, _: given == value,
-    "SCMP_CMP_GE": lambda given, value, _: given >= value,
-    "SCMP_CMP_GT": lambda given, value, _: given > value,
-    "SCMP_CMP_MASKED_EQ": lambda given, mask, wanted: given & mask == wanted,
-}
 
 CRD: Dict[str, Any] = {
     "apiVersion": "security-profiles-operator.x-k8s.io/v1beta1",
