@@ -3606,7 +3606,7 @@ class Filter(NamedTuple):
 MAX_KNOWN_CALLS = 4096  # numbers that a hostile command makes up must not fill the memory
 
 
-class FilterJudge:
+class SimulatedFilter:
     """Answers as the kernel would under a filter, without loading it."""
 
     def __init__(self, program: bytes):
@@ -3649,7 +3649,7 @@ class FilterJudge:
 
 def longest_path(program: bytes) -> int:
     """How many instructions a filter runs at most for one call: its jumps only go forward."""
-    steps = FilterJudge(program).steps
+    steps = SimulatedFilter(program).steps
     longest = [0] * (len(steps) + 1)
     for at, (code, if_true, if_false, k) in reversed(list(enumerate(steps))):
         if code == RETURN:
@@ -4000,14 +4000,14 @@ class FilterBuilder:
 
     def _check(self, number: int, rules: list[Rule], code: list[bytes], mask: int) -> None:
         """Hold the code for a number against its rules: no mistake in how it is made may let a call pass."""
-        judge, narrowed = FilterJudge(b"".join(code)), [rule.narrowed(mask) for rule in rules]
+        simulated, narrowed = SimulatedFilter(b"".join(code)), [rule.narrowed(mask) for rule in rules]
         for arguments in tried_arguments(rules):
             call = SeccompData(number, 0, 0, (c_uint64 * 6)(*arguments))
             seen = {index: value & mask for index, value in enumerate(arguments)}
             right = next(possible_verdicts(narrowed, self.profile.default, seen))
-            if judge(call) != right:
+            if simulated(call) != right:
                 raise SpocError("build filter", rules[0].names[0], f"with the arguments {arguments} its rules say "
-                                f"{right}, but their code {judge(call)}", "report it")
+                                f"{right}, but their code {simulated(call)}", "report it")
 
     def _list(self, token: int, calls: dict[int, list[Rule]]) -> bytes:
         """What _assemble() makes, in the manner of libseccomp's listing."""
@@ -7169,15 +7169,15 @@ class Learner:
         """Find what to add; these names are to be allowed whatever the rules say."""
         self._replaced.update(names)
         try:
-            judge = self._judge()
+            simulated = self._simulated()
         except SpocError as error:  # the rules are none for the architectures that are missing
             missing = self._added_architectures
             self._left.update((call, f"what has no filter ({error.subject}: {error.reason})") for call in
                               set().union(*self._calls.values()) if call.architecture.name in missing)
-            judge = self._judge()
+            simulated = self._simulated()
         for call in set().union(*self._calls.values()) - self._left.keys():
-            if not judge(call.data).lets_pass:  # else its architecture was all that was missing
-                self._decide(call, judge)
+            if not simulated(call.data).lets_pass:  # else its architecture was all that was missing
+                self._decide(call, simulated)
         self._settle()
         if self._force:
             for call in self._left:
@@ -7193,7 +7193,7 @@ class Learner:
         return {call.architecture.name for calls in self._calls.values() for call in calls
                 if call not in self._left} - {self._native.name, *self._profile.architectures}
 
-    def _decide(self, call: SeenCall, judge: FilterJudge) -> None:
+    def _decide(self, call: SeenCall, simulated: SimulatedFilter) -> None:
         """Choose what would allow the call, or leave it out."""
         rules, masks = self._profile.rules, self._masks()
         denying = [rule for rule in (*rules, *self._elsewhere) if rule.action not in PERMISSIVE and any(
@@ -7203,7 +7203,8 @@ class Learner:
             self._condition(call.wanted, index, call.arguments[index]) for index in sorted(compared)))
         if denying:
             self._left[call] = denying_text(denying)
-        elif compared and (call.inner or self._opens_more(call, judge) or len(self._calls[call.wanted]) > self.MAX_CALLS
+        elif compared and (call.inner or self._opens_more(call, simulated)
+                           or len(self._calls[call.wanted]) > self.MAX_CALLS
                            or self._source.type == TYPE_CRD and any(crd_lacks(Profile("", (), (rule,))))
                            or MASK_32 in masks and any(MASK_32 < each.value < MASK_64 - (MASK_32 >> 1)
                                                        for each in rule.conditions)):  # no number of 32 bits
@@ -7211,10 +7212,10 @@ class Learner:
         else:
             self._learned[call] = rule if compared else None
 
-    def _opens_more(self, call: SeenCall, judge: FilterJudge) -> bool:
+    def _opens_more(self, call: SeenCall, simulated: SimulatedFilter) -> bool:
         """Would conditions open socketcall(2) or ipc(2)? Their registers hold a pointer and what means nothing."""
         return any(
-            name == call.wanted and number >= 0 and not judge(SeccompData(
+            name == call.wanted and number >= 0 and not simulated(SeccompData(
                 number, token, 0, (c_uint64 * 6)(code, *call.arguments[1:]))).lets_pass
             for token in self._tokens for outer, inner in MULTIPLEXED.items() for code, name in inner.items()
             for number in [libseccomp.seccomp_syscall_resolve_name_arch(token, outer.encode())])
@@ -7243,8 +7244,8 @@ class Learner:
         blocked = set(self._learned)
         while blocked:
             try:
-                judge = self._judge()
-                blocked = {call for call in self._learned if not judge(call.data).lets_pass}
+                simulated = self._simulated()
+                blocked = {call for call in self._learned if not simulated(call.data).lets_pass}
             except SpocError:
                 blocked = self._not_compiled()
             for call in blocked:
@@ -7258,14 +7259,14 @@ class Learner:
         for name in {call.wanted for call, rule in learned.items() if rule}:
             self._learned = {call: rule for call, rule in learned.items() if call.wanted == name}
             try:
-                self._judge()
+                self._simulated()
             except SpocError:
                 found.update(self._learned)
         self._learned = learned
         return found or set(learned)
 
-    def _judge(self) -> FilterJudge:
-        return FilterJudge(self._build(self._decoded(self._extended())).program)
+    def _simulated(self) -> SimulatedFilter:
+        return SimulatedFilter(self._build(self._decoded(self._extended())).program)
 
     def _decoded(self, document: dict[str, Any]) -> Profile:
         profile = self._decoder.decode(document)
@@ -7317,8 +7318,8 @@ class DenialReport:
         """`program` is the filter's, before any call is asked about."""
         self.profile, self.native, self.events, self.learner = profile, native.name, events, learner
         self.as_runc, self._own = as_runc, native
-        self._filter, self._is_filtered = FilterJudge(program), is_filtered()
-        self._newer: FilterJudge | None = None
+        self._filter, self._is_filtered = SimulatedFilter(program), is_filtered()
+        self._newer: SimulatedFilter | None = None
         self.architectures = {native.name, *profile.architectures}
         # (syscall, architecture, what happened to it) -> program -> times
         self.counts: dict[tuple[str, str, str], dict[str, int]] = {}
@@ -7327,7 +7328,7 @@ class DenialReport:
         self.nameless: set[tuple[Architecture, int]] = set()
         self.losses: list[str] = []
 
-    def judge(self, denial: Denial, name: str) -> tuple[str, int, str]:
+    def attribute(self, denial: Denial, name: str) -> tuple[str, int, str]:
         """The action that met a call, its errno, and whose it is: a command may filter itself, or trace."""
         answers = self.profile.verdicts(name)
         if denial.architecture is None or denial.architecture.name not in self.architectures:
@@ -7354,8 +7355,8 @@ class DenialReport:
 
     def is_newer(self, denial: Denial) -> bool:
         """Does runc answer ENOSYS to this call, since it is newer than all that the profile names?"""
-        self._newer = self._newer or FilterJudge(runc_prefix(self.profile, self._own)
-                                                 + constant_program(SCMP_ACT_ALLOW))
+        self._newer = self._newer or SimulatedFilter(
+            runc_prefix(self.profile, self._own) + constant_program(SCMP_ACT_ALLOW))
         return denial.architecture is not None and self._newer(
             SeccompData(denial.number, denial.architecture.kernel_token)).action == SCMP_ACT_ERRNO
 
@@ -7364,7 +7365,7 @@ class DenialReport:
             architecture = denial.architecture
             name = architecture and syscall_name(architecture, denial.number) or ""
             arch_name = architecture.name if architecture else "unknown"
-            action, number, whose = self.judge(denial, name)
+            action, number, whose = self.attribute(denial, name)
             if not whose:
                 continue  # a signal ended the task
             label = f"{name or 'number'} ({denial.number})"
@@ -7655,7 +7656,7 @@ class RunCommand:
             return None
         makers: dict[str, Callable[[], DenialWatcher]] = {
             "tracepoint": lambda: TracepointWatcher(self.machine, self.profile),
-            "notify": lambda: NotifyWatcher(self.machine, FilterJudge(program), bool(self.options.learn)),
+            "notify": lambda: NotifyWatcher(self.machine, SimulatedFilter(program), bool(self.options.learn)),
             "audit-log": lambda: AuditLogWatcher(self.machine, self.profile, self.options.audit_log),
             "netlink": lambda: NetlinkWatcher(self.machine, self.profile),
             "kmsg": lambda: KmsgWatcher(self.machine, self.profile),

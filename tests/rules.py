@@ -123,13 +123,13 @@ class RulesCase(unittest.TestCase):
                                             if call[0] in architectures]))
             found = self.answers(program, [(code, calls) for _, code, calls in cases])
             for (rules, code, calls), answers in zip(cases, found):
-                judge = spoc.FilterJudge(code)
+                simulated = spoc.SimulatedFilter(code)
                 for call, answer in zip(calls, answers):
                     right = right_answers(rules, call)
                     if answer not in right:
                         self.fail(f"SEED={self.SEED}: {call} got {answer}, not {right}, by {rules}")
                 data = spoc.SeccompData(nr=GETPPID[calls[0][0]], arch=AUDIT[calls[0][0]])
                 data.args[:] = [each & (MAX_32 if calls[0][0] is spoc.X86 else MAX_64) for each in (*calls[0][1], 0)]
-                self.assertEqual(judge(data)[1], answers[0], f"SEED={self.SEED}: {rules}")
+                self.assertEqual(simulated(data)[1], answers[0], f"SEED={self.SEED}: {rules}")
             done += len(cases)
         self.assertLess(refused, 5 + done / 20, f"SEED={self.SEED}")

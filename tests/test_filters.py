@@ -128,13 +128,13 @@ class Order(unittest.TestCase):
             return "refused"
         if not theirs:  # because it takes halves for the whole
             return "refused by libseccomp alone"
-        judges = spoc.FilterJudge(theirs), spoc.FilterJudge(ours)
+        filters = spoc.SimulatedFilter(theirs), spoc.SimulatedFilter(ours)
         answers: List[Tuple[Call, int, int]] = []
         for call in calls:
             architecture, arguments = call
             data = spoc.SeccompData(nr=GETPPID[architecture], arch=AUDIT[architecture])
             data.args[:] = [each & (MAX_32 if architecture is spoc.X86 else MAX_64) for each in (*arguments, 0)]
-            answers.append((call, judges[0](data)[1], judges[1](data)[1]))
+            answers.append((call, filters[0](data)[1], filters[1](data)[1]))
         if any(one not in right_answers(rules, call) for call, one, _ in answers):
             return "wrong"
         for call, one, other in answers:
@@ -153,7 +153,7 @@ class Order(unittest.TestCase):
                 self.assertEqual(self.compare(rules, [call]), "same")
                 data = spoc.SeccompData(nr=110, arch=AUDIT[spoc.X86_64])
                 data.args[:] = (*call[1], 0)
-                self.assertEqual(spoc.FilterJudge(compile_rules(rules))(data)[1], expected, rules)
+                self.assertEqual(spoc.SimulatedFilter(compile_rules(rules))(data)[1], expected, rules)
 
     def test_same_conditions(self) -> None:
         for texts in (("2 0 EQ 5", "3 0 EQ 5"), ("2 0 EQ 1 1 GE 2", "3 0 EQ 1"), ("2 0 LT 1", "3 0 LT 1"),
@@ -181,17 +181,17 @@ class Multiplexed(Case):
             answered = 0
             for syscall in names:
                 plain = spoc.Rule("SCMP_ACT_ERRNO", (syscall,), 40)
-                judges = [spoc.FilterJudge(compile_rules([rule], [f"SCMP_ARCH_{name}"])) for rule in (
+                filters = [spoc.SimulatedFilter(compile_rules([rule], [f"SCMP_ARCH_{name}"])) for rule in (
                     plain, plain._replace(conditions=(spoc.Condition(5, "SCMP_CMP_GE", 3),)))]
                 for number, code in itertools.product(range(first, first + 450), (0, 1)):
                     for inner in range(1, 26) if code and number - first in (102, 117) else (0,):
                         data = spoc.SeccompData(nr=number, arch=token)
                         data.args[0], data.args[5] = inner, 3
-                        answers = [judge(data)[1] for judge in judges]
+                        answers = [simulated(data)[1] for simulated in filters]
                         self.assertEqual(answers[1], answers[0], (name, syscall, number, inner))
                         answered += answers[0] == 40
                         data.args[5] = 2
-                        self.assertEqual(judges[1](data)[1], ALLOWED, (name, syscall, number, inner))
+                        self.assertEqual(filters[1](data)[1], ALLOWED, (name, syscall, number, inner))
             self.assertGreater(answered, 20, name)
 
     def test_rules_for_both(self) -> None:

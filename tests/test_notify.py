@@ -113,13 +113,13 @@ class Asking(unittest.TestCase):
                 real = module.FilterBuilder(profile, module.X86_64).build()
             except module.SpocError:
                 continue  # libseccomp refuses rules that contradict each other
-            judge, asking = module.FilterJudge(real.program), module.FilterJudge(real.asking().program)
+            simulated, asking = module.SimulatedFilter(real.program), module.SimulatedFilter(real.asking().program)
             self.assertTrue(real.asking().listens)
             for number, token in ((110, AUDIT_ARCH_X86_64), (24, AUDIT_ARCH_X86_64), (110, AUDIT_ARCH_I386)):
                 for pair in itertools.product(self.VALUES, repeat=2):
                     call = module.SeccompData(number, token)
                     call.args[0], call.args[1] = pair
-                    allowed = judge(call) == (module.SCMP_ACT_ALLOW, 0)
+                    allowed = simulated(call) == (module.SCMP_ACT_ALLOW, 0)
                     self.assertEqual(asking(call)[0], module.SCMP_ACT_ALLOW if allowed else module.SCMP_ACT_NOTIFY,
                                      (profile, pair))
                     compared += 1
@@ -461,10 +461,10 @@ class Recorder(Running):
 class Judge(unittest.TestCase):
     """The interpreter of filters: programs by hand, so that the expected values come from linux/filter.h."""
 
-    def judge(self, *steps: Tuple[int, int, int, int], **call: int) -> Verdict:
+    def answer(self, *steps: Tuple[int, int, int, int], **call: int) -> Verdict:
         data = module.SeccompData(call.get("nr", 0), call.get("arch", 0))
         data.args[0] = call.get("argument", 0)
-        return module.FilterJudge(assemble(*steps))(data)
+        return module.SimulatedFilter(assemble(*steps))(data)
 
     def test_actions(self) -> None:
         """linux/seccomp.h"""
@@ -472,29 +472,29 @@ class Judge(unittest.TestCase):
                               (0x30000, ("SCMP_ACT_TRAP", 0)), (0x50001, ("SCMP_ACT_ERRNO", 1)),
                               (0x50FFE, ("SCMP_ACT_ERRNO", 4094)), (0x7FF00007, ("SCMP_ACT_TRACE", 7)),
                               (0x7FFC0000, ("SCMP_ACT_LOG", 0)), (0x7FFF0000, ("SCMP_ACT_ALLOW", 0))):
-            self.assertEqual(self.judge((RETURN, 0, 0, value)), wanted)
+            self.assertEqual(self.answer((RETURN, 0, 0, value)), wanted)
 
     def test_jumps(self) -> None:
         for code, argument, k, holds in ((0x15, 5, 5, True), (0x15, 4, 5, False), (0x25, 6, 5, True),
                                          (0x25, 5, 5, False), (0x35, 5, 5, True), (0x35, 4, 5, False),
                                          (0x45, 6, 2, True), (0x45, 5, 2, False)):
-            verdict = self.judge((LOAD, 0, 0, 16), (code, 0, 1, k), (RETURN, 0, 0, 0x50001), (RETURN, 0, 0, 0x50002),
-                                 argument=argument)
+            verdict = self.answer((LOAD, 0, 0, 16), (code, 0, 1, k), (RETURN, 0, 0, 0x50001), (RETURN, 0, 0, 0x50002),
+                                  argument=argument)
             self.assertEqual(verdict, ("SCMP_ACT_ERRNO", 1 if holds else 2), (code, argument))
-        self.assertEqual(self.judge((0x05, 0, 0, 1), (RETURN, 0, 0, 0x50001), (RETURN, 0, 0, 0x50002)),
+        self.assertEqual(self.answer((0x05, 0, 0, 1), (RETURN, 0, 0, 0x50001), (RETURN, 0, 0, 0x50002)),
                          ("SCMP_ACT_ERRNO", 2))
 
     def test_and(self) -> None:
-        self.assertEqual(self.judge((LOAD, 0, 0, 16), (0x54, 0, 0, 0xF0), (0x15, 0, 1, 0x30), (RETURN, 0, 0, 0x50001),
-                                    (RETURN, 0, 0, 0x50002), argument=0x35), ("SCMP_ACT_ERRNO", 1))
+        self.assertEqual(self.answer((LOAD, 0, 0, 16), (0x54, 0, 0, 0xF0), (0x15, 0, 1, 0x30), (RETURN, 0, 0, 0x50001),
+                                     (RETURN, 0, 0, 0x50002), argument=0x35), ("SCMP_ACT_ERRNO", 1))
 
     def test_remembers_only_what_depends_on_no_argument(self) -> None:
-        judge = module.FilterJudge(assemble((LOAD, 0, 0, 16), (JUMP_EQUAL, 0, 1, 1), (RETURN, 0, 0, 0x50001),
-                                            (RETURN, 0, 0, 0x50002)))
+        answer = module.SimulatedFilter(assemble((LOAD, 0, 0, 16), (JUMP_EQUAL, 0, 1, 1), (RETURN, 0, 0, 0x50001),
+                                                 (RETURN, 0, 0, 0x50002)))
         data = module.SeccompData()
         got = []
         for data.args[0] in (1, 2, 1):
-            got.append(judge(data)[1])
+            got.append(answer(data)[1])
         self.assertEqual(got, [1, 2, 1])
 
 

@@ -34,7 +34,7 @@ class Verdicts(unittest.TestCase):
         for seed in range(self.ROUNDS):
             profile = self.profile(random.Random(seed))
             try:
-                judge = spoc.FilterJudge(spoc.FilterBuilder(profile, spoc.X86_64).build().program)
+                simulated = spoc.SimulatedFilter(spoc.FilterBuilder(profile, spoc.X86_64).build().program)
             except spoc.SpocError:  # two rules with the same conditions
                 continue
             built += 1
@@ -42,8 +42,8 @@ class Verdicts(unittest.TestCase):
                 data = spoc.SeccompData(nr=self.CALLS[name], arch=AUDIT[spoc.X86])
                 data.args[:2] = code, other
                 verdicts = profile.verdicts(name, {0: code, 1: other})
-                self.assertIn(judge(data), verdicts, (name, code, other, profile))
-                self.assertIn(judge(data), profile.verdicts(name), (name, code, other, profile))
+                self.assertIn(simulated(data), verdicts, (name, code, other, profile))
+                self.assertIn(simulated(data), profile.verdicts(name), (name, code, other, profile))
                 decided += len(set(verdicts)) == 1
                 undecided += len(set(profile.verdicts(name))) > 1
         self.assertGreater(built, self.ROUNDS // 2)
