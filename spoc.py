@@ -52,6 +52,7 @@ if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.defau
 import collections
 import contextlib
 import errno
+import functools
 import itertools
 import operator
 import stat
@@ -3142,7 +3143,6 @@ LIBBPF: Functions = (
 # seccomp.h; the caller frees the name of a number.
 LIBSECCOMP: Functions = (
     ("seccomp_version", None, ctypes.POINTER(ScmpVersion), ()),
-    ("seccomp_syscall_resolve_name", None, c_int, (c_char_p,)),
     ("seccomp_syscall_resolve_num_arch", None, c_void_p, (c_uint32, c_int)),
     ("seccomp_syscall_resolve_name_arch", None, c_int, (c_uint32, c_char_p)),
     ("seccomp_arch_resolve_name", None, c_uint32, (c_char_p,)),
@@ -3168,6 +3168,7 @@ LIBC: Functions = (
     ("execve", check_errno, c_int, (c_char_p, c_void_p, c_void_p)),
     ("inotify_init1", check_errno, c_int, (c_int,)),
     ("inotify_add_watch", check_errno, c_int, (c_int, c_char_p, c_uint32)))
+SCMP_ARCH_NATIVE = 0
 NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls of other architectures
 # linux/prctl.h, linux/seccomp.h, seccomp.h
 PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_GET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 8, 21, 36, 38
@@ -3415,15 +3416,23 @@ def syscall_name(architecture: Architecture, number: int) -> str | None:
         libc.free(pointer)
 
 
+@functools.lru_cache(None)
+def syscall_number(name: str, token: int = SCMP_ARCH_NATIVE) -> int:
+    """The syscall's number on an architecture; a negative one where that has no such syscall."""
+    if "\0" in name:
+        return NR_SCMP_ERROR
+    return int(libseccomp.seccomp_syscall_resolve_name_arch(token, name.encode(errors="replace")))
+
+
 def kernel_calls(architectures: Iterable[Architecture]) -> set[str]:
     """Those of KERNEL_CALLS that one of these architectures has."""
     return {name for architecture in architectures for name in KERNEL_CALLS
-            if libseccomp.seccomp_syscall_resolve_name_arch(architecture.token, name.encode()) >= 0}
+            if syscall_number(name, architecture.token) >= 0}
 
 
 def is_syscall_name(name: str) -> bool:
     """Does the installed libseccomp know this name, of whatever architecture?"""
-    return bool(libseccomp.seccomp_syscall_resolve_name(name.encode(errors="replace")) != NR_SCMP_ERROR)
+    return syscall_number(name) != NR_SCMP_ERROR
 
 
 def check_syscall_name(name: str) -> str:
@@ -3672,10 +3681,10 @@ def runc_prefix(profile: Profile, native: Architecture) -> bytes:
     program = b""
     if profile.default_action in (*PERMISSIVE, SCMP_ACT_TRACE):
         return program
-    names = {name.encode(errors="replace") for rule in profile.rules for name in rule.names if "\0" not in name}
+    names = {name for rule in profile.rules for name in rule.names}
     for listed in sorted({native.name, *profile.architectures} - {"SCMP_ARCH_NATIVE"}):
         token = architecture_token(listed)
-        last = max((libseccomp.seccomp_syscall_resolve_name_arch(token, name) for name in names), default=0)
+        last = max((syscall_number(name, token) for name in names), default=0)
         if last <= 0:
             continue
         steps = [bpf_step(LOAD, SeccompData.nr.offset)]
@@ -4048,7 +4057,7 @@ class FilterBuilder:
                 elif deciding and not deciding[0].conditions:
                     added.add(name)
                     with self._building(name):
-                        number = libseccomp.seccomp_syscall_resolve_name(name.encode())
+                        number = syscall_number(name)
                         libseccomp.seccomp_rule_add_array(context, self._answer(deciding[0].verdict), number, 0, None)
             with self._building("the whole filter"):
                 if optimize > 1:
@@ -4078,7 +4087,7 @@ class FilterBuilder:
             numbers = {self._number(token, name): name for name in names}
             if min(numbers, default=0) < 0 <= max(numbers):
                 libseccomp.seccomp_syscall_priority(
-                    context, libseccomp.seccomp_syscall_resolve_name(numbers[max(numbers)].encode()), 255)
+                    context, syscall_number(numbers[max(numbers)]), 255)
 
 # --- Commands under watch ----------------------------------------------------
 
@@ -4419,7 +4428,7 @@ class CommandStart:
         """Raises OSError."""
         self._command, self._identity, self._filter, self._audited = command, identity, applied, audited
         self._supervisor = supervisor
-        self._exit_group = libseccomp.seccomp_syscall_resolve_name(b"exit_group") if applied else 0
+        self._exit_group = syscall_number("exit_group") if applied else 0
         self._environment = initial_environment()
         if identity:
             self._environment = [entry for entry in self._environment
@@ -4506,7 +4515,7 @@ class CommandStart:
 
         pidfd_getfd(2) would be the short way, but Docker's filter and Yama refuse it, and Linux before 5.6 has none.
         """
-        child, clone = os.getpid(), libseccomp.seccomp_syscall_resolve_name(b"clone")
+        child, clone = os.getpid(), syscall_number("clone")
         helper = libc.syscall(clone, CLONE_FILES | CLONE_PARENT | int(signal.SIGCHLD), 0, None)
         if helper:  # not looked up in what both write to: each might take itself for the other
             self.report.helper = helper
@@ -4539,7 +4548,7 @@ class CommandStart:
         """Load the filter, and exec. Not even a return comes between: it may free memory."""
         report, seccomp = self.report, libc.syscall
         program = SockFprog(len(applied.program) // SOCK_FILTER_BYTES, applied.program)
-        number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
+        number = syscall_number("seccomp")
         flags, spins = [applied.flags], self.MAX_SPINS if applied.listens else 0
         if applied.listens:
             flags.insert(0, applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
@@ -5456,7 +5465,7 @@ class TracepointWatcher(DenialWatcher):
         self._bpf = BpfSkeleton(machine, ("task_fork", "task_exec", "run_exit", "run_signal", "run_task_exit"))
         try:
             self._bpf.load([("run_enter", False), ("run_enter", True)])
-            self._bpf.config.ptrace_nr = libseccomp.seccomp_syscall_resolve_name(b"ptrace")
+            self._bpf.config.ptrace_nr = syscall_number("ptrace")
             if SCMP_ACT_LOG in profile_actions(profile):
                 self._mark_logged()
             self._bpf.attach()
@@ -5649,7 +5658,7 @@ class Listener:
         # hung_up: nothing is left that has the filter. Before Linux 6.11 a zombie still has it.
         self.descriptor, self.hung_up, self._poll = -1, True, select.poll()
         sizes = SeccompNotifSizes()
-        number = libseccomp.seccomp_syscall_resolve_name(b"seccomp")
+        number = syscall_number("seccomp")
         try:
             if release_numbers(uname.release) < (5, 5):  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
                 raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -5756,7 +5765,7 @@ class NotifyRecorder(Recorder):
         for architecture in filter(None, (self._machine.native, self._machine.compat, X32)):
             token = architecture.kernel_token
             for name in ("seccomp", "execve", "execveat") if self.filter.no_new_privs else ("seccomp",):
-                number = libseccomp.seccomp_syscall_resolve_name_arch(architecture.token, name.encode())
+                number = syscall_number(name, architecture.token)
                 yield b"".join(each.to_bytes(4, sys.byteorder) for each in (number & 0xFFFFFFFF, token)), name
 
     def close(self) -> None:
@@ -5847,7 +5856,7 @@ class NotifyRecorder(Recorder):
         if operation & 0xFFFFFFFF != SECCOMP_SET_MODE_FILTER or not flags & SECCOMP_FILTER_FLAG_NEW_LISTENER:
             return False
         try:
-            libc.syscall(libseccomp.seccomp_syscall_resolve_name(b"seccomp"), operation, flags, None)
+            libc.syscall(syscall_number("seccomp"), operation, flags, None)
         except OSError as error:
             if error.errno == errno.EINVAL:  # not these flags
                 return False
@@ -6056,7 +6065,7 @@ class NotifyWatcher(DenialWatcher):
         if not native:
             # The kernel makes it a 32-bit siginfo_t: fields of 32 bits, one behind the other.
             info.si_call_addr, info.si_syscall = call.instruction_pointer | (call.nr & 0xFFFFFFFF) << 32, call.arch
-        number = libseccomp.seccomp_syscall_resolve_name(b"rt_tgsigqueueinfo")
+        number = syscall_number("rt_tgsigqueueinfo")
         try:
             libc.syscall(number, tgid, tid, int(signal.SIGSYS), ctypes.byref(info))
         except OSError:
@@ -7218,7 +7227,7 @@ class Learner:
             name == call.wanted and number >= 0 and not simulated(SeccompData(
                 number, token, 0, (c_uint64 * 6)(code, *call.arguments[1:]))).lets_pass
             for token in self._tokens for outer, inner in MULTIPLEXED.items() for code, name in inner.items()
-            for number in [libseccomp.seccomp_syscall_resolve_name_arch(token, outer.encode())])
+            for number in [syscall_number(outer, token)])
 
     @property
     def _tokens(self) -> set[int]:

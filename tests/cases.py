@@ -100,7 +100,7 @@ def calls_after_exec(log: str, pid: int = 0) -> Set[str]:
 
 def without(*refusals: Tuple[int, str, Optional[int]]) -> Tuple[str, ...]:
     """Run where the kernel answers this errno to that syscall, if it has this first argument; errno 0 is SIGSYS."""
-    words = [f"{number}:{module.libseccomp.seccomp_syscall_resolve_name(name.encode())}"
+    words = [f"{number}:{module.syscall_number(name)}"
              + (f":{argument}" if argument is not None else "") for number, name, argument in refusals]
     return (build("without.c"), *words, "--", "/usr/bin/env")
 

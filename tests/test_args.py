@@ -71,7 +71,7 @@ class ArgsCase(Case):
         """A file that has tests/programs/call.c make these calls."""
         lines = []
         for name, arguments in calls:
-            number = module.libseccomp.seccomp_syscall_resolve_name(name.encode())
+            number = module.syscall_number(name)
             if architecture is not None:
                 number = next(each for each in range(1024) if module.syscall_name(architecture, each) == name)
             lines.append(" ".join(map(str, [how, number, *arguments, *[0] * (6 - len(arguments))])))
@@ -229,13 +229,13 @@ class Truth(ArgsCase):
         self.assertGreaterEqual(traced.keys(), {"socket", "ioctl", "fcntl", "setsockopt", "lseek", "mprotect"})
 
     def test_up_to_64_values_at_the_same_time(self) -> None:
-        number = str(module.libseccomp.seccomp_syscall_resolve_name(b"fcntl"))
+        number = str(module.syscall_number("fcntl"))
         document = self.narrowed("fcntl", build("args.c"), "storm", number, "1000", "64")
         self.assertEqual(values_of(document)["fcntl"], set(range(1000, 1064)))
         self.assertEqual(len(document["syscalls"]), 65)
 
     def test_more_are_allowed_whatever_they_are(self) -> None:
-        number = str(module.libseccomp.seccomp_syscall_resolve_name(b"fcntl"))
+        number = str(module.syscall_number("fcntl"))
         for count, backend in (("65", "bpf"), ("1000", "bpf"), ("65", "notify")):
             document = self.narrowed("fcntl,personality", build("args.c"), "storm", number, "1000", count,
                                      options=("-n", "--backend", backend))

@@ -567,7 +567,7 @@ class LogLines(ChildCase):
 
     def test_statistics(self) -> None:
         """The most frequent first, as often as the program makes them; what grows in the curve never shrinks."""
-        number = str(spoc.libseccomp.seccomp_syscall_resolve_name(b"getpriority"))
+        number = str(spoc.syscall_number("getpriority"))
         for backend in ("bpf", "notify"):
             result = support.spoc("record", "-q", "--stats", "--backend", backend, "-o", str(self.profile), "--", "sh",
                                   "-c", '"$0" storm "$1" 0 2; sleep 0.3; exec uname', support.build("args.c"), number)

@@ -786,7 +786,7 @@ class Dialects(FormatCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertTrue(result.stdout.startswith("42\n"), result.stdout)
         spoc.libseccomp.load()
-        number = spoc.libseccomp.seccomp_syscall_resolve_name(b"keyctl")
+        number = spoc.syscall_number("keyctl")
         code = (f"import ctypes; libc = ctypes.CDLL(None, use_errno=True); r = libc.syscall({number}, -1, 0, 0, 0, 0);"
                 "print(r, ctypes.get_errno())")
         bare = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)

@@ -147,7 +147,6 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "bpf_program__fd": ("int", "const struct bpf_program *"),
     "libbpf_set_print": ("libbpf_print_fn_t", "libbpf_print_fn_t"),
     "seccomp_version": ("const struct scmp_version *",),
-    "seccomp_syscall_resolve_name": ("int", "const char *"),
     "seccomp_syscall_resolve_num_arch": ("char *", "uint32_t", "int"),
     "free": ("void", "void *"),
     "vsnprintf": ("int", "char *restrict", "size_t", "const char *restrict", "va_list"),
@@ -398,7 +397,7 @@ class Loaded(Case):
 
     @staticmethod
     def number_of(name: str) -> int:
-        return int(module.libseccomp.seccomp_syscall_resolve_name(name.encode()))
+        return int(module.syscall_number(name))
 
     def test_32_bit_calls(self) -> None:
         """Told apart by two programs; all taken for native ones by the third."""
@@ -459,7 +458,7 @@ class Loaded(Case):
         """Is it sleep(1), in its long sleep? No number of another call is clock_nanosleep(2)'s."""
         with contextlib.suppress(OSError):
             path = pathlib.Path(f"/proc/{pid}")
-            number = module.libseccomp.seccomp_syscall_resolve_name(b"clock_nanosleep")
+            number = module.syscall_number("clock_nanosleep")
             return (path / "comm").read_text() == "sleep\n" and (path / "syscall").read_text().startswith(f"{number} ")
         return False
 
