@@ -3570,9 +3570,14 @@ def bpf_step(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:
     return code.to_bytes(2, sys.byteorder) + bytes((if_true, if_false)) + k.to_bytes(4, sys.byteorder)
 
 
+def return_value(action: str, number: int = 0) -> int:
+    """What a filter returns for an action and its errno (seccomp(2)); libseccomp takes the same."""
+    return ACTIONS[action] | number
+
+
 def constant_program(action: str, number: int = 0) -> bytes:
     """The program of a filter that answers this to every call of every architecture."""
-    return bpf_step(RETURN, ACTIONS[action] | number)
+    return bpf_step(RETURN, return_value(action, number))
 
 
 ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
@@ -3714,6 +3719,11 @@ class Comparison(NamedTuple):
 if TYPE_CHECKING:
     Test = tuple[Comparison, ...]
     Tested = list[tuple[tuple[Test, ...], bytes]]  # what must all hold, for this to be returned
+
+
+def equals(offset: int, value: int) -> Test:
+    """The test that the word at this offset has this value."""
+    return (Comparison(offset, MASK_32, JUMP_EQUAL, value, HOLDS, FAILS),)
 
 
 def condition_tests(condition: Condition, wide: bool) -> list[Test]:
@@ -3879,18 +3889,18 @@ class FilterBuilder:
 
     def __init__(self, profile: Profile, native: Architecture):
         self.profile = profile
-        self._tokens = {native.token: native.name}
+        self._architectures = {native.token: native}
         for name in profile.architectures:
             token = architecture_token(name)
-            if not token and name != "SCMP_ARCH_NATIVE":
+            if token:
+                self._architectures.setdefault(token, Architecture(name, token))
+            elif name != "SCMP_ARCH_NATIVE":
                 raise SpocError("build filter", name,
                                 f"libseccomp {format_libseccomp_version()} does not know this architecture",
                                 "a newer one may; or take it out of the profile")
-            if token and token not in self._tokens:
-                self._tokens[token] = name
-        self._numbers: dict[tuple[int, str], int] = {}
         self._direct: dict[int, dict[str | None, int]] = {}
-        self._least = -299 if any(self._number(token, "socketcall") >= 0 for token in self._tokens) else 0
+        # What socketcall(2) or ipc(2) does has numbers from -101 to -299, what only other machines have lower ones.
+        self._least = -299 if any(syscall_number("socketcall", token) >= 0 for token in self._architectures) else 0
 
     def build(self, no_new_privs: bool = False, prefix: bytes = b"") -> Filter:
         """The filter, to be loaded with the flags of the profile. Its program begins with `prefix`."""
@@ -3899,7 +3909,7 @@ class FilterBuilder:
         flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
         program, skipped = self.export()
         program = prefix + program
-        self._check_size("the whole filter", len(program) // SOCK_FILTER_BYTES)
+        self._check_size(len(program) // SOCK_FILTER_BYTES)
         return Filter(program, flags, no_new_privs, skipped)
 
     def export(self, text: bool = False, optimize: int = 1) -> tuple[bytes, tuple[str, ...]]:
@@ -3907,14 +3917,13 @@ class FilterBuilder:
 
         `optimize` 2 makes it a binary tree.
         """
-        export = libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf
-        main, skipped = self._compile(export, optimize)
-        conditional = {token: self._conditional(token) for token in self._tokens}
+        main, skipped = self._compile(text, optimize)
+        conditional = [(architecture, self._conditional(architecture.token))
+                       for architecture in self._architectures.values()]
         # Each takes at least an instruction: this bounds the time, too.
-        self._check_size("the whole filter",
-                         sum(len(rules) for calls in conditional.values() for rules in calls.values()))
-        parts = [self._list(token, rules) if text else self._assemble(token, rules)
-                 for token, rules in conditional.items() if rules]
+        self._check_size(sum(len(rules) for _, calls in conditional for rules in calls.values()))
+        translate = self._list if text else self._assemble
+        parts = [translate(architecture, calls) for architecture, calls in conditional if calls]
         return b"".join([*parts, main]), skipped
 
     @contextlib.contextmanager
@@ -3931,21 +3940,13 @@ class FilterBuilder:
                 hint = "two rules have the same conditions, if only within socketcall or ipc, but other actions"
             raise SpocError("build filter", subject, reason, hint) from None
 
-    def _number(self, token: int, name: str) -> int:
-        """A syscall's number, which is negative where the architecture has no such."""
-        key = token, name
-        if key not in self._numbers:
-            self._numbers[key] = NR_SCMP_ERROR if "\0" in name else libseccomp.seccomp_syscall_resolve_name_arch(
-                token, name.encode(errors="replace"))
-        return self._numbers[key]
-
     def _calls(self, token: int, name: str) -> list[tuple[int, int]]:
         """The numbers by which this can be done, each with what a multiplexed call has as its first argument, or 0."""
-        number = self._number(token, name)
+        number = syscall_number(name, token)
         if number >= 0:
             return [(number, 0)]
         # For what is multiplexed libseccomp has -100 or -200, less that argument, and not the number of its own.
-        outer = self._number(token, {1: "socketcall", 2: "ipc"}.get(-number // 100, ""))
+        outer = syscall_number({1: "socketcall", 2: "ipc"}.get(-number // 100, ""), token)
         if outer < 0:
             return []
         if token not in self._direct:  # such were added later, none is below these
@@ -3955,9 +3956,10 @@ class FilterBuilder:
         return [(outer, -number % 100)] + ([(direct, 0)] if direct else [])
 
     @staticmethod
-    def _check_size(subject: str, instructions: int) -> None:
+    def _check_size(instructions: int) -> None:
         if instructions > BPF_MAXINSNS:
-            raise SpocError("build filter", subject, f"has more than {BPF_MAXINSNS} instructions", "shorten it")
+            raise SpocError("build filter", "the whole filter", f"has more than {BPF_MAXINSNS} instructions",
+                            "shorten it")
 
     def _conditional(self, token: int) -> dict[int, list[Rule]]:
         """Number -> the rules that decide it, in the order in which libseccomp would ask them, where there are
@@ -3983,29 +3985,24 @@ class FilterBuilder:
         effective = {rule._replace(conditions=tuple(each for each in rule.conditions if each.compared[0] & mask)): rule
                      for rule in rules}
         deciding = deciding_rules(effective, self.profile.default)
-        self._check_size("the whole filter", len(deciding))  # before work: each takes at least an instruction
+        self._check_size(len(deciding))  # before work: each takes at least an instruction
         root = Branch((0, 0, 0))
         for rule in deciding:
             with self._building(rule.names[0]):
-                root.add(condition_nodes(rule.conditions, argument_mask(token) == MASK_64), effective[rule])
+                root.add(condition_nodes(rule.conditions, mask == MASK_64), effective[rule])
         return list(root.rules())
 
-    def _assemble(self, token: int, calls: dict[int, list[Rule]]) -> bytes:
+    def _assemble(self, architecture: Architecture, calls: dict[int, list[Rule]]) -> bytes:
         """The program that answers these calls of an architecture, and passes all others on."""
-        default = constant_program(*self.profile.default)
-        code: list[bytes] = []
+        mask, default = argument_mask(architecture.token), constant_program(*self.profile.default)
+        code = [bpf_step(LOAD, SeccompData.nr.offset)]
         for number, rules in calls.items():
-            tested = [(tuple(test for each in sorted(rule.conditions, key=lambda condition: condition.argument)
-                             for test in condition_tests(each, argument_mask(token) == MASK_64)),
+            tested = [(tuple(test for each in sorted(rule.conditions) for test in condition_tests(each, mask == MASK_64)),
                        constant_program(*rule.verdict)) for rule in rules]
             inner = [*assemble_rules(tested, -1, [default]), default]
-            self._check(number, rules, inner, argument_mask(token))
-            offset = SeccompData.nr.offset
-            code += assemble_test((Comparison(offset, MASK_32, JUMP_EQUAL, number, HOLDS, FAILS),), offset, inner, [])
-        code.insert(0, bpf_step(LOAD, SeccompData.nr.offset))
-        audit = Architecture(self._tokens[token], token).kernel_token
-        return b"".join(assemble_test(
-            (Comparison(SeccompData.arch.offset, MASK_32, JUMP_EQUAL, audit, HOLDS, FAILS),), -1, code, []))
+            self._check(number, rules, inner, mask)
+            code += assemble_test(equals(SeccompData.nr.offset, number), SeccompData.nr.offset, inner, [])
+        return b"".join(assemble_test(equals(SeccompData.arch.offset, architecture.kernel_token), -1, code, []))
 
     def _check(self, number: int, rules: list[Rule], code: list[bytes], mask: int) -> None:
         """Hold the code for a number against its rules: no mistake in how it is made may let a call pass."""
@@ -4018,15 +4015,14 @@ class FilterBuilder:
                 raise SpocError("build filter", rules[0].names[0], f"with the arguments {arguments} its rules say "
                                 f"{right}, but their code {simulated(call)}", "report it")
 
-    def _list(self, token: int, calls: dict[int, list[Rule]]) -> bytes:
+    def _list(self, architecture: Architecture, calls: dict[int, list[Rule]]) -> bytes:
         """What _assemble() makes, in the manner of libseccomp's listing."""
-        lines = ["# rules with conditions: the first that holds",
-                 f"if ($arch == {Architecture(self._tokens[token], token).kernel_token})"]
+        lines = ["# rules with conditions: the first that holds", f"if ($arch == {architecture.kernel_token})"]
         for number, rules in calls.items():
-            name = Architecture(self._tokens[token], token).short_name
-            lines += [f"  # filter for syscall {number} of {name}", f"  if ($syscall == {number})"]
+            lines += [f"  # filter for syscall {number} of {architecture.short_name}", f"  if ($syscall == {number})"]
             for rule in rules:
-                terms = [each.text(f"$a{each.argument}") for each in rule.narrowed(argument_mask(token)).conditions]
+                narrowed = rule.narrowed(argument_mask(architecture.token))
+                terms = [each.text(f"$a{each.argument}") for each in narrowed.conditions]
                 lines += [f"    if ({' and '.join(terms)})", f"      action {self._listed(rule.verdict)};"]
             lines.append(f"    action {self._listed(self.profile.default)};")
         return "".join(f"{line}\n" for line in lines).encode()
@@ -4036,19 +4032,15 @@ class FilterBuilder:
         action = verdict.action.replace("SCMP_ACT_", "")
         return f"{action}({verdict.errno})" if verdict.action in NUMBERED_ACTIONS else action
 
-    @staticmethod
-    def _answer(verdict: Verdict) -> int:
-        return ACTIONS[verdict.action] | verdict.errno
-
-    def _compile(self, export: Any, optimize: int) -> tuple[bytes, tuple[str, ...]]:
+    def _compile(self, text: bool, optimize: int) -> tuple[bytes, tuple[str, ...]]:
         """What libseccomp makes of the rules without conditions; and the syscalls that it knows no number for."""
         with contextlib.ExitStack() as resources:
             with self._building(self.profile.default_action):
-                context = libseccomp.seccomp_init(self._answer(self.profile.default))
+                context = libseccomp.seccomp_init(return_value(*self.profile.default))
             resources.callback(libseccomp.seccomp_release, context)
-            for token, name in list(self._tokens.items())[1:]:
-                with self._building(name):
-                    libseccomp.seccomp_arch_add(context, token)
+            for architecture in list(self._architectures.values())[1:]:
+                with self._building(architecture.name):
+                    libseccomp.seccomp_arch_add(context, architecture.token)
             skipped = []
             added = set()
             for name, deciding in deciding_by_name(self.profile).items():
@@ -4057,34 +4049,33 @@ class FilterBuilder:
                 elif deciding and not deciding[0].conditions:
                     added.add(name)
                     with self._building(name):
-                        number = syscall_number(name)
-                        libseccomp.seccomp_rule_add_array(context, self._answer(deciding[0].verdict), number, 0, None)
+                        libseccomp.seccomp_rule_add_array(context, return_value(*deciding[0].verdict),
+                                                          syscall_number(name), 0, None)
             with self._building("the whole filter"):
                 if optimize > 1:
                     libseccomp.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, optimize)
                 self._prefer_real(context, added)
                 descriptor = os.memfd_create("filter")
                 resources.callback(os.close, descriptor)
-                export(context, descriptor)
+                (libseccomp.seccomp_export_pfc if text else libseccomp.seccomp_export_bpf)(context, descriptor)
                 program = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-                if export is libseccomp.seccomp_export_pfc and b"\n# pseudo filter code end\n" not in program:
+                if text and b"\n# pseudo filter code end\n" not in program:
                     # It looks at no error of fprintf(3).
                     raise OSError(errno.EIO, "libseccomp has cut its listing off")
         return program, tuple(skipped)
 
     def _is_known(self, name: str) -> bool:
-        """Has the filter a rule for this name? What socketcall(2) or ipc(2) does has numbers from -101 to -299, what
-        other machines have lower ones.
-        """
-        return any(self._least <= self._number(token, name) != NR_SCMP_ERROR for token in self._tokens)
+        """Does any of the architectures have this syscall?"""
+        numbers = [syscall_number(name, token) for token in self._architectures]
+        return any(number >= self._least and number != NR_SCMP_ERROR for number in numbers)
 
     def _prefer_real(self, context: ScmpContext, names: set[str]) -> None:
         """Have each architecture begin with a syscall that it has: for others libseccomp makes no instructions, and
         where one comes first, 2.5.4 does not load the number.
         """
-        names = names.union(*([name] for name, inner in MULTIPLEXED.items() if not names.isdisjoint(inner.values())))
-        for token in self._tokens:
-            numbers = {self._number(token, name): name for name in names}
+        multiplexed = [name for name, inner in MULTIPLEXED.items() if not names.isdisjoint(inner.values())]
+        for token in self._architectures:
+            numbers = {syscall_number(name, token): name for name in names.union(multiplexed)}
             if min(numbers, default=0) < 0 <= max(numbers):
                 libseccomp.seccomp_syscall_priority(
                     context, syscall_number(numbers[max(numbers)]), 255)
