@@ -3069,7 +3069,7 @@ class ScmpContext(c_void_p):
 
 
 class SockFprog(ctypes.Structure):
-    """struct sock_fprog (linux/filter.h); a struct sock_filter takes 8 bytes."""
+    """struct sock_fprog (linux/filter.h); its filter are instructions, see SockFilter."""
 
     _fields_ = [("len", c_uint16), ("filter", c_char_p)]
 
@@ -3550,7 +3550,13 @@ class SeccompData(ctypes.Structure):
     _fields_ = [("nr", c_int), ("arch", c_uint32), ("instruction_pointer", c_uint64), ("args", c_uint64 * 6)]
 
 
-SOCK_FILTER_BYTES = 8
+class SockFilter(ctypes.Structure):
+    """struct sock_filter (linux/filter.h): an instruction."""
+
+    _fields_ = [("code", c_uint16), ("jt", c_uint8), ("jf", c_uint8), ("k", c_uint32)]
+
+
+SOCK_FILTER_BYTES = ctypes.sizeof(SockFilter)
 # The instructions that libseccomp and this file use (linux/bpf_common.h), of an accumulator, the value, and of k.
 LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS: the value becomes the 32 bits at offset k of struct seccomp_data
 AND = 0x54  # BPF_ALU | BPF_AND | BPF_K: value &= k
@@ -3566,8 +3572,7 @@ MAX_JUMP = 255  # a conditional jump's offset has 8 bits
 
 
 def bpf_step(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """struct sock_filter (linux/filter.h): code, jt, jf, k."""
-    return code.to_bytes(2, sys.byteorder) + bytes((if_true, if_false)) + k.to_bytes(4, sys.byteorder)
+    return bytes(SockFilter(code, if_true, if_false, k))
 
 
 def return_value(action: str, number: int = 0) -> int:
@@ -3583,9 +3588,9 @@ def constant_program(action: str, number: int = 0) -> bytes:
 ASK_ALL = constant_program(SCMP_ACT_NOTIFY)
 
 
-def split_program(program: bytes) -> list[bytes]:
+def parse_program(program: bytes) -> ctypes.Array[SockFilter]:
     """The instructions of a program."""
-    return [program[start:start + SOCK_FILTER_BYTES] for start in range(0, len(program), SOCK_FILTER_BYTES)]
+    return (SockFilter * (len(program) // SOCK_FILTER_BYTES)).from_buffer_copy(program)
 
 
 def is_return(step: bytes) -> bool:
@@ -3604,17 +3609,19 @@ class Filter(NamedTuple):
     def listens(self) -> bool:
         return bool(self.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
 
-    def asking(self, default_action: str = "") -> Filter:
-        """The same, but whatever it would not simply allow is asked of a listener, apart from what it logs by default:
-        that may be every call, and what outlives the listener can make none of those that are asked about.
+    def with_listener(self, default_action: str) -> Filter:
+        """The same, but a listener is asked about each call that it would not simply allow.
 
-        The answers are exchanged in the program, not in the profile: with other actions libseccomp might put the rules
-        in another order.
+        Not about those that it logs by default, which may be all: a process that outlives the listener can make none
+        of the calls that are asked about. The answers are exchanged in the program, not in the profile: with other
+        actions libseccomp might put the rules in another order.
         """
-        let_pass = [constant_program(action) for action in {SCMP_ACT_ALLOW, default_action}.intersection(PERMISSIVE)]
-        program = b"".join(ASK_ALL if is_return(step) and step not in let_pass else step
-                           for step in split_program(self.program))
-        return self._replace(program=program, flags=self.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        not_asked = [ACTIONS[action] for action in PERMISSIVE if action in (SCMP_ACT_ALLOW, default_action)]
+        steps = parse_program(self.program)
+        for step in steps:
+            if step.code == RETURN and step.k not in not_asked:
+                step.k = ACTIONS[SCMP_ACT_NOTIFY]
+        return self._replace(program=bytes(steps), flags=self.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER)
 
 
 MAX_KNOWN_CALLS = 4096  # numbers that a hostile command makes up must not fill the memory
@@ -3624,29 +3631,27 @@ class SimulatedFilter:
     """Answers as the kernel would under a filter, without loading it."""
 
     def __init__(self, program: bytes):
-        # struct sock_filter: code, jt, jf, k.
-        self.steps = [(int.from_bytes(step[:2], sys.byteorder), step[2], step[3],
-                       int.from_bytes(step[4:], sys.byteorder)) for step in split_program(program)]
-        self._names = {value: name for name, value in ACTIONS.items()}
-        self._known: dict[tuple[int, int], Verdict] = {}
+        self._steps = [(step.code, step.jt, step.jf, step.k) for step in parse_program(program)]
+        self._actions = {value: name for name, value in ACTIONS.items()}
+        self._verdicts: dict[tuple[int, int], Verdict] = {}  # that depend on no argument
 
     def __call__(self, data: SeccompData) -> Verdict:
         """The action, with its errno, that this call meets."""
         call = data.arch, data.nr
-        verdict = self._known.get(call)
+        verdict = self._verdicts.get(call)
         if verdict is None:
             result, depends = self._run(bytes(data))
             number = result & 0xFFFF  # SECCOMP_RET_DATA
-            verdict = Verdict(self._names[result - number], min(number, MAX_SECCOMP_ERRNO))
-            if not depends and len(self._known) < MAX_KNOWN_CALLS:
-                self._known[call] = verdict
+            verdict = Verdict(self._actions[result - number], min(number, MAX_SECCOMP_ERRNO))
+            if not depends and len(self._verdicts) < MAX_KNOWN_CALLS:
+                self._verdicts[call] = verdict
         return verdict
 
     def _run(self, data: bytes) -> tuple[int, bool]:
         """What the program returns, and whether it looked at more than architecture and number."""
         at, value, depends = 0, 0, False
         while True:
-            code, if_true, if_false, k = self.steps[at]
+            code, if_true, if_false, k = self._steps[at]
             at += 1
             if code == LOAD:
                 value = int.from_bytes(data[k:k + 4], sys.byteorder)
@@ -3663,19 +3668,11 @@ class SimulatedFilter:
 
 def longest_path(program: bytes) -> int:
     """How many instructions a filter runs at most for one call: its jumps only go forward."""
-    steps = SimulatedFilter(program).steps
-    longest = [0] * (len(steps) + 1)
-    for at, (code, if_true, if_false, k) in reversed(list(enumerate(steps))):
-        if code == RETURN:
-            following = 0
-        elif code == JUMP:
-            following = longest[at + 1 + k]
-        elif code in COMPARISONS:
-            following = max(longest[at + 1 + if_true], longest[at + 1 + if_false])
-        else:
-            following = longest[at + 1]
-        longest[at] = 1 + following
-    return longest[0]
+    longest: list[int] = []  # from each instruction on, the last one first
+    for step in reversed(parse_program(program)):
+        jumps = {RETURN: [], JUMP: [step.k]}.get(step.code, [step.jt, step.jf])
+        longest.append(1 + max((longest[-1 - jump] for jump in jumps), default=0))
+    return longest[-1]
 
 
 def runc_prefix(profile: Profile, native: Architecture) -> bytes:
@@ -3837,13 +3834,20 @@ def tried_arguments(rules: Sequence[Rule]) -> Iterator[list[int]]:
             offset += 1
 
 
+class Node(NamedTuple):
+    """How libseccomp holds a word that a rule compares, in the tree of the rules for a syscall (its src/db.c)."""
+
+    rank: tuple[int, int, int]  # among those that follow the same nodes: the lowest is asked first
+    identity: tuple[int, str, int, int]  # rules that begin with the same nodes share them
+
+
 class Branch:
-    """What rules of a syscall have in common, in the tree in which libseccomp holds them (its src/db.c)."""
+    """The rules of a syscall that begin with the same nodes; the rank is that of the first to come here."""
 
     def __init__(self, rank: tuple[int, int, int]):
         self.rank = rank
         self.rule: Rule | None = None  # if nothing more is asked
-        self.branches: dict[Any, Branch] = {}
+        self.branches: dict[tuple[int, str, int, int], Branch] = {}
 
     def rules(self) -> Iterator[Rule]:
         """In the order in which they are asked."""
@@ -3852,31 +3856,32 @@ class Branch:
         for branch in sorted(self.branches.values(), key=lambda each: each.rank):
             yield from branch.rules()
 
-    def add(self, nodes: list[tuple[tuple[int, int, int], tuple[object, ...]]], rule: Rule) -> None:
+    def add(self, nodes: list[Node], rule: Rule) -> None:
         """Of rules that begin alike the shortest counts. Raises OSError where libseccomp does."""
-        if self.rule and nodes:
-            return
-        if not nodes:
-            if any(each.verdict != rule.verdict for each in self.rules()):
-                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+        if nodes:
+            if not self.rule:
+                first, *others = nodes
+                self.branches.setdefault(first.identity, Branch(first.rank)).add(others, rule)
+        elif any(each.verdict != rule.verdict for each in self.rules()):
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+        else:
             self.rule, self.branches = rule, {}
-            return
-        (rank, key), *rest = nodes
-        self.branches.setdefault(key, Branch(rank)).add(rest, rule)
 
 
-def condition_nodes(conditions: Iterable[Condition], wide: bool) -> list[tuple[Any, Any]]:
-    """The way through the tree: for each word how it stands among others on its level, and what makes it the same."""
+def condition_nodes(conditions: Iterable[Condition], wide: bool) -> list[Node]:
+    """The way through the tree to a rule with these conditions."""
     nodes = []
-    for each in sorted(conditions, key=lambda condition: condition.argument):
-        is_masked, (mask, value) = each.op == "SCMP_CMP_MASKED_EQ", each.compared
+    for each in sorted(conditions):
+        mask, value = each.compared
         priority = {"SCMP_CMP_LT": 2, "SCMP_CMP_LE": 2, "SCMP_CMP_GT": 1, "SCMP_CMP_GE": 1}.get(each.op, 3)
         for shift in (32, 0) if wide else (0,):
             word = value >> shift & MASK_32
             place = 2 * each.argument + shift // 32
-            kind = each.op if is_masked or not shift else "ordered" if priority < 3 else ""
-            nodes.append(((-place, -priority, word if priority == 2 else -word),
-                          (place, kind, word, mask >> shift & MASK_32)))
+            kind = each.op
+            if shift and kind != "SCMP_CMP_MASKED_EQ":  # of the upper word only this is asked
+                kind = "ordered" if priority < 3 else "equal"
+            nodes.append(Node((-place, -priority, word if priority == 2 else -word),
+                              (place, kind, word, mask >> shift & MASK_32)))
     return nodes
 
 
@@ -3997,8 +4002,10 @@ class FilterBuilder:
         mask, default = argument_mask(architecture.token), constant_program(*self.profile.default)
         code = [bpf_step(LOAD, SeccompData.nr.offset)]
         for number, rules in calls.items():
-            tested = [(tuple(test for each in sorted(rule.conditions) for test in condition_tests(each, mask == MASK_64)),
-                       constant_program(*rule.verdict)) for rule in rules]
+            tested: Tested = []
+            for rule in rules:
+                tests = [condition_tests(each, mask == MASK_64) for each in sorted(rule.conditions)]
+                tested.append((tuple(itertools.chain(*tests)), constant_program(*rule.verdict)))
             inner = [*assemble_rules(tested, -1, [default]), default]
             self._check(number, rules, inner, mask)
             code += assemble_test(equals(SeccompData.nr.offset, number), SeccompData.nr.offset, inner, [])
@@ -5954,7 +5961,7 @@ class NotifyWatcher(DenialWatcher):
             Log.info("spoc.py itself is under a seccomp filter: calls of the command that it stops are not named")
         if default_action == SCMP_ACT_LOG:
             Log.result("Not named under notify: what the profile logs by default")
-        return applied.asking(default_action)
+        return applied.with_listener(default_action)
 
     def begin(self, child: Child) -> None:
         self.descriptor = child.release_listening()
@@ -8541,7 +8548,7 @@ def examine_notification() -> Finding:
     try:
         with Supervisor() as supervisor:
             with Child((sys.executable,), None, supervisor, FilterBuilder(profile, machine.own).build(
-                    not may_administer()).asking()) as child:
+                    not may_administer()).with_listener(SCMP_ACT_ALLOW)) as child:
                 watcher.begin(child)
                 child.wait_started({watcher.descriptor: lambda: seen.extend(watcher.read())})
     except SpocError as error:

@@ -85,6 +85,9 @@ class Structs(CompiledCase):
         require(os.path.exists("/usr/include/seccomp.h"), "seccomp.h (libseccomp-dev)")
         self.assert_layout(module.ScmpVersion, "scmp_version", "#include <seccomp.h>")
 
+    def test_sock_filter(self) -> None:
+        self.assert_layout(module.SockFilter, "sock_filter", "#include <linux/filter.h>")
+
 
 class Constants(CompiledCase):
     """Numbers that spoc.py spells out because Python does not have them."""
