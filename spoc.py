@@ -105,7 +105,7 @@ else:
         """What several classes have in common; only the type checker looks."""
 
 __all__ = ["BpfRecorder", "Call", "Identity", "Profile", "ProfileError", "Recording", "Rule", "SpocError",
-           "append_names", "format_appended", "format_json", "format_profile", "format_yaml", "main", "parse_profile",
+           "append_profile", "format_changed", "format_json", "format_profile", "format_yaml", "main", "parse_profile",
            "parse_yaml"]
 
 # --- Constants ---------------------------------------------------------------
@@ -666,6 +666,7 @@ def profile_actions(profile: Profile) -> set[str]:
 
 
 CONDITIONS = "its conditions"
+OTHER_RULES = "what other rules say of it"
 
 
 def denying_text(rules: Iterable[Rule]) -> str:
@@ -904,6 +905,21 @@ def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | Non
         return build_profile(chosen, merged, architectures)
     return build_profile(chosen, merged, architectures, {
         flag for _, profile in inputs for flag in profile.loaded_flags})
+
+
+def additions(profile: Profile, recorded: Profile, kept: set[str]) -> Profile:
+    """The rules that have to be added to a profile so that it allows what was recorded, but for the names in `kept`,
+    which hold all that its rules answer otherwise.
+    """
+    own = profile._replace(rules=tuple(without_names(profile.rules, kept)))
+    allowed = recorded._replace(rules=tuple(without_names(
+        (rule for rule in recorded.rules if rule.action == SCMP_ACT_ALLOW), kept)))
+    new = {(name, rule.answer)
+           for rule in diff_profiles(merge_profiles([("", own), ("", allowed)], profile.default), own, "").rules
+           for name in rule.names}
+    return recorded._replace(rules=tuple(
+        rule._replace(names=tuple(name for name in rule.names if (name, rule.answer) in new))
+        for rule in allowed.rules))
 
 
 def added_architectures(profile: Profile, other: Profile, native: str) -> set[str]:
@@ -2142,6 +2158,11 @@ def release_numbers(release: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
+def depends_on_machine(rule: dict[str, Any]) -> bool:
+    """Is a document's rule, in Docker's dialect, for some kernels, architectures or capabilities only?"""
+    return bool(rule.get("includes") or rule.get("excludes"))
+
+
 def names_in(rule: dict[str, Any]) -> list[str]:
     """The syscalls that a document's rule names."""
     return [*(rule.get("names") or []), *([rule["name"]] if rule.get("name") else [])]
@@ -2159,101 +2180,45 @@ def extend_map(entries: Sequence[dict[str, Any]], own: str = "", *others: str) -
     return extended
 
 
-def append_names(document: dict[str, Any], names: Iterable[str],
-                 architectures: Sequence[str], override: bool = False) -> dict[str, Any]:
-    """The document of a profile (see parse_document) with these names allowed as well, and all else as it was.
+def edit_document(document: dict[str, Any], added: Profile, lifted: Container[str] = ()) -> dict[str, Any]:
+    """The document of a profile with the rules and architectures of another, which only allows, and whose first
+    architecture is this machine's own. What rules deny of the names in `lifted` goes; all else stays as it is.
 
-    The first of the architectures is this machine's own.
-
-    Names that it decides otherwise stay as they are: whoever wrote that rule meant it. With `override` they are taken
-    out of those rules.
+    Names go into the first rule that allows names whatever else, or into a new one; what is new stands first.
     """
+    import bisect
     spec = spec_of(document)
-    old_rules = spec.get("syscalls") or []
-    rules = without_denials(old_rules, set(names)) if override else list(old_rules)
-    if spec["defaultAction"] != SCMP_ACT_ALLOW:
-        rules = allow_names(rules, set(names), (SCMP_ACT_LOG,) if override else ())
-    new_spec = {**spec, "syscalls": rules} if rules != old_rules else dict(spec)
-    listed = spec.get("architectures") or []
+    rules = []
+    for rule in spec.get("syscalls") or []:
+        others = [name for name in names_in(rule) if name not in lifted]
+        if rule["action"] in PERMISSIVE or others == names_in(rule):
+            rules.append(rule)
+        elif others:
+            rules.append({**rule, "names": others})
+    plain = [index for index, rule in enumerate(rules) if rule["action"] == SCMP_ACT_ALLOW
+             and not rule.get("args") and not depends_on_machine(rule)]
+    names = {name for rule in added.rules if not rule.conditions for name in rule.names}.difference(
+        *(names_in(rules[index]) for index in plain))
+    target = next((index for index in plain if rules[index].get("names")), None)
+    if names and target is not None:
+        listed = list(rules[target]["names"])
+        for name in sorted(names, key=lambda name: (name in lifted, name)):
+            bisect.insort(listed, name)
+        rules[target] = {**rules[target], "names": listed}
+    elif names:
+        rules.insert(0, {"action": SCMP_ACT_ALLOW, "names": sorted(names)})
+    conditional = added._replace(rules=tuple(rule for rule in added.rules if rule.conditions))
+    rules[:0] = [dict(sorted(rule.items())) for rule in rules_document(conditional)]
+    new = {**spec, "syscalls": rules} if rules != (spec.get("syscalls") or []) else dict(spec)
+    architectures, listed = added.architectures, spec.get("architectures") or []
     if spec.get("archMap"):
-        new_spec["archMap"] = extend_map(spec["archMap"], *architectures)
+        new["archMap"] = extend_map(spec["archMap"], *architectures)
     elif listed or len(architectures) > 1:
         present = {*listed, *(architectures[:1] if "SCMP_ARCH_NATIVE" in listed else ())}
         missing = [name for name in architectures if name not in present]
         if missing:
-            new_spec["architectures"] = [*listed, *missing]
-    return with_spec(document, new_spec)
-
-
-def without_denials(rules: Iterable[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:
-    """A document's rules, those that deny these names without them."""
-    kept = []
-    for rule in rules:
-        others = [name for name in names_in(rule) if name not in names]
-        if rule.get("action") in PERMISSIVE:
-            kept.append(rule)
-        elif others:
-            kept.append({**rule, "names": others} if rule.get("names") else rule)
-    return kept
-
-
-def allow_names(rules: list[dict[str, Any]], names: set[str], overruled: Sequence[str]) -> list[dict[str, Any]]:
-    """A document's rules with these names allowed that no rule decides, but for one with an action that is overruled.
-
-    They go into the first rule that allows names whatever else, or into a new one before all others.
-    """
-    import bisect
-    decided: set[str] = set()
-    target = -1
-    for index, rule in enumerate(rules):
-        allows = rule.get("action") == SCMP_ACT_ALLOW
-        is_conditional = any(rule.get(key) for key in ("args", "includes", "excludes"))  # the last two are Docker's
-        if rule.get("action") in overruled or allows and is_conditional:
-            continue
-        decided.update(names_in(rule))
-        if allows and target < 0 and rule.get("names"):
-            target = index
-    added = sorted(names - decided)
-    if not added:
-        return rules
-    if target < 0:
-        return [{"action": SCMP_ACT_ALLOW, "names": added}, *rules]
-    listed = list(rules[target]["names"])
-    for name in added:
-        bisect.insort(listed, name)
-    return [*rules[:target], {**rules[target], "names": listed}, *rules[target + 1:]]
-
-
-def append_rules(document: dict[str, Any], profile: Profile) -> dict[str, Any]:
-    """The document with the profile's conditional rules, of one condition each, on the terms of append_names().
-
-    A rule is absorbed by one that allows the syscall whatever its arguments, or under the same condition.
-    """
-    spec = spec_of(document)
-    old = spec.get("syscalls") or []
-    new: list[dict[str, Any]] = []
-    for rule in rules_document(profile) if spec["defaultAction"] != SCMP_ACT_ALLOW else ():
-        same = [each for each in old if rule["names"][0] in names_in(each)]
-        if "args" in rule and not any(
-                each.get("action") != SCMP_ACT_ALLOW or absorbs(each, rule["args"][0]) for each in same):
-            new.append(dict(sorted(rule.items())))
-    return with_spec(document, {**spec, "syscalls": new + old} if new else spec)
-
-
-def absorbs(rule: dict[str, Any], condition: dict[str, Any]) -> bool:
-    """Does a document's rule hold wherever this condition does?"""
-    if rule.get("includes") or rule.get("excludes"):
-        return False
-    own, (wanted,) = normal_conditions(rule.get("args") or []), normal_conditions([condition])
-    # Several on one argument are alternatives, see ProfileDecoder.rules().
-    return not own or wanted in own and len({each.argument for each in own}) == 1
-
-
-def normal_conditions(items: Iterable[dict[str, Any]]) -> tuple[Condition, ...]:
-    """The conditions of a document's rule in normal form."""
-    conditions = tuple(Condition(each["index"], each["op"], each.get("value") or 0, each.get("valueTwo") or 0)
-                       for each in items)
-    return Rule("", (), conditions=conditions).answer.conditions
+            new["architectures"] = [*listed, *missing]
+    return with_spec(document, new)
 
 
 class Edits:
@@ -2397,36 +2362,6 @@ class Edits:
                             _yaml_lines(value, " " * (len(before) + 2)))
 
 
-def format_appended(reader: YamlReader, document: dict[str, Any], new: dict[str, Any]) -> str | None:
-    """The text that was read, with what append_names() added put in, so that its comments and layout stay.
-
-    None if that cannot be.
-    """
-    edits = Edits(reader)
-    try:
-        edits.compare(document, new)
-        text = edits.apply()
-        return reader.bom + text if parse_document(text, reader.file)[0] == new else None
-    except (KeyError, ValueError, ProfileError):
-        return None
-
-
-def format_changed(reader: YamlReader, document: dict[str, Any], new: dict[str, Any]) -> str:
-    """The same, or new text where that cannot be. Raises ProfileError if nobody could read that."""
-    import json
-    text = format_appended(reader, document, new)
-    if text is None and "#" in reader.text:
-        try:
-            json.loads(reader.text)  # which has no comments
-        except ValueError:
-            Log.result(f"Comments in {reader.file} are lost: nothing can be added to its layout, so the whole text "
-                       "is new")
-    if text is None:
-        text = reader.bom + Edits(reader).rewritten(new)
-        parse_document(text, reader.file)  # what has a tag stands there as it was written, whatever it refers to
-    return text
-
-
 def is_json(text: str) -> bool:
     """Is this, if it is a profile, one in JSON?"""
     return text.lstrip("\ufeff \t\r\n").startswith("{")
@@ -2451,10 +2386,14 @@ class LoadedProfile(NamedTuple):
         name = _metadata_name(self.document)
         return name if isinstance(name, str) else ""
 
+    @property
+    def rules(self) -> list[dict[str, Any]]:
+        """The rules as the document has them."""
+        return spec_of(self.document).get("syscalls") or []
 
-def depends_on_machine(source: LoadedProfile) -> bool:
-    """Does it have rules of Docker's dialect for some kernels, architectures or capabilities only?"""
-    return any(rule.get("includes") or rule.get("excludes") for rule in spec_of(source.document).get("syscalls") or ())
+    @property
+    def depends_on_machine(self) -> bool:
+        return any(map(depends_on_machine, self.rules))
 
 
 def parse_profile(text: str, file: str, host: Host, name: str = "") -> LoadedProfile:
@@ -2463,6 +2402,43 @@ def parse_profile(text: str, file: str, host: Host, name: str = "") -> LoadedPro
     decoder = ProfileDecoder(reader, host)
     profile = decoder.decode(document)
     return LoadedProfile(file, profile, document, reader, decoder.base_profile_name)
+
+
+def format_changed(source: LoadedProfile, new: dict[str, Any]) -> str:
+    """The text that was read, changed so that it says what edit_document() made of it: its comments and layout stay
+    where that can be, and else the text is new. Raises ProfileError if nobody could read that.
+    """
+    import json
+    reader = source.reader
+    edits = Edits(reader)
+    with contextlib.suppress(KeyError, ValueError, ProfileError):
+        edits.compare(source.document, new)
+        text = edits.apply()
+        if parse_document(text, reader.file)[0] == new:
+            return reader.bom + text
+    if "#" in reader.text:
+        try:
+            json.loads(reader.text)  # which has no comments
+        except ValueError:
+            Log.result(f"Comments in {reader.file} are lost: nothing can be added to its layout, so the whole text "
+                       "is new")
+    text = reader.bom + edits.rewritten(new)
+    parse_document(text, reader.file)  # what has a tag stands there as it was written, whatever it refers to
+    return text
+
+
+def append_profile(source: LoadedProfile, recorded: Profile, host: Host) -> tuple[dict[str, Any], set[str]]:
+    """The document of a profile with what was recorded allowed as well, and the names that it may deny all the same:
+    whoever wrote a rule with another action meant it, also one that is for other machines.
+    """
+    everywhere = source.profile
+    if source.depends_on_machine:
+        everywhere = ProfileDecoder(source.reader, host).decode(with_spec(source.document, {
+            **spec_of(source.document), "syscalls": [each for each in source.rules if not depends_on_machine(each)]}))
+    added = additions(everywhere, recorded, {
+        name for rule in source.rules if rule["action"] != SCMP_ACT_ALLOW for name in names_in(rule)})
+    after = source.profile._replace(rules=(*added.rules, *source.profile.rules))
+    return edit_document(source.document, added), not_allowed(after, recorded)
 
 
 COVERAGE = "spo.x-k8s.io/syscall-coverage"
@@ -6826,16 +6802,10 @@ class RecordCommand:
         return portable_profile(profile, self.options.type == TYPE_JSON, others) if self.options.portable else profile
 
     def _appended(self, profile: Profile, text: str) -> str:
-        source = self._source(text)
-        if self.options.portable:  # what the file says of a sibling stands
-            rules = spec_of(source.document).get("syscalls") or []
-            profile = self._portable(profile, [name for rule in rules for name in names_in(rule)])
-        names = [name for rule in profile.rules if not rule.conditions and rule.action == SCMP_ACT_ALLOW
-                 for name in rule.names]
-        new = append_rules(append_names(source.document, names, profile.architectures), profile._replace(
-            rules=tuple(rule for rule in profile.rules if rule.conditions)))
-        text = format_changed(source.reader, source.document, new)
-        kept = not_allowed(ProfileDecoder(source.reader, container_host()).decode(new), profile)
+        source = self._source(text)  # what it says of a sibling stands
+        profile = self._portable(profile, [name for rule in source.rules for name in names_in(rule)])
+        new, kept = append_profile(source, profile, container_host())
+        text = format_changed(source, new)
         if kept:
             Log.info(f"Kept the other action that {self.target.path} has for: {', '.join(sorted(kept))}")
         return text
@@ -7142,8 +7112,8 @@ class Learner:
         self._profile = self._decoded(source.document)
         # The file is for other machines as well: so are the rules of Docker's dialect that do not apply here.
         self._elsewhere = tuple(
-            rule for item in spec_of(source.document).get("syscalls") or () if item.get("includes") or
-            item.get("excludes") for rule in self._decoder.rules({**item, "includes": None, "excludes": None}))
+            rule for item in source.rules if depends_on_machine(item)
+            for rule in self._decoder.rules({**item, "includes": None, "excludes": None}))
         self._compared: dict[str, set[int]] = {}
         self._calls: dict[str, set[SeenCall]] = {}
         self._learned: dict[SeenCall, Rule | None] = {}  # None: by its bare name
@@ -7210,6 +7180,9 @@ class Learner:
             self._condition(call.wanted, index, call.arguments[index]) for index in sorted(compared)))
         if denying:
             self._left[call] = denying_text(denying)
+        elif not compared and any(call.wanted in rule.names and rule.action == SCMP_ACT_LOG
+                                  for rule in self._elsewhere):
+            self._left[call] = OTHER_RULES
         elif compared and (call.inner or self._opens_more(call, simulated)
                            or len(self._calls[call.wanted]) > self.MAX_CALLS
                            or self._source.type == TYPE_CRD and any(crd_lacks(Profile("", (), (rule,))))
@@ -7257,7 +7230,7 @@ class Learner:
                 blocked = self._not_compiled()
             for call in blocked:
                 rule = self._learned.pop(call)
-                self._left[call] = CONDITIONS if rule else "what other rules say of it"
+                self._left[call] = CONDITIONS if rule else OTHER_RULES
 
     def _not_compiled(self) -> set[SeenCall]:
         """The calls for which there is no filter, each name tried alone; all if it is their number."""
@@ -7284,20 +7257,17 @@ class Learner:
     def _extended(self) -> dict[str, Any]:
         """The profile's document with what was learned."""
         others = self._added_architectures.union(self._profile.architectures) - {self._native.name}
-        architectures = [self._native.name, *sorted(others)]
-        names = {call.wanted for call, rule in self._learned.items() if not rule}
-        document = append_names(self._source.document, names - self._replaced, architectures)
-        if self._replaced:
-            document = append_names(document, self._replaced, architectures, override=True)
-        rules = tuple(sorted(set(filter(None, self._learned.values())),
-                             key=lambda rule: rule.answer.text_for(rule.names[0])))
-        added = [dict(sorted(each.items())) for each in rules_document(Profile("", (), rules))]
-        spec = spec_of(document)
-        return with_spec(document, {**spec, "syscalls": added + list(spec.get("syscalls") or [])} if added else spec)
+        architectures = (self._native.name, *sorted(others))
+        names = {call.wanted for call, rule in self._learned.items() if not rule} | self._replaced
+        rules = sorted(set(filter(None, self._learned.values())),
+                       key=lambda rule: rule.answer.text_for(rule.names[0]))
+        if self._profile.default != ALLOW:
+            rules.append(Rule(SCMP_ACT_ALLOW, tuple(names)))
+        return edit_document(self._source.document, Profile("", architectures, tuple(rules)), self._replaced)
 
     def text(self) -> str:
         """The profile with what was learned, laid out as it was read."""
-        return format_changed(self._source.reader, self._source.document, self._extended())
+        return format_changed(self._source, self._extended())
 
     @property
     def learned(self) -> list[str]:
@@ -7549,7 +7519,7 @@ class RunCommand:
         source = read_profile(path, self.host, follow, owner)
         if not is_json(source.reader.text):
             Log.info("Assuming YAML profile")
-        if depends_on_machine(source):
+        if source.depends_on_machine:
             Log.info(f"{path}: rules that depend on the machine are taken as for the command, with its capabilities: a "
                      "container may have others")
         return source
@@ -7732,7 +7702,7 @@ class ProfileFiles:
             common = self.metadata if self.metadata is not None else metadata
             self.metadata = {key: common[key] for key in ("name", "namespace", "labels")
                              if common.get(key) and common[key] == metadata.get(key)}
-        if depends_on_machine(source):
+        if source.depends_on_machine:
             Log.info(f"{path}: rules that depend on the machine are taken as for a container on this one")
         total, counts = coverage_of(source)
         self.total += total
@@ -8844,7 +8814,7 @@ def run_convert(values: dict[str, Any], operands: list[str]) -> int:
             raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
         source, = read_profiles(operands)
         profile = source.profile
-        if to_type != TYPE_DOCKER and depends_on_machine(source):
+        if to_type != TYPE_DOCKER and source.depends_on_machine:
             Log.info(f"{operands[0]}: rules that depend on the machine are taken as for a container on this one")
         if "portable" in values:
             profile = portable_profile(profile, to_type != TYPE_CRD)

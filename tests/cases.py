@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import jsonschema
 import yaml
@@ -119,6 +119,17 @@ def kernel_ids(kind: str, pid: str = "self") -> Set[int]:
 
 def yaml_documents(text: str) -> List[Any]:
     return [document for document in yaml.safe_load_all(text) if document is not None]
+
+
+def append_names(document: Any, names: Iterable[str], architectures: Sequence[str]) -> Dict[str, Any]:
+    """What becomes of a profile's document, or of that of a profile which was read, as these names are appended."""
+    host = module.Host("", "6.1", ())
+    source = document
+    if isinstance(document, dict):
+        source = module.parse_profile(json.dumps(document), "file", host)
+    new, _ = module.append_profile(source, module.Profile("SCMP_ACT_ERRNO", tuple(architectures), (
+        module.Rule("SCMP_ACT_ALLOW", tuple(names)),)), host)
+    return dict(new)
 
 
 def strict(schema: Dict[str, Any]) -> Dict[str, Any]:

@@ -17,6 +17,7 @@ import yaml
 
 import spoc
 import support
+from cases import append_names
 from support import ALLOW, ERRNO, X86, X86_64
 
 TIER = "pure"
@@ -208,8 +209,7 @@ class Layout(support.Case):
         text = "\ufeffdefaultAction: SCMP_ACT_ERRNO\r\nsyscalls:\r\n  # none\r\n  []\r\n"
         source = spoc.parse_profile(text, "FILE", spoc.Host("", "6.1", ()))
         with standard_error() as told:
-            after = spoc.format_changed(source.reader, source.document, spoc.append_names(
-                source.document, ["brk"], [X86_64]))
+            after = spoc.format_changed(source, append_names(source, ["brk"], [X86_64]))
         expected = f"\ufeffdefaultAction: SCMP_ACT_ERRNO\nsyscalls:{self.RULE}\n"
         self.assertEqual(after, expected.replace("\n", "\r\n"))
         self.assertRegex(told[0], r"^\S+ Comments in FILE are lost: [^\n]*\n$")
@@ -239,9 +239,9 @@ spec:
         text = ("{defaultAction: SCMP_ACT_ERRNO, syscalls: [  # mine\n  {action: SCMP_ACT_ALLOW, names: &names [dup]},"
                 "\n  {action: SCMP_ACT_LOG, names: *names}]}\n")
         source = spoc.parse_profile(text, "FILE", spoc.Host("", "6.1", ()))
-        new = spoc.append_names(source.document, ["brk"], [X86_64])
+        new = append_names(source, ["brk"], [X86_64])
         with standard_error() as told:
-            self.assertEqual(yaml.safe_load(spoc.format_changed(source.reader, source.document, new)), new)
+            self.assertEqual(yaml.safe_load(spoc.format_changed(source, new)), new)
         self.assertRegex(told[0], r"^\S+ Comments in FILE are lost: [^\n]*\n$")
 
     def test_profile_beside_comes_before_the_advice(self) -> None:
@@ -272,8 +272,8 @@ class Architectures(support.Case):
         for listed, after in ((["SCMP_ARCH_NATIVE"], ["SCMP_ARCH_NATIVE"]), ([X86, X86], [X86, X86, X86_64]),
                               (["SCMP_ARCH_NATIVE", X86_64], ["SCMP_ARCH_NATIVE", X86_64])):
             document = {"defaultAction": ERRNO, "architectures": listed}
-            self.assertEqual(spoc.append_names(document, [], [X86_64])["architectures"], after)
-        both = spoc.append_names({"defaultAction": ERRNO, "architectures": ["SCMP_ARCH_NATIVE"]}, [], [X86_64, X86])
+            self.assertEqual(append_names(document, [], [X86_64])["architectures"], after)
+        both = append_names({"defaultAction": ERRNO, "architectures": ["SCMP_ARCH_NATIVE"]}, [], [X86_64, X86])
         self.assertEqual(both["architectures"], ["SCMP_ARCH_NATIVE", X86])
 
     def test_none_is_listed(self) -> None:
@@ -281,12 +281,12 @@ class Architectures(support.Case):
         choices: List[Dict[str, Any]] = [{}, {"architectures": []}, {"architectures": None}]
         for listed in choices:
             document = {"defaultAction": ERRNO, **listed}
-            self.assertEqual(spoc.append_names(document, [], [X86_64]), document)
-            self.assertEqual(spoc.append_names(document, [], [X86_64, X86])["architectures"], [X86_64, X86])
+            self.assertEqual(append_names(document, [], [X86_64]), document)
+            self.assertEqual(append_names(document, [], [X86_64, X86])["architectures"], [X86_64, X86])
 
     def test_map(self) -> None:
         document = {"defaultAction": ERRNO, "archMap": [{"architecture": X86_64, "subArchitectures": [X86, X86]}]}
-        self.assertEqual(spoc.append_names(document, [], [X86_64, X86]), document)
+        self.assertEqual(append_names(document, [], [X86_64, X86]), document)
 
 
 class Kept(support.Case):
@@ -334,7 +334,7 @@ class Narrow(support.Case):
         for condition in conditions:
             with self.subTest(condition):
                 rule: Dict[str, Any] = {"names": ["brk"], "action": ALLOW, **condition}
-                after = spoc.append_names({"defaultAction": ERRNO, "syscalls": [rule]}, ["brk"], [X86_64])
+                after = append_names({"defaultAction": ERRNO, "syscalls": [rule]}, ["brk"], [X86_64])
                 self.assertEqual(after["syscalls"], [{"action": ALLOW, "names": ["brk"]}, rule])
 
     def test_one_condition_of_several(self) -> None:
@@ -345,7 +345,9 @@ class Narrow(support.Case):
             spoc.Rule(ALLOW, ("ioctl",), conditions=(spoc.Condition(0, MASKED_EQ, WORD, 1),)),))
         for conditions, added in (([one], 0), ([one, another], 0), ([one, second], 1), ([another], 1), ([], 0)):
             rule: Dict[str, Any] = {"names": ["ioctl"], "action": ALLOW, **({"args": conditions} if conditions else {})}
-            after = spoc.append_rules({"defaultAction": ERRNO, "syscalls": [rule]}, recorded)
+            host = spoc.Host("", "6.1", ())
+            source = spoc.parse_profile(json.dumps({"defaultAction": ERRNO, "syscalls": [rule]}), "file", host)
+            after, _ = spoc.append_profile(source, recorded, host)
             self.assertEqual(after["syscalls"], [
                 {"action": ALLOW, "names": ["ioctl"], "args": [one]}] * added + [rule], conditions)
 
@@ -353,7 +355,8 @@ class Narrow(support.Case):
         """Also where a name is to be allowed whatever the rules say: only what denies it goes."""
         rules: List[Dict[str, Any]] = [{"names": ["brk", "dup"], "action": LOG},
                                        {"names": ["brk", "open"], "action": KILL}]
-        after = spoc.append_names({"defaultAction": ERRNO, "syscalls": rules}, ["brk"], [X86_64], override=True)
+        added = spoc.Profile(ERRNO, (X86_64,), (spoc.Rule(ALLOW, ("brk",)),))
+        after = spoc.edit_document({"defaultAction": ERRNO, "syscalls": rules}, added, {"brk"})
         self.assertEqual(after["syscalls"], [{"action": ALLOW, "names": ["brk"]}, rules[0],
                                              {"names": ["open"], "action": KILL}])
 
