@@ -1269,14 +1269,15 @@ def kubernetes_name(command: str) -> str:
     return ".".join(label for label in labels if label)[:NAME_MAX_LENGTH].strip("-.") or "command"
 
 
-# What YAML 1.1 and 1.2 agree on; where they differ (yes, 017, 1:30, 1e3, dates) the reader does not guess. Patterns
-# are compiled when first used: a recording needs none of them. Names such as s-white are productions of YAML 1.2.2.
-YAML_INTEGER = (r"[-+]?(0|[1-9][0-9]{0,30})\Z"  # -12
+# Numbers in brackets are the productions of YAML 1.2.2 (yaml.org/spec/1.2.2) that a pattern stands for, each with an
+# example. Readers of YAML 1.1 and 1.2 differ about some scalars (yes, 017, 1:30, 1e3, dates): about these the reader
+# does not guess.
+YAML_INTEGER = (r"[-+]?(0|[1-9][0-9]{0,30})\Z"  # int of the core schema (10.3.2), and of YAML 1.1: -12
                 r"|0x[0-9a-fA-F]{1,16}\Z")  # 0x7E020000
-YAML_CONSTANTS: dict[str, bool | None] = {
+YAML_CONSTANTS: dict[str, bool | None] = {  # null and bool of the core schema
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-YAML_UNCLEAR_WORDS = frozenset("y n yes no on off".split())
+YAML_UNCLEAR_WORDS = frozenset("y n yes no on off".split())  # bool of YAML 1.1
 JSON_CONSTANTS = frozenset("NaN Infinity -Infinity".split())  # which Python's json reads and writes
 # A number or a date to PyYAML, ruamel or Go; not 0.8.4, 1,2 or 2001-01-01-a. See timestamp, int and float of YAML 1.1
 # (yaml.org/type), and the core schema of 1.2.
@@ -1290,48 +1291,60 @@ YAML_NUMBER = "|".join((
     r"([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)(e[-+]?[0-9_]+)?",  # 017, 1_000, .5, 6.8523e+5
     r"\.inf"))
 YAML_AMBIGUOUS = rf"(?i)([=~]|<<)\Z|{YAML_DATE}({YAML_TIME})?\Z|[-+]?({YAML_NUMBER})\Z|\.nan\Z"
-# What c-printable leaves out, and ends of lines that readers disagree about: CR alone, \x85, \u2028, \u2029.
+# What [1] c-printable leaves out, and ends of lines that readers disagree about: CR alone, \x85, \u2028, \u2029.
 YAML_FORBIDDEN = "\r(?!\n)|[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-YAML_DOUBLE_QUOTED = r'"[^"\\]*(?:\\[\s\S][^"\\]*)*"'  # "a\"b"
-YAML_SINGLE_QUOTED = "'[^']*(?:''[^']*)*'"  # 'it''s'
-YAML_QUOTED = f"{YAML_DOUBLE_QUOTED}|{YAML_SINGLE_QUOTED}"
-# ns-s-implicit-yaml-key without spaces, and its colon: names: or "names" :
-YAML_KEY = rf"({YAML_QUOTED}|[^\s\[\]{{}}#&*!|>'\"%@`,]\S*?)[ \t]*:(?=[ \t]|\Z)"
-YAML_SEPARATION = r"(?:[ \t\r\n]+(?:#[^\n]*)?)*"  # s-separate: spaces, ends of lines, and comments behind them
-YAML_PLAIN_FIRST = r"(?:[^\s,\[\]{}:#'\"]|:(?=[^\s,\[\]{}]))"  # ns-plain-first in flow style: a, or : as in :a
-YAML_PLAIN_MORE = "|".join((  # ns-plain-char and what is between: the rest of
-    r"[^,\[\]{}\s:#]+",  # abc
-    r":(?=[^,\[\]{}\s])",  # a:b
-    r"(?<=\S)#",  # a#b
-    r"[ \t\r\n]+(?=[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s]))"))  # a b, which may be on two lines
-# What comes next in flow style: a scalar, one of ,[]{}: or nothing.
-YAML_FLOW = rf"{YAML_SEPARATION}({YAML_QUOTED}|{YAML_PLAIN_FIRST}(?:{YAML_PLAIN_MORE})*|[,\[\]{{}}:]|)"
-# Where a group repeats, Python's re keeps some 100 bytes for each time: what may be long repeats a class of characters.
-# s-flow-folded: the end of a line with the blanks about it, but for an escaped one, and the empty lines behind.
-YAML_FOLD = r"(?:(?<![ \t])|(?<=\\[ \t]))[ \t]*\r?\n([ \t\r\n]*)"
-YAML_ESCAPE = "|".join((  # c-ns-esc-char
-    r"\\(x[0-9a-fA-F]{2}",  # \x41
-    "u[0-9a-fA-F]{4}",  # \u00e9
-    "U[0-9a-fA-F]{8}",  # \U0001F40D
-    r"\r?\n[ \t\r\n]*",  # the end of a line, which it takes away
-    r"[^\r\n])"))  # \n, see YAML_ESCAPED
-YAML_ESCAPED = {
+YAML_ESCAPE = "|".join((  # [62] c-ns-esc-char, and [112] s-double-escaped
+    r"\\(x[0-9a-fA-F]{2}",  # [59] \x41
+    "u[0-9a-fA-F]{4}",  # [60] \u00e9
+    "U[0-9a-fA-F]{8}",  # [61] \U0001F40D
+    r"\r?\n[ \t\r\n]*",  # [112] the end of a line, which it takes away
+    r"[^\r\n])"))  # [42] to [58], see YAML_ESCAPED: \n
+YAML_ESCAPED = {  # [42] ns-esc-null to [58] ns-esc-paragraph-separator, in their order
     "0": "\0", "a": "\a", "b": "\b", "t": "\t", "\t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b",
     " ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029"}
-# c-b-block-header: | or >, then digit and sign in either order, and a comment: |2- or >+ # why
+# Where a group repeats, Python's re keeps some 100 bytes for each time: what may be long repeats a class of characters.
+# [74] s-flow-folded: the end of a line with the blanks about it, but for an escaped one, and the empty lines behind.
+YAML_FOLD = r"(?:(?<![ \t])|(?<=\\[ \t]))[ \t]*\r?\n([ \t\r\n]*)"
+YAML_SEPARATION = r"(?:[ \t\r\n]+(?:#[^\n]*)?)*"  # [80] s-separate: spaces, ends of lines, and comments behind them
+YAML_ANCHOR_NAME = r"([0-9A-Za-z_-]+)(?=[\s,\[\]{}]|\Z)"  # [103] ns-anchor-name, as far as all readers take it: a
+# [97] c-ns-tag-property: !!str. Directly behind it a comma or bracket ends it to some readers, and is part of it to
+# others.
+YAML_TAG = r"(![^\s,\[\]{}]*)(?=\s|\Z)"
+YAML_PROPERTIES = (rf"(?:&{YAML_ANCHOR_NAME}(?:[ \t]+{YAML_TAG})?"  # [96] c-ns-properties: &a or &a !t
+                   rf"|{YAML_TAG}(?:[ \t]+&{YAML_ANCHOR_NAME})?)[ \t]*")  # !t or !t &a
+YAML_ALIAS = rf"\*{YAML_ANCHOR_NAME}"  # [104] c-ns-alias-node: *a
+YAML_DOUBLE_QUOTED = r'"[^"\\]*(?:\\[\s\S][^"\\]*)*"'  # [109] c-double-quoted: "a\"b"
+YAML_SINGLE_QUOTED = "'[^']*(?:''[^']*)*'"  # [120] c-single-quoted: 'it''s'
+YAML_QUOTED = f"{YAML_DOUBLE_QUOTED}|{YAML_SINGLE_QUOTED}"
+YAML_PLAIN_FIRST = r"(?:[^\s,\[\]{}:#'\"]|:(?=[^\s,\[\]{}]))"  # [126] ns-plain-first in flow style: a, or : as in :a
+YAML_PLAIN_MORE = "|".join((  # [135] ns-plain-multi-line without its first character
+    r"[^,\[\]{}\s:#]+",  # [130] ns-plain-char: abc
+    r":(?=[^,\[\]{}\s])",  # [130] : in a:b
+    r"(?<=\S)#",  # [130] # in a#b
+    r"[ \t\r\n]+(?=[^,\[\]{}\s:#]|:(?=[^,\[\]{}\s]))"))  # [134] the space in a b, which may be on two lines
+# [158] ns-flow-content as far as it is one token: a scalar, one of ,[]{}: or nothing.
+YAML_FLOW = rf"{YAML_SEPARATION}({YAML_QUOTED}|{YAML_PLAIN_FIRST}(?:{YAML_PLAIN_MORE})*|[,\[\]{{}}:]|)"
+# [154] ns-s-implicit-yaml-key without spaces and [155] c-s-implicit-json-key, and the colon: names: or "names" :
+YAML_KEY = rf"({YAML_QUOTED}|[^\s\[\]{{}}#&*!|>'\"%@`,]\S*?)[ \t]*:(?=[ \t]|\Z)"
+YAML_PLAIN_END = r":(?=[ \t]|\Z)|(?<=[ \t])#"  # what no plain scalar holds (7.3.3): the colon of a: and the # of a #
+YAML_LINE_END = r"[ \t\r]*(?:\Z|(?<=[ \t])#)"  # [77] s-b-comment: nothing, or a comment behind a blank
+# [162] c-b-block-header behind | or >: digit and sign in either order, and a comment: |2- or >+ # why
 YAML_BLOCK_HEADER = r"([|>])(?:([1-9])?([-+])?|([-+])([1-9]))(?:[ \t]+#.*)?\Z"
+# [176] l-nb-folded-lines: the end of a line that does not begin with a blank, before another such line.
+YAML_FOLDED_LINE = r"(?m)(^[^ \t\n].*)\n(\n*)(?=[^ \t\n])"
+YAML_MARKER = r"(?m)^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)"  # [206] c-forbidden: --- or ... at the start of a line
+# c-indicator, [22], at the start of a plain scalar.
 YAML_REFUSED = {"&": "an anchor here is", "*": "an alias here is", "!": "a tag here is", "%": "directives are",
                 "@": "a leading @ is", "`": "a leading ` is", "?": "complex keys are", ",": "a leading comma is"}
-YAML_ANCHOR_NAME = r"([0-9A-Za-z_-]+)(?=[\s,\[\]{}]|\Z)"  # of ns-anchor-name what all readers take
-# c-ns-tag-property: !!str. Directly behind it a comma or bracket ends it to some readers, and is part of it to others.
-YAML_TAG = r"(![^\s,\[\]{}]*)(?=\s|\Z)"
-YAML_ALIAS = rf"\*{YAML_ANCHOR_NAME}"  # c-ns-alias-node: *a
-# c-ns-properties: &a or !t or &a !t, or the other way round.
-YAML_PROPERTIES = (rf"(?:&{YAML_ANCHOR_NAME}(?:[ \t]+{YAML_TAG})?"
-                   rf"|{YAML_TAG}(?:[ \t]+&{YAML_ANCHOR_NAME})?)[ \t]*")
-YAML_MARKER = r"(?m)^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)"  # c-directives-end and c-document-end: --- and ...
 UNCLEAR = "is no string and no whole number that YAML 1.1 and YAML 1.2 agree on; quote it"
 REPEATED_KEYS = ("comment", "_comment")  # that mean nothing
+
+
+@functools.lru_cache(maxsize=None)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern, compiled when it is first used: most recordings need neither re nor any of them."""
+    import re
+    return re.compile(pattern)
 
 
 def fold(match: re.Match[str]) -> str:
@@ -1353,11 +1366,10 @@ def line_starts(text: str) -> array.array[int]:
 
 def plain_items(text: str, offset: int, indent: int) -> list[str]:
     """The items of a list from this line on that are plain text on a line each, what nearly all of a profile is."""
-    import re
     prefix = " " * indent + "- "
     # It stops at the first of YAML's words: what is behind it would be read again with each of them.
     item = rf"{prefix}(?!(?i:{'|'.join(YAML_WORDS)})\n)[A-Za-z_][A-Za-z0-9_./-]*\n"
-    block = re.compile(f"(?:{item})+").match(text, offset)
+    block = compiled(f"(?:{item})+").match(text, offset)
     return block.group()[len(prefix):-1].split("\n" + prefix) if block else []
 
 
@@ -1399,7 +1411,6 @@ class YamlText:
     """A text of YAML: where in it things stand, what its scalars mean, and its anchors."""
 
     def __init__(self, text: str, file: str):
-        import re
         self.file, self.text = file, text.lstrip("\ufeff")
         self.bom = text[:len(text) - len(self.text)]  # the byte order mark
         self.starts = line_starts(self.text)
@@ -1410,7 +1421,7 @@ class YamlText:
         self.anchors: dict[str, tuple[Any, int, int]] = {}
         self.aliased, self.deepest, self.unread = 0, 0, 0
         # What Python calls printable is allowed, and is told faster.
-        forbidden = not self.text.replace("\n", "").isprintable() and re.search(YAML_FORBIDDEN, self.text)
+        forbidden = not self.text.replace("\n", "").isprintable() and compiled(YAML_FORBIDDEN).search(self.text)
         if forbidden:
             self.fail_at(forbidden.start(), f"character U+{ord(forbidden.group()):04X} is not allowed")
 
@@ -1471,7 +1482,6 @@ class YamlText:
 
     def scalar(self, text: str) -> Any:
         """The value of a scalar: a plain one that is folded already, or a quoted one."""
-        import re
         if text[:1] in ("'", '"'):
             return self.unquote(text)
         if text in YAML_CONSTANTS:
@@ -1486,14 +1496,13 @@ class YamlText:
             self.fail(f"{YAML_REFUSED[text[0]]} not supported in a profile")
         if text[:2] in ("-", "- ") or text[0] in "[]{}":
             self.fail(f"unexpected {text[0]!r}")
-        if re.match(YAML_INTEGER, text):
+        if compiled(YAML_INTEGER).match(text):
             return int(text, 0)
-        if re.match(YAML_AMBIGUOUS, text):
+        if compiled(YAML_AMBIGUOUS).match(text):
             return Unclear(text, UNCLEAR)
         return text
 
     def unquote(self, text: str) -> str:
-        import re
 
         def unescape(match: re.Match[str]) -> str:
             code = match.group(1)
@@ -1509,8 +1518,8 @@ class YamlText:
 
         quote, text = text[0], text[1:-1]
         if quote == "'":
-            return re.sub(YAML_FOLD, fold, text.replace("''", "'"))
-        text = re.sub(f"{YAML_ESCAPE}|{YAML_FOLD}", unescape, text)
+            return compiled(YAML_FOLD).sub(fold, text.replace("''", "'"))
+        text = compiled(f"{YAML_ESCAPE}|{YAML_FOLD}").sub(unescape, text)
         try:
             return text.encode("utf-16", "surrogatepass").decode("utf-16")  # JSON writes some characters as two
         except UnicodeDecodeError:
@@ -1522,7 +1531,6 @@ class YamlFlow(YamlText):
 
     def flow(self, offset: int) -> tuple[Any, int]:
         """A value in flow style, which may run over several lines; and the offset behind it."""
-        import re
         token, end = self.flow_token(offset)
         if token not in ("[", "{"):
             if token in ("", ",", "]", "}", ":"):
@@ -1534,7 +1542,7 @@ class YamlFlow(YamlText):
                 self.fail("a leading : is not supported within brackets; quote it")
             if token[0] == "?":  # with nothing behind it some readers take it for a complex key's as well
                 self.fail(f"{YAML_REFUSED['?']} not supported in a profile")
-            return self.scalar(re.sub(YAML_FOLD, fold, token) if token[0] not in "\"'" else token), end
+            return self.scalar(compiled(YAML_FOLD).sub(fold, token) if token[0] not in "\"'" else token), end
         self.depth += 1
         if self.depth > self.deepest:
             self.seek(offset)
@@ -1567,12 +1575,11 @@ class YamlFlow(YamlText):
 
     def flow_decorated(self, offset: int) -> tuple[Any, int]:
         """The same for an alias, or what has an anchor or a tag."""
-        import re
-        alias = re.compile(YAML_ALIAS).match(self.text, offset, self.limit)
+        alias = compiled(YAML_ALIAS).match(self.text, offset, self.limit)
         if alias:
             return self.alias(alias.group(1)), alias.end()
         before = self.aliased, self.deepest
-        properties = re.compile(YAML_PROPERTIES).match(self.text, offset, self.limit)
+        properties = compiled(YAML_PROPERTIES).match(self.text, offset, self.limit)
         if not properties:
             self.fail("an anchor, an alias or a tag without a name, or a tag without a space behind it")
         token, end = self.flow_token(properties.end())
@@ -1599,8 +1606,7 @@ class YamlFlow(YamlText):
         return end
 
     def flow_token(self, offset: int) -> tuple[str, int]:
-        import re
-        match = re.compile(YAML_FLOW).match(self.text, offset, self.limit)
+        match = compiled(YAML_FLOW).match(self.text, offset, self.limit)
         return (match.group(1), match.end()) if match else ("", offset)
 
 
@@ -1630,10 +1636,9 @@ class YamlReader(YamlFlow):
         return found
 
     def document(self) -> Any:
-        import re
         self.anchors, self.depth, self.aliased, self.deepest = {}, 0, 0, 0
         start = self.starts[self.row]
-        marker = re.compile(YAML_MARKER).search(self.text, start + 3)
+        marker = compiled(YAML_MARKER).search(self.text, start + 3)
         self.limit = marker.start() if marker else len(self.text)
         try:
             value = self.block(-1) if self.indent >= 0 else self.beside_marker()
@@ -1694,20 +1699,18 @@ class YamlReader(YamlFlow):
 
     def key(self) -> tuple[str, int] | None:
         """The key that the line begins with, as written, and where in it its value begins."""
-        import re
-        key = re.match(YAML_KEY, self.rest)
+        key = compiled(YAML_KEY).match(self.rest)
         if key:
             return key.group(1), key.end()
-        end = re.search(r":(?=[ \t]|\Z)|(?<=[ \t])#", self.rest)  # of a key that holds spaces
+        end = compiled(YAML_PLAIN_END).search(self.rest)  # of a key that holds spaces
         if end and end.group() == ":" and self.rest[0] not in "[]{}#&*!|>'\"%@`,:":
             return self.rest[:end.start()].rstrip("\t "), end.end()
         return None
 
     def decorated(self, parent: int, of_key: bool) -> Any:
         """The node behind an anchor, a tag or both, which begin here."""
-        import re
         start, before = self.starts[self.row] + self.indent, (self.aliased, self.deepest)
-        properties = re.match(YAML_PROPERTIES, self.rest)
+        properties = compiled(YAML_PROPERTIES).match(self.rest)
         if not properties:
             self.fail("an anchor or a tag without a name, or a tag without a space behind it")
         text = self.rest[properties.end():]
@@ -1769,7 +1772,6 @@ class YamlReader(YamlFlow):
 
     def value(self, parent: int) -> Any:
         """A scalar or flow collection that begins here."""
-        import re
         if self.rest[0] in "|>":
             return self.block_scalar(parent)
         if self.rest[0] not in "\"'[{*":
@@ -1780,7 +1782,7 @@ class YamlReader(YamlFlow):
         offset = self.starts[self.row] + self.indent
         value, end = self.flow_decorated(offset) if self.rest[0] == "*" else self.flow(offset)
         self.seek(end)
-        if not re.match(r"[ \t\r]*(?:\Z|(?<=[ \t])#)", self.line(self.row)[self.indent:]):
+        if not compiled(YAML_LINE_END).match(self.line(self.row)[self.indent:]):
             self.fail("unexpected text behind the value")
         self.advance()
         if self.indent > parent:
@@ -1789,12 +1791,11 @@ class YamlReader(YamlFlow):
 
     def uncommented(self) -> tuple[str, bool]:
         """What is of a plain scalar on this line, and whether a comment ends it."""
-        import re
-        text, *comment = re.split(r"(?<=[ \t])#", self.rest, maxsplit=1)
-        text = text.rstrip("\t ")
-        if re.search(r":(?:[ \t]|\Z)", text) or "\t" in text:
+        end = compiled(YAML_PLAIN_END).search(self.rest)
+        text = self.rest[:end.start()].rstrip("\t ") if end else self.rest
+        if end and end.group() == ":" or "\t" in text:
             self.fail("': ' or a tab within a plain scalar; quote it")
-        return text, bool(comment)
+        return text, bool(end)
 
     def plain(self, parent: int, line: str, ended: bool) -> str:
         """A plain scalar that begins with this, of the line in hand, and goes on where lines are indented deeper."""
@@ -1811,40 +1812,30 @@ class YamlReader(YamlFlow):
         return "".join(parts)
 
     def block_scalar(self, parent: int) -> str:
-        import re
-        header = re.match(YAML_BLOCK_HEADER, self.rest)
+        header = compiled(YAML_BLOCK_HEADER).match(self.rest)
         if not header:
             self.fail("bad block scalar header")
         digit, chomp = header.group(2) or header.group(5), header.group(3) or header.group(4)
         indent = max(parent, 0) + int(digit) if digit else 0
         lines: list[str] = []
-        blank = True
-        longest = 0
         for row in range(self.row + 1, len(self.starts) - 1):
             line = self.line(row).rstrip("\r")
             width = len(line) - len(line.lstrip(" "))
             if width < len(line):
-                if not indent and width > parent and longest <= width:
-                    indent = width
-                if not indent and width > parent:
-                    self.fail("a leading blank line is indented deeper than the text")
-                if width < max(indent, parent + 1) or (not width and line[:3] in ("---", "...")):
+                if width <= parent or width < indent:
                     break
-                blank = False
+                if not indent and (not width or any(len(blank) > width for blank in lines)):
+                    self.fail("a leading blank line is indented deeper than the text")
+                indent = indent or width
             lines.append(line)
-            longest = max(longest, len(line))
         self.row += len(lines)
-        ended = bool(lines)
-        if lines and self.row == len(self.starts) - 2:
-            ended = not lines[-1]
-            if ended:
-                lines.pop()  # what follows the last newline of the text is no line
-        text = "\n".join(line[indent:] if indent else "" if blank else line for line in lines)
+        text = "".join(line[indent:] + "\n" if indent else "\n" for line in lines)
+        if self.row == len(self.starts) - 2:
+            text = text[:-1]  # the last line of the text has no end
         content = text.rstrip("\n")
-        trailing = "\n" * (len(text) - len(content) + (ended and bool(lines)))
+        trailing = text[len(content):]
         if header.group(1) == ">":
-            content = re.sub(r"(?m)(^[^ \t\n].*)\n(\n*)(?=[^ \t\n])",
-                             lambda match: match.group(1) + (match.group(2) or " "), content)
+            content = compiled(YAML_FOLDED_LINE).sub(lambda match: match.group(1) + (match.group(2) or " "), content)
         self.advance()
         return content + {"+": trailing, "-": "", None: trailing[:1] if content else ""}[chomp]
 
@@ -1999,9 +1990,8 @@ class ProfileDecoder:
         return values
 
     def number(self, where: dict[str, Any], key: str, limit: int, default: int) -> int:
-        import re
         text = where.get(key)
-        if self.is_crd and key == "errnoRet" and isinstance(text, str) and re.fullmatch("[1-9][0-9]{0,3}", text):
+        if self.is_crd and key == "errnoRet" and isinstance(text, str) and compiled("[1-9][0-9]{0,3}").fullmatch(text):
             value = int(text)  # SPO has it as a string in v1alpha1, and had in v1beta1
         else:
             value = self.get(where, key, int, default)
@@ -2115,7 +2105,6 @@ class ProfileDecoder:
 
     def matches(self, where: dict[str, Any]) -> Iterator[bool]:
         """Whether each condition of Docker's includes or excludes holds."""
-        import re
         self.check_keys(where, ("caps", "arches", "minKernel"))
         for capability in self.items(where, "caps", str):
             yield capability in self.host.capabilities
@@ -2124,7 +2113,7 @@ class ProfileDecoder:
             yield DOCKER_ARCHITECTURES.get(self.host.architecture) in arches
         kernel = self.get(where, "minKernel", str)
         if kernel is not None:  # as KernelVersion in moby/profiles, seccomp/seccomp.go: two bytes; "" is any kernel
-            numbers = re.fullmatch(r"0*([0-9]{1,3})\.0*([0-9]{1,3})", kernel or "0.1")
+            numbers = compiled(r"0*([0-9]{1,3})\.0*([0-9]{1,3})").fullmatch(kernel or "0.1")
             least = tuple(map(int, numbers.groups())) if numbers else (0, 0)
             if least == (0, 0) or max(least) > 255:
                 self.fail(where, "minKernel", f"{kernel:.60} is no kernel version")
@@ -2147,8 +2136,7 @@ class ProfileDecoder:
 
 def errno_number(text: str) -> int:
     """The errno that goes by this name or, as Podman has it, is this number; -1 if there is none."""
-    import re
-    number = int(text) if re.fullmatch("[0-9]{1,4}", text) else errno_of(text)
+    number = int(text) if compiled("[0-9]{1,4}").fullmatch(text) else errno_of(text)
     return number if number <= MAX_SECCOMP_ERRNO else -1
 
 
