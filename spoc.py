@@ -1332,6 +1332,10 @@ YAML_LINE_END = r"[ \t\r]*(?:\Z|(?<=[ \t])#)"  # [77] s-b-comment: nothing, or a
 YAML_BLOCK_HEADER = r"([|>])(?:([1-9])?([-+])?|([-+])([1-9]))(?:[ \t]+#.*)?\Z"
 # [176] l-nb-folded-lines: the end of a line that does not begin with a blank, before another such line.
 YAML_FOLDED_LINE = r"(?m)(^[^ \t\n].*)\n(\n*)(?=[^ \t\n])"
+# [183] l+block-sequence of items that are plain text on a line each, what nearly all of a profile is. It stops at the
+# first of YAML's words: what is behind it would be read again with each of them.
+YAML_PLAIN_ITEM = rf"(?!(?i:{'|'.join(sorted(YAML_WORDS))})\n)[A-Za-z_][A-Za-z0-9_./-]*\n"
+YAML_PLAIN_ITEMS = rf"( *- ){YAML_PLAIN_ITEM}(?:\1{YAML_PLAIN_ITEM})*"  # - read
 YAML_MARKER = r"(?m)^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)"  # [206] c-forbidden: --- or ... at the start of a line
 # c-indicator, [22], at the start of a plain scalar.
 YAML_REFUSED = {"&": "an anchor here is", "*": "an alias here is", "!": "a tag here is", "%": "directives are",
@@ -1340,7 +1344,7 @@ UNCLEAR = "is no string and no whole number that YAML 1.1 and YAML 1.2 agree on;
 REPEATED_KEYS = ("comment", "_comment")  # that mean nothing
 
 
-@functools.lru_cache(maxsize=None)
+@functools.lru_cache()
 def compiled(pattern: str) -> re.Pattern[str]:
     """A pattern, compiled when it is first used: most recordings need neither re nor any of them."""
     import re
@@ -1362,15 +1366,6 @@ def line_starts(text: str) -> array.array[int]:
         end = text.find("\n", end + 1)
     starts.append(len(text) + 1)
     return starts
-
-
-def plain_items(text: str, offset: int, indent: int) -> list[str]:
-    """The items of a list from this line on that are plain text on a line each, what nearly all of a profile is."""
-    prefix = " " * indent + "- "
-    # It stops at the first of YAML's words: what is behind it would be read again with each of them.
-    item = rf"{prefix}(?!(?i:{'|'.join(YAML_WORDS)})\n)[A-Za-z_][A-Za-z0-9_./-]*\n"
-    block = compiled(f"(?:{item})+").match(text, offset)
-    return block.group()[len(prefix):-1].split("\n" + prefix) if block else []
 
 
 class MappingNode(dict["Any", "Any"]):
@@ -1728,11 +1723,13 @@ class YamlReader(YamlFlow):
         indent = self.indent
         items = ListNode(self.starts[self.row] + indent, False)
         while self.indent == indent and self.rest[:2] in ("-", "- "):
-            *texts, last = plain_items(self.text, self.starts[self.row], indent) or [""]
-            items.extend(texts)
-            self.row += len(texts)
-            items.starts.extend(start + indent for start in self.starts[self.row - len(texts):self.row + 1])
-            self.rest = f"- {last}" if last else self.rest
+            plain = compiled(YAML_PLAIN_ITEMS).match(self.text, self.starts[self.row])
+            if plain:  # the last of them may go on in the next line
+                *texts, self.rest = plain.group()[indent:-1].split("\n" + " " * indent)
+                items.extend(text[2:] for text in texts)
+                items.starts.extend(start + indent for start in self.starts[self.row:self.row + len(texts)])
+                self.row += len(texts)
+            items.starts.append(self.starts[self.row] + indent)
             items.append(self.child(indent, self.rest[1:], False))
         if self.indent > indent:
             self.fail("unexpected indentation")
