@@ -1170,13 +1170,14 @@ def is_plain(text: str) -> bool:
 
 
 def _yaml_lines(value: Any, indent: str) -> Iterator[str]:
-    labels = [format_scalar(key) + ":" for key in value] if isinstance(value, dict) else ["-"] * len(value)
-    for label, item in zip(labels, value.values() if isinstance(value, dict) else value):
+    is_list = isinstance(value, list)
+    for label, item in (("-", item) for item in value) if is_list else value.items():
+        label = "-" if is_list else format_scalar(label) + ":"
         if not item or not isinstance(item, (dict, list)):
             yield f"{indent}{label} {format_scalar(item)}"
             continue
         lines = _yaml_lines(item, indent + "  ")
-        yield f"{indent}{label}{next(lines)[len(indent) + 1:]}" if label == "-" else indent + label
+        yield f"{indent}- {next(lines).lstrip()}" if is_list else indent + label
         yield from lines
 
 
@@ -1193,16 +1194,21 @@ def format_json(document: dict[str, Any]) -> str:
 
 def rules_document(profile: Profile) -> list[dict[str, Any]]:
     """The rules in the form that the CRD and the OCI specification share, names sorted."""
-    documents: list[dict[str, Any]] = []
+    documents = []
     for rule in profile.rules:
-        if rule.names:
-            documents.append({"names": sorted(set(rule.names)), "action": rule.action,
-                              **_errno_key("errnoRet", rule.verdict)})
-        if rule.names and rule.conditions:
-            documents[-1]["args"] = [
-                {"index": each.argument, "value": each.value,
-                 **({"valueTwo": each.value_two} if each.value_two else {}), "op": each.op} for each in rule.conditions]
+        if not rule.names:
+            continue
+        document: dict[str, Any] = {"names": sorted(set(rule.names)), "action": rule.action,
+                                    **_errno_key("errnoRet", rule.verdict)}
+        if rule.conditions:
+            document["args"] = [_condition_document(each) for each in rule.conditions]
+        documents.append(document)
     return documents
+
+
+def _condition_document(condition: Condition) -> dict[str, Any]:
+    value_two = {"valueTwo": condition.value_two} if condition.value_two else {}
+    return {"index": condition.argument, "value": condition.value, **value_two, "op": condition.op}
 
 
 def _errno_key(key: str, verdict: Verdict) -> dict[str, int]:
@@ -1951,6 +1957,9 @@ BPF_MAXINSNS = 4096  # linux/filter.h
 TOO_LARGE = f"so many conditions take more than the {BPF_MAXINSNS} instructions of a filter"
 
 
+TYPE_NAMES = {str: "a string", int: "a whole number", list: "a list", dict: "a mapping", bool: "true or false"}
+
+
 class ProfileDecoder:
     """What a profile's document means: the OCI runtime specification's (config-linux.md, seccomp), in SPO's CRD or as
     JSON, with Docker's extensions (moby/profiles) and Podman's (containers/common). Whatever it does not understand is
@@ -1959,39 +1968,39 @@ class ProfileDecoder:
 
     def __init__(self, reader: YamlReader, host: Host):
         self.reader, self.host = reader, host
-        self.base_profile_name, self.is_crd = "", False
+        self.is_crd = False
 
-    def fail(self, where: Any, key: Any, reason: str) -> NoReturn:
-        self.reader.fail_in(where, key, f"{key!s:.60}: {reason}" if isinstance(where, dict) else reason)
+    def fail(self, where: dict[str, Any], key: Any, reason: str, index: int | None = None) -> NoReturn:
+        """Fail at a key or, with `index`, at an item of the list behind it."""
+        collection, entry = (where, key) if index is None else (where[key], index)
+        self.reader.fail_in(collection, entry, f"{key!s:.60}: {reason}")
 
-    def get(self, where: dict[str, Any], key: str, kind: Any, default: Any = None) -> Any:
+    def check_type(self, where: dict[str, Any], key: str, value: object, kind: type, index: int | None = None) -> None:
+        if isinstance(value, Unclear):
+            self.fail(where, key, f"{value!r:.60} {value.reason}", index)
+        if not isinstance(value, kind) or isinstance(value, bool) and kind is not bool:
+            self.fail(where, key, f"expected {TYPE_NAMES[kind]}, found {value!r:.60}", index)
+
+    def get(self, where: dict[str, Any], key: str, kind: type, default: Any = None) -> Any:
         """The value of a key, of the right type; null is as good as no key."""
         value = where.get(key)
         if value is None:
             return default
-        if isinstance(value, Unclear):
-            self.fail(where, key, f"{value!r:.60} {value.reason}")
-        if not isinstance(value, kind) or isinstance(value, bool) and kind is not bool:
-            names = {str: "a string", int: "a whole number", list: "a list", dict: "a mapping", bool: "true or false"}
-            self.fail(where, key, f"expected {names[kind]}, found {value!r:.60}")
+        self.check_type(where, key, value, kind)
         return value
 
-    def items(self, where: dict[str, Any], key: str, kind: Any) -> list[Any]:
+    def items(self, where: dict[str, Any], key: str, kind: type) -> list[Any]:
         values: list[Any] = self.get(where, key, list, [])
         for index, value in enumerate(values):
-            if isinstance(value, Unclear):
-                self.fail(values, index, f"{key}: {value!r:.60} {value.reason}")
-            if not isinstance(value, kind):
-                expected = "a string" if kind is str else "a mapping"
-                self.fail(values, index, f"{key}: expected {expected}, found {value!r:.60}")
+            self.check_type(where, key, value, kind, index)
         return values
 
-    def number(self, where: dict[str, Any], key: str, limit: int, default: int) -> int:
+    def number(self, where: dict[str, Any], key: str, limit: int) -> int:
         text = where.get(key)
         if self.is_crd and key == "errnoRet" and isinstance(text, str) and compiled("[1-9][0-9]{0,3}").fullmatch(text):
             value = int(text)  # SPO has it as a string in v1alpha1, and had in v1beta1
         else:
-            value = self.get(where, key, int, default)
+            value = self.get(where, key, int, 0)
         if not 0 <= value <= limit:
             self.fail(where, key, f"{value} is not within 0 and {limit}")
         return value
@@ -2016,7 +2025,7 @@ class ProfileDecoder:
         if state not in ("Enabled", "Disabled"):
             self.fail(spec, "state", "unknown" + suggestion(state, ("Enabled", "Disabled")))
         self.check_keys(spec, CRD_KEYS if self.is_crd else JSON_KEYS)
-        self.base_profile_name = self.get(spec, "baseProfileName", str, "")
+        self.get(spec, "baseProfileName", str)
         if self.is_crd and spec.get("defaultErrnoRet") is not None:
             self.fail(spec, "defaultErrnoRet", f"a {KIND} has no such key: its default errno is EPERM")
         action, default_errno = self.action(spec, "defaultAction", "defaultErrnoRet", "defaultErrno")
@@ -2024,10 +2033,10 @@ class ProfileDecoder:
         # The operator and Docker (archMap) leave an empty list out of what a runtime reads.
         if not flags and (self.is_crd or spec.get("archMap") or spec.get("flags") is None):
             flags = None
-        rules = {rule: None for item in self.items(spec, "syscalls", dict) for rule in self.rules(item)}
+        rules = tuple(dict.fromkeys(rule for item in self.items(spec, "syscalls", dict) for rule in self.rules(item)))
         if sum(len(rule.names) for rule in rules if rule.conditions) > 16 * BPF_MAXINSNS:  # other machines' among them
             self.fail(spec, "syscalls", TOO_LARGE)
-        return Profile(action, self.architectures(spec), tuple(rules), default_errno, flags)
+        return Profile(action, self.architectures(spec), rules, default_errno, flags)
 
     def action(self, where: dict[str, Any], key: str, errno_key: str, name_key: str) -> tuple[str, int]:
         """An action and its errno, as a number or by name."""
@@ -2035,7 +2044,7 @@ class ProfileDecoder:
         if action not in ACTIONS:
             self.fail(where, key, f"unknown action {action:.60}" + suggestion(action, ACTIONS) if action else "missing")
         absent = (None, "") if self.is_crd else (None,)
-        number = -1 if where.get(errno_key) in absent else self.number(where, errno_key, MAX_SECCOMP_ERRNO, -1)
+        number = -1 if where.get(errno_key) in absent else self.number(where, errno_key, MAX_SECCOMP_ERRNO)
         if self.is_crd and number == 0:  # errnoRet,omitempty in SPO's Go: none given, in what it installs
             number = -1
         name = self.get(where, name_key, str, "")
@@ -2055,7 +2064,7 @@ class ProfileDecoder:
         names = self.items(where, key, str)
         for index, name in enumerate(names):
             if name not in known:
-                self.fail(names, index, f"{key}: unknown {what} {name:.60}" + suggestion(name, known))
+                self.fail(where, key, f"unknown {what} {name:.60}" + suggestion(name, known), index)
         return list(dict.fromkeys(names))
 
     def architectures(self, spec: dict[str, Any]) -> tuple[str, ...]:
@@ -2082,7 +2091,7 @@ class ProfileDecoder:
             self.fail(where, "names", "stands beside name" if name else "missing")
         for index, each in enumerate(names):
             if any(map(str.isspace, each)):  # a list that is indented wrongly is one name over several lines
-                self.fail(names, index, f"names: {each!r:.60} is not the name of a syscall")
+                self.fail(where, "names", f"{each!r:.60} is not the name of a syscall", index)
         if name:
             names = [name]
         action, number = self.action(where, "action", "errnoRet", "errno")
@@ -2090,8 +2099,8 @@ class ProfileDecoder:
         conditions = list(dict.fromkeys(listed))
         if len(conditions) > BPF_MAXINSNS:
             self.fail(where, "args", TOO_LARGE)
-        excludes, includes = self.get(where, "excludes", dict, {}), self.get(where, "includes", dict, {})
-        excluded, included = list(self.matches(excludes)), list(self.matches(includes))
+        excluded = list(self.matches(self.get(where, "excludes", dict, {})))
+        included = list(self.matches(self.get(where, "includes", dict, {})))
         if any(excluded) or not all(included) or not names:
             return []
         syscalls = tuple(dict.fromkeys(names))
@@ -2111,10 +2120,10 @@ class ProfileDecoder:
         kernel = self.get(where, "minKernel", str)
         if kernel is not None:  # as KernelVersion in moby/profiles, seccomp/seccomp.go: two bytes; "" is any kernel
             numbers = compiled(r"0*([0-9]{1,3})\.0*([0-9]{1,3})").fullmatch(kernel or "0.1")
-            least = tuple(map(int, numbers.groups())) if numbers else (0, 0)
-            if least == (0, 0) or max(least) > 255:
+            oldest = tuple(map(int, numbers.groups())) if numbers else (0, 0)
+            if oldest == (0, 0) or max(oldest) > 255:
                 self.fail(where, "minKernel", f"{kernel:.60} is no kernel version")
-            yield release_numbers(self.host.release) >= least
+            yield release_numbers(self.host.release) >= oldest
 
     def condition(self, where: dict[str, Any]) -> Condition:
         self.check_keys(where, ("index", "value", "valueTwo", "op"))
@@ -2124,11 +2133,10 @@ class ProfileDecoder:
         op = self.get(where, "op", str)
         if op not in OPERATORS:
             self.fail(where, "op", f"unknown operator {op:.60}" + suggestion(op, OPERATORS))
-        most = (1 << 64) - 1
-        value, value_two = self.number(where, "value", most, 0), self.number(where, "valueTwo", most, 0)
+        value, value_two = self.number(where, "value", MASK_64), self.number(where, "valueTwo", MASK_64)
         if op == "SCMP_CMP_MASKED_EQ":
             value_two &= value  # as libseccomp has it
-        return Condition(self.number(where, "index", 5, 0), op, value, value_two)
+        return Condition(self.number(where, "index", 5), op, value, value_two)
 
 
 def errno_number(text: str) -> int:
@@ -2359,7 +2367,16 @@ class LoadedProfile(NamedTuple):
     profile: Profile
     document: dict[str, Any]
     reader: YamlReader
-    base_profile_name: str
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        spec: dict[str, Any] = spec_of(self.document)
+        return spec
+
+    @property
+    def base_profile_name(self) -> str:
+        """The name of the profile that this one builds on, "" if there is none."""
+        return str(self.spec.get("baseProfileName") or "")
 
     @property
     def type(self) -> str:
@@ -2374,7 +2391,7 @@ class LoadedProfile(NamedTuple):
     @property
     def rules(self) -> list[dict[str, Any]]:
         """The rules as the document has them."""
-        return spec_of(self.document).get("syscalls") or []
+        return self.spec.get("syscalls") or []
 
     @property
     def depends_on_machine(self) -> bool:
@@ -2384,9 +2401,7 @@ class LoadedProfile(NamedTuple):
 def parse_profile(text: str, file: str, host: Host, name: str = "") -> LoadedProfile:
     """A profile from its text, see parse_document()."""
     document, reader = parse_document(text, file, name)
-    decoder = ProfileDecoder(reader, host)
-    profile = decoder.decode(document)
-    return LoadedProfile(file, profile, document, reader, decoder.base_profile_name)
+    return LoadedProfile(file, ProfileDecoder(reader, host).decode(document), document, reader)
 
 
 def format_changed(source: LoadedProfile, new: dict[str, Any]) -> str:
@@ -2419,7 +2434,7 @@ def append_profile(source: LoadedProfile, recorded: Profile, host: Host) -> tupl
     everywhere = source.profile
     if source.depends_on_machine:
         everywhere = ProfileDecoder(source.reader, host).decode(with_spec(source.document, {
-            **spec_of(source.document), "syscalls": [each for each in source.rules if not depends_on_machine(each)]}))
+            **source.spec, "syscalls": [each for each in source.rules if not depends_on_machine(each)]}))
     added = additions(everywhere, recorded, {
         name for rule in source.rules if rule["action"] != SCMP_ACT_ALLOW for name in names_in(rule)})
     after = source.profile._replace(rules=(*added.rules, *source.profile.rules))
@@ -2432,8 +2447,7 @@ EXTRA_KEYS = ("baseProfileName", "listenerPath", "listenerMetadata")
 
 def extra_keys(source: LoadedProfile) -> dict[str, Any]:
     """What a profile's document holds beside what Profile does."""
-    spec = spec_of(source.document)
-    return {key: spec[key] for key in EXTRA_KEYS if spec.get(key)}
+    return {key: source.spec[key] for key in EXTRA_KEYS if source.spec.get(key)}
 
 
 def coverage_of(source: LoadedProfile) -> tuple[int, Any]:
@@ -2515,10 +2529,9 @@ def read_profile(path: str, host: Host, follow: bool = True, owner: tuple[int, i
     except FileNotFoundError:
         raise ProfileError(file, 0, 0, "no such file", "record one, or name another (run: -p FILE)") from None
     source = parse_profile(text, file, host, name)
-    spec = spec_of(source.document)
     for key, disabled in (("state", "Disabled"), ("disabled", True)):
-        if spec.get(key) == disabled:
-            source.reader.fail_in(spec, key, f"{key}: the profile is not enabled")
+        if source.spec.get(key) == disabled:
+            source.reader.fail_in(source.spec, key, f"{key}: the profile is not enabled")
     return source
 
 

@@ -45,9 +45,7 @@ def read(text: "str | bytes", host: spoc.Host = HOST) -> spoc.Profile:
 
 
 def source_of(document: Dict[str, Any], host: spoc.Host = HOST) -> spoc.LoadedProfile:
-    parsed, reader = spoc.parse_document(json.dumps(document), "the/file.json")
-    decoder = spoc.ProfileDecoder(reader, host)
-    return spoc.LoadedProfile("the/file.json", decoder.decode(parsed), parsed, reader, decoder.base_profile_name)
+    return spoc.parse_profile(json.dumps(document), "the/file.json", host)
 
 
 def convert(document: Dict[str, Any], to_type: str) -> str:

@@ -348,10 +348,7 @@ class Operator(FormatCase):
                 "SECCOMP_FILTER_FLAG_LOG",))
         for text in layouts(CRD).values():
             self.assertEqual(decode(text), expected)
-            document, reader = spoc.parse_document(text, "the/file")
-            decoder = spoc.ProfileDecoder(reader, HOST)
-            decoder.decode(document)
-            self.assertEqual(decoder.base_profile_name, "base")
+            self.assertEqual(spoc.parse_profile(text, "the/file", HOST).base_profile_name, "base")
 
     def test_null_is_no_key(self) -> None:
         whole = {**CRD, "spec": {**CRD["spec"], "syscalls": CRD["spec"]["syscalls"][:1]}}
