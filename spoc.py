@@ -3234,6 +3234,7 @@ AARCH64 = Architecture("SCMP_ARCH_AARCH64", 0xC00000B7)
 ARM = Architecture("SCMP_ARCH_ARM", 0x40000028)
 RISCV64 = Architecture("SCMP_ARCH_RISCV64", 0xC00000F3)
 PPC64LE = Architecture("SCMP_ARCH_PPC64LE", 0xC0000015)
+UNKNOWN_ARCHITECTURE = Architecture("unknown", 0xFFFFFFFF)  # none of this machine's; libseccomp has no such token
 
 X32_SYSCALL_BIT = 0x40000000  # arch/x86/include/uapi/asm/unistd.h
 NO_SYSCALL = 0xFFFFFFFF  # -1: how a tracer has a call skipped (ptrace(2)); no kernel ever gives it a meaning
@@ -3500,12 +3501,12 @@ def lockdown_mode() -> str:
     return read_kernel_file("/sys/kernel/security/lockdown").partition("[")[2].partition("]")[0]
 
 
-def audit_architecture(machine: Machine, token: int, number: int) -> Architecture | None:
+def audit_architecture(machine: Machine, token: int, number: int) -> Architecture:
     """Whose call it is that the kernel gives this AUDIT_ARCH_ token."""
     for abi, candidate in enumerate((machine.native, machine.compat)):
         if candidate and candidate.token == token:
             return machine.architecture(abi, number)
-    return None
+    return UNKNOWN_ARCHITECTURE
 
 
 def in_initial_pid_namespace() -> bool:
@@ -3610,16 +3611,20 @@ class SimulatedFilter:
         self._verdicts: dict[tuple[int, int], Verdict] = {}  # that depend on no argument
 
     def __call__(self, data: SeccompData) -> Verdict:
-        """The action, with its errno, that this call meets."""
+        """The verdict that this call meets."""
+        return self.answer(data)[0]
+
+    def answer(self, data: SeccompData) -> tuple[Verdict, bool]:
+        """The same, and whether it depends on more than architecture and number."""
         call = data.arch, data.nr
-        verdict = self._verdicts.get(call)
-        if verdict is None:
-            result, depends = self._run(bytes(data))
-            number = result & 0xFFFF  # SECCOMP_RET_DATA
-            verdict = Verdict(self._actions[result - number], min(number, MAX_SECCOMP_ERRNO))
-            if not depends and len(self._verdicts) < MAX_KNOWN_CALLS:
-                self._verdicts[call] = verdict
-        return verdict
+        if call in self._verdicts:
+            return self._verdicts[call], False
+        result, depends = self._run(bytes(data))
+        number = result & 0xFFFF  # SECCOMP_RET_DATA
+        verdict = Verdict(self._actions[result - number], min(number, MAX_SECCOMP_ERRNO))
+        if not depends and len(self._verdicts) < MAX_KNOWN_CALLS:
+            self._verdicts[call] = verdict
+        return verdict, depends
 
     def _run(self, data: bytes) -> tuple[int, bool]:
         """What the program returns, and whether it looked at more than architecture and number."""
@@ -4788,7 +4793,7 @@ FILTER_PROFILE, FILTER_OWN, FILTER_UNKNOWN = "profile", "own", "unknown"  # in -
 class Denial(NamedTuple):
     """A syscall that a filter did not let pass, or logged; so often, if it is known what the calls have in common."""
 
-    architecture: Architecture | None  # None if it is none that this machine has
+    architecture: Architecture
     number: int
     verdicts: tuple[Verdict, ...]  # each that it may have met, the likeliest first; errno -1: any
     tgid: int
@@ -5995,7 +6000,7 @@ class NotifyWatcher(DenialWatcher):
             done = self._signal(action, tgid, tid, architecture is machine.own)
         if not done or action == SCMP_ACT_ALLOW:
             return None  # what was read of /proc may belong to another process by now; or there is nothing to tell
-        name = architecture and syscall_name(architecture, number) or ""
+        name = syscall_name(architecture, number) or ""
         return Denial(architecture, number, (verdict,), tgid, tid, comm, exe,
                       inner=MULTIPLEXED.get(name, {}).get(call.args[0], ""),
                       arguments=tuple(call.args) if self._learn else (), otherwise=FILTER_PROFILE)
@@ -7118,9 +7123,9 @@ class Learner:
         self._replaced: set[str] = set()  # names to be allowed whatever the rules say of them
         self._left: dict[SeenCall, str] = {}
 
-    def see(self, denial: Denial, name: str) -> None:
+    def note_call(self, denial: Denial, name: str) -> None:
         """Note a call that would be stopped."""
-        if denial.architecture is None or not name:
+        if not name:
             return
         for each in {name, denial.inner} - self._compared.keys():
             self._compared[each] = self._arguments(each, (*self._profile.rules, *self._elsewhere))
@@ -7283,153 +7288,142 @@ class Learner:
         return [SpocError("learn", name, f"{reason} would have to go", hint) for name, reason in sorted(found)]
 
 
+def errno_of_refusal(verdict: Verdict) -> str:
+    """The name of the errno that a call got; "" if it got none, or it is not known which."""
+    if verdict.action != SCMP_ACT_ERRNO or verdict.errno < 0:
+        return ""
+    return errno.errorcode.get(verdict.errno, str(verdict.errno))
+
+
 class DenialReport:
     """Names what was stopped: a line at the first time, a summary at the end, and JSON for scripts."""
 
     MAX_PROGRAMS, MAX_KINDS = 1000, 4096
 
-    def __init__(self, profile: Profile, native: Architecture, events: EventsFile | None,
-                 program: bytes, learner: Learner | None = None, as_runc: bool = False):
+    def __init__(self, profile: Profile, native: Architecture, events: EventsFile | None, program: bytes,
+                 learner: Learner | None = None):
         """`program` is the filter's, before any call is asked about."""
-        self.profile, self.native, self.events, self.learner = profile, native.name, events, learner
-        self.as_runc, self._own = as_runc, native
+        self.profile, self.native, self.events, self.learner = profile, native, events, learner
         self._filter, self._is_filtered = SimulatedFilter(program), is_filtered()
         self._newer: SimulatedFilter | None = None
-        self.architectures = {native.name, *profile.architectures}
-        # (syscall, architecture, what happened to it) -> program -> times
-        self.counts: dict[tuple[str, str, str], dict[str, int]] = {}
-        self.missing: set[str] = set()
-        self.foreign: dict[str, set[str]] = {}  # architecture that the profile does not list -> syscalls
+        self.counts: dict[tuple[str, str], dict[str, int]] = {}  # (call, what happened to it) -> program -> times
+        self.missing: set[str] = set()  # syscalls
+        self.foreign: set[Architecture] = set()  # that the profile does not list
+        self.missing_from_foreign: set[str] = set()  # syscalls of these
         self.nameless: set[tuple[Architecture, int]] = set()
         self.losses: list[str] = []
 
-    def attribute(self, denial: Denial, name: str) -> tuple[str, int, str]:
-        """The action that met a call, its errno, and whose it is: a command may filter itself, or trace."""
-        answers = self.profile.verdicts(name)
-        if denial.architecture is None or denial.architecture.name not in self.architectures:
-            answers = [Verdict(SCMP_ACT_KILL_THREAD, 0)]  # libseccomp's to calls of other architectures
-        elif self.as_runc and self.is_newer(denial):
-            answers = [Verdict(SCMP_ACT_ERRNO, errno.ENOSYS)]
-        elif not name:  # no rule is about it, but above x32's bit it may be none of what the filter takes as x86-64's
-            answers = [self._filter(SeccompData(denial.number, denial.architecture.kernel_token))]
-        for action, number in answers:
-            if (action, number) in denial.verdicts or (action, -1) in denial.verdicts:
-                return action, number, FILTER_PROFILE
-        return (*denial.verdicts[0], denial.otherwise)
+    def _attribute(self, denial: Denial, name: str) -> tuple[Verdict, str]:
+        """The verdict that met a call, and whose it is: a command may filter itself, or trace."""
+        answer, depends = self._filter.answer(SeccompData(denial.number, denial.architecture.kernel_token))
+        for verdict in self.profile.verdicts(name) if depends else [answer]:
+            if verdict in denial.verdicts or (verdict.action, -1) in denial.verdicts:
+                return verdict, FILTER_PROFILE
+        return denial.verdicts[0], denial.otherwise
 
-    def _describe(self, denial: Denial, verdict: str, whose: str) -> str:
+    def _describe(self, denial: Denial, verdict: Verdict, whose: str) -> str:
         """What happened, with whatever is a guess said to be one."""
+        text = str(verdict) if errno_of_refusal(verdict) else verdict.action
         if whose == FILTER_PROFILE:
-            return verdict
+            is_other = verdict != (SCMP_ACT_ERRNO, errno.ENOSYS) and self._is_newer(denial)
+            return text + (" (runc answers ENOSYS)" if is_other else "")
         if len(denial.verdicts) > 1:
-            verdict = f"{denial.fact}, probably {verdict}"
+            text = f"{denial.fact}, probably {text}"
         others = ", or of one that spoc.py is under" if self._is_filtered else ""
         if whose == FILTER_UNKNOWN:
             others += ", or of its tracer"
-        return f"{verdict} of the command's own filter{others}"
+        return f"{text} of the command's own filter{others}"
 
-    def is_newer(self, denial: Denial) -> bool:
+    def _is_newer(self, denial: Denial) -> bool:
         """Does runc answer ENOSYS to this call, since it is newer than all that the profile names?"""
         self._newer = self._newer or SimulatedFilter(
-            runc_prefix(self.profile, self._own) + constant_program(SCMP_ACT_ALLOW))
-        return denial.architecture is not None and self._newer(
-            SeccompData(denial.number, denial.architecture.kernel_token)).action == SCMP_ACT_ERRNO
+            runc_prefix(self.profile, self.native) + constant_program(SCMP_ACT_ALLOW))
+        return not self._newer(SeccompData(denial.number, denial.architecture.kernel_token)).lets_pass
 
     def add(self, denials: Iterable[Denial]) -> None:
         for denial in denials:
-            architecture = denial.architecture
-            name = architecture and syscall_name(architecture, denial.number) or ""
-            arch_name = architecture.name if architecture else "unknown"
-            action, number, whose = self.attribute(denial, name)
+            name = syscall_name(denial.architecture, denial.number) or ""
+            verdict, whose = self._attribute(denial, name)
             if not whose:
                 continue  # a signal ended the task
-            label = f"{name or 'number'} ({denial.number})"
-            if denial.inner:
-                label = f"{denial.inner} by {label}"
-            if arch_name != self.native:
-                label += f", arch: {arch_name}"
-            errno_name = errno.errorcode.get(number, str(number)) if action == SCMP_ACT_ERRNO and number >= 0 else ""
-            what = self._describe(denial, f"{action} ({errno_name})" if errno_name else action, whose)
-            if whose == FILTER_PROFILE and (action, number) != (SCMP_ACT_ERRNO, errno.ENOSYS) and self.is_newer(denial):
-                what += " (runc answers ENOSYS)"
-            # A command that makes numbers up, or gives itself a new name at each call, must not fill the memory.
-            kind = (label, arch_name, what)
-            if kind not in self.counts and len(self.counts) >= self.MAX_KINDS:
-                label, what = "others", "various"
-                kind = (label, "", what)
-            programs = self.counts.setdefault(kind, {})
-            comm = denial.comm
-            if comm not in programs and len(programs) >= self.MAX_PROGRAMS:
-                comm = "(others)"
-            if comm not in programs:
-                Log.result(f"Seccomp: {label}, action: {what}, pid: {denial.tgid}, comm: {comm}")
-            programs[comm] = programs.get(comm, 0) + denial.times
-            if (whose == FILTER_PROFILE or self.learner) and action != SCMP_ACT_LOG:
+            self._count(denial, name, self._describe(denial, verdict, whose))
+            if (whose == FILTER_PROFILE or self.learner) and verdict.action != SCMP_ACT_LOG:
                 self._note_missing(denial, name)
-            self._write_event({
-                "time": round(time.time(), 6), "pid": denial.tid, "tgid": denial.tgid, "comm": denial.comm,
-                "exe": denial.exe, "arch": arch_name, "number": denial.number, "name": name, "action": action,
-                "errno": errno_name, "filter": whose, "guess": whose != FILTER_PROFILE and
-                (len(denial.verdicts) > 1 or whose == FILTER_UNKNOWN),
-                "count": denial.times})
+            self._write_event(denial, name, verdict, whose)
+
+    def _count(self, denial: Denial, name: str, what: str) -> None:
+        call = f"{name or 'number'} ({denial.number})"
+        if denial.inner:
+            call = f"{denial.inner} by {call}"
+        if denial.architecture != self.native:
+            call += f", arch: {denial.architecture.name}"
+        # A command that makes numbers up, or gives itself a new name at each call, must not fill the memory.
+        if (call, what) not in self.counts and len(self.counts) >= self.MAX_KINDS:
+            call, what = "others", "various"
+        programs = self.counts.setdefault((call, what), {})
+        comm = denial.comm if denial.comm in programs or len(programs) < self.MAX_PROGRAMS else "(others)"
+        if comm not in programs:
+            Log.result(f"Seccomp: {call}, action: {what}, pid: {denial.tgid}, comm: {comm}")
+        programs[comm] = programs.get(comm, 0) + denial.times
 
     def _note_missing(self, denial: Denial, name: str) -> None:
         """Note what would have to be allowed."""
+        architecture, names = denial.architecture, {denial.inner or name}
         if not name:
-            self.nameless.add((denial.architecture or Architecture("unknown", 0), denial.number))
-        elif denial.architecture and denial.architecture.name not in self.architectures:
-            self.foreign.setdefault(denial.architecture.name, set()).update({denial.inner, name} - {""})
+            self.nameless.add((architecture, denial.number))
+        elif architecture.name not in {self.native.name, *self.profile.architectures}:
+            self.foreign.add(architecture)
+            self.missing_from_foreign |= {*names, name}
         else:
-            self.missing.add(denial.inner or name)
             if any(name in rule.names for rule in self.profile.deciding_rules(name)):
-                self.missing.add(name)
+                names.add(name)
+            self.missing |= names
         if self.learner:
-            self.learner.see(denial, name)
+            self.learner.note_call(denial, name)
 
-    def _write_event(self, event: dict[str, Any]) -> None:
-        if self.events is None:
-            return
+    def _write_event(self, denial: Denial, name: str, verdict: Verdict, whose: str) -> None:
         import json
-        try:
-            self.events.write(json.dumps(event).encode() + b"\n")
-        except OSError as error:
-            self._lose_events(error)
+        self._use_events(lambda events: events.write(json.dumps({
+            "time": round(time.time(), 6), "pid": denial.tid, "tgid": denial.tgid, "comm": denial.comm,
+            "exe": denial.exe, "arch": denial.architecture.name, "number": denial.number, "name": name,
+            "action": verdict.action, "errno": errno_of_refusal(verdict), "filter": whose,
+            "guess": whose == FILTER_UNKNOWN or whose == FILTER_OWN and len(denial.verdicts) > 1,
+            "count": denial.times}).encode() + b"\n"))
 
-    def _lose_events(self, error: OSError) -> None:
-        self.losses.append(f"events could not be written: {error.strerror}")
-        self.events = None
+    def _use_events(self, use: Callable[[EventsFile], None]) -> None:
+        """Have this done with the events, until it fails once."""
+        if self.events:
+            try:
+                use(self.events)
+            except OSError as error:
+                self.losses.append(f"events could not be written: {error.strerror}")
+                self.events = None
 
     def finish_events(self, limit_ms: int | None) -> None:
         """Write the events that wait, see EventsFile.finish()."""
-        if self.events:
-            try:
-                self.events.finish(limit_ms)
-            except OSError as error:
-                self._lose_events(error)
+        self._use_events(lambda events: events.finish(limit_ms))
 
     def summarize(self) -> None:
-        for (label, _, what), programs in sorted(self.counts.items()):
+        for (call, what), programs in sorted(self.counts.items()):
             by = ", ".join(f"{comm} ({times})" for comm, times in sorted(programs.items()))
-            total = sum(programs.values())
-            Log.result(f"Seccomp summary: {label}, action: {what}, {total} time{'s' * (total != 1)}, by: {by}")
+            times = count_of(sum(programs.values()), "time", "times")
+            Log.result(f"Seccomp summary: {call}, action: {what}, {times}, by: {by}")
         if not self.learner:
             self._advise()
 
     def _advise(self) -> None:
         """Say what would allow what was blocked."""
-        names = sorted(self.missing)
-        lifted = {name: describe_lifted(self.profile, name) for name in names}
-        warning = "; ".join(f"-b {name} lifts {rules}" for name, rules in lifted.items() if rules)
-        if warning:
-            warning = f" ({warning})"
-        elsewhere = {describe_lifted(self.profile, name) for names in self.foreign.values() for name in names}
-        is_denied = any(rules not in ("", CONDITIONS) for rules in elsewhere.union(lifted.values()))
+        lifted = {name: describe_lifted(self.profile, name) for name in self.missing | self.missing_from_foreign}
+        is_denied = any(rules not in ("", CONDITIONS) for rules in lifted.values())
         force = ", and with --force what a rule denies" if is_denied else ""
+        names = sorted(self.missing)
         if names:
-            Log.result(f"To allow what was blocked: run -b {','.join(names)}{warning}; "
+            warnings = "; ".join(f"-b {name} lifts {lifted[name]}" for name in names if lifted[name])
+            Log.result(f"To allow what was blocked: run -b {','.join(names)}{warnings and f' ({warnings})'}; "
                        f"to add it to a profile: run --learn FILE{force}")
         if self.foreign:
-            Log.result(f"To add calls of {', '.join(sorted(self.foreign))} to a profile, which this one does not list: "
+            architectures = ", ".join(sorted(each.name for each in self.foreign))
+            Log.result(f"To add calls of {architectures} to a profile, which this one does not list: "
                        f"run --learn FILE{force}")
         for text in describe_nameless(self.nameless):
             Log.result(f"Not to be allowed: {text}")
@@ -7537,8 +7531,7 @@ class RunCommand:
             learner = Learner(self.source, self.host, self.bases, self.machine.own, self.options.force,
                               self._build) if self.learned else None
             applied = self._build(self.profile)
-            report = DenialReport(self.profile, self.machine.own, self.events, applied.program, learner,
-                                  self.options.runtime == "runc")
+            report = DenialReport(self.profile, self.machine.own, self.events, applied.program, learner)
             watcher = self._open_watcher(applied.program)
             if watcher:
                 resources.callback(watcher.close)

@@ -111,7 +111,7 @@ class Adapter:
         self.module.Log.quiet = self.module.Log.verbose = self.module.Log.unsaid = False
 
     def _architecture(self, name: str) -> Any:
-        return getattr(self.module, name) if name else None
+        return getattr(self.module, name or "UNKNOWN_ARCHITECTURE")
 
     def recording(self, recorded: Recorded) -> Any:
         """As the recorders give it; the first argument of the classes is what changes most seldom."""
@@ -148,8 +148,8 @@ class Adapter:
     def denied(self, denials: Sequence[Denied], losses: Sequence[str], status: int) -> Iterator[None]:
         """Have `run` hear of these, once it has read the profile and made the filter."""
         module = self.module
-        found = [module.Denial(self._architecture(each.architecture), each.number, each.verdicts, each.pid,
-                               each.pid + 1,
+        found = [module.Denial(self._architecture(each.architecture), each.number,
+                               tuple(module.Verdict(*verdict) for verdict in each.verdicts), each.pid, each.pid + 1,
                                each.comm, **{"exe": f"/bin/{each.comm}", "arguments": (0,) * 6,
                                              **each.more}) for each in denials]
 
@@ -160,8 +160,7 @@ class Adapter:
             applied = command._build(command.profile)
             if applied.skipped:
                 module.Log.info(f"unknown: {', '.join(sorted(set(applied.skipped)))}")
-            report = module.DenialReport(command.profile, native, command.events, applied.program, learner,
-                                         options.runtime == "runc")
+            report = module.DenialReport(command.profile, native, command.events, applied.program, learner)
             if command.events:
                 command.events.begin()
             report.add(found)
@@ -989,7 +988,7 @@ RECORDINGS: Dict[str, Recorded] = {
     "exit 3": Recorded((Made("X86_64", 110, "getppid", 10 ** 9),), status=3 << 8),
     "killed": Recorded((Made("X86_64", 110, "getppid", 10 ** 9),), status=15),
     "hostile": Recorded((Made("X86_64", 110, "getppid", 10 ** 9, 1 << 63, "\x1b[31m\n"),
-                         Made("X86_64", 39, "getpid", 0, 0, ""))),
+                         Made("X86_64", 39, "getpid", 10 ** 9, 0, ""))),
     "many": Recorded(tuple(Made("X86_64", number, name, 10 ** 9 + number * 10 ** 8, number * number) for number,
                            name in enumerate(
         "read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask "
