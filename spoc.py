@@ -9145,6 +9145,24 @@ def hold_standard_descriptors() -> None:
                 return
 
 
+def explain_failure(error: Exception) -> SpocError:
+    """What to tell of an exception that nothing has dealt with."""
+    if isinstance(error, SpocError):
+        return error
+    if isinstance(error, MemoryError):
+        return SpocError("run", "spoc.py", "out of memory", LIMITS[errno.ENOMEM])
+    for name in IMPORTED_LATER:
+        if is_hollow(sys.modules.get(name)):  # whatever failed, it is for want of that
+            error = ImportError("its folder is no package", name=name)
+    if isinstance(error, ImportError):
+        return SpocError("import", f"Python module {error.name}", str(error), REINSTALL)
+    if Log.verbose:
+        sys.excepthook(*sys.exc_info())
+    if isinstance(error, OSError):  # nothing that a caller could do about it
+        return SpocError("run", "spoc.py", refusal_text(error), remedy_of(error) or "-v shows where")
+    return SpocError("run", "spoc.py", f"{type(error).__name__}: {error}", REPORT_IT)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run spoc.py with these arguments (sys.argv's by default); give the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -9158,31 +9176,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[0] not in COMMANDS:
             raise UsageError(arguments[0], "no such command", "see spoc.py --help")
         return run_command(arguments[0], arguments[1:])
-    except SpocError as error:
-        Log.error(error)
-        return error.exit_code
-    except OSError as error:  # nothing that a caller could do about it
-        if Log.verbose:
-            sys.excepthook(*sys.exc_info())
-        Log.error(SpocError("run", "spoc.py", refusal_text(error), remedy_of(error) or "-v shows where"))
-        return EXIT_FAILURE
-    except ImportError as error:
-        Log.error(SpocError("import", f"Python module {error.name}", str(error), REINSTALL))
-        return EXIT_FAILURE
-    except MemoryError:
-        Log.error(SpocError("run", "spoc.py", "out of memory", LIMITS[errno.ENOMEM]))
-        return EXIT_FAILURE
     except KeyboardInterrupt as interrupt:
         return EXIT_SIGNAL + int(*interrupt.args or (signal.SIGINT,))
-    except Exception as error:  # a bug: exit code 1 would mean "different"
-        for name in IMPORTED_LATER:
-            if is_hollow(sys.modules.get(name)):
-                Log.error(SpocError("import", f"Python module {name}", "its folder is no package", REINSTALL))
-                return EXIT_FAILURE
-        if Log.verbose:
-            sys.excepthook(*sys.exc_info())
-        Log.error(SpocError("run", "spoc.py", f"{type(error).__name__}: {error}", REPORT_IT))
-        return EXIT_FAILURE
+    except Exception as error:
+        failure = explain_failure(error)
+        Log.error(failure)
+        return failure.exit_code
 
 
 if __name__ == "__main__":
