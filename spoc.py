@@ -173,7 +173,10 @@ BASE_SYSCALLS = """
 class SpocError(Exception):
     """A foreseeable failure: what was done, to what, why it failed, and what the user can do about it."""
 
-    def __init__(self, operation: str, subject: str, reason: str, hint: str = "", exit_code: int = EXIT_FAILURE):
+    def __init__(self, operation: str, subject: str, reason: str | OSError, hint: str = "",
+                 exit_code: int = EXIT_FAILURE):
+        if isinstance(reason, OSError):
+            reason = reason.strerror or str(reason)
         super().__init__(operation, subject, reason, hint)
         self.operation, self.subject, self.reason, self.hint = operation, subject, reason, hint
         self.exit_code = exit_code
@@ -193,7 +196,7 @@ class UsageError(SpocError):
 class ProfileError(SpocError):
     """A profile that cannot be read: the message names file, line and column, both counted from 1."""
 
-    def __init__(self, file: str, line: int, column: int, reason: str, hint: str = ""):
+    def __init__(self, file: str, line: int, column: int, reason: str | OSError, hint: str = ""):
         super().__init__("read profile", f"{file}:{line}:{column}" if line else file, reason, hint)
         self.file, self.line, self.column = file, line, column
 
@@ -283,7 +286,7 @@ def write_stdout(text: str) -> None:
     try:
         write_all(1, text.encode())
     except OSError as error:
-        raise SpocError("write", "standard output", error.strerror or str(error), "redirect it elsewhere") from None
+        raise SpocError("write", "standard output", error, "redirect it elsewhere") from None
 
 
 def import_now(*names: str) -> None:
@@ -2500,7 +2503,7 @@ def read_text(path: str, follow: bool = False, owner: tuple[int, int] | None = N
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise ProfileError(path, 0, 0, "is a symbolic link", "name the file that it points to") from None
-        raise ProfileError(path, 0, 0, error.strerror or str(error)) from None
+        raise ProfileError(path, 0, 0, error) from None
     if len(data) > MAX_PROFILE_BYTES:
         raise ProfileError(path, 0, 0, f"is larger than {MAX_PROFILE_BYTES >> 20} MiB")
     try:
@@ -2705,7 +2708,7 @@ class Target:
             os.path.abspath(self.path)
         except FileNotFoundError:
             return SpocError("write profile", self.path, "the working folder has been removed", "give an absolute path")
-        return SpocError("write profile", self.path, error.strerror or str(error),
+        return SpocError("write profile", self.path, error,
                          hints.get(error.errno or 0, "") + f"choose another file with {self._option}")
 
     def check(self) -> None:
@@ -2784,7 +2787,7 @@ class Target:
                 if time.monotonic() >= due_s:
                     return False
             except OSError as error:
-                raise SpocError("lock the folder of", self.path, error.strerror or str(error),
+                raise SpocError("lock the folder of", self.path, error,
                                 "choose a file on another file system with -o") from None
             time.sleep(0.1)
 
@@ -3486,7 +3489,7 @@ def pid_namespace() -> os.stat_result:
     try:
         namespace = os.stat("/proc/self/ns/pid")
     except OSError as error:
-        raise KernelError("record with BPF", "/proc/self/ns/pid", error.strerror or str(error),
+        raise KernelError("record with BPF", "/proc/self/ns/pid", error,
                           "mount -t proc proc /proc") from None
     try:  # ENOENT as long as no child is there (pidns_for_children_get() in kernel/pid_namespace.c)
         if os.path.samestat(namespace, os.stat("/proc/self/ns/pid_for_children")):
@@ -4308,7 +4311,7 @@ class Supervisor:
             try:
                 os.kill(pid, signum)
             except OSError as error:  # it may have become another user's
-                Log.error(SpocError("pass on signal", str(signum), error.strerror or str(error), "send it yourself"))
+                Log.error(SpocError("pass on signal", str(signum), error, "send it yourself"))
 
 
 def initial_environment() -> list[bytes]:
@@ -4577,7 +4580,7 @@ class Child:
             self._report = self._start.report
             self.pid = os.fork()
         except OSError as error:
-            raise ChildError("start command", command[0], error.strerror or str(error), remedy_of(error)) from None
+            raise ChildError("start command", command[0], error, remedy_of(error)) from None
         if not self.pid:
             self._start.run()
 
@@ -5088,7 +5091,7 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
                 errno.ENOSYS: "the kernel was built without CONFIG_BPF_SYSCALL",
                 ENOTSUPP: "the kernel has no interpreter (CONFIG_BPF_JIT_ALWAYS_ON), and its JIT cannot compile it: "
                           "take notify"}.get(error.errno or 0, "-v tells more")
-    return KernelError(operation, subject, error.strerror or str(error), hint)
+    return KernelError(operation, subject, error, hint)
 
 
 @contextlib.contextmanager
@@ -5641,7 +5644,7 @@ class Listener:
                 raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
             libc.syscall(number, SECCOMP_GET_NOTIF_SIZES, 0, ctypes.byref(sizes))
         except OSError as error:
-            raise KernelError("use user notification", "seccomp(2)", error.strerror or str(error),
+            raise KernelError("use user notification", "seccomp(2)", error,
                               "Linux 5.5 or newer with CONFIG_SECCOMP_FILTER is needed") from None
         self.buffer = bytearray(max(sizes.seccomp_notif, ctypes.sizeof(SeccompNotif)))
         self.request = SeccompNotif.from_buffer(self.buffer)
@@ -5676,7 +5679,7 @@ class Listener:
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.EINTR):
                 return False
-            raise KernelError("receive a notification", "of the filter", error.strerror or str(error)) from None
+            raise KernelError("receive a notification", "of the filter", error) from None
         return True
 
     def is_waiting(self) -> bool:
@@ -5695,7 +5698,7 @@ class Listener:
             fcntl.ioctl(self.descriptor, self._send, self._response_buffer)
         except OSError as failure:
             if failure.errno not in (errno.ENOENT, errno.EINPROGRESS):
-                raise KernelError("answer a notification", "of the filter", failure.strerror or str(failure)) from None
+                raise KernelError("answer a notification", "of the filter", failure) from None
             return False
         return True
 
@@ -5874,7 +5877,7 @@ class NotifyRecorder(Recorder):
         try:
             pid = os.fork()
         except OSError as error:
-            Log.error(SpocError("leave tasks of the command", "to another process", error.strerror or str(error),
+            Log.error(SpocError("leave tasks of the command", "to another process", error,
                                 "all their calls will fail"))
             return
         if pid:
@@ -6282,7 +6285,7 @@ class NetlinkWatcher(AuditWatcher):
         except OSError as error:
             hint = "it takes CAP_AUDIT_READ in the initial namespace" if error.errno == errno.EPERM else (
                 "the kernel was built without CONFIG_AUDIT")
-            raise KernelError("read audit records", "NETLINK_AUDIT", error.strerror or str(error), hint) from None
+            raise KernelError("read audit records", "NETLINK_AUDIT", error, hint) from None
         self.descriptor = self._socket.fileno()
 
     def _records(self) -> Iterator[str]:
@@ -6320,7 +6323,7 @@ class KmsgWatcher(AuditWatcher):
         try:
             self.descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
-            raise KernelError("read audit records", "/dev/kmsg", error.strerror or str(error),
+            raise KernelError("read audit records", "/dev/kmsg", error,
                               "it takes root or, where kernel.dmesg_restrict is set, CAP_SYSLOG") from None
         while select_readable([self.descriptor], 0):
             for _ in self._records():
@@ -6390,7 +6393,7 @@ class AuditLogWatcher(AuditWatcher):
             for _ in self._lines():
                 pass
         except OSError as error:
-            raise KernelError("read audit records", self._path, error.strerror or str(error), hint) from None
+            raise KernelError("read audit records", self._path, error, hint) from None
 
     @staticmethod
     def _open_log(path: str) -> BinaryIO:
@@ -8480,7 +8483,7 @@ def examine_seccomp() -> Finding:
         allow = SockFprog(1, constant_program(SCMP_ACT_ALLOW))
         libc.syscall(number, SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(allow))
     except OSError as error:
-        raise KernelError("load a filter", "seccomp(2)", error.strerror or str(error), "boot a kernel with "
+        raise KernelError("load a filter", "seccomp(2)", error, "boot a kernel with "
                           "CONFIG_SECCOMP_FILTER or, in a container, have its own filter allow seccomp(2)") from None
     if lacking:
         return Finding(f"loads a filter, knows no {', '.join(lacking)}", "upgrade the kernel", ("none",))
