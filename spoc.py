@@ -6543,33 +6543,27 @@ BAR_COLUMNS = 20
 CURVE_COLUMNS = 60
 
 
-def format_statistics(recording: Recording, start_ns: int, end_ns: int, blocks: str) -> str:
+def format_statistics(recording: Recording, duration_ns: int, blocks: str) -> str:
     """A table of the calls, most frequent first, and how the number of distinct ones grew. `blocks` draws: 8 levels."""
-    rows = [("SYSCALL", "CALLS", "FIRST", "FIRST MADE BY")]
     calls = sorted(recording.calls, key=lambda call: (-call.times, call.first_ns))
+    firsts_ns = sorted(call.first_ns for call in calls)
+    start_ns, last_ns = firsts_ns[0], firsts_ns[-1]
+    rows = [("SYSCALL", "CALLS", "FIRST", "FIRST MADE BY", "")]
     for call in calls:
         suffix = "" if call.architecture is calls[0].architecture else f" ({call.architecture.short_name})"
         rows.append(((call.name or f"number {call.number}") + suffix, str(call.times),
-                     f"{max(0, call.first_ns - start_ns) / 1e9:.3f} s", printable(f"{call.comm} ({call.tgid})")))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    most = max((call.times for call in calls), default=1)
-    bars = [""] + [blocks[-1] * max(1, round(BAR_COLUMNS * call.times / most)) for call in calls]
-    lines = [f"{row[0]:{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:{widths[3]}}  {bar}".rstrip()
-             for row, bar in zip(rows, bars)]
-    if calls:
-        last_s = max(call.first_ns for call in calls) - start_ns
-        lines.append(f"distinct syscalls over {(end_ns - start_ns) / 1e9:.1f} s: "
-                     f"{format_curve(recording, start_ns, end_ns, blocks)} {len(calls)}, the last new one at "
-                     f"{max(0, last_s) / 1e9:.1f} s")
-    return "".join(line + "\n" for line in lines)
-
-
-def format_curve(recording: Recording, start_ns: int, end_ns: int, blocks: str) -> str:
-    """Distinct syscalls so far, in equal steps of time from start to end."""
-    step_ns = max(1, (end_ns - start_ns) / CURVE_COLUMNS)
-    counts = [sum(call.first_ns <= start_ns + step_ns * (column + 1) for call in recording.calls)
-              for column in range(CURVE_COLUMNS)]
-    return "".join(blocks[(len(blocks) - 1) * count // max(1, len(recording.calls))] for count in counts)
+                     f"{(call.first_ns - start_ns) / 1e9:.3f} s", printable(f"{call.comm} ({call.tgid})"),
+                     blocks[-1] * max(1, round(BAR_COLUMNS * call.times / calls[0].times))))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = [f"{name:{widths[0]}}  {times:>{widths[1]}}  {first:>{widths[2]}}  {maker:{widths[3]}}  {bar}".rstrip()
+             for name, times, first, maker, bar in rows]
+    curve = ""
+    for column in range(1, CURVE_COLUMNS + 1):
+        so_far = sum(call.first_ns - start_ns <= duration_ns / CURVE_COLUMNS * column for call in calls)
+        curve += blocks[(len(blocks) - 1) * so_far // len(calls)]
+    lines.append(f"distinct syscalls over {duration_ns / 1e9:.1f} s: {curve} {len(calls)}, the last new one at "
+                 f"{(last_ns - start_ns) / 1e9:.1f} s")
+    return "\n".join([*lines, ""])
 
 
 class Client(NamedTuple):
@@ -6849,7 +6843,7 @@ class RecordCommand:
             child = resources.enter_context(Child(self.command, self.identity, supervisor, recorder.filter))
             status, failure = self._run_command(recorder, supervisor, child)
             recorder.release_survivors()
-            end_ns = time.monotonic_ns()
+            duration_ns = time.monotonic_ns() - self.start_ns
             recording = recorder.recording()
             if failure:
                 recording = recording._replace(losses=(*recording.losses, "the recording was cut short"))
@@ -6864,8 +6858,7 @@ class RecordCommand:
             if self.options.stats:
                 encoding = (sys.stderr and sys.stderr.encoding or "").lower()
                 blocks = " ▁▂▃▄▅▆▇█" if encoding == "utf-8" else " .:-=+*#"
-                first_ns = min((call.first_ns for call in recording.calls), default=0)
-                Log.table(format_statistics(recording, first_ns, first_ns + end_ns - self.start_ns, blocks))
+                Log.table(format_statistics(recording, duration_ns, blocks))
             if failure:
                 raise failure
             if recorder.close_message:

@@ -138,7 +138,7 @@ class Adapter:
                 complete &= command._write(recording)
                 if command.options.stats:
                     for blocks in " ▁▂▃▄▅▆▇█", " .:-=+*#":
-                        module.Log.table(module.format_statistics(recording, 10 ** 9, 9 * 10 ** 9, blocks))
+                        module.Log.table(module.format_statistics(recording, 8 * 10 ** 9, blocks))
                 return int(module.exit_code(recorded.status)) if complete else 125
 
         with unittest.mock.patch.object(module.RecordCommand, "run", run):
