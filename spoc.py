@@ -138,6 +138,7 @@ ACTIONS = {
     "SCMP_ACT_KILL": 0, SCMP_ACT_KILL_THREAD: 0, SCMP_ACT_KILL_PROCESS: 0x80000000, SCMP_ACT_TRAP: 0x00030000,
     SCMP_ACT_ERRNO: 0x00050000, SCMP_ACT_NOTIFY: 0x7FC00000, SCMP_ACT_TRACE: 0x7FF00000, SCMP_ACT_LOG: 0x7FFC0000,
     SCMP_ACT_ALLOW: 0x7FFF0000}
+ACTION_NAMES = {value: name for name, value in ACTIONS.items()}
 NUMBERED_ACTIONS = (SCMP_ACT_ERRNO, SCMP_ACT_TRACE)  # those that carry an errno
 PERMISSIVE = (SCMP_ACT_ALLOW, SCMP_ACT_LOG)
 # enum scmp_compare in seccomp.h, which begins with 1.
@@ -3610,7 +3611,6 @@ class SimulatedFilter:
 
     def __init__(self, program: bytes):
         self._steps = [(step.code, step.jt, step.jf, step.k) for step in parse_program(program)]
-        self._actions = {value: name for name, value in ACTIONS.items()}
         self._verdicts: dict[tuple[int, int], Verdict] = {}  # that depend on no argument
 
     def __call__(self, data: SeccompData) -> Verdict:
@@ -3624,7 +3624,7 @@ class SimulatedFilter:
             return self._verdicts[call], False
         result, depends = self._run(bytes(data))
         number = result & 0xFFFF  # SECCOMP_RET_DATA
-        verdict = Verdict(self._actions[result - number], min(number, MAX_SECCOMP_ERRNO))
+        verdict = Verdict(ACTION_NAMES[result - number], min(number, MAX_SECCOMP_ERRNO))
         if not depends and len(self._verdicts) < MAX_KNOWN_CALLS:
             self._verdicts[call] = verdict
         return verdict, depends
@@ -6150,7 +6150,6 @@ class AuditWatcher(DenialWatcher):
         self._parents: set[str] = set()
         self._own = self._outer = ""
         self._strangers = 0
-        self._actions = {value: name for name, value in ACTIONS.items()}
         logged = read_kernel_file("/proc/sys/kernel/seccomp/actions_logged").split()
         used = profile_actions(profile) - {SCMP_ACT_ALLOW}
         missing = sorted({name.replace("SCMP_ACT_", "").lower() for name in used}.difference(logged))
@@ -6223,7 +6222,7 @@ class AuditWatcher(DenialWatcher):
 
     def _denial(self, fields: dict[str, str]) -> Denial:
         number, pid = int(fields["syscall"]) & 0xFFFFFFFF, int(fields["pid"])
-        action = self._actions.get(int(fields["code"], 16) & ~0xFFFF, SCMP_ACT_KILL_PROCESS)
+        action = ACTION_NAMES.get(int(fields["code"], 16) & ~0xFFFF, SCMP_ACT_KILL_PROCESS)
         return Denial(audit_architecture(self._machine, int(fields["arch"], 16), number), number,
                       (Verdict(action, -1),), pid, pid, decode_audit_string(fields["comm"]),
                       decode_audit_string(fields["exe"]))
