@@ -7081,6 +7081,10 @@ class SeenCall(NamedTuple):
         return self.inner or self.name
 
     @property
+    def text(self) -> str:
+        return f"{self.inner} by {self.name}" if self.inner else self.name
+
+    @property
     def data(self) -> SeccompData:
         return SeccompData(self.number, self.architecture.kernel_token, 0, (c_uint64 * 6)(*self.arguments))
 
@@ -7112,19 +7116,21 @@ class Learner:
         self._elsewhere = tuple(
             rule for item in source.rules if depends_on_machine(item)
             for rule in self._decoder.rules({**item, "includes": None, "excludes": None}))
-        self._compared: dict[str, set[int]] = {}
-        self._calls: dict[str, set[SeenCall]] = {}
-        self._learned: dict[SeenCall, Rule | None] = {}  # None: by its bare name
+        self._compared: dict[str, set[int]] = {}  # syscall -> arguments that some rule for it compares
+        self._calls: dict[str, set[SeenCall]] = {}  # syscall that would have to be allowed -> calls that were stopped
+        self._learned: dict[SeenCall, Rule | None] = {}  # what allows the call; None: its bare name
         self._replaced: set[str] = set()  # names to be allowed whatever the rules say of them
-        self._left: dict[SeenCall, str] = {}
+        self._left_out: dict[SeenCall, str] = {}  # why it is not to be allowed
 
     def note_call(self, denial: Denial, name: str) -> None:
         """Note a call that would be stopped."""
         if not name:
             return
-        for each in {name, denial.inner} - self._compared.keys():
-            self._compared[each] = self._arguments(each, (*self._profile.rules, *self._elsewhere))
-        compared = self._compared[name].union(self._compared.get(denial.inner, ()), [0] if denial.inner else ())
+        compared = {0} if denial.inner else set()
+        for each in {name, denial.inner}:
+            if each not in self._compared:
+                self._compared[each] = self._compared_arguments(each, (*self._profile.rules, *self._elsewhere))
+            compared |= self._compared[each]
         call = SeenCall(denial.architecture, denial.number, name, denial.inner, tuple(
             value if index in compared else 0 for index, value in enumerate(denial.arguments)))
         calls = self._calls.setdefault(call.wanted, set())
@@ -7132,7 +7138,7 @@ class Learner:
             calls.add(call)
 
     @staticmethod
-    def _arguments(name: str, rules: Iterable[Rule]) -> set[int]:
+    def _compared_arguments(name: str, rules: Iterable[Rule]) -> set[int]:
         """The arguments that the rules for a name compare."""
         inner = MULTIPLEXED.get(name, {}).values()
         found = {each.argument for rule in rules if name in rule.names for each in rule.conditions}
@@ -7143,70 +7149,73 @@ class Learner:
     def learn(self, names: Iterable[str]) -> None:
         """Find what to add; these names are to be allowed whatever the rules say."""
         self._replaced.update(names)
+        stopped = set().union(*self._calls.values())
         try:
             simulated = self._simulated()
         except SpocError as error:  # the rules are none for the architectures that are missing
+            reason = f"what has no filter ({error.subject}: {error.reason})"
             missing = self._added_architectures
-            self._left.update((call, f"what has no filter ({error.subject}: {error.reason})") for call in
-                              set().union(*self._calls.values()) if call.architecture.name in missing)
+            self._left_out = {call: reason for call in stopped if call.architecture.name in missing}
             simulated = self._simulated()
-        for call in set().union(*self._calls.values()) - self._left.keys():
+        for call in stopped - self._left_out.keys():
             if not simulated(call.data).lets_pass:  # else its architecture was all that was missing
-                self._decide(call, simulated)
-        self._settle()
+                self._choose_rule(call, simulated)
+        self._leave_out_stopped()
         if self._force:
-            for call in self._left:
-                self._replaced.update(name for name in (call.inner, call.name) if name == call.wanted or any(
-                    name in rule.names for rule in self._profile.rules))
-            self._learned.update(dict.fromkeys(self._left))
+            for call in self._left_out:
+                self._replaced.add(call.wanted)
+                if any(call.name in rule.names for rule in self._profile.rules):
+                    self._replaced.add(call.name)
+            self._learned.update(dict.fromkeys(self._left_out))
             self._learned.update({call: None for call in self._learned if call.wanted in self._replaced})
-            self._left.clear()
-            self._settle()
+            self._left_out.clear()
+            self._leave_out_stopped()
 
     @property
     def _added_architectures(self) -> set[str]:
         return {call.architecture.name for calls in self._calls.values() for call in calls
-                if call not in self._left} - {self._native.name, *self._profile.architectures}
+                if call not in self._left_out} - {self._native.name, *self._profile.architectures}
 
-    def _decide(self, call: SeenCall, simulated: SimulatedFilter) -> None:
+    def _choose_rule(self, call: SeenCall, simulated: SimulatedFilter) -> None:
         """Choose what would allow the call, or leave it out."""
-        rules, masks = self._profile.rules, self._masks()
+        rules, name = self._profile.rules, call.wanted
+        masks = set(map(argument_mask, self._tokens))
         denying = [rule for rule in (*rules, *self._elsewhere) if rule.action not in PERMISSIVE and any(
             call.meets(rule, mask) for mask in masks)]
-        compared = self._arguments(call.wanted, rules) or self._arguments(call.wanted, self._elsewhere)
-        rule = Rule(SCMP_ACT_ALLOW, (call.wanted,), conditions=tuple(
-            self._condition(call.wanted, index, call.arguments[index]) for index in sorted(compared)))
+        compared = self._compared_arguments(name, rules) or self._compared_arguments(name, self._elsewhere)
+        rule = Rule(SCMP_ACT_ALLOW, (name,), conditions=tuple(
+            self._condition(name, index, call.arguments[index]) for index in sorted(compared)))
         if denying:
-            self._left[call] = denying_text(denying)
-        elif not compared and any(call.wanted in rule.names and rule.action == SCMP_ACT_LOG
-                                  for rule in self._elsewhere):
-            self._left[call] = OTHER_RULES
-        elif compared and (call.inner or self._opens_more(call, simulated)
-                           or len(self._calls[call.wanted]) > self.MAX_CALLS
-                           or self._source.type == TYPE_CRD and any(crd_lacks(Profile("", (), (rule,))))
-                           or MASK_32 in masks and any(MASK_32 < each.value < MASK_64 - (MASK_32 >> 1)
-                                                       for each in rule.conditions)):  # no number of 32 bits
-            self._left[call] = CONDITIONS
+            self._left_out[call] = denying_text(denying)
+        elif not compared and any(name in rule.names and rule.action == SCMP_ACT_LOG for rule in self._elsewhere):
+            self._left_out[call] = OTHER_RULES
+        elif not compared:
+            self._learned[call] = None
+        elif (call.inner or len(self._calls[name]) > self.MAX_CALLS or self._opens_more(call, simulated)
+              or self._source.type == TYPE_CRD and any(crd_lacks(Profile("", (), (rule,))))
+              or MASK_32 in masks and any(MASK_32 < each.value < MASK_64 - (MASK_32 >> 1)
+                                          for each in rule.conditions)):  # no number of 32 bits
+            self._left_out[call] = CONDITIONS
         else:
-            self._learned[call] = rule if compared else None
+            self._learned[call] = rule
 
     def _opens_more(self, call: SeenCall, simulated: SimulatedFilter) -> bool:
         """Would conditions open socketcall(2) or ipc(2)? Their registers hold a pointer and what means nothing."""
-        return any(
-            name == call.wanted and number >= 0 and not simulated(SeccompData(
-                number, token, 0, (c_uint64 * 6)(code, *call.arguments[1:]))).lets_pass
-            for token in self._tokens for outer, inner in MULTIPLEXED.items() for code, name in inner.items()
-            for number in [syscall_number(outer, token)])
+        for outer, inner in MULTIPLEXED.items():
+            for code, name in inner.items():
+                if name == call.wanted:
+                    arguments = (c_uint64 * 6)(code, *call.arguments[1:])
+                    for token in self._tokens:
+                        number = syscall_number(outer, token)
+                        if number >= 0 and not simulated(SeccompData(number, token, 0, arguments)).lets_pass:
+                            return True
+        return False
 
     @property
     def _tokens(self) -> set[int]:
         """The architectures of the profile."""
-        return {architecture_token(name) for name in
-                self._added_architectures.union(self._profile.architectures)}.union([self._native.token]) - {0}
-
-    def _masks(self) -> set[int]:
-        """What libseccomp compares of an argument on the architectures of the profile."""
-        return set(map(argument_mask, self._tokens))
+        names = self._added_architectures.union(self._profile.architectures)
+        return {self._native.token, *map(architecture_token, names)} - {0}
 
     def _condition(self, name: str, index: int, value: int) -> Condition:
         """Compare as --args does what the kernel takes as 32 bits, and all else, or where a rule that denies might hold
@@ -7217,21 +7226,20 @@ class Learner:
             return Condition(index, "SCMP_CMP_MASKED_EQ", MASK_32, value & MASK_32)
         return Condition(index, "SCMP_CMP_EQ", value)
 
-    def _settle(self) -> None:
+    def _leave_out_stopped(self) -> None:
         """Leave out what the filter would stop all the same, as of overlapping rules libseccomp takes one."""
-        blocked = set(self._learned)
-        while blocked:
+        stopped = set(self._learned)
+        while stopped:
             try:
                 simulated = self._simulated()
-                blocked = {call for call in self._learned if not simulated(call.data).lets_pass}
+                stopped = {call for call in self._learned if not simulated(call.data).lets_pass}
             except SpocError:
-                blocked = self._not_compiled()
-            for call in blocked:
-                rule = self._learned.pop(call)
-                self._left[call] = CONDITIONS if rule else OTHER_RULES
+                stopped = self._without_filter()
+            for call in stopped:
+                self._left_out[call] = CONDITIONS if self._learned.pop(call) else OTHER_RULES
 
-    def _not_compiled(self) -> set[SeenCall]:
-        """The calls for which there is no filter, each name tried alone; all if it is their number."""
+    def _without_filter(self) -> set[SeenCall]:
+        """The calls whose rules do not compile, each name tried alone; all if it is their number."""
         learned = self._learned
         found: set[SeenCall] = set()
         for name in {call.wanted for call, rule in learned.items() if rule}:
@@ -7244,12 +7252,13 @@ class Learner:
         return found or set(learned)
 
     def _simulated(self) -> SimulatedFilter:
+        """The filter of the profile with what was learned so far. Raises SpocError if there can be none."""
         return SimulatedFilter(self._build(self._decoded(self._extended())).program)
 
     def _decoded(self, document: dict[str, Any]) -> Profile:
         profile = self._decoder.decode(document)
         for base in self._bases:
-            profile = unite_base(profile, base.profile, base.file)[0]
+            profile, _ = unite_base(profile, base.profile, base.file)
         return profile
 
     def _extended(self) -> dict[str, Any]:
@@ -7270,17 +7279,15 @@ class Learner:
     @property
     def learned(self) -> list[str]:
         """What was added, for a person."""
-        return sorted({*self._replaced, *(rule.answer.text_for(call.wanted) if rule else call.wanted
-                                          for call, rule in self._learned.items()),
-                       *(f"architecture {name}" for name in self._added_architectures)})
+        texts = {rule.answer.text_for(call.wanted) if rule else call.wanted for call, rule in self._learned.items()}
+        return sorted({*self._replaced, *texts, *(f"architecture {name}" for name in self._added_architectures)})
 
     @property
-    def left(self) -> list[SpocError]:
+    def left_out(self) -> list[SpocError]:
         """What was left out, and why."""
-        found = {(call.inner and f"{call.inner} by {call.name}" or call.name, reason)
-                 for call, reason in self._left.items()}
         hint = "" if self._force else "--force takes that away"
-        return [SpocError("learn", name, f"{reason} would have to go", hint) for name, reason in sorted(found)]
+        return [SpocError("learn", text, f"{reason} would have to go", hint)
+                for text, reason in sorted({(call.text, reason) for call, reason in self._left_out.items()})]
 
 
 def errno_of_refusal(verdict: Verdict) -> str:
@@ -7590,7 +7597,7 @@ class RunCommand:
             report.losses.append(text)
             Log.error(f"the profile is incomplete: {text}")
         learner.learn(self.options.base_syscalls)
-        for error in learner.left:
+        for error in learner.left_out:
             report.losses.append(str(error))
             Log.error(error)
         text = learner.text()
