@@ -188,13 +188,15 @@ class CompiledCase(Case):
 class CopyCase(Case):
     """A case with a copy of the program: what an ordinary user may read, and a test may spoil."""
 
+    FORM = SPOC
+
     def setUp(self) -> None:
         super().setUp()
         require_root()
         require_command("setpriv", "unshare")
         self.program = self.folder / "spoc.py"
         self.object = self.folder / "recorder.bpf.o"
-        shutil.copy(SPOC, self.program)
+        shutil.copy(self.FORM, self.program)
         shutil.copy(OBJECT, self.object)
         self.program.chmod(0o644)
         self.object.chmod(0o644)

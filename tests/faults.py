@@ -33,7 +33,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 import yaml
 
-from support import OBJECT, SPOC, build
+from support import OBJECT, SOURCE, build
 
 ERRORS = ("EPERM ENOENT EINTR EIO EBADF EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST ENODEV EINVAL ENFILE EMFILE ENOSPC "
           "EROFS ENOSYS EOPNOTSUPP EDQUOT").split()
@@ -163,7 +163,7 @@ class Bench:
         self.inject, self.victim = build("inject.c"), build("victim.c", "-static")
         # Its bytecode, as in spoc.pyz: to compile it takes longer than most runs.
         self.program = str(folder / "spoc.pyc")
-        py_compile.compile(str(SPOC), self.program, "spoc.py", True)
+        py_compile.compile(str(SOURCE), self.program, "spoc.py", True)
         shutil.copy(OBJECT, folder)
         libseccomp = ctypes.CDLL("libseccomp.so.2")
         libseccomp.seccomp_syscall_resolve_num_arch.restype = ctypes.c_char_p

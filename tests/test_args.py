@@ -20,7 +20,7 @@ import jsonschema
 import yaml
 
 from cases import kernel_ids
-from support import DATA, OBJECT, ON_X86_64, ROOT, SPOC, Case, build, require_command, require_root, spoc
+from support import DATA, OBJECT, ON_X86_64, ROOT, SOURCE, SPOC, Case, build, require_command, require_root, spoc
 
 sys.path.insert(0, str(ROOT))
 import spoc as module  # noqa: E402
@@ -390,7 +390,7 @@ class Refused(ArgsCase):
         data = OBJECT.read_bytes().replace(b"\x85\0\0\0\x71\0\0\0", b"\x85\0\0\0\xa0\x86\1\0")
         (self.folder / "recorder.bpf.o").write_bytes(data)
         (self.folder / "spoc.py").write_text(re.sub("OBJECT_CRC32 = 0x[0-9A-F]+", f"OBJECT_CRC32 = {zlib.crc32(data)}",
-                                                    SPOC.read_text()))
+                                                    SOURCE.read_text()))
         command = [sys.executable, str(self.folder / "spoc.py"), "record", "-q", "-n", "-o", str(self.profile)]
         command += ["--args", "lseek", "-t", "raw-seccomp"]
         result = subprocess.run([*command, "--backend", "bpf", "true"], stderr=subprocess.PIPE, text=True)

@@ -18,7 +18,7 @@ import unittest
 from typing import Any, Dict, List, Sequence, Tuple
 
 from cases import FREE, FREE_32, OWN_CALLS, RunCase, call_line
-from support import (AUDIT_SECCOMP, NETLINK_AUDIT, OBJECT, ON_X86_64, SIGSYS, SPOC, WAIT_S, build, require,
+from support import (AUDIT_SECCOMP, NETLINK_AUDIT, OBJECT, ON_X86_64, ROOT, SIGSYS, SPOC, WAIT_S, build, require,
                      require_command, spoc)
 
 TIER = "kernel"
@@ -246,7 +246,7 @@ class Denials(RunCase):
     def test_what_cannot_be_read(self) -> None:
         """As where a kernel has its registers elsewhere: calls that may have been stopped are counted as lost."""
         self.block("uname")
-        program = (f"import sys; sys.path.insert(0, {str(SPOC.parent)!r}); import spoc\nmachine = spoc.machine_of\n"
+        program = (f"import sys; sys.path.insert(0, {str(ROOT)!r}); import spoc\nmachine = spoc.machine_of\n"
                    "spoc.machine_of = lambda *what: machine(*what)._replace(number_offset=0xFFFF0000)\n"
                    "sys.exit(spoc.main(sys.argv[1:]))")
         result = subprocess.run([sys.executable, "-c", program, *self.arguments(

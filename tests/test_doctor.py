@@ -18,7 +18,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import spoc
 from cases import PR_GET_SECCOMP, PR_SET_SECCOMP, SECCOMP_GET_NOTIF_SIZES, LibraryCase, without
-from support import (AS_NOBODY, DATA, NOBODY, OBJECT, build, in_mounts, library_path, require_command, wait_until,
+from support import (AS_NOBODY, DATA, NOBODY, OBJECT, ROOT, build, in_mounts, library_path, require_command, wait_until,
                      with_capabilities)
 
 TIER = "kernel"
@@ -274,7 +274,7 @@ class Machines(DoctorCase):
         """Whatever they have started ends with them."""
         source = ("#include <unistd.h>\n__attribute__((constructor)) static void f(void)"
                   " { if (!fork()) execlp(\"sleep\", \"sleep\", \"98765\", (char *)0); for (;;) pause(); }")
-        script = (f"import sys; sys.path.insert(0, {str(self.folder)!r}); import spoc\n"
+        script = (f"import sys; sys.path.insert(0, {str(ROOT)!r}); import spoc\n"
                   "spoc.EXAMINATION_LIMIT_MS = 700; print(spoc.main(['doctor', '--json']))")
         shown = self.folder / "shown"  # no pipe, which what is left would keep open
         with shown.open("w") as file:

@@ -18,8 +18,8 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 import spoc
 from cases import (ANY_COMMAND, BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN, PR_GET_SECCOMP, PR_SET_SECCOMP,
                    SECCOMP_GET_NOTIF_SIZES, CopyCase, LibraryCase, without)
-from support import (AS_NOBODY, CLOCK, NOBODY, OBJECT, SPOC, build, in_mounts, library_path, require, require_command,
-                     wait_until, with_capabilities)
+from support import (AS_NOBODY, CLOCK, NOBODY, OBJECT, ROOT, SOURCE, build, in_mounts, library_path, require,
+                     require_command, wait_until, with_capabilities)
 
 TIER = "kernel"
 
@@ -351,6 +351,8 @@ class BpfObject(CopyCase):
 class PythonItself(CopyCase):
     """Interpreters that are too old, or lack a part, or are started in other ways."""
 
+    FORM = SOURCE
+
     def assert_does_not_start(self, result: "subprocess.CompletedProcess[str]", subject: str, reason: str,
                               remedy: str) -> None:
         self.assertEqual((result.returncode, result.stdout), (125, ""), result.stderr)
@@ -410,7 +412,7 @@ class PythonItself(CopyCase):
 
     def test_planted_modules(self) -> None:
         """A module beside spoc.py, or in the working folder, is not the standard library's."""
-        tree = ast.parse(SPOC.read_text("utf-8"))
+        tree = ast.parse(SOURCE.read_text("utf-8"))
         names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         self.assertTrue({"ctypes", "signal", "contextlib", "json", "pwd"} <= names)
         for name in names:
@@ -525,7 +527,7 @@ class Incomplete(CopyCase):
                  f"record: touch: the start of the command was not seen; {self.profile} is left as it was"),
                 (("run", "-q", "-p", str(self.profile), "--enricher", "tracepoint"),
                  "not all blocked calls may be known: the start of the command was not seen")):
-            result = subprocess.run([sys.executable, "-c", script, str(self.folder), *arguments, "touch",
+            result = subprocess.run([sys.executable, "-c", script, str(ROOT), *arguments, "touch",
                                      str(self.marker)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                     timeout=120)
             self.assertRegex(result.stderr, rf"\A{CLOCK} Error: {line}\n\Z")
@@ -690,6 +692,8 @@ class Interrupted(CopyCase):
                       for shift in range(4) for point in range(1, points + 1)):
             if hit >= points:
                 break
+            if not names[index].isidentifier():  # a signal
+                continue
             place = f"inject={names[index]}:signal={signum.name}:when={names[:index + 1].count(names[index])}"
             with self.subTest(place, arguments=arguments):
                 result = self.traced(arguments, "-e", place)

@@ -200,7 +200,7 @@ def strings_in_functions(tree: ast.AST) -> Iterator[Any]:
 def changed_copy(texts: Iterable[str]) -> Any:
     """spoc.py with these of its string constants changed."""
     chosen = set(texts)
-    tree = ast.parse(support.SPOC.read_text(encoding="utf-8"))
+    tree = ast.parse(support.SOURCE.read_text(encoding="utf-8"))
     for node in strings_in_functions(tree):
         if node.value in chosen:
             node.value += "~"
@@ -1270,7 +1270,7 @@ class Net(unittest.TestCase):
         cases = {(command, title): case for command, make in CASES.items() for title, case in titled(make()).items()
                  if native or not case.compiled}
         corpora = {command: parse_corpus(path_of(command).read_text(encoding="utf-8")) for command in CASES}
-        source = support.SPOC.read_text(encoding="utf-8")
+        source = support.SOURCE.read_text(encoding="utf-8")
         texts = {node.value for node in strings_in_functions(ast.parse(source))}
         sample = sorted(text for text in texts if source.count(text) == 1 and re.search("[a-z]{3} [a-z]{3}", text))[::4]
         told = {text: [key for key in cases if text in corpora[key[0]].get(key[1], "")][:4] for text in sample}

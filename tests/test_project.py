@@ -33,7 +33,7 @@ SIZE_LIMIT_BYTES = 490_000
 # libbpf parses the object at each start, and it is copied to each node. It grows most by functions that are inlined
 # into several programs.
 OBJECT_LIMIT_BYTES = 27_000
-SOURCE = support.SPOC.read_text(encoding="utf-8")
+SOURCE = support.SOURCE.read_text(encoding="utf-8")
 TREE = ast.parse(SOURCE)
 README = support.ROOT / "README.md"
 
@@ -282,7 +282,7 @@ class Interpreters(support.Case):
             self.skipTest("optional: needs a Python 3.7 or 3.8")
         for version, path in found.items():
             with self.subTest(version):
-                result = subprocess.run([path, "-B", str(support.SPOC), "version"], stdout=subprocess.PIPE,
+                result = subprocess.run([path, "-B", str(support.SOURCE), "version"], stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE)
                 self.assertEqual(result.returncode, 125, result.stderr)
                 self.assertEqual(result.stdout, b"")
@@ -293,7 +293,7 @@ class Interpreters(support.Case):
         support.require(found, "a Python from 3.9 to 3.13")
         for version, path in found.items():
             with self.subTest(version):
-                result = subprocess.run([path, "-B", "-W", "error", str(support.SPOC), "record", "--help"],
+                result = subprocess.run([path, "-B", "-W", "error", str(support.SOURCE), "record", "--help"],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
                 self.assertIn("--base-syscalls", result.stdout)
@@ -336,7 +336,7 @@ class Object(support.Case):
         self.assertGreater(core_relo_len, 4)
 
     def test_size(self) -> None:
-        self.assertLess(support.SPOC.stat().st_size + support.OBJECT.stat().st_size, SIZE_LIMIT_BYTES)
+        self.assertLess(support.SOURCE.stat().st_size + support.OBJECT.stat().st_size, SIZE_LIMIT_BYTES)
         self.assertLessEqual(support.OBJECT.stat().st_size, OBJECT_LIMIT_BYTES)
 
 
@@ -345,7 +345,7 @@ class Files(support.Case):
 
     def test_text_is_clean(self) -> None:
         paths = project_files()
-        self.assertIn(support.SPOC, paths)
+        self.assertIn(support.SOURCE, paths)
         unclean = []
         for path in paths:
             data = path.read_bytes()
@@ -610,11 +610,17 @@ class Runner(support.Case):
         runner, count = re.subn(r"(?m)^(TEST_TIMEOUT_S|END_S) = [\d.]+", r"\1 = 1",
                                 (support.ROOT / "tests" / "run.py").read_text())
         self.assertEqual(count, 2)
-        (self.folder / "run.py").write_text(runner)
-        shutil.copy(support.ROOT / "tests" / "support.py", self.folder)
+        tests = self.folder / "tests"
+        for folder in (tests, self.folder / "bpf"):
+            folder.mkdir(exist_ok=True)
+        (self.folder / "spoc.py").write_text("print('started')\n")
+        (tests / "run.py").write_text(runner)
+        shutil.copy(support.ROOT / "tests" / "support.py", tests)
         for module, body in modules.items():
-            (self.folder / f"test_{module}.py").write_text(f"import os, unittest\n{body}")
-        return subprocess.run([sys.executable, str(self.folder / "run.py"), *names], stdout=subprocess.PIPE, text=True)
+            (tests / f"test_{module}.py").write_text(f"import os, unittest\n{body}")
+        result = subprocess.run([sys.executable, str(tests / "run.py"), *names], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(os.listdir(self.folder / "build"), [])
+        return result
 
     def test_counts(self) -> None:
         result = self.run_modules(
@@ -633,11 +639,11 @@ class Runner(support.Case):
                   " def setUpClass(cls): raise unittest.SkipTest('needs silver')\n"
                   " def test_1(self): pass\n"
                   " def test_2(self): pass\n",
-            death="EXCLUSIVE = True\n"
-                  "class C(unittest.TestCase):\n"
-                  " def test_1(self): pass\n"
-                  " def test_2(self): print('dying', flush=True); os._exit(3)\n"
-                  " def test_3(self): pass\n",
+            death="class C(unittest.TestCase):\n"
+                  "    EXCLUSIVE = True\n"
+                  "    def test_1(self): pass\n"
+                  "    def test_2(self): print('dying', flush=True); os._exit(3)\n"
+                  "    def test_3(self): pass\n",
             broken="import no_such_module\n",
             worse="def\n")
         self.assertEqual(result.stdout.splitlines()[-1], "2 passed, 8 failed, 3 skipped")
@@ -645,6 +651,27 @@ class Runner(support.Case):
         for text in ("AssertionError: 1 != 2", "OSError: broken", "dying", "no_such_module", "SyntaxError",
                      "skipped test_many.A.test_skip: needs gold", "skipped test_group.B.test_2: needs silver"):
             self.assertIn(text, result.stdout)
+
+    def test_exclusive_classes(self) -> None:
+        """They run while no test does but those of the pure tier."""
+        told = self.folder / "told"
+        body = (f"    def test_it(self):\n        for word in 'begin', 'end':\n"
+                f"            open({str(told)!r}, 'a').write(f'{{word}} {{type(self).__name__}}\\n')\n"
+                "            time.sleep(0.3)\n")
+        kernel = f"import time\nclass K(unittest.TestCase):\n{body}"
+        result = self.run_modules(
+            one=kernel, two=f"{kernel}class E(unittest.TestCase):\n    EXCLUSIVE = True\n{body}",
+            three=f'TIER = "pure"\n{kernel.replace("K", "P")}')
+        self.assertEqual(result.stdout.splitlines()[-1], "4 passed, 0 failed, 0 skipped")
+        lines = [line for line in told.read_text().splitlines() if not line.endswith("P")]
+        self.assertEqual(lines.index("end E") - lines.index("begin E"), 1, lines)
+
+    def test_bytecode_is_what_tests_start(self) -> None:
+        result = self.run_modules(some="import subprocess, sys, support\nclass A(unittest.TestCase):\n"
+                                       " def test_it(self):\n"
+                                       "  self.assertNotIn(b'print', support.SPOC.read_bytes().partition(b'\\n')[0])\n"
+                                       "  self.assertEqual(support.spoc().stdout, 'started\\n')\n")
+        self.assertEqual(result.returncode, 0, result.stdout)
 
     def test_pure_tests(self) -> None:
         """By module, class or test; a module that says nothing is not taken for pure."""

@@ -20,9 +20,6 @@ from support import (AUDIT_SECCOMP, NETLINK_AUDIT, ON_X86_64, SPOC, Case, build,
 from support import spoc as run_spoc
 
 TIER = "kernel"
-
-# There is one auditd on a machine, and one audit system that all records go through.
-EXCLUSIVE = True
 WAIT_S = 30
 
 
@@ -126,9 +123,6 @@ class Sources(SourceCase):
     def setUp(self) -> None:
         super().setUp()
         require(not os.path.exists("/run/auditd.pid"), "no auditd that runs already")
-        require_command("auditctl")
-        self.addCleanup(audit_control, "-b", "64")
-        audit_control("-b", "8192")  # others on this machine produce records, too, and one that is lost is an error
 
     def test_repeats_of_the_living(self) -> None:
         """A task that outlives the command has its repeats told as its own."""
@@ -151,45 +145,6 @@ class Sources(SourceCase):
     def test_netlink(self) -> None:
         self.check("netlink")
         self.check_actions("netlink")
-
-    def test_kmsg(self) -> None:
-        """The kernel writes no more than ten records in some time there, whosever they are (printk_ratelimit)."""
-        # Not five seconds, which on a busy machine are over before the next run.
-        self.set_sysctl("printk_ratelimit", "60")
-
-        def named(kind: str, count: int) -> int:
-            result = self.run_source("kmsg", self.deny, kind, str(count))
-            found = sum(int(str(event["count"])) for event in self.read_events())
-            if found < count:
-                self.assertIn("the kernel's log takes 10 audit records in 60 s", result.stderr)
-                self.assertEqual(result.returncode, 125)
-            return found
-
-        for kind in ("self", "grandchild", "daemon"):
-            named(kind, 1)
-        # What comes right behind so many is lost, unless the five seconds happen to be over just then.
-        for _ in range(5):
-            named("self", 15)
-            last = named("self", 1)
-            if not last:
-                break
-        self.assertLess(last, 1, "the limit was not reached: this tests nothing")
-
-    def set_sysctl(self, name: str, value: str) -> None:
-        path = pathlib.Path("/proc/sys/kernel", name)
-        self.addCleanup(path.write_text, path.read_text())
-        path.write_text(value)
-
-    def test_kmsg_unlimited(self) -> None:
-        """With a name that the kernel's log escapes, and one that audit does."""
-        self.set_sysctl("printk_ratelimit", "0")
-        self.check("kmsg")
-        for name in ("back\\slash", "a b\"c"):
-            program = self.folder / name
-            program.symlink_to(self.deny)
-            result = self.run_source("kmsg", str(program), "self", "15")
-            self.assertEqual([(event["comm"], event["exe"]) for event in self.read_events()], [(name, self.deny)] * 15)
-            self.assertEqual(result.returncode, 2, result.stderr)
 
     def test_forged_records(self) -> None:
         """Who has CAP_NET_ADMIN can send to a netlink socket, too: only what the kernel sends counts (netlink(7))."""
@@ -292,28 +247,6 @@ class Sources(SourceCase):
                 self.assertRegex(result.stderr, pattern)
                 self.assertEqual(result.returncode, 0, result.stderr)  # another's login must not make it fail
 
-    def test_not_audited(self) -> None:
-        logged = pathlib.Path("/proc/sys/kernel/seccomp/actions_logged").read_text().split()
-        self.set_sysctl("seccomp/actions_logged", " ".join({*logged} - {"errno"}))
-        result = self.run_source("netlink", "true")
-        self.assertEqual(result.returncode, 125)
-        self.assertRegex(result.stderr, r"read audit records: errno: the kernel does not audit these actions; "
-                                        r"sysctl -w kernel\.seccomp\.actions_logged='[a-z_ ]* errno'")
-        self.assertEqual(self.run_source("netlink", "true", action="SCMP_ACT_TRAP").returncode, 0)
-
-    def test_dropped_by_the_kernel(self) -> None:
-        require_command("auditctl")
-        self.addCleanup(audit_control, "-r", "0")
-        audit_control("-r", "3")
-        result = self.run_source("netlink", self.deny, "self", "100")
-        self.assertEqual(result.returncode, 125)
-        self.assertRegex(result.stderr, r"the kernel dropped \d+ audit records?: backlog_limit is \d+, rate_limit 3")
-
-    def test_no_audit_log(self) -> None:
-        result = self.run_source("audit-log", "true", options=("--audit-log", str(self.folder / "none")))
-        self.assertEqual(result.returncode, 125)
-        self.assertRegex(result.stderr, r"Error: read audit records: \S+: auditd, which writes it, does not run; start")
-
     def test_others_are_left_out(self) -> None:
         """A process that is none of the command's, under a filter of its own, while each source listens."""
         self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
@@ -354,17 +287,89 @@ class Sources(SourceCase):
 
 
 @unittest.skipUnless(ON_X86_64, "the numbers are those of x86_64")
-class AuditLog(SourceCase):
-    """The log of a real auditd, with its own configuration in the test's folder."""
+class Settings(SourceCase):
+    """What the audit system, and the kernel's log, are set to, or that auditd does not run."""
 
+    EXCLUSIVE = True
+
+    def setUp(self) -> None:
+        super().setUp()
+        require(not os.path.exists("/run/auditd.pid"), "no auditd that runs already")
+        require_command("auditctl")
+
+    def test_kmsg(self) -> None:
+        """The kernel writes no more than ten records in some time there, whosever they are (printk_ratelimit)."""
+        # Not five seconds, which on a busy machine are over before the next run.
+        self.set_sysctl("printk_ratelimit", "60")
+
+        def named(kind: str, count: int) -> int:
+            result = self.run_source("kmsg", self.deny, kind, str(count))
+            found = sum(int(str(event["count"])) for event in self.read_events())
+            if found < count:
+                self.assertIn("the kernel's log takes 10 audit records in 60 s", result.stderr)
+                self.assertEqual(result.returncode, 125)
+            return found
+
+        for kind in ("self", "grandchild", "daemon"):
+            named(kind, 1)
+        # What comes right behind so many is lost, unless the five seconds happen to be over just then.
+        for _ in range(5):
+            named("self", 15)
+            last = named("self", 1)
+            if not last:
+                break
+        self.assertLess(last, 1, "the limit was not reached: this tests nothing")
+
+    def set_sysctl(self, name: str, value: str) -> None:
+        path = pathlib.Path("/proc/sys/kernel", name)
+        self.addCleanup(path.write_text, path.read_text())
+        path.write_text(value)
+
+    def test_kmsg_unlimited(self) -> None:
+        """With a name that the kernel's log escapes, and one that audit does."""
+        self.set_sysctl("printk_ratelimit", "0")
+        self.check("kmsg")
+        for name in ("back\\slash", "a b\"c"):
+            program = self.folder / name
+            program.symlink_to(self.deny)
+            result = self.run_source("kmsg", str(program), "self", "15")
+            self.assertEqual([(event["comm"], event["exe"]) for event in self.read_events()], [(name, self.deny)] * 15)
+            self.assertEqual(result.returncode, 2, result.stderr)
+
+    def test_not_audited(self) -> None:
+        logged = pathlib.Path("/proc/sys/kernel/seccomp/actions_logged").read_text().split()
+        self.set_sysctl("seccomp/actions_logged", " ".join({*logged} - {"errno"}))
+        result = self.run_source("netlink", "true")
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, r"read audit records: errno: the kernel does not audit these actions; "
+                                        r"sysctl -w kernel\.seccomp\.actions_logged='[a-z_ ]* errno'")
+        self.assertEqual(self.run_source("netlink", "true", action="SCMP_ACT_TRAP").returncode, 0)
+
+    def test_dropped_by_the_kernel(self) -> None:
+        require_command("auditctl")
+        self.addCleanup(audit_control, "-r", "0")
+        audit_control("-r", "3")
+        result = self.run_source("netlink", self.deny, "self", "100")
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, r"the kernel dropped \d+ audit records?: backlog_limit is \d+, rate_limit 3")
+
+    def test_no_audit_log(self) -> None:
+        result = self.run_source("audit-log", "true", options=("--audit-log", str(self.folder / "none")))
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, r"Error: read audit records: \S+: auditd, which writes it, does not run; start")
+
+
+@unittest.skipUnless(ON_X86_64, "the numbers are those of x86_64")
+class AuditLog(SourceCase):
+    """The log of a real auditd, with its own configuration in the test's folder; there is one on a machine."""
+
+    EXCLUSIVE = True
     auditd: "Optional[subprocess.Popen[bytes]]" = None
 
     def setUp(self) -> None:
         super().setUp()
         require_command("auditd", "auditctl")
         require(not os.path.exists("/run/auditd.pid"), "no auditd that runs already")
-        self.addCleanup(audit_control, "-b", "64")
-        audit_control("-b", "8192")  # what Debian's rules set: others on this machine produce records, too
         self.start()
 
     def start(self, *settings: str) -> None:
