@@ -1120,7 +1120,7 @@ class Inputs(FormatCase):
             return subprocess.run(
                 ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", sys.executable, names, text,
                  then],
-                input=support.SPOC.read_text(encoding="utf-8"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                input=support.SOURCE.read_text(encoding="utf-8"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 text=True, timeout=60, cwd="/")
 
         for names, used in (("yaml", "yaml"), ("json", "json"), ("json yaml", "yaml")):
@@ -1210,7 +1210,7 @@ class Inputs(FormatCase):
             ("word", "a" * size), ("key", "a" * size + ": b\n"), ("action", "defaultAction: " + "a" * size + "\n"),
             ("unknown keys", "".join(f"k{number}: a\n" for number in range(size // 10))),
             ("open", "[" * size), ("text", '{"defaultAction": "' + "a" * size), ("zeros", "\0" * size),
-            ("list key", "{[" + "a," * (size // 2) + "]: b}"),
+            ("list key", "{[" + ("a" * 31 + ",") * (size // 32) + "]: b}"),
         ):
             path = self.write(text)
             with self.subTest(label=label):
