@@ -13,7 +13,7 @@ import unittest.mock
 from typing import Iterator, List, Sequence, Set, Tuple
 
 import spoc
-from support import MAX_32, MAX_64, build
+from support import COMPARISONS, MAX_32, MAX_64, build
 
 ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32")
 GETPPID = {spoc.X86_64: 110, spoc.X86: 64, spoc.X32: 0x40000000 | 110}  # takes no arguments: the kernel cares for none
@@ -25,10 +25,7 @@ Call = Tuple[spoc.Architecture, Tuple[int, ...]]
 
 def holds(condition: spoc.Condition, given: int, most: int) -> bool:
     """seccomp_rule_add(3); of a 32-bit architecture both sides have 32 bits."""
-    given, value, second = given & most, condition.value & most, condition.value_two & most
-    return {"SCMP_CMP_NE": given != value, "SCMP_CMP_LT": given < value, "SCMP_CMP_LE": given <= value,
-            "SCMP_CMP_EQ": given == value, "SCMP_CMP_GE": given >= value, "SCMP_CMP_GT": given > value,
-            "SCMP_CMP_MASKED_EQ": given & value == second & value}[condition.op]
+    return COMPARISONS[condition.op](given & most, condition.value & most, condition.value_two & most)
 
 
 def right_answers(rules: Sequence[spoc.Rule], call: Call) -> Set[int]:

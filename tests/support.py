@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import unittest
-from typing import AbstractSet, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import (AbstractSet, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "spoc.py"
@@ -60,7 +60,7 @@ KERNEL_CALLS = {
 }
 KERNEL_CALLS["SCMP_ARCH_X32"] = KERNEL_CALLS["SCMP_ARCH_X86_64"]
 NEWER_KERNEL_CALLS = {"riscv_hwprobe", "uretprobe"}  # of libseccomp 2.6
-# seccomp_rule_add(3): given, value, second value.
+# seccomp_rule_add(3): given, value, second value. test_container asks runc and crun about this and about answer().
 COMPARISONS: Dict[str, Callable[[int, int, int], bool]] = {
     "SCMP_CMP_NE": lambda given, value, _: given != value,
     "SCMP_CMP_LT": lambda given, value, _: given < value,
@@ -68,8 +68,38 @@ COMPARISONS: Dict[str, Callable[[int, int, int], bool]] = {
     "SCMP_CMP_EQ": lambda given, value, _: given == value,
     "SCMP_CMP_GE": lambda given, value, _: given >= value,
     "SCMP_CMP_GT": lambda given, value, _: given > value,
-    "SCMP_CMP_MASKED_EQ": lambda given, mask, wanted: given & mask == wanted,
+    "SCMP_CMP_MASKED_EQ": lambda given, mask, wanted: given & mask == wanted & mask,
 }
+
+
+def holds(condition: Dict[str, Any], arguments: Sequence[int]) -> bool:
+    """Does a condition of a profile's JSON hold for a call with these arguments?"""
+    return COMPARISONS[condition["op"]](arguments[condition["index"]], condition.get("value", 0),
+                                        condition.get("valueTwo", 0))
+
+
+def rule_holds(rule: Dict[str, Any], arguments: Sequence[int]) -> bool:
+    """runc: all conditions must hold; any, where two are on one argument."""
+    true = [holds(condition, arguments) for condition in rule.get("args") or []]
+    return any(true) if len({each["index"] for each in rule.get("args") or []}) < len(true) else all(true)
+
+
+def answer(document: Dict[str, Any], name: str, arguments: Sequence[int]) -> Tuple[str, int]:
+    """What runc and libseccomp make of a call under a profile of the OCI specification, without spoc.py."""
+    spec = document.get("spec", document)
+
+    def verdict(where: Dict[str, Any], action: str, number: str) -> Tuple[str, int]:
+        if where[action] in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
+            return where[action], where.get(number, 1)
+        return where[action], 0
+
+    default = verdict(spec, "defaultAction", "defaultErrnoRet")
+    rules = [rule for rule in spec["syscalls"]
+             if name in rule["names"] and verdict(rule, "action", "errnoRet") != default]  # runc leaves others out
+    for rule in [rule for rule in rules if not rule.get("args")] + rules:
+        if rule_holds(rule, arguments):
+            return verdict(rule, "action", "errnoRet")
+    return default
 
 
 def kernel_calls(document: "Dict[str, Any]") -> "Set[str]":

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import spoc as module
 from cases import FREE, FREE_32, OWN_CALLS, RunCase, call_line
-from support import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, COMPARISONS, MAX_64, ON_X86_64, SIGSYS, build
+from support import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, COMPARISONS, MAX_64, ON_X86_64, SIGSYS, build, rule_holds
 
 TIER = "kernel"
 
@@ -308,13 +308,6 @@ class Random(RunCase):
         return {"index": index, "op": op, "value": value, "valueTwo": two & value if "MASKED" in op else two}
 
     @staticmethod
-    def holds(rule: Dict[str, Any], arguments: Sequence[int]) -> bool:
-        results = [COMPARISONS[each["op"]](arguments[each["index"]], each["value"], each["valueTwo"])
-                   for each in rule["args"]]
-        indexes = [each["index"] for each in rule["args"]]
-        return any(results) if len(set(indexes)) < len(indexes) else all(results)
-
-    @staticmethod
     def answer(rule: Dict[str, Any], number: int, arch: int) -> str:
         return {"ALLOW": "=", "LOG": "=", "ERRNO": f"! {rule.get('errnoRet', 1)}", "TRACE": "! 38",
                 "TRAP": f"trap 1 {number} 0 {arch:#x}"}.get(rule["action"][9:], "killed 31")
@@ -361,7 +354,7 @@ class Random(RunCase):
                 logged = re.search("KILL|LOG", json.dumps([default, *by_name[name]]))
                 for _ in range(4 if logged else self.CALLS):
                     arguments = self.arguments_for(by_name[name], bits)
-                    holding = [rule for rule in by_name[name] if self.holds(rule, arguments)]
+                    holding = [rule for rule in by_name[name] if rule_holds(rule, arguments)]
                     right = {self.answer(rule, number, arch)
                              for rule in holding or [{"action": "SCMP_ACT_" + default}]}
                     total, decided = total + 1, decided + (len(right) == 1)

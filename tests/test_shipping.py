@@ -12,13 +12,14 @@ import sys
 import tempfile
 import unittest
 import unittest.mock
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import jsonschema
 
 import spoc
 import support
 from cases import crd_schemas, strict, yaml_documents
+from support import COMPARISONS, answer, holds
 
 TIER = "pure"
 HOST = spoc.Host("SCMP_ARCH_X86_64", "6.1", [])
@@ -26,8 +27,7 @@ NATIVE = HOST.architecture
 NAMES = ["read", "socket", "clone", "ioctl", "mount"]
 VALUES = range(4)
 ARGUMENTS = [*VALUES, 4, 7]
-OPERATORS = ["SCMP_CMP_EQ", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_GE", "SCMP_CMP_GT",
-             "SCMP_CMP_MASKED_EQ"]
+OPERATORS = ["SCMP_CMP_EQ", "SCMP_CMP_NE", *sorted({*COMPARISONS} - {"SCMP_CMP_EQ", "SCMP_CMP_NE"})]
 ALLOWING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
 CRD = {"apiVersion": "security-profiles-operator.x-k8s.io/v1beta1", "kind": "SeccompProfile"}
 # Calls that give authority over the system, other processes or the kernel's attack surface, as the comments of Docker's
@@ -44,40 +44,6 @@ HIGH_RISK = set("""
     setresuid setresuid32 setresgid setresgid32 setgroups setgroups32 capset execveat
     process_mrelease landlock_restrict_self memfd_create memfd_secret ioctl prctl kill mknod mknodat socket connect
 """.split())
-
-
-def holds(condition: Dict[str, Any], arguments: Sequence[int]) -> bool:
-    """libseccomp's comparisons (seccomp_rule_add(3)), written again."""
-    value, first = arguments[condition["index"]], condition.get("value", 0)
-    operator = condition["op"].replace("SCMP_CMP_", "")
-    if operator == "MASKED_EQ":
-        return value & first == int(condition.get("valueTwo", 0))
-    return {"EQ": value == first, "NE": value != first, "LT": value < first, "LE": value <= first,
-            "GE": value >= first, "GT": value > first}[operator]
-
-
-def answer(document: Dict[str, Any], name: str, arguments: Sequence[int]) -> Tuple[str, int]:
-    """What runc and libseccomp make of a call under a profile of the OCI specification, without spoc.py."""
-    spec = document.get("spec", document)
-
-    def verdict(where: Dict[str, Any], action: str, number: str) -> Tuple[str, int]:
-        if where[action] in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
-            return where[action], where.get(number, 1)
-        return where[action], 0
-
-    default = verdict(spec, "defaultAction", "defaultErrnoRet")
-    rules = [(verdict(rule, "action", "errnoRet"), rule.get("args") or []) for rule in spec["syscalls"]
-             if name in rule["names"]]
-    rules = [rule for rule in rules if rule[0] != default]  # runc leaves these out
-    for action, conditions in rules:
-        if not conditions:
-            return action
-    for action, conditions in rules:
-        indices = [condition["index"] for condition in conditions]
-        true = [holds(condition, arguments) for condition in conditions]
-        if any(true) if len(set(indices)) < len(indices) else all(true):
-            return action
-    return default
 
 
 def calls() -> "itertools.product[Any]":
