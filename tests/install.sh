@@ -27,6 +27,7 @@ strace              says what a recording must hold
 gdb                 another tracer that the programs run under
 runc                starts a container under a recorded profile
 crun                the same, and another list of base syscalls
+podman              says which rules of a profile of its own hold
 bubblewrap          starts programs under a compiled filter
 systemd             reads drop-ins and the units in examples, and runs units under them
 busybox-static      the container's programs

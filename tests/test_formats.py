@@ -717,7 +717,8 @@ class Dialects(FormatCase):
             results.append(self.GO[host.architecture] in condition["arches"])
         if condition.get("minKernel") is not None:  # moby's parser makes 0.0 of "", which it refuses as text
             least = tuple(int(part) for part in (condition["minKernel"] or "0.0").split("."))
-            results.append(self.RELEASES[host.release] >= least)
+            release = self.RELEASES.get(host.release) or tuple(map(int, host.release.split(".")[:2]))
+            results.append(release >= least)
         return not any(results) if exclude else all(results)
 
     def expected(self, document: Dict[str, Any], host: spoc.Host) -> spoc.Profile:
@@ -751,25 +752,70 @@ class Dialects(FormatCase):
             seen.add((profile.architectures, len(profile.rules)))
         self.assertGreater(len(seen), 25)
 
-    def test_random_conditions_on_many_hosts(self) -> None:
-        chance = random.Random(12)
-
+    def random_rules(self, chance: random.Random, count: int, kernels: Sequence[Optional[str]]) -> List[Dict[str, Any]]:
         def condition() -> Dict[str, Any]:
             choices = {"caps": chance.sample(self.CAPABILITIES, chance.randrange(3)),
                        "arches": chance.sample([*self.GO.values(), "s390x", "x32"], chance.randrange(5)),
-                       "minKernel": chance.choice(["", None, "0.1", "004.08", "255.255", "3.0", "4.8", "4.10", "5.10",
-                                                   "6.18", "6.19", "9.9"])}
+                       "minKernel": chance.choice(kernels)}
             return {key: value for key, value in choices.items() if chance.random() < 0.6}
 
+        rules = []
+        for number in range(count):
+            one: Dict[str, Any] = {"name": f"n{number}"} if chance.random() < 0.5 else {"names": [f"n{number}"]}
+            for key in ("includes", "excludes"):
+                if chance.random() < 0.7:
+                    one[key] = condition()
+            rules.append({**one, "action": ALLOW})
+        return rules
+
+    def podman_rules(self, path: str, capabilities: Sequence[str]) -> List[str]:
+        """The names in the rules that Podman hands to the runtime, of the profile at this path."""
+        command = ["podman", "--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run"),
+                   "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]
+        (self.folder / "rootfs").mkdir(exist_ok=True)
+        created = subprocess.run([*command, "create", "--network", "none", "--security-opt", f"seccomp={path}",
+                                  "--cap-drop", "all", *(f"--cap-add={name}" for name in capabilities),
+                                  "--rootfs", str(self.folder / "rootfs"), "true"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(created.returncode, 0, created.stderr)
+        try:  # there is no `true` to start: by then what the runtime is told is written
+            subprocess.run([*command, "init", created.stdout.strip()], stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, timeout=60)
+            written, = self.folder.glob("storage/*/*/userdata/config.json")
+            return [name for rule in json.loads(written.read_text())["linux"]["seccomp"]["syscalls"]
+                    for name in rule["names"]]
+        finally:
+            subprocess.run([*command, "rm", "--force", created.stdout.strip()], stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, timeout=60, check=True)
+
+    @support.kernel_tier
+    def test_conditions_are_podmans(self) -> None:
+        """Which rules apply on this machine: spoc.py, and what judges it for other hosts, say what Podman says.
+
+        Podman 4 does not look at minKernel.
+        """
+        support.require_root()
+        support.require_command("podman")
+        support.require(support.ON_X86_64, "x86_64")
+        chance = random.Random(14)
+        counts = set()
+        for capabilities in ((), self.CAPABILITIES[:3], self.CAPABILITIES[2:], self.CAPABILITIES):
+            document = oci(*self.random_rules(chance, 100, [None]))
+            host = spoc.Host(X86_64, os.uname().release, capabilities)
+            profile = decode(json.dumps(document), host)
+            self.assertEqual([name for each in profile.rules for name in each.names],
+                             self.podman_rules(self.write(document), capabilities), capabilities)
+            self.assertEqual(profile, self.expected(document, host))
+            counts.add(len(profile.rules))
+        self.assertGreater(min(counts), 10)
+        self.assertLess(max(counts), 90)
+
+    def test_random_conditions_on_many_hosts(self) -> None:
+        chance = random.Random(12)
         kept = total = 0
         for _ in range(300):
-            rules = []
-            for number in range(6):
-                one: Dict[str, Any] = {"name": f"n{number}"} if chance.random() < 0.5 else {"names": [f"n{number}"]}
-                for key in ("includes", "excludes"):
-                    if chance.random() < 0.7:
-                        one[key] = condition()
-                rules.append({**one, "action": ALLOW})
+            rules = self.random_rules(chance, 6, ["", None, "0.1", "004.08", "255.255", "3.0", "4.8", "4.10", "5.10",
+                                                  "6.18", "6.19", "9.9"])
             document, host = oci(*rules), self.random_host(chance)
             profile = decode(json.dumps(document), host)
             self.assertEqual(profile, self.expected(document, host), (document, host))
