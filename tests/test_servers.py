@@ -139,7 +139,7 @@ class Redis(ServerCase):
                     "yes", "--appendfsync", "always", "--daemonize", "no", "--io-threads", "2", "--save", ""]
 
         def load(port: int, light: bool) -> None:
-            requests = 400 if light else 20000
+            requests = 400 if light else 4000
             printed = self.run_load("redis-benchmark", "-h", "127.0.0.1", "-p", str(port), "-n", str(requests), "-c",
                                     "10", "-q", "-t", "ping,set,get,incr,lpush,rpop,mset", "-P", "4")
             self.assertEqual(len(re.findall(r"requests per second", printed)), 8, printed)
@@ -185,7 +185,7 @@ http {{
                     str(folder / "nginx.conf")]
 
         def load(port: int, light: bool) -> None:
-            requests = 200 if light else 5000
+            requests = 200 if light else 2000
             printed = self.run_load("ab", "-q", "-n", str(requests), "-c", "10", "-k", f"http://127.0.0.1:{port}/")
             self.assertRegex(printed, rf"Complete requests: +{requests}\n")
             self.assertRegex(printed, r"Failed requests: +0\n")
@@ -220,7 +220,7 @@ class Postgres(ServerCase):
             return subprocess.run([f"{programs}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]).returncode == 0
 
         def load(port: int, light: bool) -> None:
-            transactions = 10 if light else 250
+            transactions = 10 if light else 100
             pgbench = [f"{programs}/pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres"]
             self.run_load(*pgbench, "-i", "-q", "postgres")
             printed = self.run_load(*pgbench, "-c", "4", "-j", "2", "-t", str(transactions), "postgres")
