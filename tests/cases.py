@@ -41,10 +41,13 @@ RUNC = ("runc",)
 CRUN = ("unshare", "--mount", "--propagation", "private", "sh", "-ec",
         'mount -t cgroup2 none /sys/fs/cgroup; exec "$@"', "sh", "crun", "--cgroup-manager=disabled")
 LOG_LINE = re.compile(CLOCK + " .*")
-# Says which signals it got, and ends with 7 at the last one: COUNT SIGNAL...
+# Says which signals it got, and ends with 7 behind the last one: COUNT SIGNAL... One too many it has got by then, as
+# what sends it, which has started it, passes it on before the one that comes last in order.
 HANDLER = r"""
 import os, signal, sys, time
 left = int(sys.argv[1])
+last = []
+signal.signal(signal.SIGRTMAX, lambda number, frame: last.append(number))
 def handle(number, frame):
     global left
     left -= 1
@@ -54,7 +57,9 @@ for name in sys.argv[2:]:
 os.write(1, b"ready\n")
 while left > 0:
     time.sleep(0.05)
-time.sleep(0.5)  # for one signal too many
+os.kill(os.getppid(), signal.SIGRTMAX)
+while not last:
+    time.sleep(0.01)
 sys.exit(7)
 """
 PYTHON = (sys.executable, "-I", "-S", "-c")
@@ -158,6 +163,12 @@ def assert_despite_interruption(check: Callable[[], None]) -> None:
             if not re.search("sh: 0: (Cannot fork|Pipe call failed)", str(error)):
                 raise
     return check()
+
+
+def has_taken_signals(pid: int) -> bool:
+    """Has a process dealt with all that was sent to it, and does it sleep?"""
+    return bool(re.search(r"^State:\tS.*^ShdPnd:\t0+$", pathlib.Path(f"/proc/{pid}/status").read_text(),
+                          re.MULTILINE | re.DOTALL))
 
 
 def call_line(how: str, number: int, arguments: Sequence[int] = ()) -> str:
@@ -421,8 +432,7 @@ class ChildCase(Case):
 
     def wait_for_another_request(self, pid: int) -> None:
         """Until spoc.py, as which this process runs, has taken its signal, and takes the next one for another."""
-        status = pathlib.Path(f"/proc/{pid}/status")
-        self.wait_for(lambda: re.search(r"^ShdPnd:\t0+$", status.read_text(), re.MULTILINE), "the first to be taken")
+        self.wait_for(lambda: has_taken_signals(pid), "the first to be taken")
         time.sleep(2 * module.Supervisor.SAME_REQUEST_S)
 
     def ended(self, process: "subprocess.Popen[str]", code: int) -> str:

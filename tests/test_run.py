@@ -6,7 +6,6 @@ import errno
 import itertools
 import json
 import os
-import pathlib
 import pty
 import re
 import select
@@ -18,8 +17,9 @@ import time
 import unittest
 from typing import Any, Dict, List, Sequence
 
-from cases import OWN_CALLS, RunCase, call_line
-from support import ON_X86_64, SIGSYS, SPOC, WAIT_S, build, require_command, spoc
+import spoc as module
+from cases import OWN_CALLS, RunCase, call_line, has_taken_signals
+from support import ON_X86_64, SIGSYS, SPOC, WAIT_S, build, require_command, spoc, wait_until
 
 TIER = "kernel"
 
@@ -118,13 +118,11 @@ os.getpriority(0, 0)
                         "--enricher", enricher)), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                     start_new_session=True))
                 cleanup.callback(self.end_group, process.pid)
-                status = pathlib.Path(f"/proc/{process.pid}/status")
                 assert process.stdout is not None
                 self.assertRegex(process.stdout.readline(), r"^\d+\n$")
                 process.send_signal(signal.SIGTERM)
-                while not re.search(r"^ShdPnd:\t0+$", status.read_text(), re.MULTILINE):
-                    time.sleep(0.01)
-                time.sleep(0.3)  # two at once are one request
+                self.assertTrue(wait_until(lambda: has_taken_signals(process.pid)))
+                time.sleep(2 * module.Supervisor.SAME_REQUEST_S)
                 process.send_signal(signal.SIGTERM)
                 self.assertEqual(process.wait(WAIT_S), 128 + signal.SIGKILL)
 
