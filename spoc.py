@@ -1536,34 +1536,34 @@ class YamlFlow(YamlText):
 
     def flow(self, offset: int) -> tuple[Any, int]:
         """A value in flow style, which may run over several lines; and the offset behind it."""
-        token, end = self.flow_token(offset)
-        if token not in ("[", "{"):
-            if token in ("", ",", "]", "}", ":"):
-                self.fail_at(end, "expected a value")
-            self.seek(end - len(token))
-            if token[0] in "&*!":
-                return self.flow_decorated(end - len(token))
-            if token[0] == ":":  # a key's colon to PyYAML and libyaml
-                self.fail("a leading : is not supported within brackets; quote it")
-            if token[0] == "?":  # with nothing behind it some readers take it for a complex key's as well
-                self.fail(f"{YAML_REFUSED['?']} not supported in a profile")
-            return self.scalar(compiled(YAML_FOLD).sub(fold, token) if token[0] not in "\"'" else token), end
+        token, start, end = self.flow_token(offset)
+        if token in ("[", "{"):
+            return self.flow_collection(token, start, end)
+        if token in ("", ",", "]", "}", ":"):
+            self.fail_at(end, "expected a value")
+        self.seek(start)
+        if token[0] in "&*!":
+            return self.flow_decorated(start)
+        if token[0] == ":":  # a key's colon to PyYAML and libyaml
+            self.fail("a leading : is not supported within brackets; quote it")
+        if token[0] == "?":  # with nothing behind it some readers take it for a complex key's as well
+            self.fail(f"{YAML_REFUSED['?']} not supported in a profile")
+        return self.scalar(compiled(YAML_FOLD).sub(fold, token) if token[0] not in "\"'" else token), end
+
+    def flow_collection(self, opening: str, offset: int, end: int) -> tuple[Any, int]:
+        """What stands behind this bracket, which ends there."""
         self.depth += 1
         if self.depth > self.deepest:
             self.seek(offset)
             self.check_depth(self.depth)
-        collection: ListNode | MappingNode
-        if token == "[":
-            collection, closing = ListNode(end - 1, True), "]"
-        else:
-            collection, closing = MappingNode(end - 1, True), "}"
+        collection: ListNode | MappingNode = ListNode(offset, True) if opening == "[" else MappingNode(offset, True)
+        closing = "]" if opening == "[" else "}"
         separator = ","
         while True:
-            token, next_end = self.flow_token(end)
+            token, start, token_end = self.flow_token(end)
             if token == closing:
                 self.depth -= 1
-                return collection, next_end
-            start = next_end - len(token)
+                return collection, token_end
             if separator != ",":
                 self.fail_at(start, f"expected ',' or {closing!r}")
             if isinstance(collection, ListNode):
@@ -1574,9 +1574,9 @@ class YamlFlow(YamlText):
                 end = self.flow_pair(collection, end)
             if collection.ends is not None and len(collection.ends) < len(collection):  # no key stood twice
                 collection.ends.append(end)
-            separator, next_end = self.flow_token(end)
+            separator, _, token_end = self.flow_token(end)
             if separator == ",":
-                end = next_end
+                end = token_end
 
     def flow_decorated(self, offset: int) -> tuple[Any, int]:
         """The same for an alias, or what has an anchor or a tag."""
@@ -1587,32 +1587,36 @@ class YamlFlow(YamlText):
         properties = compiled(YAML_PROPERTIES).match(self.text, offset, self.limit)
         if not properties:
             self.fail("an anchor, an alias or a tag without a name, or a tag without a space behind it")
-        token, end = self.flow_token(properties.end())
+        end = properties.end()
+        token, start, _ = self.flow_token(end)
         if token[:1] in ("&", "*", "!"):
-            self.fail_at(end - len(token), f"unexpected {token[0]!r}, or a tag without a space behind it")
+            self.fail_at(start, f"unexpected {token[0]!r}, or a tag without a space behind it")
         self.deepest = self.depth
-        value, end = (None, properties.end()) if token in ("", ",", "]", "}") else self.flow(properties.end())
+        value = None
+        if token not in ("", ",", "]", "}"):
+            value, end = self.flow(end)
         return self.with_properties(properties, value, offset, end, before), end
 
     def flow_pair(self, pairs: MappingNode, offset: int) -> int:
-        start = self.flow_token(offset)
-        key, end = self.flow(offset)
-        self.add_key(pairs, key, start[1] - len(start[0]))
-        token, value_start = self.flow_token(end)
-        if token[:1] != ":":
-            self.fail_at(end, f"expected ':' behind key {key!r:.60}")
+        """Read a key and its value; the offset behind them."""
+        token, start, _ = self.flow_token(offset)
+        key, key_end = self.flow(offset)
+        self.add_key(pairs, key, start)
+        colon, colon_start, _ = self.flow_token(key_end)
+        if colon[:1] != ":":
+            self.fail_at(key_end, f"expected ':' behind key {key!r:.60}")
         # Readers of YAML want a key and its colon on one line; in JSON the colon may follow on another.
-        if "\n" in self.text[start[1] - len(start[0]):end if start[0][:1] == '"' else value_start - len(token)]:
+        if "\n" in self.text[start:key_end if token[:1] == '"' else colon_start]:
             self.fail("a key that goes on in another line; write it in one")
-        value_start -= len(token) - 1  # "key":value, as in JSON
-        if self.flow_token(value_start)[0] in (",", "}"):
-            return value_start
-        pairs[key], end = self.flow(value_start)
+        end = colon_start + 1  # "key":value, as in JSON
+        if self.flow_token(end)[0] not in (",", "}"):
+            pairs[key], end = self.flow(end)
         return end
 
-    def flow_token(self, offset: int) -> tuple[str, int]:
+    def flow_token(self, offset: int) -> tuple[str, int, int]:
+        """What comes next, and the offsets of its start and end."""
         match = compiled(YAML_FLOW).match(self.text, offset, self.limit)
-        return (match.group(1), match.end()) if match else ("", offset)
+        return (match.group(1), match.start(1), match.end()) if match else ("", offset, offset)
 
 
 class YamlReader(YamlFlow):
@@ -1669,20 +1673,21 @@ class YamlReader(YamlFlow):
 
     def advance(self) -> None:
         """Take the next line that holds more than a comment."""
-        for self.row in range(self.row + 1, len(self.starts) - 1):
+        while self.row < len(self.starts) - 2:
+            self.row += 1
             line = self.line(self.row)
-            self.rest = line.strip(" \r")
-            if self.rest and self.rest.lstrip("\t\r ")[:1] not in ("", "#"):
-                self.rest = self.rest.rstrip("\t ")
-                self.indent = len(line) - len(line.lstrip(" "))
-                if self.rest[0] == "\t" and self.depth:
-                    self.fail("a tab cannot indent")
-                if self.rest.lstrip("\t ")[0] in "[{":  # which may begin anywhere if it is all of a document
-                    self.rest = self.rest.lstrip("\t ")
-                    self.indent = len(line) - len(line.lstrip("\t "))
-                if not self.indent and self.rest[:3] in ("---", "...") and self.rest[3:4] in ("", " ", "\t"):
-                    self.indent = -1
-                return
+            content = line.strip("\t\r ")
+            if content[:1] in ("", "#"):
+                continue
+            self.indent = len(line) - len(line.lstrip(" "))
+            self.rest = line[self.indent:].rstrip("\t\r ")
+            if self.rest[0] == "\t" and self.depth:
+                self.fail("a tab cannot indent")
+            if content[0] in "[{":  # which may begin anywhere if it is all of a document
+                self.indent, self.rest = line.index(content[0]), content
+            if not self.indent and compiled(YAML_MARKER).match(line):
+                self.indent = -1
+            return
         self.indent, self.rest = -1, ""
 
     def block(self, parent: int) -> Any:
@@ -1761,9 +1766,10 @@ class YamlReader(YamlFlow):
 
     def child(self, indent: int, text: str, of_key: bool) -> Any:
         """The node behind '-' or 'key:', on the same line or, indented deeper, on those that follow; or null."""
-        blanks, text = text, text.lstrip("\t ")
-        if not of_key and "\t" in blanks[:len(blanks) - len(text)]:
+        blanks = text[:len(text) - len(text.lstrip("\t "))]
+        if not of_key and "\t" in blanks:
             self.fail("a tab behind '-'; write a space")
+        text = text[len(blanks):]
         if is_plain(text):  # what nearly all of a profile is
             return self.plain(indent, text, False)
         if text and text[0] != "#":
