@@ -1259,8 +1259,9 @@ def format_profile(profile: Profile, profile_type: str, name: str, extra: dict[s
     document = {**profile_document(profile), **(extra or {})}
     if profile_type == TYPE_JSON:
         return format_json(document)
-    for _, what, _, _ in crd_lacks(profile):
-        raise SpocError("write profile", what, f"the type {TYPE_CRD} cannot say it", f"use -t {TYPE_JSON}")
+    lacking = next(crd_lacks(profile), None)
+    if lacking:
+        raise SpocError("write profile", lacking[1], f"the type {TYPE_CRD} cannot say it", f"use -t {TYPE_JSON}")
     document["architectures"] = list(profile.architectures)
     document["syscalls"] = [dict(sorted(rule.items())) for rule in document["syscalls"]]
     return format_yaml({
@@ -1419,12 +1420,15 @@ class YamlText:
         self.file, self.text = file, text.lstrip("\ufeff")
         self.bom = text[:len(text) - len(self.text)]  # the byte order mark
         self.starts = line_starts(self.text)
-        self.row, self.indent, self.rest, self.depth = -1, 0, "", 0
+        # The line in hand: its number, the column from which it is still to be read, and what stands there.
+        self.row, self.indent, self.rest = -1, 0, ""
         self.limit = len(self.text)  # where the document ends
         self.is_json = is_json(self.text)
         # An anchor's name -> its value, how many characters make it, and how deep it is nested.
         self.anchors: dict[str, tuple[Any, int, int]] = {}
-        self.aliased, self.deepest, self.unread = 0, 0, 0
+        # How deep the node in hand is nested, and the deepest since the last anchor; the characters that aliases stand
+        # for; the documents that could not be read.
+        self.depth, self.deepest, self.aliased, self.unread = 0, 0, 0, 0
         # What Python calls printable is allowed, and is told faster.
         forbidden = not self.text.replace("\n", "").isprintable() and compiled(YAML_FORBIDDEN).search(self.text)
         if forbidden:
@@ -1896,7 +1900,7 @@ def list_objects(reader: YamlReader) -> list[Any]:
     return found
 
 
-def _choice(documents: Iterable[Any], name: str) -> str:
+def choice_hint(documents: Iterable[Any], name: str) -> str:
     """What a user can do who has not named one document of the text."""
     found = [each for each in documents if isinstance(each, dict)]
     names = [printable(_metadata_name(each)) for each in found
@@ -1925,7 +1929,7 @@ def parse_document(text: str, file: str, name: str = "") -> tuple[dict[str, Any]
         plural = "s" if documents else ""
         what = f"profile{plural} named {name}" if name else f"document{plural}"
         several = f"holds {len(documents)} {what}, but only one can be read" if documents else f"holds no {what}"
-        raise ProfileError(file, 0, 0, several if len(documents) != 1 else "is no profile", _choice(objects, name))
+        raise ProfileError(file, 0, 0, several if len(documents) != 1 else "is no profile", choice_hint(objects, name))
     document = documents[0]
     spec = spec_of(document)
     if spec is document and "defaultAction" not in spec:
@@ -2549,7 +2553,7 @@ MAX_LINKS = 40  # MAXSYMLINKS in linux/namei.h
 
 
 def open_folder(path: str) -> int:
-    """A descriptor (O_PATH) of this folder, to which no other user has led by a link.
+    """A descriptor (O_PATH) of this folder, unless another user's link leads to it.
 
     A link that another user but root has made, or may swap because it stands in that user's folder, may lead only to
     what is that user's: else whoever owns a folder on the way decides where root writes. The path is walked one name at
@@ -2606,7 +2610,7 @@ def _is_in_proc(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """Let no signal end this process meanwhile: for the moments in which a file has a name that must not stay."""
+    """Hold all signals back, for the moments in which a file has a name that must not stay."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         yield
@@ -2638,7 +2642,7 @@ def mount_of(path: str, folder: int) -> str:
 
 
 def named_descriptor(path: str) -> int | None:
-    """The open descriptor that this is a name of, None if it is a file's."""
+    """The open descriptor that this path names, None if it names a file."""
     names = {"-": 1, "/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
     folder, name = os.path.split(os.path.normpath(path))
     if folder in ("/dev/fd", "/proc/self/fd") and name.isdecimal() and len(name) < 9:
@@ -2719,11 +2723,11 @@ class Target:
                          hints.get(error.errno or 0, "") + f"choose another file with {self._option}")
 
     def check(self) -> None:
-        """Fail now if it can be known now that write() will."""
+        """Raise what write() would raise, as far as that can be known before."""
         try:
             if self.is_file:
                 self._probe()
-            elif self.descriptor is not None or not stat.S_ISFIFO(self._mode()):
+            elif self.descriptor is not None or not stat.S_ISFIFO(os.lstat(self.name, dir_fd=self.folder).st_mode):
                 with self._opened() as file:
                     os.write(file.fileno(), b"")  # EBADF where it cannot be written to
             elif not os.access(self.name, os.W_OK, dir_fd=self.folder):
@@ -2771,9 +2775,9 @@ class Target:
 
     @contextlib.contextmanager
     def locked(self, wait: bool) -> Iterator[bool]:
-        """Keep other recordings from appending in this folder meanwhile; not forever, since any user can hold the lock.
+        """Keep other recordings from appending in this folder; with a time limit, since any user can hold the lock.
 
-        Says whether the lock was had: not where another holds it, for as long as there is time to `wait`.
+        Yields whether the lock was taken. Where another process holds it, only with `wait` is there time for that.
         """
         try:
             folder = os.open(".", os.O_RDONLY, dir_fd=self.folder)
@@ -2798,9 +2802,6 @@ class Target:
                                 "choose a file on another file system with -o") from None
             time.sleep(0.1)
 
-    def _mode(self) -> int:
-        return os.lstat(self.name, dir_fd=self.folder).st_mode
-
     def _opened(self) -> BinaryIO:
         if self.descriptor is not None:
             os.set_blocking(self.descriptor, True)  # a command may have left it otherwise
@@ -2820,7 +2821,7 @@ class Target:
             if stat.S_ISREG(target.st_mode):
                 try:
                     close(os.open(self.name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.folder))
-                except OSError as error:  # all else does not keep it from being replaced
+                except OSError as error:  # no other error prevents that it is replaced
                     if error.errno == errno.EPERM:
                         raise PermissionError(errno.EPERM, "it is immutable or append-only (chattr)") from None
         with signals_held(), open(self._create_unnamed() or self._create_unlinked(), "wb") as file:
@@ -2913,8 +2914,8 @@ class Target:
 class EventsFile:
     """Where events go while a command runs, a line of JSON each.
 
-    Opened at once, but an old file is emptied only with the first event or when the command has begun; a new one that
-    nothing came of is removed. Whoever reads a pipe slowly holds up neither the command nor signals: lines wait here.
+    It is opened at once. An old file is emptied only with the first event or when the command begins, and a new one is
+    removed if neither comes. A slow reader of a pipe delays neither the command nor signals: lines wait here.
     """
 
     MAX_WAITING_BYTES = 1 << 20
@@ -2955,7 +2956,7 @@ class EventsFile:
         return descriptor
 
     def begin(self) -> None:
-        """The command has begun: what the file held before is no longer wanted."""
+        """The command has begun: empty the file of what it held before."""
         if not self._begun:
             self._begun = True
             if self._folder >= 0 and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
@@ -2995,7 +2996,9 @@ class EventsFile:
 
 
 def file_identity(path: str, descriptor: int) -> tuple[object, ...] | None:
-    """What all paths of one file have in common; None where it does not matter. - stands for `descriptor`."""
+    """What is equal for all paths of one file; None for what may be read and written at once, a terminal say. The path
+    - stands for `descriptor`.
+    """
     try:
         status = os.fstat(descriptor) if path == "-" else os.stat(path)
     except OSError:
