@@ -13,6 +13,7 @@ import string
 import subprocess
 import sys
 import unittest
+import unittest.mock
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import jsonschema
@@ -376,6 +377,16 @@ class Parse(support.Case):
         self.assertIn(error.line, range(1, len(lines) + 1))
         self.assertIn(error.column, range(1, len(lines[error.line - 1]) + 3))
         return error
+
+    def test_patterns_are_compiled_once(self) -> None:
+        """The second reading of a text, with all that has a pattern, compiles nothing and looks no pattern up."""
+        text = ("---\nb: &b {c: [1, 'd e', \"f\\tg\", 2001-01-01], h: !i j}\nk l: *b\nm: >2-\n   n\n   o\n"
+                "p:\n- q\n- r s\n  t  # u\n...\n")
+        first = spoc.parse_yaml(text)
+        with unittest.mock.patch("re._compile" if hasattr(re, "_compile") else "re.compile",
+                                 side_effect=AssertionError("compiled again")):
+            self.assertEqual(spoc.parse_yaml(text), first)
+        self.assertEqual(first[0]["k l"]["c"][1:3], ["d e", "f\tg"])
 
     def test_real_files(self) -> None:
         for name, text in data_texts().items():
