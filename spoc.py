@@ -3494,18 +3494,14 @@ def in_user_namespace() -> bool:
     return read_kernel_file("/proc/self/uid_map").split() not in ([], ["0", "0", "4294967295"])
 
 
-def pid_namespace() -> os.stat_result:
-    """Where the ids of this process and its children count. Raises KernelError if that is not known, or not one."""
-    try:
-        namespace = os.stat("/proc/self/ns/pid")
-    except OSError as error:
-        raise KernelError("record with BPF", "/proc/self/ns/pid", error,
-                          "mount -t proc proc /proc") from None
+def check_pid_namespace() -> None:
+    """Raise KernelError if the next child would be the init of a pid namespace, which cannot be the command."""
     try:  # ENOENT as long as no child is there (pidns_for_children_get() in kernel/pid_namespace.c)
-        if os.path.samestat(namespace, os.stat("/proc/self/ns/pid_for_children")):
-            return namespace
+        if os.path.samestat(os.stat("/proc/self/ns/pid"), os.stat("/proc/self/ns/pid_for_children")):
+            return
     except FileNotFoundError:
-        pass
+        if not os.path.exists("/proc/self/ns/pid"):  # nothing is known
+            return
     raise KernelError("start command", "in another pid namespace", "it would be its init", "unshare needs --fork")
 
 
@@ -4582,8 +4578,8 @@ class Child:
         """Fork. The command gets the signal mask and dispositions that the supervisor found, and no Python's."""
         self.command, self.identity, self.filter = command, identity, applied
         self._supervisor = supervisor
-        if applied and applied.listens and os.path.exists("/proc/self/ns/pid"):
-            pid_namespace()  # an init cannot start a helper: EINVAL for CLONE_PARENT (kernel/fork.c)
+        if applied and applied.listens:
+            check_pid_namespace()  # an init cannot start a helper: EINVAL for CLONE_PARENT (kernel/fork.c)
         try:
             self._start = CommandStart(command, identity, supervisor, applied, audited)
             self._report = self._start.report
@@ -5105,7 +5101,10 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
 
 @contextlib.contextmanager
 def locked_memory() -> Iterator[None]:
-    """RLIMIT_MEMLOCK raised, if that is allowed."""
+    """RLIMIT_MEMLOCK raised, if that is allowed: before Linux 5.11 it counts what BPF maps take."""
+    if release_numbers(kernel_uname().release) >= (5, 11):
+        yield
+        return
     import resource
     limits = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     with contextlib.suppress(OSError, ValueError):
@@ -5131,7 +5130,10 @@ PRINT_LIBBPF = PRINT_CALLBACK(_print_libbpf)
 
 
 class BpfSkeleton:
-    """The programs and maps of recorder.bpf.o in the kernel, from load() to close(). Nothing is seen before arm()."""
+    """The programs and maps of recorder.bpf.o in the kernel, from load_programs() to close().
+
+    Nothing is seen before begin(). BpfRecorder and TracepointWatcher are made of it.
+    """
 
     def __init__(self, machine: Machine, programs: Sequence[str], arguments: int = 0):
         """`programs`: what to load beside a program for sys_enter; `arguments`: of how many to note the values."""
@@ -5139,37 +5141,41 @@ class BpfSkeleton:
         self._other_programs = programs
         self.enter_program = ""  # the one for sys_enter, once it is loaded
         self._resources = contextlib.ExitStack()
-        self._object: BpfObject | None = None
 
     def close(self) -> None:
         """Detach and unload; the recorded data is gone with it."""
         self._resources.close()
 
-    def load(self, attempts: Sequence[tuple[str, bool]]) -> None:
+    def load_programs(self, enter_programs: Sequence[str]) -> None:
         """Load programs and maps into the kernel, and map those that user space reads.
 
-        `attempts`: a program for sys_enter, and whether to raise RLIMIT_MEMLOCK for it; the first that works is taken.
+        `enter_programs`: for sys_enter; the first that the kernel does not refuse is taken.
         """
-        pid_namespace()
+        try:
+            self._namespace = os.stat("/proc/self/ns/pid")  # where the ids of this process and its children count
+        except OSError as error:
+            raise KernelError("record with BPF", "/proc/self/ns/pid", error.strerror or str(error),
+                              "mount -t proc proc /proc") from None
+        check_pid_namespace()
         if lacks_jit(self.machine.native):
             raise KernelError("load BPF programs", "net.core.bpf_jit_enable", "is 0, and without the JIT they would "
                               "crash this kernel", JIT_REMEDY)
         path = find_object()
         data = read_object(path)
         libbpf.libbpf_set_print(PRINT_LIBBPF)
-        refusal: OSError | None = None
-        for self.enter_program, raise_limit in attempts:
-            try:
-                with locked_memory() if raise_limit else contextlib.nullcontext():
-                    self._load(data)
-                break
-            except OSError as error:
-                refusal = refusal or error
-                if error.errno not in (errno.EPERM, errno.EACCES, errno.EINVAL):
-                    raise bpf_error("load BPF programs", path, error) from None
-        else:
-            purpose = " for --args, which kernel lockdown may refuse" if self._arguments else ""
-            raise bpf_error(f"load BPF programs{purpose}", path, refusal or OSError())
+        refusals: list[OSError] = []
+        with locked_memory():
+            for self.enter_program in enter_programs:
+                try:
+                    self._load_object(data)
+                    break
+                except OSError as error:
+                    if error.errno not in (errno.EPERM, errno.EACCES, errno.EINVAL):
+                        raise bpf_error("load BPF programs", path, error) from None
+                    refusals.append(error)
+            else:
+                purpose = " for --args, which kernel lockdown may refuse" if self._arguments else ""
+                raise bpf_error(f"load BPF programs{purpose}", path, refusals[0])
         self._check_compiled()
         self._map_arrays(path)
 
@@ -5180,6 +5186,13 @@ class BpfSkeleton:
     def _program(self, name: str) -> BpfProgram:
         program: BpfProgram = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
         return program
+
+    def _map(self, name: str) -> BpfMap:
+        found: BpfMap = libbpf.bpf_object__find_map_by_name(self._object, name.encode())
+        return found
+
+    def map_descriptor(self, name: str) -> int:
+        return int(libbpf.bpf_map__fd(self._map(name)))
 
     def _check_compiled(self) -> None:
         """Before a program runs: the JIT may have failed, or be off where its setting is not known."""
@@ -5197,27 +5210,19 @@ class BpfSkeleton:
                 raise KernelError("load BPF programs", name, "the JIT has not compiled it: it would crash this kernel",
                                   "free some memory" if setting else f"outside of the container: {JIT_REMEDY}")
 
-    def _load(self, data: bytes) -> None:
-        handle = libbpf.bpf_object__open_mem(data, len(data), None)
-        try:
-            for name in PROGRAMS.keys() - set(self._programs):
-                libbpf.bpf_program__set_autoload(
-                    libbpf.bpf_object__find_program_by_name(handle, name.encode()), False)
-            if self._arguments:  # each may be exceeded by as many as there are CPUs
-                libbpf.bpf_map__set_max_entries(libbpf.bpf_object__find_map_by_name(handle, b"values"),
-                                                self._arguments * (MAX_VALUES + 1 + (os.cpu_count() or 1)))
-            libbpf.bpf_object__load(handle)
-        except OSError:
-            libbpf.bpf_object__close(handle)
-            raise
-        self._object = handle
-        self._resources.callback(libbpf.bpf_object__close, handle)
-
-    def _fd(self, name: str) -> int:
-        return int(libbpf.bpf_map__fd(libbpf.bpf_object__find_map_by_name(self._object, name.encode())))
+    def _load_object(self, data: bytes) -> None:
+        """Raises OSError; what it has made by then is given up by close()."""
+        self._object: BpfObject = libbpf.bpf_object__open_mem(data, len(data), None)
+        self._resources.callback(libbpf.bpf_object__close, self._object)
+        for name in PROGRAMS.keys() - set(self._programs):
+            libbpf.bpf_program__set_autoload(self._program(name), False)
+        if self._arguments:  # each may be exceeded by as many as there are CPUs
+            libbpf.bpf_map__set_max_entries(self._map("values"),
+                                            self._arguments * (MAX_VALUES + 1 + (os.cpu_count() or 1)))
+        libbpf.bpf_object__load(self._object)
 
     def _view(self, name: str, c_type: type[Data]) -> Data:
-        return c_type.from_buffer(mmap.mmap(self._fd(name), ctypes.sizeof(c_type)))
+        return c_type.from_buffer(mmap.mmap(self.map_descriptor(name), ctypes.sizeof(c_type)))
 
     def _map_arrays(self, path: str) -> None:
         """Map the arrays; those of a slot for each call have call_index() as index."""
@@ -5227,15 +5232,13 @@ class BpfSkeleton:
             self._counters = self._view("counters", Counters)
             self.seen = self._view("seen", c_uint64 * calls)
             self.logged = self._view("logged", c_uint64 * calls)
-            self.watched = self._view("watched", Watch * calls)
+            self.watches = self._view("watched", Watch * calls)
             self.slots = self._view("slots", SlotValue * SLOTS)
-            self._hashes = {name: self._fd(name) for name in ("calls", "denials", "owners", "tasks", "values")}
-            self.events_fd = self._fd("events")
         except OSError as error:
             raise bpf_error("map BPF arrays", path, error) from None
 
-    def attach(self) -> None:
-        """Attach all programs. What the owner sets in `config` has to be there before."""
+    def attach_programs(self) -> None:
+        """What the kernel side is told in `config` has to be there before."""
         machine, config = self.machine, self.config
         if self.tells_abis:
             config.compat_source, config.compat_offset, config.compat_mask = machine.compat_test
@@ -5263,10 +5266,9 @@ class BpfSkeleton:
 
     def arm(self, tgid: int) -> None:
         """The next exec of this process starts the recording; its tgid counts in the caller's pid namespace."""
-        namespace = pid_namespace()
         # The kernel's dev_t: include/linux/kdev_t.h, MKDEV.
-        self.config.ns_dev = os.major(namespace.st_dev) << 20 | os.minor(namespace.st_dev)
-        self.config.ns_ino = namespace.st_ino
+        self.config.ns_dev = os.major(self._namespace.st_dev) << 20 | os.minor(self._namespace.st_dev)
+        self.config.ns_ino = self._namespace.st_ino
         self.config.armed_tgid = tgid
 
     def begin(self, child: Child) -> None:
@@ -5280,13 +5282,22 @@ class BpfSkeleton:
 
     def read_items(self, name: str, key_type: type[Data], value_type: type[Value],
                    losses: list[str]) -> list[tuple[Data, Value]]:
-        """The items of this hash map, as far as they can be read; if that is not all, `losses` is told why."""
-        items = []
+        """The items of this hash map, as far as they can be read; if that is not all, `losses` is told why.
+
+        Where some are deleted meanwhile the walk may begin anew: it ends all the same.
+        """
+        descriptor, previous = self.map_descriptor(name), None
+        items: list[tuple[Data, Value]] = []
         try:
-            for item in map_items(self._hashes[name], key_type, value_type):
-                items.append(item)
+            while len(items) < MAX_MAP_ITEMS:
+                key, value = key_type(), value_type()
+                libbpf.bpf_map_get_next_key(descriptor, previous, ctypes.byref(key))
+                libbpf.bpf_map_lookup_elem(descriptor, ctypes.byref(key), ctypes.byref(value))
+                items.append((key, value))
+                previous = ctypes.byref(key)
         except OSError as error:
-            losses.append(f"the recorder's map of {name} could not be read: {error.strerror}")
+            if error.errno != errno.ENOENT:  # which ends the walk
+                losses.append(f"the recorder's map of {name} could not be read: {error.strerror}")
         return items
 
 
@@ -5296,18 +5307,6 @@ def call_index(abi: int, number: int) -> int:
 
 
 MAX_MAP_ITEMS = 16384  # no map here has more
-
-
-def map_items(descriptor: int, key_type: type[Data], value_type: type[Value]) -> Iterator[tuple[Data, Value]]:
-    """The items of a BPF hash map. Where some are deleted meanwhile the walk may begin anew: it ends all the same."""
-    previous = None
-    with contextlib.suppress(FileNotFoundError):  # ENOENT ends the walk
-        for _ in range(MAX_MAP_ITEMS):
-            key, value = key_type(), value_type()
-            libbpf.bpf_map_get_next_key(descriptor, previous, ctypes.byref(key))
-            libbpf.bpf_map_lookup_elem(descriptor, ctypes.byref(key), ctypes.byref(value))
-            yield key, value
-            previous = ctypes.byref(key)
 
 
 def describe_losses(counters: Counters, too_many_tasks: str, unreadable_calls: str) -> list[str]:
@@ -5328,7 +5327,7 @@ def describe_losses(counters: Counters, too_many_tasks: str, unreadable_calls: s
     return losses
 
 
-class BpfRecorder(Recorder):
+class BpfRecorder(BpfSkeleton, Recorder):
     """Records by the tracepoint sys_enter."""
 
     filter = None
@@ -5336,8 +5335,8 @@ class BpfRecorder(Recorder):
 
     def __init__(self, machine: Machine, statistics: bool = False, watched: dict[tuple[int, int], int] | None = None):
         """`watched`: (abi, number) -> index of the argument whose values are to be noted."""
-        self.machine, self._statistics, self._watched = machine, statistics, watched or {}
-        self._bpf = BpfSkeleton(machine, ("task_fork", "task_exec", "task_exit"), len(self._watched))
+        self._statistics, self._watched = statistics, watched or {}
+        super().__init__(machine, ("task_fork", "task_exec", "task_exit"), len(self._watched))
 
     def __enter__(self) -> BpfRecorder:
         return self
@@ -5345,79 +5344,64 @@ class BpfRecorder(Recorder):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        self._bpf.close()
-
     def load(self) -> None:
         """Load programs and maps into the kernel."""
         if self._watched and not self.machine.arguments:
             raise KernelError("read arguments", self.machine.native.name, "not known how", "leave --args out")
-        self._bpf.load(self._attempts())
+        self.load_programs(self._enter_programs())
 
-    def _attempts(self) -> list[tuple[str, bool]]:
-        """Which program to load for sys_enter, and whether to raise RLIMIT_MEMLOCK for that, in the order to try them.
-
-        Kernels before 5.11 account maps to that limit; lockdown=confidentiality refuses what reads kernel memory. See
-        enum abi_source of recorder.bpf.c.
+    def _enter_programs(self) -> list[str]:
+        """The programs for sys_enter in the order to try them: lockdown=confidentiality refuses what reads kernel
+        memory. See enum abi_source of recorder.bpf.c.
         """
         if self._watched:
-            return [("enter_abis", False), ("enter_abis", True)]
+            return ["enter_abis"]
         if self.machine.compat is None:
-            return [("enter_plain", False), ("enter_plain", True)]
-        attempts = [("enter_abis", False), ("enter_abis", True), ("enter_plain", True)]
-        if self.machine.native is X86_64 and os.path.exists(KERNEL_BTF):
-            attempts.insert(0, ("enter_direct", False))
-        return attempts
+            return ["enter_plain"]
+        has_direct = self.machine.native is X86_64 and os.path.exists(KERNEL_BTF)
+        return [*(["enter_direct"] if has_direct else []), "enter_abis", "enter_plain"]
 
     def attach(self) -> None:
         """Attach all programs: nothing is recorded before begin()."""
-        self._bpf.config.statistics = self._statistics
-        self._bpf.config.marked = bool(self._watched)
+        self.config.statistics = self._statistics
+        self.config.marked = bool(self._watched)
         for (abi, number), argument in self._watched.items():
-            self._bpf.watched[call_index(abi, number)].place = 1 + self.machine.arguments[abi][argument]
-        self._bpf.attach()
-
-    @property
-    def tells_abis(self) -> bool:
-        """Are 32-bit calls told apart, on a machine that has them?"""
-        return self._bpf.tells_abis
-
-    def begin(self, child: Child) -> None:
-        self._bpf.begin(child)
+            self.watches[call_index(abi, number)].place = 1 + self.machine.arguments[abi][argument]
+        self.attach_programs()
 
     def inputs(self) -> InputHandlers:
         return {}
 
     def first_calls(self) -> dict[tuple[int, int], int]:
         """Of numbers below NUMBERS."""
-        return {divmod(index, NUMBERS): first_ns for index, first_ns in enumerate(self._bpf.seen) if first_ns}
+        return {divmod(index, NUMBERS): first_ns for index, first_ns in enumerate(self.seen) if first_ns}
 
     def processes(self) -> int:
-        return int(self._bpf.counters().processes)
+        return int(self.counters().processes)
 
     def has_live_tasks(self) -> bool:
-        return bool(self._bpf.counters().alive)
+        return bool(self.counters().alive)
 
     def release_survivors(self) -> None:
-        alive = self._bpf.counters().alive
+        alive = self.counters().alive
         if alive:
             tasks = count_of(alive, "task of the command runs on and is", "tasks of the command run on and are")
             Log.info(f"{tasks} not recorded any more; --follow records until all have ended or it is stopped")
 
     def summary(self) -> str:
-        return f"Found {count_of(self._bpf.counters().followed, 'task', 'tasks')} in bpf map"
+        return f"Found {count_of(self.counters().followed, 'task', 'tasks')} in bpf map"
 
     def recording(self) -> Recording:
         """The map `calls` has numbers from NUMBERS on and, if statistics were asked for, all others."""
         unreadable: list[str] = []
         calls = {key: RecordedCall(first_ns) for key, first_ns in self.first_calls().items()}
-        for item, value in self._bpf.read_items("calls", CallKey, CallValue, unreadable):
+        for item, value in self.read_items("calls", CallKey, CallValue, unreadable):
             key = item.abi, item.nr
             first_ns = value.first_ns
             if key in calls:
                 first_ns = min(first_ns or calls[key].first_ns, calls[key].first_ns)
             calls[key] = RecordedCall(first_ns, value.count, value.tgid, decode_name(value.comm))
-        counters = self._bpf.counters()
+        counters = self.counters()
         for key, values in self._values(unreadable).items():
             if key in calls:
                 calls[key] = calls[key]._replace(values=values)
@@ -5429,15 +5413,15 @@ class BpfRecorder(Recorder):
         """(abi, number) -> the values that the watched argument had; where they were too many nothing."""
         found: dict[tuple[int, int], set[int]] = {}
         if self._watched:
-            for key, _ in self._bpf.read_items("values", ValueKey, c_uint32, unreadable):
+            for key, _ in self.read_items("values", ValueKey, c_uint32, unreadable):
                 found.setdefault((key.abi, key.nr), set()).add(key.value)
         if unreadable:
             return {}
         return {call: frozenset(values) for call, values in found.items()
-                if self._bpf.watched[call_index(*call)].count <= MAX_VALUES}
+                if self.watches[call_index(*call)].count <= MAX_VALUES}
 
 
-class TracepointWatcher(DenialWatcher):
+class TracepointWatcher(BpfSkeleton, DenialWatcher):
     """Sees what a filter stops by a return from a syscall that was never entered; exact, also for repeats."""
 
     title = "tracepoint"
@@ -5445,27 +5429,28 @@ class TracepointWatcher(DenialWatcher):
     needs_audit_session = False
 
     def __init__(self, machine: Machine, profile: Profile):
-        self.machine, self._profile = machine, profile
+        super().__init__(machine, ("task_fork", "task_exec", "run_exit", "run_signal", "run_task_exit"))
+        self._profile = profile
         self._denials: list[Denial] = []  # that read() has not given yet
         self._unreadable: list[str] = []
         self._named_unsure: set[str] = set()  # calls of the vsyscall page of which a message has told
         if not machine.number_offset:
             raise KernelError("read tracepoints", machine.native.name, "not known how", "choose another --enricher")
-        self._bpf = BpfSkeleton(machine, ("task_fork", "task_exec", "run_exit", "run_signal", "run_task_exit"))
         try:
-            self._bpf.load([("run_enter", False), ("run_enter", True)])
-            self._bpf.config.ptrace_nr = syscall_number("ptrace")
+            self.load_programs(["run_enter"])
+            self.config.ptrace_nr = syscall_number("ptrace")
             if SCMP_ACT_LOG in profile_actions(profile):
                 self._mark_logged()
-            self._bpf.attach()
-            self.descriptor = self._bpf.events_fd
+            self.attach_programs()
+            self.descriptor = self.map_descriptor("events")
             self._callback = RING_CALLBACK(self._on_event)  # referenced as long as libbpf may call it
             self._ring = libbpf.ring_buffer__new(self.descriptor, self._callback, None, None)
+            self._resources.callback(libbpf.ring_buffer__free, self._ring)
         except SpocError:
-            self._bpf.close()
+            self.close()
             raise
         except OSError as error:
-            self._bpf.close()
+            self.close()
             raise bpf_error("wait for events", "ring buffer", error) from None
 
     def _mark_logged(self) -> None:
@@ -5479,19 +5464,16 @@ class TracepointWatcher(DenialWatcher):
                 continue
             name = syscall_name(architecture, number) or ""
             actions = {verdict.action for verdict in self._profile.verdicts(name)}
-            self._bpf.logged[index] = actions == {SCMP_ACT_LOG}
+            self.logged[index] = actions == {SCMP_ACT_LOG}
             if SCMP_ACT_LOG in actions and len(actions) > 1:
                 unsure.add(name)
-        self._bpf.config.marked = any(self._bpf.logged)
+        self.config.marked = any(self.logged)
         if unsure:
             Log.result(f"Not named where they are logged, since rules for them have conditions: "
                        f"{', '.join(sorted(unsure))}; --enricher netlink names them")
 
     def adapt_filter(self, applied: Filter, default_action: str) -> Filter:
         return applied
-
-    def begin(self, child: Child) -> None:
-        self._bpf.begin(child)
 
     def _denial(self, value: DenialValue, times: int) -> Denial:
         architecture = self.machine.architecture(value.abi, value.nr)
@@ -5532,13 +5514,13 @@ class TracepointWatcher(DenialWatcher):
 
     def _live_tasks(self) -> list[TaskValue]:
         """The states of the tasks that live."""
-        owners = self._bpf.read_items("owners", c_uint32, c_uint64, self._unreadable)
-        tasks = self._bpf.read_items("tasks", c_uint64, TaskValue, self._unreadable)
-        return [self._bpf.slots[index.value].state for index, _ in owners] + [task for _, task in tasks]
+        owners = self.read_items("owners", c_uint32, c_uint64, self._unreadable)
+        tasks = self.read_items("tasks", c_uint64, TaskValue, self._unreadable)
+        return [self.slots[index.value].state for index, _ in owners] + [task for _, task in tasks]
 
     def finish(self) -> list[Denial]:
         """The repeats, and calls whose fate is open since their tasks live on."""
-        counted = {key.raw: value for key, value in self._bpf.read_items(
+        counted = {key.raw: value for key, value in self.read_items(
             "denials", c_char * DENIAL_KEY_BYTES, DenialValue, self._unreadable)}
         unanswered = []
         for task in self._live_tasks():  # some repeats are still with the task itself
@@ -5552,11 +5534,7 @@ class TracepointWatcher(DenialWatcher):
 
     def losses(self) -> list[str]:
         return sorted(self._unreadable) + describe_losses(
-            self._bpf.counters(), "run parts of the work on their own", "could not be read; run it again")
-
-    def close(self) -> None:
-        libbpf.ring_buffer__free(self._ring)
-        self._bpf.close()
+            self.counters(), "run parts of the work on their own", "could not be read; run it again")
 
 
 def refusals_of(result: int) -> tuple[Verdict, ...]:

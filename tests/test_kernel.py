@@ -446,7 +446,7 @@ class Loaded(Case):
                     while sum(self.sleeps(pid) for pid in family) < sleeping:
                         self.assertLess(time.monotonic(), end_s)
                         family = {child.pid, *(process.pid for process in running_below(child.pid))}
-                    self.assertEqual((recorder.processes(), recorder._bpf.counters().alive), (processes, processes))
+                    self.assertEqual((recorder.processes(), recorder.counters().alive), (processes, processes))
                     for pid in family:
                         os.kill(pid, signal.SIGKILL)
                     os.waitpid(child.pid, 0)
@@ -454,7 +454,7 @@ class Loaded(Case):
                         self.assertLess(time.monotonic(), end_s)
                     self.assertEqual(recorder.processes(), 0)
                     # Nor may the next task at one of their addresses pass for a recorded one.
-                    self.assertEqual([slot for slot in recorder._bpf.slots if slot.owner or slot.count], [])
+                    self.assertEqual([slot for slot in recorder.slots if slot.owner or slot.count], [])
 
     @staticmethod
     def sleeps(pid: int) -> bool:
@@ -474,7 +474,7 @@ class Loaded(Case):
                 recorder.load()
             recorder.attach()
             self.recorded(recorder, "true")
-            lost = recorder._bpf.counters().reads_lost
+            lost = recorder.counters().reads_lost
             self.assertGreater(lost, 10)
             self.assertEqual(recorder.recording().losses, (
                 f"{lost} calls could not be told to be 32-bit or not; record again",))
