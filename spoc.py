@@ -3438,7 +3438,10 @@ CAPABILITIES = ["CAP_" + name for name in """
     SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
     MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
 """.split()]
-LINUX_CAPABILITY_VERSION_3 = 0x20080522
+# capget(2), linux/capability.h: version 3, and this process; then the sets effective, permitted and inheritable, each with
+# its low bits first.
+CAPABILITY_HEADER = (c_uint32 * 2)(0x20080522, 0)
+CapabilitySets = c_uint32 * 6
 CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = map(CAPABILITIES.index, ("CAP_SYS_ADMIN", "CAP_PERFMON", "CAP_BPF"))
 
 
@@ -3464,10 +3467,9 @@ def proc_status(pid: int | str) -> dict[str, str]:
 
 def effective_capabilities() -> int:
     """Bits of the capabilities in effect; 0 where a seccomp filter keeps the kernel from telling."""
-    # capget(2), linux/capability.h: header (version, pid); effective, permitted, inheritable, low bits first.
-    sets = (c_uint32 * 6)()
+    sets = CapabilitySets()
     with contextlib.suppress(OSError):
-        libc.capget(ctypes.byref((c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)), ctypes.byref(sets))
+        libc.capget(CAPABILITY_HEADER, sets)
     return sets[0] | sets[3] << 32
 
 
@@ -3496,11 +3498,10 @@ def in_user_namespace() -> bool:
 
 def check_pid_namespace() -> None:
     """Raise KernelError if the next child would be the init of a pid namespace, which cannot be the command."""
-    try:  # ENOENT as long as no child is there (pidns_for_children_get() in kernel/pid_namespace.c)
+    if not os.path.exists("/proc/self/ns/pid"):
+        return  # that cannot be known
+    with contextlib.suppress(FileNotFoundError):  # as long as it has none (pidns_for_children_get() in Linux)
         if os.path.samestat(os.stat("/proc/self/ns/pid"), os.stat("/proc/self/ns/pid_for_children")):
-            return
-    except FileNotFoundError:
-        if not os.path.exists("/proc/self/ns/pid"):  # nothing is known
             return
     raise KernelError("start command", "in another pid namespace", "it would be its init", "unshare needs --fork")
 
@@ -3662,30 +3663,6 @@ def longest_path(program: bytes) -> int:
     return longest[-1]
 
 
-def runc_prefix(profile: Profile, native: Architecture) -> bytes:
-    """What runc puts before the program of a filter (its libcontainer/seccomp/patchbpf/enosys_linux.go): ENOSYS for a
-    call whose number is above all that the rules name for its architecture, so that libcs take an older call. Nothing
-    where the default lets calls pass, or asks a tracer.
-    """
-    program = b""
-    if profile.default_action in (*PERMISSIVE, SCMP_ACT_TRACE):
-        return program
-    names = {name for rule in profile.rules for name in rule.names}
-    for listed in sorted({native.name, *profile.architectures} - {"SCMP_ARCH_NATIVE"}):
-        token = architecture_token(listed)
-        last = max((syscall_number(name, token) for name in names), default=0)
-        if last <= 0:
-            continue
-        steps = [bpf_step(LOAD, SeccompData.nr.offset)]
-        if token in (X86_64.token, X32.token):  # whose calls the kernel tells apart by this bit alone
-            steps.append(bpf_step(JUMP_SET, X32_SYSCALL_BIT, *((2, 0) if token == X86_64.token else (0, 2))))
-            token = X86_64.token
-        steps += [bpf_step(JUMP_GREATER, last, 0, 1), constant_program(SCMP_ACT_ERRNO, errno.ENOSYS)]
-        steps = [bpf_step(LOAD, SeccompData.arch.offset), bpf_step(JUMP_EQUAL, token, 0, len(steps)), *steps]
-        program += b"".join(steps)
-    return program
-
-
 NEXT, HOLDS, FAILS = range(3)
 
 
@@ -3757,6 +3734,31 @@ def assemble_test(test: Test, loaded: int, inner: list[bytes], following: list[b
         if_true, if_false = (0 if way == NEXT else (holds if way == HOLDS else fails) - at for way in ways)
         assembled.append(bpf_step(code, k, if_true, if_false))
     return assembled + inner
+
+
+def runc_prefix(profile: Profile, native: Architecture) -> bytes:
+    """What runc puts before the program of a filter (its libcontainer/seccomp/patchbpf/enosys_linux.go): ENOSYS for a
+    call whose number is above all that the rules name for its architecture, so that libcs take an older call. Nothing
+    where the default lets calls pass, or asks a tracer.
+    """
+    program = b""
+    if profile.default_action in (*PERMISSIVE, SCMP_ACT_TRACE):
+        return program
+    names = {name for rule in profile.rules for name in rule.names}
+    for listed in sorted({native.name, *profile.architectures} - {"SCMP_ARCH_NATIVE"}):
+        token = architecture_token(listed)
+        last = max((syscall_number(name, token) for name in names), default=0)
+        if last <= 0:
+            continue
+        kernel_token = Architecture(listed, token).kernel_token
+        test = [Comparison(SeccompData.arch.offset, MASK_32, JUMP_EQUAL, kernel_token, NEXT, FAILS)]
+        if kernel_token == X86_64.token:  # of x32 as well, whose calls the kernel tells apart by this bit alone
+            ways = (FAILS, NEXT) if token == kernel_token else (NEXT, FAILS)
+            test.append(Comparison(SeccompData.nr.offset, MASK_32, JUMP_SET, X32_SYSCALL_BIT, *ways))
+        test.append(Comparison(SeccompData.nr.offset, MASK_32, JUMP_GREATER, last, HOLDS, FAILS))
+        no_such_call = constant_program(SCMP_ACT_ERRNO, errno.ENOSYS)
+        program += b"".join(assemble_test(tuple(test), -1, [no_such_call], []))
+    return program
 
 
 def whole_word(test: Test) -> int:
@@ -4190,22 +4192,20 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
             signal.signal(signal.SIGCHLD, self.sigchld)
 
-    def wait(self, pid: int, timers: Sequence[Timer], alive: Callable[[], bool] | None = None,
-             inputs: InputHandlers | None = None) -> int:
+    def wait(self, pid: int, timers: Sequence[Timer], alive: Callable[[], bool] | None, inputs: InputHandlers) -> int:
         """Wait for the command and give its status, as waitpid(2) does.
 
         Meanwhile run timers, pass signals on, and serve `inputs` (see Child.wait_started). With `alive`, then wait as
         well until that says no or a signal asks to stop: the caller has to be the reaper of all descendants, so that
         the end of each shows as SIGCHLD.
         """
-        handlers = inputs or {}
         status: int | None = None
         end_descriptor = -1
         poll = select.poll()
-        for descriptor in (self._descriptor, *handlers):
+        for descriptor in (self._descriptor, *inputs):
             poll.register(descriptor, select.POLLIN)
         while True:
-            only_inputs = self._serve(poll, handlers, self._timeout_ms(timers) if timers else None)
+            only_inputs = self._serve(poll, inputs, self._timeout_ms(timers) if timers else None)
             for timer in timers:
                 timer.run_if_due()
             if only_inputs:
@@ -4382,13 +4382,18 @@ def check_executable(path: bytes) -> None:
         raise PermissionError(errno.EACCES, "")
 
 
-def outlive_parent() -> None:
-    """Once exec is next, since it would leave that signal of the parent's end to the command."""
+def set_death_signal(signum: int) -> None:
+    """Have the kernel send this signal to this process when its parent ends; 0: none."""
     with contextlib.suppress(OSError):
-        libc.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)
+        libc.prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
 
 
-STAGE_IDENTITY, STAGE_FILTER, STAGE_LISTENER, STAGE_EXEC = range(4)
+# How far the start has come, in this order.
+STAGE_USER = 0  # the child becomes the user
+STAGE_COMMAND = 1  # it waits for its release, and finds the command
+STAGE_FILTER = 2  # it loads the filter
+STAGE_LISTENER = 3  # it waits until its helper has passed the listener on
+STAGE_EXEC = 4
 CLONE_FILES, CLONE_PARENT = 0x400, 0x8000  # linux/sched.h
 
 
@@ -4433,22 +4438,22 @@ class CommandStart:
         try:
             self._close_parents_ends()
             self._become_user()
-            self._end_with_parent()
-            report.stage = STAGE_EXEC
+            set_death_signal(signal.SIGKILL)  # after the change of user, which resets it (commit_creds())
+            report.stage = STAGE_COMMAND
             if os.read(self.release_read, 1) and self._has_parent():
                 self._restore_signals()
                 execute = self._prepare_exec()
-                if applied is None:
-                    outlive_parent()
-                    execute()
-                else:
+                if applied:
                     report.stage = STAGE_FILTER
                     if applied.listens:
                         self._start_helper()
                     if applied.no_new_privs:
                         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-                    outlive_parent()
+                set_death_signal(0)  # exec would leave it to the command
+                if applied:
                     self._load_filter_and(applied, execute)
+                report.stage = STAGE_EXEC
+                execute()
         except OSError as error:
             report.errno = error.errno or errno.EIO
         except MemoryError:
@@ -4469,11 +4474,6 @@ class CommandStart:
             start_audit_session(self._identity.uid if self._identity else os.getuid())
         if self._identity:
             drop_privileges(self._identity, self._filter is not None and not self._filter.no_new_privs)
-
-    @staticmethod
-    def _end_with_parent() -> None:
-        with contextlib.suppress(OSError):  # after the change of user, which resets it (commit_creds())
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
     def _has_parent(self) -> bool:
         return os.getppid() in (self._parent, 0)  # 0: it is in another pid namespace
@@ -4530,11 +4530,11 @@ class CommandStart:
             time.sleep(self.WAIT_S)
 
     def _load_filter_and(self, applied: Filter, execute: Callable[[], object]) -> None:
-        """Load the filter, and exec. Not even a return comes between: it may free memory."""
+        """Load the filter, and exec. Not even a return comes between, which might free memory."""
         report, seccomp = self.report, libc.syscall
         program = SockFprog(len(applied.program) // SOCK_FILTER_BYTES, applied.program)
         number = syscall_number("seccomp")
-        flags, spins = [applied.flags], self.MAX_SPINS if applied.listens else 0
+        flags = [applied.flags]
         if applied.listens:
             flags.insert(0, applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
         for attempt in flags:  # WAIT_KILLABLE_RECV is there from Linux 5.19 on
@@ -4544,13 +4544,14 @@ class CommandStart:
             except OSError as error:
                 if error.errno != errno.EINVAL or attempt is flags[-1]:
                     raise
+        if applied.listens:
+            report.stage = STAGE_LISTENER
+            for _ in range(self.MAX_SPINS):  # to sleep meanwhile would take a syscall
+                if report.taken:
+                    break
+            else:
+                raise OSError(errno.ETIMEDOUT, "")
         report.stage = STAGE_EXEC
-        # The listener has to be taken first; to sleep meanwhile would take a syscall.
-        for _ in range(spins):
-            if report.taken:
-                break
-        if spins and not report.taken:
-            raise OSError(errno.ETIMEDOUT, "")
         execute()
 
     def _end(self) -> NoReturn:
@@ -4694,8 +4695,8 @@ class Child:
             raise ChildError("start command", self.command[0] or "''", f"{describe_status(status)} before it began",
                              "start it again", exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE)
 
-    def wait(self, timers: Sequence[Timer] = (), alive: Callable[[], bool] | None = None,
-             inputs: InputHandlers | None = None) -> tuple[int, Exception | None]:
+    def wait(self, inputs: InputHandlers, timers: Sequence[Timer] = (),
+             alive: Callable[[], bool] | None = None) -> tuple[int, Exception | None]:
         """Its status, see Supervisor.wait(); and what made waiting fail, so that it was killed."""
         try:
             return self._supervisor.wait(self.pid, timers, alive, inputs), None
@@ -4709,9 +4710,9 @@ class Child:
         if stage == STAGE_LISTENER:
             return ChildError("start command", name, f"the listener of its filter did not arrive: {reason}",
                               LIMITS.get(number, "a seccomp filter that spoc.py is under may refuse sendmsg(2)"))
-        if number in LIMITS and stage != STAGE_EXEC:
+        if number in LIMITS and stage in (STAGE_USER, STAGE_FILTER):
             return ChildError("start command", name, reason, LIMITS[number])
-        if stage == STAGE_IDENTITY and self.identity:
+        if stage == STAGE_USER and self.identity:
             return ChildError("start command", f"as user {self.identity.uid}", reason, "--privileged runs it as root")
         if stage == STAGE_FILTER:
             return ChildError("load filter", name, reason,
@@ -4759,10 +4760,9 @@ def drop_privileges(identity: Identity, keep_admin: bool) -> None:
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)
     os.setresuid(identity.uid, identity.uid, identity.uid)
-    # capset(2), linux/capability.h: header (version, pid), then effective, permitted, inheritable, low bits first. The
-    # inheritable ones outlive setresuid(2), and with SECBIT_NO_SETUID_FIXUP all do.
-    header, kept = (c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0), (1 << CAP_SYS_ADMIN if keep_admin else 0)
-    libc.capset(ctypes.byref(header), ctypes.byref((c_uint32 * 6)(kept, kept, 0, 0, 0, 0)))
+    # The inheritable ones outlive setresuid(2), and with SECBIT_NO_SETUID_FIXUP all do.
+    kept = 1 << CAP_SYS_ADMIN if keep_admin else 0
+    libc.capset(CAPABILITY_HEADER, CapabilitySets(kept, kept))
     try:
         os.setresuid(0, 0, 0)
     except PermissionError:
@@ -6909,7 +6909,7 @@ class RecordCommand:
             supervisor.before_kill = lambda: self._checkpoint(recorder)
         alive = recorder.has_live_tasks if self.options.follow else None
         try:
-            return child.wait(self._timers(recorder, status_line), alive, recorder.inputs())
+            return child.wait(recorder.inputs(), self._timers(recorder, status_line), alive)
         finally:
             status_line.clear()
 
@@ -7559,7 +7559,7 @@ class RunCommand:
         Log.info(f"Running command with PID: {child.pid}")
         if self.events:
             self.events.begin()
-        return child.wait((), None, inputs)
+        return child.wait(inputs)
 
     def _conclude(self, watcher: DenialWatcher | None, report: DenialReport, supervisor: Supervisor) -> bool:
         """Report what is left, and learn; say whether that is all."""
@@ -8573,7 +8573,7 @@ def examine_recorder() -> Finding:
         with Child((sys.executable, "-ISc", ""), None, supervisor) as child:
             recorder.begin(child)
             child.wait_started({})
-            child.wait()
+            child.wait({})
         calls, tells_abis = len(recorder.first_calls()), recorder.tells_abis
     offers = ["bpf", "tracepoint"]
     try:
@@ -8625,8 +8625,7 @@ def isolated(examine: Callable[[], Finding]) -> Finding:
     if not pid:
         try:
             os.setpgid(0, 0)
-            with contextlib.suppress(OSError):
-                libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            set_death_signal(signal.SIGKILL)
             if os.getppid() in (parent, 0):  # 0: this is in another pid namespace
                 os.write(writing, json.dumps(guarded(examine)._asdict()).encode())
         finally:

@@ -282,7 +282,7 @@ os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS
             with module.Child([sys.executable, "-I", "-S", str(path)], None, supervisor, applied) as child:
                 source.begin(child)
                 child.wait_started({})
-                self.assertEqual(supervisor.wait(child.pid, (), None, None), 0)
+                self.assertEqual(supervisor.wait(child.pid, (), None, {}), 0)
         self.assertEqual(sum(denial.times for denial in source.finish()), many)
 
     def test_unhandled_kill_is_sigsys(self) -> None:
