@@ -152,10 +152,11 @@ OPERATORS = {
     "SCMP_CMP_MASKED_EQ": ("==", operator.eq)}  # of the bits that a mask chooses
 MASK_32, MASK_64 = (1 << 32) - 1, (1 << 64) - 1
 MAX_SECCOMP_ERRNO = 4094  # libseccomp refuses more (MAX_ERRNO in its src/db.h)
-# linux/seccomp.h. TSYNC means nothing here: the filter is loaded by a process of one thread.
+# linux/seccomp.h. Two mean nothing here: the filter is loaded by a process of one thread, and without a listener, for
+# which the kernel refuses the last; with one, the child tries it.
 SPEC_ALLOW = "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
 FILTER_FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": 0, "SECCOMP_FILTER_FLAG_LOG": 2, SPEC_ALLOW: 4,
-                "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32}
+                "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 0}
 
 # Syscalls that a container runtime makes between applying the profile and starting the container's program: the union
 # of the base profiles runc-v1.4.2 and crun of kubernetes-sigs/security-profiles-operator, commit a2e4c4b.
@@ -3438,8 +3439,8 @@ CAPABILITIES = ["CAP_" + name for name in """
     SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
     MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
 """.split()]
-# capget(2), linux/capability.h: version 3, and this process; then the sets effective, permitted and inheritable, each with
-# its low bits first.
+# capget(2), linux/capability.h: version 3, and this process; then the effective, the permitted and the inheritable set,
+# each with its low bits first.
 CAPABILITY_HEADER = (c_uint32 * 2)(0x20080522, 0)
 CapabilitySets = c_uint32 * 6
 CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = map(CAPABILITIES.index, ("CAP_SYS_ADMIN", "CAP_PERFMON", "CAP_BPF"))
@@ -3892,15 +3893,13 @@ class FilterBuilder:
                 raise SpocError("build filter", name,
                                 f"libseccomp {format_libseccomp_version()} does not know this architecture",
                                 "a newer one may; or take it out of the profile")
-        self._direct: dict[int, dict[str | None, int]] = {}
+        self._direct_numbers: dict[int, dict[str | None, int]] = {}
         # What socketcall(2) or ipc(2) does has numbers from -101 to -299, what only other machines have lower ones.
-        self._least = -299 if any(syscall_number("socketcall", token) >= 0 for token in self._architectures) else 0
+        self._lowest_number = -299 if any(syscall_number("socketcall", token) >= 0 for token in self._architectures) else 0
 
     def build(self, no_new_privs: bool = False, prefix: bytes = b"") -> Filter:
         """The filter, to be loaded with the flags of the profile. Its program begins with `prefix`."""
         flags = sum(FILTER_FLAGS[flag] for flag in self.profile.loaded_flags)
-        # Without a listener the kernel refuses that flag, which then means nothing; with one the child tries it.
-        flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
         program, skipped = self.export()
         program = prefix + program
         self._check_size(len(program) // SOCK_FILTER_BYTES)
@@ -3943,10 +3942,10 @@ class FilterBuilder:
         outer = syscall_number({1: "socketcall", 2: "ipc"}.get(-number // 100, ""), token)
         if outer < 0:
             return []
-        if token not in self._direct:  # such were added later, none is below these
-            self._direct[token] = {syscall_name(Architecture("", token), outer + more): outer + more
+        if token not in self._direct_numbers:  # such were added later, none is below these
+            self._direct_numbers[token] = {syscall_name(Architecture("", token), outer + more): outer + more
                                    for more in range(-20, 400)}
-        direct = self._direct[token].get(name)
+        direct = self._direct_numbers[token].get(name)
         return [(outer, -number % 100)] + ([(direct, 0)] if direct else [])
 
     @staticmethod
@@ -3956,21 +3955,21 @@ class FilterBuilder:
                             "shorten it")
 
     def _conditional(self, token: int) -> dict[int, list[Rule]]:
-        """Number -> the rules that decide it, in the order in which libseccomp would ask them, where there are
-        conditions. Each rule has the name and the conditions that it has there.
+        """The numbers for which rules have conditions, each with the rules that decide it, in the order in which
+        libseccomp would ask them. Each rule has the name and the conditions that it has there.
         """
         found: dict[int, dict[Rule, None]] = {}
         if not any(rule.conditions for rule in self.profile.rules):
             return {}
-        here: set[int] = set()
+        conditional: set[int] = set()
         for rule in self.profile.rules:
             for name in rule.names:
                 for number, code in self._calls(token, name):
                     each = rule._replace(names=(name,))
                     found.setdefault(number, {})[each.multiplexed(code) if code else each] = None
                     if rule.conditions:
-                        here.add(number)
-        ordered = {number: self._ordered(found[number], token) for number in sorted(here)}
+                        conditional.add(number)
+        ordered = {number: self._ordered(found[number], token) for number in sorted(conditional)}
         return {number: rules for number, rules in ordered.items() if rules and rules[0].conditions}
 
     def _ordered(self, rules: Iterable[Rule], token: int) -> list[Rule]:
@@ -4063,7 +4062,7 @@ class FilterBuilder:
     def _is_known(self, name: str) -> bool:
         """Does any of the architectures have this syscall?"""
         numbers = [syscall_number(name, token) for token in self._architectures]
-        return any(number >= self._least and number != NR_SCMP_ERROR for number in numbers)
+        return any(number >= self._lowest_number and number != NR_SCMP_ERROR for number in numbers)
 
     def _prefer_real(self, context: ScmpContext, names: set[str]) -> None:
         """Have each architecture begin with a syscall that it has: for others libseccomp makes no instructions, and
@@ -4398,17 +4397,22 @@ CLONE_FILES, CLONE_PARENT = 0x400, 0x8000  # linux/sched.h
 
 
 class StartReport(ctypes.Structure):
-    """How far the start has come, in memory that child, helper and parent map: under a filter no call may be left to
-    tell it by. stage: STAGE_; errno: why that failed, or 0; helper: its pid, or 0; listener: the child's descriptor of
-    its filter's listener, or 0; taken: set by the parent once it has the listener; bug: an exception, if that was it.
+    """How far the start has come, in memory that child, helper and parent map: a filter may leave the child no syscall
+    to tell it by.
     """
 
-    _fields_ = [("stage", c_int), ("errno", c_int), ("helper", c_int), ("listener", c_int), ("taken", c_int),
-                ("bug", c_char * 200)]
+    _fields_ = [("stage", c_int),  # STAGE_
+                ("errno", c_int),  # why that failed, or 0
+                ("helper", c_int),  # its pid, or 0
+                ("listener", c_int),  # the child's descriptor of its filter's listener, or 0
+                ("taken", c_int),  # set by the parent once it has the listener
+                ("bug", c_char * 200)]  # the exception, if it was one that nobody foresaw
 
 
 class CommandStart:
-    """How a forked process becomes the command: made before the fork, run() is the child's part, Child the parent's."""
+    """How a forked process becomes the command. It is made before the fork; run() is the child's part of it, Child the
+    parent's.
+    """
 
     MAX_SPINS = 200_000_000  # some ten seconds; the helper sees earlier that the parent is gone
     WAIT_S, MAX_WAITS = 0.0005, 20_000
@@ -4433,7 +4437,9 @@ class CommandStart:
             self.listener_read, self.listener_write = _socket.socketpair()
 
     def run(self) -> NoReturn:
-        """All that happens, in this order, until the command's first instruction; or report why not, and end."""
+        """All that happens in the child, in this order, until the command's first instruction. If it cannot come to
+        that, report why, and end.
+        """
         report, applied = self.report, self._filter
         try:
             self._close_parents_ends()
@@ -4555,8 +4561,8 @@ class CommandStart:
         execute()
 
     def _end(self) -> NoReturn:
-        """End, even under a filter that lets nothing happen: there musl's _exit() goes on for ever, and so does what
-        asks a listener that nobody has taken.
+        """End, even under a filter that stops every call: there musl's _exit() goes on for ever, and so does a call
+        about which a listener is asked that nobody has taken.
         """
         if self._filter:
             with contextlib.suppress(OSError):
@@ -4611,14 +4617,14 @@ class Child:
                     time.sleep(CommandStart.WAIT_S)
 
     def release(self) -> None:
-        """Let it go on to its exec; or, see Supervisor.check(), end it without."""
+        """Let it go on to its exec. Raises KeyboardInterrupt instead if a signal asks to stop."""
         self._supervisor.check()
         with contextlib.suppress(BrokenPipeError):  # a child that has failed is gone: see wait_started
             os.write(self._start.release_write, b"r")
         close(self._start.release_write)
 
     def audit_session(self) -> str:
-        """The number of the audit session that it has given itself, if it could; it waits for its release by then."""
+        """The number of the audit session that it has begun, if it could: it does so before it waits for release()."""
         while not self._report.stage and not self._report.errno and not self.has_left():
             time.sleep(CommandStart.WAIT_S)
         return read_proc(self.pid, "sessionid")
@@ -4657,7 +4663,9 @@ class Child:
         return self._start.exec_read < 0 or select_readable([self._start.exec_read], 0) != []
 
     def _has_execed(self) -> bool:
-        """Has it left by exec, for all that can be known? Till then its process group may be set (setpgid(2))."""
+        """Has it left by exec, and not by its end? A parent may set the process group of a child, if that has not
+        exec'ed (setpgid(2)).
+        """
         group = os.getpgrp()
         try:
             if group:  # 0: one of another pid namespace
@@ -5477,19 +5485,13 @@ class TracepointWatcher(BpfSkeleton, DenialWatcher):
 
     def _denial(self, value: DenialValue, times: int) -> Denial:
         architecture = self.machine.architecture(value.abi, value.nr)
-        otherwise, fact = FILTER_OWN, ""
         if value.kind == DENIAL_VSYSCALL:
-            verdicts = self._vsyscall_verdicts(syscall_name(architecture, value.nr) or "")
-        elif value.kind in (DENIAL_RETURNED, DENIAL_TRACED):
-            verdicts, fact = returned_verdicts(value.result)
+            verdicts, fact = self._vsyscall_verdicts(syscall_name(architecture, value.nr) or ""), ""
         else:
-            verdicts, fact = other_verdicts(value.kind, value.result)
-        if value.kind in (DENIAL_UNANSWERED, DENIAL_VSYSCALL):
-            otherwise = ""
-        elif value.kind == DENIAL_TRACED:
-            otherwise = FILTER_UNKNOWN
+            verdicts, fact = denial_verdicts(value.kind, value.result)
+        otherwise = {DENIAL_UNANSWERED: "", DENIAL_VSYSCALL: "", DENIAL_TRACED: FILTER_UNKNOWN}
         return Denial(architecture, value.nr, verdicts, value.tgid, value.tid, decode_name(value.comm), times=times,
-                      otherwise=otherwise, fact=fact)
+                      otherwise=otherwise.get(value.kind, FILTER_OWN), fact=fact)
 
     def _vsyscall_verdicts(self, name: str) -> tuple[Verdict, ...]:
         """What the profile may have answered to a call through the vsyscall page, of which nothing else is seen:
@@ -5537,35 +5539,25 @@ class TracepointWatcher(BpfSkeleton, DenialWatcher):
             self.counters(), "run parts of the work on their own", "could not be read; run it again")
 
 
-def refusals_of(result: int) -> tuple[Verdict, ...]:
-    """The answers of a filter to which this result may be due; a tracer's absence is ENOSYS (seccomp(2))."""
+def denial_verdicts(kind: int, result: int) -> tuple[tuple[Verdict, ...], str]:
+    """What a filter may have answered to a call, by what became of it (enum denial_kind) and what it returned; and what
+    is known of that.
+    """
+    kill_process, kill_thread, trap, trace, notify, logged = (Verdict(action, -1) for action in (
+        SCMP_ACT_KILL_PROCESS, SCMP_ACT_KILL_THREAD, SCMP_ACT_TRAP, SCMP_ACT_TRACE, SCMP_ACT_NOTIFY, SCMP_ACT_LOG))
     refusal = Verdict(SCMP_ACT_ERRNO, -result)
-    return (refusal, Verdict(SCMP_ACT_TRACE, -1)) if result == -errno.ENOSYS else (refusal,)
-
-
-def returned_verdicts(result: int) -> tuple[tuple[Verdict, ...], str]:
-    """What a filter may have answered to a call that returned this without being entered; and what is known."""
-    if -4096 < result < 0:
-        return refusals_of(result), f"returned {errno.errorcode.get(-result, -result)}"
-    # 0 is what few filters answer; any other value is a listener's. Or a tracer has suppressed SIGSYS.
-    second = Verdict(SCMP_ACT_ERRNO, 0) if result == 0 else Verdict(SCMP_ACT_TRAP, -1)
-    return (Verdict(SCMP_ACT_NOTIFY, -1), second), f"returned {result}"
-
-
-def other_verdicts(kind: int, result: int) -> tuple[tuple[Verdict, ...], str]:
-    """The same for a call of another kind (enum denial_kind), most of which a signal ended."""
-    kill_process, kill_thread = Verdict(SCMP_ACT_KILL_PROCESS, -1), Verdict(SCMP_ACT_KILL_THREAD, -1)
-    trap = Verdict(SCMP_ACT_TRAP, -1)
-    if kind == DENIAL_LOGGED:
-        return (Verdict(SCMP_ACT_LOG, -1),), ""
-    if kind == DENIAL_TRAPPED:
-        return (trap,), ""
-    if kind == DENIAL_KILLED:
-        return (kill_process, kill_thread, trap), "killed by SIGSYS"
+    refusals = (refusal, trace) if result == -errno.ENOSYS else (refusal,)  # of a tracer that is not there (seccomp(2))
+    if kind in (DENIAL_RETURNED, DENIAL_TRACED):
+        if -4096 < result < 0:
+            return refusals, f"returned {errno.errorcode.get(-result, -result)}"
+        # 0 is what few filters answer; any other value is a listener's. Or a tracer has suppressed SIGSYS.
+        return (notify, trap if result else refusal), f"returned {result}"
     if kind == DENIAL_ENDED:
-        ending = (kill_thread, kill_process) if release_numbers(kernel_uname().release) < (5, 16) else (kill_thread,)
-        return ending, "ended by it"
-    return (kill_process, kill_thread, trap, *refusals_of(result)), ""  # DENIAL_UNANSWERED
+        kills_process = release_numbers(kernel_uname().release) < (5, 16)
+        return (kill_thread, kill_process) if kills_process else (kill_thread,), "ended by it"
+    return {DENIAL_LOGGED: ((logged,), ""), DENIAL_TRAPPED: ((trap,), ""),
+            DENIAL_KILLED: ((kill_process, kill_thread, trap), "killed by SIGSYS"),
+            DENIAL_UNANSWERED: ((kill_process, kill_thread, trap, *refusals), "")}[kind]
 
 # --- Notification ------------------------------------------------------------
 
