@@ -3717,13 +3717,13 @@ def assemble_test(test: Test, loaded: int, inner: list[bytes], following: list[b
 
     `loaded` is the offset of the word that the accumulator holds, -1 if that is not known.
     """
-    codes: list[tuple[int, int, tuple[int, int]]] = []
+    codes: list[tuple[int, int, int, int]] = []
     for offset, mask, jump, value, if_true, if_false in test:
         if offset != loaded:
-            codes.append((LOAD, offset, (NEXT, NEXT)))
+            codes.append((LOAD, offset, NEXT, NEXT))
         if mask != MASK_32:
-            codes.append((AND, mask, (NEXT, NEXT)))
-        codes.append((jump, value, (if_true, if_false)))
+            codes.append((AND, mask, NEXT, NEXT))
+        codes.append((jump, value, if_true, if_false))
         loaded = offset if mask == MASK_32 else -1
     holds, fails = len(codes), len(codes) + len(inner)
     if is_return(inner[0]) and inner[0] in following[:MAX_JUMP - len(codes)]:  # the answer is there already
@@ -3731,9 +3731,9 @@ def assemble_test(test: Test, loaded: int, inner: list[bytes], following: list[b
     elif fails > MAX_JUMP:
         holds, fails, inner = holds + 1, holds, [bpf_step(JUMP, len(inner)), *inner]
     assembled = []
-    for at, (code, k, ways) in enumerate(codes, 1):
-        if_true, if_false = (0 if way == NEXT else (holds if way == HOLDS else fails) - at for way in ways)
-        assembled.append(bpf_step(code, k, if_true, if_false))
+    for following_at, (code, k, if_true, if_false) in enumerate(codes, 1):  # from which jumps are counted
+        targets = {NEXT: following_at, HOLDS: holds, FAILS: fails}
+        assembled.append(bpf_step(code, k, targets[if_true] - following_at, targets[if_false] - following_at))
     return assembled + inner
 
 
@@ -3875,6 +3875,26 @@ def condition_nodes(conditions: Iterable[Condition], wide: bool) -> list[Node]:
     return nodes
 
 
+@functools.lru_cache(None)
+def direct_numbers(token: int, multiplexed: int) -> dict[str | None, int]:
+    """Name -> number of what was added later for what a multiplexed syscall of this number does: none is far below."""
+    return {syscall_name(Architecture("", token), number): number
+            for number in range(multiplexed - 20, multiplexed + 400)}
+
+
+def numbers_for(name: str, token: int) -> list[tuple[int, int]]:
+    """The numbers by which an architecture can do this, each with the first argument of a multiplexed call, or 0."""
+    number = syscall_number(name, token)
+    if number >= 0:
+        return [(number, 0)]
+    # For what is multiplexed libseccomp has -100 or -200, less that argument, and not the number of its own.
+    multiplexed = syscall_number({1: "socketcall", 2: "ipc"}.get(-number // 100, ""), token)
+    if multiplexed < 0:
+        return []
+    direct = direct_numbers(token, multiplexed).get(name)
+    return [(multiplexed, -number % 100)] + ([(direct, 0)] if direct else [])
+
+
 class FilterBuilder:
     """Compiles a profile: what depends on a syscall's number alone by libseccomp, what has conditions here.
 
@@ -3893,9 +3913,6 @@ class FilterBuilder:
                 raise SpocError("build filter", name,
                                 f"libseccomp {format_libseccomp_version()} does not know this architecture",
                                 "a newer one may; or take it out of the profile")
-        self._direct_numbers: dict[int, dict[str | None, int]] = {}
-        # What socketcall(2) or ipc(2) does has numbers from -101 to -299, what only other machines have lower ones.
-        self._lowest_number = -299 if any(syscall_number("socketcall", token) >= 0 for token in self._architectures) else 0
 
     def build(self, no_new_privs: bool = False, prefix: bytes = b"") -> Filter:
         """The filter, to be loaded with the flags of the profile. Its program begins with `prefix`."""
@@ -3933,21 +3950,6 @@ class FilterBuilder:
                 hint = "two rules have the same conditions, if only within socketcall or ipc, but other actions"
             raise SpocError("build filter", subject, reason, hint) from None
 
-    def _calls(self, token: int, name: str) -> list[tuple[int, int]]:
-        """The numbers by which this can be done, each with what a multiplexed call has as its first argument, or 0."""
-        number = syscall_number(name, token)
-        if number >= 0:
-            return [(number, 0)]
-        # For what is multiplexed libseccomp has -100 or -200, less that argument, and not the number of its own.
-        outer = syscall_number({1: "socketcall", 2: "ipc"}.get(-number // 100, ""), token)
-        if outer < 0:
-            return []
-        if token not in self._direct_numbers:  # such were added later, none is below these
-            self._direct_numbers[token] = {syscall_name(Architecture("", token), outer + more): outer + more
-                                   for more in range(-20, 400)}
-        direct = self._direct_numbers[token].get(name)
-        return [(outer, -number % 100)] + ([(direct, 0)] if direct else [])
-
     @staticmethod
     def _check_size(instructions: int) -> None:
         if instructions > BPF_MAXINSNS:
@@ -3964,7 +3966,7 @@ class FilterBuilder:
         conditional: set[int] = set()
         for rule in self.profile.rules:
             for name in rule.names:
-                for number, code in self._calls(token, name):
+                for number, code in numbers_for(name, token):
                     each = rule._replace(names=(name,))
                     found.setdefault(number, {})[each.multiplexed(code) if code else each] = None
                     if rule.conditions:
@@ -4039,7 +4041,7 @@ class FilterBuilder:
             skipped = []
             added = set()
             for name, deciding in deciding_by_name(self.profile).items():
-                if not self._is_known(name):
+                if not any(numbers_for(name, token) for token in self._architectures):
                     skipped.append(name)
                 elif deciding and not deciding[0].conditions:
                     added.add(name)
@@ -4058,11 +4060,6 @@ class FilterBuilder:
                     # It looks at no error of fprintf(3).
                     raise OSError(errno.EIO, "libseccomp has cut its listing off")
         return program, tuple(skipped)
-
-    def _is_known(self, name: str) -> bool:
-        """Does any of the architectures have this syscall?"""
-        numbers = [syscall_number(name, token) for token in self._architectures]
-        return any(number >= self._lowest_number and number != NR_SCMP_ERROR for number in numbers)
 
     def _prefer_real(self, context: ScmpContext, names: set[str]) -> None:
         """Have each architecture begin with a syscall that it has: for others libseccomp makes no instructions, and
@@ -4537,15 +4534,14 @@ class CommandStart:
 
     def _load_filter_and(self, applied: Filter, execute: Callable[[], object]) -> None:
         """Load the filter, and exec. Not even a return comes between, which might free memory."""
-        report, seccomp = self.report, libc.syscall
+        report, syscall = self.report, libc.syscall
         program = SockFprog(len(applied.program) // SOCK_FILTER_BYTES, applied.program)
-        number = syscall_number("seccomp")
-        flags = [applied.flags]
+        seccomp, flags = syscall_number("seccomp"), [applied.flags]
         if applied.listens:
             flags.insert(0, applied.flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
         for attempt in flags:  # WAIT_KILLABLE_RECV is there from Linux 5.19 on
             try:
-                report.listener = seccomp(number, SECCOMP_SET_MODE_FILTER, attempt, ctypes.byref(program))
+                report.listener = syscall(seccomp, SECCOMP_SET_MODE_FILTER, attempt, ctypes.byref(program))
                 break
             except OSError as error:
                 if error.errno != errno.EINVAL or attempt is flags[-1]:
