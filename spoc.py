@@ -3069,9 +3069,12 @@ class ScmpVersion(ctypes.Structure):
 
 
 MAX_ERRNO = 4095  # include/linux/err.h
+LIBBPF_ERRNO__VERIFY = 4007  # bpf/libbpf.h: before libbpf 1.0, whatever the verifier refuses a program with
 
 
 def _os_error(number: int, function: Any) -> OSError:
+    if number == LIBBPF_ERRNO__VERIFY:
+        number = errno.EINVAL
     return OSError(number, os.strerror(number), function.__name__)
 
 
@@ -5158,8 +5161,7 @@ class BpfSkeleton:
         try:
             self._namespace = os.stat("/proc/self/ns/pid")  # where the ids of this process and its children count
         except OSError as error:
-            raise KernelError("record with BPF", "/proc/self/ns/pid", error.strerror or str(error),
-                              "mount -t proc proc /proc") from None
+            raise KernelError("record with BPF", "/proc/self/ns/pid", error, "mount -t proc proc /proc") from None
         check_pid_namespace()
         if lacks_jit(self.machine.native):
             raise KernelError("load BPF programs", "net.core.bpf_jit_enable", "is 0, and without the JIT they would "
