@@ -3702,16 +3702,15 @@ def condition_tests(condition: Condition, wide: bool) -> list[Test]:
             words.insert(0, (high, mask >> 32, wanted >> 32))
         return [(Comparison(at, bits, JUMP_EQUAL, wanted_bits, HOLDS, FAILS),)
                 for at, bits, wanted_bits in words if bits]
-    # The others are one of these, or its opposite.
-    jump, opposite = {
-        "SCMP_CMP_NE": (JUMP_EQUAL, True), "SCMP_CMP_GT": (JUMP_GREATER, False), "SCMP_CMP_LE": (JUMP_GREATER, True),
-        "SCMP_CMP_GE": (JUMP_GREATER_EQUAL, False), "SCMP_CMP_LT": (JUMP_GREATER_EQUAL, True)}[op]
-    holds_if, fails_if = (FAILS, HOLDS) if opposite else (HOLDS, FAILS)
-    test = [Comparison(low, MASK_32, jump, value & MASK_32, holds_if, fails_if)]
-    if wide:
-        test.insert(0, Comparison(high, MASK_32, JUMP_EQUAL, value >> 32, NEXT, fails_if))
+    jump, if_true, if_false = {
+        "SCMP_CMP_NE": (JUMP_EQUAL, FAILS, HOLDS),
+        "SCMP_CMP_LT": (JUMP_GREATER_EQUAL, FAILS, HOLDS), "SCMP_CMP_LE": (JUMP_GREATER, FAILS, HOLDS),
+        "SCMP_CMP_GE": (JUMP_GREATER_EQUAL, HOLDS, FAILS), "SCMP_CMP_GT": (JUMP_GREATER, HOLDS, FAILS)}[op]
+    test = [Comparison(low, MASK_32, jump, value & MASK_32, if_true, if_false)]
+    if wide:  # the lower words decide where the upper ones are equal
+        test.insert(0, Comparison(high, MASK_32, JUMP_EQUAL, value >> 32, NEXT, if_false))
         if jump != JUMP_EQUAL:
-            test.insert(0, Comparison(high, MASK_32, JUMP_GREATER, value >> 32, holds_if, NEXT))
+            test.insert(0, Comparison(high, MASK_32, JUMP_GREATER, value >> 32, if_true, NEXT))
     return [tuple(test)]
 
 
@@ -5820,7 +5819,7 @@ class NotifyRecorder(Recorder):
         status = proc_status(request.pid) if self._proc else {}
         if status.get("NoNewPrivs") == "0" and not int(status["CapEff"], 16) >> CAPABILITIES.index("CAP_SYS_ADMIN") & 1:
             return False
-        wide = request.data.arch & 0x80000000 and not request.data.nr & X32_SYSCALL_BIT  # __AUDIT_ARCH_64BIT
+        wide = request.data.arch & AUDIT_ARCH_64BIT and not request.data.nr & X32_SYSCALL_BIT
         width = 8 if wide else 4  # of a pointer: struct sock_fprog holds a length of 16 bits and, aligned, a pointer
         try:
             with open(f"/proc/{request.pid}/mem", "rb", buffering=0) as memory:
@@ -6469,7 +6468,7 @@ def describe_nameless(calls: Iterable[tuple[Architecture, int]]) -> list[str]:
     absent: list[str] = []
     newer: list[str] = []
     for architecture, number in sorted(calls):
-        starts = (0, NUMBER_STARTS[4]) if architecture == ARM else NUMBER_STARTS[5:] if architecture == X32 else (0,)
+        starts = {ARM: (0, ARM_PRIVATE_START), X32: (X32_SYSCALL_BIT,)}.get(architecture, (0,))
         may_exist = any(0 <= number - start < NUMBERS for start in starts)
         (newer if may_exist else absent).append(f"{number} ({architecture.name})")
     texts = []
