@@ -3807,8 +3807,8 @@ TRIED_CALLS, MIXED_VALUES = 50, 8
 
 
 def tried_arguments(rules: Sequence[Rule]) -> Iterator[list[int]]:
-    """Arguments at which code for these rules may err: those that some of them ask for, and with one of these at or
-    around a value that any rule has for any argument, or at the halves of two.
+    """Arguments at which code for these rules may err: such as meet one of the rules, and the same with one of them
+    replaced by a value that any rule compares with, by a neighbour of that, or by the halves of two such values.
     """
     named = sorted({value for rule in rules for each in rule.conditions for value in (each.value, each.value_two)})
     candidates = [value + step & MASK_64 for value in named for step in (-1, 0, 1)]
@@ -3898,10 +3898,10 @@ def numbers_for(name: str, token: int) -> list[tuple[int, int]]:
 
 
 class FilterBuilder:
-    """Compiles a profile: what depends on a syscall's number alone by libseccomp, what has conditions here.
+    """Compiles a profile: by libseccomp the rules that depend on a syscall's number alone, by itself all others.
 
-    Of several rules with conditions for one syscall libseccomp 2.5 makes programs that compare what the accumulator
-    held before, or it never comes to an end. The two programs are joined: what has no answer goes on to the next.
+    From several rules with conditions for one syscall libseccomp 2.5 makes programs that compare what the accumulator
+    held before, or it never returns. The program of libseccomp comes last, and answers what the others have not.
     """
 
     def __init__(self, profile: Profile, native: Architecture):
@@ -4925,7 +4925,7 @@ class DenialWatcher(Protocol):
 
 # struct config, counters, call_key and call of bpf/recorder.bpf.c, field by field.
 class Config(ctypes.Structure):
-    """What user space tells the recorder."""
+    """What user space tells the kernel side."""
 
     _fields_ = [("ns_dev", c_uint64), ("ns_ino", c_uint64), ("armed_tgid", c_uint32), ("compat_source", c_uint32),
                 ("compat_offset", c_uint32), ("compat_mask", c_uint32), ("statistics", c_uint32),
@@ -4934,7 +4934,7 @@ class Config(ctypes.Structure):
 
 
 class Counters(ctypes.Structure):
-    """What the recorder counts; it may change at any time."""
+    """What the kernel side counts; it may change at any time."""
 
     _fields_ = [("followed", c_uint64), ("alive", c_uint64), ("processes", c_uint64), ("tasks_lost", c_uint64),
                 ("calls_lost", c_uint64), ("reads_lost", c_uint64), ("denials_lost", c_uint64)]
@@ -5427,7 +5427,7 @@ class BpfRecorder(BpfSkeleton, Recorder):
 
 
 class TracepointWatcher(BpfSkeleton, DenialWatcher):
-    """Sees what a filter stops by a return from a syscall that was never entered; exact, also for repeats."""
+    """Sees a call that a filter stops as a return from a syscall that was never entered; counts repeats exactly."""
 
     title = "tracepoint"
     reads = "the tracepoints sys_enter and sys_exit"
@@ -5459,7 +5459,7 @@ class TracepointWatcher(BpfSkeleton, DenialWatcher):
             raise bpf_error("wait for events", "ring buffer", error) from None
 
     def _mark_logged(self) -> None:
-        """Have the kernel report calls that are let pass but logged. Conditions cannot be told from there."""
+        """Have the kernel side report calls that are let pass but logged. It does not see whether conditions hold."""
         listed = {self.machine.own.name, *self._profile.architectures}  # all calls of others are stopped
         unsure = set()
         for index in range(ABIS * NUMBERS):
@@ -5518,7 +5518,7 @@ class TracepointWatcher(BpfSkeleton, DenialWatcher):
         return [self.slots[index.value].state for index, _ in owners] + [task for _, task in tasks]
 
     def finish(self) -> list[Denial]:
-        """The repeats, and calls whose fate is open since their tasks live on."""
+        """The repeats, and the calls that have not ended, since their tasks live on."""
         counted = {key.raw: value for key, value in self.read_items(
             "denials", c_char * DENIAL_KEY_BYTES, DenialValue, self._unreadable)}
         unanswered = []
