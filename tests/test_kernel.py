@@ -110,7 +110,8 @@ class Constants(CompiledCase):
     def test_libseccomp(self) -> None:
         """The names that a profile gives to architectures are the macros that stand for their tokens."""
         require(os.path.exists("/usr/include/seccomp.h"), "seccomp.h (libseccomp-dev)")
-        wanted = {value.name: value.token for value in vars(module).values() if isinstance(value, module.Architecture)}
+        wanted = {value.name: value.token for value in vars(module).values()
+                  if isinstance(value, module.Architecture) and value != module.UNKNOWN_ARCHITECTURE}
         self.assertGreaterEqual(len(wanted), 7)
         found = self.c_values("#include <seccomp.h>", [f"(uint32_t)({name})" for name in wanted] + ["__NR_SCMP_ERROR"])
         self.assertEqual(found.pop("__NR_SCMP_ERROR"), module.NR_SCMP_ERROR)
