@@ -904,7 +904,7 @@ def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | Non
                     files[name].setdefault((), file)
     elif len(files.get("clone3", ())) > 1:
         files["clone3"].pop((Answer((), CLONE3_FALLBACK),), None)
-    merged = {name: merge_answers(name, each, chosen) for name, each in files.items()}
+    merged = {name: merge_answers(name, each, chosen) for name, each in sorted(files.items())}
     architectures = {name for _, profile in inputs for name in profile.architectures}
     if all(profile.flags is None for _, profile in inputs):
         return build_profile(chosen, merged, architectures)
@@ -2210,7 +2210,7 @@ def edit_document(document: dict[str, Any], added: Profile, lifted: Container[st
     target = next((index for index in plain if rules[index].get("names")), None)
     if names and target is not None:
         listed = list(rules[target]["names"])
-        for name in sorted(names, key=lambda name: (name in lifted, name)):
+        for name in sorted(names):
             bisect.insort(listed, name)
         rules[target] = {**rules[target], "names": listed}
     elif names:
@@ -7716,7 +7716,7 @@ def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
             files.metadata["name"] = options.name
         stem = "merged" if target.descriptor is not None else os.path.basename(options.output_file).rpartition(".")[0]
         target.write(files.text(profile, profile_type, options.name or kubernetes_name(stem or options.output_file)))
-        Log.info(f"Merged {len(paths)} profiles into: {target.path}")
+        Log.info(f"Merged {count_of(len(paths), 'profile', 'profiles')} into: {target.path}")
     return 0
 
 

@@ -1289,7 +1289,7 @@ class Net(unittest.TestCase):
             base = Case(("merge", "-o", "out", RUNC))
             text = shop.run(base)
             self.assertEqual(shop.run(base), text)
-            self.assertRegex(text, r"(?s)\Aexit 0\n2\| TIME Merged 1 profiles into: out\nfile out 644\n\| apiVersion: ")
+            self.assertRegex(text, r"(?s)\Aexit 0\n2\| TIME Merged 1 profile into: out\nfile out 644\n\| apiVersion: ")
             for other in (("merge", RUNC), ("merge", "-q", "-o", "out", RUNC), ("merge", "-o", "other", RUNC),
                           ("merge", "-o", "out", RUNC, DOCKER), ("merge", "-o", "missing/out", RUNC)):
                 self.assertNotEqual(shop.run(Case(other)), text)
