@@ -76,7 +76,7 @@ except (ImportError, OSError, MemoryError) as failure:
 
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
-IMPORTED_LATER = "_socket array binascii bisect html json pwd re resource shlex socket termios textwrap".split()
+IMPORTED_LATER = "_socket array binascii bisect html io json pwd re resource shlex socket termios textwrap".split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import array
@@ -591,12 +591,22 @@ def deciding_by_name(profile: Profile) -> dict[str, list[Rule]]:
     return found
 
 
-def names_by_rules(profile: Profile) -> Iterator[tuple[list[str], list[Rule]]]:
-    """Syscalls that the same rules name, and these rules: most syscalls of a profile have one rule in common."""
+def names_by_rules(profile: Profile) -> Iterator[tuple[Sequence[str], list[Rule]]]:
+    """Syscalls that the same rules name, and these rules. Nearly all syscalls of a profile stand in one rule only."""
+    named: set[str] = set()
+    repeated: set[str] = set()
+    for rule in profile.rules:
+        repeated.update(named.intersection(rule.names))
+        named.update(rule.names)
     numbers: dict[str, list[int]] = {}
     for number, rule in enumerate(profile.rules):
+        if repeated.isdisjoint(rule.names):
+            yield rule.names, [rule]
+            continue
+        yield [name for name in rule.names if name not in repeated], [rule]
         for name in rule.names:
-            numbers.setdefault(name, []).append(number)
+            if name in repeated:
+                numbers.setdefault(name, []).append(number)
     groups: dict[tuple[int, ...], list[str]] = {}
     for name, each in numbers.items():
         groups.setdefault(tuple(each), []).append(name)
@@ -806,19 +816,21 @@ def check_number(name: str, number: int) -> None:
         raise SpocError("compare rules", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
 
 
-def answers_by_name(profile: Profile, default: Verdict | None) -> dict[str, Answers]:
-    """Syscall -> what the profile answers to it other than this default.
+def grouped_answers(profile: Profile, default: Verdict | None) -> Iterator[tuple[Sequence[str], Answers]]:
+    """Syscalls, and what the profile answers to them other than this default.
 
     If all rules for a syscall say what the profile's own default says, they matter where that default is replaced.
     """
-    found: dict[str, Answers] = {}
     for names, rules in names_by_rules(profile):
-        check_number(names[0], len(rules))
+        check_number(min(names, default=""), len(rules))
         deciding = deciding_rules(rules, profile.default) or deciding_rules(rules, None)
         answers = tuple(rule.answer for rule in deciding if rule.verdict != default)
         if answers:
-            found.update(dict.fromkeys(names, simplify_answers(answers)))
-    return found
+            yield names, simplify_answers(answers)
+
+
+def answers_by_name(profile: Profile, default: Verdict | None) -> dict[str, Answers]:
+    return {name: answers for names, answers in grouped_answers(profile, default) for name in names}
 
 
 def build_profile(default: Verdict, answers: dict[str, Answers], architectures: Iterable[str],
@@ -889,16 +901,20 @@ def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | Non
                         "choose with --default-action")
     chosen = default or next(iter(defaults))
     files: dict[str, dict[Answers, str]] = {}  # syscall -> answers to it -> the first file that has these
-    answered = []
+    answered: list[set[str]] = []
+    seen: dict[Answers, set[str]] = {}
     for file, profile in inputs:
-        answers = answers_by_name(profile, chosen)
-        answered.append(answers.keys())
-        for name, each in answers.items():
-            files.setdefault(name, {}).setdefault(each, file)
+        answered.append(set())
+        for names, answers in grouped_answers(profile, chosen):
+            answered[-1].update(names)
+            if not seen.setdefault(answers, set()).issuperset(names):
+                seen[answers].update(names)
+                for name in names:
+                    files.setdefault(name, {}).setdefault(answers, file)
     if chosen.lets_pass:  # where one profile lets a call pass by default, the denials of the others no longer count
-        for (file, profile), names in zip(inputs, answered):
+        for (file, profile), others in zip(inputs, answered):
             deciding = deciding_by_name(profile)
-            for name in files.keys() - names:
+            for name in files.keys() - others:
                 verdicts = possible_verdicts(deciding.get(name, ()), profile.default, {})
                 if all(verdict.lets_pass for verdict in verdicts):
                     files[name].setdefault((), file)
@@ -1371,13 +1387,9 @@ def fold(match: re.Match[str]) -> str:
 def line_starts(text: str) -> array.array[int]:
     """The offset of each line, and of one behind the last: all lines as strings would take 60 bytes each."""
     import array
-    starts = array.array("I", [0])
-    end = text.find("\n")
-    while end >= 0:
-        starts.append(end + 1)
-        end = text.find("\n", end + 1)
-    starts.append(len(text) + 1)
-    return starts
+    import io
+    lines = io.StringIO(text + "\n", newline="\n")
+    return array.array("I", itertools.accumulate(map(len, lines), initial=0))
 
 
 class MappingNode(dict["Any", "Any"]):
@@ -2006,6 +2018,8 @@ class ProfileDecoder:
 
     def items(self, where: dict[str, Any], key: str, kind: type) -> list[Any]:
         values: list[Any] = self.get(where, key, list, [])
+        if {kind}.issuperset(map(type, values)):
+            return values
         for index, value in enumerate(values):
             self.check_type(where, key, value, kind, index)
         return values
@@ -2104,9 +2118,10 @@ class ProfileDecoder:
         name, names = self.get(where, "name", str, ""), self.items(where, "names", str)
         if name and names or "name" not in where and "names" not in where:
             self.fail(where, "names", "stands beside name" if name else "missing")
-        for index, each in enumerate(names):
-            if any(map(str.isspace, each)):  # a list that is indented wrongly is one name over several lines
-                self.fail(where, "names", f"{each!r:.60} is not the name of a syscall", index)
+        if " ".join(names).split() != names:  # a list that is indented wrongly is one name over several lines
+            for index, each in enumerate(names):
+                if any(map(str.isspace, each)):
+                    self.fail(where, "names", f"{each!r:.60} is not the name of a syscall", index)
         if name:
             names = [name]
         action, number = self.action(where, "action", "errnoRet", "errno")
@@ -2474,7 +2489,7 @@ def coverage_of(source: LoadedProfile) -> tuple[int, Any]:
     import_now("json")
     import json
     profile = source.profile  # what repeats its default says nothing
-    names = {name for name, deciding in deciding_by_name(profile).items() if deciding}
+    names = {name for rule in profile.rules if rule.verdict != profile.default for name in rule.names}
     annotations = (source.document.get("metadata") or {}).get("annotations")
     text = annotations.get(COVERAGE) if isinstance(annotations, dict) else None
     if isinstance(text, str):
