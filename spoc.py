@@ -6600,20 +6600,19 @@ SHELLS = "sh bash dash ash ksh zsh".split()
 def unwrap(command: Sequence[str]) -> Sequence[str]:
     """The command that one of WRAPPERS is to start."""
     valued, words = WRAPPERS[os.path.basename(command[0])]
-    at = 1
-    while at < len(command):
-        word = command[at]
+    rest = list(command[1:])
+    while rest:
+        word = rest[0]
         if word.startswith("-") and word not in ("-", "--"):  # the first is env's -i
-            letters = [letter for letter in word if letter in valued]
-            takes_next = bool(letters) and word.index(letters[0]) == len(word) - 1  # else what follows it is the value
-            if takes_next and not word.startswith("--"):
-                at += 1
+            first = next((letter for letter in word if letter in valued), "")
+            if first and not word.startswith("--") and word.index(first) == len(word) - 1:
+                del rest[:1]  # the value; else it follows in the word itself
         elif word not in ("-", "--") and "=" not in word:
             if not words:
                 break
             words -= 1
-        at += 1
-    return command[at:]
+        del rest[:1]
+    return rest
 
 
 def is_podman_script(program: str) -> bool:
@@ -6664,10 +6663,10 @@ def find_client(command: Sequence[str], environment: Container[str], follow: boo
 def is_podman_remote(arguments: Sequence[str], environment: Container[str]) -> bool:
     """Does podman ask a service? Else the container is its descendant."""
     words = CLIENTS[0].words.split()
-    end = next((index for index, word in enumerate(arguments) if word in words), len(arguments))
+    options = itertools.takewhile(lambda word: word not in words, arguments)
     return ("CONTAINER_HOST" in environment or "CONTAINER_CONNECTION" in environment
-            or any(word.partition("=")[0] in ("-r", "--remote", "-c", "--connection", "--url")
-                   for word in arguments[:end]))
+            or not {"-r", "--remote", "-c", "--connection", "--url"}.isdisjoint(
+                word.partition("=")[0] for word in options))
 
 
 def asks_for_work(client: Client, arguments: Sequence[str]) -> bool:
@@ -6764,10 +6763,6 @@ class RecordCommand:
         self.name = options.name or kubernetes_name(command[0])
         self.start_ns = 0  # differs from BPF's times in a time namespace: only differences are used
         self.written: Profile | None = None
-        self._check()
-
-    def _check(self) -> None:
-        options = self.options
         libseccomp.load()
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
         self.target = Target(options.output_file or DEFAULT_OUTPUT[options.type], owner, not options.output_file)
@@ -6784,8 +6779,9 @@ class RecordCommand:
     def _text(self, profile: Profile) -> str:
         """The profile's text, joined with what is in the file if that was asked for."""
         text = self.target.read() if self.options.append else ""
-        if text.strip():
-            return self._appended(profile, text)
+        return self._appended(profile, text) if text.strip() else self._new_text(profile)
+
+    def _new_text(self, profile: Profile) -> str:
         return format_profile(self._portable(profile), self.options.type, self.name)
 
     def _portable(self, profile: Profile, others: Iterable[str] = ()) -> Profile:
@@ -6973,9 +6969,9 @@ class RecordCommand:
         text = f"{minutes:d}:{seconds:02d}  " + (f"processes: {processes}  " if processes else "")
         text += f"syscalls: {len(seen)}"
         if seen:
-            (abi, number), newest_ns = max(seen.items(), key=lambda item: item[1])
+            abi, number = newest = max(seen, key=seen.__getitem__)
             name = syscall_name(self.machine.architecture(abi, number), number) or f"number {number}"
-            age_ns = now_ns - self.start_ns - newest_ns + min(seen.values())
+            age_ns = now_ns - self.start_ns - seen[newest] + min(seen.values())
             text += f"  newest: {name}, {max(0, age_ns) // 10 ** 9} s ago"
         return text
 
@@ -7001,12 +6997,11 @@ class RecordCommand:
         if made:
             Log.info(f"Adding what the kernel makes by itself: {', '.join(sorted(made))}")
         self._report_values(recording)
-        for loss in recording.losses:
-            Log.error(f"the profile is incomplete: {loss}")
-        nameless = describe_nameless((call.architecture, call.number) for call in recording.calls if not call.name)
-        for text in nameless:
-            Log.error(f"the profile is incomplete: {text}")
-        return not recording.losses and not nameless
+        nameless = {(call.architecture, call.number) for call in recording.calls if not call.name}
+        reasons = [*recording.losses, *describe_nameless(nameless)]
+        for reason in reasons:
+            Log.error(f"the profile is incomplete: {reason}")
+        return not reasons
 
     def _write(self, recording: Recording) -> bool:
         """Write the profile; if that fails it goes to standard error rather than being lost."""
@@ -7018,7 +7013,7 @@ class RecordCommand:
             self._write_beside(profile)
         except (SpocError, OSError) as error:
             Log.error(error)
-            Log.table(format_profile(self._portable(profile), self.options.type, self.name))
+            Log.table(self._new_text(profile))
         return False
 
     def _write_beside(self, profile: Profile) -> None:
@@ -7028,7 +7023,7 @@ class RecordCommand:
         while os.path.lexists(f"{path}.{number}"):
             number += 1
         with Target(f"{path}.{number}", self.target.owner) as beside:
-            beside.write(format_profile(self._portable(profile), self.options.type, self.name))
+            beside.write(self._new_text(profile))
         import shlex  # which may fail, now that the profile is safe
         target, other = shlex.quote(path), shlex.quote(beside.path)
         Log.error(SpocError("append to", path, "another process has its folder locked, so the profile went to "
@@ -7443,7 +7438,7 @@ class RunCommand:
         self.learned = Target(options.learn, owner, option="--learn") if options.learn else None
         if self.learned:
             self.learned.check()
-            if self.learned.is_file and os.path.lexists(options.learn):
+            if self.learned.is_file:
                 with contextlib.suppress(ProfileError, FileNotFoundError):
                     if len(list_objects(YamlReader(read_text(options.learn, follow=True), options.learn))) > 1:
                         raise UsageError(f"--learn {options.learn}", "holds several documents, which would be lost",
