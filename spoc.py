@@ -5026,6 +5026,7 @@ TASK_HELD = 8
 if TYPE_CHECKING:
     Data = TypeVar("Data", bound=ctypes._CData)
     Value = TypeVar("Value", bound=ctypes._CData)
+    Message = TypeVar("Message")
 
 
 def find_object() -> str:
@@ -5643,13 +5644,14 @@ class Listener:
         self._response_buffer = bytearray(max(sizes.seccomp_notif_resp, ctypes.sizeof(SeccompNotifResp)))
         self._response = SeccompNotifResp.from_buffer(self._response_buffer)
 
-    def take(self, descriptor: int) -> None:
-        """Take over the descriptor."""
-        self.descriptor, self.hung_up = descriptor, False
+    def begin(self, child: Child) -> None:
+        """Release the child, and take over the listener of its filter. Raises ChildError, the process being gone."""
+        self.descriptor, self.hung_up = child.release_listening(), False
         self._poll.register(self.descriptor, select.POLLIN)
         # From Linux 6.6 on: the kernel goes to and fro on one CPU, which takes a tenth of the time.
         with contextlib.suppress(OSError):
             fcntl.ioctl(self.descriptor, self._set_flags, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP)
+        child.acknowledge()
 
     def close(self) -> None:
         if self.descriptor >= 0:
@@ -5701,7 +5703,8 @@ class Listener:
 class NotifyRecorder(Recorder):
     """Records without BPF and any privilege, by a filter that asks about every call. Each is let happen.
 
-    A call's key is what the kernel gives, number and architecture as they begin struct seccomp_data.
+    A call's key is what the kernel gives, number and architecture as they begin struct seccomp_data: as one number,
+    little-endian as every machine here is, the architecture is in its upper half.
     """
 
     KEY = slice(SeccompNotif.data.offset, SeccompNotif.data.offset + SeccompData.instruction_pointer.offset)
@@ -5720,33 +5723,31 @@ class NotifyRecorder(Recorder):
         self._listener = Listener()
         self._child: Child | None = None
         self._running = False
-        self._calls: dict[bytes, RecordedCall] = {}
-        self._times: dict[bytes, int] = {}
+        self._calls: dict[int, RecordedCall] = {}
+        self._times: dict[int, int] = {}
         self._lost = 0
         self._messages: set[str] = set()  # that have been written
         self._tokens = {each.token: abi for abi, each in enumerate((machine.native, machine.compat)) if each}
         self._watched = watched or {}
-        self._values: dict[bytes, set[int]] = {}
+        self._values: dict[int, set[int]] = {}
         self._special = dict(self._find_special())
         # Another pid namespace's /proc would tell of other processes.
         self._proc = os.path.exists("/proc/self") and os.readlink("/proc/self") == str(os.getpid())
 
-    def _find_special(self) -> Iterator[tuple[bytes, str]]:
+    def _find_special(self) -> Iterator[tuple[int, str]]:
         """Keys and names of the calls that go otherwise than without the filter."""
         for architecture in filter(None, (self._machine.native, self._machine.compat, X32)):
             token = architecture.kernel_token
             for name in ("seccomp", "execve", "execveat") if self.filter.no_new_privs else ("seccomp",):
                 number = syscall_number(name, architecture.token)
-                yield b"".join(each.to_bytes(4, sys.byteorder) for each in (number & 0xFFFFFFFF, token)), name
+                yield token << 32 | number & 0xFFFFFFFF, name
 
     def close(self) -> None:
         self._listener.close()
 
     def begin(self, child: Child) -> None:
-        """Release the child, which has the filter of this recorder, and take over its listener."""
         self._child = child
-        self._listener.take(child.release_listening())
-        child.acknowledge()
+        self._listener.begin(child)
 
     def inputs(self) -> InputHandlers:
         return {} if self._listener.hung_up else {self._listener.descriptor: self._serve}
@@ -5761,7 +5762,7 @@ class NotifyRecorder(Recorder):
                 return
         if not listener.receive():
             return
-        key = bytes(listener.buffer[self.KEY])
+        key = int.from_bytes(listener.buffer[self.KEY], "little")
         if key in self._special:
             self._explain(self._special[key], listener.request)
         if not self._running:
@@ -5775,10 +5776,10 @@ class NotifyRecorder(Recorder):
             if self._watched:
                 self._note_value(key, listener.request)
 
-    def _describe_call(self, key: bytes, tid: int) -> RecordedCall | None:
+    def _describe_call(self, key: int, tid: int) -> RecordedCall | None:
         """What there is to note of the first call of its kind; None, and counted as lost, if there is no room."""
         now_ns = time.monotonic_ns()
-        if len(self._calls) >= MAX_KNOWN_CALLS or int.from_bytes(key[4:], sys.byteorder) not in self._tokens:
+        if len(self._calls) >= MAX_KNOWN_CALLS or key >> 32 not in self._tokens:
             self._lost += 1
             return None
         if not (self._statistics and self._proc):
@@ -5786,16 +5787,16 @@ class NotifyRecorder(Recorder):
         comm = read_proc(tid, "comm").encode(errors="surrogateescape")[:15].rstrip(b"\n")
         return RecordedCall(now_ns, tgid=int(proc_status(tid).get("Tgid", "0")), comm=decode_name(comm))
 
-    def _note_value(self, key: bytes, request: SeccompNotif) -> None:
+    def _note_value(self, key: int, request: SeccompNotif) -> None:
         argument = self._watched.get(self._call_of(key))
         if argument is not None:
             values = self._values.setdefault(key, set())
             if len(values) <= MAX_VALUES:
                 values.add(request.data.args[argument] & 0xFFFFFFFF)
 
-    def _call_of(self, key: bytes) -> tuple[int, int]:
+    def _call_of(self, key: int) -> tuple[int, int]:
         """(abi, number); of an architecture that this machine has not abi -1."""
-        return self._tokens.get(int.from_bytes(key[4:], sys.byteorder), -1), int.from_bytes(key[:4], sys.byteorder)
+        return self._tokens.get(key >> 32, -1), key & 0xFFFFFFFF
 
     def _explain(self, name: str, request: SeccompNotif) -> None:
         """Say what this call does otherwise than without the filter."""
@@ -5937,9 +5938,8 @@ class NotifyWatcher(DenialWatcher):
         return applied.with_listener(default_action)
 
     def begin(self, child: Child) -> None:
-        self.descriptor = child.release_listening()
-        self._listener.take(self.descriptor)
-        child.acknowledge()
+        self._listener.begin(child)
+        self.descriptor = self._listener.descriptor
 
     def read(self) -> list[Denial]:
         """Answer what is there; a rest has the descriptor readable again."""
@@ -6094,7 +6094,7 @@ def decode_audit_string(value: str) -> str:
 
 
 DEFAULT_AUDIT_LOG = "/var/log/audit/audit.log"
-MAX_RECORDS = 10000  # in one read(): signals must have their turn
+MAX_RECORDS = 10000  # in one read()
 AUDIT_GET, AUDIT_SECCOMP = 1000, 1326  # linux/audit.h
 NETLINK_AUDIT, NETLINK_HEADER_BYTES, MAX_AUDIT_BYTES = 9, 16, 16384  # linux/netlink.h
 NO_SESSION = str(NO_ID)
@@ -6156,6 +6156,16 @@ class AuditWatcher(DenialWatcher):
     def _records(self) -> Iterator[str]:
         """The texts of the SECCOMP records that are there."""
         return iter(())
+
+    def _messages(self, receive: Callable[[], Message], what: str) -> Iterator[Message]:
+        """What is received until there is nothing, but let signals have their turn."""
+        for _ in range(MAX_RECORDS):
+            try:
+                yield receive()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._lose(f"{what} were lost: {error.strerror}")
 
     def adapt_filter(self, applied: Filter, default_action: str) -> Filter:
         return applied._replace(flags=applied.flags | SECCOMP_FILTER_FLAG_LOG)
@@ -6227,10 +6237,11 @@ class AuditWatcher(DenialWatcher):
             new = self.read()
             found += new
             last_s = time.monotonic() if new else last_s
-        self._conclude(self._status, audit_status())
+        self._conclude()
         return found
 
-    def _conclude(self, before: AuditStatus | None, after: AuditStatus | None) -> None:
+    def _conclude(self) -> None:
+        before, after = self._status, audit_status()
         if before and after:
             if self.auditd_matters and before.pid != after.pid:
                 self._lose("auditd was started or stopped meanwhile")
@@ -6279,14 +6290,7 @@ class NetlinkWatcher(AuditWatcher):
         self.descriptor = self._socket.fileno()
 
     def _records(self) -> Iterator[str]:
-        for _ in range(MAX_RECORDS):
-            try:
-                data, (sender, _) = self._socket.recvfrom(MAX_AUDIT_BYTES)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._lose(f"audit records were lost: {error.strerror}")
-                continue
+        for data, (sender, _) in self._messages(lambda: self._socket.recvfrom(MAX_AUDIT_BYTES), "audit records"):
             if sender == 0 and int.from_bytes(data[4:6], sys.byteorder) == AUDIT_SECCOMP:
                 yield data[NETLINK_HEADER_BYTES:].decode(errors="replace").rstrip("\0\n")
 
@@ -6308,8 +6312,8 @@ class KmsgWatcher(AuditWatcher):
         interval_s = int(read_kernel_file("/proc/sys/kernel/printk_ratelimit") or 0)
         self._burst = int(read_kernel_file("/proc/sys/kernel/printk_ratelimit_burst") or 0)
         self._window_s = interval_s + 1.0 if interval_s else 0.0
-        self._times_s = collections.deque([0.0], max(self._burst, 1))  # of the latest records
-        self._times_s.extend([0.0] * self._burst)
+        size = max(self._burst, 1)
+        self._times_s = collections.deque([0.0] * size, size)  # of the latest records
         try:
             self.descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
@@ -6323,14 +6327,8 @@ class KmsgWatcher(AuditWatcher):
 
     def _records(self) -> Iterator[str]:
         import re
-        for _ in range(MAX_RECORDS):
-            try:
-                prefix, _, message = os.read(self.descriptor, 8192).decode(errors="replace").partition(";")
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._lose(f"messages of the kernel were lost: {error.strerror}")
-                continue
+        for line in self._messages(lambda: os.read(self.descriptor, 8192), "messages of the kernel"):
+            prefix, _, message = line.decode(errors="replace").partition(";")
             priority = prefix.split(",")[0]
             if not priority.isdecimal() or int(priority) >> 3:
                 continue  # not of the kernel itself

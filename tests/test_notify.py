@@ -364,8 +364,7 @@ os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS
             applied = module.Filter(ask_about(SYS_SCHED_YIELD, AUDIT_ARCH_X86_64),
                                     module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
             with module.Child(["/bin/sh", "-c", "sleep 1 &"], None, supervisor, applied) as child:
-                listener.take(child.release_listening())
-                child.acknowledge()
+                listener.begin(child)
                 child.wait_started({})
                 ticks: List[int] = []
                 timer = module.Timer(0.1, lambda: ticks.append(1))
