@@ -6364,7 +6364,6 @@ class AuditLogWatcher(AuditWatcher):
         self._last_line = b""
         self._last_serial = 0  # the highest number so far
         self._may_have_gap = False  # between that and what is read next
-        self._lost_track = False  # none of the log's names leads to the file that is open
         super().__init__(machine, profile)
 
     def _open(self) -> None:
@@ -6393,35 +6392,35 @@ class AuditLogWatcher(AuditWatcher):
                 pass  # that something happened is all that they tell
         try:
             yield from self._lines()
-            for newer in iter(self._newer, None):
+            for newer, is_sure in iter(self._newer, None):
                 yield from self._lines()  # what was written before that
                 self._file.close()
                 self._file = newer
-                self._restart(self._lost_track)
+                self._restart(not is_sure)
                 yield from self._lines()
         except OSError as error:
             self._lose(f"{self._path} could not be followed: {error.strerror}")
 
-    def _newer(self) -> BinaryIO | None:
-        """The log that came after the one that is open, once there is something in it.
+    def _newer(self) -> tuple[BinaryIO, bool] | None:
+        """The log that came after the one that is open, once there is something in it; and whether it is sure that none
+        came between, since one of the log's names leads to the file that is open.
 
         While it is empty, as logrotate has made it, auditd may still write to the old one. Logs only move from FILE to
         FILE.1 and on, and so does the search: none is missed.
         """
         newest = newer = None
-        self._lost_track = False
+        is_sure = False
         for number in range(self.MAX_LOGS):
             with contextlib.suppress(FileNotFoundError):
                 file = self._open_log(f"{self._path}.{number}" if number else self._path)
-                if os.path.sameopenfile(file.fileno(), self._file.fileno()):
+                is_sure = os.path.sameopenfile(file.fileno(), self._file.fileno())
+                if is_sure:
                     break
                 newest, newer = newest or file, file
-        else:
-            newer = newest
-            self._lost_track = True
-        if newer is not None and newer is newest and not os.fstat(newer.fileno()).st_size:
+        newer = newer if is_sure else newest
+        if newer is None or newer is newest and not os.fstat(newer.fileno()).st_size:
             return None
-        return newer
+        return newer, is_sure
 
     def _restart(self, may_have_gap: bool) -> None:
         """Read from the beginning; some records may not have been read before."""
