@@ -6358,7 +6358,7 @@ class AuditLogWatcher(AuditWatcher):
     MAX_LOGS = 1000  # num_logs in auditd.conf(5)
     LINE = rb"(?:node=\S+ )?type=(\S+) msg=audit\([0-9.]+:(\d{1,20})\)"
 
-    def __init__(self, machine: Machine, profile: Profile, path: str):
+    def __init__(self, machine: Machine, profile: Profile, path: str = DEFAULT_AUDIT_LOG):
         self.reads, self._path = f"file {path}", os.path.realpath(path)
         self._offset = 0  # of the last line that has been read
         self._last_line = b""
@@ -8341,15 +8341,12 @@ def examine_python() -> Finding:
 def describe_capabilities(bits: int) -> str:
     """The capabilities of these bits, or those that are missing if they are fewer."""
     last = read_kernel_file("/proc/sys/kernel/cap_last_cap") or len(CAPABILITIES) - 1
-    held: list[str] = []
-    lacking: list[str] = []
-    for number, name in enumerate(CAPABILITIES[:int(last) + 1]):
-        (held if bits >> number & 1 else lacking).append(name.lower())
-    if not held:
-        return "no capabilities"
-    if not lacking:
-        return "all capabilities"
-    return f"all capabilities but {', '.join(lacking)}" if len(lacking) < len(held) else ", ".join(held)
+    names = [name.lower() for name in CAPABILITIES[:int(last) + 1]]
+    held = [name for number, name in enumerate(names) if bits >> number & 1]
+    lacking = ", ".join(name for name in names if name not in held)
+    if 2 * len(held) > len(names):
+        return f"all capabilities but {lacking}" if lacking else "all capabilities"
+    return ", ".join(held) or "no capabilities"
 
 
 def examine_privileges() -> Finding:
@@ -8359,10 +8356,9 @@ def examine_privileges() -> Finding:
         fact += f"; through sudo, by uid {os.environ['SUDO_UID']}"
     if in_user_namespace():
         return Finding(f"{fact}; in a user namespace", "run it as root outside of the user namespace")
-    if may_load_bpf():
-        return Finding(fact)
     has_sudo = any(os.access(os.path.join(folder, "sudo"), os.X_OK) for folder in os.get_exec_path())
-    return Finding(fact, f"run it {'with sudo' if has_sudo else 'as root'}, or with CAP_BPF and CAP_PERFMON")
+    remedy = f"run it {'with sudo' if has_sudo else 'as root'}, or with CAP_BPF and CAP_PERFMON"
+    return Finding(fact, "" if may_load_bpf() else remedy)
 
 
 def examine_libseccomp() -> Finding:
@@ -8467,21 +8463,20 @@ def examine_seccomp() -> Finding:
     except OSError as error:
         raise KernelError("load a filter", "seccomp(2)", error, "boot a kernel with "
                           "CONFIG_SECCOMP_FILTER or, in a container, have its own filter allow seccomp(2)") from None
-    if lacking:
-        return Finding(f"loads a filter, knows no {', '.join(lacking)}", "upgrade the kernel", ("none",))
-    return Finding("loads a filter, knows all actions", "", ("none",))
+    known = f"no {', '.join(lacking)}" if lacking else "all actions"
+    return Finding(f"loads a filter, knows {known}", "upgrade the kernel" if lacking else "", ("none",))
 
 
 def examine_actions_logged() -> Finding:
     path = "/proc/sys/kernel/seccomp/actions_"
-    logged = set(read_kernel_file(path + "logged").split())
+    logged = read_kernel_file(path + "logged").replace("allow", "").split()
     available = read_kernel_file(path + "avail").replace("allow", "").split()
     if not available:
         return Finding("kernel.seccomp.actions_logged is not there", "mount -t proc proc /proc", missing=True)
-    lacking = sorted(set(available) - logged - {"user_notif"})
+    lacking = sorted(set(available).difference(logged, ["user_notif"]))
     if lacking:
         return Finding(f"not {', '.join(lacking)}", f"as root: echo {' '.join(available)} > {path}logged")
-    return Finding(" ".join(name for name in read_kernel_file(path + "logged").split() if name != "allow"))
+    return Finding(" ".join(logged))
 
 
 def examine_notification() -> Finding:
@@ -8506,25 +8501,22 @@ def examine_notification() -> Finding:
 
 def examine_audit() -> Finding:
     """Which of the enrichers that read audit records can be opened."""
-    machine, profile = this_machine(), Profile(SCMP_ACT_ALLOW, (), ())
-    makers: dict[str, Callable[[], AuditWatcher]] = {
-        "audit-log": lambda: AuditLogWatcher(machine, profile, DEFAULT_AUDIT_LOG),
-        "netlink": lambda: NetlinkWatcher(machine, profile), "kmsg": lambda: KmsgWatcher(machine, profile)}
+    watchers: dict[str, type[AuditWatcher]] = {
+        "audit-log": AuditLogWatcher, "netlink": NetlinkWatcher, "kmsg": KmsgWatcher}
     status = audit_status()
     facts = []
     if status:
         facts.append("auditd runs" if status.pid else "no auditd runs")
     readable, remedy = [], ""
-    for name, make in makers.items():
+    for name, watcher in watchers.items():
         try:
-            make().close()
+            watcher(this_machine(), Profile(SCMP_ACT_ALLOW, (), ())).close()
             readable.append(name)
         except SpocError as error:
             facts.append(f"{name}: {error.reason}")
             remedy = error.hint
-    if not readable:
-        return Finding("; ".join(["nothing can be read", *facts]), remedy, missing=True)
-    return Finding("; ".join([f"{', '.join(readable)} can be read", *facts]), offers=readable)
+    fact = "; ".join([f"{', '.join(readable) or 'nothing'} can be read", *facts])
+    return Finding(fact, "" if readable else remedy, readable, not readable)
 
 
 def examine_filter() -> Finding:
@@ -8661,20 +8653,16 @@ def guarded(examine: Callable[[], Finding]) -> Finding:
         return Finding(f"the check failed: {type(error).__name__}: {error}", REPORT_IT, (), True)
 
 
-def first_offered(names: Iterable[str], findings: dict[str, Finding]) -> str | None:
-    """The first of these backends or enrichers, in the order in which auto tries them, that a check offers."""
-    if findings["architecture"].missing or findings["libseccomp"].missing:
-        return None
-    offered = {name for finding in findings.values() for name in finding.offers}
-    return next((name for name in names if name in offered), None)
-
-
 def diagnose() -> dict[str, Any]:
     """Run all checks; what --json prints, as its help says."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the status away
     findings = {item: isolated(examine) for item, examine in EXAMINATIONS.items()}
-    record = first_offered(BACKENDS, findings)
-    run = None if findings["seccomp"].missing else first_offered(ENRICHERS, findings)
+    offered = {name for finding in findings.values() for name in finding.offers}
+    # In the order in which auto tries them, what a check offers; nothing works without these.
+    works = not (findings["architecture"].missing or findings["libseccomp"].missing)
+    record = next((name for name in BACKENDS if works and name in offered), None)
+    works &= not findings["seccomp"].missing
+    run = next((name for name in ENRICHERS if works and name in offered), None)
     broken = any(finding.missing and not {record, run}.isdisjoint(finding.offers) for finding in findings.values())
     if record is None or run is None or broken:
         code = 2
@@ -8694,13 +8682,13 @@ def format_diagnosis(diagnosis: dict[str, Any]) -> str:
     item_of: dict[str, str] = {}  # remedy -> the first check that has it
     for check in diagnosis["checks"]:
         item, remedy = check["item"], check["remedy"]
-        folded = textwrap.wrap(printable(check["fact"]), 54, break_on_hyphens=False)
+        texts = {f"{item:16} {check['state']:8} ": check["fact"]}
         if remedy:
             first = item_of.setdefault(remedy, item)
-            advice = f"remedy: {remedy}" if first == item else f"remedy: as for {first}"
-            folded += textwrap.wrap(printable(advice), 54, break_on_hyphens=False)
-        lines.append(f"{item:16} {check['state']:8} {folded[0]}")
-        lines += [f"{'':25} {line}" for line in folded[1:]]
+            texts[" " * 26] = f"remedy: {remedy}" if first == item else f"remedy: as for {first}"
+        for start, text in texts.items():
+            lines += textwrap.wrap(printable(text), 80, initial_indent=start, subsequent_indent=" " * 26,
+                                   break_on_hyphens=False)
     record, run = (diagnosis[name] or "nothing that works" for name in ("record", "run"))
     strength = ("full strength", "degraded", "not usable")[diagnosis["exit_code"]]
     return "\n".join([*lines, f"auto: record uses {record}, run uses {run}: {strength}", ""])
