@@ -681,7 +681,7 @@ def profile_actions(profile: Profile) -> set[str]:
 
 
 CONDITIONS = "its conditions"
-OTHER_RULES = "what other rules say of it"
+OTHER_RULES = "the other rules for it"
 
 
 def denying_text(rules: Iterable[Rule]) -> str:
@@ -6145,7 +6145,8 @@ class AuditWatcher(DenialWatcher):
         used = profile_actions(profile) - {SCMP_ACT_ALLOW}
         missing = sorted({name.replace("SCMP_ACT_", "").lower() for name in used}.difference(logged))
         if logged and missing:
-            raise KernelError("read audit records", ", ".join(missing), "the kernel does not audit these actions", (
+            raise KernelError("read audit records", ", ".join(missing),
+                              f"the kernel does not audit {'this action' if len(missing) == 1 else 'these actions'}", (
                 f"sysctl -w kernel.seccomp.actions_logged='{' '.join(logged + missing)}'"))
         self._status = audit_status()
         self._open()
@@ -6485,9 +6486,11 @@ def describe_nameless(calls: Iterable[tuple[Architecture, int]]) -> list[str]:
         (newer if may_exist else absent).append(f"{number} ({architecture.name})")
     texts = []
     if newer:
-        texts.append(f"libseccomp knows no name for the syscalls {', '.join(newer)}; a newer libseccomp may")
+        texts.append(f"libseccomp knows no name for {count_of(len(newer), 'syscall', 'syscalls')}: {', '.join(newer)}; "
+                     "a newer libseccomp may")
     if absent:
-        texts.append(f"no kernel has the syscalls {', '.join(absent)}: no rule can allow them")
+        texts.append(f"{count_of(len(absent), 'syscall exists', 'syscalls exist')} in no kernel: {', '.join(absent)}; "
+                     "no rule can allow that")
     return texts
 
 
@@ -7049,6 +7052,9 @@ class RunOptions(NamedTuple):
 ENRICHERS = "auto tracepoint notify audit-log netlink kmsg none".split()  # auto takes the first that works
 
 
+NO_FILTER = "no filter can be made with its architecture"
+
+
 class SeenCall(NamedTuple):
     """A call that the profile stopped. Arguments that no rule is about are 0."""
 
@@ -7136,7 +7142,7 @@ class Learner:
         try:
             simulated = self._simulated()
         except SpocError as error:  # the rules are none for the architectures that are missing
-            reason = f"what has no filter ({error.subject}: {error.reason})"
+            reason = f"{NO_FILTER}: {error.subject}: {error.reason}"
             missing = self._added_architectures
             self._left_out = {call: reason for call in stopped if call.architecture.name in missing}
             simulated = self._simulated()
@@ -7169,16 +7175,16 @@ class Learner:
         rule = Rule(SCMP_ACT_ALLOW, (name,), conditions=tuple(
             self._condition(name, index, call.arguments[index]) for index in sorted(compared)))
         if denying:
-            self._left_out[call] = denying_text(denying)
+            self._left_out[call] = f"{denying_text(denying)} would have to go"
         elif not compared and any(name in rule.names and rule.action == SCMP_ACT_LOG for rule in self._elsewhere):
-            self._left_out[call] = OTHER_RULES
+            self._left_out[call] = f"{OTHER_RULES} would have to go"
         elif not compared:
             self._learned[call] = None
         elif (call.inner or len(self._calls[name]) > self.MAX_CALLS or self._opens_more(call, simulated)
               or self._source.type == TYPE_CRD and any(crd_lacks(Profile("", (), (rule,))))
               or MASK_32 in masks and any(MASK_32 < each.value < MASK_64 - (MASK_32 >> 1)
                                           for each in rule.conditions)):  # no number of 32 bits
-            self._left_out[call] = CONDITIONS
+            self._left_out[call] = f"{CONDITIONS} would have to go"
         else:
             self._learned[call] = rule
 
@@ -7219,7 +7225,8 @@ class Learner:
             except SpocError:
                 stopped = self._without_filter()
             for call in stopped:
-                self._left_out[call] = CONDITIONS if self._learned.pop(call) else OTHER_RULES
+                rules = CONDITIONS if self._learned.pop(call) else OTHER_RULES
+                self._left_out[call] = f"{rules} would have to go"
 
     def _without_filter(self) -> set[SeenCall]:
         """The calls whose rules do not compile, each name tried alone; all if it is their number."""
@@ -7269,7 +7276,7 @@ class Learner:
     def left_out(self) -> list[SpocError]:
         """What was left out, and why."""
         hint = "" if self._force else "--force takes that away"
-        return [SpocError("learn", text, f"{reason} would have to go", hint)
+        return [SpocError("learn", text, reason, "" if reason.startswith(NO_FILTER) else hint)
                 for text, reason in sorted({(call.text, reason) for call, reason in self._left_out.items()})]
 
 
@@ -7411,7 +7418,7 @@ class DenialReport:
             Log.result(f"To add calls of {architectures} to a profile, which this one does not list: "
                        f"run --learn FILE{force}")
         for text in describe_nameless(self.nameless):
-            Log.result(f"Not to be allowed: {text}")
+            Log.result(f"Cannot be allowed: {text}")
 
 
 class RunCommand:
@@ -8475,7 +8482,7 @@ def examine_actions_logged() -> Finding:
         return Finding("kernel.seccomp.actions_logged is not there", "mount -t proc proc /proc", missing=True)
     lacking = sorted(set(available).difference(logged, ["user_notif"]))
     if lacking:
-        return Finding(f"not {', '.join(lacking)}", f"as root: echo {' '.join(available)} > {path}logged")
+        return Finding(f"does not log {', '.join(lacking)}", f"as root: echo {' '.join(available)} > {path}logged")
     return Finding(" ".join(logged))
 
 
@@ -8540,7 +8547,7 @@ def examine_container() -> Finding:
         with contextlib.suppress(OSError):
             if os.stat(f"/proc/self/ns/{name}").st_ino != 0xEFFFFFFF - index:
                 own.append(name)
-    namespaces = f"its own {', '.join(own)} namespace" if own else (
+    namespaces = f"its own {', '.join(own)} {'namespace' if len(own) == 1 else 'namespaces'}" if own else (
         "the initial namespaces" if os.path.exists("/proc/self/ns") else "namespaces are not known without /proc")
     return Finding(f"{' '.join(marks) or 'none'}; {namespaces}")
 
@@ -8740,7 +8747,7 @@ def run_run(values: dict[str, Any], operands: list[str]) -> int:
         values["runtime"] = values.pop("as")
     options = RunOptions(**values)
     if options.force and not options.learn:
-        raise UsageError("--force", "means nothing without --learn")
+        raise UsageError("--force", "needs --learn")
     if options.learn and options.enricher not in ("auto", "notify"):
         raise UsageError(f"--enricher {options.enricher}", "--learn needs notify")
     return RunCommand(options, operands).run()

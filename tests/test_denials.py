@@ -740,15 +740,15 @@ class Remedies(RunCase):
                                  r"^number \(4294967195\), action: SCMP_ACT_KILL(_THREAD)?, pid: \d+, comm: call.c-st")
                 event = json.loads((self.folder / "events").read_text().splitlines()[0])
                 self.assertEqual((event["filter"], event["guess"]), ("profile", False))
-                self.assertIn("Not to be allowed: no kernel has the syscalls 4294967195 (SCMP_ARCH_X86_64): no rule "
-                              "can allow them\n", result.stderr)
+                self.assertIn("Cannot be allowed: 1 syscall exists in no kernel: 4294967195 (SCMP_ARCH_X86_64); "
+                              "no rule can allow that\n", result.stderr)
                 self.assertNotIn("To allow", result.stderr)
             learned = self.calls([line], ["--learn", str(self.folder / "new.json")], code=125)
-            self.assertIn("Error: the profile is incomplete: no kernel has the syscalls 4294967195", learned.stderr)
+            self.assertIn("Error: the profile is incomplete: 1 syscall exists in no kernel: 4294967195", learned.stderr)
             self.assertNotIn("newer libseccomp", learned.stderr)
         self.write("SCMP_ACT_ERRNO", [{"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}])
         result = self.calls([call_line("nf", 900)], ["--enricher", "tracepoint"])
-        self.assertIn("Not to be allowed: libseccomp knows no name for the syscalls 900 (SCMP_ARCH_X86_64); a newer "
+        self.assertIn("Cannot be allowed: libseccomp knows no name for 1 syscall: 900 (SCMP_ARCH_X86_64); a newer "
                       "libseccomp may\n", result.stderr)
 
     def test_logged_under_conditions(self) -> None:

@@ -341,7 +341,7 @@ class Settings(SourceCase):
         self.set_sysctl("seccomp/actions_logged", " ".join({*logged} - {"errno"}))
         result = self.run_source("netlink", "true")
         self.assertEqual(result.returncode, 125)
-        self.assertRegex(result.stderr, r"read audit records: errno: the kernel does not audit these actions; "
+        self.assertRegex(result.stderr, r"read audit records: errno: the kernel does not audit this action; "
                                         r"sysctl -w kernel\.seccomp\.actions_logged='[a-z_ ]* errno'")
         self.assertEqual(self.run_source("netlink", "true", action="SCMP_ACT_TRAP").returncode, 0)
 
