@@ -5,6 +5,7 @@ variants of the recorder load, attach and record.
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import pathlib
@@ -116,6 +117,14 @@ class Constants(CompiledCase):
         found = self.c_values("#include <seccomp.h>", [f"(uint32_t)({name})" for name in wanted] + ["__NR_SCMP_ERROR"])
         self.assertEqual(found.pop("__NR_SCMP_ERROR"), module.NR_SCMP_ERROR)
         self.assertEqual({name[len("(uint32_t)("):-1]: token for name, token in found.items()}, wanted)
+
+    def test_libbpf(self) -> None:
+        """What is libbpf's own number for the verifier's refusal before 1.0 counts as the kernel's from then on."""
+        require(os.path.exists("/usr/include/bpf/libbpf.h"), "bpf/libbpf.h (libbpf-dev)")
+        number = self.c_values("#include <bpf/libbpf.h>", ["LIBBPF_ERRNO__VERIFY"])["LIBBPF_ERRNO__VERIFY"]
+        with self.assertRaises(OSError) as caught:
+            module.check_negative(-number, len, ())
+        self.assertEqual(caught.exception.errno, errno.EINVAL)
 
     def test_recorder(self) -> None:
         require(os.path.exists("/usr/include/bpf/bpf_helpers.h"), "bpf/bpf_helpers.h (libbpf-dev)")
