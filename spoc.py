@@ -737,10 +737,10 @@ def block_conditions(argument: int, low: int, high: int) -> Iterator[Condition]:
     multiple of that.
     """
     while low <= high:
-        size = low & -low or MASK_64 + 1
-        while low + size - 1 > high:
-            size >>= 1
-        yield bits_equal(argument, MASK_64 & -size, low)
+        size = 1
+        while low % (2 * size) == 0 and low + 2 * size - 1 <= high:
+            size *= 2
+        yield bits_equal(argument, MASK_64 - (size - 1), low)
         low += size
 
 
@@ -7804,11 +7804,10 @@ class Conversion:
         for rule in rules if name else ():
             if name == rule.get("name") or name in (rule.get("names") or ()):
                 where = rule if where is self.spec or key not in where else where
-        try:
-            self.source.reader.fail_in(where, key, "")
-        except ProfileError as error:
-            raise SpocError(f"convert to {self.type}", error.subject, f"{name and name + ': '}{key}: {reason}",
-                            "change the profile, or choose another type with -t") from None
+        reader = self.source.reader
+        reader.seek(entry_offset(where, key))
+        raise SpocError(f"convert to {self.type}", f"{reader.file}:{reader.row + 1}:{reader.indent + 1}",
+                        f"{name and name + ': '}{key}: {reason}", "change the profile, or choose another type with -t")
 
     def convert(self, to_type: str) -> str | bytes:
         """The profile in a format of CONVERT_TYPES."""
@@ -8050,6 +8049,9 @@ def to_ascii(name: str) -> str:
     return printable(name).encode("ascii", "backslashreplace").decode()
 
 
+NOT_ALLOWED, UNDER_CONDITIONS, ALLOWED = range(3)  # logged calls are allowed
+
+
 class Portrait:
     """A profile as a person is to see it: facts, and sections of rows (what, how many, which or why)."""
 
@@ -8072,7 +8074,7 @@ class Portrait:
                 group = word[:-1]
                 continue
             name = word.lstrip("-?")
-            self.docker[name] = {"-": 0, "?": 1}.get(word[0], 2)
+            self.docker[name] = {"-": NOT_ALLOWED, "?": UNDER_CONDITIONS}.get(word[0], ALLOWED)
             if name in self.verdicts:
                 self.groups.setdefault(group, []).append(name)
         others = [name for name in names if name not in self.docker]
@@ -8083,12 +8085,15 @@ class Portrait:
             risky, _, why = line.partition(": ")
             self.risks.update({name: why for name in risky.split() if name in self.verdicts})
         # Of high risk, and allowed: what Docker allows under conditions, without any.
-        self.risky = {name for name in self.risks if self.level(name) > (self.docker.get(name) == 1)}
+        self.risky = {name for name in self.risks if self.level(name) > (
+            UNDER_CONDITIONS if self.docker.get(name) == UNDER_CONDITIONS else NOT_ALLOWED)}
 
     def level(self, name: str) -> int:
-        """0: not allowed, 1: under conditions, 2: allowed, be it logged."""
+        """NOT_ALLOWED, UNDER_CONDITIONS or ALLOWED."""
         allowed = [verdict.lets_pass for verdict in self.verdicts[name]]
-        return 2 if all(allowed) else int(any(allowed))
+        if all(allowed):
+            return ALLOWED
+        return UNDER_CONDITIONS if any(allowed) else NOT_ALLOWED
 
     @staticmethod
     def _instructions(profile: Profile, native: Architecture) -> str:
@@ -8148,14 +8153,14 @@ class Portrait:
         groups, tighter, wider, both = [], [], [], []
         tighter_count = 0
         for group, names in self.groups.items():
-            lost = [name for name in names if self.level(name) < self.docker.get(name, 0)]
+            lost = [name for name in names if self.level(name) < self.docker.get(name, NOT_ALLOWED)]
             tighter_count += len(lost)
-            if len(lost) > 2 and len(lost) == sum(self.docker.get(name, 0) > 0 for name in names):
+            if len(lost) > 2 and len(lost) == sum(self.docker.get(name, NOT_ALLOWED) > 0 for name in names):
                 groups.append(f"all {len(lost)} of {group}")
             else:
                 tighter += lost
-            wider += [name for name in names if self.level(name) > self.docker.get(name, 0)]
-            both += [name for name in names if self.level(name) == self.docker.get(name) == 1]
+            wider += [name for name in names if self.level(name) > self.docker.get(name, NOT_ALLOWED)]
+            both += [name for name in names if self.level(name) == self.docker.get(name) == UNDER_CONDITIONS]
         rows = [("tighter by", str(tighter_count), ", ".join(groups + sorted(tighter))),
                 ("wider by", str(len(wider)), ", ".join(wider))]
         if both:
