@@ -10,13 +10,17 @@
 static long first, count;
 static atomic_long arrived;
 
-static void *run(void *unused)
+static void *run(void *second)
 {
     for (long i = 0; i < count; i++) {
         atomic_fetch_add(&arrived, 1);
         for (long spins = 0; atomic_load(&arrived) < 2 * (i + 1); spins++)
             if (spins > 100000)
                 sched_yield();
+        // Which of the two is earlier, and by how much, changes from call to call.
+        if ((i & 1) == !second)
+            for (volatile long delay = i % 100 * 4; delay > 0; delay--)
+                ;
         syscall(first + i, -1L, -1L, -1L, -1L, -1L, -1L);
     }
     return NULL;
@@ -30,7 +34,7 @@ int main(int argc, char **argv)
         return 2;
     first = strtol(argv[1], NULL, 0);
     count = strtol(argv[2], NULL, 0);
-    if (pthread_create(&thread, NULL, run, NULL))
+    if (pthread_create(&thread, NULL, run, (void *)1))
         return 1;
     run(NULL);
     return pthread_join(thread, NULL);
