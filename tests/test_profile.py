@@ -306,7 +306,8 @@ class Schema(SchemaCase):
         self.assert_valid(yaml.safe_load(spoc.format_profile(make_profile(), "seccomp", "a")))
 
     def test_every_architecture(self) -> None:
-        names = {value.name for value in vars(spoc).values() if isinstance(value, spoc.Architecture)}
+        names = {value.name for value in vars(spoc).values()
+                 if isinstance(value, spoc.Architecture) and value is not spoc.UNKNOWN_ARCHITECTURE}
         self.assertGreaterEqual(names, {X86_64, X86, "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"})
         profile = make_profile("a", architectures=tuple(names))
         self.assert_valid(yaml.safe_load(spoc.format_profile(profile, "seccomp", "a")))
