@@ -17,7 +17,8 @@ Each section uses only those above it. What goes in and what comes out:
     BPF                    recorder.bpf.o -> the calls of the command, and those that its filter stops
     Notification           the same without BPF: the kernel asks about each call
     Audit                  audit records -> the calls that the filter stops
-    record and run         options and a command -> a profile; a profile and a command -> what it blocks
+    record, run, watch     options and a command, or what runs -> a profile; a profile and a command, or what runs ->
+                           what is blocked
     Profile commands       merge, diff, convert, show: profiles -> text
     doctor                 what this machine can do
     Command line           options, help, main()
@@ -113,6 +114,7 @@ __all__ = ["BpfRecorder", "Call", "Identity", "Profile", "ProfileError", "Record
 
 VERSION = "0.1.0"
 
+EXIT_BLOCKED = 1
 EXIT_USAGE = 2
 EXIT_FAILURE = 125
 EXIT_NOT_EXECUTABLE = 126
@@ -3139,8 +3141,10 @@ LIBBPF: Functions = (
     ("bpf_link__destroy", None, c_int, (BpfLink,)),
     ("bpf_map__fd", check_negative, c_int, (BpfMap,)),
     ("bpf_map__set_max_entries", check_negative, c_int, (BpfMap, c_uint32)),
+    ("bpf_map__set_type", check_negative, c_int, (BpfMap, c_uint32)),
     ("bpf_map_get_next_key", check_negative, c_int, (c_int, c_void_p, c_void_p)),
     ("bpf_map_lookup_elem", check_negative, c_int, (c_int, c_void_p, c_void_p)),
+    ("bpf_map_update_elem", check_negative, c_int, (c_int, c_void_p, c_void_p, c_uint64)),
     ("bpf_obj_get_info_by_fd", check_negative, c_int, (c_int, c_void_p, c_void_p)),
     ("libbpf_set_print", None, c_void_p, (PRINT_CALLBACK,)),
     ("ring_buffer__new", check_pointer, BpfRing, (c_int, RING_CALLBACK, c_void_p, c_void_p)),
@@ -3305,6 +3309,8 @@ class Machine(NamedTuple):
     # Where task_struct, which begins with thread_info, says that a tracer makes the calls itself: offset and mask of
     # TIF_SYSCALL_EMU (asm/thread_info.h), or SYSCALL_WORK_SYSCALL_EMU (linux/thread_info.h), on x86 since Linux 5.11.
     emulated: tuple[int, int] = (0, 0)
+    # The same of a seccomp filter: TIF_SECCOMP or SYSCALL_WORK_SECCOMP. Mask 0: not known, thread_info is elsewhere.
+    filtered: tuple[int, int] = (0, 0)
 
     @property
     def own(self) -> Architecture:
@@ -3329,20 +3335,23 @@ def machine_of(name: str, release: str) -> Machine:
             X86_64, X86, COMPAT_X86 if has_work else COMPAT_X86_BEFORE_5_11,
             number_offset=120, original_offset=120,  # orig_ax
             arguments=((112, 104, 96), (40, 88, 96)),  # di, si, dx; bx, cx, dx
-            emulated=(8, 1 << 3) if has_work else (0, 1 << 6))
+            emulated=(8, 1 << 3) if has_work else (0, 1 << 6),
+            filtered=(8, 1 << 0) if has_work else (0, 1 << 8))
     if name == "aarch64":
         return Machine(
             AARCH64, ARM, COMPAT_ARM64,
             number_offset=280, original_offset=272,  # syscallno; orig_x0
             arguments=((272, 8, 16), (272, 8, 16)),  # orig_x0, regs[1], regs[2]
-            emulated=(0, 1 << 12))
+            emulated=(0, 1 << 12),
+            filtered=(0, 1 << 11))
     if name.startswith("arm"):
         return Machine(ARM, number_offset=28, original_offset=68,  # ARM_r7; ARM_ORIG_r0
                        arguments=((68, 4, 8),))  # ARM_ORIG_r0, ARM_r1, ARM_r2
     if name in ("i386", "i486", "i586", "i686"):
         return Machine(X86, number_offset=44, original_offset=44,  # orig_ax
                        arguments=((0, 4, 8),),  # bx, cx, dx
-                       emulated=(4, 1 << 3) if has_work else (0, 1 << 6))
+                       emulated=(4, 1 << 3) if has_work else (0, 1 << 6),
+                       filtered=(4, 1 << 0) if has_work else (0, 1 << 8))
     if name == "riscv64":
         return Machine(RISCV64)
     if name == "ppc64le":
@@ -3543,6 +3552,71 @@ def in_initial_pid_namespace() -> bool:
     with contextlib.suppress(OSError):
         return os.stat("/proc/self/ns/pid").st_ino == 0xEFFFFFFC
     return False
+
+
+def parse_stat(text: str) -> list[str]:
+    """The fields of /proc/PID/stat from the third, the state, on; the name before may hold anything (proc_pid_stat(5)).
+    """
+    return text.rpartition(")")[2].split()
+
+
+PF_EXITING, PF_KTHREAD = 0x4, 0x00200000  # include/linux/sched.h
+
+
+def task_flags(tid: int) -> int:
+    """Its flags (PF_), the ninth field of /proc/TID/stat; all of them if it is gone."""
+    fields = parse_stat(read_proc(tid, "stat"))
+    return int(fields[6]) if len(fields) > 6 else -1
+
+
+def has_ended(tid: int) -> bool:
+    """Is it gone, a zombie, or about to be one, so that it makes no more calls?"""
+    return bool(task_flags(tid) & PF_EXITING)
+
+
+def process_name(pid: int) -> str:
+    """Its comm; "" if it is gone."""
+    return read_proc(pid, "comm").rstrip("\n")
+
+
+def child_processes() -> dict[int, list[int]]:
+    """pid -> its children, of all processes that /proc shows."""
+    children: dict[int, list[int]] = {}
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        fields = parse_stat(read_proc(name, "stat"))
+        if fields:
+            children.setdefault(int(fields[1]), []).append(int(name))
+    return children
+
+
+def threads_of(pid: int) -> list[int]:
+    """The tids of a process; none if it is gone."""
+    try:
+        return list(map(int, os.listdir(f"/proc/{pid}/task")))
+    except OSError:
+        return []
+
+
+def filesystem_type(path: str) -> str:
+    """Of the mount that holds this file, by its device; "" if /proc does not tell (proc_pid_mountinfo(5))."""
+    device = os.stat(path).st_dev
+    for line in read_proc("self", "mountinfo").splitlines():
+        fields = line.split()
+        if fields[2] == f"{os.major(device)}:{os.minor(device)}":
+            return fields[fields.index("-") + 1]
+    return ""
+
+
+def owner_of(cgroups: str) -> tuple[str, str]:
+    """What the text of a /proc/PID/cgroup belongs to: ("container", its short id), ("unit", its name) or ("", "")."""
+    container = parse_container_id(cgroups)
+    if container:
+        return "container", container[:12]
+    for line in cgroups.splitlines():
+        for part in reversed(line.split("/")):
+            if part.endswith((".service", ".scope")):
+                return "unit", part
+    return "", ""
 
 # --- Filters -----------------------------------------------------------------
 
@@ -4232,6 +4306,17 @@ class Supervisor:
             if status is not None and (alive is None or self.requests or not alive()):
                 return status
 
+    def wait_until(self, is_over: Callable[[], bool], timers: Sequence[Timer], inputs: InputHandlers) -> None:
+        """Wait where there is no command until that is over, which an input tells, or a signal asks to stop."""
+        poll = select.poll()
+        for descriptor in (self._descriptor, *inputs):
+            poll.register(descriptor, select.POLLIN)
+        while not self.requests and not is_over():
+            self._serve(poll, inputs, self._timeout_ms(timers) if timers else None)
+            for timer in timers:
+                timer.run_if_due()
+            self._handle_signals(None)
+
     def _timeout_ms(self, timers: Sequence[Timer]) -> float:
         """How long it is until the next timer is due."""
         remaining_s = min(timer.due_s for timer in timers) - time.monotonic()
@@ -4834,6 +4919,7 @@ class Denial(NamedTuple):
     arguments: tuple[int, ...] = ()  # all six, where they are to be learned
     otherwise: str = FILTER_OWN  # whose filter it was if the profile cannot have answered so; "": nobody's
     fact: str = ""  # what is known of it where the verdict is not
+    origin: int = 0  # tgid of the process that it descends from, of those that ran when they were first watched
 
 
 START_UNSEEN = "the start of the command was not seen"
@@ -4945,7 +5031,9 @@ class Config(ctypes.Structure):
     _fields_ = [("ns_dev", c_uint64), ("ns_ino", c_uint64), ("armed_tgid", c_uint32), ("compat_source", c_uint32),
                 ("compat_offset", c_uint32), ("compat_mask", c_uint32), ("statistics", c_uint32),
                 ("number_offset", c_uint32), ("original_offset", c_uint32), ("emulated_offset", c_uint32),
-                ("emulated_mask", c_uint32), ("ptrace_nr", c_uint32), ("returned", c_uint32), ("marked", c_uint32)]
+                ("emulated_mask", c_uint32), ("ptrace_nr", c_uint32), ("returned", c_uint32), ("marked", c_uint32),
+                ("scope_dev", c_uint64), ("scope_ino", c_uint64), ("own_tgid", c_uint32), ("joining", c_uint32),
+                ("everyone", c_uint32), ("filter_offset", c_uint32), ("filter_mask", c_uint32), ("unused", c_uint32)]
 
 
 class Counters(ctypes.Structure):
@@ -4984,13 +5072,13 @@ class DenialValue(ctypes.Structure):
     """Value of the map `denials`, its key first; what comes through `events`."""
 
     _fields_ = [("abi", c_uint32), ("nr", c_uint32), ("result", c_int), ("kind", c_uint32), ("comm", c_char * 16),
-                ("tgid", c_uint32), ("tid", c_uint32), ("count", c_uint64)]
+                ("origin", c_uint32), ("unused", c_uint32), ("tgid", c_uint32), ("tid", c_uint32), ("count", c_uint64)]
 
 
 class TaskValue(ctypes.Structure):
     """Value of the map `tasks`, and part of `slots`: repeats of its last denial that are not in `denials` yet."""
 
-    _fields_ = [("flags", c_uint32), ("entered", c_uint32), ("last", c_uint8 * 32), ("repeats", c_uint64),
+    _fields_ = [("flags", c_uint32), ("entered", c_uint32), ("last", c_uint32 * 10), ("repeats", c_uint64),
                 ("instruction", c_uint64), ("regs", c_uint64), ("held", c_uint32 * 4)]
 
 
@@ -5008,20 +5096,24 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0xEAF7D4A9  # `make bpf` writes it
+OBJECT_CRC32 = 0x18D39473  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
-# The object's programs, and the tracepoint of each.
+# The object's programs, and the tracepoint of each; those whose names begin with join_ serve others as well.
 PROGRAMS = {
     "task_fork": "sched_process_fork", "task_exec": "sched_process_exec", "task_exit": "sched_process_exit",
     "enter_direct": "sys_enter", "enter_abis": "sys_enter", "enter_plain": "sys_enter", "run_enter": "sys_enter",
-    "run_exit": "sys_exit", "run_signal": "signal_deliver", "run_task_exit": "sched_process_exit"}
+    "run_exit": "sys_exit", "run_signal": "signal_deliver", "run_task_exit": "sched_process_exit",
+    "watch_enter": "sys_enter", "watch_enter_direct": "sys_enter", "watch_exit": "sys_exit",
+    "watch_exit_direct": "sys_exit", "join_listed": "sys_exit", "join_pidns": "sys_exit", "join_group": "sys_exit",
+    "note_return": "sys_exit"}
+WATCHING_PROGRAMS = ("task_fork", "task_exec", "run_exit", "run_signal", "run_task_exit")
 VSYSCALLS = "emulate_vsyscall"  # of x86-64; what serves sched_process_exit takes these as well
 KERNEL_BTF = "/sys/kernel/btf/vmlinux"
 # enum denial_kind and task_flag of recorder.bpf.c
 (DENIAL_RETURNED, DENIAL_TRACED, DENIAL_VSYSCALL, DENIAL_LOGGED, DENIAL_ENDED, DENIAL_KILLED, DENIAL_TRAPPED,
- DENIAL_UNANSWERED) = range(8)
+ DENIAL_UNANSWERED, NEWS_JOINED, NEWS_GONE) = range(10)
 TASK_HELD = 8
 if TYPE_CHECKING:
     Data = TypeVar("Data", bound=ctypes._CData)
@@ -5202,7 +5294,13 @@ class BpfSkeleton:
 
     @property
     def _programs(self) -> list[str]:
+        """What is loaded."""
         return [*self._other_programs, self.enter_program]
+
+    @property
+    def _attached(self) -> list[str]:
+        """What of that is attached by attach_programs()."""
+        return self._programs
 
     def _program(self, name: str) -> BpfProgram:
         program: BpfProgram = libbpf.bpf_object__find_program_by_name(self._object, name.encode())
@@ -5237,10 +5335,14 @@ class BpfSkeleton:
         self._resources.callback(libbpf.bpf_object__close, self._object)
         for name in PROGRAMS.keys() - set(self._programs):
             libbpf.bpf_program__set_autoload(self._program(name), False)
+        self._prepare_maps()
+        libbpf.bpf_object__load(self._object)
+
+    def _prepare_maps(self) -> None:
+        """Give maps the sizes that they need this time, before they are made."""
         if self._arguments:  # each may be exceeded by as many as there are CPUs
             libbpf.bpf_map__set_max_entries(self._map("values"),
                                             self._arguments * (MAX_VALUES + 1 + (os.cpu_count() or 1)))
-        libbpf.bpf_object__load(self._object)
 
     def _view(self, name: str, c_type: type[Data]) -> Data:
         return c_type.from_buffer(mmap.mmap(self.map_descriptor(name), ctypes.sizeof(c_type)))
@@ -5266,19 +5368,20 @@ class BpfSkeleton:
         config.number_offset = machine.number_offset
         config.original_offset = machine.original_offset
         config.emulated_offset, config.emulated_mask = machine.emulated
-        for name in self._programs:
+        for name in self._attached:
             self._attach(name, PROGRAMS[name])
             if machine.native is X86_64 and PROGRAMS[name] == "sched_process_exit":
                 self._attach(name, VSYSCALLS)
 
-    def _attach(self, name: str, tracepoint: str) -> None:
+    def _attach(self, name: str, tracepoint: str, resources: contextlib.ExitStack | None = None) -> None:
+        """Attach it until these resources are given up, or all are."""
         try:
             link = libbpf.bpf_program__attach_raw_tracepoint(self._program(name), tracepoint.encode())
         except OSError as error:
             if tracepoint == VSYSCALLS and error.errno == errno.ENOENT:  # no CONFIG_X86_VSYSCALL_EMULATION
                 return
             raise bpf_error("attach to tracepoint", tracepoint, error) from None
-        self._resources.callback(libbpf.bpf_link__destroy, link)
+        (resources or self._resources).callback(libbpf.bpf_link__destroy, link)
 
     @property
     def tells_abis(self) -> bool:
@@ -5442,26 +5545,19 @@ class BpfRecorder(BpfSkeleton, Recorder):
                 if self.watches[call_index(*call)].count <= MAX_VALUES}
 
 
-class TracepointWatcher(BpfSkeleton, DenialWatcher):
+class DenialReader(BpfSkeleton):
     """Sees a call that a filter stops as a return from a syscall that was never entered; counts repeats exactly."""
 
-    title = "tracepoint"
-    reads = "the tracepoints sys_enter and sys_exit"
-    needs_audit_session = False
-
-    def __init__(self, machine: Machine, profile: Profile):
-        super().__init__(machine, ("task_fork", "task_exec", "run_exit", "run_signal", "run_task_exit"))
-        self._profile = profile
+    def start_reading(self) -> None:
+        """Load and attach the programs, and make `descriptor` readable when there is something to read()."""
         self._denials: list[Denial] = []  # that read() has not given yet
         self._unreadable: list[str] = []
-        self._named_unsure: set[str] = set()  # calls of the vsyscall page of which a message has told
-        if not machine.number_offset:
-            raise KernelError("read tracepoints", machine.native.name, "not known how", "choose another --enricher")
+        if not self.machine.number_offset:
+            raise KernelError("read tracepoints", self.machine.native.name, "not known how",
+                              "choose another --enricher")
         try:
             self.load_programs(["run_enter"])
-            self.config.ptrace_nr = syscall_number("ptrace")
-            if SCMP_ACT_LOG in profile_actions(profile):
-                self._mark_logged()
+            self._configure()
             self.attach_programs()
             self.descriptor = self.map_descriptor("events")
             self._callback = RING_CALLBACK(self._on_event)  # referenced as long as libbpf may call it
@@ -5473,6 +5569,74 @@ class TracepointWatcher(BpfSkeleton, DenialWatcher):
         except OSError as error:
             self.close()
             raise bpf_error("wait for events", "ring buffer", error) from None
+
+    def _configure(self) -> None:
+        """Tell the programs what they have to know, before they are attached."""
+
+    def _denial(self, value: DenialValue, times: int) -> Denial:
+        verdicts, fact = self._verdicts(value)
+        otherwise = {DENIAL_UNANSWERED: "", DENIAL_VSYSCALL: "", DENIAL_TRACED: FILTER_UNKNOWN}
+        return Denial(self.machine.architecture(value.abi, value.nr), value.nr, verdicts, value.tgid, value.tid,
+                      decode_name(value.comm), times=times, otherwise=otherwise.get(value.kind, FILTER_OWN), fact=fact,
+                      origin=value.origin)
+
+    def _verdicts(self, value: DenialValue) -> tuple[tuple[Verdict, ...], str]:
+        """What a filter may have answered, the likeliest first; and what is known of it."""
+        return denial_verdicts(value.kind, value.result)
+
+    def _on_event(self, _context: int, address: int, _size: int) -> int:
+        self._denials.append(self._denial(DenialValue.from_address(address), 1))
+        return 0
+
+    def read(self) -> list[Denial]:
+        """What has been stopped since the last time; never waits."""
+        libbpf.ring_buffer__consume(self._ring)
+        denials, self._denials = self._denials, []
+        return denials
+
+    def _live_tasks(self) -> list[TaskValue]:
+        """The states of the tasks that live."""
+        owners = self.read_items("owners", c_uint32, c_uint64, self._unreadable)
+        tasks = self.read_items("tasks", c_uint64, TaskValue, self._unreadable)
+        return [self.slots[index.value].state for index, _ in owners] + [task for _, task in tasks]
+
+    def finish(self) -> list[Denial]:
+        """The repeats, and the calls that have not ended, since their tasks live on."""
+        counted = {key.raw: value for key, value in self.read_items(
+            "denials", c_char * DENIAL_KEY_BYTES, DenialValue, self._unreadable)}
+        unanswered = []
+        for task in self._live_tasks():  # some repeats are still with the task itself
+            value = counted.get(bytes(task.last))
+            if value:
+                value.count += task.repeats
+            if task.flags & TASK_HELD:
+                unanswered.append(self._denial(DenialValue(*task.held, b"(running)", task.last[8]), 1))
+        repeats = [self._denial(value, value.count - 1) for value in counted.values() if value.count > 1]
+        return self.read() + unanswered + repeats
+
+    def losses(self) -> list[str]:
+        """Why what was read may not be all."""
+        return sorted(self._unreadable) + describe_losses(
+            self.counters(), "run parts of the work on their own", "could not be read; run it again")
+
+
+class TracepointWatcher(DenialReader, DenialWatcher):
+    """Sees what the filter of a command stops."""
+
+    title = "tracepoint"
+    reads = "the tracepoints sys_enter and sys_exit"
+    needs_audit_session = False
+
+    def __init__(self, machine: Machine, profile: Profile):
+        super().__init__(machine, WATCHING_PROGRAMS)
+        self._profile = profile
+        self._named_unsure: set[str] = set()  # calls of the vsyscall page of which a message has told
+        self.start_reading()
+
+    def _configure(self) -> None:
+        self.config.ptrace_nr = syscall_number("ptrace")
+        if SCMP_ACT_LOG in profile_actions(self._profile):
+            self._mark_logged()
 
     def _mark_logged(self) -> None:
         """Have the kernel side report calls that are let pass but logged. It does not see whether conditions hold."""
@@ -5496,15 +5660,11 @@ class TracepointWatcher(BpfSkeleton, DenialWatcher):
     def adapt_filter(self, applied: Filter, default_action: str) -> Filter:
         return applied
 
-    def _denial(self, value: DenialValue, times: int) -> Denial:
-        architecture = self.machine.architecture(value.abi, value.nr)
-        if value.kind == DENIAL_VSYSCALL:
-            verdicts, fact = self._vsyscall_verdicts(syscall_name(architecture, value.nr) or ""), ""
-        else:
-            verdicts, fact = denial_verdicts(value.kind, value.result)
-        otherwise = {DENIAL_UNANSWERED: "", DENIAL_VSYSCALL: "", DENIAL_TRACED: FILTER_UNKNOWN}
-        return Denial(architecture, value.nr, verdicts, value.tgid, value.tid, decode_name(value.comm), times=times,
-                      otherwise=otherwise.get(value.kind, FILTER_OWN), fact=fact)
+    def _verdicts(self, value: DenialValue) -> tuple[tuple[Verdict, ...], str]:
+        if value.kind != DENIAL_VSYSCALL:
+            return super()._verdicts(value)
+        name = syscall_name(self.machine.architecture(value.abi, value.nr), value.nr) or ""
+        return self._vsyscall_verdicts(name), ""
 
     def _vsyscall_verdicts(self, name: str) -> tuple[Verdict, ...]:
         """What the profile may have answered to a call through the vsyscall page, of which nothing else is seen:
@@ -5517,39 +5677,6 @@ class TracepointWatcher(BpfSkeleton, DenialWatcher):
             Log.result(f"Not named where the vsyscall page makes it, since rules for it have conditions: {name}; "
                        "--enricher notify names it")
         return (Verdict("", -1),)
-
-    def _on_event(self, _context: int, address: int, _size: int) -> int:
-        self._denials.append(self._denial(DenialValue.from_address(address), 1))
-        return 0
-
-    def read(self) -> list[Denial]:
-        libbpf.ring_buffer__consume(self._ring)
-        denials, self._denials = self._denials, []
-        return denials
-
-    def _live_tasks(self) -> list[TaskValue]:
-        """The states of the tasks that live."""
-        owners = self.read_items("owners", c_uint32, c_uint64, self._unreadable)
-        tasks = self.read_items("tasks", c_uint64, TaskValue, self._unreadable)
-        return [self.slots[index.value].state for index, _ in owners] + [task for _, task in tasks]
-
-    def finish(self) -> list[Denial]:
-        """The repeats, and the calls that have not ended, since their tasks live on."""
-        counted = {key.raw: value for key, value in self.read_items(
-            "denials", c_char * DENIAL_KEY_BYTES, DenialValue, self._unreadable)}
-        unanswered = []
-        for task in self._live_tasks():  # some repeats are still with the task itself
-            value = counted.get(bytes(task.last))
-            if value:
-                value.count += task.repeats
-            if task.flags & TASK_HELD:
-                unanswered.append(self._denial(DenialValue(*task.held, b"(running)"), 1))
-        repeats = [self._denial(value, value.count - 1) for value in counted.values() if value.count > 1]
-        return self.read() + unanswered + repeats
-
-    def losses(self) -> list[str]:
-        return sorted(self._unreadable) + describe_losses(
-            self.counters(), "run parts of the work on their own", "could not be read; run it again")
 
 
 def denial_verdicts(kind: int, result: int) -> tuple[tuple[Verdict, ...], str]:
@@ -5570,7 +5697,363 @@ def denial_verdicts(kind: int, result: int) -> tuple[tuple[Verdict, ...], str]:
         return (kill_thread, kill_process) if kills_process else (kill_thread,), "ended by it"
     return {DENIAL_LOGGED: ((logged,), ""), DENIAL_TRAPPED: ((trap,), ""),
             DENIAL_KILLED: ((kill_process, kill_thread, trap), "killed by SIGSYS"),
-            DENIAL_UNANSWERED: ((kill_process, kill_thread, trap, *refusals), "")}[kind]
+            DENIAL_UNANSWERED: ((kill_process, kill_thread, trap, *refusals), ""),
+            DENIAL_VSYSCALL: ((Verdict("", -1),), "")}[kind]
+
+
+class Scope(Protocol):
+    """What is recorded or watched that runs already."""
+
+    title: str
+    """What it is, for a person."""
+
+    name: str
+    """What a profile of it may be called."""
+
+    join_program: str
+    """Which program of the object tells who belongs to it; "" if all do."""
+
+    def tasks(self) -> Iterable[int]:
+        """The tids of those that are in it now."""
+
+    def prepare(self, bpf: ScopedPrograms) -> None:
+        """Tell that program what it has to know. Raises OSError."""
+
+
+class ProcessTree:
+    """Processes with their threads and descendants."""
+
+    join_program = "join_listed"
+
+    def __init__(self, pids: Sequence[int]):
+        """Raises KernelError if one is not there."""
+        self._roots = [self._leader(pid) for pid in pids]
+        self.name = process_name(self._roots[0]) or str(pids[0])
+        named = ", ".join(f"{pid} ({process_name(pid)})" for pid in self._roots)
+        self.title = f"process {named} and its descendants" if len(pids) == 1 else f"processes {named} and descendants"
+
+    @staticmethod
+    def _leader(pid: int) -> int:
+        """The process that a thread belongs to."""
+        tgid = proc_status(pid).get("Tgid")
+        if tgid is None:
+            raise KernelError("attach to", f"process {pid}", "it is gone, or was never there", "ps -e lists what runs")
+        if task_flags(pid) & PF_KTHREAD:
+            raise KernelError("attach to", f"process {pid}", "a thread of the kernel makes no syscalls",
+                              "name another process")
+        if int(tgid) == os.getpid():
+            raise KernelError("attach to", f"process {pid}", "that is spoc.py itself", "name another process")
+        return int(tgid)
+
+    def tasks(self) -> set[int]:
+        children = child_processes()
+        found: set[int] = set()
+        todo = list(self._roots)
+        while todo:
+            pid = todo.pop()
+            if pid != os.getpid():
+                found.update(threads_of(pid))
+                todo += children.pop(pid, ())
+        return found
+
+    def prepare(self, bpf: ScopedPrograms) -> None:
+        pass
+
+
+class ControlGroup:
+    """A control group with all below it. Of version 1 the kernel tells nothing: what enters it later is not seen."""
+
+    def __init__(self, path: str):
+        """Raises KernelError if it is none, or that of the whole machine."""
+        self.path = os.path.realpath(path)
+        self.name = os.path.basename(self.path)
+        self.title = f"control group {self.path}"
+        try:
+            self._is_v2 = {"cgroup2": True, "cgroup": False}[filesystem_type(self.path)]
+            os.stat(self.path + "/cgroup.procs")
+        except (KeyError, OSError):
+            raise KernelError("attach to", path, "it is no control group", "name its folder, as in "
+                              "/sys/fs/cgroup/system.slice/nginx.service") from None
+        # What only the root has, and what only it has not (cgroups(7), the kernel's cgroup-v2.rst).
+        if not os.path.exists(self.path + "/cgroup.events") if self._is_v2 else os.path.exists(
+                self.path + "/release_agent"):
+            raise KernelError("attach to", path, "the root of the control groups is the whole machine",
+                              "name one below it; `watch` without --cgroup is for all")
+        self.join_program = "join_group" if self._is_v2 else "join_listed"
+        if not self._is_v2:
+            self.title += " (version 1: what is moved into it later is not seen)"
+
+    def tasks(self) -> set[int]:
+        found: set[int] = set()
+        for folder, _, _ in os.walk(self.path):
+            found.update(map(int, read_kernel_file(f"{folder}/{'cgroup.threads' if self._is_v2 else 'tasks'}").split()))
+        own = threads_of(os.getpid())
+        return found.difference(own, [0])
+
+    def prepare(self, bpf: ScopedPrograms) -> None:
+        if self._is_v2:
+            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                bpf.set_item("group", 0, folder)
+            finally:
+                close(folder)
+
+
+class WholeMachine:
+    """Every task that is under a seccomp filter."""
+
+    title = "every task of this machine that is under a seccomp filter"
+    name = "machine"
+    join_program = ""
+
+    def tasks(self) -> set[int]:
+        return set()
+
+    def prepare(self, bpf: ScopedPrograms) -> None:
+        bpf.config.everyone = True
+
+
+BPF_MAP_TYPE_CGROUP_ARRAY = 8  # linux/bpf.h
+# enum mark and LISTED of recorder.bpf.c
+MARK_LISTED, LISTED = 1, 64
+
+
+class ScopedPrograms(BpfSkeleton):
+    """The same for tasks that run already: nothing is seen before join_all()."""
+
+    # What the kernel side has room for, whatever the addresses (TASKS in recorder.bpf.c).
+    MAX_TASKS = 12288
+    # Where a task is that does anything: it joins there while all are being listed.
+    TEMPORARY = ("sys_enter", "sys_exit", "sched_process_fork")
+    MAX_PASSES = 20  # where tasks come and go all the time there are always new ones, which their parents bring
+
+    scope: Scope
+    gates: Sequence[str] = ()
+    """What is attached in the place of run_enter and run_exit, and hands on to them; see go_on()."""
+
+    def _begin_scope(self, scope: Scope, gates: Sequence[str] = ()) -> None:
+        self.scope, self.gates = scope, gates
+        self.tids: set[int] = set()  # of all that were listed
+        self._joining = contextlib.ExitStack()
+        self._resources.enter_context(self._joining)
+        self._notes_returns = "task_exit" in self._other_programs and bool(self.machine.number_offset) and (
+            lockdown_mode() != "confidentiality")
+
+    @property
+    def _programs(self) -> list[str]:
+        joiners = [self.scope.join_program] if self.scope.join_program else []
+        notes = ["note_return"] if self._notes_returns else []
+        return [*super()._programs, *self.gates, *joiners, *notes]
+
+    @property
+    def _attached(self) -> list[str]:
+        if self.gates:
+            return [name for name in (*self._other_programs, *self.gates) if name != "run_exit"]
+        return super()._programs
+
+    def _prepare_maps(self) -> None:
+        super()._prepare_maps()
+        last_pid = int(read_kernel_file("/proc/sys/kernel/pid_max") or 1 << 22)
+        self._listed_elements = last_pid // LISTED + 1
+        libbpf.bpf_map__set_max_entries(self._map("listed"), self._listed_elements)
+        if "run_exit" in self._other_programs:
+            libbpf.bpf_map__set_max_entries(self._map("denials"), MAX_MAP_ITEMS)
+        if self.scope.join_program == "join_group":
+            libbpf.bpf_map__set_type(self._map("group"), BPF_MAP_TYPE_CGROUP_ARRAY)
+
+    def _map_arrays(self, path: str) -> None:
+        super()._map_arrays(path)
+        try:
+            self._listed = self._view("listed", c_uint8 * (LISTED * self._listed_elements))
+        except OSError as error:
+            raise bpf_error("map BPF arrays", path, error) from None
+
+    def set_item(self, name: str, index: int, descriptor: int) -> None:
+        """Put what a descriptor stands for into an array map. Raises OSError."""
+        libbpf.bpf_map_update_elem(self.map_descriptor(name), ctypes.byref(c_uint32(index)),
+                                   ctypes.byref(c_int(descriptor)), 0)
+
+    def attach_programs(self) -> None:
+        """A program that lets tasks join at a tracepoint has to be there before what else is attached to it."""
+        self.config.own_tgid = os.getpid()
+        self.config.filter_offset, self.config.filter_mask = self.machine.filtered
+        joiner = self.scope.join_program
+        try:
+            self.scope.prepare(self)
+            for index, name in enumerate(("run_enter", "run_exit") if self.gates else ()):
+                self.set_item("programs", index, libbpf.bpf_program__fd(self._program(name)))
+        except OSError as error:
+            raise bpf_error("attach to", self.scope.title, error) from None
+        for tracepoint in self.TEMPORARY if joiner else ():
+            self._attach(joiner, tracepoint, self._joining)
+        super().attach_programs()
+        if self._notes_returns:
+            self._attach("note_return", PROGRAMS["note_return"], self._joining)
+        if joiner not in ("", "join_listed"):
+            self._attach(joiner, "sched_process_exec")
+
+    def join_all(self) -> None:
+        """Have all that runs in the scope join, which each does with what it does next. Raises KernelError.
+
+        One pass finds all that wait for something. What a task starts before it is listed is found by the next.
+        """
+        self.config.joining = True
+        for _ in range(self.MAX_PASSES):
+            new = set(self.scope.tasks()) - self.tids
+            self.tids |= new
+            if len(self.tids) > self.MAX_TASKS:
+                raise KernelError("attach to", self.scope.title, f"{len(self.tids)} tasks are in it",
+                                  f"{self.MAX_TASKS} can be followed at a time: name a part of it")
+            for tid in new:
+                self._listed[tid] = self._listed[tid] or MARK_LISTED
+            if not new:
+                break
+        if self.scope.join_program and not self.tids:
+            raise KernelError("attach to", self.scope.title, "no task is in it", "start it, or name another")
+        for tid in self.tids:  # what ended before it was listed would leave its mark to the next task of that tid
+            if self._listed[tid] and has_ended(tid):
+                self._listed[tid] = 0
+
+    def end_joining(self) -> None:
+        """All are listed: from now on only what is listed joins, or execs in a scope that the kernel knows."""
+        self._joining.close()
+
+    def has_joined(self, tid: int) -> bool:
+        return self._listed[tid] != MARK_LISTED
+
+    def has_live_tasks(self) -> bool:
+        """Does any task of the scope live, whether or not it has done anything?"""
+        return bool(self.counters().alive) or any(self._listed[tid] for tid in self.tids)
+
+
+class ScopeRecorder(ScopedPrograms, BpfRecorder):
+    """Records tasks that run already. Call join(), and then serve inputs() until has_live_tasks() denies."""
+
+    PATIENCE_S, PAUSE_S = 1.0, 0.01
+
+    def __init__(self, machine: Machine, scope: Scope, statistics: bool = False,
+                 watched: dict[tuple[int, int], int] | None = None):
+        BpfRecorder.__init__(self, machine, statistics, watched)
+        self._begin_scope(scope)
+        self._in_progress: dict[tuple[int, int], int] = {}  # (abi, number) -> when that was read
+        self._values_in_progress: dict[tuple[int, int], set[int]] = {}
+        self._losses: list[str] = []
+
+    def __enter__(self) -> ScopeRecorder:
+        return self
+
+    def attach(self) -> None:
+        super().attach()
+        self._callback = RING_CALLBACK(lambda _context, _address, _size: 0)
+        try:
+            self._ring = libbpf.ring_buffer__new(self.map_descriptor("events"), self._callback, None, None)
+            self._resources.callback(libbpf.ring_buffer__free, self._ring)
+        except OSError as error:
+            raise bpf_error("wait for events", "ring buffer", error) from None
+
+    def inputs(self) -> InputHandlers:
+        return {self.map_descriptor("events"): self._drop_news}
+
+    def _drop_news(self) -> None:
+        """What came has woken whoever waits, and that is all that it is for."""
+        libbpf.ring_buffer__consume(self._ring)
+
+    def join(self) -> int:
+        """Record all that runs in the scope from now on, with the calls that it is in; give the number of tasks."""
+        self.join_all()
+        pending, unreadable = set(self.tids), 0
+        end_s = time.monotonic() + self.PATIENCE_S
+        while pending:
+            for tid in sorted(pending):
+                words = read_proc(tid, "syscall").split()
+                if not words and not has_ended(tid):
+                    unreadable += 1
+                if words != ["running"]:
+                    pending.discard(tid)
+                    self._note_in_progress(tid, words)
+            if time.monotonic() > end_s or signal.sigpending():
+                break
+            if pending:
+                time.sleep(self.PAUSE_S)
+        self.end_joining()
+        busy = sum(not self.has_joined(tid) and not has_ended(tid) for tid in pending)
+        if busy:
+            Log.info(f"{count_of(busy, 'task has', 'tasks have')} been running without a new call: if that is within "
+                     "one, it is not in the recording")
+        if unreadable:
+            self._losses.append(f"the calls that {count_of(unreadable, 'task was', 'tasks were')} in could not be "
+                                "read; CAP_SYS_PTRACE allows it")
+        return len(self.tids)
+
+    def _note_in_progress(self, tid: int, words: Sequence[str]) -> None:
+        """What /proc/TID/syscall says of a task that waits: the call that it is in, if any, and its arguments."""
+        if len(words) < 7 or not 0 <= int(words[0]) < NO_SYSCALL:
+            return
+        number, abi = int(words[0]), 0
+        if self.machine.compat:
+            with contextlib.suppress(OSError), open(f"/proc/{tid}/exe", "rb") as file:
+                abi = int(file.read(5)[4:] == b"\1")  # ELFCLASS32 in e_ident, elf(5)
+        self._in_progress[abi, number] = time.monotonic_ns()
+        if (abi, number) in self._watched:
+            value = int(words[1 + self._watched[abi, number]], 16) & MASK_32
+            self._values_in_progress.setdefault((abi, number), set()).add(value)
+
+    def first_calls(self) -> dict[tuple[int, int], int]:
+        return {**self._in_progress, **super().first_calls()}
+
+    def _values(self, unreadable: list[str]) -> dict[tuple[int, int], frozenset[int]]:
+        found = super()._values(unreadable)
+        for call, values in self._values_in_progress.items():
+            if call in found or not self.seen[call_index(*call)]:
+                found[call] = found.get(call, frozenset()) | values
+        return found
+
+    def release_survivors(self) -> None:
+        alive = self.counters().alive
+        if alive:
+            Log.info(f"{count_of(alive, 'task runs on and is', 'tasks run on and are')} not recorded any more")
+
+    def recording(self) -> Recording:
+        recording = super().recording()
+        losses = [loss for loss in recording.losses if loss != START_UNSEEN]
+        return recording._replace(losses=(*losses, *self._losses))
+
+
+class ScopeWatcher(ScopedPrograms, DenialReader):
+    """Sees what filters stop of what runs already. Call join() once it is read from."""
+
+    def __init__(self, machine: Machine, scope: Scope, gates: Sequence[str] = ()):
+        super().__init__(machine, WATCHING_PROGRAMS)
+        self.joined: list[int] = []  # processes that have joined by themselves, since the last time that it was emptied
+        self._begin_scope(scope, gates)
+        self.start_reading()
+
+    def _on_event(self, context: int, address: int, size: int) -> int:
+        value = DenialValue.from_address(address)
+        if value.kind == NEWS_JOINED:
+            self.joined.append(value.origin)
+        if value.kind in (NEWS_JOINED, NEWS_GONE):
+            return 0
+        return super()._on_event(context, address, size)
+
+    def join(self) -> set[int]:
+        """Watch all that runs in the scope from now on; give its tids."""
+        self.join_all()
+        self.end_joining()
+        return self.tids
+
+    def losses(self) -> list[str]:
+        return [loss for loss in super().losses() if loss != START_UNSEEN]
+
+
+def open_scope_watcher(machine: Machine, scope: Scope) -> ScopeWatcher:
+    """A watcher that costs tasks without a filter as little as this kernel permits, see go_on() in recorder.bpf.c."""
+    if scope.join_program or not machine.filtered[1]:
+        return ScopeWatcher(machine, scope)
+    if machine.native is X86_64 and os.path.exists(KERNEL_BTF) and release_numbers(kernel_uname().release) >= (5, 11):
+        with contextlib.suppress(KernelError):
+            return ScopeWatcher(machine, scope, ("watch_enter_direct", "watch_exit_direct"))
+    return ScopeWatcher(machine, scope, ("watch_enter", "watch_exit"))
 
 # --- Notification ------------------------------------------------------------
 
@@ -6460,7 +6943,7 @@ class AuditLogWatcher(AuditWatcher):
         self._file.close()
         super().close()
 
-# --- record and run ----------------------------------------------------------
+# --- record, run, watch ------------------------------------------------------
 
 
 # What --args can tell apart: per index of the argument, syscalls of which it says what they are to do (a command, a
@@ -6702,6 +7185,8 @@ class RecordOptions(NamedTuple):
     backend: str = "auto"
     portable: bool = False
     privileged: bool = False
+    pid: tuple[int, ...] = ()
+    cgroup: str = ""
 
 
 class StatusLine:
@@ -6828,38 +7313,43 @@ class RecordCommand:
                 Log.info("Setting no_new_privs: set-uid programs will not change the user")
             child = resources.enter_context(Child(self.command, self.identity, supervisor, recorder.filter))
             status, failure = self._run_command(recorder, supervisor, child)
-            recorder.release_survivors()
-            duration_ns = time.monotonic_ns() - self.start_ns
-            recording = recorder.recording()
-            if failure:
-                recording = recording._replace(losses=(*recording.losses, "the recording was cut short"))
-            if not recording.calls:
-                return self._conclude_nothing(recording, status, failure)
-            Log.info("Processing recorded data")
-            Log.info(recorder.summary())
-            complete = self._report(recording)
-            if not self.target.is_file:
-                supervisor.restore()  # nobody may read the fifo that is waited for
-            complete &= self._write(recording)
-            if self.options.stats:
-                encoding = (sys.stderr and sys.stderr.encoding or "").lower()
-                blocks = " ▁▂▃▄▅▆▇█" if encoding == "utf-8" else " .:-=+*#"
-                Log.table(format_statistics(recording, duration_ns, blocks))
-            if failure:
-                raise failure
-            if recorder.close_message:
-                Log.info(recorder.close_message)
+            complete = self._conclude(recorder, supervisor, status, failure)
         return exit_code(status) if complete else EXIT_FAILURE
 
-    def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> int:
-        """Write nothing over what may be a good profile; give the exit code."""
+    def _conclude(self, recorder: Recorder, supervisor: Supervisor, status: int, failure: Exception | None) -> bool:
+        """Write what was recorded; say whether that is all. Raises SpocError if it is nothing, or the failure."""
+        recorder.release_survivors()
+        duration_ns = time.monotonic_ns() - self.start_ns
+        recording = recorder.recording()
+        if failure:
+            recording = recording._replace(losses=(*recording.losses, "the recording was cut short"))
+        if not recording.calls:
+            self._conclude_nothing(recording, status, failure)
+        Log.info("Processing recorded data")
+        Log.info(recorder.summary())
+        complete = self._report(recording)
+        if not self.target.is_file:
+            supervisor.restore()  # nobody may read the fifo that is waited for
+        complete &= self._write(recording)
+        if self.options.stats:
+            encoding = (sys.stderr and sys.stderr.encoding or "").lower()
+            blocks = " ▁▂▃▄▅▆▇█" if encoding == "utf-8" else " .:-=+*#"
+            Log.table(format_statistics(recording, duration_ns, blocks))
+        if failure:
+            raise failure
+        if recorder.close_message:
+            Log.info(recorder.close_message)
+        return complete
+
+    def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> NoReturn:
+        """Write nothing over what may be a good profile."""
         if failure:
             raise failure
         reason = START_UNSEEN
         if START_UNSEEN not in recording.losses or os.WIFSIGNALED(status):
             reason = f"it {describe_status(status)} before its first call was seen"
-        Log.error(SpocError("record", self.command[0], reason, f"{self.target.path} is left as it was"))
-        return exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE
+        raise SpocError("record", self.command[0], reason, f"{self.target.path} is left as it was",
+                        exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE)
 
     def _open_recorder(self) -> Recorder:
         """A recorder that is ready for the command: BPF's or, where that does not work, the other."""
@@ -7030,6 +7520,52 @@ class RecordCommand:
                             f"{beside.path}", f"spoc.py merge -o {target} {target} {other} adds it"))
 
 
+class AttachCommand(RecordCommand):
+    """One run of `record` of what runs already."""
+
+    def __init__(self, options: RecordOptions, scope: Scope):
+        self.scope = scope
+        super().__init__(options, [scope.name])
+
+    def run(self) -> int:
+        """Record until the last task has ended, or a signal asks to stop; give the exit code."""
+        with contextlib.ExitStack() as resources, Supervisor() as supervisor:
+            resources.callback(self.target.close)
+            recorder = ScopeRecorder(self.machine, self.scope, self.options.stats, self._watched())
+            resources.callback(recorder.close)
+            self._attach(recorder)
+            supervisor.check()
+            self.start_ns = time.monotonic_ns()
+            tasks = recorder.join()
+            Log.info(f"Recording {count_of(tasks, 'task', 'tasks')}: {self.scope.title}")
+            failure = self._wait(recorder, supervisor)
+            Log.info("The start was not seen: to have it in the profile as well, record it and add it with --append")
+            complete = self._conclude(recorder, supervisor, 0, failure)
+        return 0 if complete else EXIT_FAILURE
+
+    def _wait(self, recorder: ScopeRecorder, supervisor: Supervisor) -> Exception | None:
+        """Give what has made waiting fail."""
+        Log.info("Processing events")
+        status_line = StatusLine()
+        supervisor.before_stop = status_line.clear
+        if self.target.is_file:
+            supervisor.before_kill = lambda: self._checkpoint(recorder)
+        try:
+            supervisor.wait_until(lambda: not recorder.has_live_tasks(), self._timers(recorder, status_line),
+                                  recorder.inputs())
+            return None
+        except Exception as error:
+            return error
+        finally:
+            status_line.clear()
+
+    def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> NoReturn:
+        if failure:
+            raise failure
+        raise SpocError("record", self.scope.title, "it made no call meanwhile",
+                        f"{self.target.path} is left as it was")
+
+
 RUNTIMES = ("spoc", "runc")  # whose answers the filter gives; see runc_prefix()
 
 
@@ -7047,6 +7583,7 @@ class RunOptions(NamedTuple):
     learn: str = ""
     force: bool = False
     events: str = ""
+    strict: bool = False
 
 
 ENRICHERS = "auto tracepoint notify audit-log netlink kmsg none".split()  # auto takes the first that works
@@ -7287,7 +7824,28 @@ def errno_of_refusal(verdict: Verdict) -> str:
     return errno.errorcode.get(verdict.errno, str(verdict.errno))
 
 
-class DenialReport:
+class EventReport:
+    """What reports that write events as JSON for scripts have in common."""
+
+    def __init__(self, events: EventsFile | None):
+        self.events = events
+        self.losses: list[str] = []
+
+    def _use_events(self, use: Callable[[EventsFile], None]) -> None:
+        """Have this done with the events, until it fails once."""
+        if self.events:
+            try:
+                use(self.events)
+            except OSError as error:
+                self.losses.append(f"events could not be written: {error.strerror}")
+                self.events = None
+
+    def finish_events(self, limit_ms: int | None) -> None:
+        """Write the events that wait, see EventsFile.finish()."""
+        self._use_events(lambda events: events.finish(limit_ms))
+
+
+class DenialReport(EventReport):
     """Names what was stopped: a line at the first time, a summary at the end, and JSON for scripts."""
 
     MAX_PROGRAMS, MAX_KINDS = 1000, 4096
@@ -7295,7 +7853,8 @@ class DenialReport:
     def __init__(self, profile: Profile, native: Architecture, events: EventsFile | None, program: bytes,
                  learner: Learner | None = None):
         """`program` is the filter's, before any call is asked about."""
-        self.profile, self.native, self.events, self.learner = profile, native, events, learner
+        super().__init__(events)
+        self.profile, self.native, self.learner = profile, native, learner
         self._filter, self._is_filtered = SimulatedFilter(program), is_filtered()
         self._newer: SimulatedFilter | None = None
         self.counts: dict[tuple[str, str], dict[str, int]] = {}  # (call, what happened to it) -> program -> times
@@ -7303,7 +7862,10 @@ class DenialReport:
         self.foreign: set[Architecture] = set()  # that the profile does not list
         self.missing_from_foreign: set[str] = set()  # syscalls of these
         self.nameless: set[tuple[Architecture, int]] = set()
-        self.losses: list[str] = []
+
+    def has_blocked(self) -> bool:
+        """Has the profile blocked anything?"""
+        return bool(self.missing or self.foreign or self.nameless)
 
     def _attribute(self, denial: Denial, name: str) -> tuple[Verdict, str]:
         """The verdict that met a call, and whose it is: a command may filter itself, or trace."""
@@ -7381,19 +7943,6 @@ class DenialReport:
             "action": verdict.action, "errno": errno_of_refusal(verdict), "filter": whose,
             "guess": whose == FILTER_UNKNOWN or whose == FILTER_OWN and len(denial.verdicts) > 1,
             "count": denial.times}).encode() + b"\n"))
-
-    def _use_events(self, use: Callable[[EventsFile], None]) -> None:
-        """Have this done with the events, until it fails once."""
-        if self.events:
-            try:
-                use(self.events)
-            except OSError as error:
-                self.losses.append(f"events could not be written: {error.strerror}")
-                self.events = None
-
-    def finish_events(self, limit_ms: int | None) -> None:
-        """Write the events that wait, see EventsFile.finish()."""
-        self._use_events(lambda events: events.finish(limit_ms))
 
     def summarize(self) -> None:
         for (call, what), programs in sorted(self.counts.items()):
@@ -7546,7 +8095,8 @@ class RunCommand:
             complete = self._conclude(watcher, report, supervisor)
             if failure:
                 raise failure
-        return self._exit_code(status, complete)
+        code = self._exit_code(status, complete)
+        return EXIT_BLOCKED if self.options.strict and complete and report.has_blocked() else code
 
     def _run_command(self, child: Child, watcher: DenialWatcher | None,
                      report: DenialReport) -> tuple[int, Exception | None]:
@@ -7633,8 +8183,195 @@ class RunCommand:
             if reasons:
                 Log.info(f"Naming blocked calls by {name}: {'; '.join(reasons)}")
             return watcher
+        if self.options.strict:
+            raise SpocError("run", "--strict", "no enricher works, so nobody could tell what is blocked",
+                            "; ".join(reasons))
         Log.info(f"Blocked calls will not be named, since no enricher works: {'; '.join(reasons)}")
         return None
+
+
+class WatchOptions(NamedTuple):
+    """The options of `watch`."""
+
+    pid: tuple[int, ...] = ()
+    cgroup: str = ""
+    events: str = ""
+    duration: float = 0
+    strict: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of a call, as far as it shows without the filter's text."""
+
+    action: str
+    errno_name: str
+    text: str
+    is_guess: bool
+    is_blocked: bool
+
+
+def outcome_of(denial: Denial) -> Outcome:
+    """The likeliest of the answers that a filter may have given. What supervisors or tracers answer is none of its."""
+    action, number = denial.verdicts[0]
+    if action == SCMP_ACT_NOTIFY:
+        other = ", or SCMP_ACT_ERRNO (0)" if len(denial.verdicts) > 1 and denial.verdicts[1].errno == 0 else ""
+        return Outcome(action, "", f"{denial.fact}, as a supervisor answered ({SCMP_ACT_NOTIFY}){other}", True, False)
+    errno_name = errno.errorcode.get(number, str(number)) if action == SCMP_ACT_ERRNO else ""
+    text = f"{action} ({errno_name})" if errno_name else action
+    is_guess = len(denial.verdicts) > 1
+    if is_guess and not errno_name:
+        text = f"{denial.fact}, probably {text}"
+    tracer = proc_status(denial.tid).get("TracerPid", "0")
+    if tracer != "0":
+        text += f", or what its tracer {tracer} has put there"
+    return Outcome(action, errno_name, text, is_guess or tracer != "0", True)
+
+
+class WatchReport(EventReport):
+    """Names what filters stop, whosever they are: a line at the first time, and a summary at the end."""
+
+    MAX_KINDS = 16384
+
+    def __init__(self, native: Architecture, events: EventsFile | None):
+        super().__init__(events)
+        self._native = native
+        self._owners: dict[int, tuple[str, str]] = {}  # process that has joined -> what it belongs to, see owner_of()
+        self._owner_of_kind: dict[tuple[int, int, str], tuple[str, str]] = {}  # origin, tgid and comm of a denial
+        # (syscall, what happened to it, owner) -> program -> times
+        self._counts: dict[tuple[str, str, tuple[str, str]], dict[str, int]] = {}
+        self._blocked: dict[tuple[str, str], set[str]] = {}  # owner -> syscalls
+
+    def note_process(self, pid: int) -> None:
+        """Find what a process belongs to, before it can be gone."""
+        self._owners[pid] = owner_of(read_proc(pid, "cgroup"))
+
+    def _find_owner(self, denial: Denial) -> tuple[str, str]:
+        kind = denial.origin, denial.tgid, denial.comm
+        if kind not in self._owner_of_kind:
+            cgroups = read_proc(denial.tgid, "cgroup")
+            self._owner_of_kind[kind] = owner_of(cgroups) if cgroups else self._owners.get(denial.origin, ("", ""))
+        return self._owner_of_kind[kind]
+
+    def add(self, denials: Iterable[Denial]) -> None:
+        for denial in denials:
+            if denial.otherwise:  # else a signal ended the task, or what became of it does not show
+                self._add(denial)
+
+    def _add(self, denial: Denial) -> None:
+        architecture = denial.architecture
+        name = syscall_name(architecture, denial.number) or ""
+        label = f"{name or 'number'} ({denial.number})"
+        if architecture != self._native:
+            label += f", arch: {architecture.name}"
+        outcome, owner = outcome_of(denial), self._find_owner(denial)
+        kind = label, outcome.text, owner
+        if kind not in self._counts and len(self._counts) >= self.MAX_KINDS:
+            label, outcome, owner = "others", outcome._replace(text="various"), ("", "")
+            kind = label, outcome.text, owner
+        programs = self._counts.setdefault(kind, {})
+        if denial.comm not in programs:
+            Log.result(f"Seccomp: {label}, action: {outcome.text}, pid: {denial.tgid}, comm: {denial.comm}"
+                       + (f", {owner[0]}: {owner[1]}" if owner[0] else ""))
+        programs[denial.comm] = programs.get(denial.comm, 0) + denial.times
+        if outcome.is_blocked:
+            self._blocked.setdefault(owner, set()).add(name)
+        self._write_event(denial, name, outcome, owner)
+
+    def _write_event(self, denial: Denial, name: str, outcome: Outcome, owner: tuple[str, str]) -> None:
+        import json
+        self._use_events(lambda events: events.write(json.dumps({
+            "time": round(time.time(), 6), "pid": denial.tid, "tgid": denial.tgid, "comm": denial.comm,
+            "arch": denial.architecture.name, "number": denial.number, "name": name, "action": outcome.action,
+            "errno": outcome.errno_name, "guess": outcome.is_guess, "count": denial.times,
+            **{kind: owner[1] if kind == owner[0] else "" for kind in ("container", "unit")}}).encode() + b"\n"))
+
+    def has_blocked(self) -> bool:
+        return bool(self._blocked)
+
+    def summarize(self) -> None:
+        for (label, text, (kind, owner)), programs in sorted(self._counts.items()):
+            by = ", ".join(f"{comm} ({times})" for comm, times in sorted(programs.items()))
+            where = f", {kind}: {owner}" if kind else ""
+            Log.result(f"Seccomp summary: {label}, action: {text}, "
+                       f"{count_of(sum(programs.values()), 'time', 'times')}, by: {by}{where}")
+        for (kind, owner), names in sorted(self._blocked.items()):
+            where = f" in {kind} {owner}" if kind else ""
+            if names - {""}:
+                Log.result(f"To allow what was blocked{where}: -b {','.join(sorted(names - {''}))}")
+
+
+class WatchCommand:
+    """One run of `watch`."""
+
+    READER_LIMIT_MS = RunCommand.READER_LIMIT_MS
+
+    def __init__(self, options: WatchOptions, scope: Scope):
+        self.options, self.scope, self.machine = options, scope, this_machine()
+        libseccomp.load()
+        import_now("json")
+        identity = sudo_identity(os.environ)
+        owner = (identity.uid, identity.gid) if identity else None
+        self.events = EventsFile(options.events, owner) if options.events else None
+
+    def run(self) -> int:
+        """Watch until a signal, the time or the end of the last task; give the exit code."""
+        with contextlib.ExitStack() as resources:
+            if self.events:
+                resources.callback(self.events.close)
+            report = WatchReport(self.machine.own, self.events)
+            Log.info("Loading bpf module")
+            watcher = open_scope_watcher(self.machine, self.scope)
+            resources.callback(watcher.close)
+            supervisor = resources.enter_context(Supervisor())
+            supervisor.check()
+            if self.events:
+                self.events.begin()
+            tids = watcher.join()
+            self._announce(tids)
+            failure = self._wait(watcher, report, supervisor)
+            report.finish_events(self.READER_LIMIT_MS if supervisor.requests else None)
+            report.summarize()
+            for loss in report.losses:
+                Log.error(f"not all blocked calls may be known: {loss}")
+            if failure:
+                raise failure
+        if report.losses:
+            return EXIT_FAILURE
+        return EXIT_BLOCKED if self.options.strict and report.has_blocked() else 0
+
+    def _announce(self, tids: Iterable[int]) -> None:
+        if not self.scope.join_program:
+            Log.info(f"Watching {self.scope.title}")
+        else:
+            modes = [proc_status(tid).get("Seccomp") for tid in tids]
+            Log.info(f"Watching {count_of(len(modes), 'task', 'tasks')}, {modes.count('2')} under a seccomp filter: "
+                     f"{self.scope.title}")
+        Log.info("Calls that a filter lets pass and logs (SCMP_ACT_LOG) are not told from others")
+
+    def _wait(self, watcher: ScopeWatcher, report: WatchReport, supervisor: Supervisor) -> Exception | None:
+        """Report what comes; give what has made that fail."""
+        end_s = time.monotonic() + self.options.duration
+        timers = [Timer(self.options.duration, lambda: None)] if self.options.duration else []
+
+        def read() -> None:
+            denials = watcher.read()
+            for pid in watcher.joined:
+                report.note_process(pid)
+            watcher.joined.clear()
+            report.add(denials)
+
+        def is_over() -> bool:
+            return bool(self.options.duration and time.monotonic() >= end_s
+                        or self.scope.join_program and not watcher.has_live_tasks())
+
+        try:
+            supervisor.wait_until(is_over, timers, {watcher.descriptor: read})
+            read()
+            report.add(watcher.finish())
+            report.losses += watcher.losses()
+            return None
+        except Exception as error:
+            return error
 
 # --- Profile commands --------------------------------------------------------
 
@@ -8708,14 +9445,20 @@ def format_diagnosis(diagnosis: dict[str, Any]) -> str:
 # --- Command line ------------------------------------------------------------
 
 
-def parse_seconds(text: str) -> float:
+def parse_seconds(option: str, text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not 1 <= seconds <= 10 ** 9:
-        raise UsageError(f"--checkpoint {text}", "not a number of seconds, at least 1")
+        raise UsageError(f"{option} {text}", "not a number of seconds, at least 1")
     return seconds
+
+
+def parse_pid(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 31:
+        raise UsageError(f"--pid {text}", "no process id", "ps -e lists what runs")
+    return int(text)
 
 
 def check_kubernetes_name(name: str) -> str:
@@ -8739,10 +9482,48 @@ def parse_verdict(text: str) -> Verdict:
     return make_verdict(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if colon else errno.EPERM)
 
 
+SCOPES = ("pid", "cgroup")  # the options that name what runs already
+# What of `record` means nothing without a command, and why.
+NEEDS_COMMAND = {
+    "follow": "it always lasts until the last task has ended or a signal asks to stop",
+    "privileged": "no command is started",
+    "backend": "only BPF sees what runs already"}
+
+
+def scope_of(command: str, values: dict[str, Any], operands: Sequence[str]) -> Scope | None:
+    """What options say that is to be recorded or watched; None if nothing."""
+    given = [f"--{name}" for name in SCOPES if name in values]
+    if not given:
+        return None
+    if len(given) > 1:
+        raise UsageError(command, f"{' and '.join(given)} do not go together", "give one of them")
+    if operands:
+        raise UsageError(f"{command} {given[0]}", "it takes no command: what runs already is recorded")
+    for name, reason in NEEDS_COMMAND.items():
+        if values.get(name, "bpf") not in ("auto", "bpf"):
+            raise UsageError(f"--{name}", f"means nothing with {given[0]}: {reason}")
+    scope: Scope
+    if "cgroup" in values:
+        scope = ControlGroup(values["cgroup"])
+    else:
+        scope = ProcessTree(values["pid"])
+    check_machine_pids(given[0])
+    return scope
+
+
+def check_machine_pids(subject: str) -> None:
+    if not in_initial_pid_namespace():
+        raise KernelError("attach to", subject, "this pid namespace is not the machine's, by which the kernel counts",
+                          "run it outside of the container, or record the command itself")
+
+
 def run_record(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `record`."""
     if "no_base_syscalls" in values and "base_syscalls" in values:
         raise UsageError("record", "-b and -n contradict each other")
+    scope = scope_of("record", values, operands)
+    if scope:
+        return AttachCommand(RecordOptions(**values), scope).run()
     return RecordCommand(RecordOptions(**values), operands).run()
 
 
@@ -8755,7 +9536,19 @@ def run_run(values: dict[str, Any], operands: list[str]) -> int:
         raise UsageError("--force", "needs --learn")
     if options.learn and options.enricher not in ("auto", "notify"):
         raise UsageError(f"--enricher {options.enricher}", "--learn needs notify")
+    if options.strict and (options.learn or options.enricher == "none"):
+        raise UsageError("--strict", "means nothing with " + (
+            "--learn, which blocks nothing" if options.learn else "--enricher none, which sees nothing"))
     return RunCommand(options, operands).run()
+
+
+def run_watch(values: dict[str, Any], operands: list[str]) -> int:
+    """The subcommand `watch`."""
+    scope = scope_of("watch", values, operands)
+    if not scope:
+        check_machine_pids("the whole machine")
+    values["duration"] = values.pop("for", 0)  # which is a keyword
+    return WatchCommand(WatchOptions(**values), scope or WholeMachine()).run()
 
 
 def run_merge(values: dict[str, Any], operands: list[str]) -> int:
@@ -8849,6 +9642,11 @@ class Option(NamedTuple):
 
 
 OPTIONS = (
+    Option("--pid", "PID", "record watch",
+           "this process, its threads and descendants, which run already, instead of a command", check=parse_pid,
+           repeated=True),
+    Option("--cgroup", "PATH", "record watch",
+           "all that is in this control group, or comes into it: a folder below /sys/fs/cgroup"),
     Option("-t --type", "TYPE", "record merge",
            "seccomp (Kubernetes YAML) or raw-seccomp (OCI JSON); the default is seccomp, or for merge the type of all "
            "inputs if they have the same", tuple(DEFAULT_OUTPUT)),
@@ -8885,7 +9683,7 @@ OPTIONS = (
     Option("--follow", "", "record",
            "record until the last descendant has ended or a signal asks to stop, not only until CMD has"),
     Option("--checkpoint", "SECONDS", "record", "write the profile at this interval while CMD runs, too",
-           check=parse_seconds),
+           check=lambda text: parse_seconds("--checkpoint", text)),
     Option("--stats", "", "record", "count the calls, and print a table of them at the end"),
     Option("--backend", "NAME", "record",
            "bpf: with BPF (root, or CAP_BPF and CAP_PERFMON); notify: with seccomp user notification, which needs no "
@@ -8907,11 +9705,15 @@ OPTIONS = (
            "block nothing; write the profile with what it would have blocked allowed: where it has conditions, with "
            "the arguments seen; what a rule denies stays denied"),
     Option("--force", "", "run", "with --learn, remove the rules and conditions that deny what was seen"),
-    Option("--events", "FILE", "run", "write each blocked or logged call as a line of JSON"),
+    Option("--events", "FILE", "run watch", "write each blocked or logged call as a line of JSON"),
+    Option("--for", "SECONDS", "watch", "end after that time",
+           check=lambda text: parse_seconds("--for", text)),
+    Option("--strict", "", "run watch", "exit with 1 if anything was blocked, whatever the exit code of CMD"),
     Option("--html", "FILE", "show", "write it as a page, too; - for standard output, instead of the text"),
     Option("--json", "", "diff doctor", "print JSON"),
-    Option("-q --quiet", "", "record run merge", "print errors only; of run, the blocked calls as well"),
-    Option("-v --verbose", "", "record run", "print libbpf's messages as well"))
+    Option("-q --quiet", "", "record run watch merge",
+           "print errors only; of run and watch, the blocked calls as well"),
+    Option("-v --verbose", "", "record run watch", "print libbpf's messages as well"))
 
 # What stands behind the options: how often at least and at most, and what is wrong with any other number.
 OPERANDS = {
@@ -8936,12 +9738,19 @@ class Command(NamedTuple):
 COMMANDS = {
     "record": Command(
         run_record, "CMD [ARG...]", "run a command and write a seccomp profile of the syscalls that it makes",
-        "Run CMD and write a seccomp profile of the syscalls that it and all its descendants make.",
+        "Run CMD and write a seccomp profile of the syscalls that it and all its descendants make.\n"
+        "Without CMD, with --pid or --cgroup: the same of what runs already, until it has ended or SIGINT or SIGTERM "
+        "comes.",
         "record -o nginx.yaml -- nginx -g 'daemon off;'"),
     "run": Command(
         run_run, "CMD [ARG...]", "run a command under a seccomp profile and name the syscalls that it blocks",
         "Run CMD under a seccomp profile, and name every syscall that the profile blocks or logs.",
         "run -p nginx.yaml -- nginx -g 'daemon off;'"),
+    "watch": Command(
+        run_watch, "", "name the syscalls that seccomp filters block of what runs already",
+        "Name every syscall that a seccomp filter blocks, whosever it is: of all tasks of this machine, or of some. It "
+        "lasts until SIGINT or SIGTERM, or until all of these tasks have ended.",
+        "watch --for 60 --strict"),
     "merge": Command(
         run_merge, "FILE...", "unite profiles, or check that one allows what others do",
         "Write the union of profiles: what one of them allows is allowed. FILE is what run -p takes.",
@@ -9106,7 +9915,8 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     if "help" in values:
         write_stdout(format_help(name, stdout_columns()))
         return 0
-    check_operands(name, operands)
+    if not values.keys() & set(SCOPES):
+        check_operands(name, operands)
     for option in options_of(name):
         if option.field in values and option.metavar:
             values[option.field] = check_value(option, name, values[option.field])

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The kernel side of spoc.py. It notes which syscalls a command and its descendants make (`record`), and which of them
- * a seccomp filter does not let pass (`run`).
+ * The kernel side of spoc.py. It notes which syscalls a command and its descendants, or tasks that run already, make
+ * (`record`), and which of them a seccomp filter does not let pass (`run`, `watch`).
  *
  * All programs are raw tracepoints, and a task is identified by the address of its task_struct. So nothing here needs
  * tracefs or a CO-RE relocation, only enter_direct needs BTF, and one object serves every little-endian kernel from 5.8
  * on. User space writes `logged`, `watched` and `config`, attaches the programs, and sets armed_tgid before it lets
  * that process exec. From then on it only reads.
+ *
+ * Of tasks that run already user space sets `joining`, and enters into `listed` those that it finds in /proc. A task is
+ * recorded from the first thing that it does after that; its descendants are as those of a command are. Two programs,
+ * join_pidns and join_group, let the kernel itself tell who belongs: they are attached to sys_enter, sys_exit and
+ * sched_process_fork until all that run are listed, and to sched_process_exec for good, so that a program that is
+ * started in a container or a unit from outside is recorded as well.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -18,6 +24,7 @@
 #define CALLS		2048
 #define DENIALS		1024
 #define MAX_VALUES	64	/* of one argument of one syscall */
+#define LISTED		64	/* tids in an element of `listed`, a power of two */
 #define EVENT_BYTES	(256 << 10)	/* a multiple of every page size */
 #define COMM_LEN	16	/* TASK_COMM_LEN, include/linux/sched.h */
 #define EEXIST		17
@@ -33,6 +40,7 @@ enum task_flag {
 	TASK_DENIED = 4,	/* `last` holds what it was last denied */
 	TASK_HELD = 8,		/* `held` holds a denial that is not counted yet */
 	TASK_ENDING = 16,	/* a signal is about to end it */
+	TASK_JOINED = 32,	/* it ran already; what it returns from may not have been seen to begin */
 };
 
 /* How a program for sys_enter finds out whether a call is a 32-bit one. */
@@ -55,6 +63,9 @@ enum denial_kind {
 	DENIAL_KILLED,		/* SIGSYS ended the process */
 	DENIAL_TRAPPED,		/* a handler for SIGSYS ran */
 	DENIAL_UNANSWERED,	/* a signal ended the task in the kernel, perhaps before a filter was asked */
+	/* None of a call; in `events` only: */
+	NEWS_JOINED,		/* a process that ran already is watched from now on */
+	NEWS_GONE,		/* perhaps nothing that is recorded lives any more */
 };
 
 /* Where a 32-bit call shows. */
@@ -79,6 +90,14 @@ struct config {
 	__u32 ptrace_nr;	/* the number of ptrace(2); in `run` */
 	__u32 returned;		/* DENIAL_RETURNED, and DENIAL_TRACED once a recorded task has called ptrace */
 	__u32 marked;		/* not 0: an entry of `logged` (`run`) or `watched` (`record`) is set */
+	__u64 scope_dev;	/* join_pidns: device of the pid namespace whose tasks are recorded, as ns_dev */
+	__u64 scope_ino;	/* the same: inode */
+	__u32 own_tgid;		/* the process that reads this, which never joins */
+	__u32 joining;		/* not 0: tasks that run already join, those `listed` and those that join_ programs tell */
+	__u32 everyone;		/* not 0: all that run_enter and run_exit are run for join */
+	__u32 filter_offset;	/* bytes into task_struct: a __u32 that shows whether the task is under a filter */
+	__u32 filter_mask;	/* its bit that does; 0: it is not known where */
+	__u32 unused;
 };
 
 struct counters {
@@ -128,6 +147,8 @@ struct outcome {
 struct denial_key {
 	struct outcome outcome;
 	char comm[COMM_LEN];
+	__u32 origin;		/* tgid of its first ancestor that joined; 0 in `run` */
+	__u32 unused;
 };
 
 struct denial {
@@ -214,7 +235,7 @@ struct {
 	__type(value, __u64);
 } logged SEC(".maps");
 
-/* struct denial_key -> struct denial: who was denied this first, and how often it was denied. */
+/* struct denial_key -> struct denial: who was denied this first, how often it was. User space may set max_entries. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, DENIALS);
@@ -227,6 +248,43 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, EVENT_BYTES);
 } events SEC(".maps");
+
+struct listed {
+	__u8 tids[LISTED];	/* at tid % LISTED: enum mark */
+};
+
+/* tid / LISTED, as the initial pid namespace counts -> struct listed. User space sets max_entries if tasks are to join. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct listed);
+} listed SEC(".maps");
+
+/* User space sets MARK_LISTED, and a task that joins MARK_JOINED; its end clears it. */
+enum mark { MARK_NONE, MARK_LISTED, MARK_JOINED };
+
+enum program { RUN_ENTER, RUN_EXIT };
+
+/* enum program -> that program, to which those whose names begin with watch_ hand on. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 2);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} programs SEC(".maps");
+
+/*
+ * 0 -> the control group (v2) whose tasks are recorded. User space makes it a BPF_MAP_TYPE_CGROUP_ARRAY where it loads
+ * join_group: a kernel without control groups has no such maps.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} group SEC(".maps");
 
 /*
  * slot_index() of a task_struct address -> struct slot. It spares most tasks a look-up in a hash map. follow() raises
@@ -332,27 +390,93 @@ static __always_inline struct task *find_current(__u64 task)
 	return state;
 }
 
-/* Record a task that does not run yet, or the current one; `entered` is the number of the call that it returns from. */
-static __always_inline void follow(__u64 task, __u32 entered)
+/*
+ * Record a task that does not run yet, or the current one. `entered` is the number of the call that it returns from,
+ * `origin` of its denials; `flags` is added to its own. Gives its state; 0 if there is no room.
+ */
+static __always_inline struct task *follow(__u64 task, __u32 entered, __u32 origin, __u32 flags)
 {
 	__u32 index = slot_index(task);
 	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
 	struct counters *count = get_counters();
-	/* It returns from a fork or an exec without having entered it while it was recorded. */
-	struct task state = { .flags = TASK_INSIDE, .entered = entered };
+	struct task *state;
 
 	if (!slot || !count)
-		return;
-	if (!bpf_map_update_elem(&owners, &index, &task, BPF_NOEXIST)) {
-		slot->state = state;
-		slot->owner = task;
-	} else if (bpf_map_update_elem(&tasks, &task, &state, BPF_ANY)) {
-		__sync_fetch_and_add(&count->tasks_lost, 1);
-		return;
+		return 0;
+	state = &slot->state;
+	if (bpf_map_update_elem(&owners, &index, &task, BPF_NOEXIST)) {
+		/* What stands in the slot is as good as any: all that is looked at before it is written is set below. */
+		bpf_map_update_elem(&tasks, &task, state, BPF_ANY);
+		state = bpf_map_lookup_elem(&tasks, &task);
+		if (!state) {
+			__sync_fetch_and_add(&count->tasks_lost, 1);
+			return 0;
+		}
 	}
+	/* It returns from a fork or an exec, or from what it was in, without having entered it while it was recorded. */
+	state->flags = TASK_INSIDE | flags;
+	state->entered = entered;
+	state->last.origin = origin;
+	state->repeats = 0;
+	state->regs = 0;
+	if (state == &slot->state)
+		slot->owner = task;
 	__sync_fetch_and_add(&slot->count, 1);
 	__sync_fetch_and_add(&count->followed, 1);
 	__sync_fetch_and_add(&count->alive, 1);
+	return state;
+}
+
+static __always_inline void send_news(__u32 kind, __u32 tgid)
+{
+	struct denial news = { .key.outcome.kind = kind, .key.origin = tgid, .tgid = tgid };
+
+	if (bpf_ringbuf_output(&events, &news, sizeof(news), 0))
+		COUNT(denials_lost, 1);
+}
+
+/* The place in `listed` of the current task. */
+static __always_inline __u8 *find_listed(void)
+{
+	__u32 tid = bpf_get_current_pid_tgid(), index = tid / LISTED;
+	struct listed *part = bpf_map_lookup_elem(&listed, &index);
+
+	return part ? &part->tids[tid % LISTED] : 0;
+}
+
+static __always_inline __u32 is_listed(void)
+{
+	const __u8 *mark = find_listed();
+
+	return mark && *mark;
+}
+
+/*
+ * Record the current task, which ran already, unless it is user space's own. What it does first, a return perhaps, says
+ * nothing of what it did before. Gives its state, or 0.
+ */
+static __always_inline struct task *join(const struct config *conf, __u64 task)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u8 *mark = find_listed();
+
+	if (tgid == conf->own_tgid)
+		return 0;
+	if (mark)
+		*mark = MARK_JOINED;
+	if (is_leader())
+		COUNT(processes, 1);
+	return follow(task, NO_SYSCALL, tgid, TASK_JOINED | TASK_COUNTED);
+}
+
+/* The state of the current task, which joins if it is listed; 0 if it is not recorded. */
+static __always_inline struct task *find_or_join(const struct config *conf, __u64 task)
+{
+	struct task *state = find_current(task);
+
+	if (state || !conf->joining)
+		return state;
+	return is_listed() ? join(conf, task) : 0;
 }
 
 /* The calling convention of the current syscall: below ABIS. */
@@ -424,33 +548,40 @@ static __always_inline void note_value(__u32 index, __u64 regs)
 		__sync_fetch_and_add(&watch->count, error ? MAX_VALUES + 1 : 1);
 }
 
-static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum abi_source source)
+static __always_inline void note_call(const struct config *conf, __u64 regs, __u32 nr, enum abi_source source)
 {
-	__u32 nr = ctx->args[1], abi = 0, zero = 0, index;
-	struct config *conf;
+	__u32 abi = 0, index;
 	__u64 *first_ns;
 
-	if (!find_current(bpf_get_current_task()))
-		return 0;
-	conf = bpf_map_lookup_elem(&config, &zero);
-	if (!conf)
-		return 0;
 	if (source == ABI_READ)
-		abi = abi_of(conf, ctx->args[0]);
+		abi = abi_of(conf, regs);
 	else if (source == ABI_DIRECT)
 		abi = abi_of_task();
 	if (nr < NUMBERS) {
 		index = abi * NUMBERS + nr;
 		/* Before `seen`: a call that shows there has a value. */
 		if (source == ABI_READ && conf->marked)
-			note_value(index, ctx->args[0]);
+			note_value(index, regs);
 		first_ns = bpf_map_lookup_elem(&seen, &index);
 		if (first_ns && !*first_ns)
 			*first_ns = bpf_ktime_get_ns();
 		if (!conf->statistics)
-			return 0;
+			return;
 	}
 	count_call(abi, nr);
+}
+
+static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum abi_source source)
+{
+	__u32 zero = 0;
+	struct config *conf = bpf_map_lookup_elem(&config, &zero);
+	struct task *state = conf ? find_or_join(conf, bpf_get_current_task()) : 0;
+
+	if (!state || !conf)
+		return 0;
+	if (state->flags & TASK_JOINED)
+		state->flags &= ~TASK_JOINED;
+	note_call(conf, ctx->args[0], ctx->args[1], source);
 	return 0;
 }
 
@@ -476,6 +607,73 @@ SEC("raw_tp/sys_enter")
 int enter_plain(struct bpf_raw_tracepoint_args *ctx)
 {
 	return enter(ctx, ABI_UNKNOWN);
+}
+
+enum scope {
+	SCOPE_LISTED,		/* tasks in `listed` */
+	SCOPE_PIDNS,		/* those of a pid namespace, ... */
+	SCOPE_GROUP,		/* ... or of a control group and those below it */
+};
+
+static __always_inline __u32 is_in_scope(const struct config *conf, enum scope scope)
+{
+	struct bpf_pidns_info ns;
+
+	if (scope == SCOPE_GROUP)
+		return bpf_current_task_under_cgroup(&group, 0) == 1;
+	/* Only of its active one: a process that enters another's (setns(2)) to start a child there is none of it. */
+	if (scope == SCOPE_PIDNS)
+		return !bpf_get_ns_current_pid_tgid(conf->scope_dev, conf->scope_ino, &ns, sizeof(ns));
+	return is_listed();
+}
+
+static __always_inline int join_if_in(enum scope scope)
+{
+	__u64 task = bpf_get_current_task();
+	__u32 zero = 0;
+	struct config *conf = bpf_map_lookup_elem(&config, &zero);
+
+	if (conf && conf->joining && !find_task(task) && is_in_scope(conf, scope))
+		join(conf, task);
+	return 0;
+}
+
+/* Programs that let the current task join, at whatever tracepoints user space attaches them to. */
+SEC("raw_tp/sys_exit")
+int join_listed(struct bpf_raw_tracepoint_args *ctx)
+{
+	return join_if_in(SCOPE_LISTED);
+}
+
+SEC("raw_tp/sys_exit")
+int join_pidns(struct bpf_raw_tracepoint_args *ctx)
+{
+	return join_if_in(SCOPE_PIDNS);
+}
+
+SEC("raw_tp/sys_exit")
+int join_group(struct bpf_raw_tracepoint_args *ctx)
+{
+	return join_if_in(SCOPE_GROUP);
+}
+
+/* For `record`, while tasks join: what one returns from, which was not recorded when it began, is a call of its own. */
+SEC("raw_tp/sys_exit")
+int note_return(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task *state = find_task(bpf_get_current_task());
+	__u32 zero = 0;
+	__u64 number = 0;
+	struct config *conf = bpf_map_lookup_elem(&config, &zero);
+
+	if (!state || !conf || !(state->flags & TASK_JOINED))
+		return 0;
+	state->flags &= ~TASK_JOINED;
+	if (read_kernel(number, ctx->args[0] + conf->number_offset))
+		COUNT(reads_lost, 1);
+	else if ((__u32)number != NO_SYSCALL)
+		note_call(conf, ctx->args[0], number, ABI_READ);
+	return 0;
 }
 
 /* Add the repeats of a task's last denial to `denials`. */
@@ -545,23 +743,15 @@ static __always_inline void hold_denial(struct task *state, __u32 abi, __u32 nr,
 /* Count what was held before, then what is held now. A loop, so that the object holds count_held() once per program. */
 #define EACH_HELD _Pragma("clang loop unroll(disable)") for (__u32 round = 0; round < 2; round++)
 
-/* For `run`. Seccomp acts before sys_enter, so a filter has let pass what comes here. */
-SEC("raw_tp/sys_enter")
-int run_enter(struct bpf_raw_tracepoint_args *ctx)
+/* Seccomp acts before sys_enter, so a filter has let pass what the current task enters. */
+static __always_inline int enter_call(struct bpf_raw_tracepoint_args *ctx, struct config *conf, struct task *state)
 {
-	struct task *state = find_current(bpf_get_current_task());
-	__u32 zero = 0, nr = ctx->args[1], abi = 0, index, is_logged = 0;
-	struct config *conf;
+	__u32 nr = ctx->args[1], abi = 0, index, is_logged = 0;
 	__u64 *mark;
 
-	if (!state)
-		return 0;
 	state->flags = (state->flags | TASK_INSIDE) & ~TASK_ENDING;
 	state->regs = ctx->args[0];
 	state->entered = nr;
-	conf = bpf_map_lookup_elem(&config, &zero);
-	if (!conf)
-		return 0;
 	if (nr == conf->ptrace_nr)
 		conf->returned = DENIAL_TRACED;
 	if (conf->marked && nr < NUMBERS) {
@@ -581,20 +771,15 @@ int run_enter(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* For `run`. A call that returns without having been entered was stopped by a filter or a tracer. */
-SEC("raw_tp/sys_exit")
-int run_exit(struct bpf_raw_tracepoint_args *ctx)
+/* A call that the current task returns from without having entered it was stopped by a filter or a tracer. */
+static __always_inline int leave_call(struct bpf_raw_tracepoint_args *ctx, struct config *conf, struct task *state)
 {
-	struct task *state = find_current(bpf_get_current_task());
 	__u64 words[2] = {};	/* the number, and the word after it */
-	__u32 zero = 0, nr, forked_in = NO_SYSCALL, rollback, emulated = 0;
+	__u32 nr, forked_in = NO_SYSCALL, rollback, emulated = 0, filtered = 0;
 	__s32 result = ctx->args[1];
 	const struct outcome *last;
-	struct config *conf;
 	__u32 on_x86;
 
-	if (!state)
-		return 0;
 	if (state->flags & TASK_INSIDE) {
 		state->flags &= ~TASK_INSIDE;
 		if (state->regs || state->entered == NO_SYSCALL)
@@ -603,8 +788,7 @@ int run_exit(struct bpf_raw_tracepoint_args *ctx)
 		forked_in = state->entered;
 		state->regs = ctx->args[0];
 	}
-	conf = bpf_map_lookup_elem(&config, &zero);
-	if (!conf || read_kernel(words, ctx->args[0] + conf->number_offset))
+	if (read_kernel(words, ctx->args[0] + conf->number_offset))
 		goto lost;
 	nr = rollback = words[0];
 	if (nr == NO_SYSCALL || nr == forked_in)
@@ -619,9 +803,10 @@ int run_exit(struct bpf_raw_tracepoint_args *ctx)
 	state->instruction = words[1];
 	on_x86 = conf->original_offset == conf->number_offset;
 	if ((!on_x86 && read_kernel(rollback, ctx->args[0] + conf->original_offset)) ||
-	    read_kernel(emulated, bpf_get_current_task() + conf->emulated_offset))
+	    read_kernel(emulated, bpf_get_current_task() + conf->emulated_offset) ||
+	    read_kernel(filtered, bpf_get_current_task() + conf->filter_offset))
 		goto lost;
-	if (emulated & conf->emulated_mask)
+	if ((emulated & conf->emulated_mask) || (conf->filter_mask && !(filtered & conf->filter_mask)))
 		return 0;
 	EACH_HELD {
 		if (state->flags & TASK_HELD)
@@ -641,6 +826,97 @@ int run_exit(struct bpf_raw_tracepoint_args *ctx)
 lost:
 	COUNT(reads_lost, 1);
 	return 0;
+}
+
+/* As find_or_join(); in a `watch` of all tasks whoever comes here joins, and if it leads its process that is told. */
+static __always_inline struct task *find_watched(const struct config *conf, __u64 task)
+{
+	struct task *state = find_current(task);
+
+	if (state || !conf->joining)
+		return state;
+	if (!conf->everyone && !is_listed())
+		return 0;
+	state = join(conf, task);
+	if (state && conf->everyone && is_leader())
+		send_news(NEWS_JOINED, state->last.origin);
+	return state;
+}
+
+/* For `run` and `watch`. */
+SEC("raw_tp/sys_enter")
+int run_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 zero = 0;
+	struct config *conf = bpf_map_lookup_elem(&config, &zero);
+	struct task *state = conf ? find_watched(conf, bpf_get_current_task()) : 0;
+
+	return state && conf ? enter_call(ctx, conf, state) : 0;
+}
+
+SEC("raw_tp/sys_exit")
+int run_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 zero = 0;
+	struct config *conf = bpf_map_lookup_elem(&config, &zero);
+	struct task *state = conf ? find_watched(conf, bpf_get_current_task()) : 0;
+
+	return state && conf ? leave_call(ctx, conf, state) : 0;
+}
+
+/* thread_info.syscall_work and SYSCALL_WORK_SECCOMP, since Linux 5.11 (include/linux/thread_info.h) */
+#define X86_WORK_OFFSET		8
+#define X86_WORK_SECCOMP	1
+
+/* Is the current task under a filter? ABI_DIRECT is for x86-64 with BTF. */
+static __always_inline __u32 is_filtered(enum abi_source source)
+{
+	__u32 zero = 0, word = 0;
+	const struct config *conf;
+	const char *task;
+
+	if (source == ABI_DIRECT) {
+		task = (const char *)bpf_get_current_task_btf();
+		return *(const __u64 *)(task + X86_WORK_OFFSET) & X86_WORK_SECCOMP;
+	}
+	conf = bpf_map_lookup_elem(&config, &zero);
+	if (!conf)
+		return 0;
+	if (read_kernel(word, bpf_get_current_task() + conf->filter_offset))
+		COUNT(reads_lost, 1);
+	return word & conf->filter_mask;
+}
+
+static __always_inline int go_on(struct bpf_raw_tracepoint_args *ctx, enum abi_source source, __u32 next)
+{
+	if (is_filtered(source))
+		bpf_tail_call(ctx, &programs, next);
+	return 0;
+}
+
+/* For `watch` of all tasks: most are under no filter, and pay for no more than this look. User space loads one pair. */
+SEC("raw_tp/sys_enter")
+int watch_enter_direct(struct bpf_raw_tracepoint_args *ctx)
+{
+	return go_on(ctx, ABI_DIRECT, RUN_ENTER);
+}
+
+SEC("raw_tp/sys_exit")
+int watch_exit_direct(struct bpf_raw_tracepoint_args *ctx)
+{
+	return go_on(ctx, ABI_DIRECT, RUN_EXIT);
+}
+
+SEC("raw_tp/sys_enter")
+int watch_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	return go_on(ctx, ABI_READ, RUN_ENTER);
+}
+
+SEC("raw_tp/sys_exit")
+int watch_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	return go_on(ctx, ABI_READ, RUN_EXIT);
 }
 
 /* TP_PROTO(int sig, struct kernel_siginfo *info, struct k_sigaction *ka); SIGKILL comes here, too. */
@@ -681,7 +957,7 @@ int task_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct task *state = find_current(bpf_get_current_task());
 
 	if (state)
-		follow(task_of(ctx->args[1]), state->entered);
+		follow(task_of(ctx->args[1]), state->entered, state->last.origin, 0);
 	return 0;
 }
 
@@ -704,7 +980,7 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 
 	if (conf && is_armed(conf)) {
 		conf->armed_tgid = 0;
-		follow(task, NO_SYSCALL);
+		follow(task, NO_SYSCALL, 0, 0);
 		return 0;
 	}
 	state = find_current(task);
@@ -743,6 +1019,20 @@ static __always_inline void leave(__u64 task, struct task *state)
 		__sync_fetch_and_add(&count->processes, -1);
 }
 
+/* Forget that the current task, which ends, is listed: another will have its tid. Tell if it was perhaps the last. */
+static __always_inline void unlist(const struct config *conf, const struct task *state)
+{
+	struct counters *count = get_counters();
+	__u8 *mark = find_listed();
+
+	if (!conf->joining || !count || (!state && !(mark && *mark)))
+		return;
+	if (mark)
+		*mark = 0;
+	if (!count->alive)
+		send_news(NEWS_GONE, 0);
+}
+
 /*
  * To keep the object small, each of the following programs serves two tracepoints: sched_process_exit,
  * TP_PROTO(struct task_struct *p), where p is the current task, and emulate_vsyscall, TP_PROTO(int nr), which comes
@@ -759,14 +1049,19 @@ int task_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
 	struct task *state = find_task(task);
-	__u32 nr = vsyscall_number(ctx->args[0]);
+	__u32 zero = 0, nr = vsyscall_number(ctx->args[0]);
+	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
-	if (!state)
+	if (!conf || !(state || conf->joining))
 		return 0;
-	if (is_exit(ctx, task))
+	if (!is_exit(ctx, task)) {
+		if (state && nr != NO_SYSCALL)
+			count_call(0, nr);
+		return 0;
+	}
+	if (state)
 		leave(task, state);
-	else if (nr != NO_SYSCALL)
-		count_call(0, nr);
+	unlist(conf, state);
 	return 0;
 }
 
@@ -782,8 +1077,13 @@ int run_task_exit(struct bpf_raw_tracepoint_args *ctx)
 	__u32 zero = 0, nr = vsyscall_number(ctx->args[0]), kind = DENIAL_VSYSCALL;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
-	if (!state || !conf)
+	if (!conf)
 		return 0;
+	if (!state) {
+		if (conf->joining && is_exit(ctx, task))
+			unlist(conf, state);
+		return 0;
+	}
 	if (is_exit(ctx, task)) {
 		kind = DENIAL_ENDED;
 		if ((state->flags & TASK_ENDING) && state->held.kind <= DENIAL_TRACED)
@@ -809,6 +1109,7 @@ int run_task_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	flush_repeats(state);
 	leave(task, state);
+	unlist(conf, state);
 	return 0;
 }
 

@@ -11,14 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 import jsonschema
 import yaml
 
 import spoc as module
-from support import (CLOCK, DATA, NOTIFY, OBJECT, SPOC, WAIT_S, Case, build, in_mounts, require, require_command,
-                     require_root, seen_syscalls, spoc)
+from support import (CLOCK, DATA, NOTIFY, OBJECT, SPOC, WAIT_S, Case, build, end, in_mounts, require, require_command,
+                     require_root, seen_syscalls, spoc, wait_until)
 
 # enum bpf_cmd, linux/bpf.h
 ANY_COMMAND, BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN = -1, 0, 5, 17
@@ -510,3 +510,87 @@ class RunCase(Case):
 
     def summary(self, stderr: str) -> List[str]:
         return re.findall(r"^[0-9:.]{15} Seccomp summary: (.*)$", stderr, re.MULTILINE)
+
+
+# A process that makes two calls all the time.
+LOOP = "import os, time\nwhile True: os.getppid(); time.sleep(0.02)"
+LOOP_CALLS = {"getppid", "clock_nanosleep"}
+
+
+def cgroup_mount(version: int) -> pathlib.Path:
+    """Where a hierarchy of control groups of that version is mounted in which a test may make a group."""
+    kind = {1: "cgroup", 2: "cgroup2"}[version]
+    for line in pathlib.Path("/proc/mounts").read_text().splitlines():
+        _, path, found, options, *_ = line.split()
+        if found == kind and (version == 2 or "freezer" in options.split(",")) and os.access(path, os.W_OK):
+            return pathlib.Path(path)
+    require(False, f"control groups of version {version}")
+    raise AssertionError
+
+
+class AttachCase(Case):
+    """Attaches spoc.py to what runs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        require_root()
+
+    def loop(self, text: str = LOOP) -> int:
+        """The pid of a process that runs this Python text, and has begun with it."""
+        ready = self.folder / f"ready-{time.monotonic_ns()}"
+        process = self.launch(sys.executable, "-c", f"open({str(ready)!r}, 'w').close()\n{text}")
+        self.assertTrue(wait_until(ready.exists))
+        return process.pid
+
+    def cgroup(self, version: int) -> pathlib.Path:
+        """A new control group, which goes away with all that is in it."""
+        path = cgroup_mount(version) / f"{self.folder.name}-{time.monotonic_ns()}"
+        path.mkdir()
+        self.addCleanup(self.remove_cgroup, path)
+        return path
+
+    @staticmethod
+    def remove_cgroup(path: pathlib.Path) -> None:
+        def is_removed() -> bool:
+            with contextlib.suppress(OSError):
+                for pid in (path / "cgroup.procs").read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                path.rmdir()
+            return not path.exists()
+        assert wait_until(is_removed)
+
+    def move(self, pid: int, group: pathlib.Path) -> None:
+        (group / "cgroup.procs").write_text(str(pid))
+
+    @contextlib.contextmanager
+    def attached(self, *arguments: str, ready: str = "Processing events") -> "Iterator[subprocess.Popen[Any]]":
+        """spoc.py with these arguments, from its line that says so on; self.log is what it says in the end.
+
+        It has to be ended within the block, or ends by itself.
+        """
+        log = self.folder / "log"
+        with open(log, "w") as stderr:
+            process = self.launch(sys.executable, str(SPOC), *arguments, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=stderr, text=True)
+        self.assertTrue(wait_until(lambda: ready in log.read_text() or process.poll() is not None, WAIT_S))
+        self.assertIn(ready, log.read_text())
+        try:
+            yield process
+            self.output = process.communicate(timeout=WAIT_S)[0]
+        finally:
+            self.log = log.read_text()
+            end(process)
+
+    def names_of(self, *arguments: str, meanwhile: Optional[Callable[[], Any]] = None,
+                 signum: Optional[int] = signal.SIGINT, code: int = 0) -> Set[str]:
+        """The exact set of names of a recording of what runs, which a signal ends."""
+        path = self.folder / "attached.json"
+        with self.attached("record", "-n", "-t", "raw-seccomp", "-o", str(path), *arguments) as process:
+            if meanwhile:
+                meanwhile()
+            if signum:
+                process.send_signal(signum)
+        self.assertEqual(process.returncode, code, self.log)
+        got = re.findall(r"(?m)^\S+ Got syscalls: (.*)$", self.log)
+        return set(got[0].split(", ")) if got else set()

@@ -663,14 +663,17 @@ HOSTILE: List[Content] = [
 
 # Each option's spellings, and an example of its value if it takes one.
 OPTIONS: Dict[str, Dict[str, str]] = {
-    "record": {"-t --type": "raw-seccomp", "-o --output-file": "out", "-b --base-syscalls": "read,write",
+    "record": {"--pid": "2147483647", "--cgroup": "missing", "-t --type": "raw-seccomp", "-o --output-file": "out",
+               "-b --base-syscalls": "read,write",
                "-n --no-base-syscalls": "", "--args": "socket", "--name": "web", "--append": "", "--follow": "",
                "--checkpoint": "60", "--stats": "", "--backend": "notify", "--portable": "", "--privileged": "",
                "-q --quiet": "", "-v --verbose": ""},
     "run": {"-p --profile": "data/docker-default.json", "--base-profile": "data/spo-baseprofile-runc.yaml",
             "-b --base-syscalls": "execve,uname", "--as": "runc", "--privileged": "", "--no-new-privs": "",
             "--enricher": "notify", "--audit-log": "log", "--learn": "learned", "--force": "", "--events": "events",
-            "-q --quiet": "", "-v --verbose": ""},
+            "--strict": "", "-q --quiet": "", "-v --verbose": ""},
+    "watch": {"--pid": "2147483647", "--cgroup": "missing", "--events": "events", "--for": "60", "--strict": "",
+              "-q --quiet": "", "-v --verbose": ""},
     "merge": {"-o --output-file": "out", "-t --type": "raw-seccomp", "--name": "web",
               "--default-action": "SCMP_ACT_LOG",
               "--portable": "", "--check": "", "-q --quiet": ""},
@@ -681,7 +684,8 @@ OPTIONS: Dict[str, Dict[str, str]] = {
     "version": {},
 }
 RUNC, DOCKER = "data/spo-baseprofile-runc.yaml", "data/docker-default.json"
-OPERANDS = {"record": ("true",), "run": ("true",), "merge": (RUNC, DOCKER), "diff": (RUNC, DOCKER), "convert": (RUNC,),
+OPERANDS = {"record": ("true",), "run": ("true",), "watch": ("--pid", "2147483647"), "merge": (RUNC, DOCKER),
+            "diff": (RUNC, DOCKER), "convert": (RUNC,),
             "show": (RUNC,), "doctor": (), "version": ()}
 DATA_FILES = sorted(f"data/{path.relative_to(support.DATA)}" for path in support.DATA.rglob("*.*")
                     if path.suffix in (".json", ".yaml") and GOLDEN not in path.parents)
@@ -753,13 +757,13 @@ def usage_cases(command: str) -> Iterator[Case]:
         ("--help",), ("-h",), ("--help=x",), (), ("--no-such",), ("--no-such=1", "x"), ("-Z",), ("-",), ("--",),
         ("--", "--help"),
         ("--h",), ("a", "b", "c"), ("-=",), ("--=x",), ("x", "--help")) if command not in ("record", "run", "doctor",
-                                                                                           "show",
+                                                                                           "show", "watch",
                                                                                            "merge", "diff") or
         rest not in ((), ("-",), ("a", "b", "c"), ("--",), ("--", "--help"), ("x", "--help")))
     yield Case((command, *OPERANDS[command], "superfluous")) if command in ("diff", "convert", "show", "doctor",
-                                                                            "version") \
+                                                                            "version", "watch") \
         else Case((command,))
-    if command not in ("doctor", "version"):
+    if command not in ("doctor", "version", "watch"):
         yield Case((command, "--"))
     for spellings, value in OPTIONS[command].items():
         for flag in spellings.split():
@@ -780,6 +784,15 @@ def main_cases() -> Iterator[Case]:
     yield Case(("\x1b[31m\n",))
     for command in OPTIONS:
         yield Case((command, "--help"), label="terminal", columns=60)
+
+
+def watch_cases() -> Iterator[Case]:
+    """Only what fails before it begins."""
+    yield from usage_cases("watch")
+    for options in ("--pid 2147483647", "--pid 2147483647 --pid 2147483646 -q", "--cgroup missing --strict -v",
+                    "--cgroup data --for 60 --events events", "--pid 0", "--pid x", "--pid -1", "--pid 2147483648",
+                    "--pid 1 --cgroup missing", "--for 0", "--for x", "--pid 2147483647 true"):
+        yield Case(("watch", *options.split()))
 
 
 def version_cases() -> Iterator[Case]:
@@ -1046,6 +1059,9 @@ def record_cases() -> Iterator[Case]:
         yield Case(("record", "-nq", "-o", "out", *shlex.split(command)), recorded=RECORDINGS["small"], compiled=True)
         yield Case(("record", "-nq", "--follow", "-o", "out", *shlex.split(command)), recorded=RECORDINGS["small"],
                    compiled=True)
+    for options in ("--pid 2147483647", "--cgroup missing", "--cgroup data --pid 2", "--pid 1 --follow",
+                    "--pid 1 --privileged", "--pid 1 --backend notify", "--pid 1 -n -b read", "--pid 1 true"):
+        yield Case(("record", "-o", "out", *options.split()))
     yield from append_cases()
 
 
@@ -1183,6 +1199,9 @@ def run_cases() -> Iterator[Case]:
     for name in ("profile.yaml", "profile.json"):
         yield Case(("run", "true"), {name: MEANT["allow"]}, denied=[], label=name, compiled=True)
     yield Case(("run", "true"))
+    for options in ("", "--learn out", "--enricher none"):
+        yield Case(("run", "--strict", *options.split(), "-p", "allow", "true"), {"allow": MEANT["allow"]},
+                   denied=DENIALS["one"], compiled=True)
     for status in (1, 256, 9, 15, 3 << 8):
         for losses in (), ("a loss",):
             yield Case(("run", "-p", "allow", "true"), {"allow": MEANT["allow"]}, denied=DENIALS["one"], losses=losses,
@@ -1211,7 +1230,7 @@ def run_cases() -> Iterator[Case]:
 CASES: Dict[str, Callable[[], Iterator[Case]]] = {
     "main": main_cases, "record": record_cases, "run": run_cases, "merge": merge_cases, "diff": diff_cases,
     "convert": convert_cases,
-    "show": show_cases, "doctor": doctor_cases, "version": version_cases}
+    "show": show_cases, "watch": watch_cases, "doctor": doctor_cases, "version": version_cases}
 
 
 # --- the tests ----------------------------------------------------------------------------------------------
@@ -1343,6 +1362,9 @@ class Golden(unittest.TestCase):
 
     def test_run(self) -> None:
         self.check("run")
+
+    def test_watch(self) -> None:
+        self.check("watch")
 
     def test_merge(self) -> None:
         self.check("merge")

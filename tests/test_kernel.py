@@ -128,7 +128,10 @@ class Constants(CompiledCase):
 
     def test_recorder(self) -> None:
         require(os.path.exists("/usr/include/bpf/bpf_helpers.h"), "bpf/bpf_helpers.h (libbpf-dev)")
-        wanted = {"ABIS": module.ABIS, "NUMBERS": module.NUMBERS, "COMPAT_NONE": module.COMPAT_NONE.source,
+        wanted = {"ABIS": module.ABIS, "NUMBERS": module.NUMBERS, "SLOTS": module.SLOTS, "LISTED": module.LISTED,
+                  "TASKS": module.ScopedPrograms.MAX_TASKS, "MARK_LISTED": module.MARK_LISTED,
+                  "NEWS_JOINED": module.NEWS_JOINED, "NEWS_GONE": module.NEWS_GONE,
+                  "COMPAT_NONE": module.COMPAT_NONE.source,
                   "COMPAT_TASK": module.COMPAT_X86.source, "COMPAT_REGS": module.COMPAT_ARM64.source}
         self.assertEqual(self.c_values('#include "recorder.bpf.c"', list(wanted), f"-I{OBJECT.parent}", "-w"), wanted)
         self.assertEqual(module.COMPAT_X86_BEFORE_5_11.source, module.COMPAT_X86.source)
@@ -154,8 +157,10 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "bpf_link__destroy": ("int", "struct bpf_link *"),
     "bpf_map__fd": ("int", "const struct bpf_map *"),
     "bpf_map__set_max_entries": ("int", "struct bpf_map *", "__u32"),
+    "bpf_map__set_type": ("int", "struct bpf_map *", "enum bpf_map_type"),
     "bpf_map_get_next_key": ("int", "int", "const void *", "void *"),
     "bpf_map_lookup_elem": ("int", "int", "const void *", "void *"),
+    "bpf_map_update_elem": ("int", "int", "const void *", "const void *", "__u64"),
     "bpf_obj_get_info_by_fd": ("int", "int", "void *", "__u32 *"),
     "bpf_program__fd": ("int", "const struct bpf_program *"),
     "libbpf_set_print": ("libbpf_print_fn_t", "libbpf_print_fn_t"),
@@ -193,6 +198,7 @@ CALLBACK = ("int", "enum libbpf_print_level", "const char *", "va_list")
 CTYPES: Dict[str, Tuple[Any, ...]] = {
     "void": (None,), "int": (ctypes.c_int,), "bool": (ctypes.c_bool,), "size_t": (ctypes.c_size_t,),
     "uint8_t": (ctypes.c_uint8,), "uint32_t": (ctypes.c_uint32,), "__u32": (ctypes.c_uint32,),
+    "__u64": (ctypes.c_uint64,), "enum bpf_map_type": (ctypes.c_uint32,),
     "enum libbpf_print_level": (ctypes.c_int,), "void *": (ctypes.c_void_p,),
     "const void *": (ctypes.c_void_p, ctypes.c_char_p), "const char *": (ctypes.c_char_p,),
     "char *": (ctypes.c_void_p,), "char *restrict": (ctypes.c_char_p,),

@@ -25,14 +25,15 @@ import support
 
 TIER = "kernel"
 SECTIONS = ["Constants", "Messages", "Policy", "Formats", "Files", "Libraries", "Machine", "Filters",
-            "Commands under watch", "BPF", "Notification", "Audit", "record and run", "Profile commands", "doctor",
-            "Command line"]
+            "Commands under watch", "BPF", "Notification", "Audit", "record, run, watch", "Profile commands",
+            "doctor", "Command line"]
 # A guard against growth: names for fields, options and functions take 20 KB more than the positions and tables of
 # letters before them. `make bench` holds the sum against the size that it should have.
-SIZE_LIMIT_BYTES = 490_000
+SIZE_LIMIT_BYTES = 545_000
 # libbpf parses the object at each start, and it is copied to each node. It grows most by functions that are inlined
-# into several programs.
-OBJECT_LIMIT_BYTES = 27_000
+# into several programs: what lets tasks join that run already is in each that may see them first. Of its programs a
+# mode loads only those that it needs.
+OBJECT_LIMIT_BYTES = 48_000
 SOURCE = support.SOURCE.read_text(encoding="utf-8")
 TREE = ast.parse(SOURCE)
 README = support.ROOT / "README.md"

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from statistics import median
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -163,6 +163,30 @@ def running(*command: str) -> Iterator[int]:
             raise BenchError(f"{' '.join(command)} ended with {process.returncode}")
 
 
+@contextlib.contextmanager
+def attached(*arguments: str) -> Iterator[None]:
+    """spoc.py with these arguments, from when it is attached until the block ends; {pid} is a process that waits."""
+    with running(*SLEEPER) as pid, tempfile.TemporaryFile("w+") as log:
+        command = [sys.executable, str(SPOC), *(word.replace("{pid}", str(pid)) for word in arguments)]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log) as process:
+            try:
+                deadline = time.monotonic() + QUIET_TIMEOUT_S
+                while os.fstat(log.fileno()).st_size == 0 or not is_attached(log):
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        raise BenchError(f"{' '.join(command)} did not attach")
+                    time.sleep(0.02)
+                time.sleep(0.2)  # the rest of its start
+                yield
+            finally:
+                process.terminate()
+
+
+def is_attached(log: IO[str]) -> bool:
+    log.seek(0)
+    text = log.read()
+    return "Processing events" in text or "Calls that a filter lets pass" in text
+
+
 def ratio_of_added(bare: Sequence[float], slower: Sequence[float], floor: Sequence[float]) -> float:
     """How many times what `floor` adds to `bare` is what `slower` adds."""
     return median((s - b) / (f - b) for b, s, f in zip(bare, slower, floor))
@@ -194,6 +218,31 @@ def measure_calls(bench: Bench) -> Iterator[Row]:
               ratio_of_added(ns["bare"], ns["unrecorded"], ns["empty"]), "x", 1.4)
     yield Row("added while recorded with user notification, against strace -f",
               ratio_of_added(ns["bare"], ns["notify"], ns["strace"]), "x", 0.8)
+
+
+def measure_attached(bench: Bench) -> Iterator[Row]:
+    """What a process pays that nothing attached to is about."""
+    def beside(*arguments: str) -> Callable[[], float]:
+        def measure() -> float:
+            with attached(*arguments):
+                return bench.calls()
+        return measure
+
+    ns = bench.alternate(
+        11, bare=bench.calls,
+        empty=lambda: bench.calls_beside(bench.rawtp, "attach", bench.empty),
+        pair=lambda: bench.calls_beside(bench.rawtp, "attach", bench.pair),
+        record=beside("record", "-n", "-o", "/dev/null", "--pid", "{pid}"),
+        machine=beside("watch"), watch=beside("watch", "--pid", "{pid}"))
+    yield Row("getppid, added while another process is recorded that ran already",
+              median(s - b for b, s in zip(ns["bare"], ns["record"])), "ns")
+    yield Row("the same, against the empty program", ratio_of_added(ns["bare"], ns["record"], ns["empty"]), "x", 1.4)
+    yield Row("getppid, added by watching the whole machine",
+              median(s - b for b, s in zip(ns["bare"], ns["machine"])), "ns")
+    yield Row("the same, against two empty programs", ratio_of_added(ns["bare"], ns["machine"], ns["pair"]), "x", 1.4)
+    yield Row("getppid, added by watching another process",
+              median(s - b for b, s in zip(ns["bare"], ns["watch"])), "ns")
+    yield Row("the same, against two empty programs", ratio_of_added(ns["bare"], ns["watch"], ns["pair"]), "x", 1.5)
 
 
 def measure_spawns(bench: Bench) -> Iterator[Row]:
@@ -385,7 +434,8 @@ def measure_size(bench: Bench) -> Iterator[Row]:
 
 
 MEASUREMENTS: Sequence[Callable[[Bench], Iterator[Row]]] = (
-    measure_calls, measure_spawns, measure_start, measure_idle, measure_run, measure_denials, measure_reading,
+    measure_calls, measure_attached, measure_spawns, measure_start, measure_idle, measure_run, measure_denials,
+    measure_reading,
     measure_merging, measure_arm64, measure_size)
 
 

@@ -16,10 +16,11 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import zlib
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SPOC = os.path.join(HERE, "spoc.py")
@@ -274,6 +275,60 @@ def record_follow(job: Job) -> None:
     contains(before, "- uname")
     for name in ("- uname", "- setsid", "- chroot"):
         contains(read("/run/a.yaml"), name)
+
+
+# Two calls all the time, once the file is there that tells of that.
+LOOP = ("python3", "-I", "-c", "import os, time\nopen('/run/looping', 'w').close()\nwhile True:\n"
+        "    try: os.getsid(0)\n    except OSError: pass\n    time.sleep(0.05)")
+
+
+@contextlib.contextmanager
+def looping(*wrapper: str) -> Iterator[int]:
+    """The pid of what runs the loop, or of what has started it, until the block ends."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink("/run/looping")
+    process = subprocess.Popen([*wrapper, *LOOP], stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        while not os.path.exists("/run/looping"):
+            assert process.poll() is None
+            time.sleep(0.1)
+        yield process.pid
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@test
+def record_what_runs(job: Job) -> None:
+    """Of a process, until it ends; and of another that waits, the call that it waits in."""
+    def end() -> None:
+        while not os.path.exists("/run/attached.json"):
+            time.sleep(0.1)
+        os.killpg(pid, signal.SIGKILL)
+
+    with looping() as pid:
+        ending = threading.Thread(target=end)
+        ending.start()
+        spoc("record", "-q", "-n", "-t", "raw-seccomp", "--checkpoint", "1", "-o", "/run/attached.json", "--pid",
+             str(pid))
+        ending.join()
+    found = {name for rule in json.loads(read("/run/attached.json"))["syscalls"] for name in rule["names"]}
+    assert "getsid" in found, found
+    assert {name for name in found if "nanosleep" in name or "select" in name}, found
+    assert "execve" not in found, found
+
+
+@test
+def watch_what_runs(job: Job) -> None:
+    """What a filter stops that another has loaded is named, by a watch of the machine and of a process."""
+    profile = blocking("SCMP_ACT_ERRNO", errnoRet=95)
+    with looping(*IMPORTED, "run", "-q", "-p", profile, "--enricher", "none", "--") as pid:
+        for options in ((), ("--pid", str(pid))):
+            log = spoc("watch", "--for", "3", *options).stderr
+            named = re.findall(r"Seccomp: (.*), pid: \d+, comm: (.*)", log)
+            assert len(named) == 1 and re.fullmatch(r"getsid \(\d+\), action: SCMP_ACT_ERRNO \((EOPNOTSUPP|ENOTSUP)\)",
+                                                    named[0][0]), log
+            contains(log, "To allow what was blocked: -b getsid")
 
 
 @test

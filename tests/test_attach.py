@@ -1,0 +1,462 @@
+# SPDX-License-Identifier: MIT
+"""`record` of what runs already: that nothing is lost, that nothing of others is in it, and what is refused."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+import unittest
+import unittest.mock
+from typing import Any, Callable, List, Optional, Sequence, Set
+
+import spoc as module
+from cases import LOOP_CALLS, AttachCase, cgroup_mount
+from support import (AS_NOBODY, ON_X86_64, SPOC, WAIT_S, build, require, require_command, spoc, wait_until)
+
+TIER = "kernel"
+
+FIRST_NUMBER = 5000  # of forker.c
+MAX_CALLS = 1 << 19
+PREPARE_MAPS = module.ScopedPrograms._prepare_maps
+
+
+class Recording(AttachCase):
+    """What is in the profile, and when it is written."""
+
+    def test_a_process(self) -> None:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(signum):
+                pid = self.loop()
+                self.assertEqual(self.names_of("--pid", str(pid), meanwhile=lambda: time.sleep(0.2), signum=signum),
+                                 LOOP_CALLS)
+                self.assertRegex(self.log, rf"Recording 1 task: process {pid} \(python3\) and its descendants\n")
+                self.assertIn("The start was not seen: to have it in the profile as well, record it and add it with "
+                              "--append", self.log)
+                self.assertIn("1 task runs on and is not recorded any more", self.log)
+        names = [name for rule in json.loads((self.folder / "attached.json").read_text())["syscalls"]
+                 for name in rule["names"]]
+        self.assertTrue(LOOP_CALLS <= set(names))
+
+    def test_several(self) -> None:
+        pids = [self.loop(f"import os, time\nwhile True: os.{name}; time.sleep(0.02)")
+                for name in ("getppid()", "getsid(0)", "getpgid(0)")]
+        options = [word for pid in pids[:2] for word in ("--pid", str(pid))]
+        self.assertEqual(self.names_of(*options, meanwhile=lambda: time.sleep(0.2)),
+                         {"getppid", "getsid", "clock_nanosleep"})
+
+    def test_nothing_of_others(self) -> None:
+        """Also not of a neighbour that forks and of spoc.py itself, in the same session and control group."""
+        self.launch("sh", "-c", "while :; do uname >/dev/null; done")
+        group = self.cgroup(2)
+        pid = self.loop()
+        self.move(pid, group)
+        for options in (("--pid", str(pid)), ("--cgroup", str(group))):
+            with self.subTest(options):
+                self.assertEqual(self.names_of(*options, meanwhile=lambda: time.sleep(0.3)), LOOP_CALLS)
+
+    def test_of_itself_nothing(self) -> None:
+        """Who has started spoc.py is recorded, spoc.py is not."""
+        log, profile = self.folder / "log", self.folder / "p.json"
+        script = (f"import os, subprocess, sys, time\nchild = subprocess.Popen([{sys.executable!r}, {str(SPOC)!r}, "
+                  f"'record', '-n', '-t', 'raw-seccomp', '-o', {str(profile)!r}, '--pid', str(os.getpid())], "
+                  f"stderr=open({str(log)!r}, 'w'))\n"
+                  f"while b'Processing events' not in open({str(log)!r}, 'rb').read(): time.sleep(0.05)\n"
+                  "time.sleep(0.2); child.terminate()\nsys.exit(child.wait())")
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=WAIT_S)
+        got = re.findall("Got syscalls: (.*)", log.read_text())[0].split(", ")
+        self.assertIn("kill", got)
+        self.assertNotIn("bpf", got)
+        self.assertNotIn("execve", got)
+
+    def test_descendants(self) -> None:
+        """Those that run, and those to come; of a process that waits as well as of one that does not."""
+        process = self.launch("sh", "-c", "(while :; do uname; sleep 0.05; done) >/dev/null & wait")
+        self.assertTrue(wait_until(lambda: len(module.ProcessTree([process.pid]).tasks()) > 1))
+        names = self.names_of("--pid", str(process.pid), meanwhile=lambda: time.sleep(0.5))
+        self.assertTrue({"wait4", "execve", "uname", "clock_nanosleep", "exit_group"} <= names, names)
+
+    def test_a_thread_stands_for_its_process(self) -> None:
+        pid = self.loop("import os, threading, time\n"
+                        "def work():\n    while True: os.getppid(); time.sleep(0.02)\n"
+                        "threading.Thread(target=work).start()\nwhile True: os.getsid(0); time.sleep(0.02)")
+        self.assertTrue(wait_until(lambda: len(os.listdir(f"/proc/{pid}/task")) == 2))
+        tid = max(map(int, os.listdir(f"/proc/{pid}/task")))
+        self.assertTrue({"getppid", "getsid"} <= self.names_of("--pid", str(tid), meanwhile=lambda: time.sleep(0.3)))
+
+    def test_calls_in_progress(self) -> None:
+        """A task that waits all the time is in the call that it waits in; it ends, and so does the recording."""
+        for signum in (signal.SIGINT, None):
+            with self.subTest(signum):
+                process = self.launch("sleep", "1000")
+                self.assertTrue(wait_until(lambda: "hrtimer" in pathlib.Path(f"/proc/{process.pid}/wchan").read_text()
+                                           or b" 0x" in pathlib.Path(f"/proc/{process.pid}/syscall").read_bytes()))
+                self.assertEqual(self.names_of("--pid", str(process.pid), signum=signum, meanwhile=(
+                    None if signum else process.kill)), {"clock_nanosleep"})
+
+    @unittest.skipUnless(ON_X86_64, "needs an x86-64 kernel")
+    def test_32_bit_call_in_progress(self) -> None:
+        source, program = self.folder / "pause.c", self.folder / "pause"
+        source.write_text("#include <unistd.h>\nint main(void) { return pause(); }\n")
+        subprocess.run(["gcc", "-m32", "-static", "-o", str(program), str(source)], check=True)
+        process = self.launch(str(program))
+        self.assertTrue(wait_until(lambda: pathlib.Path(f"/proc/{process.pid}/syscall").read_text()[:3] == "29 "))
+        self.assertEqual(self.names_of("--pid", str(process.pid)), {"pause"})
+        self.assertIn("SCMP_ARCH_X86", (self.folder / "attached.json").read_text())
+
+    def test_arguments_of_calls_in_progress(self) -> None:
+        """--args does not narrow a call to less than what it was in when it was attached to."""
+        read_end, write_end = os.pipe()
+        self.addCleanup(os.close, read_end)
+        self.addCleanup(os.close, write_end)
+        ready = self.folder / "ready"
+        process = self.launch(sys.executable, "-c", "import ctypes, sys\nopen(sys.argv[1], 'w').close()\n"
+                              "ctypes.CDLL(None).syscall(202, ctypes.byref(ctypes.c_int(7)), 128, 7, None)", str(ready))
+        require(ON_X86_64, "x86-64, whose number of futex is here")
+        self.assertTrue(wait_until(lambda: ready.exists() and pathlib.Path(
+            f"/proc/{process.pid}/syscall").read_text().startswith("202 ")))
+        self.assertEqual(self.names_of("--args", "futex", "--pid", str(process.pid)), {"futex"})
+        self.assertIn("Narrowed futex by argument 1: 0x80\n", self.log)
+
+    def test_ends_with_the_last_task(self) -> None:
+        """Not with the first process, where others live on."""
+        go, over = self.folder / "go", self.folder / "over"
+        process = self.launch("sh", "-c", f"true & (until [ -e {go} ]; do sleep 0.05; done; uname >{over}) & read x",
+                              stdin=subprocess.PIPE)
+        self.assertTrue(wait_until(lambda: len(module.ProcessTree([process.pid]).tasks()) > 2))
+
+        def work() -> None:
+            assert process.stdin
+            process.stdin.close()
+            process.wait(WAIT_S)
+            go.touch()
+        names = self.names_of("--pid", str(process.pid), meanwhile=work, signum=None)
+        self.assertIn("uname", names)
+        self.assertNotIn("not recorded any more", self.log)
+        self.assertTrue(over.exists())
+
+    def test_what_is_recorded_stays_as_it_is(self) -> None:
+        """It gets no signal, no tracer, no filter, and the same result of a call that it waits in."""
+        status = self.folder / "status"
+        process = self.launch("sh", "-c", f"sleep 2; echo $? >{status}; sleep 1000")
+        self.assertTrue(wait_until(lambda: len(module.ProcessTree([process.pid]).tasks()) == 2))
+        fields = ("TracerPid", "Seccomp", "NoNewPrivs", "SigCgt")
+        before = module.proc_status(process.pid)
+        self.names_of("--pid", str(process.pid), meanwhile=lambda: wait_until(status.exists))
+        after = module.proc_status(process.pid)
+        self.assertEqual([before[name] for name in fields], [after[name] for name in fields])
+        self.assertEqual(status.read_text(), "0\n")
+
+    def test_append_and_checkpoint(self) -> None:
+        path = self.folder / "attached.json"
+        self.assertEqual(spoc("record", "-n", "-t", "raw-seccomp", "-o", str(path), "uname").returncode, 0)
+        start = path.read_text()
+        pid = self.loop()
+
+        def check() -> None:
+            self.assertTrue(wait_until(lambda: "getppid" in path.read_text()))
+        self.names_of("--append", "--checkpoint", "1", "--stats", "--pid", str(pid), meanwhile=check)
+        names = [name for rule in json.loads(path.read_text())["syscalls"] for name in rule["names"]]
+        self.assertTrue(LOOP_CALLS < set(names))
+        self.assertIn("uname", names)
+        self.assertNotIn("getppid", start)
+        self.assertRegex(self.log, rf"getppid +\d+ +\d\.\d{{3}} s  python3 \({pid}\)")
+
+    def test_counts(self) -> None:
+        """Each call once, by a task that joins with the first of them."""
+        done = self.folder / "done"
+        ready = self.folder / "ready"
+        process = self.launch(sys.executable, "-c", "import os, sys\nopen(sys.argv[1], 'w').close()\nos.read(0, 1)\n"
+                              "for _ in range(321): os.getppid()\nopen(sys.argv[2], 'w').close()\nos.read(0, 1)",
+                              str(ready), str(done), stdin=subprocess.PIPE, text=True)
+        assert process.stdin
+        self.assertTrue(wait_until(ready.exists))
+
+        def work() -> None:
+            assert process.stdin
+            process.stdin.write("x")
+            process.stdin.flush()
+            self.assertTrue(wait_until(done.exists))
+        self.names_of("--stats", "--pid", str(process.pid), meanwhile=work)
+        self.assertRegex(self.log, rf"(?m)^getppid +321 +\d\.\d{{3}} s  python3 \({process.pid}\)")
+
+    def test_names_the_profile(self) -> None:
+        pid = self.loop()
+        for options, name in (((), "python3"), (("--name", "other"), "other")):
+            with self.attached("record", "-o", "-", *options, "--pid", str(pid)) as process:
+                time.sleep(0.1)
+                process.terminate()
+            self.assertIn(f"\n  name: {name}\n", self.output)
+
+    def test_nothing_recorded(self) -> None:
+        """A process that computes makes no call: there is no file then."""
+        process = self.launch("sh", "-c", "while :; do :; done")
+        self.assertTrue(wait_until(lambda: pathlib.Path(f"/proc/{process.pid}/comm").read_text() == "sh\n"))
+        time.sleep(0.2)
+        self.names_of("--pid", str(process.pid), code=125)
+        self.assertFalse((self.folder / "attached.json").exists())
+        self.assertIn("it made no call meanwhile; ", self.log)
+
+    def test_signals_while_it_starts(self) -> None:
+        """Whenever it comes, either nothing is written, or a whole profile."""
+        pid, path = self.loop(), self.folder / "attached.json"
+        for ready in ("Loading bpf module", "Attaching bpf tracepoints", "Module successfully loaded",
+                      "Recording 1 task"):
+            path.unlink(missing_ok=True)
+            with self.attached("record", "-t", "raw-seccomp", "-o", str(path), "--pid", str(pid),
+                               ready=ready) as process:
+                process.send_signal(signal.SIGINT)
+            self.assertIn(process.returncode, (0, 125, 130), self.log)
+            self.assertNotIn("Traceback", self.log)
+            self.assertEqual(path.exists(), process.returncode == 0, self.log)
+            if path.exists():
+                json.loads(path.read_text())
+
+
+class Scopes(AttachCase):
+    """Nothing is lost while tasks come and go, by a program whose every task makes a call of its own."""
+
+    def recorded(self, scope: Callable[[int], Any], kind: str, group: Optional[pathlib.Path],
+                 wrapper: Sequence[str] = ()) -> "tuple[Set[int], List[int], int, int]":
+        """Numbers recorded until forker.c has ended; the times of its calls; when joining began, and had ended."""
+        calls = self.folder / "calls"
+        command = [*wrapper, build("forker.c", "-pthread"), kind, "4", str(calls)]
+        if group:
+            command = ["sh", "-c", f'echo $$ >{group}/cgroup.procs; exec "$@"', "sh", *command]
+        process = self.launch(*command)
+        self.assertTrue(wait_until(lambda: calls.exists() and calls.stat().st_size > 8 and struct.unpack(
+            "Q", calls.read_bytes()[:8])[0] > 1000))
+        with contextlib.ExitStack() as patches:
+            patches.enter_context(unittest.mock.patch.object(module, "MAX_MAP_ITEMS", 1 << 20))
+            patches.enter_context(unittest.mock.patch.object(module.ScopedPrograms, "_prepare_maps", prepare_maps))
+            with module.ScopeRecorder(module.this_machine(), scope(process.pid)) as recorder:
+                assert isinstance(recorder, module.ScopeRecorder)
+                recorder.load()
+                recorder.attach()
+                recorder.config.joining = True
+                begin_ns = time.monotonic_ns()
+                recorder.join()
+                joined_ns = time.monotonic_ns()
+                self.assertTrue(wait_until(lambda: not recorder.has_live_tasks(), WAIT_S))
+                self.assertIsNotNone(process.wait(WAIT_S))
+                recording = recorder.recording()
+        self.assertEqual(recording.losses, ())
+        data = calls.read_bytes()
+        count = struct.unpack("Q", data[:8])[0]
+        self.assertLess(count, MAX_CALLS)
+        return ({call.number for call in recording.calls}, list(struct.unpack(f"{count}Q", data[8:8 * (1 + count)])),
+                begin_ns, joined_ns)
+
+    def assert_complete(self, found: "tuple[Set[int], List[int], int, int]", grace_ns: Optional[int]) -> None:
+        """All calls from then on are there: from the first instant, or from so long after all have joined."""
+        numbers, times, begin_ns, joined_ns = found
+        from_ns = begin_ns if grace_ns is None else joined_ns + grace_ns
+        wanted = {FIRST_NUMBER + index for index, when_ns in enumerate(times) if when_ns > from_ns}
+        self.assertGreater(len(wanted), 200)
+        lost = sorted(wanted - numbers)
+        self.assertEqual(lost, [], [(times[number - FIRST_NUMBER] - begin_ns) / 1e6 for number in lost[:10]])
+
+    def test_control_group(self) -> None:
+        for kind in ("tree", "threads", "orphans"):
+            with self.subTest(kind):
+                group = self.cgroup(2)
+                self.assert_complete(self.recorded(lambda _: module.ControlGroup(str(group)), kind, group), None)
+                self.remove_cgroup(group)
+
+    def test_control_group_of_version_1(self) -> None:
+        for kind in ("tree", "threads"):
+            with self.subTest(kind):
+                group = self.cgroup(1)
+                self.assert_complete(self.recorded(lambda _: module.ControlGroup(str(group)), kind, group), 50_000_000)
+                self.remove_cgroup(group)
+
+    def test_processes(self) -> None:
+        for kind in ("tree", "threads"):
+            with self.subTest(kind):
+                self.assert_complete(self.recorded(lambda pid: module.ProcessTree([pid]), kind, None), 50_000_000)
+
+    def test_exec_in_a_group(self) -> None:
+        """What comes into a control group of version 2 from outside is recorded from its exec on."""
+        group = self.cgroup(2)
+        self.move(self.loop(), group)
+
+        def enter() -> None:
+            subprocess.run(["sh", "-c", f"echo $$ >{group}/cgroup.procs; exec uname"], check=True,
+                           stdout=subprocess.DEVNULL)
+        names = self.names_of("--cgroup", str(group), meanwhile=enter)
+        self.assertIn("uname", names)
+        self.assertFalse({"execve", "dup2", "dup3", "fcntl"} & names, names)
+
+    def test_below_a_group(self) -> None:
+        group = self.cgroup(2)
+        (group / "below").mkdir()
+        self.addCleanup(self.remove_cgroup, group / "below")
+        self.move(self.loop(), group / "below")
+        self.assertEqual(self.names_of("--cgroup", str(group), meanwhile=lambda: time.sleep(0.2)), LOOP_CALLS)
+
+
+def prepare_maps(programs: Any) -> None:
+    """As ScopedPrograms does, with room for the numbers of forker.c."""
+    PREPARE_MAPS(programs)
+    module.libbpf.bpf_map__set_max_entries(programs._map("calls"), MAX_CALLS)
+
+
+class Peers(AttachCase):
+    """The same names as `strace -f -p` finds, which began before."""
+
+    # What strace brings about, by stopping the program when it attaches.
+    OWN_OF_STRACE = {"restart_syscall"}
+
+    def compare(self, pids: Sequence[int], work: Callable[[], Any]) -> None:
+        require_command("strace")
+        log = self.folder / "strace"
+        tracer = self.launch("strace", "-f", "-o", str(log), *[word for pid in pids for word in ("-p", str(pid))],
+                             stderr=subprocess.PIPE, text=True)
+        assert tracer.stderr
+        for _ in pids:
+            self.assertIn("attached", tracer.stderr.readline())
+        names = self.names_of(*[word for pid in pids for word in ("--pid", str(pid))], meanwhile=work)
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(WAIT_S)
+        traced = set(re.findall(r"(?m)^\d+ +(?:<\.\.\. )?(\w+)(?:\(| resumed)", log.read_text()))
+        self.assertGreater(len(traced), 3)
+        self.assertEqual(names - self.OWN_OF_STRACE, traced - self.OWN_OF_STRACE)
+
+    def test_nginx_with_a_reload(self) -> None:
+        require_command("nginx", "curl")
+        port, configuration = 18431, self.folder / "nginx.conf"
+        configuration.write_text(
+            f"daemon off; worker_processes 2; user root; pid {self.folder}/pid; error_log {self.folder}/error;\n"
+            f"events {{}} http {{ access_log {self.folder}/access; server {{ listen 127.0.0.1:{port}; root /etc; }} }}")
+        master = self.launch("nginx", "-c", str(configuration), stderr=subprocess.DEVNULL)
+        self.addCleanup(master.wait, WAIT_S)
+        self.addCleanup(master.terminate)  # which its workers follow, also those that it has just started
+
+        def workers() -> Set[int]:
+            return {pid for pid in module.ProcessTree([master.pid]).tasks() if pid != master.pid}
+
+        def fetch() -> None:
+            subprocess.run(["curl", "-sf", f"http://127.0.0.1:{port}/hostname"], check=True, stdout=subprocess.DEVNULL)
+        self.assertTrue(wait_until(lambda: len(workers()) == 2))
+        before = workers()
+
+        def work() -> None:
+            fetch()
+            master.send_signal(signal.SIGHUP)
+            self.assertTrue(wait_until(lambda: len(workers()) == 2 and not workers() & before))
+            fetch()
+        self.compare([master.pid, *before], work)
+
+    def test_threaded_server(self) -> None:
+        port = 18432
+        pid = self.loop("import http.server as h\nclass H(h.BaseHTTPRequestHandler):\n"
+                        "    def do_GET(self): self.send_response(200); self.end_headers(); self.wfile.write(b'x')\n"
+                        f"    def log_message(self, *a): pass\nh.ThreadingHTTPServer(('127.0.0.1', {port}), H)"
+                        ".serve_forever()")
+
+        def work() -> None:
+            for _ in range(5):
+                subprocess.run(["curl", "-sf", f"http://127.0.0.1:{port}/"], check=True, stdout=subprocess.DEVNULL)
+        self.assertTrue(wait_until(lambda: not subprocess.run(
+            ["curl", "-sf", f"http://127.0.0.1:{port}/"], stdout=subprocess.DEVNULL).returncode))
+        self.compare([pid], work)
+
+    def test_forking_shell(self) -> None:
+        shell = self.launch("sh", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        assert shell.stdin
+        done = self.folder / "done"
+        self.assertTrue(wait_until(lambda: pathlib.Path(f"/proc/{shell.pid}/syscall").read_text()[:2] == "0 "))
+
+        def work() -> None:
+            assert shell.stdin
+            shell.stdin.write(f"(ls /; uname) | sort; (sleep 0.1 & wait); echo >{done}\n")
+            shell.stdin.flush()
+            self.assertTrue(wait_until(done.exists))
+        self.compare([shell.pid], work)
+
+
+class Refusals(AttachCase):
+    """One line that says why, and nothing left behind."""
+
+    def refused(self, *arguments: str, code: int = 125, wrapper: Sequence[str] = ()) -> str:
+        path = self.folder / "refused.json"
+        result = subprocess.run([*wrapper, sys.executable, str(SPOC), *arguments, "-o", str(path)],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                timeout=WAIT_S)
+        lines = [line for line in result.stderr.splitlines() if "Error: " in line]
+        self.assertEqual((result.returncode, len(lines)), (code, 1), result.stderr)
+        self.assertFalse(path.exists())
+        return lines[0].partition("Error: ")[2]
+
+    def test_options(self) -> None:
+        pid = str(self.loop())
+        cases = {
+            ("--follow", "--pid", pid): "usage: --follow: means nothing with --pid: it always lasts until the last "
+                                        "task has ended or a signal asks to stop; see --help",
+            ("--privileged", "--pid", pid): "usage: --privileged: means nothing with --pid: no command is started; see "
+                                            "--help",
+            ("--backend", "notify", "--pid", pid): "usage: --backend: means nothing with --pid: only BPF sees what "
+                                                   "runs already; see --help",
+            ("--pid", pid, "--cgroup", "/sys/fs/cgroup"): "usage: record: --pid and --cgroup do not go together; give "
+                                                          "one of them",
+            ("--pid", "x"): "usage: --pid x: no process id; ps -e lists what runs",
+            ("--pid", "0"): "usage: --pid 0: no process id; ps -e lists what runs",
+            ("-n", "-b", "read", "--pid", pid): "usage: record: -b and -n contradict each other; see --help"}
+        for options, message in cases.items():
+            with self.subTest(options):
+                self.assertEqual(self.refused("record", *options, code=2), message)
+        result = spoc("record", "--pid", pid, "--", "true")
+        self.assertEqual((result.returncode, result.stderr.partition("Error: ")[2]), (
+            2, "usage: record --pid: it takes no command: what runs already is recorded; see --help\n"))
+
+    def test_processes(self) -> None:
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        cases = {gone.pid: "it is gone, or was never there; ps -e lists what runs",
+                 2: "a thread of the kernel makes no syscalls; name another process"}
+        for pid, reason in cases.items():
+            self.assertEqual(self.refused("record", "--pid", str(pid)), f"attach to: process {pid}: {reason}")
+
+    def test_control_groups(self) -> None:
+        root = ("the root of the control groups is the whole machine; name one below it; `watch` without --cgroup is "
+                "for all")
+        none = "it is no control group; name its folder, as in /sys/fs/cgroup/system.slice/nginx.service"
+        for version in (1, 2):
+            mount = str(cgroup_mount(version))
+            self.assertEqual(self.refused("record", "--cgroup", mount), f"attach to: {mount}: {root}")
+            group = self.cgroup(version)
+            self.assertRegex(self.refused("record", "--cgroup", str(group)),
+                             rf"attach to: control group {group}.*: no task is in it; start it, or name another$")
+        for path in ("/tmp", "/nonexistent", str(cgroup_mount(2) / "nonexistent")):
+            self.assertEqual(self.refused("record", "--cgroup", path), f"attach to: {path}: {none}")
+
+    def test_another_pid_namespace(self) -> None:
+        self.assertEqual(
+            self.refused("record", "--pid", "1", wrapper=(
+                "unshare", "-pf", "--mount-proc", "sh", "-c", '"$@"; exit $?', "sh")),
+            "attach to: --pid: this pid namespace is not the machine's, by which the kernel counts; run it outside of "
+            "the container, or record the command itself")
+
+    def test_too_many(self) -> None:
+        pid = self.loop("import threading\nthreading.stack_size(65536)\nevent = threading.Event()\n"
+                        "for _ in range(50): threading.Thread(target=event.wait).start()")
+        self.assertTrue(wait_until(lambda: len(os.listdir(f"/proc/{pid}/task")) == 51))
+        with unittest.mock.patch.object(module.ScopedPrograms, "MAX_TASKS", 50), \
+                module.ScopeRecorder(module.this_machine(), module.ProcessTree([pid])) as recorder:
+            assert isinstance(recorder, module.ScopeRecorder)
+            recorder.load()
+            recorder.attach()
+            with self.assertRaises(module.KernelError) as caught:
+                recorder.join()
+        self.assertRegex(str(caught.exception), r"51 tasks are in it; 50 can be followed at a time: name a part of it$")
+
+    def test_privileges(self) -> None:
+        result = subprocess.run([*AS_NOBODY, sys.executable, str(SPOC), "record", "-o", "/dev/null", "--pid", "1"],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=WAIT_S)
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stdout, "run it as root, or with CAP_BPF and CAP_PERFMON\n$")

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: MIT
+"""`watch`: names what filters stop of what runs already, whoever loaded them, and nothing else; `run --strict`."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, List
+
+import spoc as module
+from cases import RUNC, AttachCase, ContainerCase
+from support import SPOC, WAIT_S, build, require_command, spoc, wait_until
+
+TIER = "kernel"
+EVENT_FIELDS = {"time", "pid", "tgid", "comm", "arch", "number", "name", "action", "errno", "guess", "count",
+                "container", "unit"}
+
+
+class WatchCase(AttachCase):
+    """Watches programs under a filter that `run` loads and does not look at any more."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # A name that no other task of this machine has, as its tasks are watched, too.
+        self.comm = f"watched-{os.getpid() % 10000}-{time.monotonic_ns() % 100}"
+        self.profile = self.folder / "profile.json"
+
+    def filtered(self, *command: str, action: str = "SCMP_ACT_ERRNO", name: str = "uname") -> List[str]:
+        """A command line that runs this under a filter that answers so to that call, without watching it."""
+        self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": [name], "action": action}]}))
+        return [sys.executable, str(SPOC), "run", "-q", "-p", str(self.profile), "--enricher", "none", "--", *command]
+
+    def program(self, source: str, *flags: str) -> str:
+        """A built program under a name of its own."""
+        path = self.folder / self.comm
+        if not path.exists():
+            shutil.copy(build(source, *flags), path)
+        return str(path)
+
+    def filtered_loop(self, text: str = "os.uname()") -> int:
+        """The pid of a process under such a filter that does this all the time; the filter refuses uname(2)."""
+        ready = self.folder / "looping"
+        script = (f"import os, time\nopen('/proc/self/comm', 'w').write({self.comm!r})\n"
+                  f"open({str(ready)!r}, 'w').close()\nwhile True:\n    try: {text}\n"
+                  "    except OSError: pass\n    time.sleep(0.02)")
+        process = self.launch(*self.filtered(sys.executable, "-c", script), stderr=subprocess.DEVNULL)
+        self.assertTrue(wait_until(ready.exists))
+        return next(pid for pid in module.ProcessTree([process.pid]).tasks() if module.process_name(pid) == self.comm)
+
+    def watch(self, *arguments: str, meanwhile: Any = None, code: int = 0) -> List[str]:
+        """What is said of calls, by tasks of the name of this test; self.log has all."""
+        with self.attached("watch", *arguments, ready="Calls that a filter lets pass and logs") as process:
+            if meanwhile:
+                meanwhile()
+            process.send_signal(signal.SIGINT)
+        self.assertEqual(process.returncode, code, self.log)
+        self.assertNotIn("Traceback", self.log)
+        return self.named("Seccomp")
+
+    def named(self, what: str) -> List[str]:
+        return [line for line in re.findall(rf"(?m)^\S+ {what}: (.*)$", self.log) if self.comm in line]
+
+    def wait_named(self) -> None:
+        self.assertTrue(wait_until(lambda: self.comm in (self.folder / "log").read_text()))
+
+
+class Watch(WatchCase):
+    def test_whole_machine(self) -> None:
+        pid, events = self.filtered_loop(), self.folder / "events"
+        lines = self.watch("--events", str(events), meanwhile=self.wait_named)
+        self.assertEqual(lines, [f"uname (63), action: SCMP_ACT_ERRNO (EPERM), pid: {pid}, comm: {self.comm}"])
+        self.assertRegex(self.log, "Watching every task of this machine that is under a seccomp filter\n")
+        self.assertRegex(self.named("Seccomp summary")[0],
+                         rf"^uname \(63\), action: SCMP_ACT_ERRNO \(EPERM\), \d+ times?, by: .*{self.comm} \(\d+\)")
+        self.assertRegex(self.log, r"To allow what was blocked: -b \S*uname")
+        found = [json.loads(line) for line in events.read_text().splitlines()]
+        for event in found:
+            self.assertEqual(set(event), EVENT_FIELDS)
+        own = [event for event in found if event["comm"] == self.comm]
+        self.assertEqual({(event["name"], event["action"], event["errno"], event["tgid"], event["guess"])
+                          for event in own}, {("uname", "SCMP_ACT_ERRNO", "EPERM", pid, False)})
+        total = int(re.findall(rf"{self.comm} \((\d+)\)", self.named("Seccomp summary")[0])[0])
+        self.assertEqual(sum(event["count"] for event in own), total)
+
+    def test_scopes(self) -> None:
+        pid, group = self.filtered_loop(), self.cgroup(2)
+        self.move(pid, group)
+        version_1 = self.cgroup(1)
+        self.move(pid, version_1)
+        for options in (("--pid", str(pid)), ("--cgroup", str(group)), ("--cgroup", str(version_1))):
+            with self.subTest(options):
+                self.assertEqual(self.watch(*options, meanwhile=self.wait_named), [
+                    f"uname (63), action: SCMP_ACT_ERRNO (EPERM), pid: {pid}, comm: {self.comm}"])
+                self.assertIn("Watching 1 task, 1 under a seccomp filter: ", self.log)
+
+    def test_every_answer(self) -> None:
+        """Of tasks that begin while all are watched."""
+        program = self.program("deny.c", "-static")
+        killed = "killed by SIGSYS, probably SCMP_ACT_KILL_PROCESS"
+        cases = {"SCMP_ACT_ERRNO": "SCMP_ACT_ERRNO (EPERM)", "SCMP_ACT_TRACE": "SCMP_ACT_ERRNO (ENOSYS)",
+                 "SCMP_ACT_TRAP": killed, "SCMP_ACT_KILL_PROCESS": killed, "SCMP_ACT_KILL_THREAD": killed}
+        for action, text in cases.items():
+            for kind in ("self", "child", "thread"):
+                with self.subTest(action=action, kind=kind):
+                    command = self.filtered(program, kind, action=action)
+                    lines = self.watch(meanwhile=lambda: subprocess.run(
+                        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                        timeout=WAIT_S))
+                    self.assertEqual(len(lines), 1, self.log)
+                    if action == "SCMP_ACT_KILL_THREAD" and kind == "thread":
+                        text = action
+                    self.assertEqual(re.sub(r"pid: \d+", "pid: N", lines[0]),
+                                     f"uname (63), action: {text}, pid: N, comm: {self.comm}")
+
+    def test_logged(self) -> None:
+        """What is let pass is not named, which is said."""
+        program = self.program("deny.c", "-static")
+        self.assertEqual(self.watch(meanwhile=lambda: subprocess.run(
+            self.filtered(program, action="SCMP_ACT_LOG"), check=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL)), [])
+        self.assertIn("Calls that a filter lets pass and logs (SCMP_ACT_LOG) are not told from others", self.log)
+
+    def test_supervised(self) -> None:
+        """What a listener answers is said as that, and blocks nothing."""
+        program = self.program("deny.c", "-static")
+        profile = self.folder / "listened.json"
+        profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["uname"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0}]}))
+        lines = self.watch("--strict", "--pid", str(os.getpid()), meanwhile=lambda: subprocess.run(
+            [sys.executable, str(SPOC), "run", "-q", "-p", str(profile), "--enricher", "notify", "--", program],
+            check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            timeout=WAIT_S))
+        self.assertEqual(len(lines), 1, self.log)
+        self.assertIn("action: returned 0, as a supervisor answered (SCMP_ACT_NOTIFY), or SCMP_ACT_ERRNO (0), pid: ",
+                      lines[0])
+
+    def test_exact_counts(self) -> None:
+        program = self.program("deny.c", "-static")
+        self.watch("--pid", str(os.getpid()), meanwhile=lambda: subprocess.run(
+            self.filtered(program, "self", "1000"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+        self.assertEqual(self.named("Seccomp summary"), [
+            f"uname (63), action: SCMP_ACT_ERRNO (EPERM), 1000 times, by: {self.comm} (1000)"])
+
+    def test_end(self) -> None:
+        """By time, and with the last task."""
+        pid = self.filtered_loop()
+        begin_s = time.monotonic()
+        with self.attached("watch", "--for", "1", "--pid", str(pid), ready="Watching") as process:
+            pass
+        self.assertEqual(process.returncode, 0, self.log)
+        self.assertGreaterEqual(time.monotonic() - begin_s, 1)
+        self.assertEqual(len(self.named("Seccomp")), 1)
+        with self.attached("watch", "--pid", str(pid), ready="Watching") as process:
+            os.kill(pid, signal.SIGKILL)
+        self.assertEqual(process.returncode, 0, self.log)
+
+    def test_strict(self) -> None:
+        pid = self.filtered_loop()
+        self.watch("--strict", "--pid", str(pid), meanwhile=self.wait_named, code=1)
+        self.watch("--strict", "--pid", str(self.loop()), code=0)
+
+    def test_quiet(self) -> None:
+        """-q leaves what was blocked."""
+        pid = self.filtered_loop()
+        with self.attached("watch", "-q", "--pid", str(pid), ready="Seccomp: ") as process:
+            process.send_signal(signal.SIGTERM)
+        self.assertEqual(len(self.log.splitlines()), 3, self.log)
+
+    def test_usage(self) -> None:
+        for arguments in (("true",), ("--for", "0"), ("--pid", "1", "--cgroup", "/"), ("--events", "")):
+            result = spoc("watch", *arguments)
+            self.assertEqual(result.returncode, 2, result.stderr)
+
+    def test_bubblewrap(self) -> None:
+        """Under a filter that bubblewrap loads."""
+        require_command("bwrap")
+        program, compiled = self.program("deny.c", "-static"), self.folder / "filter.bpf"
+        self.filtered("true")
+        self.assertEqual(spoc("convert", "-t", "bpf", "-o", str(compiled), str(self.profile)).returncode, 0)
+
+        def work() -> None:
+            with open(compiled) as file:
+                subprocess.run(["bwrap", "--dev-bind", "/", "/", "--seccomp", str(file.fileno()), program],
+                               pass_fds=[file.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               timeout=WAIT_S)
+        lines = self.watch(meanwhile=work)
+        self.assertRegex(lines[0], rf"^uname \(63\), action: SCMP_ACT_ERRNO \(EPERM\), pid: \d+, comm: {self.comm}")
+        self.assertEqual(len(lines), 1)
+
+
+class NoFalseLine(WatchCase):
+    """What nobody blocks is not named, however it is attached to."""
+
+    ROUNDS = 14
+
+    def busy(self, kind: str, filtered: bool) -> "tuple[int, pathlib.Path]":
+        """Tasks that come and go all the time: the first of them, and the control group that all are in."""
+        group, calls = self.cgroup(2), self.folder / f"calls-{time.monotonic_ns()}"
+        command = [self.program("forker.c", "-pthread"), kind, "1000", str(calls)]
+        process = self.launch("sh", "-c", f'echo $$ >{group}/cgroup.procs; exec "$@"', "sh", *(
+            self.filtered(*command) if filtered else command), stderr=subprocess.DEVNULL)
+        self.assertTrue(wait_until(lambda: calls.exists() and any(calls.read_bytes()[:8])))
+        return process.pid, group
+
+    def denials(self, scope: Any) -> List[Any]:
+        watcher = module.open_scope_watcher(module.this_machine(), scope)
+        try:
+            watcher.join()
+            time.sleep(0.3)
+            denials = [*watcher.read(), *watcher.finish()]
+            self.assertEqual(watcher.losses(), [])
+            return [denial for denial in denials if denial.comm == self.comm]
+        finally:
+            watcher.close()
+
+    def test_of_busy_tasks(self) -> None:
+        for kind in ("tree", "threads", "orphans"):
+            pid, group = self.busy(kind, True)
+            scopes: "List[Any]" = [module.ProcessTree([pid]), module.ControlGroup(str(group)), module.WholeMachine()]
+            for scope in scopes:
+                for number in range(self.ROUNDS):
+                    with self.subTest(kind=kind, scope=scope.title, number=number):
+                        self.assertEqual(self.denials(scope), [])
+            self.remove_cgroup(group)
+
+    def test_where_nothing_is_filtered(self) -> None:
+        """Of tasks without a filter nothing is ever named."""
+        self.busy("tree", False)
+        self.assertEqual(self.watch(meanwhile=lambda: time.sleep(3)), [])
+
+
+class InContainer(ContainerCase):
+    """Whose filter runc has loaded: the line says which container it was."""
+
+    def test_container_is_named(self) -> None:
+        require_command("runc")
+        identity = "".join(f"{byte:02x}" for byte in os.urandom(32))
+        configuration = {
+            "ociVersion": "1.0.2",
+            "process": {"terminal": False, "user": {"uid": 0, "gid": 0}, "env": ["PATH=/bin"], "cwd": "/",
+                        "args": ["/bin/sh", "-c", "uname; uname; sleep 1"]},
+            "root": {"path": "rootfs", "readonly": False},
+            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            "linux": {"cgroupsPath": f"/{self.folder.name}/{identity}",
+                      "namespaces": [{"type": name} for name in ("pid", "mount", "ipc", "uts", "network")],
+                      "seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                          {"names": ["uname"], "action": "SCMP_ACT_ERRNO"}]}}}
+        (self.folder / "config.json").write_text(json.dumps(configuration))
+        command = [*RUNC, "--root", str(self.folder / "state")]
+        log, events = self.folder / "log", self.folder / "events"
+        with open(log, "w") as stderr:
+            watcher = self.launch(sys.executable, str(SPOC), "watch", "--events", str(events), stderr=stderr)
+        self.assertTrue(wait_until(lambda: "Calls that" in log.read_text()))
+        try:
+            result = subprocess.run([*command, "run", "--bundle", str(self.folder), identity], stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=WAIT_S)
+        finally:
+            subprocess.run([*command, "delete", "--force", identity], stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+        watcher.terminate()
+        self.assertEqual(watcher.wait(WAIT_S), 0)
+        text = log.read_text()
+        where = f"container: {identity[:12]}"
+        found = [line for line in text.splitlines() if where in line]
+        self.assertGreater(len(found), 1, text + result.stdout)
+        self.assertRegex(found[0], r"Seccomp: uname \(63\), action: SCMP_ACT_ERRNO \(EPERM\), pid: \d+, comm: \w+, "
+                         rf"{where}$")
+        self.assertRegex(found[-1], rf"Seccomp summary: uname .*, by: .*uname \(\d\), {where}$")
+        self.assertIn(f"To allow what was blocked in container {identity[:12]}: -b uname\n", text)
+        self.assertIn(identity[:12], {json.loads(line)["container"] for line in events.read_text().splitlines()})
+
+
+class StrictRun(WatchCase):
+    """`run --strict`."""
+
+    def run_strict(self, *options: str, action: str = "SCMP_ACT_ERRNO", name: str = "uname") -> int:
+        command = self.filtered(self.program("deny.c", "-static"), action=action, name=name)
+        index = command.index("--enricher")
+        del command[index:index + 2]
+        command[index:index] = ["--strict", *options]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              timeout=WAIT_S).returncode
+
+    def test_exit_codes(self) -> None:
+        """1 if the profile has blocked anything, whatever the command's own code."""
+        for enricher in ("tracepoint", "notify"):
+            self.assertEqual(self.run_strict("--enricher", enricher), 1)
+            self.assertEqual(self.run_strict("--enricher", enricher, action="SCMP_ACT_KILL_PROCESS"), 1)
+            self.assertEqual(self.run_strict("--enricher", enricher, name="getsid"), 0)
+        self.assertEqual(self.run_strict(action="SCMP_ACT_LOG"), 0)
+
+    def test_refused(self) -> None:
+        self.assertEqual(self.run_strict("--enricher", "none"), 2)
+        self.assertEqual(self.run_strict("--learn", str(self.folder / "learned")), 2)
