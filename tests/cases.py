@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import AbstractSet, Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 import jsonschema
 import yaml
@@ -78,11 +78,11 @@ OWN_CALLS = """
 """.split()
 
 
-def calls_after_exec(log: str, pid: int = 0) -> Set[str]:
+def calls_after_exec(log: str, pid: int = 0, spared: AbstractSet[int] = frozenset()) -> Set[str]:
     """The names in an `strace -f -o` log that come after the command's first successful execve.
 
-    The command is process `pid`; the process that strace started and that has started `pid` is left out. Without
-    `pid` it is the process that strace started.
+    The command is process `pid`; the process that strace started and that has started `pid` is left out, and those
+    that are `spared`. Without `pid` it is the process that strace started.
     """
     names: Set[str] = set()
     starter, running = 0, False
@@ -95,7 +95,7 @@ def calls_after_exec(log: str, pid: int = 0) -> Set[str]:
         if not starter and tid != pid and pid:
             starter = tid
         if running:
-            if begun and tid != starter:
+            if begun and tid != starter and tid not in spared:
                 names.add(begun)
         elif tid == (pid or tid):
             running = (begun or resumed) == "execve" and line.endswith(" = 0")
@@ -314,7 +314,9 @@ class TracedCase(Case):
         started = re.search(r"Running command with PID: (\d+)$", result.stderr, re.MULTILINE)
         assert started, result.stderr
         names = seen_syscalls(json.loads(profile.read_text()), result.stderr)
-        return names, calls_after_exec((self.folder / "strace.log").read_text("utf-8"), int(started[1]))
+        # A thread that has ended counts as running until strace has heard of it: then record leaves a process behind.
+        own = {int(pid) for pid in re.findall(r"Process (\d+) answers their calls", result.stderr)}
+        return names, calls_after_exec((self.folder / "strace.log").read_text("utf-8"), int(started[1]), own)
 
     def record_counted(self, *command: str) -> Tuple[Set[str], int]:
         """What `record` finds, and how many tasks it says that it has followed."""

@@ -72,6 +72,11 @@ class Parser(unittest.TestCase):
             "brk", "_llseek", "clone3", "set_robust_list", "execve", "futex", "restart_syscall", "write", "exit_group",
             "rename"})
 
+    def test_spared(self) -> None:
+        """The calls of 12 alone are those of another process."""
+        self.assertEqual(calls_after_exec(self.LOG, 11) - calls_after_exec(self.LOG, 11, {12}),
+                         {"set_robust_list", "execve"})
+
     def test_what_is_not_understood_is_an_error(self) -> None:
         with self.assertRaises(AssertionError):
             calls_after_exec(self.LOG.replace("11 brk(NULL)", "11 BRK: NULL"), 11)
