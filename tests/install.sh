@@ -27,7 +27,11 @@ strace              says what a recording must hold
 gdb                 another tracer that the programs run under
 runc                starts a container under a recorded profile
 crun                the same, and another list of base syscalls
-podman              says which rules of a profile of its own hold
+podman              says which rules of a profile of its own hold; starts containers by crun, by runc, and without root
+uidmap              maps the users of the last of these
+catatonit           is the first process of a container that asks for one
+docker.io           starts containers to record
+containerd          the same, by itself
 bubblewrap          starts programs under a compiled filter
 systemd             reads drop-ins and the units in examples, and runs units under them
 busybox-static      the container's programs
