@@ -77,7 +77,8 @@ except (ImportError, OSError, MemoryError) as failure:
 
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
-IMPORTED_LATER = "_socket array binascii bisect html io json pwd re resource shlex socket termios textwrap".split()
+IMPORTED_LATER = ("_socket array binascii bisect html http.client io json pwd re resource shlex socket termios "
+                  "textwrap").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import array
@@ -3617,6 +3618,149 @@ def owner_of(cgroups: str) -> tuple[str, str]:
             if part.endswith((".service", ".scope")):
                 return "unit", part
     return "", ""
+
+
+class RunningProcess(NamedTuple):
+    """A process that runs, as this one sees it in /proc."""
+
+    pid: int
+    parent: int
+    start: int  # in clock ticks since the machine started
+    command: str  # its name (comm)
+    arguments: tuple[str, ...]  # only of what watches over a container
+    container: str | None  # the id in its cgroups
+    is_inside: bool  # its pid namespace is not that of this process
+
+
+# What stays with a container as long as it runs: the monitor of Podman and CRI-O, the shim of containerd and Docker.
+MONITORS = {"conmon": "-c", "containerd-shim": "-id"}  # comm has 15 characters; the option before the container's id
+
+
+def running_processes() -> Iterator[RunningProcess]:
+    """Every process that runs. One that ends meanwhile is not among them."""
+    own = os.stat("/proc/self/ns/pid")
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        before, _, after = read_proc(name, "stat").rpartition(")")
+        fields = after.split()
+        if not fields or fields[0] in "ZX":
+            continue
+        command = before.partition("(")[2]
+        try:
+            is_inside = not os.path.samestat(own, os.stat(f"/proc/{name}/ns/pid"))
+        except OSError:  # it has ended, or is another user's
+            is_inside = False
+        arguments = read_proc(name, "cmdline").split("\0") if command in MONITORS else ()
+        yield RunningProcess(int(name), int(fields[1]), int(fields[19]), command, tuple(arguments),
+                             parse_container_id(read_proc(name, "cgroup")), is_inside)
+
+
+class RunningContainer(NamedTuple):
+    """A container that runs, found without its engine."""
+
+    identifier: str  # 64 hexadecimal digits, or what its creator chose (containerd)
+    name: str  # as its engine calls it; the identifier where nothing tells
+    pid: int  # of its first process, as this process sees it
+
+
+def containers_among(processes: Iterable[RunningProcess], names: dict[str, str]) -> list[RunningContainer]:
+    """The containers that these processes are, by name. `names` are what Docker calls its ids.
+
+    A container's processes are those whose cgroups hold its id, and the children of its monitor where these do not, as
+    with containerd by itself and Podman without root. What calls itself a monitor inside of a container is none.
+    """
+    processes = list(processes)
+    monitored: dict[int, str] = {}  # the container that the monitor of this pid watches over
+    names = dict(names)
+    for process in processes:
+        option = MONITORS.get(process.command, "")
+        values = dict(zip(process.arguments, process.arguments[1:]))
+        if not process.is_inside and values.get(option):
+            monitored[process.pid] = values[option]
+            if values.get("-n"):
+                names[values[option]] = values["-n"]
+    first: dict[str, RunningProcess] = {}
+    for process in processes:
+        identifier = process.container or monitored.get(process.parent)
+        if identifier and process.pid not in monitored:
+            earlier = first.setdefault(identifier, process)
+            if (process.start, process.pid) < (earlier.start, earlier.pid):
+                first[identifier] = process
+    return sorted((RunningContainer(identifier, names.get(identifier, identifier), process.pid)
+                   for identifier, process in first.items()), key=lambda container: (container.name, container.pid))
+
+
+DOCKER_SOCKET = "/var/run/docker.sock"
+DOCKER_TIMEOUT_S = 2.0
+DOCKER_ANSWER_LIMIT_BYTES = 16 << 20
+
+
+def docker_names() -> dict[str, str]:
+    """What Docker calls the containers that it runs, by id; {} where it does not answer.
+
+    GET /containers/json of the Docker Engine API, over the Unix socket of DOCKER_HOST or at its usual place.
+    """
+    import http.client
+    import json
+    import socket
+
+    scheme, _, path = os.environ.get("DOCKER_HOST", "unix://" + DOCKER_SOCKET).partition("://")
+    if scheme != "unix":
+        return {}
+    connection = http.client.HTTPConnection("docker")
+    names = {}
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException, ValueError,
+                                                             LookupError, TypeError):
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(DOCKER_TIMEOUT_S)
+        connection.sock.connect(path)
+        connection.request("GET", "/containers/json")
+        for container in json.loads(connection.getresponse().read(DOCKER_ANSWER_LIMIT_BYTES)):
+            names[str(container["Id"])] = str(container["Names"][0]).lstrip("/")
+    return names
+
+
+def running_containers() -> list[RunningContainer]:
+    """Every container that runs on this machine, whatever engine started it."""
+    processes = list(running_processes())
+    is_docker = any("moby" in process.arguments for process in processes)
+    return containers_among(processes, docker_names() if is_docker else {})
+
+
+def find_container(name: str, containers: Iterable[RunningContainer]) -> RunningContainer | None:
+    """The one with this name or id, or whose id begins so; None if there is none. Raises SpocError for several."""
+    containers = list(containers)
+    for matches in ([container for container in containers if name in (container.name, container.identifier)],
+                    [container for container in containers if container.identifier.startswith(name)]):
+        if len(matches) > 1:
+            raise SpocError("find container", name, "several are called so",
+                            "name one by its id: " + ", ".join(container.identifier for container in matches))
+        if matches:
+            return matches[0]
+    return None
+
+
+def control_group_roots() -> Iterator[str]:
+    """Where systemd's tree of control groups is mounted: version 2 first, then that of version 1 that has its name."""
+    mounts = [line.split(" - ") for line in read_proc("self", "mountinfo").splitlines()]
+    for kind, option in (("cgroup2", ""), ("cgroup", "name=systemd")):
+        for before, after in mounts:
+            if after.split()[0] == kind and option in after.split()[-1].split(",") + [""]:
+                yield before.split()[4]
+
+
+def unit_control_group(unit: str) -> str:
+    """The control group of a systemd unit that runs, a user's too; of a service, if the name does not say what it is.
+
+    Raises SpocError if none is called so, or several are.
+    """
+    name = unit if "." in unit else unit + ".service"
+    for root in control_group_roots():
+        found = sorted(folder for folder, _, _ in os.walk(root) if os.path.basename(folder) == name)
+        if len(found) > 1:
+            raise SpocError("find unit", unit, "several are called so", "--cgroup takes one of " + ", ".join(found))
+        if found:
+            return found[0]
+    raise SpocError("find unit", unit, "none that runs is called so", "systemctl list-units lists them")
 
 # --- Filters -----------------------------------------------------------------
 
