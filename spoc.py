@@ -9928,6 +9928,7 @@ COMMANDS = {
         run_version, "", "print the versions of spoc.py and of what it uses",
         "Print the versions of spoc.py and of what it uses.",
         "version")}
+ALIASES = {"r": "record", "x": "run", "m": "merge", "c": "convert"}  # those of the Go tool
 
 
 def options_of(command: str) -> list[Option]:
@@ -9983,7 +9984,9 @@ def format_help(name: str, columns: int) -> str:
 
 def format_overview(columns: int) -> str:
     """What --help prints."""
-    rows = [(name, command.summary) for name, command in COMMANDS.items()]
+    short = {name: letter for letter, name in ALIASES.items()}
+    rows = [(f"{name}, {short[name]}" if name in short else name, command.summary)
+            for name, command in COMMANDS.items()]
     return "\n".join(["usage: spoc.py COMMAND [OPTION...] ...", "", *format_table(rows, columns), "",
                       "spoc.py COMMAND --help tells more.", ""])
 
@@ -10109,11 +10112,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not arguments or arguments[0] in ("-h", "--help", "help"):
             write_stdout(format_overview(stdout_columns()))
             return 0 if arguments else EXIT_USAGE
-        if arguments[0] == "--version":
-            arguments[0] = "version"
-        if arguments[0] not in COMMANDS:
-            raise UsageError(arguments[0], "no such command", "see spoc.py --help")
-        return run_command(arguments[0], arguments[1:])
+        name = "version" if arguments[0] == "--version" else ALIASES.get(arguments[0], arguments[0])
+        if name not in COMMANDS:
+            raise UsageError(name, "no such command", "see spoc.py --help")
+        return run_command(name, arguments[1:])
     except KeyboardInterrupt as interrupt:
         return EXIT_SIGNAL + int(*interrupt.args or (signal.SIGINT,))
     except Exception as error:

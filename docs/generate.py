@@ -32,6 +32,9 @@ _spoc() {
         return
     fi
     case $command in
+@ALIASES@
+    esac
+    case $command in
 @OPTIONS@
         *) return ;;
     esac
@@ -111,8 +114,9 @@ def completion() -> str:
                         else "list" if option.metavar == "NAMES" else "word")
                 pattern = " | ".join(command + name for name in option.names.split())
                 values.append(f"        {pattern}) kind={kind} words={shlex.quote(' '.join(option.words))} ;;")
-    return (COMPLETION.replace("@COMMANDS@", " ".join(spoc.COMMANDS)).replace("@OPTIONS@", "\n".join(options))
-            .replace("@VALUES@", "\n".join(values)))
+    aliases = [f"        {alias}) command={command} ;;" for alias, command in spoc.ALIASES.items()]
+    return (COMPLETION.replace("@COMMANDS@", " ".join(spoc.COMMANDS)).replace("@ALIASES@", "\n".join(aliases))
+            .replace("@OPTIONS@", "\n".join(options)).replace("@VALUES@", "\n".join(values)))
 
 
 def roff(text: str) -> str:

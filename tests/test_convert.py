@@ -383,6 +383,13 @@ class Command(support.Case):
         self.assertIn("\nSystemCallErrorNumber=ENOSYS\n", drop_in)
         self.assertRegex(drop_in, r"\bopenat2?\b")
 
+    def test_commands_of_one_letter(self) -> None:
+        """Those of the Go tool."""
+        for letter, name in (("r", "record"), ("x", "run"), ("m", "merge"), ("c", "convert")):
+            short, whole = support.spoc(letter, "--help"), support.spoc(name, "--help")
+            self.assertEqual((short.returncode, short.stdout), (0, whole.stdout))
+            self.assertIn(f"usage: spoc.py {name} ", short.stdout)
+
     def test_value_after_an_equals_sign(self) -> None:
         """-o=FILE, as Go's flags are written, is no file named =FILE."""
         for command, option in itertools.product(spoc.COMMANDS, spoc.OPTIONS):

@@ -445,7 +445,8 @@ class Generated(support.Case):
                     ("re", "record"), ("record --back", "--backend"), ("record --backend b", "bpf"),
                     ("record --args socket,ioc", "socket,ioctl"), ("convert -t sys", "systemd"),
                     ("merge wor", "words.txt"), ("record -o wor", "words.txt"), ("record -- unshar", "unshare"),
-                    ("run -p x unshar", "unshare"), ("run -p x cat wor", "words.txt"), ("record --checkpoint 1", "")):
+                    ("run -p x unshar", "unshare"), ("r --back", "--backend"),
+                    ("run -p x cat wor", "words.txt"), ("record --checkpoint 1", "")):
                 line = f"spoc {words}"
                 bash = (f'{package}. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; '
                         'COMP_POINT=${#COMP_LINE}; _spoc; printf "%s\\n" "${COMPREPLY[@]}"')
