@@ -287,6 +287,13 @@ class Architectures(support.Case):
     def test_map(self) -> None:
         document = {"defaultAction": ERRNO, "archMap": [{"architecture": X86_64, "subArchitectures": [X86, X86]}]}
         self.assertEqual(append_names(document, [], [X86_64, X86]), document)
+        arm = {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]}  # another machine's
+        entries: List[List[Dict[str, Any]]] = [[], [{"architecture": X86_64}],
+                                               [{"architecture": X86_64, "subArchitectures": None}]]
+        for own in entries:
+            document = {"defaultAction": ERRNO, "archMap": [arm, *own]}
+            self.assertEqual(append_names(document, [], [X86_64, X86])["archMap"],
+                             [arm, {"architecture": X86_64, "subArchitectures": [X86]}])
 
 
 class Kept(support.Case):
