@@ -406,6 +406,14 @@ class Command(support.Case):
         self.assertEqual(spoc.parse_options("record", ["-qno=a", "-o", "=b", "-ob=c", "true"]),
                          ({"quiet": True, "no_base_syscalls": True, "output_file": ["a", "=b", "b=c"]}, ["true"]))
 
+    def test_last_value_counts(self) -> None:
+        first, last = self.folder / "first", self.folder / "last"
+        result = support.spoc("convert", "-t", "docker", "--type=pfc", "-o", str(first), "--output-file", str(last),
+                              str(self.profile))
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertFalse(first.exists())
+        self.assertIn("# pseudo filter code start", last.read_text())
+
     def test_options_may_follow(self) -> None:
         for arguments in (["-t", "pfc", "-"], ["-", "-tpfc"], ["--type=pfc", "--", "-"], ["-", "--type", "pfc"]):
             with self.profile.open() as stream:
