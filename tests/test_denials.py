@@ -390,6 +390,13 @@ class Denials(RunCase):
             self.assertRegex("\n".join(self.summary(result.stderr)),
                              rf"^uname \(63\), action: {action}, 1 time, by: \S+ \(1\)$")
 
+    def test_killed_at_the_first_call(self) -> None:
+        """A thread that has made no call since it was cloned, and that the filter ends on the spot."""
+        self.block("uname", action="SCMP_ACT_KILL_THREAD")
+        result = self.run_it(self.deny, "newborn", options=self.TRACEPOINT)
+        self.assertEqual(self.summary(result.stderr), [
+            "uname (63), action: SCMP_ACT_KILL_THREAD, 1 time, by: deny.c-static (1)"])
+
     def test_those_who_live_on(self) -> None:
         """What a process that the command leaves behind was denied until then is in the summary."""
         self.block("uname")

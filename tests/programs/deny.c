@@ -195,13 +195,33 @@ static int in_self(void)
     return call();
 }
 
+static int call_first(void *unused)
+{
+    return call();
+}
+
+/* A thread whose first syscall it is: libc's make some before. */
+static int newborn(void)
+{
+    static char stack[64 << 10] __attribute__((aligned(16)));
+    static volatile pid_t alive;
+    int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+                CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+
+    *caller = getpid();
+    CHECK(clone(call_first, stack + sizeof(stack), flags, NULL, &alive, NULL, &alive) > 0);
+    while (alive)
+        usleep(1000);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
 } kinds[] = {
     {"self", in_self}, {"child", child}, {"grandchild", grandchild}, {"thread", thread}, {"crowd", crowd},
     {"vfork", in_vfork}, {"exec", after_exec}, {"daemon", in_daemon}, {"pidns", pid_namespace}, {"nested", nested},
-    {"pause", pause_after},
+    {"pause", pause_after}, {"newborn", newborn},
 };
 
 int main(int argc, char **argv)
