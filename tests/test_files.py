@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import yaml
 
+import spoc
 import support
 from support import WAIT_S
 
@@ -35,7 +36,7 @@ CALL = {"getpriority": "os.getpriority(0, 0)", "sync": "os.sync()", "getsid": "o
 
 def calling(*names: str) -> Tuple[str, ...]:
     """A command that makes these calls."""
-    return (sys.executable, "-I", "-S", "-c", "import os; " + "; ".join(CALL[name] for name in names))
+    return (sys.executable, "-I", "-S", "-c", "; ".join(["import os", *(CALL[name] for name in names)]))
 
 
 def yaml_names(text: str) -> "set[str]":
@@ -260,6 +261,13 @@ class RegularFile(FilesCase):
         self.run_spoc(self.target, "ln", "-s", str(victim), str(self.target))
         self.assertEqual(victim.read_text(), OLD)
         self.assertFalse(self.target.is_symlink())
+
+    def test_folder_that_the_command_puts_there(self) -> None:
+        """It stays, and nothing else does: the profile goes to standard error."""
+        result = self.run_spoc(self.target, "mkdir", str(self.target), code=125)
+        self.assertIn(f"Error: write profile: {self.target}: Is a directory; ", result.stderr)
+        self.assertIn("mkdir", shown(result.stderr))
+        self.no_litter()
 
     def test_written_though_the_command_failed(self) -> None:
         for command, code in (("exit 3", 3), ("kill -KILL $$", 137)):
@@ -612,6 +620,17 @@ class Trapped(FilesCase):
         self.assertIn(f"Error: write profile: {self.target}: ", result.stderr)
         with self.assertRaises(BlockingIOError):
             os.read(reader, 1)
+
+    def test_fifo_that_becomes_a_file(self) -> None:
+        """Of a stranger, meanwhile: it may be another name of a file that is not the stranger's."""
+        self.target = self.strangers / "profile.yaml"
+        os.mkfifo(self.target)
+        (self.precious / "file").write_text(OLD)
+        result = self.run_spoc(self.target, "sh", "-c", f"rm {self.target}; ln {self.precious}/file {self.target}",
+                               code=125)
+        self.assertIn(f"Error: write profile: {self.target}: it has become a regular file meanwhile; ", result.stderr)
+        self.assertTrue(shown(result.stderr))
+        self.assertEqual((self.precious / "file").read_text(), OLD)
 
     def test_sticky_folder(self) -> None:
         """There another user's file cannot be replaced (sticky, inode(7)), which is known before the command begins."""
@@ -1163,6 +1182,25 @@ class Checkpoint(FilesCase):
         self.assertEqual(result.stderr.count("another process has its folder locked"), 1, result.stderr)
         self.assertIn("getsid", yaml_names(pathlib.Path(f"{self.target}.1").read_text()))
         self.no_litter(self.target.name + ".1")
+
+    def test_the_same_is_not_written_again(self) -> None:
+        """Flash wears out: a checkpoint without a new syscall leaves the file alone."""
+        command = spoc.RecordCommand(spoc.RecordOptions(output_file=str(self.target), checkpoint=1), ("true",))
+        inodes = []
+        with spoc.Supervisor() as supervisor, spoc.BpfRecorder(command.machine) as recorder:
+            recorder.load()
+            recorder.attach()
+            for recorded in calling(), calling(), calling("getsid"):
+                with spoc.Child(recorded, None, supervisor) as child:
+                    recorder.begin(child)
+                    child.wait_started({})
+                    self.assertEqual(child.wait({}), (0, None))
+                command._checkpoint(recorder)
+                inodes.append(self.target.stat().st_ino)
+        command.target.close()
+        self.assertEqual(inodes[0], inodes[1])
+        self.assertNotEqual(inodes[1], inodes[2])
+        self.assertIn("getsid", yaml_names(self.target.read_text()))
 
     def test_failed_checkpoint_does_not_end_the_command(self) -> None:
         target = self.mount_tmpfs("size=64k") / "profile.yaml"
