@@ -56,6 +56,26 @@ class Kernel(RulesCase):
         for (count, step), answers in zip(cases, self.answers("-static", filters)):
             self.assertEqual(answers, [40, 41, 41 + (count - 1) * step, 0, 0, 0, 0], (count, step))
 
+    def test_every_length_of_a_jump_of_an_order(self) -> None:
+        """The first jumps of a test that compares both words of an argument are the longest."""
+        border = 5 << 32 | 3
+        filters: List[Tuple[bytes, List[Call]]] = []
+        expected = []
+        for count in range(244, 254):
+            listed = [spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), 42 if value else 41, (
+                spoc.Condition(1, "SCMP_CMP_EQ", value),)) for value in range(count)]
+            # What the test jumps over if it fails; and what it jumps to if it holds, which stands there already.
+            over = [rule._replace(conditions=(spoc.Condition(0, "SCMP_CMP_LE", border), *rule.conditions))
+                    for rule in listed]
+            to = [*listed, spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), 41, (spoc.Condition(2, "SCMP_CMP_GT", border),))]
+            calls = list(itertools.product((0, border, border + 1, 4 << 32 | 9, 6 << 32, MAX_64), (0, 1, count)))
+            filters.append((compile_rules(over), [(spoc.X86_64, (first, second, 0, 0, 0)) for first, second in calls]))
+            filters.append((compile_rules(to), [(spoc.X86_64, (0, second, first, 0, 0)) for first, second in calls]))
+            named = {0: 41, 1: 42, count: ALLOWED}
+            expected.append([named[second] if first <= border else ALLOWED for first, second in calls])
+            expected.append([named[second] if first <= border else 41 for first, second in calls])
+        self.assertEqual(self.answers("-static", filters), expected)
+
 
 def parse_rules(*texts: str) -> List[spoc.Rule]:
     """Each as `ERRNO INDEX OPERATOR VALUE ...`; for MASKED_EQ the value is MASK/VALUE."""
