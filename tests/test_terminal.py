@@ -455,6 +455,7 @@ print(json.dumps({
         users: List[Dict[str, str]] = [{"SUDO_UID": "1000"}, {"SUDO_UID": "1000", "SUDO_GID": ""}]
         users += [{"SUDO_UID": uid, "SUDO_GID": "1"} for uid in (
             "x", "-1", "00", "+0", " 0", str(1 << 32), str((1 << 32) - 1))]  # the name of root is 0
+        users += [{"SUDO_UID": "1000", "SUDO_GID": gid} for gid in ("-1", str(1 << 32), str((1 << 32) - 1))]
         for variables in users:
             with self.subTest(variables=variables):
                 result = support.spoc("record", "-o", str(self.profile), "--", "touch", str(self.folder / "started"),
