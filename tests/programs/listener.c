@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,7 +30,13 @@ int main(int argc, char **argv)
 
     if (!strcmp(argv[1], "probe")) {
         struct sock_fprog none = {0, filter}, long_one = {0xffff, filter}, nowhere = {4, (void *)8};
-        const void *programs[] = {NULL, (void *)8, (void *)-8L, &none, &long_one, &nowhere};
+        size_t page = getpagesize(), half = sizeof filter / 2;
+        char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        struct sock_fprog cut_off = {4, (void *)(pages + page - half)};
+        const void *programs[] = {NULL, (void *)8, (void *)-8L, &none, &long_one, &nowhere, &cut_off};
+
+        memcpy(pages + page - half, filter, half);
+        munmap(pages + page, page);
 
         for (unsigned i = 0; i < sizeof programs / sizeof *programs; i++) {
             errno = 0;
