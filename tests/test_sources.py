@@ -214,10 +214,12 @@ class Sources(SourceCase):
         source._sessions, source._parents, source._own, source._outer = {"5"}, {str(ended.pid + 1)}, "5", "1"
         read_proc = spoc.read_proc
         with unittest.mock.patch.object(spoc, "read_proc", lambda pid, name: stats.get(pid) or read_proc(pid, name)):
-            for pid, strangers in ((str(ended.pid), 1), ("7", 1), ("8", 0), (str(os.getpid()), 0)):
+            for session, pid, strangers in (
+                    ("6", str(ended.pid), 1), ("6", "7", 1), ("6", "8", 0), ("6", str(os.getpid()), 0),
+                    ("4", str(ended.pid), 0), (spoc.NO_SESSION, str(ended.pid), 0)):  # before the command's; in none
                 source._strangers = 0
-                self.assertFalse(source._belongs({"ses": "6", "pid": pid}))
-                self.assertEqual(source._strangers, strangers, pid)
+                self.assertFalse(source._belongs({"ses": session, "pid": pid}))
+                self.assertEqual(source._strangers, strangers, (session, pid))
 
     def test_by_parents(self) -> None:
         """Where a new session is refused, and where the command itself begins one, as a login does."""
@@ -335,6 +337,17 @@ class Settings(SourceCase):
             result = self.run_source("kmsg", str(program), "self", "15")
             self.assertEqual([(event["comm"], event["exe"]) for event in self.read_events()], [(name, self.deny)] * 15)
             self.assertEqual(result.returncode, 2, result.stderr)
+
+    def test_forged_messages(self) -> None:
+        """Who may write to the kernel's log can write a record, but not as the kernel (syslog(3), LOG_KERN)."""
+        self.set_sysctl("printk_ratelimit", "0")
+        text = ("audit: type=1326 audit(1700000000.123:1): auid=0 uid=0 gid=0 ses=%s pid=%s comm=\"forged\" "
+                "exe=\"/forged\" sig=0 arch=c000003e syscall=63 compat=0 ip=0x0 code=0x50001")
+        self.assertTrue(spoc.parse_audit_record(text % (1, 1)))
+        result = self.run_source("kmsg", "sh", "-c", 'printf "$1" $(cat /proc/self/sessionid) $$ >/dev/kmsg; exec "$0"',
+                                 self.deny, text)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertEqual([event["comm"] for event in self.read_events()], [os.path.basename(self.deny)[:15]])
 
     def test_not_audited(self) -> None:
         logged = pathlib.Path("/proc/sys/kernel/seccomp/actions_logged").read_text().split()
