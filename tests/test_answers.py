@@ -23,13 +23,14 @@ class Answers(RunCase):
     """What a call gets, by each action, under either of: nobody watches, tracepoints watch."""
 
     # A rule -> what its call gets in the process itself, in a thread, in a child, in a traced child. %: the number, the
-    # architecture. errnoRet is EPERM by default; TRACE without a tracer is ENOSYS (seccomp(2)).
+    # architecture, and the number again (syscall_rollback() in asm/syscall.h). errnoRet is EPERM by default; TRACE
+    # without a tracer is ENOSYS (seccomp(2)).
     ALLOWED = r"= [1-9]\d*"
     RULES: List[Tuple[Any, ...]] = [
         ({"action": "SCMP_ACT_ERRNO"}, *["! 1"] * 4),
         ({"action": "SCMP_ACT_ERRNO", "errnoRet": 0}, *["= 0"] * 4),
         *(({"action": "SCMP_ACT_ERRNO", "errnoRet": number}, *[f"! {number}"] * 4) for number in (1, 38, 133, 4094)),
-        ({"action": "SCMP_ACT_TRAP"}, *["trap 1 %d 0 %#x"] * 4),
+        ({"action": "SCMP_ACT_TRAP"}, *["trap 1 %d 0 %#x %d"] * 4),
         ({"action": "SCMP_ACT_KILL"}, "", "thread killed", "killed 31", "killed 31"),
         ({"action": "SCMP_ACT_KILL_THREAD"}, "", "thread killed", "killed 31", "killed 31"),
         ({"action": "SCMP_ACT_KILL_PROCESS"}, "", "", "killed 31", "killed 31"),
@@ -45,7 +46,7 @@ class Answers(RunCase):
                 ("i", FREE_32["getppid"], AUDIT_ARCH_I386, build("call.c", "-static")),
                 ("n", FREE_32["getppid"], AUDIT_ARCH_I386, build("call.c", "-m32", "-static"))):
             with self.subTest(rule=rule, enricher=enricher, compat=compat, arch=arch):
-                expected = [(kind, answer % (number, arch) if "%" in answer else answer)
+                expected = [(kind, answer % (number, arch, number) if "%" in answer else answer)
                             for kind, answer in zip(("", "t", "f", "p"), answers) if answer]
                 found = self.call(*(call_line(compat + kind, number) for kind, _ in expected), enricher=enricher,
                                   program=program)
@@ -310,7 +311,7 @@ class Random(RunCase):
     @staticmethod
     def answer(rule: Dict[str, Any], number: int, arch: int) -> str:
         return {"ALLOW": "=", "LOG": "=", "ERRNO": f"! {rule.get('errnoRet', 1)}", "TRACE": "! 38",
-                "TRAP": f"trap 1 {number} 0 {arch:#x}"}.get(rule["action"][9:], "killed 31")
+                "TRAP": f"trap 1 {number} 0 {arch:#x} {number}"}.get(rule["action"][9:], "killed 31")
 
     def arguments_for(self, rules: List[Dict[str, Any]], bits: int) -> List[int]:
         """Six arguments, some of them just what a condition is about."""

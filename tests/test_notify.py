@@ -199,7 +199,7 @@ class Answers(Running):
                                             AUDIT_ARCH_I386)):
             with self.subTest(flags=flags):
                 said = self.calls([("SCMP_ACT_TRAP", 0)], [line], *flags)
-                self.assertEqual(said, [f"trap {SI_QUEUE} {number} 0 {token:#x}"])
+                self.assertEqual(said, [f"trap {SI_QUEUE} {number} 0 {token:#x} {number}"])
                 self.assertEqual([denial.times for denial in self.denials], [1])
 
     def test_kill(self) -> None:

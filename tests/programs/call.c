@@ -4,8 +4,8 @@
 //     HOW NUMBER ARGUMENT0 ... ARGUMENT5
 //
 // HOW: n, as this program is built; i, by int $0x80; then t for a call in a thread of its own, f for one in a process
-// of its own, p for one in a traced process. Answers: "= RESULT"; "! ERRNO"; "trap SI_CODE SI_SYSCALL SI_ERRNO SI_ARCH"
-// from the handler of SIGSYS; "thread killed"; "killed SIGNAL"; "traced MESSAGE" for PTRACE_EVENT_SECCOMP.
+// of its own, p for one in a traced process. Answers: "= RESULT"; "! ERRNO"; "trap SI_CODE SI_SYSCALL SI_ERRNO SI_ARCH
+// RESULT" from the handler of SIGSYS; "thread killed"; "killed SIGNAL"; "traced MESSAGE" for PTRACE_EVENT_SECCOMP.
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -78,8 +78,8 @@ static void *make(void *argument)
     result = int80(call);
 #endif
     if (trapped.si_signo)
-        sprintf(call->answer, "trap %d %d %d %#x", trapped.si_code, trapped.si_syscall, trapped.si_errno,
-                trapped.si_arch);
+        sprintf(call->answer, "trap %d %d %d %#x %ld", trapped.si_code, trapped.si_syscall, trapped.si_errno,
+                trapped.si_arch, result);
     else if (result < 0 && result >= -4095)
         sprintf(call->answer, "! %ld", -result);
     else
