@@ -17,8 +17,8 @@ import unittest.mock
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
 from cases import CompiledCase
-from support import (AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, ON_X86_64, ROOT, SIGSYS, SYS_SCHED_YIELD, SYS_UNAME, build,
-                     require)
+from support import (AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, ON_X86_64, ROOT, SIGSYS, SYS_SCHED_YIELD, SYS_UNAME, WAIT_S,
+                     build, require)
 
 sys.path.insert(0, str(ROOT))
 import spoc as module  # noqa: E402
@@ -265,17 +265,14 @@ os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS
                     self.assertEqual(os.WEXITSTATUS(status) - 100, signal.SIGKILL)
                     self.assertEqual([denial.verdicts for denial in self.denials], [((action, 0),)])
 
-    def test_more_calls_than_are_read_at_once(self) -> None:
-        """What waits when the command has ended is answered, all of it, and told."""
-        many = module.NotifyWatcher.MAX_CALLS + 44
+    def leave_calls(self, source: Any, count: int) -> None:
+        """Have that many processes call at the same time, and wait for the answers when the command has ended."""
         path = self.folder / "code.py"
         path.write_text("import ctypes, os, time\nlibc = ctypes.CDLL(None)\n"
-                        f"for _ in range({many}):\n    pid = os.fork()\n    if not pid:\n"
+                        f"for _ in range({count}):\n    pid = os.fork()\n    if not pid:\n"
                         f"        libc.syscall({SYS_SCHED_YIELD})\n        os._exit(0)\n"
                         f"    while not open(f'/proc/{{pid}}/syscall').read().startswith('{SYS_SCHED_YIELD} '):\n"
                         "        time.sleep(0.001)\n")
-        source = self.source(lambda call: ("SCMP_ACT_ERRNO", 1))
-        self.addCleanup(source.close)
         applied = module.Filter(ask_about(SYS_SCHED_YIELD, AUDIT_ARCH_X86_64),
                                 module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
         with module.Supervisor() as supervisor:
@@ -283,7 +280,49 @@ os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS
                 source.begin(child)
                 child.wait_started({})
                 self.assertEqual(supervisor.wait(child.pid, (), None, {}), 0)
+
+    def test_more_calls_than_are_read_at_once(self) -> None:
+        """What waits when the command has ended is answered, all of it, and told."""
+        many = module.NotifyWatcher.MAX_CALLS + 44
+        source = self.source(lambda call: ("SCMP_ACT_ERRNO", 1))
+        self.addCleanup(source.close)
+        self.leave_calls(source, many)
         self.assertEqual(sum(denial.times for denial in source.finish()), many)
+
+    def test_an_error_comes_after_what_was_read_before(self) -> None:
+        class Failing(module.Listener):
+            """Can take two calls."""
+
+            taken = 0
+
+            def receive(self) -> bool:
+                if self.taken == 2:
+                    raise module.KernelError("receive a notification", "of the filter", "no more")
+                self.taken += 1
+                return bool(super().receive())
+
+        source = self.source(lambda call: ("SCMP_ACT_ERRNO", 1))
+        source._listener.close()
+        source._listener = Failing()
+        self.addCleanup(source.close)  # with which the third call fails
+        self.leave_calls(source, 3)
+        self.assertEqual([denial.times for denial in source.read()], [1, 1])
+        with self.assertRaisesRegex(module.KernelError, "no more"):
+            source.read()
+
+    def test_call_that_is_gone(self) -> None:
+        """Its task is killed when the listener has heard of the call, but not yet taken it."""
+        listener = module.Listener()
+        self.addCleanup(listener.close)
+        applied = module.Filter(ask_about(SYS_SCHED_YIELD, AUDIT_ARCH_X86_64),
+                                module.SECCOMP_FILTER_FLAG_NEW_LISTENER, True)
+        command = [sys.executable, "-I", "-S", "-c", "import os; os.sched_yield()"]
+        with module.Supervisor() as supervisor, module.Child(command, None, supervisor, applied) as child:
+            listener.begin(child)
+            child.wait_started({})
+            self.assertTrue(listener.pending(WAIT_S * 1000))
+            child.kill()
+            self.assertFalse(listener.receive())
 
     def test_unhandled_kill_is_sigsys(self) -> None:
         for action in ("SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP"):
