@@ -706,6 +706,9 @@ class SameFile(FilesCase):
         shutil.copy(support.DATA / "docker-default.json", self.profile)
         self.other = self.folder / "b"
         self.other.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        (self.folder / "c").write_text("".join(
+            "---\napiVersion: security-profiles-operator.x-k8s.io/v1beta1\nkind: SeccompProfile\n"
+            f"metadata: {{name: {name}}}\nspec: {{defaultAction: SCMP_ACT_ALLOW}}\n" for name in ("one", "two")))
         (self.folder / "link").symlink_to("a")
         (self.folder / "here").symlink_to(".")
         os.link(self.profile, self.folder / "hard")
@@ -728,6 +731,8 @@ class SameFile(FilesCase):
         self.refused("run", "-p", "a", "--events", "{}", "touch", "started")
         self.refused("run", "-p", "b", "--base-profile", "a", "--events", "{}", "touch", "started")
         self.refused("run", "-p", "b", "--base-profile", "a", "--learn", "{}", "touch", "started")
+        self.refused("run", "-p", "b", "--base-profile", "c#one", "--events", "{}", "touch", "started",
+                     paths=("c", "here/c"))
         self.refused("run", "-p", "b", "--audit-log", "a", "--events", "{}", "touch", "started")
         self.refused("run", "-p", "b", "--audit-log", "a", "--learn", "{}", "touch", "started")
         self.refused("run", "-p", "b", "--learn", "a", "--events", "{}", "touch", "started")

@@ -175,6 +175,16 @@ class LearnedArguments(RunCase):
             self.assertIn("Learned syscalls: getuid, socket\n", stderr)
             self.assertNotIn(self.STOPPED, self.call(*seen, *others))
 
+    def test_force_takes_one_name_out_of_a_rule(self) -> None:
+        """Which stands first and would go on to deny it; its other names stay there."""
+        self.write_rules("ERRNO")
+        document = json.loads(self.profile.read_text())
+        document["syscalls"].insert(0, {"names": ["getgid", "getuid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 132})
+        self.profile.write_text(json.dumps(document))
+        getuid, getgid = (call_line("n", FREE[name]) for name in ("getuid", "getgid"))
+        self.assertIn("Learned syscalls: getuid\n", self.learn(getuid, options=["--force"]))
+        self.assertEqual(self.call(getuid, getgid), ["= 0", "! 132"])
+
     def test_what_the_default_denies_is_denied_by_a_rule_that_says_so_too(self) -> None:
         self.write_rules("ERRNO", ("ERRNO", "getuid", []), ("ERRNO", "getgid", [(1, "EQ", 5)]))
         self.check([call_line("n", FREE["getuid"]), call_line("n", FREE["getgid"], [0, 5]),
