@@ -120,7 +120,8 @@ class ExitCodes(ChildCase):
         result = subprocess.run(self.recorded("tool"), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 text=True, check=False)
         self.assertEqual((result.returncode, result.stdout), (0, "first\n"), result.stderr)
-        self.check(126, "tool", env={**environment, "PATH": ":".join(map(str, folders[:2]))})
+        for some in folders[:2], folders[1::-1]:  # whichever comes last
+            self.check(126, "tool", env={**environment, "PATH": ":".join(map(str, some))})
         self.check(127, "tool", env={**environment, "PATH": str(folders[0])})
 
     def test_not_the_commands_fault(self) -> None:
