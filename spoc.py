@@ -6029,7 +6029,9 @@ class ScopedPrograms(BpfSkeleton):
         except OSError as error:
             raise bpf_error("attach to", self.scope.title, error) from None
         for tracepoint in self.TEMPORARY if joiner else ():
-            self._attach(joiner, tracepoint, self._joining)
+            # Behind gates a task without a filter does not join by a call: by its forks its children are known.
+            is_lasting = bool(self.gates) and tracepoint == "sched_process_fork"
+            self._attach(joiner, tracepoint, None if is_lasting else self._joining)
         super().attach_programs()
         if self._notes_returns:
             self._attach("note_return", PROGRAMS["note_return"], self._joining)
@@ -6192,7 +6194,7 @@ class ScopeWatcher(ScopedPrograms, DenialReader):
 
 def open_scope_watcher(machine: Machine, scope: Scope) -> ScopeWatcher:
     """A watcher that costs tasks without a filter as little as this kernel permits, see go_on() in recorder.bpf.c."""
-    if scope.join_program or not machine.filtered[1]:
+    if not machine.filtered[1]:
         return ScopeWatcher(machine, scope)
     if machine.native is X86_64 and os.path.exists(KERNEL_BTF) and release_numbers(kernel_uname().release) >= (5, 11):
         with contextlib.suppress(KernelError):

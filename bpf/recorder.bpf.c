@@ -894,7 +894,7 @@ static __always_inline int go_on(struct bpf_raw_tracepoint_args *ctx, enum abi_s
 	return 0;
 }
 
-/* For `watch` of all tasks: most are under no filter, and pay for no more than this look. User space loads one pair. */
+/* For `watch`: most tasks are under no filter, and pay for no more than this look. User space loads one pair. */
 SEC("raw_tp/sys_enter")
 int watch_enter_direct(struct bpf_raw_tracepoint_args *ctx)
 {
