@@ -3748,6 +3748,18 @@ def control_group_roots() -> Iterator[str]:
                 yield before.split()[4]
 
 
+def control_groups_of(pid: int) -> Iterator[str]:
+    """The folders of the control groups that a process is in, that of version 2 first."""
+    mounts = [line.split(" - ") for line in read_proc("self", "mountinfo").splitlines()]
+    for line in sorted(read_proc(pid, "cgroup").splitlines()):  # that of version 2 has the number 0
+        _, controllers, path = line.split(":", 2)
+        for before, after in mounts:
+            kind, _, options = after.split(" ", 2)
+            if kind == ("cgroup" if controllers else "cgroup2") and set(controllers.split(",")).issubset(
+                    options.split(",") + [""]):
+                yield before.split()[4] + path
+
+
 def unit_control_group(unit: str) -> str:
     """The control group of a systemd unit that runs, a user's too; of a service, if the name does not say what it is.
 
@@ -5387,6 +5399,11 @@ def _print_libbpf(_level: int, message_format: bytes, arguments: int) -> int:
 PRINT_LIBBPF = PRINT_CALLBACK(_print_libbpf)
 
 
+def kernel_device(device: int) -> int:
+    """A device number as the kernel holds it: MKDEV in include/linux/kdev_t.h."""
+    return os.major(device) << 20 | os.minor(device)
+
+
 class BpfSkeleton:
     """The programs and maps of recorder.bpf.o in the kernel, from load_programs() to close().
 
@@ -5534,8 +5551,7 @@ class BpfSkeleton:
 
     def arm(self, tgid: int) -> None:
         """The next exec of this process starts the recording; its tgid counts in the caller's pid namespace."""
-        # The kernel's dev_t: include/linux/kdev_t.h, MKDEV.
-        self.config.ns_dev = os.major(self._namespace.st_dev) << 20 | os.minor(self._namespace.st_dev)
+        self.config.ns_dev = kernel_device(self._namespace.st_dev)
         self.config.ns_ino = self._namespace.st_ino
         self.config.armed_tgid = tgid
 
@@ -5890,9 +5906,14 @@ class ProcessTree:
         return int(tgid)
 
     def tasks(self) -> set[int]:
+        return self.tasks_below(self._roots)
+
+    @staticmethod
+    def tasks_below(roots: Sequence[int]) -> set[int]:
+        """The tids of these processes and their descendants, but for those of spoc.py itself."""
         children = child_processes()
         found: set[int] = set()
-        todo = list(self._roots)
+        todo = list(roots)
         while todo:
             pid = todo.pop()
             if pid != os.getpid():
@@ -5941,6 +5962,54 @@ class ControlGroup:
                 bpf.set_item("group", 0, folder)
             finally:
                 close(folder)
+
+
+class PidNamespace:
+    """A container with a pid namespace of its own: all that is in it, also what is started in it from outside."""
+
+    join_program = "join_pidns"
+
+    def __init__(self, container: RunningContainer):
+        """Raises OSError if it is gone."""
+        self.name, self._pid = container.name, container.pid
+        self.title = f"container {container.name}"
+        self._namespace = os.stat(f"/proc/{container.pid}/ns/pid")
+
+    def tasks(self) -> set[int]:
+        """Those in the namespace, and the descendants of its first process, which may be in others below it."""
+        found = ProcessTree.tasks_below([self._pid])
+        for name in filter(str.isdecimal, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(self._namespace, os.stat(f"/proc/{name}/ns/pid")):
+                    found.update(threads_of(int(name)))
+        return found
+
+    def prepare(self, bpf: ScopedPrograms) -> None:
+        bpf.config.scope_dev, bpf.config.scope_ino = kernel_device(self._namespace.st_dev), self._namespace.st_ino
+
+
+def container_scope(name: str) -> Scope:
+    """The container of this name or id: its pid namespace or, where that is not its own, its control group."""
+    containers = running_containers()
+    container = find_container(name, containers)
+    if container is None:
+        others = ", ".join(each.name for each in containers)
+        raise SpocError("find container", name, "none that runs is called so",
+                        f"these run: {others}" if others else "none runs")
+    try:
+        scope = PidNamespace(container)
+        is_machines = os.path.samestat(os.stat("/proc/self/ns/pid"), os.stat(f"/proc/{container.pid}/ns/pid"))
+    except OSError as error:
+        raise KernelError("attach to", f"container {name}", error, "start it again") from None
+    if not is_machines and proc_status(container.pid).get("NSpid", "").split()[-1:] == ["1"]:
+        return scope
+    for path in control_groups_of(container.pid):
+        if container.identifier in path:
+            group = ControlGroup(path)
+            group.name, group.title = container.name, f"container {container.name}, by its {group.title}"
+            return group
+    raise SpocError("attach to", f"container {name}", "neither a pid namespace nor a control group is its own",
+                    f"--pid {container.pid} is for its first process and the descendants of that")
 
 
 class WholeMachine:
@@ -7332,6 +7401,8 @@ class RecordOptions(NamedTuple):
     portable: bool = False
     privileged: bool = False
     pid: tuple[int, ...] = ()
+    container: str = ""
+    unit: str = ""
     cgroup: str = ""
 
 
@@ -8340,6 +8411,8 @@ class WatchOptions(NamedTuple):
     """The options of `watch`."""
 
     pid: tuple[int, ...] = ()
+    container: str = ""
+    unit: str = ""
     cgroup: str = ""
     events: str = ""
     duration: float = 0
@@ -9628,7 +9701,7 @@ def parse_verdict(text: str) -> Verdict:
     return make_verdict(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if colon else errno.EPERM)
 
 
-SCOPES = ("pid", "cgroup")  # the options that name what runs already
+SCOPES = ("pid", "container", "unit", "cgroup")  # the options that name what runs already
 # What of `record` means nothing without a command, and why.
 NEEDS_COMMAND = {
     "follow": "it always lasts until the last task has ended or a signal asks to stop",
@@ -9648,11 +9721,11 @@ def scope_of(command: str, values: dict[str, Any], operands: Sequence[str]) -> S
     for name, reason in NEEDS_COMMAND.items():
         if values.get(name, "bpf") not in ("auto", "bpf"):
             raise UsageError(f"--{name}", f"means nothing with {given[0]}: {reason}")
-    scope: Scope
-    if "cgroup" in values:
-        scope = ControlGroup(values["cgroup"])
-    else:
-        scope = ProcessTree(values["pid"])
+    makers: dict[str, Callable[[Any], Scope]] = {
+        "pid": ProcessTree, "container": container_scope, "unit": lambda name: ControlGroup(unit_control_group(name)),
+        "cgroup": ControlGroup}
+    name = given[0][2:]
+    scope = makers[name](values[name])
     check_machine_pids(given[0])
     return scope
 
@@ -9791,6 +9864,10 @@ OPTIONS = (
     Option("--pid", "PID", "record watch",
            "this process, its threads and descendants, which run already, instead of a command", check=parse_pid,
            repeated=True),
+    Option("--container", "NAME", "record watch",
+           "all that is in this container, which runs already, or is started in it: its name, its id, or how that "
+           "begins"),
+    Option("--unit", "NAME", "record watch", "all that is in this systemd unit, which runs already, or comes into it"),
     Option("--cgroup", "PATH", "record watch",
            "all that is in this control group, or comes into it: a folder below /sys/fs/cgroup"),
     Option("-t --type", "TYPE", "record merge",
@@ -9885,8 +9962,8 @@ COMMANDS = {
     "record": Command(
         run_record, "CMD [ARG...]", "run a command and write a seccomp profile of the syscalls that it makes",
         "Run CMD and write a seccomp profile of the syscalls that it and all its descendants make.\n"
-        "Without CMD, with --pid or --cgroup: the same of what runs already, until it has ended or SIGINT or SIGTERM "
-        "comes.",
+        "Without CMD, with --pid, --container, --unit or --cgroup: the same of what runs already, until it has ended "
+        "or SIGINT or SIGTERM comes.",
         "record -o nginx.yaml -- nginx -g 'daemon off;'"),
     "run": Command(
         run_run, "CMD [ARG...]", "run a command under a seccomp profile and name the syscalls that it blocks",

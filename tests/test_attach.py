@@ -292,6 +292,15 @@ class Scopes(AttachCase):
         self.assertIn("uname", names)
         self.assertFalse({"execve", "dup2", "dup3", "fcntl"} & names, names)
 
+    def test_unit(self) -> None:
+        """By its name, with or without .service."""
+        group = cgroup_mount(2) / f"{self.folder.name}.service"
+        group.mkdir()
+        self.addCleanup(self.remove_cgroup, group)
+        self.move(self.loop(), group)
+        for name in (self.folder.name, group.name):
+            self.assertEqual(self.names_of("--unit", name, meanwhile=lambda: time.sleep(0.2)), LOOP_CALLS)
+
     def test_below_a_group(self) -> None:
         group = self.cgroup(2)
         (group / "below").mkdir()

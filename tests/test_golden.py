@@ -101,7 +101,9 @@ class Adapter:
         uname = os.uname_result(("Linux", "host", "6.1.0-18-amd64", "#1 SMP", "x86_64"))
         with patch(module, "kernel_uname", lambda: uname), patch(module, "effective_capabilities",
                                                                  lambda: 0x3FFFFFFFF), \
-                patch(module, "is_filtered", lambda: False), patch(os, "fsync", lambda descriptor: None), \
+                patch(module, "is_filtered", lambda: False), patch(module, "running_containers", lambda: []), \
+                patch(module, "control_group_roots", lambda: iter(())), \
+                patch(os, "fsync", lambda descriptor: None), \
                 unittest.mock.patch.dict(module.DEFAULT_OUTPUT, {
                     name: f"{folder}/{os.path.basename(path)}" for name, path in module.DEFAULT_OUTPUT.items()}):
             yield
@@ -663,7 +665,8 @@ HOSTILE: List[Content] = [
 
 # Each option's spellings, and an example of its value if it takes one.
 OPTIONS: Dict[str, Dict[str, str]] = {
-    "record": {"--pid": "2147483647", "--cgroup": "missing", "-t --type": "raw-seccomp", "-o --output-file": "out",
+    "record": {"--pid": "2147483647", "--container": "missing", "--unit": "missing", "--cgroup": "missing",
+               "-t --type": "raw-seccomp", "-o --output-file": "out",
                "-b --base-syscalls": "read,write",
                "-n --no-base-syscalls": "", "--args": "socket", "--name": "web", "--append": "", "--follow": "",
                "--checkpoint": "60", "--stats": "", "--backend": "notify", "--portable": "", "--privileged": "",
@@ -672,7 +675,8 @@ OPTIONS: Dict[str, Dict[str, str]] = {
             "-b --base-syscalls": "execve,uname", "--as": "runc", "--privileged": "", "--no-new-privs": "",
             "--enricher": "notify", "--audit-log": "log", "--learn": "learned", "--force": "", "--events": "events",
             "--strict": "", "-q --quiet": "", "-v --verbose": ""},
-    "watch": {"--pid": "2147483647", "--cgroup": "missing", "--events": "events", "--for": "60", "--strict": "",
+    "watch": {"--pid": "2147483647", "--container": "missing", "--unit": "missing", "--cgroup": "missing",
+              "--events": "events", "--for": "60", "--strict": "",
               "-q --quiet": "", "-v --verbose": ""},
     "merge": {"-o --output-file": "out", "-t --type": "raw-seccomp", "--name": "web",
               "--default-action": "SCMP_ACT_LOG",
@@ -790,6 +794,7 @@ def watch_cases() -> Iterator[Case]:
     """Only what fails before it begins."""
     yield from usage_cases("watch")
     for options in ("--pid 2147483647", "--pid 2147483647 --pid 2147483646 -q", "--cgroup missing --strict -v",
+                    "--container missing", "--unit missing", "--unit missing.scope", "--unit a --container b",
                     "--cgroup data --for 60 --events events", "--pid 0", "--pid x", "--pid -1", "--pid 2147483648",
                     "--pid 1 --cgroup missing", "--for 0", "--for x", "--pid 2147483647 true"):
         yield Case(("watch", *options.split()))
@@ -1059,7 +1064,8 @@ def record_cases() -> Iterator[Case]:
         yield Case(("record", "-nq", "-o", "out", *shlex.split(command)), recorded=RECORDINGS["small"], compiled=True)
         yield Case(("record", "-nq", "--follow", "-o", "out", *shlex.split(command)), recorded=RECORDINGS["small"],
                    compiled=True)
-    for options in ("--pid 2147483647", "--cgroup missing", "--cgroup data --pid 2", "--pid 1 --follow",
+    for options in ("--pid 2147483647", "--cgroup missing", "--container missing", "--unit missing",
+                    "--cgroup data --pid 2", "--pid 1 --follow",
                     "--pid 1 --privileged", "--pid 1 --backend notify", "--pid 1 -n -b read", "--pid 1 true"):
         yield Case(("record", "-o", "out", *options.split()))
     yield from append_cases()
