@@ -371,6 +371,18 @@ class Denials(RunCase):
             f"{name} ({FREE[name]}), action: SCMP_ACT_ERRNO (EPERM), {count} times, by: call.c-static ({count})"
             for name, count in times.items()])
 
+    def test_another_answer_by_the_same_instruction(self) -> None:
+        """It is no repeat of the last denial."""
+        self.write(rules=[{"names": ["getpgrp"], "action": "SCMP_ACT_ERRNO", "errnoRet": number,
+                           "args": [{"index": 0, "op": "SCMP_CMP_EQ", "value": value}]}
+                          for value, number in ((1001, errno.EDOM), (1002, errno.ERANGE))])
+        code = ("import ctypes\ncall = ctypes.CDLL(None).syscall\n"
+                "for value in 1001, 1001, 1002, 1002, 1002, 1002, 1001:\n    call(111, value)\n")
+        result = self.run_it(sys.executable, "-I", "-S", "-c", code, options=self.TRACEPOINT)
+        self.assertEqual([line.partition(", by: ")[0] for line in self.summary(result.stderr)], [
+            "getpgrp (111), action: SCMP_ACT_ERRNO (EDOM), 3 times",
+            "getpgrp (111), action: SCMP_ACT_ERRNO (ERANGE), 4 times"])
+
     def test_killed_after_a_signal_that_did_not_end_it(self) -> None:
         """The first process of a pid namespace survives signals that end others (pid_namespaces(7))."""
         code = ("import ctypes, os, signal\nassert not ctypes.CDLL(None).unshare(0x20000000)\n"  # CLONE_NEWPID
