@@ -6197,7 +6197,7 @@ class ScopeRecorder(ScopedPrograms, BpfRecorder):
                      "one, it is not in the recording")
         if unreadable:
             self._losses.append(f"the calls that {count_of(unreadable, 'task was', 'tasks were')} in could not be "
-                                "read; CAP_SYS_PTRACE allows it")
+                                "read; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH allow it")
         return len(self.tids)
 
     def _note_in_progress(self, tid: int, words: Sequence[str]) -> None:

@@ -17,7 +17,8 @@ from typing import Any, Callable, List, Optional, Sequence, Set
 
 import spoc as module
 from cases import LOOP_CALLS, AttachCase, cgroup_mount
-from support import (AS_NOBODY, ON_X86_64, SPOC, WAIT_S, build, require, require_command, spoc, wait_until)
+from support import (AS_NOBODY, ON_X86_64, SPOC, WAIT_S, build, require, require_command, spoc, wait_until,
+                     with_capabilities)
 
 TIER = "kernel"
 
@@ -463,6 +464,22 @@ class Refusals(AttachCase):
             with self.assertRaises(module.KernelError) as caught:
                 recorder.join()
         self.assertRegex(str(caught.exception), r"51 tasks are in it; 50 can be followed at a time: name a part of it$")
+
+    def test_capabilities(self) -> None:
+        """Those for BPF suffice, but for the calls that tasks of other users are in, of which something is said."""
+        pid = str(self.launch("sleep", "1000").pid)
+        bpf, reading = ("bpf", "perfmon"), ("sys_ptrace", "dac_read_search")
+        for names, code in ((bpf, 125), ((*bpf, *reading), 0)):
+            log = self.folder / "log"
+            with open(log, "w") as stderr:
+                process = self.launch(*with_capabilities(*names), sys.executable, str(SPOC), "record", "-o",
+                                      "/dev/null", "--pid", pid, stderr=stderr)
+            self.assertTrue(wait_until(lambda: "Processing events" in log.read_text()))
+            process.terminate()
+            self.assertEqual(process.wait(WAIT_S), code, log.read_text())
+        result = subprocess.run([*with_capabilities(*bpf), sys.executable, str(SPOC), "watch", "--for", "1"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=WAIT_S)
+        self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_privileges(self) -> None:
         result = subprocess.run([*AS_NOBODY, sys.executable, str(SPOC), "record", "-o", "/dev/null", "--pid", "1"],
