@@ -122,6 +122,7 @@ EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
 EXIT_SIGNAL = 128
 
+# The types of -t that every command writes: an object of the Security Profiles Operator (its CRD), and OCI's JSON.
 TYPE_CRD = "seccomp"
 TYPE_JSON = "raw-seccomp"
 DEFAULT_OUTPUT = {TYPE_CRD: "/tmp/profile.yaml", TYPE_JSON: "/tmp/profile.json"}
@@ -4713,8 +4714,9 @@ class CommandStart:
                 set_death_signal(0)  # exec would leave it to the command
                 if applied:
                     self._load_filter_and(applied, execute)
-                report.stage = STAGE_EXEC
-                execute()
+                else:
+                    report.stage = STAGE_EXEC
+                    execute()
         except OSError as error:
             report.errno = error.errno or errno.EIO
         except MemoryError:
@@ -5061,7 +5063,10 @@ FILTER_PROFILE, FILTER_OWN, FILTER_UNKNOWN = "profile", "own", "unknown"  # in -
 
 
 class Denial(NamedTuple):
-    """A syscall that a filter did not let pass, or logged; so often, if it is known what the calls have in common."""
+    """A syscall that a filter did not let pass, or logged; so often, if it is known what the calls have in common.
+
+    Whether it counts as blocked is decided in DenialReport.add, and for `watch` in outcome_of.
+    """
 
     architecture: Architecture
     number: int
@@ -5073,7 +5078,7 @@ class Denial(NamedTuple):
     times: int = 1
     inner: str = ""  # what socketcall(2) or ipc(2) was to do, see MULTIPLEXED
     arguments: tuple[int, ...] = ()  # all six, where they are to be learned
-    otherwise: str = FILTER_OWN  # whose filter it was if the profile cannot have answered so; "": nobody's
+    other_owner: str = FILTER_OWN  # whose filter it was if the profile cannot have answered so; "": it does not show
     fact: str = ""  # what is known of it where the verdict is not
     origin: int = 0  # tgid of the process that it descends from, of those that ran when they were first watched
 
@@ -5735,10 +5740,10 @@ class DenialReader(BpfSkeleton):
 
     def _denial(self, value: DenialValue, times: int) -> Denial:
         verdicts, fact = self._verdicts(value)
-        otherwise = {DENIAL_UNANSWERED: "", DENIAL_VSYSCALL: "", DENIAL_TRACED: FILTER_UNKNOWN}
+        other_owner = {DENIAL_UNANSWERED: "", DENIAL_VSYSCALL: "", DENIAL_TRACED: FILTER_UNKNOWN}
         return Denial(self.machine.architecture(value.abi, value.nr), value.nr, verdicts, value.tgid, value.tid,
-                      decode_name(value.comm), times=times, otherwise=otherwise.get(value.kind, FILTER_OWN), fact=fact,
-                      origin=value.origin)
+                      decode_name(value.comm), times=times, fact=fact, origin=value.origin,
+                      other_owner=other_owner.get(value.kind, FILTER_OWN))
 
     def _verdicts(self, value: DenialValue) -> tuple[tuple[Verdict, ...], str]:
         """What a filter may have answered, the likeliest first; and what is known of it."""
@@ -6695,7 +6700,7 @@ class NotifyWatcher(DenialWatcher):
         name = syscall_name(architecture, number) or ""
         return Denial(architecture, number, (verdict,), tgid, tid, comm, exe,
                       inner=MULTIPLEXED.get(name, {}).get(call.args[0], ""),
-                      arguments=tuple(call.args) if self._learn else (), otherwise=FILTER_PROFILE)
+                      arguments=tuple(call.args) if self._learn else (), other_owner=FILTER_PROFILE)
 
     def _signal(self, action: str, tgid: int, tid: int, native: bool) -> bool:
         """End the process as SECCOMP_RET_KILL_PROCESS does, or have its handler run as under SECCOMP_RET_TRAP."""
@@ -8081,16 +8086,16 @@ class DenialReport(EventReport):
         self.nameless: set[tuple[Architecture, int]] = set()
 
     def has_blocked(self) -> bool:
-        """Has the profile blocked anything?"""
+        """Has the profile blocked anything, or, with --learn, would it have?"""
         return bool(self.missing or self.foreign or self.nameless)
 
     def _attribute(self, denial: Denial, name: str) -> tuple[Verdict, str]:
         """The verdict that met a call, and whose it is: a command may filter itself, or trace."""
-        answer, depends = self._filter.answer(SeccompData(denial.number, denial.architecture.kernel_token))
-        for verdict in self.profile.verdicts(name) if depends else [answer]:
+        answer, depends_on_arguments = self._filter.answer(SeccompData(denial.number, denial.architecture.kernel_token))
+        for verdict in self.profile.verdicts(name) if depends_on_arguments else [answer]:
             if verdict in denial.verdicts or (verdict.action, -1) in denial.verdicts:
                 return verdict, FILTER_PROFILE
-        return denial.verdicts[0], denial.otherwise
+        return denial.verdicts[0], denial.other_owner
 
     def _describe(self, denial: Denial, verdict: Verdict, whose: str) -> str:
         """What happened, with whatever is a guess said to be one."""
@@ -8116,9 +8121,10 @@ class DenialReport(EventReport):
             name = syscall_name(denial.architecture, denial.number) or ""
             verdict, whose = self._attribute(denial, name)
             if not whose:
-                continue  # a signal ended the task
+                continue  # a signal ended the task, or what became of it does not show
             self._count(denial, name, self._describe(denial, verdict, whose))
-            if (whose == FILTER_PROFILE or self.learner) and verdict.action != SCMP_ACT_LOG:
+            is_blocked = (whose == FILTER_PROFILE or self.learner is not None) and verdict.action != SCMP_ACT_LOG
+            if is_blocked:
                 self._note_missing(denial, name)
             self._write_event(denial, name, verdict, whose)
 
@@ -8434,7 +8440,8 @@ def outcome_of(denial: Denial) -> Outcome:
     action, number = denial.verdicts[0]
     if action == SCMP_ACT_NOTIFY:
         other = ", or SCMP_ACT_ERRNO (0)" if len(denial.verdicts) > 1 and denial.verdicts[1].errno == 0 else ""
-        return Outcome(action, "", f"{denial.fact}, as a supervisor answered ({SCMP_ACT_NOTIFY}){other}", True, False)
+        return Outcome(action, "", f"{denial.fact}, as a supervisor answered ({SCMP_ACT_NOTIFY}){other}",
+                       is_guess=True, is_blocked=False)
     errno_name = errno.errorcode.get(number, str(number)) if action == SCMP_ACT_ERRNO else ""
     text = f"{action} ({errno_name})" if errno_name else action
     is_guess = len(denial.verdicts) > 1
@@ -8443,7 +8450,7 @@ def outcome_of(denial: Denial) -> Outcome:
     tracer = proc_status(denial.tid).get("TracerPid", "0")
     if tracer != "0":
         text += f", or what its tracer {tracer} has put there"
-    return Outcome(action, errno_name, text, is_guess or tracer != "0", True)
+    return Outcome(action, errno_name, text, is_guess or tracer != "0", is_blocked=True)
 
 
 class WatchReport(EventReport):
@@ -8473,7 +8480,7 @@ class WatchReport(EventReport):
 
     def add(self, denials: Iterable[Denial]) -> None:
         for denial in denials:
-            if denial.otherwise:  # else a signal ended the task, or what became of it does not show
+            if denial.other_owner:  # else a signal ended the task, or what became of it does not show
                 self._add(denial)
 
     def _add(self, denial: Denial) -> None:

@@ -1129,8 +1129,8 @@ DENIALS: Dict[str, Sequence[Denied]] = {
               Denied("X86_64", 110, (EPERM,), "a")],
     "any errno": [Denied("X86_64", 63, ((ERRNO, -1),)), Denied("X86_64", 165, ((ERRNO, -1), (TRAP, 0)))],
     "own filter": [Denied("X86_64", 63, ((ERRNO, 22),)), Denied("X86_64", 63, ((TRAP, 0), (TRACE, 0)), more={
-        "otherwise": "unknown", "fact": "it was stopped"}), Denied("X86_64", 62, ((ERRNO, 7),),
-                                                                   more={"otherwise": ""})],
+        "other_owner": "unknown", "fact": "it was stopped"}),
+        Denied("X86_64", 62, ((ERRNO, 7),), more={"other_owner": ""})],
     "architectures": [Denied("X86", 122, (("SCMP_ACT_KILL_THREAD", 0),)),
                       Denied("", 63, (("SCMP_ACT_KILL_THREAD", 0),)),
                       Denied("X32", 0x40000000 + 63, (EPERM,)), Denied("X86", 102, (("SCMP_ACT_KILL_THREAD", 0),),
