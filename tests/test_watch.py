@@ -67,7 +67,8 @@ class WatchCase(AttachCase):
         return [line for line in re.findall(rf"(?m)^\S+ {what}: (.*)$", self.log) if self.comm in line]
 
     def wait_named(self) -> None:
-        self.assertTrue(wait_until(lambda: self.comm in (self.folder / "log").read_text()))
+        self.assertTrue(wait_until(lambda: bool(re.search(
+            rf"(?m)^\S+ Seccomp: .*{self.comm}", (self.folder / "log").read_text()))))
 
 
 class Watch(WatchCase):
