@@ -248,7 +248,7 @@ class InContainer(ContainerCase):
                         "args": ["/bin/sh", "-c", "uname; uname; sleep 1"]},
             "root": {"path": "rootfs", "readonly": False},
             "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
-            "linux": {"cgroupsPath": f"/{self.folder.name}/{identity}",
+            "linux": {"cgroupsPath": f"/{identity}",  # which runc removes, but not what it made above
                       "namespaces": [{"type": name} for name in ("pid", "mount", "ipc", "uts", "network")],
                       "seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
                           {"names": ["uname"], "action": "SCMP_ACT_ERRNO"}]}}}
