@@ -589,6 +589,17 @@ class LogLines(ChildCase):
             self.assertEqual(heights[-1], 8)
             self.assertLess(heights[0], 8)
 
+    def test_statistics_of_a_thread(self) -> None:
+        """A call is its process's, whichever thread makes it first."""
+        code = ("import os, threading\nthread = threading.Thread(target=os.getpriority, args=(0, 0))\n"
+                "thread.start()\nthread.join()\nprint(os.getpid())\n")
+        result = subprocess.run(self.recorded(*PYTHON, code, options=("--stats",)), stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, timeout=WAIT_S, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        row = re.search(r"(?m)^getpriority .*\((\d+)\)", result.stderr)
+        assert row
+        self.assertEqual(row[1], result.stdout.strip())
+
     def test_local_time(self) -> None:
         hours = [support.spoc("record", "-o", str(self.profile), "true", env={**os.environ, "TZ": zone}).stderr[:2]
                  for zone in ("AAA0", "BBB-5")]
