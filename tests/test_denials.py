@@ -371,6 +371,15 @@ class Denials(RunCase):
             f"{name} ({FREE[name]}), action: SCMP_ACT_ERRNO (EPERM), {count} times, by: call.c-static ({count})"
             for name, count in times.items()])
 
+    def test_ended_by_a_signal_at_the_end_of_a_syscall(self) -> None:
+        """No filter has to do with it, though the task is outside of any syscall by then."""
+        for signum in (signal.SIGTERM, signal.SIGRTMIN, signal.SIGRTMAX):
+            code = (f"import os\npid = os.fork()\nif not pid:\n    os.kill(os.getpid(), {int(signum)})\n"
+                    "os._exit(os.WTERMSIG(os.wait()[1]))\n")
+            self.block("uname")
+            result = self.run_it(sys.executable, "-I", "-S", "-c", code, options=self.TRACEPOINT, code=signum)
+            self.assertEqual(self.summary(result.stderr), [])
+
     def test_another_answer_by_the_same_instruction(self) -> None:
         """It is no repeat of the last denial."""
         self.write(rules=[{"names": ["getpgrp"], "action": "SCMP_ACT_ERRNO", "errnoRet": number,
