@@ -548,5 +548,10 @@ class Report(unittest.TestCase):
         with unittest.mock.patch.object(module, "write_stderr"):
             report.add(module.Denial(machine, 100_000 + number, (module.Verdict("SCMP_ACT_ERRNO", 1),), 1, 1, "x")
                        for number in range(numbers))
+            self.assertEqual(sum(map(len, report.counts.values())), len(report.counts))
+            again = module.Denial(machine, 100_000, (module.Verdict("SCMP_ACT_ERRNO", 1),), 1, 1, "x")
+            report.add([again, again._replace(comm="y")])  # of a kind that is there
+        numbers += 2
+        self.assertEqual(report.counts["number (100000)", "SCMP_ACT_ERRNO (EPERM)"], {"x": 2, "y": 1})
         self.assertEqual(len(report.counts), report.MAX_KINDS + 1)
         self.assertEqual(sum(sum(programs.values()) for programs in report.counts.values()), numbers)
