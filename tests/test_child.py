@@ -131,6 +131,12 @@ class ExitCodes(ChildCase):
             failure = spoc.exec_failure("", number, filtered=False)
             self.assertEqual(failure.exit_code, code)
             self.assertIn("start command: '': ", str(failure))
+        child = object.__new__(spoc.Child)
+        child.command, child.identity, child.filter = ("true",), spoc.Identity(1234, 1234, (), {}), None
+        for stage, number, text in ((spoc.STAGE_USER, errno.EAGAIN, "true: .*ulimit -u"),
+                                    (spoc.STAGE_USER, errno.EPERM, "as user 1234: .*--privileged"),
+                                    (spoc.STAGE_FILTER, errno.ENOMEM, "true: .*ulimit -v")):
+            self.assertRegex(str(child._failure(stage, number)), text)
 
     def test_bug(self) -> None:
         """It leaves no command behind, and is not taken for another result."""
