@@ -372,9 +372,13 @@ class Denials(RunCase):
             for name, count in times.items()])
 
     def test_ended_by_a_signal_at_the_end_of_a_syscall(self) -> None:
-        """No filter has to do with it, though the task is outside of any syscall by then."""
-        for signum in (signal.SIGTERM, signal.SIGRTMIN, signal.SIGRTMAX):
-            code = (f"import os\npid = os.fork()\nif not pid:\n    os.kill(os.getpid(), {int(signum)})\n"
+        """No filter has to do with it, though the task is outside of any syscall by then. One that was blocked when it
+        came is delivered as itself, any other as SIGKILL (complete_signal() in kernel/signal.c).
+        """
+        for signum, is_blocked in itertools.product((signal.SIGTERM, signal.SIGRTMIN, signal.SIGRTMAX), (False, True)):
+            code = (f"import os, signal\npid, them = os.fork(), [{int(signum)}] * {is_blocked}\nif not pid:\n"
+                    "    signal.pthread_sigmask(signal.SIG_BLOCK, them)\n"
+                    f"    os.kill(os.getpid(), {int(signum)})\n    signal.pthread_sigmask(signal.SIG_UNBLOCK, them)\n"
                     "os._exit(os.WTERMSIG(os.wait()[1]))\n")
             self.block("uname")
             result = self.run_it(sys.executable, "-I", "-S", "-c", code, options=self.TRACEPOINT, code=signum)
