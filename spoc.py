@@ -3556,19 +3556,32 @@ def in_initial_pid_namespace() -> bool:
     return False
 
 
-def parse_stat(text: str) -> list[str]:
-    """The fields of /proc/PID/stat from the third, the state, on; the name before may hold anything (proc_pid_stat(5)).
-    """
-    return text.rpartition(")")[2].split()
+class TaskStat(NamedTuple):
+    """Of what /proc/PID/stat tells of a task: its fields 2 to 4, 9 and 22 (proc_pid_stat(5))."""
+
+    command: str  # its name (comm)
+    state: str
+    parent: int
+    flags: int  # PF_
+    start: int  # in clock ticks since the machine started
+
+
+def read_stat(tid: int) -> TaskStat | None:
+    """None if it is gone. The name, in parentheses, may hold anything."""
+    before, _, after = read_proc(tid, "stat").rpartition(")")
+    fields = after.split()  # from the third on
+    if not fields:
+        return None
+    return TaskStat(before.partition("(")[2], fields[0], int(fields[1]), int(fields[6]), int(fields[19]))
 
 
 PF_EXITING, PF_KTHREAD = 0x4, 0x00200000  # include/linux/sched.h
 
 
 def task_flags(tid: int) -> int:
-    """Its flags (PF_), the ninth field of /proc/TID/stat; all of them if it is gone."""
-    fields = parse_stat(read_proc(tid, "stat"))
-    return int(fields[6]) if len(fields) > 6 else -1
+    """Its flags (PF_); all of them if it is gone."""
+    stat = read_stat(tid)
+    return stat.flags if stat else -1
 
 
 def has_ended(tid: int) -> bool:
@@ -3581,13 +3594,18 @@ def process_name(pid: int) -> str:
     return read_proc(pid, "comm").rstrip("\n")
 
 
+def all_processes() -> list[int]:
+    """The pids that /proc shows."""
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
 def child_processes() -> dict[int, list[int]]:
     """pid -> its children, of all processes that /proc shows."""
     children: dict[int, list[int]] = {}
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        fields = parse_stat(read_proc(name, "stat"))
-        if fields:
-            children.setdefault(int(fields[1]), []).append(int(name))
+    for pid in all_processes():
+        stat = read_stat(pid)
+        if stat:
+            children.setdefault(stat.parent, []).append(pid)
     return children
 
 
@@ -3640,19 +3658,17 @@ MONITORS = {"conmon": "-c", "containerd-shim": "-id"}  # comm has 15 characters;
 def running_processes() -> Iterator[RunningProcess]:
     """Every process that runs. One that ends meanwhile is not among them."""
     own = os.stat("/proc/self/ns/pid")
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        before, _, after = read_proc(name, "stat").rpartition(")")
-        fields = after.split()
-        if not fields or fields[0] in "ZX":
+    for pid in all_processes():
+        stat = read_stat(pid)
+        if not stat or stat.state in "ZX":
             continue
-        command = before.partition("(")[2]
         try:
-            is_inside = not os.path.samestat(own, os.stat(f"/proc/{name}/ns/pid"))
+            is_inside = not os.path.samestat(own, os.stat(f"/proc/{pid}/ns/pid"))
         except OSError:  # it has ended, or is another user's
             is_inside = False
-        arguments = read_proc(name, "cmdline").split("\0") if command in MONITORS else ()
-        yield RunningProcess(int(name), int(fields[1]), int(fields[19]), command, tuple(arguments),
-                             parse_container_id(read_proc(name, "cgroup")), is_inside)
+        arguments = read_proc(pid, "cmdline").split("\0") if stat.command in MONITORS else ()
+        yield RunningProcess(pid, stat.parent, stat.start, stat.command, tuple(arguments),
+                             parse_container_id(read_proc(pid, "cgroup")), is_inside)
 
 
 class RunningContainer(NamedTuple):
@@ -5983,10 +5999,10 @@ class PidNamespace:
     def tasks(self) -> set[int]:
         """Those in the namespace, and the descendants of its first process, which may be in others below it."""
         found = ProcessTree.tasks_below([self._pid])
-        for name in filter(str.isdecimal, os.listdir("/proc")):
+        for pid in all_processes():
             with contextlib.suppress(OSError):
-                if os.path.samestat(self._namespace, os.stat(f"/proc/{name}/ns/pid")):
-                    found.update(threads_of(int(name)))
+                if os.path.samestat(self._namespace, os.stat(f"/proc/{pid}/ns/pid")):
+                    found.update(threads_of(pid))
         return found
 
     def prepare(self, bpf: ScopedPrograms) -> None:
