@@ -4070,10 +4070,11 @@ TRIED_CALLS, MIXED_VALUES = 50, 8
 
 def tried_arguments(rules: Sequence[Rule]) -> Iterator[list[int]]:
     """Arguments at which code for these rules may err: such as meet one of the rules, and the same with one of them
-    replaced by a value that any rule compares with, by a neighbour of that, or by the halves of two such values.
+    replaced by a value that any rule compares with, by a neighbour of that, by one whose upper half is a neighbour's
+    and whose lower half leads the other way, or by the halves of two such values.
     """
     named = sorted({value for rule in rules for each in rule.conditions for value in (each.value, each.value_two)})
-    candidates = [value + step & MASK_64 for value in named for step in (-1, 0, 1)]
+    candidates = [value + step & MASK_64 for value in named for step in (-1, 0, 1, MASK_32, -MASK_32)]
     candidates += [high & ~MASK_32 | low & MASK_32 for high in named[:MIXED_VALUES] for low in named[:MIXED_VALUES]]
     some = rules[::len(rules) // TRIED_CALLS + 1]
     stride, offset = max(1, len(some) * len(candidates) // TRIED_CALLS), 0

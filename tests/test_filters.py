@@ -270,9 +270,9 @@ class Checked(unittest.TestCase):
              spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), 2, (spoc.Condition(0, "SCMP_CMP_GT", (1 << 32) + 1),)),
              spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), 3, (spoc.Condition(2, "SCMP_CMP_MASKED_EQ", 255, 9),)))
 
-    def build(self) -> None:
+    def build(self, rules: Tuple[spoc.Rule, ...] = RULES) -> None:
         spoc.libseccomp.load()
-        profile = spoc.Profile("SCMP_ACT_ALLOW", ("SCMP_ARCH_X86_64",), self.RULES)
+        profile = spoc.Profile("SCMP_ACT_ALLOW", ("SCMP_ARCH_X86_64",), rules)
         spoc.FilterBuilder(profile, spoc.X86_64).build()
 
     def test_mistakes(self) -> None:
@@ -296,6 +296,20 @@ class Checked(unittest.TestCase):
             with self.subTest(mistake), unittest.mock.patch.object(spoc, name, mistake):
                 with self.assertRaisesRegex(spoc.SpocError, "filter: getppid: with the arguments .* its rules say"):
                     self.build()
+
+    def test_upper_words_that_do_not_decide(self) -> None:
+        """Only a value with a greater upper and a lower lower word tells."""
+        tests = spoc.condition_tests
+        rules = (spoc.Rule("SCMP_ACT_ERRNO", ("getppid",), 1, (spoc.Condition(0, "SCMP_CMP_GT", 5 << 32 | 3),)),)
+        self.build(rules)
+
+        def lower_word_too(condition: spoc.Condition, wide: bool) -> "List[spoc.Test]":
+            (greater, _, low), = tests(condition, wide)
+            return [(greater._replace(jump=spoc.JUMP_GREATER_EQUAL, if_true=spoc.NEXT, if_false=spoc.FAILS), low)]
+
+        with unittest.mock.patch.object(spoc, "condition_tests", lower_word_too), self.assertRaisesRegex(
+                spoc.SpocError, "filter: getppid: with the arguments .* its rules say"):
+            self.build(rules)
 
 
 class Listing(Case):
