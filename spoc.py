@@ -8491,8 +8491,11 @@ class WatchReport(EventReport):
     def _find_owner(self, denial: Denial) -> tuple[str, str]:
         kind = denial.origin, denial.tgid, denial.comm
         if kind not in self._owner_of_kind:
-            cgroups = read_proc(denial.tgid, "cgroup")
-            self._owner_of_kind[kind] = owner_of(cgroups) if cgroups else self._owners.get(denial.origin, ("", ""))
+            owner = owner_of(read_proc(denial.tgid, "cgroup"))
+            # Of a task that ends, it says / for each group of version 1 (proc_cgroup_show() in kernel/cgroup/cgroup.c).
+            if not owner[0] and has_ended(denial.tgid):
+                owner = self._owners.get(denial.origin, owner)
+            self._owner_of_kind[kind] = owner
         return self._owner_of_kind[kind]
 
     def add(self, denials: Iterable[Denial]) -> None:
