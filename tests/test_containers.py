@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import os
 import re
+from typing import Any, Dict, List, Tuple
 from unittest import mock
 
 from cases import AttachCase
 from engines import Engine, Engines
-from support import wait_until
+from support import spoc, wait_until
 
 TIER = "kernel"
 
@@ -57,17 +58,121 @@ class Containers(AttachCase):
         self.assertTrue(any(re.match(rf"{blocked} .*, comm: {comm}\b", line) for line in found), self.log)
         self.assertRegex(self.log, rf"To allow what was blocked.*: -b \S*{blocked}")
 
-    def test_podman(self) -> None:
+    def refusing_getuid(self) -> Tuple[str, str]:
         profile = self.folder / "seccomp.json"
         profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
             {"names": ["getuid"], "action": "SCMP_ACT_ERRNO"}]}))
+        return "--security-opt", f"seccomp={profile}"
+
+    def check_profile(self, engine: Engine) -> None:
+        """A profile of the program's start, to which a recording of its container is added, starts it and blocks
+        nothing; without one of its calls that one is blocked.
+        """
+        profile, smaller = self.folder / "start.json", self.folder / "smaller.json"
+        programs = f"{self.engines.tree}/bin"
+        result = spoc("record", "-t", "raw-seccomp", "-o", str(profile), f"{programs}/sh", "-c", f"{programs}/true; :")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        engine.start("web-1", *LOOP)
+        try:
+            with self.attached("record", "-t", "raw-seccomp", "-o", str(profile), "--append", "--container",
+                               "web-1") as recorder:
+                engine.execute("web-1", "/bin/id")
+                recorder.terminate()
+            self.assertEqual(recorder.returncode, 0, self.log)
+        finally:
+            engine.remove("web-1")
+        document = json.loads(profile.read_text())
+        for rule in document["syscalls"]:
+            rule["names"] = [name for name in rule["names"] if name != "getgroups"]
+        smaller.write_text(json.dumps(document))
+        outputs, identifiers = [], []
+        with self.attached("watch", ready="Calls that a filter lets pass and logs") as watch:
+            for path in (profile, smaller):
+                identifier = path.with_suffix(".id")
+                outputs.append(engine.run(
+                    "web-2", "/bin/sh", "-c", "/bin/ls /; /bin/id; /bin/sleep 0.1; echo done",
+                    options=("--security-opt", f"seccomp={path}", "--cidfile", str(identifier))).stdout)
+                identifiers.append(identifier.read_text()[:12])
+                identifier.unlink()  # which engines do not replace
+            watch.terminate()
+        blocked = [set(re.findall(rf"Seccomp: (\w+) .*, container: {identifier}", self.log))
+                   for identifier in identifiers]
+        self.assertEqual(blocked, [set(), {"getgroups"}], self.log)
+        self.assertRegex(outputs[0], r"(?s)three\n.*uid=0.*done\n")
+
+    def test_podman(self) -> None:
         for runtime in ("crun", "runc"):
-            self.check(self.engines.podman(runtime), "getuid", "/three", "--security-opt", f"seccomp={profile}")
+            engine = self.engines.podman(runtime)
+            self.check(engine, "getuid", "/three", *self.refusing_getuid())
+            self.check_profile(engine)
+
+    def test_podman_without_root(self) -> None:
+        """By the user who owns it, in a user namespace; root records it."""
+        engine = self.engines.podman("crun", rootless=True)
+        self.check(engine, "getuid", "/three", *self.refusing_getuid())
+
+    def test_three_calls(self) -> None:
+        """What is started in a container is recorded from its first call on, and nothing of the runtime."""
+        for runtime in ("crun", "runc"):
+            with self.subTest(runtime):
+                engine = self.engines.podman(runtime)
+                engine.start("web-1", "/bin/sleep", "1000")
+                self.addCleanup(engine.remove, "web-1")
+                waiting = self.names_of("--container", "web-1")
+                self.assertEqual(len(waiting), 1)  # that which sleep waits in
+                names = self.names_of("--container", "web-1", meanwhile=lambda: engine.execute("web-1", "/three"))
+                self.assertEqual(names, waiting | {"getppid", "getuid", "exit"})
+                engine.remove("web-1")
+
+    def test_shared_pid_namespace(self) -> None:
+        """A container in another's pid namespace is recorded by itself."""
+        engine = self.engines.podman("crun")
+        engine.start("web-1", *LOOP)
+        self.addCleanup(engine.remove, "web-1")
+        engine.start("web-2", "/bin/sh", "-c", "while :; do /bin/id >/dev/null; /bin/sleep 0.1; done",
+                     options=("--pid", "container:web-1"))
+        self.addCleanup(engine.remove, "web-2")
+
+        def meanwhile() -> None:
+            for _ in range(3):
+                engine.execute("web-1", "/bin/ls", "/")
+        names = self.names_of("--container", "web-2", meanwhile=meanwhile)
+        self.assertIn("container web-2, by its control group /sys/fs/cgroup/", self.log)
+        self.assertLessEqual({"execve", "wait4", "getuid"}, names)
+        self.assertNotIn("getdents64", names)  # of ls, in the other
+
+    def test_twenty_at_once(self) -> None:
+        """One watch tells apart what is stopped in each, also of what starts while it watches."""
+        engine, events = self.engines.podman("crun"), self.folder / "events"
+        options = [*self.refusing_getuid(), "--volume", f"{self.folder}:/shared"]
+        os.mkfifo(self.folder / "gate")  # which a container's shell cannot open before it is opened here
+        names = [f"web-{number}" for number in range(20)]
+
+        def found() -> List[Dict[str, Any]]:
+            return [event for event in map(json.loads, events.read_text().splitlines()) if event["comm"] == "three"]
+        with self.attached("watch", "--events", str(events), ready="Calls that a filter lets pass") as process:
+            for name in names:
+                engine.start(name, "/bin/sh", "-c", ": </shared/gate; exec /three", options=options)
+                self.addCleanup(engine.remove, name)
+            identifiers = {engine.identifier(name)[:12] for name in names}
+            gate = os.open(self.folder / "gate", os.O_RDWR)
+            try:
+                self.assertTrue(wait_until(lambda: len(found()) >= len(names)))
+            finally:
+                os.close(gate)
+            process.terminate()
+        self.assertEqual(process.returncode, 0, self.log)
+        self.assertEqual({(event["container"], event["name"], event["errno"]) for event in found()},
+                         {(identifier, "getuid", "EPERM") for identifier in identifiers})
+        self.assertEqual([event["count"] for event in found()], [1] * len(names))
+        for identifier in identifiers:
+            self.assertRegex(self.log, rf"To allow what was blocked in container {identifier}: -b \S*getuid")
 
     def test_docker_and_containerd(self) -> None:
         docker, containerd = self.engines.docker_and_containerd()
         with mock.patch.dict(os.environ, {"DOCKER_HOST": f"unix://{self.engines.docker_socket}"}):
             self.check(docker, "unshare", "/bin/unshare")  # by Docker's default profile
+            self.check_profile(docker)
         self.check(containerd, "", "/bin/unshare")  # ctr asks for no filter
 
     def test_pid_namespace_of_the_machine(self) -> None:
