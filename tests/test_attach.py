@@ -269,6 +269,14 @@ class Scopes(AttachCase):
                 self.assert_complete(self.recorded(lambda _: module.ControlGroup(str(group)), kind, group), None)
                 self.remove_cgroup(group)
 
+    def test_pid_namespace(self) -> None:
+        """Whose first process is that program."""
+        def scope(pid: int) -> module.PidNamespace:
+            return module.PidNamespace(module.RunningContainer("", "forker", module.child_processes()[pid][0]))
+        for kind in ("tree", "threads", "orphans"):
+            with self.subTest(kind):
+                self.assert_complete(self.recorded(scope, kind, None, ("unshare", "--pid", "--fork")), None)
+
     def test_control_group_of_version_1(self) -> None:
         for kind in ("tree", "threads"):
             with self.subTest(kind):
