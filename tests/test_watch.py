@@ -195,6 +195,52 @@ class Watch(WatchCase):
         self.assertEqual(len(lines), 1)
 
 
+class Promptness(WatchCase):
+    """What is blocked is told at once, and while nothing is nothing is done."""
+
+    def test_an_event_is_written_at_once(self) -> None:
+        events, called = self.folder / "events", self.folder / "called"
+        caller = self.launch(*self.filtered(sys.executable, "-c", (
+            f"import os, sys, time\nopen('/proc/self/comm', 'w').write({self.comm!r})\nsys.stdin.read(1)\n"
+            f"before = time.time()\ntry: os.uname()\nexcept OSError: pass\n"
+            f"open({str(called)!r}, 'w').write(str(before))\nsys.stdin.read()")),
+            stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert caller.stdin
+        tree = module.ProcessTree([caller.pid])
+        self.assertTrue(wait_until(lambda: any(module.process_name(tid) == self.comm for tid in tree.tasks())))
+        with self.attached("watch", "--events", str(events), "--pid", str(caller.pid), ready="Calls that") as watch:
+            caller.stdin.write(b"x")
+            caller.stdin.flush()
+            self.assertTrue(wait_until(lambda: called.exists() and bool(called.read_text())))
+            self.wait_named()
+            self.assertTrue(wait_until(lambda: bool(events.read_bytes())))
+            written_s = events.stat().st_mtime  # by the kernel's clock, which counts ticks
+            watch.terminate()
+        before_s, event = float(called.read_text()), json.loads(events.read_text())
+        self.assertEqual((event["name"], event["comm"]), ("uname", self.comm))
+        self.assertLess(before_s, event["time"])
+        # Two milliseconds are usual; a busy machine may take longer.
+        self.assertLess(max(written_s, event["time"]) - before_s, 1)
+
+    def test_nothing_is_done_while_nothing_happens(self) -> None:
+        """Neither of the recorder nor of the watcher: no wake-up at all."""
+        pid = self.launch("sleep", "1000").pid
+        cases = ((("record", "-o", "/dev/null"), "Processing events"), (("watch",), "Calls that"))
+        for command, ready in cases:
+            with self.subTest(command), self.attached(*command, "--pid", str(pid), ready=ready) as process:
+                self.assertTrue(wait_until(lambda: self.activity(process.pid) == self.activity(process.pid, 0.3)))
+                self.assertEqual(self.activity(process.pid), self.activity(process.pid, 1))
+                process.terminate()
+
+    @staticmethod
+    def activity(pid: int, after_s: float = 0) -> List[str]:
+        """CPU time of that process, and how often each of its threads gave up the CPU."""
+        time.sleep(after_s)
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[11:13] + [line for path in sorted(pathlib.Path(f"/proc/{pid}/task").glob("*/status"))
+                                for line in path.read_text().splitlines() if line.startswith("voluntary_ctxt_switches")]
+
+
 class NoFalseLine(WatchCase):
     """What nobody blocks is not named, however it is attached to."""
 
