@@ -438,13 +438,30 @@ static __always_inline void send_news(__u32 kind, __u32 tgid)
 	bpf_ringbuf_output(&events, &news, sizeof(news), 0);
 }
 
-/* The place in `listed` of the current task. */
-static __always_inline __u8 *find_listed(void)
+/* The place in `listed` of a task. */
+static __always_inline __u8 *find_mark(__u32 tid)
 {
-	__u32 tid = bpf_get_current_pid_tgid(), index = tid / LISTED;
+	__u32 index = tid / LISTED;
 	struct listed *part = bpf_map_lookup_elem(&listed, &index);
 
 	return part ? &part->tids[tid % LISTED] : 0;
+}
+
+/* The same of the current task. */
+static __always_inline __u8 *find_listed(void)
+{
+	return find_mark(bpf_get_current_pid_tgid());
+}
+
+/* The current task has another tid now: what it is listed as goes with it, and not to the next task of the old one. */
+static __always_inline void move_mark(__u32 old_tid)
+{
+	__u8 *from = find_mark(old_tid), *to = find_listed();
+
+	if (from && to) {
+		*to = *from;
+		*from = MARK_NONE;
+	}
 }
 
 static __always_inline __u32 is_listed(void)
@@ -987,11 +1004,15 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	}
 	state = find_current(task);
+	/* A thread that execs takes the id of its leader, which has ended and taken its process out of the count. */
+	if ((__u32)ctx->args[1] != (__u32)bpf_get_current_pid_tgid()) {
+		if (conf && conf->joining)
+			move_mark(ctx->args[1]);
+		if (state)
+			COUNT(processes, 1);
+	}
 	if (!state)
 		return 0;
-	/* A thread that execs takes the id of its leader, which has ended and taken its process out of the count. */
-	if ((__u32)ctx->args[1] != (__u32)bpf_get_current_pid_tgid())
-		COUNT(processes, 1);
 	/* It has another name from now on, so that no denial repeats the last one. */
 	state->flags &= ~TASK_DENIED;
 	return 0;

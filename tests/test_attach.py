@@ -153,6 +153,25 @@ class Recording(AttachCase):
         self.assertEqual([before[name] for name in fields], [after[name] for name in fields])
         self.assertEqual(status.read_text(), "0\n")
 
+    def test_exec_by_a_thread(self) -> None:
+        """It takes its leader's tid: the recording ends with it, and who gets the old tid is not recorded."""
+        source, program = self.folder / "exec.c", self.folder / "exec"
+        source.write_text("#include <pthread.h>\n#include <unistd.h>\n"
+                          "void *work(void *words) { char byte; read(0, &byte, 1);\n"
+                          "    execv(((char **)words)[1], (char **)words + 1); return 0; }\n"
+                          "int main(int count, char **words) { pthread_t thread;\n"
+                          "    pthread_create(&thread, 0, work, words); for (;;) pause(); }\n")
+        subprocess.run(["gcc", "-pthread", "-o", str(program), str(source)], check=True)
+        for command in ("record", "watch"):
+            with self.subTest(command):
+                process = self.launch(str(program), "/bin/true", stdin=subprocess.PIPE)
+                self.assertTrue(wait_until(lambda: len(module.threads_of(process.pid)) == 2))
+                output = ("-o", str(self.folder / "attached.json")) if command == "record" else ()
+                with self.attached(command, *output, "--pid", str(process.pid), ready="2 tasks"):
+                    assert process.stdin
+                    process.stdin.close()
+                self.assertEqual(process.wait(WAIT_S), 0)
+
     def test_append_and_checkpoint(self) -> None:
         path = self.folder / "attached.json"
         self.assertEqual(spoc("record", "-n", "-t", "raw-seccomp", "-o", str(path), "uname").returncode, 0)
