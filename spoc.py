@@ -8566,15 +8566,17 @@ class WatchCommand:
                 resources.callback(self.events.close)
             report = WatchReport(self.machine.own, self.events)
             Log.info("Loading bpf module")
+            supervisor = resources.enter_context(Supervisor())
             watcher = open_scope_watcher(self.machine, self.scope)
             resources.callback(watcher.close)
-            supervisor = resources.enter_context(Supervisor())
             supervisor.check()
             if self.events:
                 self.events.begin()
             tids = watcher.join()
             self._announce(tids)
             failure = self._wait(watcher, report, supervisor)
+            if self.events:
+                supervisor.restore()  # nobody may read the fifo that is waited for
             report.finish_events(self.READER_LIMIT_MS if supervisor.requests else None)
             report.summarize()
             for loss in report.losses:
