@@ -3473,6 +3473,7 @@ CAPABILITIES = ["CAP_" + name for name in """
 CAPABILITY_HEADER = (c_uint32 * 2)(0x20080522, 0)
 CapabilitySets = c_uint32 * 6
 CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = map(CAPABILITIES.index, ("CAP_SYS_ADMIN", "CAP_PERFMON", "CAP_BPF"))
+READS_CALLS = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")  # of what opens /proc/TID/syscall of another user's task
 
 
 def read_kernel_file(path: str) -> str:
@@ -3554,6 +3555,12 @@ def in_initial_pid_namespace() -> bool:
     with contextlib.suppress(OSError):
         return os.stat("/proc/self/ns/pid").st_ino == 0xEFFFFFFC
     return False
+
+
+def check_machine_pids(subject: str) -> None:
+    if not in_initial_pid_namespace():
+        raise KernelError("attach to", subject, "this pid namespace is not the machine's, by which the kernel counts",
+                          "run it outside of the container, or record the command itself")
 
 
 class TaskStat(NamedTuple):
@@ -3756,25 +3763,40 @@ def find_container(name: str, containers: Iterable[RunningContainer]) -> Running
     return None
 
 
+class ControlGroupMount(NamedTuple):
+    """Where a hierarchy of control groups is mounted."""
+
+    is_v2: bool
+    path: str
+    options: list[str]  # of version 1 the controllers, or its name
+
+
+def control_group_mounts() -> list[ControlGroupMount]:
+    """Those that /proc tells of (proc_pid_mountinfo(5)), of version 2 first."""
+    mounts = []
+    for line in read_proc("self", "mountinfo").splitlines():
+        before, after = line.split(" - ")
+        kind, _, options = after.split(" ", 2)
+        if kind in ("cgroup", "cgroup2"):
+            mounts.append(ControlGroupMount(kind == "cgroup2", before.split()[4], options.split(",")))
+    return sorted(mounts, key=lambda mount: not mount.is_v2)
+
+
 def control_group_roots() -> Iterator[str]:
     """Where systemd's tree of control groups is mounted: version 2 first, then that of version 1 that has its name."""
-    mounts = [line.split(" - ") for line in read_proc("self", "mountinfo").splitlines()]
-    for kind, option in (("cgroup2", ""), ("cgroup", "name=systemd")):
-        for before, after in mounts:
-            if after.split()[0] == kind and option in after.split()[-1].split(",") + [""]:
-                yield before.split()[4]
+    for mount in control_group_mounts():
+        if mount.is_v2 or "name=systemd" in mount.options:
+            yield mount.path
 
 
 def control_groups_of(pid: int) -> Iterator[str]:
     """The folders of the control groups that a process is in, that of version 2 first."""
-    mounts = [line.split(" - ") for line in read_proc("self", "mountinfo").splitlines()]
+    mounts = control_group_mounts()
     for line in sorted(read_proc(pid, "cgroup").splitlines()):  # that of version 2 has the number 0
         _, controllers, path = line.split(":", 2)
-        for before, after in mounts:
-            kind, _, options = after.split(" ", 2)
-            if kind == ("cgroup" if controllers else "cgroup2") and set(controllers.split(",")).issubset(
-                    options.split(",") + [""]):
-                yield before.split()[4] + path
+        for mount in mounts:
+            if mount.is_v2 != bool(controllers) and set(controllers.split(",")).issubset([*mount.options, ""]):
+                yield mount.path + path
 
 
 def unit_control_group(unit: str) -> str:
@@ -5979,11 +6001,7 @@ class ControlGroup:
 
     def prepare(self, bpf: ScopedPrograms) -> None:
         if self._is_v2:
-            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                bpf.set_item("group", 0, folder)
-            finally:
-                close(folder)
+            bpf.set_group(self.path)
 
 
 class PidNamespace:
@@ -6108,6 +6126,14 @@ class ScopedPrograms(BpfSkeleton):
         libbpf.bpf_map_update_elem(self.map_descriptor(name), ctypes.byref(c_uint32(index)),
                                    ctypes.byref(c_int(descriptor)), 0)
 
+    def set_group(self, path: str) -> None:
+        """Have join_group let in what is in the control group of that folder. Raises OSError."""
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self.set_item("group", 0, folder)
+        finally:
+            close(folder)
+
     def attach_programs(self) -> None:
         """A program that lets tasks join at a tracepoint has to be there before what else is attached to it."""
         self.config.own_tgid = os.getpid()
@@ -6219,7 +6245,7 @@ class ScopeRecorder(ScopedPrograms, BpfRecorder):
                      "one, it is not in the recording")
         if unreadable:
             self._losses.append(f"the calls that {count_of(unreadable, 'task was', 'tasks were')} in could not be "
-                                "read; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH allow it")
+                                f"read; {' and '.join(READS_CALLS)} allow it")
         return len(self.tids)
 
     def _note_in_progress(self, tid: int, words: Sequence[str]) -> None:
@@ -9572,6 +9598,87 @@ def examine_recorder() -> Finding:
     return Finding(f"saw {calls} different calls of {sys.executable}", "", offers)
 
 
+class EmptyScope:
+    """What doctor attaches to: nothing that runs is in it."""
+
+    name = ""
+
+    def __init__(self, option: str, join_program: str, group: str = ""):
+        self.title, self.join_program, self._group = option, join_program, group
+
+    def tasks(self) -> list[int]:
+        return []
+
+    def prepare(self, bpf: ScopedPrograms) -> None:
+        if self._group:
+            bpf.set_group(self._group)
+
+
+def try_scopes(scopes: Sequence[Scope]) -> tuple[list[str], dict[str, SpocError]]:
+    """The titles of those that the kernel lets attach to, and why the others fail."""
+    machine, failures = this_machine(), {}
+    working: list[str] = []
+    for scope in scopes:
+        try:
+            if scope.join_program:
+                with ScopeRecorder(machine, scope) as recorder:
+                    recorder.load()
+                    recorder.attach()
+            else:
+                open_scope_watcher(machine, scope).close()
+            working.append(scope.title)
+        except SpocError as error:
+            failures[scope.title] = error
+    return working, failures
+
+
+# The names of processes. Podman has no daemon, but one for each container.
+CONTAINER_ENGINES = {"conmon", "containerd", "crio", "dockerd"}
+
+
+def describe_containers() -> str:
+    engines = {process.command for process in running_processes() if not process.is_inside} & CONTAINER_ENGINES
+    if not engines:
+        return "no container engine runs"
+    return f"{count_of(len(running_containers()), 'container', 'containers')}, by {', '.join(sorted(engines))}"
+
+
+def examine_attach() -> Finding:
+    """Attach to nothing in each of the ways in which record and watch attach to what runs."""
+    if not os.path.exists("/proc/self/ns/pid"):
+        return Finding("no process can be looked up", "mount -t proc proc /proc", (), True)
+    libseccomp.load()
+    check_machine_pids("what runs")
+    mounts = [mount for mount in control_group_mounts() if os.path.exists(mount.path + "/cgroup.procs")]
+    versions = sorted({2 if mount.is_v2 else 1 for mount in mounts})
+    scopes: list[Scope] = [EmptyScope("--pid", "join_listed"), EmptyScope("--container", "join_pidns")]
+    if mounts:
+        program, group = ("join_group", mounts[0].path) if mounts[0].is_v2 else ("join_listed", "")
+        scopes.append(EmptyScope("--cgroup", program, group))
+    working, failures = try_scopes([*scopes, WholeMachine()])
+    if not working:
+        raise failures["--pid"]
+    has_systemd = os.path.isdir("/run/systemd/system")  # sd_booted(3)
+    if "--cgroup" in working and has_systemd:
+        working.append("--unit")
+    facts = [", ".join(working).replace(WholeMachine.title, "the whole machine"), describe_containers()]
+    facts += [f"{title}: {error.reason}" for title, error in failures.items()]
+    remedy = next((error.hint or "upgrade the kernel" for error in failures.values()), "")
+    if not mounts:
+        facts.append("no --cgroup, --unit: no control groups are mounted")
+        remedy = remedy or "mount -t cgroup2 none /sys/fs/cgroup"
+    else:
+        facts += [] if has_systemd else ["no --unit without systemd"]
+        facts.append(f"control groups of version {' and '.join(map(str, versions))}")
+    if versions == [1]:
+        facts[-1] += ", where what is moved into one later is not seen"
+        remedy = remedy or "boot with control groups of version 2 (systemd.unified_cgroup_hierarchy=1)"
+    if not all(effective_capabilities() >> CAPABILITIES.index(name) & 1 for name in READS_CALLS):
+        facts.append("the calls that other users' tasks are in cannot be read")
+        remedy = remedy or f"run it with {' and '.join(READS_CALLS)} as well"
+    return Finding("; ".join(facts), remedy)
+
+
 def examine_proc() -> Finding:
     return Finding("mounted") if read_proc("self", "status") else Finding(
         "not mounted: containers and programs cannot be named", "mount -t proc proc /proc")
@@ -9594,7 +9701,9 @@ EXAMINATIONS: dict[str, Callable[[], Finding]] = {
     "unprivileged_bpf": examine_unprivileged_bpf, "lockdown": examine_lockdown, "seccomp": examine_seccomp,
     "actions_logged": examine_actions_logged, "notification": examine_notification, "audit": examine_audit,
     "filter": examine_filter, "container": examine_container, "object": examine_object, "recorder": examine_recorder,
-    "proc": examine_proc, "tmp": examine_tmp}
+    "attach": examine_attach, "proc": examine_proc, "tmp": examine_tmp}
+# What these find matters only to who asks for it: an enricher by name, a scope.
+NEEDED_BY_NAME = ("actions_logged", "audit", "attach")
 EXAMINATION_LIMIT_MS = 20000
 
 
@@ -9663,9 +9772,9 @@ def diagnose() -> dict[str, Any]:
     broken = any(finding.missing and not {record, run}.isdisjoint(finding.offers) for finding in findings.values())
     if record is None or run is None or broken:
         code = 2
-    elif any(finding.remedy for item, finding in findings.items() if item not in ("actions_logged", "audit")):
+    elif any(finding.remedy for item, finding in findings.items() if item not in NEEDED_BY_NAME):
         code = 1
-    else:  # what the audit system lacks matters only where there are no tracepoints
+    else:
         code = 0
     return {"version": VERSION, "record": record, "run": run, "exit_code": code, "checks": [
         {"item": item, "state": finding.state, "fact": spell_name(finding.fact), "remedy": spell_name(finding.remedy)}
@@ -9757,12 +9866,6 @@ def scope_of(command: str, values: dict[str, Any], operands: Sequence[str]) -> S
     scope = makers[name](values[name])
     check_machine_pids(given[0])
     return scope
-
-
-def check_machine_pids(subject: str) -> None:
-    if not in_initial_pid_namespace():
-        raise KernelError("attach to", subject, "this pid namespace is not the machine's, by which the kernel counts",
-                          "run it outside of the container, or record the command itself")
 
 
 def run_record(values: dict[str, Any], operands: list[str]) -> int:

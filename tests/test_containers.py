@@ -20,6 +20,11 @@ LOOP = ("/bin/sh", "-c", "while :; do /bin/ls / >/dev/null; /bin/sleep 0.1; done
 OF_RUNTIMES = {"setns", "unshare", "mount", "pivot_root", "capset", "seccomp", "sethostname", "setgroups"}
 
 
+def process_of(engine: Engine) -> str:
+    """The name of the process by which doctor knows that engine."""
+    return {"docker": "dockerd", "containerd": "containerd"}.get(engine.name, "conmon")
+
+
 class Containers(AttachCase):
     """Found by their names."""
 
@@ -35,6 +40,9 @@ class Containers(AttachCase):
         with self.subTest(engine=engine.name):
             engine.start("web-1", *LOOP, options=options)
             try:
+                found = json.loads(spoc("doctor", "--json").stdout)["checks"]
+                fact = next(check["fact"] for check in found if check["item"] == "attach")
+                self.assertRegex(fact, rf"; [1-9]\d* containers?, by [^;]*\b{process_of(engine)}\b")
                 names = self.names_of("--container", "web-1", meanwhile=lambda: engine.execute("web-1", "/three"))
                 self.assertLessEqual({"getppid", "execve", "wait4"}, names)
                 self.assertEqual(names & OF_RUNTIMES, set())

@@ -23,7 +23,7 @@ from support import (AS_NOBODY, DATA, NOBODY, OBJECT, ROOT, build, in_mounts, li
 
 TIER = "kernel"
 ITEMS = ("kernel architecture python privileges libbpf libseccomp bpf jit tracepoints memlock unprivileged_bpf "
-         "lockdown seccomp actions_logged notification audit filter container object recorder proc tmp").split()
+         "lockdown seccomp actions_logged notification audit filter container object recorder attach proc tmp").split()
 OWN_PID_NAMESPACE = ("unshare", "--pid", "--fork", "--mount", "--propagation", "private", "sh", "-ec",
                      'mount -t tmpfs none /proc; exec "$@"', "sh")
 
@@ -74,11 +74,16 @@ class DoctorCase(LibraryCase):
     def setUp(self) -> None:
         super().setUp()
         self.usual = set(self.wanting(self.doctor(*self.private_tmp())))
-        self.assertLessEqual(self.usual, {"audit", "actions_logged", "lockdown"}, "this machine is not fit for tests")
+        self.assertLessEqual(self.usual, {"audit", "actions_logged", "attach", "lockdown"},
+                             "this machine is not fit for tests")
 
     def assert_wanting(self, document: Dict[str, Any], items: str, fact: str, remedy: str) -> None:
-        """Just these items are not ok; fact and remedy of the first match these regular expressions."""
-        self.assertEqual(set(self.wanting(document)) - self.usual - {"tmp"}, set(items.split()), document)
+        """Just these items are not ok; fact and remedy of the first match these regular expressions.
+
+        Without the recorder nothing attaches to what runs.
+        """
+        wanting = set(items.split()) | ({"attach"} if "recorder" in items else set())
+        self.assertEqual(set(self.wanting(document)) - self.usual - {"tmp"}, wanting - self.usual, document)
         first = self.check(document, items.split()[0])
         self.assertRegex(first["fact"], fact)
         self.assertRegex(first["remedy"], remedy)
@@ -222,6 +227,76 @@ class Facts(DoctorCase):
                 found = self.check(self.doctor(*without((number, name, argument))), "notification")
                 self.assertEqual(found["state"], "missing", found)
                 self.assertIn(reason, found["fact"])
+
+
+class Attach(DoctorCase):
+    """What of record and watch works on what runs already: as the commands themselves then do."""
+
+    GROUPS = "mount -t tmpfs none /sys; mkdir -p /sys/fs/cgroup; "
+
+    def attach(self, *wrapper: str) -> Dict[str, str]:
+        """That check; what it lacks does not change what the whole comes to."""
+        document = self.doctor(*wrapper)
+        others = {item for item in self.wanting(document) if item not in ("actions_logged", "attach", "audit")}
+        if not others:
+            self.assertEqual(document["exit_code"], 0)
+        return self.check(document, "attach")
+
+    def watched(self, *wrapper: str) -> str:
+        """What watch says in its first second, of which nothing else is wanted."""
+        result = subprocess.run([*wrapper, sys.executable, str(self.program), "watch", "--for", "1"], text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+        return result.stderr
+
+    def test_whole(self) -> None:
+        found = self.attach(*in_mounts(self.GROUPS + "mount -t cgroup2 none /sys/fs/cgroup"))
+        self.assertEqual(found["state"], "ok")
+        self.assertRegex(found["fact"], r"\A--pid, --container, --cgroup, the whole machine(, --unit)?; .*"
+                                        r"; control groups of version 2\Z")
+        self.assertEqual("--unit," in found["fact"] or "--unit;" in found["fact"], os.path.isdir("/run/systemd/system"))
+        self.assertIn("Watching every task", self.watched())
+
+    def test_pid_namespace(self) -> None:
+        wrapper = ("unshare", "-pf", "--mount-proc")
+        found = self.attach(*wrapper)
+        self.assertEqual(found["state"], "missing")
+        self.assertRegex(found["fact"], "this pid namespace is not the machine's")
+        self.assertRegex(found["remedy"], "outside of the container")
+        self.assertIn("this pid namespace is not the machine's", self.watched(*wrapper))
+        self.assertEqual(self.attach(*in_mounts("mount -t tmpfs none /proc"))["remedy"], "mount -t proc proc /proc")
+
+    def test_capabilities(self) -> None:
+        found = self.attach(*AS_NOBODY)
+        self.assertEqual((found["state"], found["remedy"]),
+                         ("missing", "run it as root, or with CAP_BPF and CAP_PERFMON"))
+        self.assertRegex(found["fact"], "Operation not permitted")
+        needed = ("bpf", "perfmon")
+        found = self.attach(*with_capabilities(*needed))
+        self.assertEqual(found["state"], "degraded" if found["remedy"] else "ok")
+        self.assertRegex(found["fact"], "the calls that other users' tasks are in cannot be read")
+        # The kernel's answer: root's own task, without and with what the remedy names.
+        path = pathlib.Path(f"/proc/{os.getpid()}/syscall")
+        more = [name[4:].lower() for name in re.findall(r"CAP_\w+", found["remedy"])]
+        self.assertEqual(len(more), 2, found["remedy"])
+        for names, works in ((needed, False), ((*needed, *more), True)):
+            result = subprocess.run([*with_capabilities(*names), "cat", str(path)], stdout=subprocess.PIPE,
+                                    stderr=subprocess.DEVNULL)
+            self.assertEqual(result.returncode == 0, works, names)
+            self.assertEqual("cannot be read" in self.attach(*with_capabilities(*names))["fact"], not works)
+
+    def test_control_groups(self) -> None:
+        found = self.attach(*in_mounts(self.GROUPS))
+        self.assertEqual(found["state"], "degraded")
+        self.assertRegex(found["fact"], r"\A--pid, --container, the whole machine; .*; no --cgroup, --unit: "
+                                        r"no control groups are mounted\Z")
+        self.assertEqual(found["remedy"], "mount -t cgroup2 none /sys/fs/cgroup")
+        remedied = self.attach(*in_mounts(self.GROUPS + found["remedy"]))
+        self.assertEqual(remedied["state"], "ok")
+        found = self.attach(*in_mounts(self.GROUPS + "mount -t cgroup -o none,name=systemd none /sys/fs/cgroup"))
+        self.assertEqual(found["state"], "degraded")
+        self.assertRegex(found["fact"], r"--cgroup, .*; control groups of version 1, where what is moved into one "
+                                        r"later is not seen\Z")
+        self.assertRegex(found["remedy"], "version 2")
 
 
 class Machines(DoctorCase):

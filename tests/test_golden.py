@@ -829,6 +829,7 @@ def doctor_cases() -> Iterator[Case]:
         "no seccomp": {**well, "seccomp": {"fact": "none", "remedy": "another kernel", "missing": True}},
         "audit alone": {**well, "audit": {"fact": "off", "remedy": "auditctl -e 1"},
                         "actions_logged": {"fact": "no errno", "remedy": "sysctl"}},
+        "attach alone": {**well, "attach": {"fact": "none", "remedy": "run it outside", "missing": True}},
         "degraded": {**well, "tmp": {"fact": "full", "remedy": "make\nroom"}},
         "hostile": {**well, "kernel": {"fact": "Linux \x1b[31m\u202e\udcff", "remedy": "a" * 70}},
         "architecture": {**well, "architecture": {"fact": "vax", "remedy": "another machine", "missing": True}},
