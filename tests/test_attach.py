@@ -244,7 +244,7 @@ class Scopes(AttachCase):
     def recorded(self, scope: Callable[[int], Any], kind: str, group: Optional[pathlib.Path],
                  wrapper: Sequence[str] = ()) -> "tuple[Set[int], List[int], int, int]":
         """Numbers recorded until forker.c has ended; the times of its calls; when joining began, and had ended."""
-        calls = self.folder / "calls"
+        calls = self.folder / f"calls-{time.monotonic_ns()}"  # not what another has filled already
         command = [*wrapper, build("forker.c", "-pthread"), kind, "4", str(calls)]
         if group:
             command = ["sh", "-c", f'echo $$ >{group}/cgroup.procs; exec "$@"', "sh", *command]
