@@ -164,8 +164,10 @@ def running(*command: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def attached(*arguments: str) -> Iterator[None]:
-    """spoc.py with these arguments, from when it is attached until the block ends; {pid} is a process that waits."""
+def attached(*arguments: str) -> Iterator[int]:
+    """The pid of spoc.py with these arguments, from when it is attached until the block ends; {pid} is a process that
+    waits.
+    """
     with running(*SLEEPER) as pid, tempfile.TemporaryFile("w+") as log:
         command = [sys.executable, str(SPOC), *(word.replace("{pid}", str(pid)) for word in arguments)]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log) as process:
@@ -176,7 +178,7 @@ def attached(*arguments: str) -> Iterator[None]:
                         raise BenchError(f"{' '.join(command)} did not attach")
                     time.sleep(0.02)
                 time.sleep(0.2)  # the rest of its start
-                yield
+                yield process.pid
             finally:
                 process.terminate()
 
@@ -274,15 +276,19 @@ def measure_start(bench: Bench) -> Iterator[Row]:
 
 
 def measure_idle(bench: Bench) -> Iterator[Row]:
-    """What the tool itself does in two seconds of a command that it records."""
-    bench.wait_until_quiet()
-    with running(*RECORD, *SLEEPER) as pid:
-        time.sleep(0.5)
-        before = activity(pid)
-        time.sleep(2)
-        ticks, switches = (after - first for first, after in zip(before, activity(pid)))
-    yield Row("CPU time of the recorder in 2 s", ticks * 1e3 / os.sysconf("SC_CLK_TCK"), "ms", 0)
-    yield Row("wake-ups of the recorder in 2 s", switches, "", 0)
+    """What the tool itself does in two seconds in which what it records or watches does nothing."""
+    ways = {"recorder": running(*RECORD, *SLEEPER),
+            "recorder of what runs already": attached("record", "-n", "-o", "/dev/null", "--pid", "{pid}"),
+            "watcher": attached("watch", "--pid", "{pid}")}
+    for name, way in ways.items():
+        bench.wait_until_quiet()
+        with way as pid:
+            time.sleep(0.5)
+            before = activity(pid)
+            time.sleep(2)
+            ticks, switches = (after - first for first, after in zip(before, activity(pid)))
+        yield Row(f"CPU time of the {name} in 2 s", ticks * 1e3 / os.sysconf("SC_CLK_TCK"), "ms", 0)
+        yield Row(f"wake-ups of the {name} in 2 s", switches, "", 0)
 
 
 def activity(pid: int) -> "tuple[int, int]":
