@@ -4434,10 +4434,12 @@ class Supervisor:
     MAX_TIMEOUT_S = 86400.0  # poll(2) takes an int of milliseconds
     SIGINFO_BYTES = 128  # struct signalfd_siginfo, signalfd(2)
 
-    def __init__(self) -> None:
-        # A signal that is ignored, as under nohup, would be taken all the same if it were blocked.
+    def __init__(self, has_command: bool = True) -> None:
+        # A signal that is ignored, as under nohup, would be taken all the same if it were blocked. Without a command
+        # SIGINT is: a script's shell lets what it starts with & ignore that, and kill -INT shall end a recording.
+        taken = () if has_command else (signal.SIGINT,)
         self.signals = [signum for signum in (*SIGNALS_TO_END, *SIGNALS_RELAYED, signal.SIGTSTP, signal.SIGXCPU)
-                        if signal.getsignal(signum) is not signal.SIG_IGN]
+                        if signum in taken or signal.getsignal(signum) is not signal.SIG_IGN]
         self.before_stop: Callable[[], None] = lambda: None
         self.before_kill: Callable[[], None] = lambda: None  # this process nears its limit of CPU time (setrlimit(2))
         self.requests = 0
@@ -7794,7 +7796,7 @@ class AttachCommand(RecordCommand):
 
     def run(self) -> int:
         """Record until the last task has ended, or a signal asks to stop; give the exit code."""
-        with contextlib.ExitStack() as resources, Supervisor() as supervisor:
+        with contextlib.ExitStack() as resources, Supervisor(has_command=False) as supervisor:
             resources.callback(self.target.close)
             recorder = ScopeRecorder(self.machine, self.scope, self.options.stats, self._watched())
             resources.callback(recorder.close)
@@ -8592,7 +8594,7 @@ class WatchCommand:
                 resources.callback(self.events.close)
             report = WatchReport(self.machine.own, self.events)
             Log.info("Loading bpf module")
-            supervisor = resources.enter_context(Supervisor())
+            supervisor = resources.enter_context(Supervisor(has_command=False))
             watcher = open_scope_watcher(self.machine, self.scope)
             resources.callback(watcher.close)
             supervisor.check()

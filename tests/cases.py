@@ -566,14 +566,15 @@ class AttachCase(Case):
         (group / "cgroup.procs").write_text(str(pid))
 
     @contextlib.contextmanager
-    def attached(self, *arguments: str, ready: str = "Processing events") -> "Iterator[subprocess.Popen[Any]]":
+    def attached(self, *arguments: str, ready: str = "Processing events",
+                 wrapper: Sequence[str] = ()) -> "Iterator[subprocess.Popen[Any]]":
         """spoc.py with these arguments, from its line that says so on; self.log is what it says in the end.
 
         It has to be ended within the block, or ends by itself.
         """
         log = self.folder / "log"
         with open(log, "w") as stderr:
-            process = self.launch(sys.executable, str(SPOC), *arguments, stdin=subprocess.DEVNULL,
+            process = self.launch(*wrapper, sys.executable, str(SPOC), *arguments, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=stderr, text=True)
         self.assertTrue(wait_until(lambda: ready in log.read_text() or process.poll() is not None, WAIT_S))
         self.assertIn(ready, log.read_text())

@@ -222,6 +222,19 @@ class Recording(AttachCase):
         self.assertFalse((self.folder / "attached.json").exists())
         self.assertIn("it made no call meanwhile; ", self.log)
 
+    def test_started_by_a_script_in_the_background(self) -> None:
+        """Its shell has it ignore SIGINT, which ends a recording or a watch all the same; SIGHUP stays ignored."""
+        pid, path = self.loop(), self.folder / "attached.json"
+        for command, ready in ((("record", "-o", str(path)), "Processing events"), (("watch",), "Watching")):
+            with self.attached(*command, "--pid", str(pid), ready=ready,
+                               wrapper=("env", "--ignore-signal=INT,HUP")) as process:
+                process.send_signal(signal.SIGHUP)
+                time.sleep(0.2)
+                self.assertIsNone(process.poll())
+                process.send_signal(signal.SIGINT)
+            self.assertEqual(process.returncode, 0, self.log)
+        self.assertTrue(path.exists())
+
     def test_signals_while_it_starts(self) -> None:
         """Whenever it comes, either nothing is written, or a whole profile."""
         pid, path = self.loop(), self.folder / "attached.json"
