@@ -3811,7 +3811,7 @@ def unit_control_group(unit: str) -> str:
             raise SpocError("find unit", unit, "several are called so", "--cgroup takes one of " + ", ".join(found))
         if found:
             return found[0]
-    raise SpocError("find unit", unit, "none that runs is called so", "systemctl list-units lists them")
+    raise SpocError("find unit", unit, "no running unit has this name", "systemd-cgls lists them")
 
 # --- Filters -----------------------------------------------------------------
 
@@ -6036,8 +6036,8 @@ def container_scope(name: str) -> Scope:
     container = find_container(name, containers)
     if container is None:
         others = ", ".join(each.name for each in containers)
-        raise SpocError("find container", name, "none that runs is called so",
-                        f"these run: {others}" if others else "none runs")
+        raise SpocError("find container", name, "no running container has this name or id",
+                        f"those that run: {others}" if others else "no container runs")
     try:
         scope = PidNamespace(container)
         is_machines = os.path.samestat(os.stat("/proc/self/ns/pid"), os.stat(f"/proc/{container.pid}/ns/pid"))
@@ -9996,7 +9996,7 @@ class Option(NamedTuple):
 
 OPTIONS = (
     Option("--pid", "PID", "record watch",
-           "this process, its threads and descendants, which run already, instead of a command", check=parse_pid,
+           "this process, which runs already, with its threads and descendants", check=parse_pid,
            repeated=True),
     Option("--container", "NAME", "record watch",
            "all that is in this container, which runs already, or is started in it: its name, its id, or how that "
@@ -10065,7 +10065,7 @@ OPTIONS = (
     Option("--events", "FILE", "run watch", "write each blocked or logged call as a line of JSON"),
     Option("--for", "SECONDS", "watch", "end after that time",
            check=lambda text: parse_seconds("--for", text)),
-    Option("--strict", "", "run watch", "exit with 1 if anything was blocked, whatever the exit code of CMD"),
+    Option("--strict", "", "run watch", "exit with 1 if anything was blocked; for run whatever the exit code of CMD"),
     Option("--html", "FILE", "show", "write it as a page, too; - for standard output, instead of the text"),
     Option("--json", "", "diff doctor", "print JSON"),
     Option("-q --quiet", "", "record run watch merge",

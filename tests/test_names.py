@@ -129,4 +129,4 @@ class Units(Case):
                 self.assertEqual(self.found(mounts, web), f"{root}/{one}/{web}.service")
                 self.assertEqual(self.found(mounts, f"{web}.socket"), f"{root}/{two}/{web}.socket")
                 self.assertRegex(self.found(mounts, app), f"several.*{one}.*{two}/{app}.service")
-                self.assertIn("none that runs", self.found(mounts, one))
+                self.assertIn("no running unit has this name", self.found(mounts, one))
