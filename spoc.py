@@ -3596,6 +3596,12 @@ def has_ended(tid: int) -> bool:
     return bool(task_flags(tid) & PF_EXITING)
 
 
+def start_time(pid: int) -> int:
+    """When it began, which tells it from another that has its id later; -1 if it is gone."""
+    status = read_stat(pid)
+    return status.start if status else -1
+
+
 def process_name(pid: int) -> str:
     """Its comm; "" if it is gone."""
     return read_proc(pid, "comm").rstrip("\n")
@@ -5934,6 +5940,7 @@ class ProcessTree:
     def __init__(self, pids: Sequence[int]):
         """Raises KernelError if one is not there."""
         self._roots = [self._leader(pid) for pid in pids]
+        self._start_times = [start_time(pid) for pid in self._roots]
         self.name = process_name(self._roots[0]) or str(pids[0])
         named = ", ".join(f"{pid} ({process_name(pid)})" for pid in self._roots)
         self.title = f"process {named} and its descendants" if len(pids) == 1 else f"processes {named} and descendants"
@@ -5952,7 +5959,7 @@ class ProcessTree:
         return int(tgid)
 
     def tasks(self) -> set[int]:
-        return self.tasks_below(self._roots)
+        return self.tasks_below([pid for pid, start in zip(self._roots, self._start_times) if start_time(pid) == start])
 
     @staticmethod
     def tasks_below(roots: Sequence[int]) -> set[int]:

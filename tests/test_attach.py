@@ -172,6 +172,24 @@ class Recording(AttachCase):
                     process.stdin.close()
                 self.assertEqual(process.wait(WAIT_S), 0)
 
+    def test_pid_of_another_by_now(self) -> None:
+        """A process that has got the pid meanwhile is not taken for the one that was named."""
+        last_pid = pathlib.Path("/proc/sys/kernel/ns_last_pid")
+
+        def is_taken() -> bool:
+            process = self.launch("sleep", "1000")
+            scope = module.ProcessTree([process.pid])
+            self.assertEqual(scope.tasks(), {process.pid})
+            process.kill()
+            process.wait(WAIT_S)
+            time.sleep(0.02)  # more than a tick of the clock that start times are counted in
+            last_pid.write_text(str(process.pid - 1))
+            other = self.launch("sleep", "1000")
+            if other.pid == process.pid:
+                self.assertEqual(scope.tasks(), set())
+            return other.pid == process.pid
+        self.assertTrue(wait_until(is_taken))
+
     def test_append_and_checkpoint(self) -> None:
         path = self.folder / "attached.json"
         self.assertEqual(spoc("record", "-n", "-t", "raw-seccomp", "-o", str(path), "uname").returncode, 0)
