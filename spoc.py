@@ -5784,6 +5784,7 @@ class DenialReader(BpfSkeleton):
 
     def _configure(self) -> None:
         """Tell the programs what they have to know, before they are attached."""
+        self.config.ptrace_nr = syscall_number("ptrace")
 
     def _denial(self, value: DenialValue, times: int) -> Denial:
         verdicts, fact = self._verdicts(value)
@@ -5846,7 +5847,7 @@ class TracepointWatcher(DenialReader, DenialWatcher):
         self.start_reading()
 
     def _configure(self) -> None:
-        self.config.ptrace_nr = syscall_number("ptrace")
+        super()._configure()
         if SCMP_ACT_LOG in profile_actions(self._profile):
             self._mark_logged()
 

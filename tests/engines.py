@@ -19,8 +19,11 @@ IMAGE = "spoc-test:1"
 USER, USER_ID, FIRST_SUBORDINATE_ID = "spoc-test", 23000, 2300000
 ARGV = Sequence[str]
 
-# Podman and crun refuse a machine with cgroup v1 and v2 mounted beside each other: v2 is left out where v1 is.
+# Podman and crun refuse a machine with cgroup v1 and v2 mounted beside each other: v2 is left out where v1 is. Podman
+# keeps its locks in /dev/shm, one set for all that root starts, of the tests and others.
 PRIVATE_MOUNTS = """
+mount -t tmpfs tmpfs /dev/shm
+chmod 1777 /dev/shm
 ! mountpoint -q /sys/fs/cgroup/unified || umount /sys/fs/cgroup/unified
 for file in passwd group subuid subgid; do
     touch "$1/$file"

@@ -15,6 +15,7 @@ from support import spoc, wait_until
 
 TIER = "kernel"
 
+ONE, TWO = (f"spoc-{os.getpid()}-{number}" for number in (1, 2))  # which no other container here has
 LOOP = ("/bin/sh", "-c", "while :; do /bin/ls / >/dev/null; /bin/sleep 0.1; done")
 # Of what no program in these containers makes, but runc and crun do before its first call.
 OF_RUNTIMES = {"setns", "unshare", "mount", "pivot_root", "capset", "seccomp", "sethostname", "setgroups"}
@@ -38,24 +39,24 @@ class Containers(AttachCase):
         of that command, if anything.
         """
         with self.subTest(engine=engine.name):
-            engine.start("web-1", *LOOP, options=options)
+            engine.start(ONE, *LOOP, options=options)
             try:
                 found = json.loads(spoc("doctor", "--json").stdout)["checks"]
                 fact = next(check["fact"] for check in found if check["item"] == "attach")
                 self.assertRegex(fact, rf"; [1-9]\d* containers?, by [^;]*\b{process_of(engine)}\b")
-                names = self.names_of("--container", "web-1", meanwhile=lambda: engine.execute("web-1", "/three"))
+                names = self.names_of("--container", ONE, meanwhile=lambda: engine.execute(ONE, "/three"))
                 self.assertLessEqual({"getppid", "execve", "wait4"}, names)
                 self.assertEqual(names & OF_RUNTIMES, set())
-                self.assertRegex(self.log, r"Recording \d+ tasks?: container web-1\n")
+                self.assertRegex(self.log, rf"Recording \d+ tasks?: container {ONE}\n")
                 self.check_watch(engine, blocked, command)
-                names = self.names_of("--container", "web-1", meanwhile=lambda: engine.remove("web-1"), signum=None)
+                names = self.names_of("--container", ONE, meanwhile=lambda: engine.remove(ONE), signum=None)
                 self.assertNotIn("not recorded any more", self.log)
             finally:
-                engine.remove("web-1")
+                engine.remove(ONE)
 
     def check_watch(self, engine: Engine, blocked: str, command: str) -> None:
-        with self.attached("watch", "--container", "web-1", ready="Calls that a filter lets pass and logs") as process:
-            engine.execute("web-1", command, "true", check=False)
+        with self.attached("watch", "--container", ONE, ready="Calls that a filter lets pass and logs") as process:
+            engine.execute(ONE, command, "true", check=False)
             process.terminate()
         self.assertEqual(process.returncode, 0, self.log)
         found = re.findall(r"Seccomp: (.*)", self.log)
@@ -80,15 +81,15 @@ class Containers(AttachCase):
         programs = f"{self.engines.tree}/bin"
         result = spoc("record", "-t", "raw-seccomp", "-o", str(profile), f"{programs}/sh", "-c", f"{programs}/true; :")
         self.assertEqual(result.returncode, 0, result.stderr)
-        engine.start("web-1", *LOOP)
+        engine.start(ONE, *LOOP)
         try:
             with self.attached("record", "-t", "raw-seccomp", "-o", str(profile), "--append", "--container",
-                               "web-1") as recorder:
-                engine.execute("web-1", "/bin/id")
+                               ONE) as recorder:
+                engine.execute(ONE, "/bin/id")
                 recorder.terminate()
             self.assertEqual(recorder.returncode, 0, self.log)
         finally:
-            engine.remove("web-1")
+            engine.remove(ONE)
         document = json.loads(profile.read_text())
         for rule in document["syscalls"]:
             rule["names"] = [name for name in rule["names"] if name != "getgroups"]
@@ -98,7 +99,7 @@ class Containers(AttachCase):
             for path in (profile, smaller):
                 identifier = path.with_suffix(".id")
                 outputs.append(engine.run(
-                    "web-2", "/bin/sh", "-c", "/bin/ls /; /bin/id; /bin/sleep 0.1; echo done",
+                    TWO, "/bin/sh", "-c", "/bin/ls /; /bin/id; /bin/sleep 0.1; echo done",
                     options=("--security-opt", f"seccomp={path}", "--cidfile", str(identifier))).stdout)
                 identifiers.append(identifier.read_text()[:12])
                 identifier.unlink()  # which engines do not replace
@@ -124,28 +125,28 @@ class Containers(AttachCase):
         for runtime in ("crun", "runc"):
             with self.subTest(runtime):
                 engine = self.engines.podman(runtime)
-                engine.start("web-1", "/bin/sleep", "1000")
-                self.addCleanup(engine.remove, "web-1")
-                waiting = self.names_of("--container", "web-1")
+                engine.start(ONE, "/bin/sleep", "1000")
+                self.addCleanup(engine.remove, ONE)
+                waiting = self.names_of("--container", ONE)
                 self.assertEqual(len(waiting), 1)  # that which sleep waits in
-                names = self.names_of("--container", "web-1", meanwhile=lambda: engine.execute("web-1", "/three"))
+                names = self.names_of("--container", ONE, meanwhile=lambda: engine.execute(ONE, "/three"))
                 self.assertEqual(names, waiting | {"getppid", "getuid", "exit"})
-                engine.remove("web-1")
+                engine.remove(ONE)
 
     def test_shared_pid_namespace(self) -> None:
         """A container in another's pid namespace is recorded by itself."""
         engine = self.engines.podman("crun")
-        engine.start("web-1", *LOOP)
-        self.addCleanup(engine.remove, "web-1")
-        engine.start("web-2", "/bin/sh", "-c", "while :; do /bin/id >/dev/null; /bin/sleep 0.1; done",
-                     options=("--pid", "container:web-1"))
-        self.addCleanup(engine.remove, "web-2")
+        engine.start(ONE, *LOOP)
+        self.addCleanup(engine.remove, ONE)
+        engine.start(TWO, "/bin/sh", "-c", "while :; do /bin/id >/dev/null; /bin/sleep 0.1; done",
+                     options=("--pid", f"container:{ONE}"))
+        self.addCleanup(engine.remove, TWO)
 
         def meanwhile() -> None:
             for _ in range(3):
-                engine.execute("web-1", "/bin/ls", "/")
-        names = self.names_of("--container", "web-2", meanwhile=meanwhile)
-        self.assertIn("container web-2, by its control group /sys/fs/cgroup/", self.log)
+                engine.execute(ONE, "/bin/ls", "/")
+        names = self.names_of("--container", TWO, meanwhile=meanwhile)
+        self.assertIn(f"container {TWO}, by its control group /sys/fs/cgroup/", self.log)
         self.assertLessEqual({"execve", "wait4", "getuid"}, names)
         self.assertNotIn("getdents64", names)  # of ls, in the other
 
@@ -154,7 +155,7 @@ class Containers(AttachCase):
         engine, events = self.engines.podman("crun"), self.folder / "events"
         options = [*self.refusing_getuid(), "--volume", f"{self.folder}:/shared"]
         os.mkfifo(self.folder / "gate")  # which a container's shell cannot open before it is opened here
-        names = [f"web-{number}" for number in range(20)]
+        names = [f"{ONE}-{number}" for number in range(20)]
 
         def found() -> List[Dict[str, Any]]:
             return [event for event in map(json.loads, events.read_text().splitlines()) if event["comm"] == "three"]
@@ -186,12 +187,12 @@ class Containers(AttachCase):
     def test_pid_namespace_of_the_machine(self) -> None:
         """Such a container is known by its control group."""
         engine = self.engines.podman("crun")
-        engine.start("web-1", *LOOP, options=("--pid", "host"))
-        self.addCleanup(engine.remove, "web-1")
+        engine.start(ONE, *LOOP, options=("--pid", "host"))
+        self.addCleanup(engine.remove, ONE)
 
         def meanwhile() -> None:
             self.assertTrue(wait_until(lambda: "Processing events" in (self.folder / "log").read_text()))
             wait_until(lambda: False, 0.5)
-        names = self.names_of("--container", "web-1", meanwhile=meanwhile)
-        self.assertIn("container web-1, by its control group /sys/fs/cgroup/", self.log)
+        names = self.names_of("--container", ONE, meanwhile=meanwhile)
+        self.assertIn(f"container {ONE}, by its control group /sys/fs/cgroup/", self.log)
         self.assertLessEqual({"execve", "wait4", "getdents64"}, names)

@@ -13,6 +13,7 @@ from engines import Engine, Engines
 from support import Case, in_mounts, kernel_tier, require_root
 
 TIER = "pure"
+NAME = f"names-{os.getpid()}"  # which no other container of this machine has
 SLEEP = ("/bin/sleep", "1000")
 ID, OTHER = "0123456789abcdef" * 4, "0123456789abcdee" * 4
 
@@ -68,22 +69,22 @@ class Running(Case):
 
     def assert_found(self, engine: Engine, pid: int, expected_name: str) -> None:
         containers = module.running_containers()
-        identifier = engine.identifier("web-1")
+        identifier = engine.identifier(NAME)
         for name in {expected_name, identifier, identifier[:12]}:
             self.assertEqual(module.find_container(name, containers),
                              module.RunningContainer(identifier, expected_name, pid))
 
-    def check(self, engine: Engine, expected_name: str = "web-1") -> None:
+    def check(self, engine: Engine, expected_name: str = NAME) -> None:
         with self.subTest(engine=engine.name):
-            engine.start("web-1", *SLEEP)
-            self.addCleanup(engine.remove, "web-1")
-            pid = engine.pid("web-1")
+            engine.start(NAME, *SLEEP)
+            self.addCleanup(engine.remove, NAME)
+            pid = engine.pid(NAME)
             self.assert_found(engine, pid, expected_name)
-            other = subprocess.Popen([*engine.prefix, "exec", "web-1", *SLEEP]) if engine.name != "containerd" else None
+            other = subprocess.Popen([*engine.prefix, "exec", NAME, *SLEEP]) if engine.name != "containerd" else None
             try:
                 self.assert_found(engine, pid, expected_name)
             finally:
-                engine.remove("web-1")
+                engine.remove(NAME)
                 if other:
                     other.wait(60)
 

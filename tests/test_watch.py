@@ -161,6 +161,20 @@ class Watch(WatchCase):
             os.kill(pid, signal.SIGKILL)
         self.assertEqual(process.returncode, 0, self.log)
 
+    def test_one_event_for_one_kind(self) -> None:
+        """A read(2), whose number is 0 on x86-64, is not taken for the ptrace(2) that may make a tracer answer."""
+        flag, events = self.folder / "flag", self.folder / "events"
+        pid = self.filtered_loop(f"os.path.exists({str(flag)!r}) and open('/dev/zero', 'rb', 0).read(1); os.uname()")
+
+        def some_rounds() -> None:
+            self.wait_named()
+            flag.touch()
+            time.sleep(0.3)
+
+        self.watch("--pid", str(pid), "--events", str(events), meanwhile=some_rounds)
+        counts = [json.loads(line)["count"] for line in events.read_text().splitlines()]
+        self.assertEqual((len(counts), counts[0]), (2, 1), counts)  # at once, and the others in the end
+
     def test_strict(self) -> None:
         pid = self.filtered_loop()
         self.watch("--strict", "--pid", str(pid), meanwhile=self.wait_named, code=1)
