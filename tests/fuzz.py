@@ -43,7 +43,7 @@ FRAGMENTS = [" ", " ", "\n", "\n", "  ", "\n  ", "\n\n", ":", ": ", " :", "- ", 
              "!x ", "!!str ", "---\n", "...\n", "--- ", "\r\n", "null", "NaN", "y", "1:30", "0.8.4", "%", "@", "`", "é",
              "\ufeff", "\x85"]
 
-# What spoc.py refuses whoever reads it, see README.md.
+# What spoc.py refuses whoever reads it, see docs/manual.md.
 STATED = re.compile(
     "complex keys|directives are|appears twice|is no scalar|leading [@`,]|a leading comma|no such anchor|is no JSON"
     r"|not allowed|a leading : is|a tab|half a surrogate|nested deeper|expected|unexpected|a comment within a scalar"

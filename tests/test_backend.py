@@ -223,13 +223,13 @@ class Meanwhile(AnybodyCase):
         self.assertNotEqual(result.stdout, said)
 
     def test_strict_mode(self) -> None:
-        """PR_GET_SECCOMP and PR_SET_SECCOMP, SECCOMP_MODE_STRICT (linux/prctl.h), as the README says."""
+        """PR_GET_SECCOMP and PR_SET_SECCOMP, SECCOMP_MODE_STRICT (linux/prctl.h), as docs/manual.md says."""
         program = ("import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
                    "print(libc.prctl(21, 0, 0, 0, 0), libc.prctl(22, 1, 0, 0, 0), ctypes.get_errno())")
         self.assertEqual(self.output(sys.executable, "-c", program), (f"2 -1 {errno.EINVAL}\n", ""))
 
     def test_tracing_filter_of_its_own(self) -> None:
-        """Our answer outranks SECCOMP_RET_TRACE, as the README says: the call happens."""
+        """Our answer outranks SECCOMP_RET_TRACE, as docs/manual.md says: the call happens."""
         self.assertEqual(self.output(build("listener.c"), "trace"), (f"0 {errno.EBADF}\n", ""))
 
     def test_listener_of_a_32_bit_program(self) -> None:
@@ -284,7 +284,7 @@ class Meanwhile(AnybodyCase):
         self.assertLess(before, set(self.names()))
 
     def test_spoc_is_killed(self) -> None:
-        """Nobody is left to ask: each call fails with ENOSYS, as the README says, and nothing hangs."""
+        """Nobody is left to ask: each call fails with ENOSYS, as docs/manual.md says, and nothing hangs."""
         program = self.open / "program.py"
         program.write_text("import ctypes, os, time\nlibc = ctypes.CDLL(None, use_errno=True)\n"
                            "open('pid', 'w').write(str(os.getpid()))\nos.rename('pid', 'ready')\n"

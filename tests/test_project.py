@@ -37,7 +37,7 @@ SIZE_LIMIT_BYTES = 560_000
 OBJECT_LIMIT_BYTES = 48_000
 SOURCE = support.SOURCE.read_text(encoding="utf-8")
 TREE = ast.parse(SOURCE)
-README = support.ROOT / "README.md"
+MANUAL = support.ROOT / "docs" / "manual.md"
 
 
 def imported_modules(tree: ast.AST) -> Set[str]:
@@ -359,8 +359,8 @@ class Files(support.Case):
                         if line != line.rstrip()]
         self.assertEqual(unclean, [])
 
-    def test_readme_commands_exist(self) -> None:
-        code = "\n".join(code_of(README.read_text(encoding="utf-8")))
+    def test_documented_commands_exist(self) -> None:
+        code = documented_code()
         commands = re.findall(r"\bpython3 spoc\.py ([a-z]+)\b(.*)", code)
         self.assertIn("record", [command for command, _ in commands])
         for command, rest in commands:
@@ -373,9 +373,9 @@ class Files(support.Case):
                 else:
                     spoc.parse_options(command, shlex.split(rest, comments=True))
 
-    def test_readme_tells_of_the_same_options(self) -> None:
+    def test_manual_tells_of_the_same_options(self) -> None:
         """The tables of record and run have the names and metavars of OPTIONS; all others occur in the text."""
-        text = README.read_text(encoding="utf-8")
+        text = MANUAL.read_text(encoding="utf-8")
         tables = re.findall(r"(?m)^\| option \| meaning \|\n\| --- \| --- \|\n((?:\|.*\n)+)", text)
         self.assertEqual(len(tables), 2)
         for command, table in zip(("record", "run"), tables):
@@ -398,9 +398,9 @@ class Files(support.Case):
             self.assertIn(path, helps["-p --profile", "run"])
         self.assertIn(spoc.DEFAULT_AUDIT_LOG, helps["--audit-log", "run"])
 
-    def test_readme_targets_exist(self) -> None:
+    def test_documented_targets_exist(self) -> None:
         targets = set(re.findall(r"^([a-z-]+):", (support.ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-        named = set(re.findall(r"\bmake ([a-z-]+)", "\n".join(code_of(README.read_text(encoding="utf-8")))))
+        named = set(re.findall(r"\bmake ([a-z-]+)", documented_code()))
         self.assertLessEqual({"demo", "check"}, named)
         self.assertEqual(named - targets, set())
 
@@ -423,7 +423,7 @@ def make(tree: pathlib.Path, *arguments: str, umask: int = 0o022, **environment:
 
 def copy_of_tree(path: pathlib.Path) -> pathlib.Path:
     """What make dist reads, in a folder of its own."""
-    for name in ("Makefile", "README.md", "spoc.py", "bpf/recorder.bpf.o", "docs/generate.py"):
+    for name in ("Makefile", "spoc.py", "bpf/recorder.bpf.o", "docs/generate.py", "docs/manual.md"):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(support.ROOT / name, path / name)
     return path
@@ -739,6 +739,12 @@ class Runner(support.Case):
         self.assertEqual(result.stdout.splitlines()[-1], "4 passed, 5 failed, 0 skipped")
         self.assertRegex(result.stdout, rf"left process \d+ running: {sleep}")
         self.assertEqual(subprocess.run(["pgrep", "-f", f"^{sleep}$"], stdout=subprocess.PIPE).stdout, b"")
+
+
+def documented_code() -> str:
+    """The code in README.md and in what lies in docs."""
+    paths = [support.ROOT / "README.md", *sorted((support.ROOT / "docs").glob("*.md"))]
+    return "\n".join(line for path in paths for line in code_of(path.read_text(encoding="utf-8")))
 
 
 def code_of(markdown: str) -> List[str]:

@@ -462,7 +462,7 @@ def format_text(facts: str, rows: Sequence[Row]) -> str:
 
 
 def format_markdown(facts: str, rows: Sequence[Row]) -> str:
-    """The table for the README."""
+    """The table for docs/measured.md."""
     lines = ("| " + " | ".join(row.cells()) + " |" for row in rows)
     return "\n".join([f"{facts}:", "", "| | Measured | Limit | |", "|---|--:|---|---|", *lines, ""])
 
