@@ -5557,19 +5557,20 @@ class BpfSkeleton:
             libbpf.bpf_map__set_max_entries(self._map("values"),
                                             self._arguments * (MAX_VALUES + 1 + (os.cpu_count() or 1)))
 
-    def _view(self, name: str, c_type: type[Data]) -> Data:
-        return c_type.from_buffer(mmap.mmap(self.map_descriptor(name), ctypes.sizeof(c_type)))
+    def _memory(self, name: str, c_type: type[ctypes._CData]) -> mmap.mmap:
+        """What a map holds, to be read and written in place. Raises OSError."""
+        return mmap.mmap(self.map_descriptor(name), ctypes.sizeof(c_type))
 
     def _map_arrays(self, path: str) -> None:
         """Map the arrays; those of a slot for each call have call_index() as index."""
-        calls = ABIS * NUMBERS
+        times, watches, slots = c_uint64 * (ABIS * NUMBERS), Watch * (ABIS * NUMBERS), SlotValue * SLOTS
         try:
-            self.config = self._view("config", Config)
-            self._counters = self._view("counters", Counters)
-            self.seen = self._view("seen", c_uint64 * calls)
-            self.logged = self._view("logged", c_uint64 * calls)
-            self.watches = self._view("watched", Watch * calls)
-            self.slots = self._view("slots", SlotValue * SLOTS)
+            self.config = Config.from_buffer(self._memory("config", Config))
+            self._counters = Counters.from_buffer(self._memory("counters", Counters))
+            self.seen = times.from_buffer(self._memory("seen", times))
+            self.logged = times.from_buffer(self._memory("logged", times))
+            self.watches = watches.from_buffer(self._memory("watched", watches))
+            self.slots = slots.from_buffer(self._memory("slots", slots))
         except OSError as error:
             raise bpf_error("map BPF arrays", path, error) from None
 
@@ -6126,8 +6127,9 @@ class ScopedPrograms(BpfSkeleton):
 
     def _map_arrays(self, path: str) -> None:
         super()._map_arrays(path)
+        listed = c_uint8 * (LISTED * self._listed_elements)
         try:
-            self._listed = self._view("listed", c_uint8 * (LISTED * self._listed_elements))
+            self._listed = listed.from_buffer(self._memory("listed", listed))
         except OSError as error:
             raise bpf_error("map BPF arrays", path, error) from None
 

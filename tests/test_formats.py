@@ -1321,11 +1321,13 @@ class Json(FormatCase):
         return not support.unclear(documents)
 
     def test_corpus(self) -> None:
+        layouts: List[Dict[str, Any]] = [
+            {}, {"indent": 2}, {"indent": "\t"}, {"separators": (",", ":")}, {"ensure_ascii": False},
+            {"sort_keys": True}, {"indent": 0, "separators": (" , ", " : ")}]
         for name, document in self.corpus().items():
-            for options in ({}, {"indent": 2}, {"indent": "\t"}, {"separators": (",", ":")}, {"ensure_ascii": False},
-                            {"sort_keys": True}, {"indent": 0, "separators": (" , ", " : ")}):
+            for options in layouts:
                 with self.subTest(name=name, options=options):
-                    text = json.dumps(document, **options)  # type: ignore[arg-type]
+                    text = json.dumps(document, **options)
                     self.assertTrue(self.compare(text))
                     self.assertTrue(self.compare(text.replace("\n", "\r\n") + "\r\n"))
 

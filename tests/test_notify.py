@@ -82,7 +82,7 @@ class Layouts(CompiledCase):
     def test_siginfo(self) -> None:
         wanted = {"sizeof(siginfo_t)": module.ctypes.sizeof(module.SigsysInfo)}
         wanted.update((f"offsetof(siginfo_t, {name})", getattr(module.SigsysInfo, name).offset)
-                      for name, _ in module.SigsysInfo._fields_[:-1])
+                      for name, *_ in module.SigsysInfo._fields_[:-1])
         self.assertEqual(self.c_values(HEADERS, list(wanted)), wanted)
 
     def test_powerpc(self) -> None:
