@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Proves the set-up on a fresh Debian 12 with only git, make and Python: builds such a tree, clones what is committed
-# here into it, runs the make targets there, and removes it. Needs root, mmdebstrap, and an apt that reaches a mirror.
-# usage: tests/clean-tree.sh [TARGET...]    (demo check, unless told otherwise)
+# Proves the set-up on a fresh Debian with only git, make and Python: builds such a tree, clones what is committed here
+# into it, runs the make targets there, and removes it. Needs root, mmdebstrap, and an apt that reaches a mirror.
+# usage: tests/clean-tree.sh [bookworm|trixie] [TARGET...]    (bookworm demo check, unless told otherwise)
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -48,6 +48,13 @@ clean_up() {
     rm -rf --one-file-system "$tree" "$settings"
 }
 
+release=bookworm
+case ${1-} in
+    bookworm | trixie)
+        release=$1
+        shift
+        ;;
+esac
 [ $# -gt 0 ] || set -- demo check
 command -v mmdebstrap >/dev/null || {
     echo "clean-tree: needs mmdebstrap" >&2
@@ -61,12 +68,19 @@ trap 'exit 1' INT TERM HUP
 
 # The mirror and the way to it are this machine's.
 apt-config dump | grep -iE '^Acquire::(http|https|Retries|Check)' >"$settings" || true
-sources=$(grep -lsw bookworm /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources ||
-    true)
+# shellcheck source=/dev/null
+here=$(. /etc/os-release && echo "$VERSION_CODENAME")
+# shellcheck disable=SC2016
+sources=$(apt-get indextargets --format \
+    'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(REPO_URI) $(CODENAME) $(COMPONENT)' \
+    'Created-By: Packages' 'Origin: Debian' | sed "s/ $here/ $release/" | sort -u)
+[ -n "$sources" ] || {
+    echo "clean-tree: this machine's apt has no list of Debian's packages: run apt-get update" >&2
+    exit 1
+}
 began=$(date +%s)
-# shellcheck disable=SC2086
 mmdebstrap --quiet --variant=minbase --include=git,make,python3,ca-certificates --aptopt="$settings" \
-    bookworm "$tree" $sources
+    "$release" "$tree" - <<<"$sources"
 cp /etc/resolv.conf /etc/hosts "$tree/etc/"
 git clone --quiet --no-hardlinks "$root" "$tree/root/spoc"
 echo "clean-tree: Debian $(cat "$tree/etc/debian_version") with $(git -C "$root" rev-parse --short HEAD)," \
