@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # make demo     record a real program and show its profile (installs what that needs)
 # make check    lint, verify-bpf and all tests (installs the test tools)
+# make verify-bpf  build bpf/recorder.bpf.o again and compare (installs the pinned clang)
 # make check-vm boot other machines under QEMU and test there (installs QEMU); make check-vm MACHINES='arm64 floor'
 # make test     the tests alone; make test TESTS='test_profile Storm' runs those whose names hold one of the words
 # make golden   record anew what all commands print and write, which test_golden compares with (tests/data/golden)
@@ -85,7 +86,10 @@ bpf:
 	    spoc.write_text(re.sub("(OBJECT_CRC32 = )0x[0-9A-F]{8}", rf"\g<1>0x{crc:08X}", spoc.read_text()))'
 
 verify-bpf:
-	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	@tests/install.sh bpf
+	@! command -v $(CLANG) >/dev/null && why=$$(tests/install.sh lacks $(CLANG)) && { \
+	    echo "skipped verify-bpf: $$why; tests/clean-tree.sh bookworm verify-bpf does it in a fresh Debian 12"; exit; }; \
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	for path in "$$folder/one" "$$folder/another, and deeper/bpf"; do \
 	    mkdir -p "$$path" && cp bpf/recorder.bpf.c "$$path" && (cd "$$path" && $(BUILD)) && \
 	    cmp "$$path/recorder.bpf.o" bpf/recorder.bpf.o || exit 1; \

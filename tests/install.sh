@@ -1,22 +1,30 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs what `make demo`, `make check` or `make check-vm` needs, by package name, and only what is not there yet.
-# usage: tests/install.sh demo|check|vm
+# Installs what `make demo`, `make verify-bpf`, `make check` or `make check-vm` needs, by package name, and only what is
+# not there yet. What later releases of Debian have no more is left out there, and what needs it is skipped by name.
+# usage: tests/install.sh demo|bpf|check|vm
+#        tests/install.sh lacks PACKAGE    says so if this release has no such package, and fails if it has
 set -eu
 
 python=${PYTHON:-python3}
 policy=/usr/sbin/policy-rc.d
 unset policy_is_ours
 
-# Debian package, and what needs it.
+# Debian package, and what needs it. Of names with a bar between them, the first that the release has.
+bpf_packages() {
+    cat <<'END'
+clang-14            builds bpf/recorder.bpf.o; the version is pinned so that the bytes can be compared
+llvm-14             llvm-objcopy-14 takes the debug sections out of the object
+libbpf-dev          bpf/bpf_helpers.h for the recorder; its structs are compared with those of spoc.py
+linux-libc-dev      linux/bpf.h and linux/seccomp.h for the same
+END
+}
+
 check_packages() {
+    bpf_packages
     cat <<'END'
 libbpf1             spoc.py loads the recorder with it
 libseccomp2         spoc.py asks it for the names of syscalls
-clang-14            builds bpf/recorder.bpf.o; the version is pinned so that the bytes can be compared
-llvm-14             llvm-strip-14 takes the debug sections out of the object
-libbpf-dev          bpf/bpf_helpers.h for the recorder; its structs are compared with those of spoc.py
-linux-libc-dev      linux/bpf.h and linux/seccomp.h for the same
 libseccomp-dev      its constants are compared with those of spoc.py
 gcc                 builds the programs that the tests record
 libc6-dev           the same
@@ -31,6 +39,7 @@ podman              says which rules of a profile of its own hold; starts contai
 uidmap              maps the users of the last of these
 catatonit           is the first process of a container that asks for one
 docker.io           starts containers to record
+docker-cli|docker.io  asks it to; Debian 12 has both in one package
 containerd          the same, by itself
 bubblewrap          starts programs under a compiled filter
 systemd             reads drop-ins and the units in examples, and runs units under them
@@ -97,9 +106,41 @@ missing_for_demo() {
     loads libseccomp.so.2 || echo libseccomp2
 }
 
+# CODENAME NAME
+release() {
+    # shellcheck source=/dev/null
+    (. /etc/os-release && echo "${VERSION_CODENAME:-none} $PRETTY_NAME")
+}
+
+# What packages there are apt knows by its lists alone.
+has_lists() {
+    [ -n "$(apt-get indextargets 2>/dev/null)" ]
+}
+
+offered() {
+    LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+}
+
+# Is PACKAGE one that this release does without? Debian 12 does without none: there, what is missing is an error.
+lacks() {
+    case $(release) in
+        'bookworm '*) return 1 ;;
+    esac
+    has_lists && ! offered "$1"
+}
+
+first_offered() {
+    names=$1
+    while [ "$names" != "${names#*|}" ] && ! offered "${names%%|*}"; do
+        names=${names#*|}
+    done
+    echo "${names%%|*}"
+}
+
 # Of a list of packages on standard input.
 missing_packages() {
-    while read -r package _; do
+    while read -r names _; do
+        package=$(first_offered "$names")
         # Only there do 32-bit programs come with the compiler.
         if [ "$package" = gcc-multilib ] && [ "$(uname -m)" != x86_64 ]; then
             continue
@@ -125,19 +166,51 @@ clean_up() {
     [ -z "${policy_is_ours-}" ] || as_root rm -f "$policy"
 }
 
-case ${1-} in
-    demo) missing=$(missing_for_demo | tr '\n' ' ') ;;
-    check) missing=$(check_packages | missing_packages | tr '\n' ' ') ;;
-    vm) missing=$(vm_packages | missing_packages | tr '\n' ' ') ;;
-    *) die "usage: tests/install.sh demo|check|vm" ;;
-esac
-# The machines come from where this machine's own packages do, which apt knows only by its lists.
-[ "$1" != vm ] || [ -n "$(apt-get indextargets 2>/dev/null)" ] || apt update >/dev/null
-[ -n "$missing" ] || exit 0
-command -v apt-get >/dev/null || die "no apt-get here; install what these Debian packages hold: $missing"
-[ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "run it as root, or with sudo installed, to install $missing"
+find_missing() {
+    case $1 in
+        demo) missing=$(missing_for_demo) ;;
+        bpf) missing=$(bpf_packages | missing_packages) ;;
+        check) missing=$(check_packages | missing_packages) ;;
+        vm) missing=$(vm_packages | missing_packages) ;;
+    esac
+}
 
-echo "Installing $missing"
+# Take what the release lacks out of what is missing.
+leave_out() {
+    lacking=
+    there=
+    for package in $missing; do
+        if lacks "$package"; then
+            lacking="$lacking $package"
+        else
+            there="$there $package"
+        fi
+    done
+    missing=$there
+    [ -z "$lacking" ] || echo "Left out, as $(release | cut -d ' ' -f 2-) has no such package:$lacking"
+}
+
+case ${1-} in
+    demo | bpf | check | vm) find_missing "$1" ;;
+    lacks)
+        lacks "${2:?which package?}" || exit 1
+        echo "$(release | cut -d ' ' -f 2-) has no package $2"
+        exit 0
+        ;;
+    *) die "usage: tests/install.sh demo|bpf|check|vm, or lacks PACKAGE" ;;
+esac
+leave_out
+# The machines come from where this machine's own packages do.
+[ -n "$missing" ] || [ "$1" = vm ] || exit 0
+command -v apt-get >/dev/null || die "no apt-get here; install what these Debian packages hold:$missing"
+[ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "run it as root, or with sudo installed, to install$missing"
+if ! has_lists; then
+    apt update >/dev/null
+    find_missing "$1"
+    leave_out
+fi
+[ -n "$missing" ] || exit 0
+echo "Installing$missing"
 log=$(mktemp)
 trap clean_up EXIT
 trap 'exit 1' INT TERM HUP
@@ -154,5 +227,5 @@ apt install --simulate --no-install-recommends $missing >/dev/null 2>&1 || apt u
 }
 install || { apt update >/dev/null 2>&1 && install; } || {
     tail -n 60 "$log" >&2
-    die "apt-get could not install $missing"
+    die "apt-get could not install$missing"
 }

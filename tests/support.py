@@ -139,6 +139,15 @@ def require_command(*names: str) -> None:
         require(shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin"), f"the command {name}")
 
 
+def require_pinned_clang() -> None:
+    """Skip unless there is the clang that makes bpf/recorder.bpf.o; fail in CI, but where the release has none."""
+    if not shutil.which("clang-14"):
+        lacks = subprocess.run([str(ROOT / "tests/install.sh"), "lacks", "clang-14"], stdout=subprocess.PIPE, text=True)
+        if lacks.returncode == 0:
+            raise unittest.SkipTest(lacks.stdout.strip() + "; tests/clean-tree.sh bookworm check runs it on Debian 12")
+    require_command("clang-14")
+
+
 def require_root() -> None:
     """Skip (in CI: fail) unless the tests run as root."""
     require(os.geteuid() == 0, "root")

@@ -306,7 +306,7 @@ class Object(support.Case):
 
     def test_needs_no_relocation_against_kernel_types(self) -> None:
         """The committed object has no .BTF.ext that could tell, so the source is compiled once more."""
-        support.require_command("clang-14")
+        support.require_pinned_clang()
         built, source = self.folder / "recorder.bpf.o", support.OBJECT.with_suffix(".c")
         subprocess.run(["clang-14", "-target", "bpf", "-O2", "-g", f"-I/usr/include/{os.uname().machine}-linux-gnu",
                         "-c", str(source), "-o", str(built)], check=True)
@@ -328,7 +328,7 @@ class Object(support.Case):
         self.assertEqual([name for name in sections if name.startswith(".debug")], [])
 
     def test_checks_see_relocations_and_paths(self) -> None:
-        support.require_command("clang-14")
+        support.require_pinned_clang()
         source, built = self.folder / "bad.bpf.c", self.folder / "bad.bpf.o"
         source.write_text("struct task { int tgid; } __attribute__((preserve_access_index));\n"
                           "__attribute__((section(\"raw_tp\"))) int get(struct task *task) { return task->tgid; }\n")
