@@ -5241,20 +5241,34 @@ class Config(ctypes.Structure):
                 ("number_offset", c_uint32), ("original_offset", c_uint32), ("emulated_offset", c_uint32),
                 ("emulated_mask", c_uint32), ("ptrace_nr", c_uint32), ("returned", c_uint32), ("marked", c_uint32),
                 ("scope_dev", c_uint64), ("scope_ino", c_uint64), ("own_tgid", c_uint32), ("joining", c_uint32),
-                ("everyone", c_uint32), ("filter_offset", c_uint32), ("filter_mask", c_uint32), ("unused", c_uint32)]
+                ("everyone", c_uint32), ("filter_offset", c_uint32), ("filter_mask", c_uint32),
+                ("namespaces", c_uint32), ("foreign", c_uint32), ("nsproxy_offset", c_uint32),
+                ("mounts_offset", c_uint32), ("inode_offset", c_uint32)]
 
 
 class Counters(ctypes.Structure):
     """What the kernel side counts; it may change at any time."""
 
-    _fields_ = [("followed", c_uint64), ("alive", c_uint64), ("processes", c_uint64), ("tasks_lost", c_uint64),
-                ("calls_lost", c_uint64), ("reads_lost", c_uint64), ("denials_lost", c_uint64)]
+    _fields_ = [("followed", c_uint64), ("processes", c_uint64), ("tasks_lost", c_uint64), ("calls_lost", c_uint64),
+                ("reads_lost", c_uint64), ("denials_lost", c_uint64), ("groups_lost", c_uint64)]
+
+
+class Group(ctypes.Structure):
+    """Element of the map `groups`."""
+
+    _fields_ = [("alive", c_uint64), ("dropped", c_uint32), ("unused", c_uint32)]
+
+
+class Namespace(ctypes.Structure):
+    """Element of the map `namespaces`."""
+
+    _fields_ = [("dev", c_uint64), ("ino", c_uint64), ("group", c_uint32), ("unused", c_uint32)]
 
 
 class CallKey(ctypes.Structure):
     """Key of the map `calls`."""
 
-    _fields_ = [("abi", c_uint32), ("nr", c_uint32)]
+    _fields_ = [("table", c_uint32), ("nr", c_uint32)]
 
 
 class CallValue(ctypes.Structure):
@@ -5273,14 +5287,14 @@ class Watch(ctypes.Structure):
 class ValueKey(ctypes.Structure):
     """Key of the map `values`."""
 
-    _fields_ = [("abi", c_uint32), ("nr", c_uint32), ("value", c_uint32)]
+    _fields_ = [("table", c_uint32), ("nr", c_uint32), ("value", c_uint32)]
 
 
 class DenialValue(ctypes.Structure):
     """Value of the map `denials`, its key first; what comes through `events`."""
 
     _fields_ = [("abi", c_uint32), ("nr", c_uint32), ("result", c_int), ("kind", c_uint32), ("comm", c_char * 16),
-                ("origin", c_uint32), ("unused", c_uint32), ("tgid", c_uint32), ("tid", c_uint32), ("count", c_uint64)]
+                ("origin", c_uint32), ("group", c_uint32), ("tgid", c_uint32), ("tid", c_uint32), ("count", c_uint64)]
 
 
 class TaskValue(ctypes.Structure):
@@ -5304,7 +5318,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x87A900EC  # `make bpf` writes it
+OBJECT_CRC32 = 0x22EE4F51  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -5315,14 +5329,16 @@ PROGRAMS = {
     "run_exit": "sys_exit", "run_signal": "signal_deliver", "run_task_exit": "sched_process_exit",
     "watch_enter": "sys_enter", "watch_enter_direct": "sys_enter", "watch_exit": "sys_exit",
     "watch_exit_direct": "sys_exit", "join_listed": "sys_exit", "join_pidns": "sys_exit", "join_group": "sys_exit",
-    "note_return": "sys_exit"}
+    "note_return": "sys_exit", "join_enter": "sys_enter", "begin_foreign": "sched_process_exec"}
 WATCHING_PROGRAMS = ("task_fork", "task_exec", "run_exit", "run_signal", "run_task_exit")
 VSYSCALLS = "emulate_vsyscall"  # of x86-64; what serves sched_process_exit takes these as well
 KERNEL_BTF = "/sys/kernel/btf/vmlinux"
 # enum denial_kind and task_flag of recorder.bpf.c
 (DENIAL_RETURNED, DENIAL_TRACED, DENIAL_VSYSCALL, DENIAL_LOGGED, DENIAL_ENDED, DENIAL_KILLED, DENIAL_TRAPPED,
- DENIAL_UNANSWERED, NEWS_JOINED, NEWS_GONE) = range(10)
+ DENIAL_UNANSWERED, NEWS_JOINED, NEWS_GONE, NEWS_STARTED) = range(11)
 TASK_HELD = 8
+FOREIGN_KNOWN, FOREIGN_ALL = 1, 2  # enum foreign
+MAX_NAMESPACES = 512  # NAMESPACES
 if TYPE_CHECKING:
     Data = TypeVar("Data", bound=ctypes._CData)
     Value = TypeVar("Value", bound=ctypes._CData)
@@ -5467,6 +5483,7 @@ class BpfSkeleton:
         self.machine, self._arguments = machine, arguments
         self._other_programs = programs
         self.enter_program = ""  # the one for sys_enter, once it is loaded
+        self.group_count = 1
         self._resources = contextlib.ExitStack()
 
     def close(self) -> None:
@@ -5563,11 +5580,14 @@ class BpfSkeleton:
 
     def _map_arrays(self, path: str) -> None:
         """Map the arrays; those of a slot for each call have call_index() as index."""
-        times, watches, slots = c_uint64 * (ABIS * NUMBERS), Watch * (ABIS * NUMBERS), SlotValue * SLOTS
+        calls, count = ABIS * NUMBERS, self.group_count
+        times, seen, groups, slots = c_uint64 * calls, c_uint64 * (calls * count), Group * count, SlotValue * SLOTS
+        watches = Watch * (calls * (count if self._arguments else 1))
         try:
             self.config = Config.from_buffer(self._memory("config", Config))
             self._counters = Counters.from_buffer(self._memory("counters", Counters))
-            self.seen = times.from_buffer(self._memory("seen", times))
+            self.groups = groups.from_buffer(self._memory("groups", groups))
+            self.seen = seen.from_buffer(self._memory("seen", seen))
             self.logged = times.from_buffer(self._memory("logged", times))
             self.watches = watches.from_buffer(self._memory("watched", watches))
             self.slots = slots.from_buffer(self._memory("slots", slots))
@@ -5616,6 +5636,10 @@ class BpfSkeleton:
     def counters(self) -> Counters:
         """The counters as they stand."""
         return Counters.from_buffer_copy(self._counters)
+
+    def live_tasks(self) -> int:
+        """How many tasks are recorded that have not ended."""
+        return sum(group.alive for group in self.groups)
 
     def read_items(self, name: str, key_type: type[Data], value_type: type[Value],
                    losses: list[str]) -> list[tuple[Data, Value]]:
@@ -5717,10 +5741,10 @@ class BpfRecorder(BpfSkeleton, Recorder):
         return int(self.counters().processes)
 
     def has_live_tasks(self) -> bool:
-        return bool(self.counters().alive)
+        return bool(self.live_tasks())
 
     def release_survivors(self) -> None:
-        alive = self.counters().alive
+        alive = self.live_tasks()
         if alive:
             tasks = count_of(alive, "task of the command runs on and is", "tasks of the command run on and are")
             Log.info(f"{tasks} not recorded any more; --follow records until all have ended or it is stopped")
@@ -5733,7 +5757,7 @@ class BpfRecorder(BpfSkeleton, Recorder):
         unreadable: list[str] = []
         calls = {key: RecordedCall(first_ns) for key, first_ns in self.first_calls().items()}
         for item, value in self.read_items("calls", CallKey, CallValue, unreadable):
-            key = item.abi, item.nr
+            key = item.table, item.nr
             first_ns = value.first_ns
             if key in calls:
                 first_ns = min(first_ns or calls[key].first_ns, calls[key].first_ns)
@@ -5751,7 +5775,7 @@ class BpfRecorder(BpfSkeleton, Recorder):
         found: dict[tuple[int, int], set[int]] = {}
         if self._watched:
             for key, _ in self.read_items("values", ValueKey, c_uint32, unreadable):
-                found.setdefault((key.abi, key.nr), set()).add(key.value)
+                found.setdefault((key.table, key.nr), set()).add(key.value)
         if unreadable:
             return {}
         return {call: frozenset(values) for call, values in found.items()
@@ -6105,7 +6129,7 @@ class ScopedPrograms(BpfSkeleton):
 
     @property
     def _programs(self) -> list[str]:
-        joiners = [self.scope.join_program] if self.scope.join_program else []
+        joiners = ["join_enter", *([self.scope.join_program] if self.scope.join_program else [])]
         notes = ["note_return"] if self._notes_returns else []
         return [*super()._programs, *self.gates, *joiners, *notes]
 
@@ -6123,7 +6147,7 @@ class ScopedPrograms(BpfSkeleton):
         if "run_exit" in self._other_programs:
             libbpf.bpf_map__set_max_entries(self._map("denials"), MAX_MAP_ITEMS)
         if self.scope.join_program == "join_group":
-            libbpf.bpf_map__set_type(self._map("group"), BPF_MAP_TYPE_CGROUP_ARRAY)
+            libbpf.bpf_map__set_type(self._map("control_group"), BPF_MAP_TYPE_CGROUP_ARRAY)
 
     def _map_arrays(self, path: str) -> None:
         super()._map_arrays(path)
@@ -6142,7 +6166,7 @@ class ScopedPrograms(BpfSkeleton):
         """Have join_group let in what is in the control group of that folder. Raises OSError."""
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self.set_item("group", 0, folder)
+            self.set_item("control_group", 0, folder)
         finally:
             close(folder)
 
@@ -6153,8 +6177,9 @@ class ScopedPrograms(BpfSkeleton):
         joiner = self.scope.join_program
         try:
             self.scope.prepare(self)
-            for index, name in enumerate(("run_enter", "run_exit") if self.gates else ()):
-                self.set_item("programs", index, libbpf.bpf_program__fd(self._program(name)))
+            for index, name in enumerate((self.enter_program, "run_exit", "join_enter")):
+                if name in self._programs:
+                    self.set_item("programs", index, libbpf.bpf_program__fd(self._program(name)))
         except OSError as error:
             raise bpf_error("attach to", self.scope.title, error) from None
         for tracepoint in self.TEMPORARY if joiner else ():
@@ -6198,7 +6223,7 @@ class ScopedPrograms(BpfSkeleton):
 
     def has_live_tasks(self) -> bool:
         """Does any task of the scope live, whether or not it has done anything?"""
-        return bool(self.counters().alive) or any(self._listed[tid] for tid in self.tids)
+        return bool(self.live_tasks()) or any(self._listed[tid] for tid in self.tids)
 
 
 class ScopeRecorder(ScopedPrograms, BpfRecorder):
@@ -6284,7 +6309,7 @@ class ScopeRecorder(ScopedPrograms, BpfRecorder):
         return found
 
     def release_survivors(self) -> None:
-        alive = self.counters().alive
+        alive = self.live_tasks()
         if alive:
             Log.info(f"{count_of(alive, 'task runs on and is', 'tasks run on and are')} not recorded any more")
 

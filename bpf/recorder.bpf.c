@@ -13,6 +13,10 @@
  * join_pidns and join_group, let the kernel itself tell who belongs: they are attached to sys_enter, sys_exit and
  * sched_process_fork until all that run are listed, and to sched_process_exec for good, so that a program that is
  * started in a container or a unit from outside is recorded as well.
+ *
+ * Of containers that are yet to start none has to be known: begin_foreign records each program that starts in another
+ * pid namespace than the machine's, with its descendants, in a group of its own, and tells user space, which finds out
+ * what container that is.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -25,6 +29,7 @@
 #define DENIALS		1024
 #define MAX_VALUES	64	/* of one argument of one syscall */
 #define LISTED		64	/* tids in an element of `listed`, a power of two */
+#define NAMESPACES	512	/* elements of `namespaces` that begin_foreign looks at */
 #define EVENT_BYTES	(256 << 10)	/* a multiple of every page size */
 #define COMM_LEN	16	/* TASK_COMM_LEN, include/linux/sched.h */
 #define EEXIST		17
@@ -65,7 +70,8 @@ enum denial_kind {
 	DENIAL_UNANSWERED,	/* a signal ended the task in the kernel, perhaps before a filter was asked */
 	/* None of a call; in `events` only: */
 	NEWS_JOINED,		/* a process that ran already is watched from now on */
-	NEWS_GONE,		/* perhaps nothing that is recorded lives any more */
+	NEWS_GONE,		/* perhaps nothing of a group lives any more */
+	NEWS_STARTED,		/* begin_foreign has put a program into a group */
 };
 
 /* Where a 32-bit call shows. */
@@ -97,21 +103,32 @@ struct config {
 	__u32 everyone;		/* not 0: all that run_enter and run_exit are run for join */
 	__u32 filter_offset;	/* bytes into task_struct: a __u32 that shows whether the task is under a filter */
 	__u32 filter_mask;	/* its bit that does; 0: it is not known where */
-	__u32 unused;
+	__u32 namespaces;	/* how many elements of `namespaces` begin_foreign looks at */
+	__u32 foreign;		/* enum foreign */
+	__u32 nsproxy_offset;	/* bytes into task_struct: its struct nsproxy; 0: not known */
+	__u32 mounts_offset;	/* bytes into struct nsproxy: the mount namespace */
+	__u32 inode_offset;	/* bytes into struct mnt_namespace: its inode, a __u32 */
+};
+
+/* Which programs begin_foreign puts into groups. */
+enum foreign {
+	FOREIGN_NONE,
+	FOREIGN_KNOWN,		/* those that start in a pid namespace which is in `namespaces` */
+	FOREIGN_ALL,
 };
 
 struct counters {
 	__u64 followed;		/* tasks recorded so far */
-	__u64 alive;		/* tasks recorded that have not ended */
 	__u64 processes;	/* processes among them that have made a call */
 	__u64 tasks_lost;	/* tasks that `tasks` had no room for, or that could not be removed */
 	__u64 calls_lost;	/* calls that `calls` had no room for */
 	__u64 reads_lost;	/* calls of which something could not be read from kernel memory */
 	__u64 denials_lost;	/* denials that `denials` or `events` had no room for */
+	__u64 groups_lost;	/* programs that are in no group, or of whose group user space does not know */
 };
 
 struct call_key {
-	__u32 abi;
+	__u32 table;		/* group * ABIS + abi */
 	__u32 nr;
 };
 
@@ -130,7 +147,7 @@ struct watch {
 };
 
 struct value_key {
-	__u32 abi;
+	__u32 table;		/* group * ABIS + abi */
 	__u32 nr;
 	__u32 value;
 };
@@ -148,7 +165,7 @@ struct denial_key {
 	struct outcome outcome;
 	char comm[COMM_LEN];
 	__u32 origin;		/* tgid of its first ancestor that joined; 0 in `run` */
-	__u32 unused;
+	__u32 group;		/* below the max_entries of `groups` */
 };
 
 struct denial {
@@ -192,7 +209,52 @@ struct {
 	__type(value, struct counters);
 } counters SEC(".maps");
 
-/* abi * NUMBERS + syscall number -> bpf_ktime_get_ns() of its first call; 0: not made yet. */
+/*
+ * Tasks whose calls are noted together. There is one, 0, unless begin_foreign is loaded: then user space sets
+ * max_entries of what is there for each, and 0 is for what nobody asks for.
+ */
+struct group {
+	__u64 alive;		/* tasks of it that have not ended */
+	__u32 dropped;		/* not 0: what its tasks start is not recorded */
+	__u32 unused;
+};
+
+/* Number of a group -> struct group. User space may set max_entries. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct group);
+} groups SEC(".maps");
+
+/* No key; the numbers of groups that have no tasks. User space puts them in, and may set max_entries. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 1);
+	__uint(value_size, sizeof(__u32));
+} free_groups SEC(".maps");
+
+struct namespace {
+	__u64 dev;		/* of a pid namespace, as ns_dev */
+	__u64 ino;		/* the same: inode; 0: none */
+	__u32 group;		/* of its first program; 0: it is not recorded */
+	__u32 unused;
+};
+
+/* Any index -> struct namespace: those that user space knows. It may set max_entries, up to NAMESPACES. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct namespace);
+} namespaces SEC(".maps");
+
+/*
+ * (group * ABIS + abi) * NUMBERS + syscall number -> bpf_ktime_get_ns() of its first call; 0: not made yet. User space
+ * may set max_entries.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -201,7 +263,10 @@ struct {
 	__type(value, __u64);
 } seen SEC(".maps");
 
-/* (abi, number) -> struct call: numbers from NUMBERS on always, all others if `statistics` is set. */
+/*
+ * (table, number) -> struct call: numbers from NUMBERS on always, all others if `statistics` is set. User space may set
+ * max_entries.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CALLS);
@@ -209,7 +274,7 @@ struct {
 	__type(value, struct call);
 } calls SEC(".maps");
 
-/* abi * NUMBERS + syscall number -> struct watch: which argument of it is watched. */
+/* As of `seen` -> struct watch: which argument of it is watched. User space may set max_entries. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -218,7 +283,7 @@ struct {
 	__type(value, struct watch);
 } watched SEC(".maps");
 
-/* (abi, number, value of the watched argument) -> nothing. User space sets max_entries if an argument is watched. */
+/* (table, number, value of the watched argument) -> nothing. User space sets max_entries if an argument is watched. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -265,12 +330,12 @@ struct {
 /* User space sets MARK_LISTED, and a task that joins MARK_JOINED; its end clears it. */
 enum mark { MARK_NONE, MARK_LISTED, MARK_JOINED };
 
-enum program { RUN_ENTER, RUN_EXIT };
+enum program { ENTER, RUN_EXIT, JOIN_ENTER };	/* ENTER: one whose name begins with enter_, or run_enter */
 
-/* enum program -> that program, to which those whose names begin with watch_ hand on. */
+/* enum program -> that program, to which others hand on. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 3);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(__u32));
 } programs SEC(".maps");
@@ -284,7 +349,7 @@ struct {
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(__u32));
-} group SEC(".maps");
+} control_group SEC(".maps");
 
 /*
  * slot_index() of a task_struct address -> struct slot. It spares most tasks a look-up in a hash map. follow() raises
@@ -392,16 +457,17 @@ static __always_inline struct task *find_current(__u64 task)
 
 /*
  * Record a task that does not run yet, or the current one. `entered` is the number of the call that it returns from,
- * `origin` of its denials; `flags` is added to its own. Gives its state; 0 if there is no room.
+ * `origin` of its denials; `flags` is added to its own. Gives its state; 0 if there is no room, or nobody asks for it.
  */
-static __always_inline struct task *follow(__u64 task, __u32 entered, __u32 origin, __u32 flags)
+static __always_inline struct task *follow(__u64 task, __u32 entered, __u32 origin, __u32 group, __u32 flags)
 {
 	__u32 index = slot_index(task);
 	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
+	struct group *members = bpf_map_lookup_elem(&groups, &group);
 	struct counters *count = get_counters();
 	struct task *state;
 
-	if (!slot || !count)
+	if (!slot || !members || members->dropped || !count)
 		return 0;
 	state = &slot->state;
 	if (bpf_map_update_elem(&owners, &index, &task, BPF_NOEXIST)) {
@@ -417,13 +483,14 @@ static __always_inline struct task *follow(__u64 task, __u32 entered, __u32 orig
 	state->flags = TASK_INSIDE | flags;
 	state->entered = entered;
 	state->last.origin = origin;
+	state->last.group = group;
 	state->repeats = 0;
 	state->regs = 0;
 	if (state == &slot->state)
 		slot->owner = task;
 	__sync_fetch_and_add(&slot->count, 1);
+	__sync_fetch_and_add(&members->alive, 1);
 	__sync_fetch_and_add(&count->followed, 1);
-	__sync_fetch_and_add(&count->alive, 1);
 	return state;
 }
 
@@ -486,17 +553,7 @@ static __always_inline struct task *join(const struct config *conf, __u64 task)
 		*mark = MARK_JOINED;
 	if (is_leader())
 		COUNT(processes, 1);
-	return follow(task, NO_SYSCALL, tgid, TASK_JOINED | TASK_COUNTED);
-}
-
-/* The state of the current task, which joins if it is listed; 0 if it is not recorded. */
-static __always_inline struct task *find_or_join(const struct config *conf, __u64 task)
-{
-	struct task *state = find_current(task);
-
-	if (state || !conf->joining)
-		return state;
-	return is_listed() ? join(conf, task) : 0;
+	return follow(task, NO_SYSCALL, tgid, 0, TASK_JOINED | TASK_COUNTED);
 }
 
 /* The calling convention of the current syscall: below ABIS. */
@@ -527,10 +584,16 @@ static __always_inline __u32 abi_of_task(void)
 	return !!(*(const __u32 *)(task + X86_STATUS_OFFSET) & X86_TS_COMPAT);
 }
 
-/* Count a call in `calls`. */
-static __always_inline void count_call(__u32 abi, __u32 nr)
+/* Where the calls of a task are noted. */
+static __always_inline __u32 table_of(const struct task *state, __u32 abi)
 {
-	struct call_key key = { .abi = abi, .nr = nr };
+	return state->last.group * ABIS + abi;
+}
+
+/* Count a call in `calls`. */
+static __always_inline void count_call(__u32 table, __u32 nr)
+{
+	struct call_key key = { .table = table, .nr = nr };
 	struct call *call = bpf_map_lookup_elem(&calls, &key);
 
 	if (!call) {
@@ -551,7 +614,7 @@ static __always_inline void count_call(__u32 abi, __u32 nr)
 /* Note the value of the argument that is watched, if one is: the lower 32 bits of its register. */
 static __always_inline void note_value(__u32 index, __u64 regs)
 {
-	struct value_key key = { .abi = index / NUMBERS, .nr = index % NUMBERS };
+	struct value_key key = { .table = index / NUMBERS, .nr = index % NUMBERS };
 	struct watch *watch = bpf_map_lookup_elem(&watched, &index);
 	__u32 nothing = 0;
 	__s64 error;
@@ -568,17 +631,19 @@ static __always_inline void note_value(__u32 index, __u64 regs)
 		__sync_fetch_and_add(&watch->count, error ? MAX_VALUES + 1 : 1);
 }
 
-static __always_inline void note_call(const struct config *conf, __u64 regs, __u32 nr, enum abi_source source)
+static __always_inline void note_call(const struct config *conf, const struct task *state, __u64 regs, __u32 nr,
+				      enum abi_source source)
 {
-	__u32 abi = 0, index;
+	__u32 abi = 0, table, index;
 	__u64 *first_ns;
 
 	if (source == ABI_READ)
 		abi = abi_of(conf, regs);
 	else if (source == ABI_DIRECT)
 		abi = abi_of_task();
+	table = table_of(state, abi);
 	if (nr < NUMBERS) {
-		index = abi * NUMBERS + nr;
+		index = table * NUMBERS + nr;
 		/* Before `seen`: a call that shows there has a value. */
 		if (source == ABI_READ && conf->marked)
 			note_value(index, regs);
@@ -588,20 +653,25 @@ static __always_inline void note_call(const struct config *conf, __u64 regs, __u
 		if (!conf->statistics)
 			return;
 	}
-	count_call(abi, nr);
+	count_call(table, nr);
 }
 
 static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum abi_source source)
 {
 	__u32 zero = 0;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
-	struct task *state = conf ? find_or_join(conf, bpf_get_current_task()) : 0;
+	struct task *state = find_current(bpf_get_current_task());
 
-	if (!state || !conf)
+	if (!conf)
 		return 0;
+	if (!state) {
+		if (conf->joining && is_listed())
+			bpf_tail_call(ctx, &programs, JOIN_ENTER);
+		return 0;
+	}
 	if (state->flags & TASK_JOINED)
 		state->flags &= ~TASK_JOINED;
-	note_call(conf, ctx->args[0], ctx->args[1], source);
+	note_call(conf, state, ctx->args[0], ctx->args[1], source);
 	return 0;
 }
 
@@ -640,7 +710,7 @@ static __always_inline __u32 is_in_scope(const struct config *conf, enum scope s
 	struct bpf_pidns_info ns;
 
 	if (scope == SCOPE_GROUP)
-		return bpf_current_task_under_cgroup(&group, 0) == 1;
+		return bpf_current_task_under_cgroup(&control_group, 0) == 1;
 	/* Only of its active one: a process that enters another's (setns(2)) to start a child there is none of it. */
 	if (scope == SCOPE_PIDNS)
 		return !bpf_get_ns_current_pid_tgid(conf->scope_dev, conf->scope_ino, &ns, sizeof(ns));
@@ -692,7 +762,7 @@ int note_return(struct bpf_raw_tracepoint_args *ctx)
 	if (read_kernel(number, ctx->args[0] + conf->number_offset))
 		COUNT(reads_lost, 1);
 	else if ((__u32)number != NO_SYSCALL)
-		note_call(conf, ctx->args[0], number, ABI_READ);
+		note_call(conf, state, ctx->args[0], number, ABI_READ);
 	return 0;
 }
 
@@ -848,16 +918,17 @@ lost:
 	return 0;
 }
 
-/* As find_or_join(); in a `watch` of all tasks whoever comes here joins, and if it leads its process that is told. */
-static __always_inline struct task *find_watched(const struct config *conf, __u64 task)
+/* Does the current task, which is not recorded, belong? In a `watch` of all tasks each that comes here does. */
+static __always_inline __u32 is_to_join(const struct config *conf)
 {
-	struct task *state = find_current(task);
+	return conf->joining && (conf->everyone || is_listed());
+}
 
-	if (state || !conf->joining)
-		return state;
-	if (!conf->everyone && !is_listed())
-		return 0;
-	state = join(conf, task);
+/* Let it join; in a `watch` of all tasks its process is told. */
+static __always_inline struct task *join_here(const struct config *conf, __u64 task)
+{
+	struct task *state = join(conf, task);
+
 	if (state && conf->everyone && is_leader())
 		send_news(NEWS_JOINED, state->last.origin);
 	return state;
@@ -869,19 +940,40 @@ int run_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u32 zero = 0;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
-	struct task *state = conf ? find_watched(conf, bpf_get_current_task()) : 0;
+	struct task *state = find_current(bpf_get_current_task());
 
-	return state && conf ? enter_call(ctx, conf, state) : 0;
+	if (state && conf)
+		return enter_call(ctx, conf, state);
+	if (conf && is_to_join(conf))
+		bpf_tail_call(ctx, &programs, JOIN_ENTER);
+	return 0;
 }
 
 SEC("raw_tp/sys_exit")
 int run_exit(struct bpf_raw_tracepoint_args *ctx)
 {
+	__u64 task = bpf_get_current_task();
+	struct task *state = find_current(task);
 	__u32 zero = 0;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
-	struct task *state = conf ? find_watched(conf, bpf_get_current_task()) : 0;
 
-	return state && conf ? leave_call(ctx, conf, state) : 0;
+	if (!conf)
+		return 0;
+	if (!state && is_to_join(conf))
+		state = join_here(conf, task);
+	return state ? leave_call(ctx, conf, state) : 0;
+}
+
+/* To it the programs at sys_enter hand on a task that is to join, and it hands that back. */
+SEC("raw_tp/sys_enter")
+int join_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 zero = 0;
+	struct config *conf = bpf_map_lookup_elem(&config, &zero);
+
+	if (conf && join_here(conf, bpf_get_current_task()))
+		bpf_tail_call(ctx, &programs, ENTER);
+	return 0;
 }
 
 /* thread_info.syscall_work and SYSCALL_WORK_SECCOMP, since Linux 5.11 (include/linux/thread_info.h) */
@@ -918,7 +1010,7 @@ static __always_inline int go_on(struct bpf_raw_tracepoint_args *ctx, enum abi_s
 SEC("raw_tp/sys_enter")
 int watch_enter_direct(struct bpf_raw_tracepoint_args *ctx)
 {
-	return go_on(ctx, ABI_DIRECT, RUN_ENTER);
+	return go_on(ctx, ABI_DIRECT, ENTER);
 }
 
 SEC("raw_tp/sys_exit")
@@ -930,7 +1022,7 @@ int watch_exit_direct(struct bpf_raw_tracepoint_args *ctx)
 SEC("raw_tp/sys_enter")
 int watch_enter(struct bpf_raw_tracepoint_args *ctx)
 {
-	return go_on(ctx, ABI_READ, RUN_ENTER);
+	return go_on(ctx, ABI_READ, ENTER);
 }
 
 SEC("raw_tp/sys_exit")
@@ -977,7 +1069,7 @@ int task_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct task *state = find_current(bpf_get_current_task());
 
 	if (state)
-		follow(task_of(ctx->args[1]), state->entered, state->last.origin, 0);
+		follow(task_of(ctx->args[1]), state->entered, state->last.origin, state->last.group, 0);
 	return 0;
 }
 
@@ -1000,7 +1092,7 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 
 	if (conf && is_armed(conf)) {
 		conf->armed_tgid = 0;
-		follow(task, NO_SYSCALL, 0, 0);
+		follow(task, NO_SYSCALL, 0, 0, 0);
 		return 0;
 	}
 	state = find_current(task);
@@ -1018,8 +1110,80 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* The inode of the current task's mount namespace; 0 if it is not known. */
+static __always_inline __u32 mount_namespace(const struct config *conf)
+{
+	unsigned long address = 0;
+	__u32 inode = 0;
+
+	if (!conf->nsproxy_offset || read_kernel(address, bpf_get_current_task() + conf->nsproxy_offset) ||
+	    read_kernel(address, address + conf->mounts_offset) || read_kernel(inode, address + conf->inode_offset))
+		return 0;
+	return inode;
+}
+
+/* The index in `namespaces` of the current task's active one; what is no index if it is not there. */
+static __always_inline __u32 find_namespace(const struct config *conf)
+{
+	struct bpf_pidns_info ns;
+	struct namespace *each;
+	__u32 index;
+
+	_Pragma("clang loop unroll(disable)")
+	for (__u32 i = 0; i < NAMESPACES; i++) {
+		index = i;
+		each = i < conf->namespaces ? bpf_map_lookup_elem(&namespaces, &index) : 0;
+		if (!each)
+			break;
+		if (each->ino && !bpf_get_ns_current_pid_tgid(each->dev, each->ino, &ns, sizeof(ns)))
+			return i;
+	}
+	return NO_SYSCALL;
+}
+
+/*
+ * TP_PROTO as of task_exec. A program starts in another pid namespace than the machine's (ns_dev and ns_ino), and
+ * nobody recorded has started it: this is a container's first program, or one that is started in it from outside. What
+ * the container runtime itself did before comes before the exec. Where there is no group left, a program goes to that of
+ * the first one in its namespace.
+ */
+SEC("raw_tp/sched_process_exec")
+int begin_foreign(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 task = bpf_get_current_task();
+	struct denial news = { .key.outcome.kind = NEWS_STARTED, .tgid = bpf_get_current_pid_tgid() >> 32 };
+	struct bpf_pidns_info ns;
+	struct namespace *known;
+	__u32 zero = 0, group = 0;
+	struct config *conf = bpf_map_lookup_elem(&config, &zero);
+
+	if (!conf || !conf->foreign || find_task(task) ||
+	    !bpf_get_ns_current_pid_tgid(conf->ns_dev, conf->ns_ino, &ns, sizeof(ns)))
+		return 0;
+	news.key.outcome.nr = find_namespace(conf);
+	known = bpf_map_lookup_elem(&namespaces, &news.key.outcome.nr);
+	if (known ? !known->group : conf->foreign != FOREIGN_ALL)
+		return 0;
+	if (bpf_map_pop_elem(&free_groups, &group)) {
+		if (!known) {
+			COUNT(groups_lost, 1);
+			return 0;
+		}
+		group = known->group;
+	}
+	COUNT(processes, 1);
+	if (!follow(task, NO_SYSCALL, news.tgid, group, TASK_COUNTED))
+		return 0;
+	news.key.group = group;
+	news.count = mount_namespace(conf);
+	get_comm(news.key.comm);
+	if (bpf_ringbuf_output(&events, &news, sizeof(news), 0))
+		COUNT(groups_lost, 1);
+	return 0;
+}
+
 /* Forget the current task, which ends. */
-static __always_inline void leave(__u64 task, struct task *state)
+static __always_inline void leave(__u64 task, struct task *state, struct group *members)
 {
 	__u32 was_counted = (state->flags & TASK_COUNTED) && is_leader(), index = slot_index(task);
 	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
@@ -1038,22 +1202,25 @@ static __always_inline void leave(__u64 task, struct task *state)
 	if (error)
 		__sync_fetch_and_add(&count->tasks_lost, 1);
 	__sync_fetch_and_add(&slot->count, -1);
-	__sync_fetch_and_add(&count->alive, -1);
 	if (was_counted)
 		__sync_fetch_and_add(&count->processes, -1);
+	__sync_fetch_and_add(&members->alive, -1);
 }
 
-/* Forget that the current task, which ends, is listed: another will have its tid. Tell if it was perhaps the last. */
-static __always_inline void unlist(const struct config *conf, const struct task *state)
+/* Forget the current task, which ends, and that it is listed: another will have its tid. Tell if it was the last. */
+static __always_inline void depart(const struct config *conf, __u64 task, struct task *state)
 {
-	struct counters *count = get_counters();
-	__u8 *mark = find_listed();
+	__u32 number = state ? state->last.group : 0;
+	struct group *members = bpf_map_lookup_elem(&groups, &number);
+	__u8 *mark = conf->joining ? find_listed() : 0;
 
-	if (!conf->joining || !count || (!state && !(mark && *mark)))
+	if (!members || (!state && !(mark && *mark)))
 		return;
+	if (state)
+		leave(task, state, members);
 	if (mark)
-		*mark = 0;
-	if (!count->alive)
+		*mark = MARK_NONE;
+	if (!members->alive && (conf->joining || conf->foreign))
 		send_news(NEWS_GONE, 0);
 }
 
@@ -1080,12 +1247,10 @@ int task_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	if (!is_exit(ctx, task)) {
 		if (state && nr != NO_SYSCALL)
-			count_call(0, nr);
+			count_call(table_of(state, 0), nr);
 		return 0;
 	}
-	if (state)
-		leave(task, state);
-	unlist(conf, state);
+	depart(conf, task, state);
 	return 0;
 }
 
@@ -1105,7 +1270,7 @@ int run_task_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	if (!state) {
 		if (conf->joining && is_exit(ctx, task))
-			unlist(conf, state);
+			depart(conf, task, state);
 		return 0;
 	}
 	if (is_exit(ctx, task)) {
@@ -1132,8 +1297,7 @@ int run_task_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (!is_exit(ctx, task))
 		return 0;
 	flush_repeats(state);
-	leave(task, state);
-	unlist(conf, state);
+	depart(conf, task, state);
 	return 0;
 }
 

@@ -30,7 +30,8 @@ X86 = platform.machine() in ("x86_64", "i686")
 # ctypes class -> its C struct.
 STRUCTS: Dict[Any, str] = {module.Config: "config", module.Counters: "counters", module.CallKey: "call_key",
                            module.CallValue: "call", module.TaskValue: "task", module.SlotValue: "slot",
-                           module.Watch: "watch", module.ValueKey: "value_key"}
+                           module.Watch: "watch", module.ValueKey: "value_key", module.Group: "group",
+                           module.Namespace: "namespace"}
 
 
 def layout_of(structure: Any) -> Dict[str, Tuple[int, int]]:
@@ -131,6 +132,7 @@ class Constants(CompiledCase):
         wanted = {"ABIS": module.ABIS, "NUMBERS": module.NUMBERS, "SLOTS": module.SLOTS, "LISTED": module.LISTED,
                   "TASKS": module.ScopedPrograms.MAX_TASKS, "MARK_LISTED": module.MARK_LISTED,
                   "NEWS_JOINED": module.NEWS_JOINED, "NEWS_GONE": module.NEWS_GONE,
+                  "NEWS_STARTED": module.NEWS_STARTED, "NAMESPACES": module.MAX_NAMESPACES,
                   "COMPAT_NONE": module.COMPAT_NONE.source,
                   "COMPAT_TASK": module.COMPAT_X86.source, "COMPAT_REGS": module.COMPAT_ARM64.source}
         self.assertEqual(self.c_values('#include "recorder.bpf.c"', list(wanted), f"-I{OBJECT.parent}", "-w"), wanted)
@@ -463,7 +465,7 @@ class Loaded(Case):
                     while sum(self.sleeps(pid) for pid in family) < sleeping:
                         self.assertLess(time.monotonic(), end_s)
                         family = {child.pid, *(process.pid for process in running_below(child.pid))}
-                    self.assertEqual((recorder.processes(), recorder.counters().alive), (processes, processes))
+                    self.assertEqual((recorder.processes(), recorder.live_tasks()), (processes, processes))
                     for pid in family:
                         os.kill(pid, signal.SIGKILL)
                     os.waitpid(child.pid, 0)
