@@ -7644,6 +7644,7 @@ class RecordCommand:
         return complete
 
     def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> NoReturn:
+        self._announce_args()
         """Write nothing over what may be a good profile."""
         if failure:
             raise failure
@@ -7781,6 +7782,12 @@ class RecordCommand:
 
     def _report(self, recording: Recording) -> bool:
         """Say what was recorded, and whether it is all."""
+    def _announce_args(self) -> None:
+        """Say before anything is recorded what --args will not narrow."""
+        for name in sorted(set(self.base).intersection(self.options.args)):
+            Log.info(f"--args {name} will narrow nothing: it is one of the base syscalls; -n, or -b without it, "
+                     "changes that")
+
         Log.info(f"Got syscalls: {', '.join(sorted(recording.names))}")
         added = sorted(set(self.base) - recording.names)
         if added:
@@ -7790,6 +7797,9 @@ class RecordCommand:
             Log.info(f"Adding what the kernel makes by itself: {', '.join(sorted(made))}")
         self._report_values(recording)
         nameless = {(call.architecture, call.number) for call in recording.calls if not call.name}
+        unseen = sorted(set(self.options.args) - recording.names.union(self.base))
+        if unseen:
+            Log.info(f"--args has narrowed nothing of what was not called: {', '.join(unseen)}")
         reasons = [*recording.losses, *describe_nameless(nameless)]
         for reason in reasons:
             Log.error(f"the profile is incomplete: {reason}")
@@ -7883,6 +7893,7 @@ class RunOptions(NamedTuple):
     enricher: str = "auto"
     audit_log: str = DEFAULT_AUDIT_LOG
     learn: str = ""
+        self._announce_args()
     force: bool = False
     events: str = ""
     strict: bool = False

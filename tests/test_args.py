@@ -142,6 +142,7 @@ class Narrowed(ArgsCase):
             {name: values for name, values in values_of(document).items() if values},
             {"ioctl": {TIOCGPTN, TCGETS}, "prctl": {PR_GET_DUMPABLE}, "personality": {WHOLE},
              "clone": {CLONE_THREAD}, "fcntl": {1}, "madvise": {9}})
+        self.assertEqual(re.findall("--args (.*)", self.log), ["has narrowed nothing of what was not called: keyctl"])
         self.assertNotIn(EPERM, self.answers(program, *used, ("ioctl", [0, UPPER | TIOCGPTN])))
         refused: List[Tuple[str, Sequence[int]]] = [
             ("ioctl", [0, TCGETS + 1]), ("prctl", [PR_GET_KEEPCAPS]), ("personality", [0]), ("clone", [CLONE_SIGHAND]),
@@ -372,6 +373,8 @@ class Written(ArgsCase):
                 document = self.narrowed("prctl", program, stdin=stdin, options=options)
             self.assertEqual(values_of(document)["prctl"], values)
             self.assertEqual("prctl is allowed whatever its arguments: it is one of the base syscalls" in self.log,
+                             not values)
+            self.assertEqual("--args prctl will narrow nothing: " in self.log.partition("Processing events")[0],
                              not values)
 
 
