@@ -9850,13 +9850,13 @@ def format_diagnosis(diagnosis: dict[str, Any]) -> str:
 # --- Command line ------------------------------------------------------------
 
 
-def parse_seconds(option: str, text: str) -> float:
+def parse_seconds(option: str, text: str, least: float) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not 1 <= seconds <= 10 ** 9:
-        raise UsageError(f"{option} {text}", "not a number of seconds, at least 1")
+    if not least <= seconds <= 10 ** 9:
+        raise UsageError(f"{option} {text}", f"not a number of seconds, at least {least:g}")
     return seconds
 
 
@@ -10086,7 +10086,7 @@ OPTIONS = (
     Option("--follow", "", "record",
            "record until the last descendant has ended or a signal asks to stop, not only until CMD has"),
     Option("--checkpoint", "SECONDS", "record", "write the profile at this interval while CMD runs, too",
-           check=lambda text: parse_seconds("--checkpoint", text)),
+           check=lambda text: parse_seconds("--checkpoint", text, 1)),
     Option("--stats", "", "record", "count the calls, and print a table of them at the end"),
     Option("--backend", "NAME", "record",
            "bpf: with BPF (root, or CAP_BPF and CAP_PERFMON); notify: with seccomp user notification, which needs no "
@@ -10110,7 +10110,7 @@ OPTIONS = (
     Option("--force", "", "run", "with --learn, remove the rules and conditions that deny what was seen"),
     Option("--events", "FILE", "run watch", "write each blocked or logged call as a line of JSON"),
     Option("--for", "SECONDS", "watch", "end after that time",
-           check=lambda text: parse_seconds("--for", text)),
+           check=lambda text: parse_seconds("--for", text, 0.1)),
     Option("--strict", "", "run watch", "exit with 1 if anything was blocked; for run whatever the exit code of CMD"),
     Option("--html", "FILE", "show", "write it as a page, too; - for standard output, instead of the text"),
     Option("--json", "", "diff doctor", "print JSON"),
