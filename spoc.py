@@ -3607,6 +3607,20 @@ def process_name(pid: int) -> str:
     return read_proc(pid, "comm").rstrip("\n")
 
 
+def command_line(pid: int) -> list[str]:
+    """The words that have started a process; none if it is gone, or has put something else in their place.
+
+    What programs write there for people (setproctitle(3)) begins with no program's path.
+    """
+    words = read_proc(pid, "cmdline").rstrip("\0").split("\0")
+    folders = [""] if "/" in words[0] else os.get_exec_path()
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.stat(os.path.join(folder, words[0])), os.stat(f"/proc/{pid}/exe")):
+                return words
+    return []
+
+
 def all_processes() -> list[int]:
     """The pids that /proc shows."""
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
@@ -5951,6 +5965,9 @@ class Scope(Protocol):
     join_program: str
     """Which program of the object tells who belongs to it; "" if all do."""
 
+    command: Sequence[str]
+    """The command line that has started it; none if that is not known."""
+
     def tasks(self) -> Iterable[int]:
         """The tids of those that are in it now."""
 
@@ -5962,11 +5979,14 @@ class ProcessTree:
     """Processes with their threads and descendants."""
 
     join_program = "join_listed"
+    command: Sequence[str] = ()
 
     def __init__(self, pids: Sequence[int]):
         """Raises KernelError if one is not there."""
         self._roots = [self._leader(pid) for pid in pids]
         self._start_times = [start_time(pid) for pid in self._roots]
+        if len(pids) == 1:
+            self.command = command_line(self._roots[0])
         self.name = process_name(self._roots[0]) or str(pids[0])
         named = ", ".join(f"{pid} ({process_name(pid)})" for pid in self._roots)
         self.title = f"process {named} and its descendants" if len(pids) == 1 else f"processes {named} and descendants"
@@ -6007,6 +6027,8 @@ class ProcessTree:
 class ControlGroup:
     """A control group with all below it. Of version 1 the kernel tells nothing: what enters it later is not seen."""
 
+    command: Sequence[str] = ()
+
     def __init__(self, path: str):
         """Raises KernelError if it is none, or that of the whole machine."""
         self.path = os.path.realpath(path)
@@ -6016,8 +6038,7 @@ class ControlGroup:
             self._is_v2 = {"cgroup2": True, "cgroup": False}[filesystem_type(self.path)]
             os.stat(self.path + "/cgroup.procs")
         except (KeyError, OSError):
-            raise KernelError("attach to", path, "it is no control group", "name its folder, as in "
-                              "/sys/fs/cgroup/system.slice/nginx.service") from None
+            raise KernelError("attach to", path, "it is no control group", self._example()) from None
         # What only the root has, and what only it has not (cgroups(7), the kernel's cgroup-v2.rst).
         if not os.path.exists(self.path + "/cgroup.events") if self._is_v2 else os.path.exists(
                 self.path + "/release_agent"):
@@ -6026,6 +6047,14 @@ class ControlGroup:
         self.join_program = "join_group" if self._is_v2 else "join_listed"
         if not self._is_v2:
             self.title += " (version 1: what is moved into it later is not seen)"
+
+    @staticmethod
+    def _example() -> str:
+        """What a control group's folder looks like here: the tree that systemd uses is not mounted alike everywhere."""
+        root = next(control_group_roots(), None) or next((mount.path for mount in control_group_mounts()), None)
+        if not root:
+            return "none are mounted: mount -t cgroup2 none /sys/fs/cgroup"
+        return f"name its folder, as in {root}/system.slice/nginx.service"
 
     def tasks(self) -> set[int]:
         found: set[int] = set()
@@ -6043,6 +6072,7 @@ class PidNamespace:
     """A container with a pid namespace of its own: all that is in it, also what is started in it from outside."""
 
     join_program = "join_pidns"
+    command: Sequence[str] = ()
 
     def __init__(self, container: RunningContainer):
         """Raises OSError if it is gone."""
@@ -6093,6 +6123,7 @@ class WholeMachine:
     title = "every task of this machine that is under a seccomp filter"
     name = "machine"
     join_program = ""
+    command: Sequence[str] = ()
 
     def tasks(self) -> set[int]:
         return set()
@@ -6221,6 +6252,10 @@ class ScopedPrograms(BpfSkeleton):
     def has_joined(self, tid: int) -> bool:
         return self._listed[tid] != MARK_LISTED
 
+    def idle_tasks(self) -> int:
+        """How many of the tasks that were listed live and have done nothing since, so that the kernel counts none."""
+        return sum(not self.has_joined(tid) for tid in self.tids)
+
     def has_live_tasks(self) -> bool:
         """Does any task of the scope live, whether or not it has done anything?"""
         return bool(self.live_tasks()) or any(self._listed[tid] for tid in self.tids)
@@ -6309,9 +6344,14 @@ class ScopeRecorder(ScopedPrograms, BpfRecorder):
         return found
 
     def release_survivors(self) -> None:
-        alive = self.live_tasks()
+        alive = self.live_tasks() + self.idle_tasks()
         if alive:
             Log.info(f"{count_of(alive, 'task runs on and is', 'tasks run on and are')} not recorded any more")
+
+    def summary(self) -> str:
+        """All that were recorded, as join() has counted them: also those that waited until they were ended."""
+        tasks = max(self.counters().followed + self.idle_tasks(), len(self.tids))
+        return f"Found {count_of(tasks, 'task', 'tasks')} in bpf map"
 
     def recording(self) -> Recording:
         recording = super().recording()
@@ -7604,6 +7644,7 @@ class RecordCommand:
         client = find_client(self.command, os.environ, self.options.follow)
         if client:
             Log.error(client)
+        self._announce_args()
         with contextlib.ExitStack() as resources, Supervisor() as supervisor:
             resources.callback(self.target.close)
             recorder = self._open_recorder()
@@ -7644,7 +7685,6 @@ class RecordCommand:
         return complete
 
     def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> NoReturn:
-        self._announce_args()
         """Write nothing over what may be a good profile."""
         if failure:
             raise failure
@@ -7742,6 +7782,12 @@ class RecordCommand:
                         watched[abi, number] = ARGUMENTS[name]
         return watched
 
+    def _announce_args(self) -> None:
+        """Say before anything is recorded what --args will not narrow."""
+        for name in sorted(set(self.base).intersection(self.options.args)):
+            Log.info(f"--args {name} will narrow nothing: it is one of the base syscalls; -n, or -b without it, "
+                     "changes that")
+
     def _report_values(self, recording: Recording) -> None:
         """Say which syscalls were narrowed and, of the others that --args names, why not."""
         narrowed = narrowed_values(recording, self.base)
@@ -7751,6 +7797,9 @@ class RecordCommand:
             reason = ("it is one of the base syscalls: -n, or -b without it, narrows it" if name in self.base else
                       f"more than {MAX_VALUES} values of argument {ARGUMENTS[name]}, or calls in another ABI")
             Log.info(f"{name} is allowed whatever its arguments: {reason}")
+        unseen = sorted(set(self.options.args) - recording.names.union(self.base))
+        if unseen:
+            Log.info(f"--args has narrowed nothing of what was not called: {', '.join(unseen)}")
         for name in sorted({UNSEEN_ARGUMENTS.get(name, "") for name in self.options.args} & recording.names):
             Log.info(f"{name} is allowed whatever its arguments: they are in memory, where no filter sees them")
 
@@ -7782,12 +7831,6 @@ class RecordCommand:
 
     def _report(self, recording: Recording) -> bool:
         """Say what was recorded, and whether it is all."""
-    def _announce_args(self) -> None:
-        """Say before anything is recorded what --args will not narrow."""
-        for name in sorted(set(self.base).intersection(self.options.args)):
-            Log.info(f"--args {name} will narrow nothing: it is one of the base syscalls; -n, or -b without it, "
-                     "changes that")
-
         Log.info(f"Got syscalls: {', '.join(sorted(recording.names))}")
         added = sorted(set(self.base) - recording.names)
         if added:
@@ -7797,9 +7840,6 @@ class RecordCommand:
             Log.info(f"Adding what the kernel makes by itself: {', '.join(sorted(made))}")
         self._report_values(recording)
         nameless = {(call.architecture, call.number) for call in recording.calls if not call.name}
-        unseen = sorted(set(self.options.args) - recording.names.union(self.base))
-        if unseen:
-            Log.info(f"--args has narrowed nothing of what was not called: {', '.join(unseen)}")
         reasons = [*recording.losses, *describe_nameless(nameless)]
         for reason in reasons:
             Log.error(f"the profile is incomplete: {reason}")
@@ -7835,12 +7875,25 @@ class RecordCommand:
 class AttachCommand(RecordCommand):
     """One run of `record` of what runs already."""
 
+    MAX_COMMAND = 200  # characters of a command line that is repeated in a message
+
     def __init__(self, options: RecordOptions, scope: Scope):
         self.scope = scope
         super().__init__(options, [scope.name])
 
+    def _completion(self) -> str:
+        """How to add the start to the profile: a command line, if what runs is known to have been started by one."""
+        import shlex
+        command = shlex.join(self.scope.command)
+        if not command or len(command) > self.MAX_COMMAND or not self.target.is_file:
+            return "record it and add it with --append"
+        options = ["-n"] if self.options.no_base_syscalls else []
+        options += ["-t", self.options.type] if self.options.type != TYPE_CRD else []
+        return f"spoc.py {shlex.join(['record', *options, '--append', '-o', self.target.path])} -- {command}"
+
     def run(self) -> int:
         """Record until the last task has ended, or a signal asks to stop; give the exit code."""
+        self._announce_args()
         with contextlib.ExitStack() as resources, Supervisor(has_command=False) as supervisor:
             resources.callback(self.target.close)
             recorder = ScopeRecorder(self.machine, self.scope, self.options.stats, self._watched())
@@ -7851,7 +7904,7 @@ class AttachCommand(RecordCommand):
             tasks = recorder.join()
             Log.info(f"Recording {count_of(tasks, 'task', 'tasks')}: {self.scope.title}")
             failure = self._wait(recorder, supervisor)
-            Log.info("The start was not seen: to have it in the profile as well, record it and add it with --append")
+            Log.info(f"The start was not seen: to have it in the profile as well, {self._completion()}")
             complete = self._conclude(recorder, supervisor, 0, failure)
         return 0 if complete else EXIT_FAILURE
 
@@ -7893,7 +7946,6 @@ class RunOptions(NamedTuple):
     enricher: str = "auto"
     audit_log: str = DEFAULT_AUDIT_LOG
     learn: str = ""
-        self._announce_args()
     force: bool = False
     events: str = ""
     strict: bool = False
@@ -9650,6 +9702,7 @@ class EmptyScope:
     """What doctor attaches to: nothing that runs is in it."""
 
     name = ""
+    command: Sequence[str] = ()
 
     def __init__(self, option: str, join_program: str, group: str = ""):
         self.title, self.join_program, self._group = option, join_program, group

@@ -17,7 +17,7 @@ from typing import Any, Callable, List, Optional, Sequence, Set
 
 import spoc as module
 from cases import LOOP_CALLS, AttachCase, cgroup_mount
-from support import (AS_NOBODY, ON_X86_64, SPOC, WAIT_S, build, require, require_command, spoc, wait_until,
+from support import (AS_NOBODY, ON_X86_64, SPOC, WAIT_S, build, in_mounts, require, require_command, spoc, wait_until,
                      with_capabilities)
 
 TIER = "kernel"
@@ -37,8 +37,8 @@ class Recording(AttachCase):
                 self.assertEqual(self.names_of("--pid", str(pid), meanwhile=lambda: time.sleep(0.2), signum=signum),
                                  LOOP_CALLS)
                 self.assertRegex(self.log, rf"Recording 1 task: process {pid} \(python3\) and its descendants\n")
-                self.assertIn("The start was not seen: to have it in the profile as well, record it and add it with "
-                              "--append", self.log)
+                self.assertIn("The start was not seen: to have it in the profile as well, spoc.py record -n -t "
+                              f"raw-seccomp --append -o {self.folder}/attached.json -- {sys.executable} -c ", self.log)
                 self.assertIn("1 task runs on and is not recorded any more", self.log)
         names = [name for rule in json.loads((self.folder / "attached.json").read_text())["syscalls"]
                  for name in rule["names"]]
@@ -50,6 +50,18 @@ class Recording(AttachCase):
         options = [word for pid in pids[:2] for word in ("--pid", str(pid))]
         self.assertEqual(self.names_of(*options, meanwhile=lambda: time.sleep(0.2)),
                          {"getppid", "getsid", "clock_nanosleep"})
+
+    def test_how_to_add_the_start(self) -> None:
+        """By the command line that has started it, where that is known and can be repeated."""
+        unknown = "record it and add it with --append"
+        known = f"spoc.py record -n -t raw-seccomp --append -o {self.folder}/attached.json -- sh -c 'read x'"
+        for words, expected in ((["sh", "-c", "read x"], known), (["main process", "-c", "read x"], unknown),
+                                (["sh", "-c", f"read x # {200 * 'x'}"], unknown)):
+            with self.subTest(words):
+                process = self.launch(*words, executable="/bin/sh", stdin=subprocess.PIPE)
+                self.assertTrue(wait_until(lambda: module.read_proc(process.pid, "syscall").startswith("0 ")))
+                self.assertEqual(self.names_of("--pid", str(process.pid)), {"read"})
+                self.assertEqual(re.findall("have it in the profile as well, (.*)", self.log), [expected])
 
     def test_nothing_of_others(self) -> None:
         """Also not of a neighbour that forks and of spoc.py itself, in the same session and control group."""
@@ -99,6 +111,8 @@ class Recording(AttachCase):
                                            or b" 0x" in pathlib.Path(f"/proc/{process.pid}/syscall").read_bytes()))
                 self.assertEqual(self.names_of("--pid", str(process.pid), signum=signum, meanwhile=(
                     None if signum else process.kill)), {"clock_nanosleep"})
+                self.assertEqual("1 task runs on and is not recorded any more" in self.log, bool(signum), self.log)
+                self.assertIn("Found 1 task in bpf map", self.log)
 
     @unittest.skipUnless(ON_X86_64, "needs an x86-64 kernel")
     def test_32_bit_call_in_progress(self) -> None:
@@ -493,7 +507,7 @@ class Refusals(AttachCase):
     def test_control_groups(self) -> None:
         root = ("the root of the control groups is the whole machine; name one below it; `watch` without --cgroup is "
                 "for all")
-        none = "it is no control group; name its folder, as in /sys/fs/cgroup/system.slice/nginx.service"
+        example = f"name its folder, as in {cgroup_mount(2)}/system.slice/nginx.service"
         for version in (1, 2):
             mount = str(cgroup_mount(version))
             self.assertEqual(self.refused("record", "--cgroup", mount), f"attach to: {mount}: {root}")
@@ -501,7 +515,11 @@ class Refusals(AttachCase):
             self.assertRegex(self.refused("record", "--cgroup", str(group)),
                              rf"attach to: control group {group}.*: no task is in it; start it, or name another$")
         for path in ("/tmp", "/nonexistent", str(cgroup_mount(2) / "nonexistent")):
-            self.assertEqual(self.refused("record", "--cgroup", path), f"attach to: {path}: {none}")
+            self.assertEqual(self.refused("record", "--cgroup", path),
+                             f"attach to: {path}: it is no control group; {example}")
+        wrapper = in_mounts("umount -l -a -t cgroup,cgroup2")
+        self.assertEqual(self.refused("record", "--cgroup", "/tmp", wrapper=wrapper), (
+            "attach to: /tmp: it is no control group; none are mounted: mount -t cgroup2 none /sys/fs/cgroup"))
 
     def test_another_pid_namespace(self) -> None:
         self.assertEqual(

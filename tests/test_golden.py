@@ -328,6 +328,7 @@ class Shop:
             return f"{len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}\n"
         text = data.decode(errors="backslashreplace").replace(self.folder, "FOLDER")
         text = re.sub(r"(?m)^\d\d:\d\d:\d\d\.\d{6} ", "TIME ", text)
+        text = re.sub(r"(?<=, as in )/sys/fs/cgroup\S*(?=/system\.slice)", "CGROUPS", text)
         text = re.sub(r'"time": \d+(\.\d+)?', '"time": TIME', text)
         text = re.sub(r"(?m)^(libbpf|libseccomp|Python) [0-9n].*$", r"\1 VERSION", text)
         return re.sub(r"\blibseccomp \d+\.\d+\.\d+", "libseccomp VERSION", text)
