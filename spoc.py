@@ -1905,6 +1905,10 @@ def suggestion(word: object, known: Iterable[str]) -> str:
     return ""
 
 
+def describe_unknown(key: object, keys: Iterable[str]) -> str:
+    return "unknown key" + suggestion(key, keys)
+
+
 def list_objects(reader: YamlReader) -> list[Any]:
     """Every document of a text, those in a list of Kubernetes' (kubectl get) each for itself."""
     found: list[Any] = []
@@ -1952,7 +1956,7 @@ def parse_document(text: str, file: str, name: str = "") -> tuple[dict[str, Any]
     if spec is document and "defaultAction" not in spec:
         for key in spec:
             if suggestion(key, ["defaultAction"]):
-                reader.fail_in(spec, key, f"{key}: unknown key" + suggestion(key, ["defaultAction"]))
+                reader.fail_in(spec, key, f"{key}: {describe_unknown(key, ['defaultAction'])}")
         reader.fail_in(document, "", f"is no profile: there is no defaultAction, nor kind {KIND} with a spec")
     if not isinstance(spec, dict):
         reader.fail_in(document, "spec", f"spec: expected a mapping, found {spec!r:.60}")
@@ -2041,7 +2045,7 @@ class ProfileDecoder:
     def check_keys(self, where: dict[str, Any], keys: Sequence[str]) -> None:
         for key in where:
             if key not in keys and (self.is_crd or key not in REMARK_KEYS):
-                self.fail(where, key, "unknown key" + suggestion(key, keys))
+                self.fail(where, key, describe_unknown(key, keys))
 
     def decode(self, document: dict[str, Any]) -> Profile:
         spec, self.is_crd = spec_of(document), document.get("kind") == KIND
