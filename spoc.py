@@ -77,8 +77,8 @@ except (ImportError, OSError, MemoryError) as failure:
 
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
-IMPORTED_LATER = ("_socket array binascii bisect html http.client io json pwd re resource shlex socket termios "
-                  "textwrap").split()
+IMPORTED_LATER = ("_socket array binascii bisect html http.client io json pwd re resource shlex socket syslog "
+                  "termios textwrap").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import array
@@ -321,6 +321,13 @@ def stdout_columns() -> int:
         return 80
 
 
+def write_syslog(text: str) -> None:
+    """Give a line to the system's log (syslog(3), the journal), if there is one."""
+    import syslog
+    syslog.openlog("spoc", syslog.LOG_PID, syslog.LOG_DAEMON)
+    syslog.syslog(syslog.LOG_ERR if text.startswith("Error:") else syslog.LOG_INFO, text)
+
+
 class Log:
     """Messages on standard error, as `HH:MM:SS.ffffff message`.
 
@@ -329,10 +336,14 @@ class Log:
 
     quiet = False
     verbose = False
+    to_syslog = False  # nobody reads standard error
     unsaid = False  # a result or an error could not be written: the exit code has to say so
 
-    @staticmethod
-    def _line(message: str) -> bool:
+    @classmethod
+    def _line(cls, message: str) -> bool:
+        if cls.to_syslog:
+            write_syslog(printable(message))
+            return True
         seconds, fraction_ns = divmod(time.time_ns(), 10 ** 9)
         clock = time.strftime("%H:%M:%S", time.localtime(seconds))
         return write_stderr(f"{clock}.{fraction_ns // 1000:06d} {printable(message)}\n")
@@ -3567,6 +3578,18 @@ def check_machine_pids(subject: str) -> None:
                           "run it outside of the container, or record the command itself")
 
 
+def namespace_owner(pid: int) -> int:
+    """The uid of the user who has made the user namespace that a process is in; the machine's is root's.
+
+    NS_GET_OWNER_UID of ioctl_ns(2), _IO(0xb7, 4) in linux/nsfs.h. Raises OSError.
+    """
+    no_data = 1 << 29 if kernel_uname().machine.startswith("ppc") else 0  # asm-generic/ioctl.h, and powerpc's
+    uid = bytearray(ctypes.sizeof(c_uint32))
+    with open(f"/proc/{pid}/ns/user", "rb") as namespace:
+        fcntl.ioctl(namespace, no_data | 0xB704, uid)
+    return int.from_bytes(uid, sys.byteorder)
+
+
 class TaskStat(NamedTuple):
     """Of what /proc/PID/stat tells of a task: its fields 2 to 4, 9 and 22 (proc_pid_stat(5))."""
 
@@ -4410,11 +4433,21 @@ def sudo_identity(environment: os._Environ[str]) -> Identity | None:
         raise ChildError("start command", f"SUDO_UID={environment.get('SUDO_UID')} SUDO_GID="
                          f"{environment.get('SUDO_GID')}", "no user",
                          "--privileged runs the command as root") from None
+    return identity_of(uid, gid)
+
+
+NO_GROUP = 65534  # of whom the machine does not know: what the kernel shows for an unknown id (overflowgid)
+
+
+def identity_of(uid: int, gid: int | None = None) -> Identity:
+    """A user with all groups; without `gid` the main group is that of the user database."""
     import pwd
     try:
         user = pwd.getpwuid(uid)
     except KeyError:
+        gid = NO_GROUP if gid is None else gid
         return Identity(uid, gid, (gid,), {"HOME": "/"})
+    gid = user.pw_gid if gid is None else gid
     return Identity(uid, gid, tuple(os.getgrouplist(user.pw_name, gid)),
                     {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name})
 
@@ -5099,6 +5132,29 @@ def drop_privileges(identity: Identity, keep_admin: bool) -> None:
     raise OSError(errno.EPERM, "")
 
 
+def run_as(identity: Identity | None, action: Callable[[], None]) -> None:
+    """Run what may raise SpocError in a process that has become that user; here if there is none."""
+    if not identity:
+        action()
+        return
+    answers, errors = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            drop_privileges(identity, False)
+            action()
+        except BaseException as error:
+            write_all(errors, str(error).encode(errors="backslashreplace") or b"failed")
+        finally:
+            os._exit(0)
+    close(errors)
+    with open(answers, "rb") as file:
+        answer = file.read()
+    os.waitpid(pid, 0)
+    if answer:
+        raise ChildError("act as user", str(identity.uid), answer.decode())
+
+
 class Call(NamedTuple):
     """A syscall that was made; name is None if libseccomp knows none, times 0 where nobody counted."""
 
@@ -5748,6 +5804,19 @@ class BpfRecorder(BpfSkeleton, Recorder):
             self.watches[call_index(abi, number)].place = 1 + self.machine.arguments[abi][argument]
         self.attach_programs()
 
+    def open_news(self) -> None:
+        """Have the map `events` wake who waits, when perhaps nothing that is recorded lives any more."""
+        self._callback = RING_CALLBACK(lambda _context, _address, _size: 0)
+        try:
+            self._ring = libbpf.ring_buffer__new(self.map_descriptor("events"), self._callback, None, None)
+            self._resources.callback(libbpf.ring_buffer__free, self._ring)
+        except OSError as error:
+            raise bpf_error("wait for events", "ring buffer", error) from None
+
+    def drop_news(self) -> None:
+        """What came has woken whoever waits, and that is all that it is for."""
+        libbpf.ring_buffer__consume(self._ring)
+
     def inputs(self) -> InputHandlers:
         return {}
 
@@ -6283,19 +6352,10 @@ class ScopeRecorder(ScopedPrograms, BpfRecorder):
 
     def attach(self) -> None:
         super().attach()
-        self._callback = RING_CALLBACK(lambda _context, _address, _size: 0)
-        try:
-            self._ring = libbpf.ring_buffer__new(self.map_descriptor("events"), self._callback, None, None)
-            self._resources.callback(libbpf.ring_buffer__free, self._ring)
-        except OSError as error:
-            raise bpf_error("wait for events", "ring buffer", error) from None
+        self.open_news()
 
     def inputs(self) -> InputHandlers:
-        return {self.map_descriptor("events"): self._drop_news}
-
-    def _drop_news(self) -> None:
-        """What came has woken whoever waits, and that is all that it is for."""
-        libbpf.ring_buffer__consume(self._ring)
+        return {self.map_descriptor("events"): self.drop_news}
 
     def join(self) -> int:
         """Record all that runs in the scope from now on, with the calls that it is in; give the number of tasks."""
@@ -6361,6 +6421,72 @@ class ScopeRecorder(ScopedPrograms, BpfRecorder):
         recording = super().recording()
         losses = [loss for loss in recording.losses if loss != START_UNSEEN]
         return recording._replace(losses=(*losses, *self._losses))
+
+
+class ContainerRecorder(BpfRecorder):
+    """Records a container whose runtime has made it and waits: from its program's exec on.
+
+    Where it has a pid namespace of its own that is all that is in there, also what is started in it from outside; else
+    it is its program with the descendants. attach() arms it.
+    """
+
+    PAUSE_S = 0.02  # nothing tells user space of the exec; a runtime lets a container wait for its start but shortly
+
+    def __init__(self, machine: Machine, pid: int):
+        """`pid`: of its first process, as this pid namespace counts."""
+        super().__init__(machine)
+        self._pid = pid
+        try:
+            self.end = os.pidfd_open(pid)  # readable when that process has ended, and all in its own pid namespace
+            self._resources.callback(close, self.end)
+            self._scope = os.stat(f"/proc/{pid}/ns/pid")
+            self._inner_pid = int(proc_status(pid)["NSpid"].split()[-1])
+            shares_ours = os.path.samestat(self._scope, os.stat("/proc/self/ns/pid"))
+        except (OSError, KeyError) as error:
+            self.close()
+            raise KernelError("attach to", f"process {pid}", error if isinstance(error, OSError) else "it is gone",
+                              "the state of a container names its first process") from None
+        self.has_namespace = self._inner_pid == 1 and not shares_ours
+        if self.has_namespace:
+            self._other_programs = (*self._other_programs, "join_pidns")
+
+    def __enter__(self) -> ContainerRecorder:
+        return self
+
+    @property
+    def _attached(self) -> list[str]:
+        return [name for name in self._programs if name != "join_pidns"]
+
+    def attach(self) -> None:
+        super().attach()
+        self._namespace = self._scope
+        self.config.scope_dev, self.config.scope_ino = kernel_device(self._scope.st_dev), self._scope.st_ino
+        if self.has_namespace:
+            self._attach("join_pidns", "sched_process_exec")
+        else:
+            self.open_news()
+        self.arm(self._inner_pid)
+        if self.has_ended():
+            raise KernelError("attach to", f"process {self._pid}", "it has ended", "start the container again")
+
+    def has_ended(self) -> bool:
+        """Has its first process ended?"""
+        return bool(select_readable([self.end], 0))
+
+    def wait(self, supervisor: Supervisor) -> None:
+        """Until nothing that is recorded lives any more, or a signal asks to stop.
+
+        What other hooks start in the container before its program is none of it.
+        """
+        by_end: InputHandlers = {self.end: lambda: None}
+        supervisor.wait_until(lambda: not self.config.armed_tgid or self.has_ended(),
+                              [Timer(self.PAUSE_S, lambda: None)], by_end)
+        self.config.joining = True
+        if self.has_namespace:
+            supervisor.wait_until(self.has_ended, [], by_end)
+        else:
+            supervisor.wait_until(lambda: not self.has_live_tasks() and (
+                self.counters().followed > 0 or self.has_ended()), [], {self.map_descriptor("events"): self.drop_news})
 
 
 class ScopeWatcher(ScopedPrograms, DenialReader):
@@ -7933,6 +8059,217 @@ class AttachCommand(RecordCommand):
             raise failure
         raise SpocError("record", self.scope.title, "it made no call meanwhile",
                         f"{self.target.path} is left as it was")
+
+
+MAX_STATE_BYTES = 4 << 20  # Kubernetes permits 256 KiB of annotations
+RECORD_ANNOTATION, TRACE_ANNOTATION = "io.spoc.record", "io.containers.trace-syscall"
+
+
+class ContainerState(NamedTuple):
+    """What a runtime tells a hook of a container (runtime.md#state of the OCI runtime specification)."""
+
+    identifier: str
+    pid: int
+    annotations: dict[str, str]
+
+
+def read_state() -> ContainerState:
+    """The state on standard input, of which nothing is trusted."""
+    import json
+    import re
+    try:
+        with open(0, "rb", closefd=False) as file:
+            data = file.read(MAX_STATE_BYTES + 1)
+        if len(data) > MAX_STATE_BYTES:
+            raise ValueError
+        document = json.loads(data)
+        identifier, pid, annotations = document["id"], document["pid"], document.get("annotations") or {}
+        for text in annotations.values():
+            str.encode(text)  # which lone surrogates of JSON cannot be
+        if type(pid) is not int or not 0 < pid < 1 << 31 or not re.fullmatch(r"[A-Za-z0-9_+.-]{1,200}", identifier):
+            raise ValueError
+        return ContainerState(identifier, pid, annotations)
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        raise SpocError("read state", "standard input", "is not the state of a container, with id and pid",
+                        "have an OCI runtime call this as its hook for createRuntime or prestart") from None
+
+
+class HookOptions(NamedTuple):
+    """The options of `hook`."""
+
+    type: str = ""
+    output_file: str = ""
+    base_syscalls: tuple[str, ...] = ()
+    no_base_syscalls: bool = False
+
+
+class HookRequest(NamedTuple):
+    """What is to be recorded of a container: absolute paths."""
+
+    source: str  # what says so
+    output: str
+    input: str = ""  # a profile that is added to; "" for none
+    type: str = ""
+
+
+def parse_trace(text: str) -> tuple[str, str]:
+    """OUT and IN of the annotation of oci-seccomp-bpf-hook: of:OUT and if:IN, in any order, IN may be missing."""
+    paths: dict[str, str] = {}
+    for part in text.split(";"):
+        key, _, path = part.partition(":")
+        if key not in ("of", "if") or key in paths:
+            raise SpocError("read annotation", TRACE_ANNOTATION, f"{text}: is not of:OUT or of:OUT;if:IN")
+        paths[key] = path.strip()
+    return paths.get("of", ""), paths.get("if", "")
+
+
+def is_absolute(path: str) -> bool:
+    """Is it a path that is the same in every working folder, and that a message can show?"""
+    return path.startswith("/") and path.isprintable()
+
+
+def request_of(state: ContainerState, options: HookOptions) -> HookRequest | None:
+    """What annotations ask for, else the options; None where that is nothing."""
+    if RECORD_ANNOTATION in state.annotations and TRACE_ANNOTATION in state.annotations:
+        raise SpocError("read annotation", TRACE_ANNOTATION, f"{RECORD_ANNOTATION} names a file, too", "remove one")
+    if TRACE_ANNOTATION in state.annotations:
+        output, source = parse_trace(state.annotations[TRACE_ANNOTATION])
+        request = HookRequest(TRACE_ANNOTATION, output, source, options.type or TYPE_JSON)
+    elif RECORD_ANNOTATION in state.annotations:
+        request = HookRequest(RECORD_ANNOTATION, state.annotations[RECORD_ANNOTATION])
+    elif options.output_file:
+        request = HookRequest("-o", options.output_file)
+    else:
+        return None
+    for path in (request.output, request.input or "/"):
+        if not is_absolute(path):
+            raise SpocError("read annotation", request.source, f"{path or 'nothing'}: is not an absolute path",
+                            "give one")
+    if request.type:
+        return request
+    output = request.output.replace("%i", state.identifier)
+    return request._replace(output=output, type=options.type or (TYPE_JSON if output.endswith(".json") else TYPE_CRD))
+
+
+class HookCommand:
+    """One run of `hook`, for a container that is to be recorded."""
+
+    ARMED = b"armed"  # what the recorder's process says; anything else is why it cannot
+
+    def __init__(self, options: HookOptions, state: ContainerState, request: HookRequest):
+        self.state, self.request = state, request
+        self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
+        self.title = f"container {state.identifier}"
+
+    def run(self) -> int:
+        """Return when the recorder is armed. Raises SpocError if it cannot be."""
+        answers, recorders = os.pipe()
+        if not os.fork():
+            try:
+                self._record(recorders)
+            except BaseException as error:
+                self._fail(recorders, error)
+            finally:
+                os._exit(0)
+        close(recorders)
+        with open(answers, "rb") as file:
+            answer = file.read()
+        if answer != self.ARMED:
+            raise SpocError("record", self.title, answer.decode() or "its recorder has ended")
+        return 0
+
+    @staticmethod
+    def _fail(answers: int, error: BaseException) -> None:
+        """Tell who started the recorder or, if that has gone on already, the system's log."""
+        text = str(error) if isinstance(error, SpocError) else f"{type(error).__name__}: {error}"
+        try:
+            write_all(answers, text.encode())
+        except OSError:
+            Log.error(text)
+
+    def _record(self, answers: int) -> None:
+        """The recorder's process, from its fork to its end."""
+        self._detach(answers)
+        if in_user_namespace() or not may_load_bpf():
+            raise KernelError("record", "without root", "its hooks cannot use BPF",
+                              "let root record it: spoc.py record --containers -o FOLDER")
+        import_now("array", "bisect", "json", "re")
+        libseccomp.load()
+        machine = this_machine()
+        try:
+            owner = namespace_owner(self.state.pid)
+        except OSError as error:
+            raise KernelError("attach to", f"process {self.state.pid}", error) from None
+        identity = None if owner == os.geteuid() else identity_of(owner)
+        run_as(identity, self._check)
+        with ContainerRecorder(machine, self.state.pid) as recorder, Supervisor(has_command=False) as supervisor:
+            recorder.load()
+            recorder.attach()
+            write_all(answers, self.ARMED)
+            close(answers)
+            recorder.wait(supervisor)
+            recording = recorder.recording()
+        if identity:
+            drop_privileges(identity, False)
+        self._conclude(machine, recording)
+
+    @staticmethod
+    def _detach(kept: int) -> None:
+        """Hold nothing of who called but this descriptor: a runtime waits for the end of its standard ones."""
+        os.setsid()
+        os.chdir("/")
+        null = os.open("/dev/null", os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(null, descriptor)
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) > 2 and int(name) != kept:
+                close(int(name))
+        Log.to_syslog = True
+
+    def _target(self) -> Target:
+        return Target(self.request.output, option=self.request.source)
+
+    def _check(self) -> None:
+        """Raise what writing would raise, as far as that can be known. Only a profile is replaced."""
+        with self._target() as target:
+            if not target.is_file:
+                raise SpocError("write profile", target.path, "it is not a regular file", "name another")
+            target.check()
+            text = target.read()
+            if text.strip():
+                parse_profile(text, target.path, container_host())
+        self._text(Profile(SCMP_ACT_ERRNO, (), ()))
+
+    def _text(self, profile: Profile) -> str:
+        """The profile's text, joined with that of the input."""
+        request, name = self.request, kubernetes_name(self.state.identifier)
+        if not request.input:
+            return format_profile(profile, request.type, name)
+        source = read_profile(request.input, container_host(), follow=False)
+        new, kept = append_profile(source, profile, container_host())
+        if kept:
+            Log.info(f"{self.title}: kept the other action that {request.input} has for: {', '.join(sorted(kept))}")
+        text = format_changed(source, new)
+        if source.type == request.type:
+            return text
+        return format_profile(parse_profile(text, request.input, container_host()).profile, request.type, name)
+
+    def _conclude(self, machine: Machine, recording: Recording) -> None:
+        """Write what was recorded."""
+        path = self.request.output
+        if not recording.calls:
+            raise SpocError("record", self.title, "it has ended before its program made a call",
+                            f"{path} is left as it was")
+        nameless = {(call.architecture, call.number) for call in recording.calls if not call.name}
+        for reason in [*recording.losses, *describe_nameless(nameless)]:
+            Log.error(f"{self.title}: the profile is incomplete: {reason}")
+        try:
+            with self._target() as target:
+                target.write(self._text(make_profile(machine, recording, self.base)))
+        except SpocError:
+            Log.error(f"{self.title}: got syscalls: {', '.join(sorted(recording.names))}")
+            raise
+        Log.info(f"{self.title}: wrote seccomp profile to: {path}")
 
 
 RUNTIMES = ("spoc", "runc")  # whose answers the filter gives; see runc_prefix()
@@ -9923,6 +10260,12 @@ def parse_pid(text: str) -> int:
     return int(text)
 
 
+def check_absolute(path: str) -> str:
+    if not is_absolute(path):
+        raise UsageError(f"-o {path}", "it is not an absolute path, which a hook needs")
+    return path
+
+
 def check_kubernetes_name(name: str) -> str:
     if name != kubernetes_name(name):
         raise UsageError(f"--name {name}", "not a Kubernetes name",
@@ -9981,6 +10324,19 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
     if scope:
         return AttachCommand(RecordOptions(**values), scope).run()
     return RecordCommand(RecordOptions(**values), operands).run()
+
+
+def run_hook(values: dict[str, Any], _operands: list[str]) -> int:
+    """The subcommand `hook`."""
+    if "no_base_syscalls" in values and "base_syscalls" in values:
+        raise UsageError("hook", "-b and -n contradict each other")
+    try:
+        options, state = HookOptions(**values), read_state()
+        request = request_of(state, options)
+        return HookCommand(options, state, request).run() if request else 0
+    except SpocError as error:
+        write_syslog(f"Error: {error}")  # crun hides what its hooks write to standard error
+        raise
 
 
 def run_run(values: dict[str, Any], operands: list[str]) -> int:
@@ -10110,11 +10466,17 @@ OPTIONS = (
     Option("-t --type", "TYPE", "record merge",
            "seccomp (Kubernetes YAML) or raw-seccomp (OCI JSON); the default is seccomp, or for merge the type of all "
            "inputs if they have the same", tuple(DEFAULT_OUTPUT)),
+    Option("-t --type", "TYPE", "hook",
+           "seccomp (Kubernetes YAML) or raw-seccomp (OCI JSON); the default is raw-seccomp for a FILE that ends in "
+           ".json", tuple(DEFAULT_OUTPUT)),
     Option("-t --type", "TYPE", "convert",
            "seccomp (Kubernetes YAML), raw-seccomp (OCI JSON), docker (Docker and Podman), systemd (a drop-in), bpf "
            "(the compiled filter) or pfc (libseccomp's listing of it)", CONVERT_TYPES),
     Option("-o --output-file", "FILE", "record",
            "write the profile to FILE, - for standard output (default /tmp/profile.yaml or /tmp/profile.json)"),
+    Option("-o --output-file", "FILE", "hook",
+           "record containers without an annotation as well, to FILE, an absolute path; %i in it stands for the "
+           "container's id", check=check_absolute),
     Option("-o --output-file", "FILE", "merge convert",
            "write the profile to FILE (default -, standard output); with merge --check, the profile to check"),
     Option("-p --profile", "FILE", "run",
@@ -10123,12 +10485,12 @@ OPTIONS = (
     Option("--base-profile", "FILE", "run",
            "add the rules of this profile; where both answer a syscall, the less restrictive answer holds",
            repeated=True),
-    Option("-b --base-syscalls", "NAMES", "record",
+    Option("-b --base-syscalls", "NAMES", "record hook",
            "allow these as well, instead of those that runc and crun need to start a container",
            check=check_syscall_name, repeated=True),
     Option("-b --base-syscalls", "NAMES", "run", "allow these, whatever the profile says of them",
            check=check_syscall_name, repeated=True),
-    Option("-n --no-base-syscalls", "", "record",
+    Option("-n --no-base-syscalls", "", "record hook",
            "allow nothing but what was recorded, and what the kernel makes by itself"),
     Option("--args", "NAMES", "record",
            "of these syscalls, allow only what is seen of the argument that says what they do: domain of socket, "
@@ -10211,6 +10573,14 @@ COMMANDS = {
         "Name every syscall that a seccomp filter blocks, whosever it is: of all tasks of this machine, or of some. It "
         "lasts until SIGINT or SIGTERM, or until all of these tasks have ended.",
         "watch --for 60 --strict"),
+    "hook": Command(
+        run_hook, "", "as an OCI hook, record a container that a runtime is about to start",
+        "For createRuntime or prestart of an OCI runtime, which gives the container's state on standard input. Leave a "
+        "recorder running and exit with 0 as soon as that is armed; it writes the profile when the container has "
+        "ended. Exit with another code if it cannot be armed, and the runtime does not start the container.\n"
+        "What is recorded is a container with the annotation io.spoc.record=FILE or io.containers.trace-syscall="
+        "of:FILE;if:FILE.",
+        "hook -o /var/lib/spoc/%i.json < state.json"),
     "merge": Command(
         run_merge, "FILE...", "unite profiles, or check that one allows what others do",
         "Write the union of profiles: what one of them allows is allowed. FILE is what run -p takes.",

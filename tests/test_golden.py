@@ -679,6 +679,8 @@ OPTIONS: Dict[str, Dict[str, str]] = {
     "watch": {"--pid": "2147483647", "--container": "missing", "--unit": "missing", "--cgroup": "missing",
               "--events": "events", "--for": "60", "--strict": "",
               "-q --quiet": "", "-v --verbose": ""},
+    "hook": {"-t --type": "raw-seccomp", "-o --output-file": "out", "-b --base-syscalls": "read,write",
+             "-n --no-base-syscalls": ""},
     "merge": {"-o --output-file": "out", "-t --type": "raw-seccomp", "--name": "web",
               "--default-action": "SCMP_ACT_LOG",
               "--portable": "", "--check": "", "-q --quiet": ""},
@@ -689,8 +691,8 @@ OPTIONS: Dict[str, Dict[str, str]] = {
     "version": {},
 }
 RUNC, DOCKER = "data/spo-baseprofile-runc.yaml", "data/docker-default.json"
-OPERANDS = {"record": ("true",), "run": ("true",), "watch": ("--pid", "2147483647"), "merge": (RUNC, DOCKER),
-            "diff": (RUNC, DOCKER), "convert": (RUNC,),
+OPERANDS = {"record": ("true",), "run": ("true",), "watch": ("--pid", "2147483647"), "hook": (),
+            "merge": (RUNC, DOCKER), "diff": (RUNC, DOCKER), "convert": (RUNC,),
             "show": (RUNC,), "doctor": (), "version": ()}
 DATA_FILES = sorted(f"data/{path.relative_to(support.DATA)}" for path in support.DATA.rglob("*.*")
                     if path.suffix in (".json", ".yaml") and GOLDEN not in path.parents)
@@ -762,13 +764,13 @@ def usage_cases(command: str) -> Iterator[Case]:
         ("--help",), ("-h",), ("--help=x",), (), ("--no-such",), ("--no-such=1", "x"), ("-Z",), ("-",), ("--",),
         ("--", "--help"),
         ("--h",), ("a", "b", "c"), ("-=",), ("--=x",), ("x", "--help")) if command not in ("record", "run", "doctor",
-                                                                                           "show", "watch",
+                                                                                           "show", "watch", "hook",
                                                                                            "merge", "diff") or
         rest not in ((), ("-",), ("a", "b", "c"), ("--",), ("--", "--help"), ("x", "--help")))
     yield Case((command, *OPERANDS[command], "superfluous")) if command in ("diff", "convert", "show", "doctor",
-                                                                            "version", "watch") \
+                                                                            "version", "watch", "hook") \
         else Case((command,))
-    if command not in ("doctor", "version", "watch"):
+    if command not in ("doctor", "version", "watch", "hook"):
         yield Case((command, "--"))
     for spellings, value in OPTIONS[command].items():
         for flag in spellings.split():
@@ -799,6 +801,27 @@ def watch_cases() -> Iterator[Case]:
                     "--cgroup data --for 60 --events events", "--pid 0", "--pid x", "--pid -1", "--pid 2147483648",
                     "--pid 1 --cgroup missing", "--for 0", "--for x", "--pid 2147483647 true"):
         yield Case(("watch", *options.split()))
+
+
+def hook_cases() -> Iterator[Case]:
+    """Only what ends before a recorder is started."""
+    yield from usage_cases("hook")
+    yield Case(("hook", "-n", "-b", "read"))
+    for text in ("", "{", "[]", "null", "{}", '{"id": "x"}', '{"id": "x", "pid": 0}', '{"id": "x", "pid": true}',
+                 '{"id": "x", "pid": "1"}', '{"id": "../x", "pid": 1}', '{"id": 1, "pid": 1}', "[" * 100000,
+                 '{"id": "x", "pid": 1, "annotations": []}', '{"id": "x", "pid": 1, "annotations": [1]}',
+                 '{"id": "x", "pid": 1, "annotations": {"a": 1}}', " " * (4 << 20) + '{"id": "x", "pid": 1}',
+                 '{"id": "x", "pid": 1}', '{"id": "x", "pid": 1, "annotations": null}'):
+        yield Case(("hook",), stdin=text, label=text if len(text) < 99 else f"{len(text)} characters")
+    for options in ("-t raw-seccomp", "--type seccomp", "-n", "--no-base-syscalls", "-b read", "--base-syscalls read",
+                    "-o out", "--output-file ''", "-o %i"):
+        yield Case(("hook", *shlex.split(options)), stdin='{"id": "x", "pid": 1}')
+    traces = ("", "of:", "of:out", "of:/out;if:in", "if:/in", "of:/a;of:/b", "of:/a;if:/b;", "/out", "if:/b;of:a",
+              "of:/\\u0007", "of:/\\ud800", "of:/\\u0000")
+    for annotations in (*(f'"io.containers.trace-syscall": "{text}"' for text in traces),
+                        *(f'"io.spoc.record": "{text}"' for text in ("", "out", "-", "%i", "/out\\n")),
+                        '"io.containers.trace-syscall": "of:/a", "io.spoc.record": "/a"'):
+        yield Case(("hook",), stdin=f'{{"id": "x", "pid": 1, "annotations": {{{annotations}}}}}', label=annotations)
 
 
 def version_cases() -> Iterator[Case]:
@@ -1238,7 +1261,7 @@ def run_cases() -> Iterator[Case]:
 CASES: Dict[str, Callable[[], Iterator[Case]]] = {
     "main": main_cases, "record": record_cases, "run": run_cases, "merge": merge_cases, "diff": diff_cases,
     "convert": convert_cases,
-    "show": show_cases, "watch": watch_cases, "doctor": doctor_cases, "version": version_cases}
+    "show": show_cases, "watch": watch_cases, "hook": hook_cases, "doctor": doctor_cases, "version": version_cases}
 
 
 # --- the tests ----------------------------------------------------------------------------------------------
@@ -1391,6 +1414,9 @@ class Golden(unittest.TestCase):
 
     def test_doctor(self) -> None:
         self.check("doctor")
+
+    def test_hook(self) -> None:
+        self.check("hook")
 
     def test_version(self) -> None:
         self.check("version")
