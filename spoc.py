@@ -364,14 +364,14 @@ class Log:
         cls.unsaid |= not cls._line(message)
 
     @classmethod
-    def status(cls, message: str) -> None:
-        """What the exit code tells as well."""
-        cls._line(message)
-
-    @classmethod
     def table(cls, text: str) -> None:
         """A result of several lines."""
         cls.unsaid |= not write_stderr(text)
+
+    @classmethod
+    def warning(cls, message: str) -> None:
+        """What may surprise the user later, though nothing has failed: -q leaves it."""
+        cls._line(f"Warning: {message}")
 
     @classmethod
     def error(cls, error: object) -> None:
@@ -4417,6 +4417,11 @@ class Identity(NamedTuple):
     groups: tuple[int, ...]
     environment: dict[str, str]
 
+    @property
+    def title(self) -> str:
+        """Who that is, why, and what to do about it."""
+        return f"{self.environment.get('USER', f'user {self.uid}')} (called sudo); --privileged runs it as root"
+
 
 NO_ID = (1 << 32) - 1  # -1, which leaves an id as it is (setresuid(2))
 
@@ -4705,11 +4710,20 @@ def exit_code(status: int) -> int:
     return EXIT_SIGNAL + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
+def signal_name(number: int) -> str:
+    """SIGTERM, or SIGRTMIN+2 for what has no name of its own."""
+    names = sorted(name for name, value in vars(signal).items()
+                   if name.startswith("SIG") and not name.startswith("SIG_") and value == number)
+    if not names and signal.SIGRTMIN < number < signal.SIGRTMAX:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    return names[0] if names else f"signal {number}"
+
+
 def describe_status(status: int) -> str:
     """What a wait status says, as the end of a sentence."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return f"was ended by signal {number} ({signal.strsignal(number)})"
+        return f"was killed by {signal_name(number)} ({signal.strsignal(number) or 'unknown'})"
     return f"ended with exit status {os.WEXITSTATUS(status)}"
 
 
@@ -5079,7 +5093,10 @@ class Child:
         if stage == STAGE_FILTER:
             return ChildError("load filter", name, reason,
                               FILTER_HINTS.get(number, "a newer kernel may have that feature"))
-        return exec_failure(name, number, self.filter is not None and self.filter.program != ASK_ALL)
+        failure = exec_failure(name, number, self.filter is not None and self.filter.program != ASK_ALL)
+        if self.identity and number == errno.EACCES:
+            failure.hint += f": {self.identity.title}"
+        return failure
 
 
 FILTER_HINTS = {
@@ -5834,7 +5851,7 @@ class BpfRecorder(BpfSkeleton, Recorder):
         alive = self.live_tasks()
         if alive:
             tasks = count_of(alive, "task of the command runs on and is", "tasks of the command run on and are")
-            Log.info(f"{tasks} not recorded any more; --follow records until all have ended or it is stopped")
+            Log.warning(f"{tasks} not recorded any more; --follow records until all have ended or it is stopped")
 
     def summary(self) -> str:
         return f"Found {count_of(self.counters().followed, 'task', 'tasks')} in bpf map"
@@ -6377,8 +6394,8 @@ class ScopeRecorder(ScopedPrograms, BpfRecorder):
         self.end_joining()
         busy = sum(not self.has_joined(tid) and not has_ended(tid) for tid in pending)
         if busy:
-            Log.info(f"{count_of(busy, 'task has', 'tasks have')} been running without a new call: if that is within "
-                     "one, it is not in the recording")
+            Log.warning(f"{count_of(busy, 'task has', 'tasks have')} been running without a new call: if that is "
+                        "within one, it is not in the recording")
         if unreadable:
             self._losses.append(f"the calls that {count_of(unreadable, 'task was', 'tasks were')} in could not be "
                                 f"read; {' and '.join(READS_CALLS)} allow it")
@@ -6410,7 +6427,7 @@ class ScopeRecorder(ScopedPrograms, BpfRecorder):
     def release_survivors(self) -> None:
         alive = self.live_tasks() + self.idle_tasks()
         if alive:
-            Log.info(f"{count_of(alive, 'task runs on and is', 'tasks run on and are')} not recorded any more")
+            Log.warning(f"{count_of(alive, 'task runs on and is', 'tasks run on and are')} not recorded any more")
 
     def summary(self) -> str:
         """All that were recorded, as join() has counted them: also those that waited until they were ended."""
@@ -6826,8 +6843,8 @@ class NotifyRecorder(Recorder):
                                 "all their calls will fail"))
             return
         if pid:
-            Log.info("Tasks of the command run on and are not recorded any more; --follow records them until they end "
-                     f"or it is stopped. Process {pid} answers their calls until they have ended")
+            Log.warning("tasks of the command run on and are not recorded any more; --follow records them until they "
+                        f"end or it is stopped. Process {pid} answers their calls until they have ended")
             return
         try:
             os.setsid()
@@ -7639,6 +7656,17 @@ def asks_for_work(client: Client, arguments: Sequence[str]) -> bool:
     return False
 
 
+def tell_status(status: int, identity: Identity | None, consequence: str = "", requests: int = 1) -> None:
+    """Say how a command has failed, and as whom. That it was asked to end is no reason to warn of a consequence."""
+    message = f"command {describe_status(status)}{consequence}"
+    if requests:
+        Log.info(f"The {message}")
+    else:
+        Log.warning(f"the {message}")
+    if identity:
+        Log.warning(f"the command ran as {identity.title}")
+
+
 class RecordOptions(NamedTuple):
     """The options of `record`."""
 
@@ -7750,7 +7778,7 @@ class RecordCommand:
         new, kept = append_profile(source, profile, container_host())
         text = format_changed(source, new)
         if kept:
-            Log.info(f"Kept the other action that {self.target.path} has for: {', '.join(sorted(kept))}")
+            Log.warning(f"kept the other action that {self.target.path} has for: {', '.join(sorted(kept))}")
         return text
 
     def _source(self, text: str) -> LoadedProfile:
@@ -7775,6 +7803,8 @@ class RecordCommand:
         if client:
             Log.error(client)
         self._announce_args()
+        if self.identity:
+            Log.info(f"Running as {self.identity.title}")
         with contextlib.ExitStack() as resources, Supervisor() as supervisor:
             resources.callback(self.target.close)
             recorder = self._open_recorder()
@@ -7801,6 +7831,8 @@ class RecordCommand:
         Log.info("Processing recorded data")
         Log.info(recorder.summary())
         complete = self._report(recording)
+        if status:
+            tell_status(status, self.identity, ": the profile lacks what would have come after", supervisor.requests)
         if not self.target.is_file:
             supervisor.restore()  # nobody may read the fifo that is waited for
         complete &= self._write(recording)
@@ -7899,7 +7931,7 @@ class RecordCommand:
             Log.info(f"Found container ID {container} for PID {pid}")
         else:
             reason = "no container in its cgroups" if cgroups else "/proc/self/cgroup cannot be read"
-            Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, err={reason})")
+            Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, {reason})")
 
     def _watched(self) -> dict[tuple[int, int], int]:
         """(abi, number) -> index of the argument, for the names of --args."""
@@ -7926,12 +7958,12 @@ class RecordCommand:
         for name in sorted(recording.names.intersection(self.options.args) - narrowed.keys()):
             reason = ("it is one of the base syscalls: -n, or -b without it, narrows it" if name in self.base else
                       f"more than {MAX_VALUES} values of argument {ARGUMENTS[name]}, or calls in another ABI")
-            Log.info(f"{name} is allowed whatever its arguments: {reason}")
+            Log.warning(f"{name} is allowed whatever its arguments: {reason}")
         unseen = sorted(set(self.options.args) - recording.names.union(self.base))
         if unseen:
-            Log.info(f"--args has narrowed nothing of what was not called: {', '.join(unseen)}")
+            Log.warning(f"--args has narrowed nothing of what was not called: {', '.join(unseen)}")
         for name in sorted({UNSEEN_ARGUMENTS.get(name, "") for name in self.options.args} & recording.names):
-            Log.info(f"{name} is allowed whatever its arguments: they are in memory, where no filter sees them")
+            Log.warning(f"{name} is allowed whatever its arguments: they are in memory, where no filter sees them")
 
     def _status(self, recorder: Recorder) -> str:
         seen = recorder.first_calls()
@@ -8568,10 +8600,20 @@ class DenialReport(EventReport):
         self.foreign: set[Architecture] = set()  # that the profile does not list
         self.missing_from_foreign: set[str] = set()  # syscalls of these
         self.nameless: set[tuple[Architecture, int]] = set()
+        self.stopped: set[str] = set()  # what was blocked or, with a learner, would have been: each syscall once
 
     def has_blocked(self) -> bool:
         """Has the profile blocked anything, or, with --learn, would it have?"""
-        return bool(self.missing or self.foreign or self.nameless)
+        return bool(self.stopped)
+
+    def count_text(self) -> str:
+        """How many syscalls the profile has blocked, in a sentence."""
+        complete = not self.losses
+        one, several = ("would be", "would be") if self.learner else ("was", "were")
+        if not self.stopped:
+            return f"Nothing {one} blocked" if complete else "Nothing is known to have been blocked"
+        number = count_of(len(self.stopped), f"syscall {one}", f"syscalls {several}")
+        return f"{'' if complete else 'At least '}{number} blocked"
 
     def _attribute(self, denial: Denial, name: str) -> tuple[Verdict, str]:
         """The verdict that met a call, and whose it is: a command may filter itself, or trace."""
@@ -8586,13 +8628,16 @@ class DenialReport(EventReport):
         text = str(verdict) if errno_of_refusal(verdict) else verdict.action
         if whose == FILTER_PROFILE:
             is_other = verdict != (SCMP_ACT_ERRNO, errno.ENOSYS) and self._is_newer(denial)
-            return text + (" (runc answers ENOSYS)" if is_other else "")
+            if self.learner and verdict.action != SCMP_ACT_LOG:
+                answer = errno_of_refusal(verdict) or verdict.action
+                return f"would be blocked ({answer}{'; runc answers ENOSYS' if is_other else ''})"
+            return f"action: {text}" + (" (runc answers ENOSYS)" if is_other else "")
         if len(denial.verdicts) > 1:
             text = f"{denial.fact}, probably {text}"
         others = ", or of one that spoc.py is under" if self._is_filtered else ""
         if whose == FILTER_UNKNOWN:
             others += ", or of its tracer"
-        return f"{text} of the command's own filter{others}"
+        return f"action: {text} of the command's own filter{others}"
 
     def _is_newer(self, denial: Denial) -> bool:
         """Does runc answer ENOSYS to this call, since it is newer than all that the profile names?"""
@@ -8620,16 +8665,17 @@ class DenialReport(EventReport):
             call += f", arch: {denial.architecture.name}"
         # A command that makes numbers up, or gives itself a new name at each call, must not fill the memory.
         if (call, what) not in self.counts and len(self.counts) >= self.MAX_KINDS:
-            call, what = "others", "various"
+            call, what = "others", "action: various"
         programs = self.counts.setdefault((call, what), {})
         comm = denial.comm if denial.comm in programs or len(programs) < self.MAX_PROGRAMS else "(others)"
         if comm not in programs:
-            Log.result(f"Seccomp: {call}, action: {what}, pid: {denial.tgid}, comm: {comm}")
+            Log.result(f"Seccomp: {call}, {what}, pid: {denial.tgid}, comm: {comm}")
         programs[comm] = programs.get(comm, 0) + denial.times
 
     def _note_missing(self, denial: Denial, name: str) -> None:
         """Note what would have to be allowed."""
         architecture, names = denial.architecture, {denial.inner or name}
+        self.stopped.add(denial.inner or name or f"{denial.number} {architecture.name}")
         if not name:
             self.nameless.add((architecture, denial.number))
         elif architecture.name not in {self.native.name, *self.profile.architectures}:
@@ -8655,7 +8701,7 @@ class DenialReport(EventReport):
         for (call, what), programs in sorted(self.counts.items()):
             by = ", ".join(f"{comm} ({times})" for comm, times in sorted(programs.items()))
             times = count_of(sum(programs.values()), "time", "times")
-            Log.result(f"Seccomp summary: {call}, action: {what}, {times}, by: {by}")
+            Log.result(f"Seccomp summary: {call}, {what}, {times}, by: {by}")
         if not self.learner:
             self._advise()
 
@@ -8727,7 +8773,7 @@ class RunCommand:
         for name in options.base_syscalls:
             lifted = describe_lifted(profile, name)
             if lifted:
-                Log.info(f"-b {name} lifts {lifted}")
+                Log.warning(f"-b {name} lifts {lifted}")
         if options.base_syscalls:
             others = without_names(profile.rules, set(options.base_syscalls))
             profile = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls)), *others))
@@ -8770,6 +8816,8 @@ class RunCommand:
 
     def run(self) -> int:
         """Run the command under the profile; give the exit code."""
+        if self.identity:
+            Log.info(f"Running as {self.identity.title}")
         Log.info("Setting up seccomp")
         with contextlib.ExitStack() as resources:
             if self.learned:
@@ -8802,7 +8850,7 @@ class RunCommand:
             complete = self._conclude(watcher, report, supervisor)
             if failure:
                 raise failure
-        code = self._exit_code(status, complete)
+        code = self._exit_code(status, complete, report)
         return EXIT_BLOCKED if self.options.strict and complete and report.has_blocked() else code
 
     def _run_command(self, child: Child, watcher: DenialWatcher | None,
@@ -8835,36 +8883,43 @@ class RunCommand:
         report.summarize()
         for loss in report.losses:
             Log.error(f"not all blocked calls may be known: {loss}")
+        complete = not report.losses
         if self.learned and report.learner:
-            self._learn(report, report.learner, self.learned)
-        return not report.losses
+            complete &= self._learn(report, report.learner, self.learned)
+        return complete
 
-    def _learn(self, report: DenialReport, learner: Learner, target: Target) -> None:
-        for text in describe_nameless(report.nameless):
-            report.losses.append(text)
+    def _learn(self, report: DenialReport, learner: Learner, target: Target) -> bool:
+        """Write the profile with what was learned; say whether that is all."""
+        nameless = describe_nameless(report.nameless)
+        for text in nameless:
             Log.error(f"the profile is incomplete: {text}")
         learner.learn(self.options.base_syscalls)
         for error in learner.left_out:
-            report.losses.append(str(error))
             Log.error(error)
         text = learner.text()
         Log.info(f"Learned syscalls: {', '.join(learner.learned) or 'none'}")
         try:
             target.write(text)
         except SpocError as error:  # it goes to standard error rather than being lost
-            report.losses.append(str(error))
             Log.error(error)
             write_stderr(text)
-            return
+            return False
         Log.info(f"Wrote seccomp profile to: {target.location()}")
+        return not nameless and not learner.left_out
 
-    @staticmethod
-    def _exit_code(status: int, complete: bool) -> int:
+    def _exit_code(self, status: int, complete: bool, report: DenialReport) -> int:
+        """Say how the command has ended, and what the profile has done; give the exit code."""
         code = exit_code(status)
         if code:
+            tell_status(status, self.identity)
+        if self.options.enricher == "none":
+            Log.info("The profile was applied; what it blocked was not watched")
+        else:
+            Log.info(report.count_text())
+        if code and report.has_blocked() and not self.options.learn:
             reason = (f"signal: {(signal.strsignal(os.WTERMSIG(status)) or '').lower()}" if os.WIFSIGNALED(status)
                       else f"exit status {code}")
-            Log.status(f"Unable to run: launch runner: wait for command: {reason}")
+            Log.info(f"Unable to run: launch runner: wait for command: {reason}")
         return code if complete else EXIT_FAILURE
 
     def _open_watcher(self, program: bytes) -> DenialWatcher | None:
@@ -8893,7 +8948,7 @@ class RunCommand:
         if self.options.strict:
             raise SpocError("run", "--strict", "no enricher works, so nobody could tell what is blocked",
                             "; ".join(reasons))
-        Log.info(f"Blocked calls will not be named, since no enricher works: {'; '.join(reasons)}")
+        Log.warning(f"blocked calls will not be named, since no enricher works: {'; '.join(reasons)}")
         return None
 
 
@@ -9295,7 +9350,7 @@ class Conversion:
     @staticmethod
     def _tell_unknown(names: Iterable[str]) -> None:
         if names:
-            Log.info(f"libseccomp does not know these syscalls, and skips their rules: {', '.join(sorted(names))}")
+            Log.warning(f"libseccomp does not know these syscalls, and skips their rules: {', '.join(sorted(names))}")
 
     def _docker(self) -> str:
         """As in OCI JSON, but with the architectures by the machine that they are for."""
@@ -9363,7 +9418,7 @@ class Conversion:
                          for name in self.profile.architectures] or [self.native]
         missing = kernel_calls(architectures) - allowed
         if missing and self.profile.default_action not in PERMISSIVE:
-            Log.info(f"The profile does not allow what the kernel makes by itself: {', '.join(sorted(missing))}")
+            Log.warning(f"the profile does not allow what the kernel makes by itself: {', '.join(sorted(missing))}")
 
     def _systemd_verdicts(self) -> dict[str, Verdict]:
         """The answer to each syscall that is not answered as by default."""
@@ -10534,7 +10589,7 @@ OPTIONS = (
     Option("--html", "FILE", "show", "write it as a page, too; - for standard output, instead of the text"),
     Option("--json", "", "diff doctor", "print JSON"),
     Option("-q --quiet", "", "record run watch merge",
-           "print errors only; of run and watch, the blocked calls as well"),
+           "print errors and warnings only; of run and watch, the blocked calls as well"),
     Option("-v --verbose", "", "record run watch", "print libbpf's messages as well"))
 
 # What stands behind the options: how often at least and at most, and what is wrong with any other number.

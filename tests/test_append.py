@@ -307,7 +307,7 @@ class Kept(support.Case):
         options = spoc.RecordOptions(type="raw-seccomp", output_file=str(path), append=True)
         with standard_error() as told:
             spoc.RecordCommand(options, ("true",))._text(spoc.Profile(ERRNO, (X86_64,), recorded))
-        found = re.findall(r"Kept the other action that \S+ has for: (.*)\n", told[0])
+        found = re.findall(r"kept the other action that \S+ has for: (.*)\n", told[0])
         return found[0].split(", ") if found else []
 
     def test_a_rule_before(self) -> None:

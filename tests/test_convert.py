@@ -300,7 +300,7 @@ class Command(support.Case):
             for to_type in ALL_TYPES[1:]:
                 result = support.spoc("convert", "-t", to_type, str(given), text=False)
                 said = os.fsdecode(result.stderr).partition(" ")[2].partition(": ")[0]
-                expected = "The profile does not allow what the kernel makes by itself" if to_type == "systemd" else ""
+                expected = "the profile does not allow what the kernel makes by itself" if to_type == "systemd" else ""
                 self.assertEqual((result.returncode, said), (0, expected))
                 self.assertEqual(texts.setdefault(to_type, result.stdout), result.stdout)
         with self.profile.open() as stream:

@@ -171,7 +171,7 @@ class Adapter:
             for file in (command.learned, command.events):
                 if file:
                     file.close()
-            return int(command._exit_code(status, complete))
+            return int(command._exit_code(status, complete, report))
 
         with unittest.mock.patch.object(module.RunCommand, "run", run):
             yield

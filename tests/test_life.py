@@ -99,7 +99,7 @@ class NeverRan(LifeCase):
             with self.subTest(each):
                 result = self.traced(*each, "touch", str(self.marker),
                                      strace=("-f", "-e", "inject=getppid:signal=TERM:when=1"))
-                self.assert_left(result, 128 + signal.SIGTERM, r"start command: touch: was ended by signal 15 "
+                self.assert_left(result, 128 + signal.SIGTERM, r"start command: touch: was killed by SIGTERM "
                                  r"\(Terminated\) before it began; start it again")
 
     def test_ended_before_its_first_call(self) -> None:
@@ -107,7 +107,7 @@ class NeverRan(LifeCase):
         for options in (*(("--backend", backend) for backend in BACKENDS), ("--append",), ("--checkpoint", "1")):
             with self.subTest(options):
                 self.assert_left(spoc(*self.record(*options), program), 128 + signal.SIGILL,
-                                 rf"record: {program}: it was ended by signal 4 \(Illegal instruction\) before its "
+                                 rf"record: {program}: it was killed by SIGILL \(Illegal instruction\) before its "
                                  rf"first call was seen; {self.profile} is left as it was")
 
     def test_exec_that_fails_late(self) -> None:
@@ -121,8 +121,8 @@ class NeverRan(LifeCase):
         for backend in BACKENDS:
             with self.subTest(backend):
                 self.assert_left(spoc(*self.record("--backend", backend), str(program)), 128 - plain,
-                                 rf"record: {program}: it was ended by signal {-plain} \([^)]*\) before its first "
-                                 rf"call was seen; {self.profile} is left as it was")
+                                 rf"record: {program}: it was killed by {signal.Signals(-plain).name} \([^)]*\) before "
+                                 rf"its first call was seen; {self.profile} is left as it was")
 
 
 class LeftBehind(LifeCase):

@@ -432,7 +432,7 @@ os._exit(100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS
                     with module.Child(["/bin/true"], None, supervisor, applied) as child:
                         source.begin(child)
                         child.wait_started({})
-                self.assertEqual(raised.exception.reason, "was ended by signal 9 (Killed) before it began")
+                self.assertEqual(raised.exception.reason, "was killed by SIGKILL (Killed) before it began")
                 self.assertEqual(raised.exception.exit_code, 128 + signal.SIGKILL)
                 self.assertEqual((source.finish(), source.descriptor), ([], -1))
                 with self.assertRaises(ChildProcessError):
@@ -552,6 +552,6 @@ class Report(unittest.TestCase):
             again = module.Denial(machine, 100_000, (module.Verdict("SCMP_ACT_ERRNO", 1),), 1, 1, "x")
             report.add([again, again._replace(comm="y")])  # of a kind that is there
         numbers += 2
-        self.assertEqual(report.counts["number (100000)", "SCMP_ACT_ERRNO (EPERM)"], {"x": 2, "y": 1})
+        self.assertEqual(report.counts["number (100000)", "action: SCMP_ACT_ERRNO (EPERM)"], {"x": 2, "y": 1})
         self.assertEqual(len(report.counts), report.MAX_KINDS + 1)
         self.assertEqual(sum(sum(programs.values()) for programs in report.counts.values()), numbers)

@@ -18,7 +18,7 @@ import unittest
 from typing import Any, Dict, List, Sequence
 
 import spoc as module
-from cases import OWN_CALLS, RunCase, call_line, has_taken_signals
+from cases import FREE, OWN_CALLS, RunCase, call_line, has_taken_signals
 from support import ON_X86_64, SIGSYS, SPOC, WAIT_S, build, require_command, spoc, wait_until
 
 TIER = "kernel"
@@ -39,6 +39,7 @@ class LogLines(RunCase):
            f"Seccomp summary: {BLOCKED}, 1 time, by: deny.c-static (1)",
            "To allow what was blocked: run -b uname (-b uname lifts the rule that answers SCMP_ACT_ERRNO (EPERM)); "
            "to add it to a profile: run --learn FILE, and with --force what a rule denies",
+           "The command ended with exit status 2", "1 syscall was blocked",
            "Unable to run: launch runner: wait for command: exit status 2"]
 
     def test_in_order(self) -> None:
@@ -56,18 +57,46 @@ class LogLines(RunCase):
         self.profile.write_text("defaultAction: SCMP_ACT_ALLOW\n")
         self.assertEqual(self.messages("true", options=("--enricher", "none")), [
             f"Reading file {self.profile}", "Assuming YAML profile", "Setting up seccomp", "Load seccomp profile",
-            "Running command with PID: N"])
+            "Running command with PID: N", "The profile was applied; what it blocked was not watched"])
 
     def test_quiet(self) -> None:
         self.block("uname")
         self.assertEqual(self.messages(build("deny.c", "-static"), options=("-q", "--enricher", "tracepoint"), code=2),
-                         self.END)
+                         self.END[:3])
         self.assertEqual(self.messages("true", options=("-q", "--enricher", "tracepoint")), [])
 
     def test_signal(self) -> None:
         self.block("uname", action="SCMP_ACT_KILL_PROCESS")
-        self.assertEqual(self.messages(build("deny.c", "-static"), options=("-q",), code=128 + SIGSYS)[-1],
-                         "Unable to run: launch runner: wait for command: signal: bad system call")
+        self.assertEqual(self.messages(build("deny.c", "-static"), code=128 + SIGSYS)[-3:], [
+            "The command was killed by SIGSYS (Bad system call)", "1 syscall was blocked",
+            "Unable to run: launch runner: wait for command: signal: bad system call"])
+
+    def test_count(self) -> None:
+        """One sees that the profile was applied, whatever came of it, and how many syscalls it stopped."""
+        calls = "".join(call_line("n", FREE[name]) + "\n" for name in ("getuid", "getgid", "getuid", "gettid"))
+        for names, options, last in ((["kcmp"], (), "Nothing was blocked"), (["getgid"], (), "1 syscall was blocked"),
+                                     (["getuid", "gettid"], (), "2 syscalls were blocked"),
+                                     (["kcmp"], ("--learn", "LEARNED"), "Nothing would be blocked"),
+                                     (["getuid", "gettid"], ("--force", "--learn", "LEARNED"),
+                                      "2 syscalls would be blocked")):
+            for enricher in ((), ("--enricher", "notify")) if not options else ((),):
+                with self.subTest(names=names, options=options, enricher=enricher):
+                    self.block(*names)
+                    result = self.run_it(build("call.c", "-static"), input=calls, stdin=None, options=(*enricher, *(
+                        word.replace("LEARNED", str(self.folder / "learned")) for word in options)))
+                    self.assertTrue(result.stderr.endswith(f" {last}\n"), result.stderr)
+
+    def test_learned_calls_are_not_called_blocked(self) -> None:
+        for action, answer in (("SCMP_ACT_ERRNO", "EPERM"), ("SCMP_ACT_KILL_PROCESS",) * 2):
+            self.block("uname", action=action)
+            messages = self.messages(build("deny.c", "-static"),
+                                     options=("--learn", str(self.folder / "learned"), "--force"))
+            self.assertIn(f"Seccomp: uname (63), would be blocked ({answer}), pid: N, comm: deny.c-static", messages)
+            self.assertNotIn("action:", "".join(messages))
+        self.block("uname", action="SCMP_ACT_LOG")  # which lets it pass and says so, with --learn or without
+        messages = self.messages(build("deny.c", "-static"), options=("--learn", str(self.folder / "learned")))
+        self.assertIn("Seccomp: uname (63), action: SCMP_ACT_LOG, pid: N, comm: deny.c-static", messages)
+        self.assertEqual(messages[-1], "Nothing would be blocked")
 
     def test_pid(self) -> None:
         self.write()
@@ -81,15 +110,15 @@ class ExitCodes(RunCase):
         for enricher, code in itertools.product(("none", "tracepoint"), (0, 1, 2, 125, 255)):
             with self.subTest(enricher=enricher, code=code):
                 stderr = self.run_it("sh", "-c", f"exit {code}", options=("--enricher", enricher), code=code).stderr
-                last = f" Unable to run: launch runner: wait for command: exit status {code}\n"
-                self.assertEqual(stderr.endswith(last), code != 0, stderr)
+                self.assertEqual(stderr.count(f" The command ended with exit status {code}\n"), code != 0, stderr)
+                self.assertNotIn("launch runner", stderr)  # the profile is not to blame
 
     def test_signal(self) -> None:
         self.write()
-        for signum, name in ((signal.SIGKILL, "killed"), (signal.SIGTERM, "terminated"),
-                             (signal.SIGSYS, "bad system call")):
+        for signum, name in ((signal.SIGKILL, "SIGKILL"), (signal.SIGTERM, "SIGTERM"), (signal.SIGSYS, "SIGSYS"),
+                             (signal.SIGRTMIN + 3, r"SIGRTMIN\+3"), (signal.SIGRTMAX, "SIGRTMAX")):
             stderr = self.run_it("sh", "-c", f"kill -{int(signum)} $$", code=128 + signum).stderr
-            self.assertRegex(stderr, f" Unable to run: launch runner: wait for command: signal: {name}\n$")
+            self.assertRegex(stderr, rf" The command was killed by {name} \([^)]+\)\n[^\n]+ Nothing was blocked\n$")
 
     # A crash handler that hangs, and what it does first.
     HANGS = """

@@ -24,7 +24,7 @@ import pyte
 
 import support
 from cases import HANDLER, LOG_LINE, PYTHON, ChildCase, NotifyChildCase
-from support import WAIT_S
+from support import CLOCK, WAIT_S
 
 TIER = "kernel"
 
@@ -450,6 +450,26 @@ print(json.dumps({
         program.chmod(0o700)
         self.assertIn("Permission denied", self.sudo(str(program), code=126))
         self.sudo(str(program), options=("--privileged",))
+
+    def test_says_as_whom_the_command_runs(self) -> None:
+        """Before it, and where it fails or is not executable, as that may be why; not where the user asked for it."""
+        title = r"spoc-test \(called sudo\); --privileged runs it as root"
+        log = self.sudo("sh", "-c", "exit 3", code=3)
+        self.assertRegex(log, rf"(?m)^{CLOCK} Running as {title}$")
+        self.assertRegex(log, rf"(?m)^{CLOCK} Warning: the command ran as {title}$")
+        self.assertNotIn("Running as", self.sudo("sh", "-c", "exit 3", code=3, options=("--privileged",)))
+        log = self.sudo("sh", "-c", "exit 3", code=3, options=("-q",))
+        self.assertEqual(len(re.findall(title, log)), 1, log)  # a warning, which -q leaves
+        program = self.folder / "program"
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o700)
+        self.assertRegex(self.sudo(str(program), code=126), rf"Permission denied; [^;]+ runs as: {title}\n$")
+        policy = self.folder / "policy.json"
+        policy.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        result = support.spoc("run", "-p", str(policy), "--", "sh", "-c", "exit 3", cwd="/",
+                              env={**os.environ, "SUDO_UID": str(self.UID), "SUDO_GID": str(self.GID)})
+        self.assertEqual(len(re.findall(rf"as user {self.UID} \(called sudo\); --privileged", result.stderr)), 2,
+                         result.stderr)
 
     def test_users_that_make_no_sense(self) -> None:
         users: List[Dict[str, str]] = [{"SUDO_UID": "1000"}, {"SUDO_UID": "1000", "SUDO_GID": ""}]
