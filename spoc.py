@@ -5331,10 +5331,10 @@ class Config(ctypes.Structure):
                 ("compat_offset", c_uint32), ("compat_mask", c_uint32), ("statistics", c_uint32),
                 ("number_offset", c_uint32), ("original_offset", c_uint32), ("emulated_offset", c_uint32),
                 ("emulated_mask", c_uint32), ("ptrace_nr", c_uint32), ("returned", c_uint32), ("marked", c_uint32),
-                ("scope_dev", c_uint64), ("scope_ino", c_uint64), ("own_tgid", c_uint32), ("joining", c_uint32),
-                ("everyone", c_uint32), ("filter_offset", c_uint32), ("filter_mask", c_uint32),
-                ("namespaces", c_uint32), ("foreign", c_uint32), ("nsproxy_offset", c_uint32),
-                ("mounts_offset", c_uint32), ("inode_offset", c_uint32)]
+                ("scope_dev", c_uint64), ("scope_ino", c_uint64), ("scope_comm", c_uint64 * 2),
+                ("own_tgid", c_uint32), ("joining", c_uint32), ("everyone", c_uint32), ("filter_offset", c_uint32),
+                ("filter_mask", c_uint32), ("namespaces", c_uint32), ("foreign", c_uint32),
+                ("nsproxy_offset", c_uint32), ("mounts_offset", c_uint32), ("inode_offset", c_uint32)]
 
 
 class Counters(ctypes.Structure):
@@ -5409,7 +5409,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x22EE4F51  # `make bpf` writes it
+OBJECT_CRC32 = 0x873550F4  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -5420,7 +5420,8 @@ PROGRAMS = {
     "run_exit": "sys_exit", "run_signal": "signal_deliver", "run_task_exit": "sched_process_exit",
     "watch_enter": "sys_enter", "watch_enter_direct": "sys_enter", "watch_exit": "sys_exit",
     "watch_exit_direct": "sys_exit", "join_listed": "sys_exit", "join_pidns": "sys_exit", "join_group": "sys_exit",
-    "note_return": "sys_exit", "join_enter": "sys_enter", "begin_foreign": "sched_process_exec"}
+    "list_named": "sched_process_exec", "note_return": "sys_exit", "join_enter": "sys_enter",
+    "begin_foreign": "sched_process_exec"}
 WATCHING_PROGRAMS = ("task_fork", "task_exec", "run_exit", "run_signal", "run_task_exit")
 VSYSCALLS = "emulate_vsyscall"  # of x86-64; what serves sched_process_exit takes these as well
 KERNEL_BTF = "/sys/kernel/btf/vmlinux"
@@ -6055,6 +6056,12 @@ class Scope(Protocol):
     join_program: str
     """Which program of the object tells who belongs to it; "" if all do."""
 
+    exec_program: str
+    """Which one lets in what execs from outside; "" if nothing comes in so."""
+
+    is_open_ended: bool
+    """Is it there though no task is in it, so that only a signal ends it?"""
+
     command: Sequence[str]
     """The command line that has started it; none if that is not known."""
 
@@ -6068,7 +6075,8 @@ class Scope(Protocol):
 class ProcessTree:
     """Processes with their threads and descendants."""
 
-    join_program = "join_listed"
+    join_program, exec_program = "join_listed", ""
+    is_open_ended = False
     command: Sequence[str] = ()
 
     def __init__(self, pids: Sequence[int]):
@@ -6114,9 +6122,34 @@ class ProcessTree:
         pass
 
 
+class NamedProcesses:
+    """What is called so, or is from an exec on, with its threads and descendants."""
+
+    join_program, exec_program = "join_listed", "list_named"
+    is_open_ended = True
+    command: Sequence[str] = ()
+    MAX_BYTES = 15  # of a task's name (TASK_COMM_LEN, include/linux/sched.h)
+
+    def __init__(self, program: str):
+        """The name is that of the program's file, as far as the kernel keeps it."""
+        self.name = os.path.basename(program)
+        if not self.name:
+            raise UsageError(f"--no-proc-start {program}", "that is no program's name")
+        self._comm = self.name.encode("utf-8", "surrogateescape")[:self.MAX_BYTES]
+        self._process_name = self._comm.decode("utf-8", "surrogateescape")
+        self.title = f"processes called {printable(self._process_name)} and their descendants"
+
+    def tasks(self) -> set[int]:
+        return ProcessTree.tasks_below([pid for pid in all_processes() if process_name(pid) == self._process_name])
+
+    def prepare(self, bpf: ScopedPrograms) -> None:
+        ctypes.memmove(bpf.config.scope_comm, self._comm, len(self._comm))
+
+
 class ControlGroup:
     """A control group with all below it. Of version 1 the kernel tells nothing: what enters it later is not seen."""
 
+    is_open_ended = False
     command: Sequence[str] = ()
 
     def __init__(self, path: str):
@@ -6135,6 +6168,7 @@ class ControlGroup:
             raise KernelError("attach to", path, "the root of the control groups is the whole machine",
                               "name one below it; `watch` without --cgroup is for all")
         self.join_program = "join_group" if self._is_v2 else "join_listed"
+        self.exec_program = "join_group" if self._is_v2 else ""
         if not self._is_v2:
             self.title += " (version 1: what is moved into it later is not seen)"
 
@@ -6161,7 +6195,8 @@ class ControlGroup:
 class PidNamespace:
     """A container with a pid namespace of its own: all that is in it, also what is started in it from outside."""
 
-    join_program = "join_pidns"
+    join_program = exec_program = "join_pidns"
+    is_open_ended = False
     command: Sequence[str] = ()
 
     def __init__(self, container: RunningContainer):
@@ -6212,7 +6247,8 @@ class WholeMachine:
 
     title = "every task of this machine that is under a seccomp filter"
     name = "machine"
-    join_program = ""
+    join_program = exec_program = ""
+    is_open_ended = True
     command: Sequence[str] = ()
 
     def tasks(self) -> set[int]:
@@ -6250,7 +6286,7 @@ class ScopedPrograms(BpfSkeleton):
 
     @property
     def _programs(self) -> list[str]:
-        joiners = ["join_enter", *([self.scope.join_program] if self.scope.join_program else [])]
+        joiners = ["join_enter", *{self.scope.join_program, self.scope.exec_program}.difference([""])]
         notes = ["note_return"] if self._notes_returns else []
         return [*super()._programs, *self.gates, *joiners, *notes]
 
@@ -6310,8 +6346,8 @@ class ScopedPrograms(BpfSkeleton):
         super().attach_programs()
         if self._notes_returns:
             self._attach("note_return", PROGRAMS["note_return"], self._joining)
-        if joiner not in ("", "join_listed"):
-            self._attach(joiner, "sched_process_exec")
+        if self.scope.exec_program:
+            self._attach(self.scope.exec_program, "sched_process_exec")
 
     def join_all(self) -> None:
         """Have all that runs in the scope join, which each does with what it does next. Raises KernelError.
@@ -6329,7 +6365,7 @@ class ScopedPrograms(BpfSkeleton):
                 self._listed[tid] = self._listed[tid] or MARK_LISTED
             if not new:
                 break
-        if self.scope.join_program and not self.tids:
+        if not self.scope.is_open_ended and not self.tids:
             raise KernelError("attach to", self.scope.title, "no task is in it", "start it, or name another")
         for tid in self.tids:  # what ended before it was listed would leave its mark to the next task of that tid
             if self._listed[tid] and has_ended(tid):
@@ -7687,6 +7723,7 @@ class RecordOptions(NamedTuple):
     container: str = ""
     unit: str = ""
     cgroup: str = ""
+    no_proc_start: bool = False
 
 
 class StatusLine:
@@ -8065,8 +8102,11 @@ class AttachCommand(RecordCommand):
             self.start_ns = time.monotonic_ns()
             tasks = recorder.join()
             Log.info(f"Recording {count_of(tasks, 'task', 'tasks')}: {self.scope.title}")
+            if self.scope.is_open_ended:
+                Log.info("Those that start from now on are recorded as well, until SIGINT or SIGTERM")
             failure = self._wait(recorder, supervisor)
-            Log.info(f"The start was not seen: to have it in the profile as well, {self._completion()}")
+            if tasks:
+                Log.info(f"The start was not seen: to have it in the profile as well, {self._completion()}")
             complete = self._conclude(recorder, supervisor, 0, failure)
         return 0 if complete else EXIT_FAILURE
 
@@ -8078,7 +8118,8 @@ class AttachCommand(RecordCommand):
         if self.target.is_file:
             supervisor.before_kill = lambda: self._checkpoint(recorder)
         try:
-            supervisor.wait_until(lambda: not recorder.has_live_tasks(), self._timers(recorder, status_line),
+            is_over = (lambda: False) if self.scope.is_open_ended else lambda: not recorder.has_live_tasks()
+            supervisor.wait_until(is_over, self._timers(recorder, status_line),
                                   recorder.inputs())
             return None
         except Exception as error:
@@ -8089,7 +8130,7 @@ class AttachCommand(RecordCommand):
     def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> NoReturn:
         if failure:
             raise failure
-        raise SpocError("record", self.scope.title, "it made no call meanwhile",
+        raise SpocError("record", self.scope.title, "no call was made meanwhile",
                         f"{self.target.path} is left as it was")
 
 
@@ -10098,10 +10139,12 @@ class EmptyScope:
     """What doctor attaches to: nothing that runs is in it."""
 
     name = ""
+    is_open_ended = True
     command: Sequence[str] = ()
 
     def __init__(self, option: str, join_program: str, group: str = ""):
         self.title, self.join_program, self._group = option, join_program, group
+        self.exec_program = "" if join_program == "join_listed" else join_program
 
     def tasks(self) -> list[int]:
         return []
@@ -10343,6 +10386,7 @@ def parse_verdict(text: str) -> Verdict:
 
 
 SCOPES = ("pid", "container", "unit", "cgroup")  # the options that name what runs already
+NO_START = "no_proc_start"  # the option that makes one of the command
 # What of `record` means nothing without a command, and why.
 NEEDS_COMMAND = {
     "follow": "it always lasts until the last task has ended or a signal asks to stop",
@@ -10352,12 +10396,12 @@ NEEDS_COMMAND = {
 
 def scope_of(command: str, values: dict[str, Any], operands: Sequence[str]) -> Scope | None:
     """What options say that is to be recorded or watched; None if nothing."""
-    given = [f"--{name}" for name in SCOPES if name in values]
+    given = [f"--{name.replace('_', '-')}" for name in (*SCOPES, NO_START) if name in values]
     if not given:
         return None
     if len(given) > 1:
         raise UsageError(command, f"{' and '.join(given)} do not go together", "give one of them")
-    if operands:
+    if operands and NO_START not in values:
         raise UsageError(f"{command} {given[0]}", "it takes no command: what runs already is recorded")
     for name, reason in NEEDS_COMMAND.items():
         if values.get(name, "bpf") not in ("auto", "bpf"):
@@ -10365,8 +10409,11 @@ def scope_of(command: str, values: dict[str, Any], operands: Sequence[str]) -> S
     makers: dict[str, Callable[[Any], Scope]] = {
         "pid": ProcessTree, "container": container_scope, "unit": lambda name: ControlGroup(unit_control_group(name)),
         "cgroup": ControlGroup}
-    name = given[0][2:]
-    scope = makers[name](values[name])
+    if NO_START in values:
+        scope: Scope = NamedProcesses(operands[0])
+    else:
+        name = given[0][2:]
+        scope = makers[name](values[name])
     check_machine_pids(given[0])
     return scope
 
@@ -10518,6 +10565,9 @@ OPTIONS = (
     Option("--unit", "NAME", "record watch", "all that is in this systemd unit, which runs already, or comes into it"),
     Option("--cgroup", "PATH", "record watch",
            "all that is in this control group, or comes into it: a folder below /sys/fs/cgroup"),
+    Option("--no-proc-start", "", "record",
+           "do not start CMD: record all that runs under its file's name, and starts under it until a signal asks to "
+           "stop; its arguments do not count"),
     Option("-t --type", "TYPE", "record merge",
            "seccomp (Kubernetes YAML) or raw-seccomp (OCI JSON); the default is seccomp, or for merge the type of all "
            "inputs if they have the same", tuple(DEFAULT_OUTPUT)),

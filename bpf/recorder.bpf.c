@@ -12,7 +12,8 @@
  * recorded from the first thing that it does after that; its descendants are as those of a command are. Two programs,
  * join_pidns and join_group, let the kernel itself tell who belongs: they are attached to sys_enter, sys_exit and
  * sched_process_fork until all that run are listed, and to sched_process_exec for good, so that a program that is
- * started in a container or a unit from outside is recorded as well.
+ * started in a container or a unit from outside is recorded as well. list_named, at sched_process_exec, enters into
+ * `listed` what gets a certain name.
  *
  * Of containers that are yet to start none has to be known: begin_foreign records each program that starts in another
  * pid namespace than the machine's, with its descendants, in a group of its own, and tells user space, which finds out
@@ -98,6 +99,7 @@ struct config {
 	__u32 marked;		/* not 0: an entry of `logged` (`run`) or `watched` (`record`) is set */
 	__u64 scope_dev;	/* join_pidns: device of the pid namespace whose tasks are recorded, as ns_dev */
 	__u64 scope_ino;	/* the same: inode */
+	__u64 scope_comm[2];	/* list_named: the name, COMM_LEN bytes, those behind its end 0 */
 	__u32 own_tgid;		/* the process that reads this, which never joins */
 	__u32 joining;		/* not 0: tasks that run already join, those `listed` and those that join_ programs tell */
 	__u32 everyone;		/* not 0: all that run_enter and run_exit are run for join */
@@ -1110,6 +1112,21 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* TP_PROTO as of task_exec, after which it has to be attached: that may move the mark of the current task's old tid. */
+SEC("raw_tp/sched_process_exec")
+int list_named(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 zero = 0;
+	const struct config *conf = bpf_map_lookup_elem(&config, &zero);
+	__u8 *mark = find_listed();
+	__u64 comm[2] = {};	/* not all kernels clear what is behind the end */
+
+	get_comm(comm);
+	if (conf && mark && *mark == MARK_NONE && comm[0] == conf->scope_comm[0] && comm[1] == conf->scope_comm[1])
+		*mark = MARK_LISTED;
+	return 0;
+}
+
 /* The inode of the current task's mount namespace; 0 if it is not known. */
 static __always_inline __u32 mount_namespace(const struct config *conf)
 {
@@ -1218,6 +1235,8 @@ static __always_inline void depart(const struct config *conf, __u64 task, struct
 		return;
 	if (state)
 		leave(task, state, members);
+	else
+		COUNT(followed, 1);	/* it has done nothing else */
 	if (mark)
 		*mark = MARK_NONE;
 	if (!members->alive && (conf->joining || conf->foreign))

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -16,7 +17,7 @@ import unittest.mock
 from typing import Any, Callable, List, Optional, Sequence, Set
 
 import spoc as module
-from cases import LOOP_CALLS, AttachCase, cgroup_mount
+from cases import LOOP_CALLS, AttachCase, calls_after_exec, cgroup_mount
 from support import (AS_NOBODY, ON_X86_64, SPOC, WAIT_S, build, in_mounts, require, require_command, spoc, wait_until,
                      with_capabilities)
 
@@ -24,6 +25,13 @@ TIER = "kernel"
 
 FIRST_NUMBER = 5000  # of forker.c
 MAX_CALLS = 1 << 19
+# Reads a byte in another thread, which then executes what the arguments name.
+EXEC_BY_A_THREAD = """
+#include <pthread.h>
+#include <unistd.h>
+void *work(void *words) { char byte; read(0, &byte, 1); execv(((char **)words)[1], (char **)words + 1); return 0; }
+int main(int count, char **words) { pthread_t thread; pthread_create(&thread, 0, work, words); for (;;) pause(); }
+"""
 PREPARE_MAPS = module.ScopedPrograms._prepare_maps
 
 
@@ -170,11 +178,7 @@ class Recording(AttachCase):
     def test_exec_by_a_thread(self) -> None:
         """It takes its leader's tid: the recording ends with it, and who gets the old tid is not recorded."""
         source, program = self.folder / "exec.c", self.folder / "exec"
-        source.write_text("#include <pthread.h>\n#include <unistd.h>\n"
-                          "void *work(void *words) { char byte; read(0, &byte, 1);\n"
-                          "    execv(((char **)words)[1], (char **)words + 1); return 0; }\n"
-                          "int main(int count, char **words) { pthread_t thread;\n"
-                          "    pthread_create(&thread, 0, work, words); for (;;) pause(); }\n")
+        source.write_text(EXEC_BY_A_THREAD)
         subprocess.run(["gcc", "-pthread", "-o", str(program), str(source)], check=True)
         for command in ("record", "watch"):
             with self.subTest(command):
@@ -252,7 +256,7 @@ class Recording(AttachCase):
         time.sleep(0.2)
         self.names_of("--pid", str(process.pid), code=125)
         self.assertFalse((self.folder / "attached.json").exists())
-        self.assertIn("it made no call meanwhile; ", self.log)
+        self.assertIn("no call was made meanwhile; ", self.log)
 
     def test_started_by_a_script_in_the_background(self) -> None:
         """Its shell has it ignore SIGINT, which ends a recording or a watch all the same; SIGHUP stays ignored."""
@@ -281,6 +285,82 @@ class Recording(AttachCase):
             self.assertEqual(path.exists(), process.returncode == 0, self.log)
             if path.exists():
                 json.loads(path.read_text())
+
+
+class Named(AttachCase):
+    """`record --no-proc-start`: what has a name, by whomever it is started."""
+
+    def named(self, program: str, length: int = 12) -> pathlib.Path:
+        """A copy of a program under a name that nothing else here has."""
+        path = self.folder / f"{time.monotonic_ns() % 10 ** 9:09}{30 * 'n'}"[:length]
+        shutil.copy(program, path)
+        return path
+
+    def test_what_starts(self) -> None:
+        """From its first call on, as often as it starts; the name may be longer than what the kernel keeps of it."""
+        for length in (12, 15, 16, 30):
+            with self.subTest(length):
+                program = self.named(build("three.c", "-static", "-nostdlib"), length)
+
+                def work() -> None:
+                    subprocess.run(["sh", "-c", "uname; $0; uname; $0", str(program)], stdout=subprocess.DEVNULL)
+                for operand in (program.name, f"/elsewhere/{program.name}"):
+                    self.assertEqual(self.names_of("--no-proc-start", operand, "-x", meanwhile=work),
+                                     {"getppid", "getuid", "exit"})
+                    self.assertRegex(self.log, rf"Recording 0 tasks: processes called {program.name[:15]} and their "
+                                               r"descendants\n")
+                    self.assertIn("Found 2 tasks in bpf map", self.log)
+                    self.assertNotIn("The start was not seen", self.log)
+
+    def test_what_runs(self) -> None:
+        """With its threads and descendants, and all that is called so; a neighbour is not in it."""
+        program = self.named("/bin/sh")
+        self.loop()
+        processes = [self.launch(str(program), "-c", f"while :; do {command} >/dev/null; sleep 0.1; done",
+                                 stdin=subprocess.DEVNULL) for command in ("uname", "nproc")]
+        self.assertTrue(wait_until(lambda: all(module.process_name(each.pid) == program.name for each in processes)))
+        names = self.names_of("--no-proc-start", program.name, meanwhile=lambda: time.sleep(0.6))
+        self.assertLessEqual({"execve", "wait4", "uname", "sched_getaffinity"}, names)
+        self.assertNotIn("getppid", names)
+        self.assertRegex(self.log, r"Recording [2-9] tasks: processes called")
+        self.assertIn("The start was not seen", self.log)
+
+    def test_strace_sees_the_same(self) -> None:
+        program, log = self.named("/bin/sh"), self.folder / "strace"
+
+        def work() -> None:
+            subprocess.run(["strace", "-f", "-o", str(log), str(program), "-c", "echo x | cat; (:)"],
+                           check=True, stdout=subprocess.DEVNULL)
+        require_command("strace")
+        names = self.names_of("--no-proc-start", program.name, meanwhile=work)
+        self.assertEqual(names, calls_after_exec(log.read_text()))
+
+    def test_exec_by_a_thread(self) -> None:
+        """What it becomes has its leader's tid."""
+        program, source = self.named(build("three.c", "-static", "-nostdlib")), self.folder / "exec.c"
+        source.write_text(EXEC_BY_A_THREAD)
+        subprocess.run(["gcc", "-pthread", "-o", str(self.folder / "exec"), str(source)], check=True)
+        names = self.names_of("--no-proc-start", program.name, meanwhile=lambda: subprocess.run(
+            [str(self.folder / "exec"), str(program)], stdin=subprocess.DEVNULL, check=False))
+        self.assertEqual(names, {"getppid", "getuid", "exit"})
+
+    def test_nothing(self) -> None:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            self.names_of("--no-proc-start", f"none-{os.getpid()}", signum=signum, code=125)
+            self.assertIn("no call was made meanwhile; ", self.log)
+            self.assertFalse((self.folder / "attached.json").exists())
+
+    def test_refused(self) -> None:
+        for arguments, reason in (
+                (("--no-proc-start",), "record: no command to record"),
+                (("--no-proc-start", "/"), "--no-proc-start /: that is no program's name"),
+                (("--no-proc-start", "--pid", "1", "x"),
+                 "record: --pid and --no-proc-start do not go together; give one of them"),
+                (("--no-proc-start", "--privileged", "x"),
+                 "--privileged: means nothing with --no-proc-start: no command is started")):
+            result = spoc("record", *arguments)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn(f"Error: usage: {reason}", result.stderr)
 
 
 class Scopes(AttachCase):

@@ -667,7 +667,7 @@ HOSTILE: List[Content] = [
 # Each option's spellings, and an example of its value if it takes one.
 OPTIONS: Dict[str, Dict[str, str]] = {
     "record": {"--pid": "2147483647", "--container": "missing", "--unit": "missing", "--cgroup": "missing",
-               "-t --type": "raw-seccomp", "-o --output-file": "out",
+               "--no-proc-start": "", "-t --type": "raw-seccomp", "-o --output-file": "out",
                "-b --base-syscalls": "read,write",
                "-n --no-base-syscalls": "", "--args": "socket", "--name": "web", "--append": "", "--follow": "",
                "--checkpoint": "60", "--stats": "", "--backend": "notify", "--portable": "", "--privileged": "",
@@ -1091,7 +1091,9 @@ def record_cases() -> Iterator[Case]:
                    compiled=True)
     for options in ("--pid 2147483647", "--cgroup missing", "--container missing", "--unit missing",
                     "--cgroup data --pid 2", "--pid 1 --follow",
-                    "--pid 1 --privileged", "--pid 1 --backend notify", "--pid 1 -n -b read", "--pid 1 true"):
+                    "--pid 1 --privileged", "--pid 1 --backend notify", "--pid 1 -n -b read", "--pid 1 true",
+                    "--no-proc-start", "--no-proc-start /", "--no-proc-start --pid 1 x",
+                    "--no-proc-start --follow x", "--no-proc-start -o missing/out x"):
         yield Case(("record", "-o", "out", *options.split()))
     yield from append_cases()
 
