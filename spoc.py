@@ -313,12 +313,44 @@ def is_hollow(module: Any) -> bool:
     return specification is not None and not specification.origin
 
 
+def terminal_columns(descriptor: int) -> int:
+    """The width of the terminal that a descriptor leads to; 0 where there is none, or it does not tell."""
+    try:
+        return os.get_terminal_size(descriptor).columns
+    except OSError:
+        return 0
+
+
 def stdout_columns() -> int:
     """The width of the terminal on standard output; 80 where there is none."""
-    try:
-        return os.get_terminal_size(1).columns or 80
-    except OSError:
-        return 80
+    return terminal_columns(1) or 80
+
+
+RED, GREEN, YELLOW, CYAN, BOLD, FAINT = "31", "32", "33", "36", "1", "2"  # Select Graphic Rendition, ECMA-48 8.3.117
+
+
+def has_colour(descriptor: int) -> bool:
+    """Is there a terminal that has colour, for a user who wants it? NO_COLOR: see no-color.org."""
+    return os.isatty(descriptor) and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def paint(text: str, code: str) -> str:
+    """The text in a colour of a terminal."""
+    return f"\x1b[{code}m{text}\x1b[m" if text and code else text
+
+
+def fold_line(text: str, columns: int, indent: int) -> list[str]:
+    """The text in lines of at most so many columns, broken at blanks only; all but the first are indented.
+
+    Not textwrap: to import it takes memory, and could fail in mid-recording.
+    """
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1].strip() and len(lines[-1]) + len(word) >= columns:
+            lines.append(" " * indent + word)
+        else:
+            lines[-1] += word if len(lines) == 1 and not lines[0] else f" {word}"
+    return lines
 
 
 def write_syslog(text: str) -> None:
@@ -339,19 +371,26 @@ class Log:
     to_syslog = False  # nobody reads standard error
     unsaid = False  # a result or an error could not be written: the exit code has to say so
 
+    CLOCK_COLUMNS = 16
+
     @classmethod
-    def _line(cls, message: str) -> bool:
+    def _line(cls, message: str, colour: str = "") -> bool:
+        """Write a line; on a terminal as several, if it is wider than that."""
         if cls.to_syslog:
             write_syslog(printable(message))
             return True
         seconds, fraction_ns = divmod(time.time_ns(), 10 ** 9)
-        clock = time.strftime("%H:%M:%S", time.localtime(seconds))
-        return write_stderr(f"{clock}.{fraction_ns // 1000:06d} {printable(message)}\n")
+        clock = f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{fraction_ns // 1000:06d} "
+        text = printable(message)
+        columns = terminal_columns(2)
+        if columns > 2 * cls.CLOCK_COLUMNS and len(clock + text) > columns:
+            text = ("\n" + " " * cls.CLOCK_COLUMNS).join(fold_line(text, columns - cls.CLOCK_COLUMNS, 0))
+        return write_stderr(clock + (paint(text, colour) if colour and has_colour(2) else text) + "\n")
 
     @classmethod
-    def info(cls, message: str) -> None:
+    def info(cls, message: str, colour: str = "") -> None:
         if not cls.quiet:
-            cls._line(message)
+            cls._line(message, colour)
 
     @classmethod
     def debug(cls, message: str) -> None:
@@ -359,9 +398,9 @@ class Log:
             cls._line(message)
 
     @classmethod
-    def result(cls, message: str) -> None:
+    def result(cls, message: str, colour: str = "") -> None:
         """What the user asked for: not even -q takes it away."""
-        cls.unsaid |= not cls._line(message)
+        cls.unsaid |= not cls._line(message, colour)
 
     @classmethod
     def table(cls, text: str) -> None:
@@ -371,11 +410,11 @@ class Log:
     @classmethod
     def warning(cls, message: str) -> None:
         """What may surprise the user later, though nothing has failed: -q leaves it."""
-        cls._line(f"Warning: {message}")
+        cls._line(f"Warning: {message}", YELLOW)
 
     @classmethod
     def error(cls, error: object) -> None:
-        cls.unsaid |= not cls._line(f"Error: {error}")
+        cls.unsaid |= not cls._line(f"Error: {error}", RED)
 
 # --- Policy ------------------------------------------------------------------
 
@@ -7539,8 +7578,12 @@ BAR_COLUMNS = 20
 CURVE_COLUMNS = 60
 
 
-def format_statistics(recording: Recording, duration_ns: int, blocks: str) -> str:
-    """A table of the calls, most frequent first, and how the number of distinct ones grew. `blocks` draws: 8 levels."""
+def format_statistics(recording: Recording, duration_ns: int, blocks: str, columns: int = 0,
+                      colour: bool = False) -> str:
+    """A table of the calls, most frequent first, and how the number of distinct ones grew. `blocks` draws: 8 levels.
+
+    It folds to so many columns, 0 for any number: then bars become shorter, and who made a call first gets a line.
+    """
     calls = sorted(recording.calls, key=lambda call: (-call.times, call.first_ns))
     firsts_ns = sorted(call.first_ns for call in calls)
     start_ns, last_ns = firsts_ns[0], firsts_ns[-1]
@@ -7550,16 +7593,34 @@ def format_statistics(recording: Recording, duration_ns: int, blocks: str) -> st
         rows.append(((call.name or f"number {call.number}") + suffix, str(call.times),
                      f"{(call.first_ns - start_ns) / 1e9:.3f} s", printable(f"{call.comm} ({call.tgid})"),
                      blocks[-1] * max(1, round(BAR_COLUMNS * call.times / calls[0].times))))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = [f"{name:{widths[0]}}  {times:>{widths[1]}}  {first:>{widths[2]}}  {maker:{widths[3]}}  {bar}".rstrip()
-             for name, times, first, maker, bar in rows]
+    lines = fold_rows(rows, columns or sys.maxsize, CYAN if colour else "")
+    if colour:
+        lines[0] = paint(lines[0], BOLD)
+    width = min(CURVE_COLUMNS, columns or CURVE_COLUMNS)
     curve = ""
-    for column in range(1, CURVE_COLUMNS + 1):
-        so_far = sum(call.first_ns - start_ns <= duration_ns / CURVE_COLUMNS * column for call in calls)
+    for column in range(1, width + 1):
+        so_far = sum(call.first_ns - start_ns <= duration_ns / width * column for call in calls)
         curve += blocks[(len(blocks) - 1) * so_far // len(calls)]
-    lines.append(f"distinct syscalls over {duration_ns / 1e9:.1f} s: {curve} {len(calls)}, the last new one at "
-                 f"{(last_ns - start_ns) / 1e9:.1f} s")
+    lines += fold_line(f"distinct syscalls over {duration_ns / 1e9:.1f} s: {curve} {len(calls)}, the last new one at "
+                       f"{(last_ns - start_ns) / 1e9:.1f} s", columns or sys.maxsize, 0)
     return "\n".join([*lines, ""])
+
+
+def fold_rows(rows: Sequence[tuple[str, str, str, str, str]], columns: int, colour: str) -> list[str]:
+    """Lines of no more than the columns: of syscall, calls, first time, who made it, and a bar, which is painted."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    room = columns - sum(widths[:4]) - 8  # for the bar
+    lines = []
+    for name, times, first, maker, bar in rows:
+        start = f"{name:{widths[0]}}  {times:>{widths[1]}}  {first:>{widths[2]}}"
+        bar = bar[:max(1, len(bar) * room // BAR_COLUMNS)] if 0 < room < BAR_COLUMNS else bar
+        if room > 0:
+            lines.append(f"{start}  {maker:{widths[3]}}  {paint(bar, colour)}".rstrip())
+        elif room > -2:
+            lines.append(f"{start}  {maker}")
+        else:
+            lines += [start, f"    {maker}"]
+    return lines
 
 
 class Client(NamedTuple):
@@ -7876,7 +7937,7 @@ class RecordCommand:
         if self.options.stats:
             encoding = (sys.stderr and sys.stderr.encoding or "").lower()
             blocks = " ▁▂▃▄▅▆▇█" if encoding == "utf-8" else " .:-=+*#"
-            Log.table(format_statistics(recording, duration_ns, blocks))
+            Log.table(format_statistics(recording, duration_ns, blocks, terminal_columns(2), has_colour(2)))
         if failure:
             raise failure
         if recorder.close_message:
@@ -8710,7 +8771,7 @@ class DenialReport(EventReport):
         programs = self.counts.setdefault((call, what), {})
         comm = denial.comm if denial.comm in programs or len(programs) < self.MAX_PROGRAMS else "(others)"
         if comm not in programs:
-            Log.result(f"Seccomp: {call}, {what}, pid: {denial.tgid}, comm: {comm}")
+            Log.result(f"Seccomp: {call}, {what}, pid: {denial.tgid}, comm: {comm}", self._colour(what))
         programs[comm] = programs.get(comm, 0) + denial.times
 
     def _note_missing(self, denial: Denial, name: str) -> None:
@@ -8738,11 +8799,16 @@ class DenialReport(EventReport):
             "guess": whose == FILTER_UNKNOWN or whose == FILTER_OWN and len(denial.verdicts) > 1,
             "count": denial.times}).encode() + b"\n"))
 
+    @staticmethod
+    def _colour(what: str) -> str:
+        """That of what has let the call pass, or has not."""
+        return YELLOW if SCMP_ACT_LOG in what or "would be" in what else RED
+
     def summarize(self) -> None:
         for (call, what), programs in sorted(self.counts.items()):
             by = ", ".join(f"{comm} ({times})" for comm, times in sorted(programs.items()))
             times = count_of(sum(programs.values()), "time", "times")
-            Log.result(f"Seccomp summary: {call}, {what}, {times}, by: {by}")
+            Log.result(f"Seccomp summary: {call}, {what}, {times}, by: {by}", self._colour(what))
         if not self.learner:
             self._advise()
 
@@ -8956,7 +9022,7 @@ class RunCommand:
         if self.options.enricher == "none":
             Log.info("The profile was applied; what it blocked was not watched")
         else:
-            Log.info(report.count_text())
+            Log.info(report.count_text(), RED if report.has_blocked() else GREEN)
         if code and report.has_blocked() and not self.options.learn:
             reason = (f"signal: {(signal.strsignal(os.WTERMSIG(status)) or '').lower()}" if os.WIFSIGNALED(status)
                       else f"exit status {code}")
@@ -9080,7 +9146,7 @@ class WatchReport(EventReport):
         programs = self._counts.setdefault(kind, {})
         if denial.comm not in programs:
             Log.result(f"Seccomp: {label}, action: {outcome.text}, pid: {denial.tgid}, comm: {denial.comm}"
-                       + (f", {owner[0]}: {owner[1]}" if owner[0] else ""))
+                       + (f", {owner[0]}: {owner[1]}" if owner[0] else ""), RED)
         programs[denial.comm] = programs.get(denial.comm, 0) + denial.times
         if outcome.is_blocked:
             self._blocked.setdefault(owner, set()).add(name)
@@ -9102,7 +9168,7 @@ class WatchReport(EventReport):
             by = ", ".join(f"{comm} ({times})" for comm, times in sorted(programs.items()))
             where = f", {kind}: {owner}" if kind else ""
             Log.result(f"Seccomp summary: {label}, action: {text}, "
-                       f"{count_of(sum(programs.values()), 'time', 'times')}, by: {by}{where}")
+                       f"{count_of(sum(programs.values()), 'time', 'times')}, by: {by}{where}", RED)
         for (kind, owner), names in sorted(self._blocked.items()):
             where = f" in {kind} {owner}" if kind else ""
             if names - {""}:
@@ -9312,8 +9378,8 @@ def diff_files(one: str, other: str, as_json: bool) -> int:
         write_stdout(format_json({"same": not lines, "a": documents[0], "b": documents[1]}))
     elif lines:
         signs, end = ("-", "+"), ""
-        if os.isatty(1):
-            signs, end = ("\x1b[31m-", "\x1b[32m+"), "\x1b[m"
+        if has_colour(1):
+            signs, end = (f"\x1b[{RED}m-", f"\x1b[{GREEN}m+"), "\x1b[m"
         shown = [f"--- {printable(one)}", f"+++ {printable(other)}"]
         shown += [signs[side] + printable(line) + end for _, side, line in sorted(lines)]
         write_stdout("".join(f"{line}\n" for line in shown))
@@ -9723,27 +9789,27 @@ def format_portrait(portrait: Portrait, columns: int, colour: bool) -> str:
     """The text of show, no line of which is wider than the columns."""
     import textwrap
 
-    def paint(code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if colour and text else text
+    def painted(code: str, text: str) -> str:
+        return paint(text, code) if colour else text
 
     columns = max(columns, 40)
     lines = textwrap.wrap(to_ascii(portrait.title), columns) + [""]
     for label, text, share in portrait.facts():
         cells = round(BAR_CELLS * share)
         if share >= 0:
-            bar = paint("32", "█" * cells) + paint("2", "░" * (BAR_CELLS - cells))
+            bar = painted(GREEN, "█" * cells) + painted(FAINT, "░" * (BAR_CELLS - cells))
             lines.append(f"{label:12} {bar} {text}" if columns > 70 else f"{label:12} {text}")
         else:
             lines += textwrap.wrap(text, columns, initial_indent=f"{label:12} ", subsequent_indent=" " * 13)
     for title, rows in portrait.sections():
         if not rows:
             continue
-        lines += ["", paint("1;31" if title.startswith("High") else "1", title)]
+        lines += ["", painted(f"{BOLD};{RED}" if title.startswith("High") else BOLD, title)]
         widths = [min(28, max(len(row[column]) for row in rows)) for column in (0, 1)]
         for what, count, text in rows:
             start = f"  {what:{widths[0]}}  " + (f"{count:>{widths[1]}}  " if widths[1] else "")
             wrapped = textwrap.wrap(text, max(columns - len(start), 20), break_on_hyphens=False) or [""]
-            lines.append(paint("31" if title.startswith("High") else "36", start) + wrapped[0])
+            lines.append(painted(RED if title.startswith("High") else CYAN, start) + wrapped[0])
             lines += [" " * len(start) + line for line in wrapped[1:]]
     return "".join(line.rstrip() + "\n" for line in lines)
 
@@ -10321,8 +10387,11 @@ def diagnose() -> dict[str, Any]:
         for item, finding in findings.items()]}
 
 
-def format_diagnosis(diagnosis: dict[str, Any]) -> str:
-    """A table for a terminal of 80 columns, and what it comes to."""
+STATE_COLOURS = {"ok": GREEN, "degraded": YELLOW, "missing": RED}
+
+
+def format_diagnosis(diagnosis: dict[str, Any], columns: int = 80, colour: bool = False) -> str:
+    """A table for a terminal of so many columns, at least 50, and what it comes to."""
     import textwrap
     lines = []
     item_of: dict[str, str] = {}  # remedy -> the first check that has it
@@ -10333,11 +10402,16 @@ def format_diagnosis(diagnosis: dict[str, Any]) -> str:
             first = item_of.setdefault(remedy, item)
             texts[" " * 26] = f"remedy: {remedy}" if first == item else f"remedy: as for {first}"
         for start, text in texts.items():
-            lines += textwrap.wrap(printable(text), 80, initial_indent=start, subsequent_indent=" " * 26,
-                                   break_on_hyphens=False)
+            first, *more = textwrap.wrap(printable(text), max(columns, 50), initial_indent=start,
+                                         subsequent_indent=" " * 26, break_on_hyphens=False)
+            if colour:
+                state = start[17:].rstrip()
+                first = start[:17] + paint(state, STATE_COLOURS.get(state, "")) + first[17 + len(state):]
+            lines += [first, *more]
     record, run = (diagnosis[name] or "nothing that works" for name in ("record", "run"))
     strength = ("full strength", "degraded", "not usable")[diagnosis["exit_code"]]
-    return "\n".join([*lines, f"auto: record uses {record}, run uses {run}: {strength}", ""])
+    lines += fold_line(f"auto: record uses {record}, run uses {run}: {strength}", columns, 4)
+    return "\n".join([*lines, ""])
 
 # --- Command line ------------------------------------------------------------
 
@@ -10515,14 +10589,15 @@ def run_show(values: dict[str, Any], operands: list[str]) -> int:
         with profile_target(values["html"], "--html") as target:
             target.write(format_page(portrait))
     if values.get("html") != "-":
-        write_stdout(format_portrait(portrait, stdout_columns(), os.isatty(1)))
+        write_stdout(format_portrait(portrait, stdout_columns(), has_colour(1)))
     return 0
 
 
 def run_doctor(values: dict[str, Any], _operands: list[str]) -> int:
     """The subcommand `doctor`."""
     diagnosis = diagnose()
-    write_stdout(format_json(diagnosis) if "json" in values else format_diagnosis(diagnosis))
+    write_stdout(format_json(diagnosis) if "json" in values else
+                 format_diagnosis(diagnosis, stdout_columns(), has_colour(1)))
     return int(diagnosis["exit_code"])
 
 
@@ -10763,7 +10838,7 @@ def format_help(name: str, columns: int) -> str:
     """What COMMAND --help prints in so many columns."""
     import textwrap
     command = COMMANDS[name]
-    lines = [f"usage: {usage_of(name)}"]
+    lines = fold_line(f"usage: {usage_of(name)}", max(columns, 40), 4)
     for paragraph in command.description.split("\n"):
         lines += ["", *textwrap.wrap(paragraph, max(columns, 40), break_on_hyphens=False)]
     if options_of(name):

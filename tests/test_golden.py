@@ -104,6 +104,7 @@ class Adapter:
                 patch(module, "is_filtered", lambda: False), patch(module, "running_containers", lambda: []), \
                 patch(module, "control_group_roots", lambda: iter(())), \
                 patch(os, "fsync", lambda descriptor: None), \
+                unittest.mock.patch.dict(os.environ, {"TERM": "xterm", "NO_COLOR": ""}), \
                 unittest.mock.patch.dict(module.DEFAULT_OUTPUT, {
                     name: f"{folder}/{os.path.basename(path)}" for name, path in module.DEFAULT_OUTPUT.items()}):
             yield

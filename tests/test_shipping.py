@@ -610,7 +610,7 @@ class Commands(support.Case):
         master, slave = pty.openpty()
         with open(master, "rb", buffering=0) as terminal:
             subprocess.run([sys.executable, str(support.SPOC), "diff", self.one, self.two], stdout=slave, check=False,
-                           env={**os.environ, "NO_COLOR": "1"})
+                           env={**os.environ, "TERM": "xterm", "NO_COLOR": ""})
             os.close(slave)
             self.assertIn(b"\x1b[32m+openat\x1b[m", terminal.read(4096))
 

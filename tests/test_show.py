@@ -242,7 +242,8 @@ class Text(support.Case):
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         process = subprocess.Popen([sys.executable, str(support.SPOC), "show", str(path)], stdin=subprocess.DEVNULL,
-                                   stdout=slave, stderr=subprocess.DEVNULL)
+                                   stdout=slave, stderr=subprocess.DEVNULL,
+                                   env={**os.environ, "TERM": "xterm", "NO_COLOR": ""})
         os.close(slave)
         data = b""
         try:

@@ -315,6 +315,87 @@ class OnTerminal(ChildCase):
         self.assertEqual([line for line in text.splitlines() if not LOG_LINE.fullmatch(line)], [])
 
 
+SGR = re.compile(rb"\x1b\[[0-9;]*m")  # Select Graphic Rendition, console_codes(4)
+
+
+class Looks(support.Case):
+    """Colour on a terminal that has it, for who wants it, and nothing wider than the terminal."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        support.require_root()
+        self.profile = self.folder / "profile.json"
+        self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["uname"], "action": "SCMP_ACT_ERRNO"}, {"names": ["getppid"], "action": "SCMP_ACT_LOG"}]}))
+        self.other = self.folder / "other.json"
+        self.other.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+
+    def shown(self, *arguments: str, columns: int = 800, **environment: str) -> bytes:
+        """What a command writes to a terminal."""
+        terminal = Terminal(self, [sys.executable, str(support.SPOC), *arguments], columns=columns, cwd=self.folder,
+                            env={**os.environ, "TERM": "xterm", "NO_COLOR": "", **environment})
+        terminal.finish()
+        self.assertNotIn(b"Traceback", terminal.data)
+        return terminal.data
+
+    def painted(self) -> Iterator[Tuple[Tuple[str, ...], bytes, bytes]]:
+        """Commands, a text that each paints, and the codes of its colour."""
+        run = ("run", "-p", str(self.profile), "--", "sh", "-c", "uname")
+        yield run, b"Seccomp: uname", b"31"
+        yield run, b"Seccomp summary: uname", b"31"
+        yield run, b"1 syscall was blocked", b"31"
+        yield (*run[:4], "sh", "-c", "echo $PPID"), b"Nothing was blocked", b"32"
+        yield ("run", "-p", str(self.folder / "none"), "true"), b"Error: read profile: ", b"31"
+        yield ("record", "-o", str(self.folder / "x"), "sh", "-c", "exit 3"), b"Warning: the command ended", b"33"
+        yield ("diff", str(self.profile), str(self.other)), b"-uname", b"31"
+        yield ("doctor",), b"ok", b"32"
+        yield ("record", "--stats", "-o", str(self.folder / "x"), "true"), b"SYSCALL ", b"1"
+        yield ("show", str(self.profile)), b"Allowed, by group", b"1"
+
+    def test_colour(self) -> None:
+        for arguments, text, codes in self.painted():
+            with self.subTest(arguments=arguments, text=text):
+                plain = [self.shown(*arguments, NO_COLOR="1"), self.shown(*arguments, TERM="dumb")]
+                self.assertIn(b"\x1b[" + codes + b"m" + text, self.shown(*arguments))
+                for data in plain:
+                    self.assertIn(text, data)
+                    self.assertNotRegex(data, SGR)
+
+    def test_no_colour_elsewhere(self) -> None:
+        for arguments, text, _ in self.painted():
+            result = support.spoc(*arguments, env={**os.environ, "TERM": "xterm", "NO_COLOR": ""})
+            self.assertIn(text.decode(), result.stdout + result.stderr)
+            self.assertNotIn("\x1b", result.stdout + result.stderr)
+
+    def widest(self, *arguments: str, columns: int, after: bytes = b"") -> int:
+        """The width of the widest line that a command writes to a terminal of so many columns."""
+        data = self.shown(*arguments, columns=columns).replace(b"\r", b"")
+        self.assertIn(after, data)
+        lines = SGR.sub(b"", data[data.index(after):]).decode().split("\n")
+        return max(len(line) for line in lines if not line.startswith("example: "))  # which is to be copied
+
+    def test_width(self) -> None:
+        for columns in (40, 60, 80, 100):
+            for arguments in (("--help",), ("record", "--help"), ("doctor", "--help"), ("doctor",),
+                              ("show", str(self.profile))):
+                with self.subTest(columns=columns, arguments=arguments):
+                    self.assertLessEqual(self.widest(*arguments, columns=columns), max(columns, 50))
+
+    def test_width_of_lists_and_statistics(self) -> None:
+        """The lists of the log are folded at blanks, the names in them whole; elsewhere a line stays one."""
+        record = ("record", "--stats", "-o", "profile", "--", "sh", "-c", "/bin/true; exit")  # a path is not folded
+        for columns in (40, 60, 80, 100):
+            with self.subTest(columns=columns):
+                self.assertLessEqual(self.widest(*record, columns=columns, after=b"Got syscalls"), columns)
+        data = self.shown(*record, columns=60)
+        lines = data[data.index(b"Adding base syscalls: "):].decode().split("\r\n")
+        self.assertTrue(lines[1].startswith(" " * 16) and lines[1][16] != " ", lines)
+        names = " ".join(lines).partition("syscalls: ")[2].partition(" Wrote")[0]
+        self.assertLessEqual({"capget", "umount2", "pivot_root"}, set(names.replace(",", "").split()))
+        result = support.spoc(*record, cwd=self.folder)
+        self.assertEqual(len(re.findall(r"(?m)^\S+ Adding base syscalls: .*, unshare", result.stderr)), 1)
+
+
 class Sudo(ChildCase):
     """Under sudo the command runs as the user who called it."""
 
