@@ -3568,6 +3568,9 @@ def may_load_bpf() -> bool:
     return bool(bits >> CAP_SYS_ADMIN & 1 or bits >> CAP_BPF & bits >> CAP_PERFMON & 1)
 
 
+SECCOMP_MODE_FILTER = "2"  # of the field Seccomp of /proc/TID/status (proc_pid_status(5))
+
+
 def is_filtered() -> bool:
     """Is this process under a seccomp filter?"""
     try:
@@ -7785,6 +7788,7 @@ class RecordOptions(NamedTuple):
     unit: str = ""
     cgroup: str = ""
     no_proc_start: bool = False
+    with_blocked: bool = False
 
 
 class StatusLine:
@@ -7830,6 +7834,21 @@ class StatusLine:
 
 
 BACKENDS = ("auto", "bpf", "notify")
+
+
+def log_container(pid: int, cgroups: str) -> None:
+    """The command is in the mount namespace and the control groups that it was forked in."""
+    try:
+        mount_namespace = str(os.stat("/proc/self/ns/mnt").st_ino)
+    except OSError:
+        mount_namespace = "unknown"
+    Log.info(f"Received event: pid: {pid}, mntns: {mount_namespace}")
+    container = parse_container_id(cgroups)
+    if container:
+        Log.info(f"Found container ID {container} for PID {pid}")
+    else:
+        reason = "no container in its cgroups" if cgroups else "/proc/self/cgroup cannot be read"
+        Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, {reason})")
 
 
 class RecordCommand:
@@ -7995,7 +8014,7 @@ class RecordCommand:
         recorder.begin(child)
         child.wait_started(recorder.inputs())
         Log.info(f"Running command with PID: {child.pid}")
-        self._log_container(child.pid, cgroups)
+        log_container(child.pid, cgroups)
         status_line = StatusLine()
         supervisor.before_stop = status_line.clear
         if self.target.is_file:
@@ -8016,21 +8035,6 @@ class RecordCommand:
             timers.append(Timer(self.options.checkpoint, lambda: self._checkpoint(recorder)))
         return timers
 
-    @staticmethod
-    def _log_container(pid: int, cgroups: str) -> None:
-        """The command is in the mount namespace and the control groups that it was forked in."""
-        try:
-            mount_namespace = str(os.stat("/proc/self/ns/mnt").st_ino)
-        except OSError:
-            mount_namespace = "unknown"
-        Log.info(f"Received event: pid: {pid}, mntns: {mount_namespace}")
-        container = parse_container_id(cgroups)
-        if container:
-            Log.info(f"Found container ID {container} for PID {pid}")
-        else:
-            reason = "no container in its cgroups" if cgroups else "/proc/self/cgroup cannot be read"
-            Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, {reason})")
-
     def _watched(self) -> dict[tuple[int, int], int]:
         """(abi, number) -> index of the argument, for the names of --args."""
         watched = {}
@@ -8048,20 +8052,32 @@ class RecordCommand:
             Log.info(f"--args {name} will narrow nothing: it is one of the base syscalls; -n, or -b without it, "
                      "changes that")
 
+    def _to_allow(self, recording: Recording) -> Recording:
+        """What the profile is made of."""
+        return recording
+
+    def _make_profile(self, recording: Recording) -> Profile:
+        return make_profile(self.machine, self._to_allow(recording), self.base)
+
     def _report_values(self, recording: Recording) -> None:
         """Say which syscalls were narrowed and, of the others that --args names, why not."""
+        recording = self._to_allow(recording)
         narrowed = narrowed_values(recording, self.base)
         for name, values in narrowed.items():
             Log.info(f"Narrowed {name} by argument {ARGUMENTS[name]}: {', '.join(map(hex, values))}")
         for name in sorted(recording.names.intersection(self.options.args) - narrowed.keys()):
             reason = ("it is one of the base syscalls: -n, or -b without it, narrows it" if name in self.base else
-                      f"more than {MAX_VALUES} values of argument {ARGUMENTS[name]}, or calls in another ABI")
+                      self._reason_not_narrowed(name))
             Log.warning(f"{name} is allowed whatever its arguments: {reason}")
         unseen = sorted(set(self.options.args) - recording.names.union(self.base))
         if unseen:
             Log.warning(f"--args has narrowed nothing of what was not called: {', '.join(unseen)}")
         for name in sorted({UNSEEN_ARGUMENTS.get(name, "") for name in self.options.args} & recording.names):
             Log.warning(f"{name} is allowed whatever its arguments: they are in memory, where no filter sees them")
+
+    def _reason_not_narrowed(self, name: str) -> str:
+        """Why a call that is no base syscall is not, though --args names it."""
+        return f"more than {MAX_VALUES} values of argument {ARGUMENTS[name]}, or calls in another ABI"
 
     def _status(self, recorder: Recorder) -> str:
         seen = recorder.first_calls()
@@ -8080,7 +8096,7 @@ class RecordCommand:
     def _checkpoint(self, recorder: Recorder) -> None:
         """Write what there is, if there is more than at the last time: flash wears out."""
         recording = recorder.recording()
-        profile = make_profile(self.machine, recording, self.base)
+        profile = self._make_profile(recording)
         if profile == self.written or not recording.calls:
             return
         try:
@@ -8095,11 +8111,12 @@ class RecordCommand:
         added = sorted(set(self.base) - recording.names)
         if added:
             Log.info(f"Adding base syscalls: {', '.join(added)}")
-        made = kernel_calls(profile_architectures(self.machine, recording)) - recording.names.union(self.base)
+        architectures = profile_architectures(self.machine, self._to_allow(recording))
+        made = kernel_calls(architectures) - recording.names.union(self.base)
         if made:
             Log.info(f"Adding what the kernel makes by itself: {', '.join(sorted(made))}")
         self._report_values(recording)
-        nameless = {(call.architecture, call.number) for call in recording.calls if not call.name}
+        nameless = {(call.architecture, call.number) for call in self._to_allow(recording).calls if not call.name}
         reasons = [*recording.losses, *describe_nameless(nameless)]
         for reason in reasons:
             Log.error(f"the profile is incomplete: {reason}")
@@ -8107,7 +8124,7 @@ class RecordCommand:
 
     def _write(self, recording: Recording) -> bool:
         """Write the profile; if that fails it goes to standard error rather than being lost."""
-        profile = make_profile(self.machine, recording, self.base)
+        profile = self._make_profile(recording)
         try:
             if self._write_profile(profile):
                 Log.info(f"Wrote seccomp profile to: {self.target.location()}")
@@ -8132,6 +8149,44 @@ class RecordCommand:
                             f"{beside.path}", f"spoc.py merge -o {target} {target} {other} adds it"))
 
 
+class BlockedCalls:
+    """The calls that filters stop of what is recorded: they reach no sys_enter, and so are in no recording.
+
+    What a supervisor or a tracer answered is none of them.
+    """
+
+    def __init__(self, watcher: ScopeWatcher):
+        self._watcher = watcher
+        self._calls: set[tuple[Architecture, int]] = set()
+
+    def join(self) -> None:
+        self._watcher.join()
+
+    def inputs(self) -> InputHandlers:
+        """What has to be served from join() on."""
+        return {self._watcher.descriptor: self.read}
+
+    def read(self) -> None:
+        self._note(self._watcher.read())
+
+    def finish(self) -> list[str]:
+        """Take what is not read yet; say why that may not be all."""
+        self._note(self._watcher.finish())
+        return self._watcher.losses()
+
+    def _note(self, denials: Iterable[Denial]) -> None:
+        self._calls.update((denial.architecture, denial.number) for denial in denials
+                           if denial.other_owner and outcome_of(denial).is_blocked)
+
+    def calls(self) -> list[Call]:
+        """Those so far; their arguments are not known."""
+        return [Call(architecture, number, syscall_name(architecture, number), 0)
+                for architecture, number in sorted(self._calls)]
+
+    def names(self) -> set[str]:
+        return {call.name for call in self.calls() if call.name}
+
+
 class AttachCommand(RecordCommand):
     """One run of `record` of what runs already."""
 
@@ -8139,6 +8194,7 @@ class AttachCommand(RecordCommand):
 
     def __init__(self, options: RecordOptions, scope: Scope):
         self.scope = scope
+        self.blocked: BlockedCalls | None = None
         super().__init__(options, [scope.name])
 
     def _completion(self) -> str:
@@ -8151,6 +8207,62 @@ class AttachCommand(RecordCommand):
         options += ["-t", self.options.type] if self.options.type != TYPE_CRD else []
         return f"spoc.py {shlex.join(['record', *options, '--append', '-o', self.target.path])} -- {command}"
 
+    def _watch_filters(self, resources: contextlib.ExitStack) -> None:
+        """Hear of what filters stop, where there is a filter."""
+        if not any(proc_status(tid).get("Seccomp") == SECCOMP_MODE_FILTER for tid in self.scope.tasks()):
+            return
+        try:
+            watcher = open_scope_watcher(self.machine, self.scope)
+        except KernelError as error:
+            Log.warning(f"what the filter that is in force stops is not named: {error.operation}: {error.reason}")
+            return
+        resources.callback(watcher.close)
+        self.blocked = BlockedCalls(watcher)
+
+    def _to_allow(self, recording: Recording) -> Recording:
+        if not (self.blocked and self.options.with_blocked):
+            return recording
+        return recording._replace(calls=(*recording.calls, *self.blocked.calls()))
+
+    def _reason_not_narrowed(self, name: str) -> str:
+        if self.blocked and self.options.with_blocked and name in self.blocked.names():
+            return "with what arguments a filter blocked it is not known"
+        return super()._reason_not_narrowed(name)
+
+    def _report(self, recording: Recording) -> bool:
+        return super()._report(recording._replace(losses=(*recording.losses, *self._finish_blocked(recording))))
+
+    def _finish_blocked(self, recording: Recording) -> list[str]:
+        """Say what the filter stopped; give why the profile lacks some of it, if it was to have all."""
+        if not self.blocked:
+            return []
+        losses = self.blocked.finish()
+        self._report_blocked(recording, self.blocked)
+        if self.options.with_blocked:
+            return losses
+        for loss in losses:
+            Log.warning(f"not all that the filter stopped may be named: {loss}")
+        return []
+
+    def _report_blocked(self, recording: Recording, blocked: BlockedCalls) -> None:
+        """Say what it stopped, and whether the profile allows that."""
+        names = sorted(blocked.names())
+        allowed = make_profile(self.machine, recording, self.base).rules[0].names  # whatever their arguments
+        added = [name for name in names if name not in allowed]
+        if not added:
+            end = "; the profile allows all of that"
+        elif self.options.with_blocked:
+            end = "; added to the profile"
+        else:
+            pronoun = "it" if len(names) == 1 else "them"
+            end = f"; --with-blocked adds {pronoun if added == names else ', '.join(added)}"
+        if names:
+            Log.info(f"Blocked meanwhile by the filter that is in force: {', '.join(names)}{end}")
+        if not self.options.with_blocked:  # else they make the profile incomplete
+            for reason in describe_nameless({(call.architecture, call.number)
+                                             for call in blocked.calls() if not call.name}):
+                Log.info(f"Blocked as well: {reason}")
+
     def run(self) -> int:
         """Record until the last task has ended, or a signal asks to stop; give the exit code."""
         self._announce_args()
@@ -8159,8 +8271,11 @@ class AttachCommand(RecordCommand):
             recorder = ScopeRecorder(self.machine, self.scope, self.options.stats, self._watched())
             resources.callback(recorder.close)
             self._attach(recorder)
+            self._watch_filters(resources)
             supervisor.check()
             self.start_ns = time.monotonic_ns()
+            if self.blocked:
+                self.blocked.join()
             tasks = recorder.join()
             Log.info(f"Recording {count_of(tasks, 'task', 'tasks')}: {self.scope.title}")
             if self.scope.is_open_ended:
@@ -8181,7 +8296,7 @@ class AttachCommand(RecordCommand):
         try:
             is_over = (lambda: False) if self.scope.is_open_ended else lambda: not recorder.has_live_tasks()
             supervisor.wait_until(is_over, self._timers(recorder, status_line),
-                                  recorder.inputs())
+                                  {**recorder.inputs(), **(self.blocked.inputs() if self.blocked else {})})
             return None
         except Exception as error:
             return error
@@ -8191,6 +8306,7 @@ class AttachCommand(RecordCommand):
     def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> NoReturn:
         if failure:
             raise failure
+        self._finish_blocked(recording)
         raise SpocError("record", self.scope.title, "no call was made meanwhile",
                         f"{self.target.path} is left as it was")
 
@@ -9221,7 +9337,8 @@ class WatchCommand:
             Log.info(f"Watching {self.scope.title}")
         else:
             modes = [proc_status(tid).get("Seccomp") for tid in tids]
-            Log.info(f"Watching {count_of(len(modes), 'task', 'tasks')}, {modes.count('2')} under a seccomp filter: "
+            filtered = modes.count(SECCOMP_MODE_FILTER)
+            Log.info(f"Watching {count_of(len(modes), 'task', 'tasks')}, {filtered} under a seccomp filter: "
                      f"{self.scope.title}")
         Log.info("Calls that a filter lets pass and logs (SCMP_ACT_LOG) are not told from others")
 
@@ -10499,6 +10616,9 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
     scope = scope_of("record", values, operands)
     if scope:
         return AttachCommand(RecordOptions(**values), scope).run()
+    if "with_blocked" in values:
+        raise UsageError("--with-blocked", "a command is recorded under no filter", "give it with --pid, --container, "
+                         "--unit or --cgroup; run --learn FILE allows what a profile blocks")
     return RecordCommand(RecordOptions(**values), operands).run()
 
 
@@ -10637,9 +10757,11 @@ OPTIONS = (
     Option("--container", "NAME", "record watch",
            "all that is in this container, which runs already, or is started in it: its name, its id, or how that "
            "begins"),
-    Option("--unit", "NAME", "record watch", "all that is in this systemd unit, which runs already, or comes into it"),
+    Option("--unit", "NAME", "record watch",
+           "all that is in this systemd unit, which runs already, or is started in it"),
     Option("--cgroup", "PATH", "record watch",
-           "all that is in this control group, or comes into it: a folder below /sys/fs/cgroup"),
+           "all that is in this control group, a folder below /sys/fs/cgroup; what comes into it later is seen from "
+           "its exec on, if that is of version 2"),
     Option("--no-proc-start", "", "record",
            "do not start CMD: record all that runs under its file's name, and starts under it until a signal asks to "
            "stop; its arguments do not count"),
@@ -10690,6 +10812,8 @@ OPTIONS = (
     Option("--backend", "NAME", "record",
            "bpf: with BPF (root, or CAP_BPF and CAP_PERFMON); notify: with seccomp user notification, which needs no "
            "privilege but slows CMD down; auto, the default: bpf where it works", BACKENDS),
+    Option("--with-blocked", "", "record",
+           "allow also what the filter that is in force blocks of what runs already"),
     Option("--portable", "", "record merge convert",
            "allow what other libcs, kernels and architectures call for the same work, too"),
     Option("--check", "", "merge",

@@ -597,3 +597,53 @@ class AttachCase(Case):
         self.assertEqual(process.returncode, code, self.log)
         got = re.findall(r"(?m)^\S+ Got syscalls: (.*)$", self.log)
         return set(got[0].split(", ")) if got else set()
+
+
+class WatchCase(AttachCase):
+    """Watches programs under a filter that `run` loads and does not look at any more."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # A name that no other task of this machine has, as its tasks are watched, too.
+        self.comm = f"watched-{os.getpid() % 10000}-{time.monotonic_ns() % 100}"
+        self.profile = self.folder / "profile.json"
+
+    def filtered(self, *command: str, action: str = "SCMP_ACT_ERRNO", name: str = "uname") -> List[str]:
+        """A command line that runs this under a filter that answers so to that call, without watching it."""
+        self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": [name], "action": action}]}))
+        return [sys.executable, str(SPOC), "run", "-q", "-p", str(self.profile), "--enricher", "none", "--", *command]
+
+    def program(self, source: str, *flags: str) -> str:
+        """A built program under a name of its own."""
+        path = self.folder / self.comm
+        if not path.exists():
+            shutil.copy(build(source, *flags), path)
+        return str(path)
+
+    def filtered_loop(self, text: str = "os.uname()") -> int:
+        """The pid of a process under such a filter that does this all the time; the filter refuses uname(2)."""
+        ready = self.folder / "looping"
+        script = (f"import os, time\nopen('/proc/self/comm', 'w').write({self.comm!r})\n"
+                  f"open({str(ready)!r}, 'w').close()\nwhile True:\n    try: {text}\n"
+                  "    except OSError: pass\n    time.sleep(0.02)")
+        process = self.launch(*self.filtered(sys.executable, "-c", script), stderr=subprocess.DEVNULL)
+        self.assertTrue(wait_until(ready.exists))
+        return next(pid for pid in module.ProcessTree([process.pid]).tasks() if module.process_name(pid) == self.comm)
+
+    def watch(self, *arguments: str, meanwhile: Any = None, code: int = 0) -> List[str]:
+        """What is said of calls, by tasks of the name of this test; self.log has all."""
+        with self.attached("watch", *arguments, ready="Calls that a filter lets pass and logs") as process:
+            if meanwhile:
+                meanwhile()
+            process.send_signal(signal.SIGINT)
+        self.assertEqual(process.returncode, code, self.log)
+        self.assertNotIn("Traceback", self.log)
+        return self.named("Seccomp")
+
+    def named(self, what: str) -> List[str]:
+        return [line for line in re.findall(rf"(?m)^\S+ {what}: (.*)$", self.log) if self.comm in line]
+
+    def wait_named(self) -> None:
+        self.assertTrue(wait_until(lambda: bool(re.search(
+            rf"(?m)^\S+ Seccomp: .*{self.comm}", (self.folder / "log").read_text()))))

@@ -35,7 +35,7 @@ exec sleep infinity
 
 
 class Engine:
-    """One engine with the image of the tests: BusyBox in /bin and the program of three calls in /three.
+    """One engine with the image of the tests: BusyBox in /bin, and /three and /call of tests/programs.
 
     `prefix` is the command line that its own arguments follow.
     """
@@ -125,6 +125,7 @@ class Engines:
         for applet in ("sh", "true", "sleep", "ls", "mkdir", "mount", "cat", "unshare", "id"):
             (self.tree / "bin" / applet).symlink_to("busybox")
         shutil.copy(build("three.c", "-static", "-nostdlib"), self.tree / "three")
+        shutil.copy(build("call.c", "-static"), self.tree / "call")
         for name, line in (("passwd", f"{USER}:x:{USER_ID}:{USER_ID}::{self.folder}/home:/bin/sh"),
                            ("group", f"{USER}:x:{USER_ID}:"),
                            ("subuid", f"{USER}:{FIRST_SUBORDINATE_ID}:65536"),

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: MIT
+"""`record` of what runs names what the filter that is in force stops, and allows it with --with-blocked."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import unittest
+from typing import Dict, List, Set
+from unittest import mock
+
+import spoc as module
+from cases import AttachCase, WatchCase, call_line, cgroup_mount
+from engines import Engine, Engines
+from support import ON_X86_64, ROOT, SPOC, WAIT_S, spoc, wait_until
+
+TIER = "kernel"
+BLOCKED = r"(?m)^\S+ Blocked meanwhile by the filter that is in force: (.*)$"
+# Of x86-64, each with arguments that the kernel refuses by another errno than a filter does.
+CALLS = {"mount": (165, [0] * 6), "keyctl": (250, [99999, 0, 0, 0, 0, 0]), "unshare": (272, [1, 0, 0, 0, 0, 0]),
+         "io_uring_setup": (425, [0] * 6), "clone3": (435, [0] * 6),
+         "perf_event_open": (298, [0] * 6), "get_mempolicy": (239, [0] * 6), "getppid": (110, [0] * 6)}
+# A process that makes calls of these numbers all the time, which a filter of its own refuses (seccomp(2)).
+NUMBERS_LOOP = """
+import ctypes, struct, time
+libc = ctypes.CDLL(None)
+numbers = {numbers}
+steps = [(0x20, 0, 0, 0)]
+for number in numbers:
+    steps += [(0x15, 0, 1, number), (0x06, 0, 0, 0x50001)]
+steps.append((0x06, 0, 0, 0x7fff0000))
+text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+program = struct.pack("HP", len(steps), ctypes.addressof(text))
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program) == 0
+while True:
+    for number in numbers:
+        libc.syscall(number)
+    time.sleep(0.02)
+"""
+
+
+def allowed_by(path: pathlib.Path) -> Set[str]:
+    """The names of a profile in JSON that is whole, whatever their arguments."""
+    return {name for rule in json.loads(path.read_text())["syscalls"] if not rule.get("args") for name in rule["names"]}
+
+
+class Blocked(WatchCase):
+    """Of processes and control groups, under filters that are made here."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.folder / "recorded.json"
+
+    def record(self, *options: str, code: int = 0, wait_s: float = 0.3) -> List[str]:
+        """What it says of blocked calls; self.log has all."""
+        with self.attached("record", "-n", "-t", "raw-seccomp", "-o", str(self.path), *options) as process:
+            time.sleep(wait_s)
+            self.watched = self.programs(process.pid)
+            process.send_signal(signal.SIGINT)
+        self.assertEqual(process.returncode, code, self.log)
+        self.assertNotIn("Traceback", self.log)
+        return re.findall(BLOCKED, self.log)
+
+    @staticmethod
+    def programs(pid: int) -> int:
+        """How many BPF programs a process has loaded."""
+        links = []
+        for path in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            links.append(os.readlink(path))
+        return links.count("anon_inode:bpf-prog")
+
+    def test_named(self) -> None:
+        """By pid, control group and unit; and not in the profile."""
+        pid = self.filtered_loop()
+        group = cgroup_mount(2) / f"{self.folder.name}.service"
+        group.mkdir()
+        self.addCleanup(self.remove_cgroup, group)
+        self.move(pid, group)
+        version_1 = self.cgroup(1)
+        self.move(pid, version_1)
+        for options in (("--pid", str(pid)), ("--cgroup", str(group)), ("--unit", group.name),
+                        ("--cgroup", str(version_1))):
+            with self.subTest(options):
+                self.assertEqual(self.record(*options), ["uname; --with-blocked adds it"])
+                self.assertIn("clock_nanosleep", allowed_by(self.path))
+                self.assertNotIn("uname", allowed_by(self.path))
+
+    def test_added(self) -> None:
+        """Under the profile the process makes the call that was blocked."""
+        pid = self.filtered_loop()
+        self.assertEqual(self.record("--with-blocked", "--pid", str(pid)), ["uname; added to the profile"])
+        self.assertIn("uname", allowed_by(self.path))
+        self.assertNotIn("uname", re.findall("Got syscalls: (.*)", self.log)[0])
+        self.path.unlink()
+        self.assertEqual(self.record("--with-blocked", "--stats", "--pid", str(pid)),
+                         ["uname; added to the profile"])
+        self.assertIn("uname", allowed_by(self.path))
+
+    def test_appended(self) -> None:
+        """To a profile that is there, whichever form it has."""
+        pid = self.filtered_loop()
+        for kind in ("raw-seccomp", "seccomp"):
+            path = self.folder / f"profile-of-{kind}"
+            self.assertEqual(spoc("record", "-t", kind, "-o", str(path), "--", "true").returncode, 0)
+            self.assertNotIn("uname", path.read_text())
+            with self.attached("record", "--append", "--with-blocked", "-t", kind, "-o", str(path), "--pid",
+                               str(pid)) as process:
+                time.sleep(0.3)
+                process.terminate()
+            self.assertEqual(process.returncode, 0, self.log)
+            self.assertIn("uname", path.read_text())
+            self.assertIn("Blocked meanwhile by the filter that is in force: uname; added to the profile", self.log)
+
+    def test_checkpoint(self) -> None:
+        """What was blocked by then is in it."""
+        pid = self.filtered_loop()
+        with self.attached("record", "--with-blocked", "--checkpoint", "1", "-t", "raw-seccomp", "-o", str(self.path),
+                           "--pid", str(pid)) as process:
+            self.assertTrue(wait_until(lambda: self.path.exists() and "uname" in allowed_by(self.path)))
+            process.terminate()
+
+    def test_arguments(self) -> None:
+        """A blocked call's are not known: it is allowed whatever they are."""
+        self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [
+                {"index": 0, "value": int(socket.AF_NETLINK), "op": "SCMP_CMP_EQ"}]}]}))
+        ready = self.folder / "ready"
+        script = (f"import socket, time\nopen({str(ready)!r}, 'w').close()\nwhile True:\n"
+                  "    for family in socket.AF_UNIX, socket.AF_NETLINK:\n        try: socket.socket(family).close()\n"
+                  "        except OSError: pass\n    time.sleep(0.02)")
+        process = self.launch(sys.executable, str(SPOC), "run", "-q", "-p", str(self.profile), "--enricher", "none",
+                              "--", sys.executable, "-c", script, stderr=subprocess.DEVNULL)
+        self.assertTrue(wait_until(ready.exists))
+        pid = max(module.ProcessTree([process.pid]).tasks())
+        self.assertEqual(self.record("--args", "socket", "--pid", str(pid)), ["socket; --with-blocked adds it"])
+        self.assertNotIn("socket", allowed_by(self.path))
+        self.assertIn("Narrowed socket by argument 0: 0x1\n", self.log)
+        self.assertEqual(self.record("--args", "socket", "--with-blocked", "--pid", str(pid)),
+                         ["socket; added to the profile"])
+        self.assertIn("socket", allowed_by(self.path))
+        self.assertIn("socket is allowed whatever its arguments: with what arguments a filter blocked it is not known",
+                      self.log)
+        self.assertEqual(self.record("--pid", str(pid)), ["socket; the profile allows all of that"])
+
+    def test_nameless(self) -> None:
+        """What has no name is named by its number; where it was to be added, the profile is incomplete."""
+        pid = self.loop(NUMBERS_LOOP.format(numbers=[900, 5000]))
+        texts = ["libseccomp knows no name for 1 syscall: 900 (SCMP_ARCH_X86_64); a newer libseccomp may",
+                 "1 syscall exists in no kernel: 5000 (SCMP_ARCH_X86_64); no rule can allow that"]
+        self.assertEqual(self.record("--pid", str(pid)), [])
+        self.assertEqual(re.findall(r"(?m)^\S+ Blocked as well: (.*)$", self.log), texts)
+        self.assertEqual(self.record("--with-blocked", "--pid", str(pid), code=125), [])
+        self.assertEqual(re.findall(r"(?m)^\S+ Error: the profile is incomplete: (.*)$", self.log), texts)
+
+    def test_supervised(self) -> None:
+        """What a listener answers is not blocked."""
+        self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["uname"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0}]}))
+        ready = self.folder / "ready"
+        script = (f"import ctypes, time\nopen('/proc/self/comm', 'w').write({self.comm!r})\n"
+                  f"open({str(ready)!r}, 'w').close()\nwhile True: ctypes.CDLL(None).syscall(63, 0); time.sleep(0.02)")
+        process = self.launch(sys.executable, str(SPOC), "run", "-q", "-p", str(self.profile), "--enricher", "notify",
+                              "--", sys.executable, "-c", script, stderr=subprocess.DEVNULL)
+        self.assertTrue(wait_until(ready.exists))
+        pid = next(tid for tid in module.ProcessTree([process.pid]).tasks() if module.process_name(tid) == self.comm)
+        self.assertEqual(self.record("--with-blocked", "--pid", str(pid)), [])
+        self.assertNotIn("uname", allowed_by(self.path))
+
+    def test_no_filter(self) -> None:
+        """Without one no other programs are loaded, and nothing is said."""
+        self.record("--pid", str(self.filtered_loop()))
+        with_filter = self.watched
+        self.assertEqual(self.record("--with-blocked", "--pid", str(self.loop())), [])
+        self.assertLess(self.watched, with_filter)
+        self.assertNotIn("Blocked", self.log)
+
+    def test_cannot_be_watched(self) -> None:
+        """The recording goes on where the kernel side cannot tell what is stopped, which is said."""
+        pid, script = self.filtered_loop(), self.folder / "spoc-elsewhere.py"
+        script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nimport spoc\n"
+                          "machine = spoc.this_machine()._replace(number_offset=0)\n"
+                          "spoc.this_machine = lambda: machine\nsys.exit(spoc.main())\n")
+        log = self.folder / "log"
+        with open(log, "w") as stderr:
+            process = self.launch(sys.executable, str(script), "record", "-t", "raw-seccomp", "-o", str(self.path),
+                                  "--pid", str(pid), stderr=stderr)
+        self.assertTrue(wait_until(lambda: "Processing events" in log.read_text() or process.poll() is not None))
+        self.assertIsNone(process.poll(), log.read_text())
+        time.sleep(0.3)
+        process.terminate()
+        self.assertEqual(process.wait(WAIT_S), 0, log.read_text())
+        self.assertIn("Warning: what the filter that is in force stops is not named: read", log.read_text())
+        self.assertIn("clock_nanosleep", allowed_by(self.path))
+
+    def test_refused(self) -> None:
+        result = spoc("record", "--with-blocked", "--", "true")
+        self.assertEqual(result.returncode, 2)
+        self.assertEqual(result.stderr.partition(" Error: ")[2], (
+            "usage: --with-blocked: a command is recorded under no filter; give it with --pid, --container, --unit or "
+            "--cgroup; run --learn FILE allows what a profile blocks\n"))
+
+
+@unittest.skipUnless(ON_X86_64, "the numbers are those of x86-64")
+class InContainers(AttachCase):
+    """Under the default profiles of Docker and Podman."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.name = f"spoc-blocked-{os.getpid()}"
+        self.engines = Engines()
+        self.addCleanup(self.engines.close)
+        lines = "".join(call_line("n", number, arguments) + "\\n" for number, arguments in CALLS.values())
+        self.command = "/bin/sh", "-c", f"printf '{lines}' | /call"
+
+    def answers(self, engine: Engine, *options: str) -> Dict[str, str]:
+        """What each call gets in a new container."""
+        return dict(zip(CALLS, engine.run(self.name, *self.command, options=options).stdout.splitlines()))
+
+    def record(self, engine: Engine, path: pathlib.Path, *options: str) -> List[str]:
+        """Record a container in which that command is started; give what is said of blocked calls."""
+        with self.attached("record", "-t", "raw-seccomp", "-o", str(path), *options, "--container",
+                           self.name) as process:
+            engine.execute(self.name, *self.command)
+            process.terminate()
+        self.assertEqual(process.returncode, 0, self.log)
+        return re.findall(BLOCKED, self.log)
+
+    def check(self, engine: Engine, at_least: Set[str]) -> None:
+        """What gets another answer than without a filter is named, and gets that under the profile with it."""
+        without, by_default = self.answers(engine, "--security-opt", "seccomp=unconfined"), self.answers(engine)
+        blocked = sorted(name for name in CALLS if by_default[name] != without[name])
+        self.assertLessEqual(at_least, set(blocked), (without, by_default))
+        path = self.folder / f"{engine.name}.json"
+        engine.start(self.name, "/bin/sleep", "1000")
+        try:
+            said = self.record(engine, path)
+            added = [name for name in blocked if name not in allowed_by(path)]  # the others are base syscalls
+            self.assertTrue(added)
+            self.assertEqual(said, [f"{', '.join(blocked)}; --with-blocked adds " + (
+                ", ".join(added) if added != blocked else "it" if len(blocked) == 1 else "them")])
+            self.assertEqual(self.answers_under(engine, path), {**without, **dict.fromkeys(added, "! 1")})
+            self.assertEqual(self.record(engine, path, "--append", "--with-blocked"),
+                             [f"{', '.join(blocked)}; added to the profile"])
+            self.assertLessEqual(set(blocked), allowed_by(path))
+            self.assertEqual(self.answers_under(engine, path), without)
+        finally:
+            engine.remove(self.name)
+
+    def answers_under(self, engine: Engine, path: pathlib.Path) -> Dict[str, str]:
+        engine.remove(self.name)
+        answers = self.answers(engine, "--security-opt", f"seccomp={path}")
+        engine.start(self.name, "/bin/sleep", "1000")
+        return answers
+
+    def test_podman(self) -> None:
+        for runtime in ("crun", "runc"):
+            with self.subTest(runtime):
+                self.check(self.engines.podman(runtime), {"io_uring_setup", "perf_event_open"})
+
+    def test_docker(self) -> None:
+        docker, _ = self.engines.docker_and_containerd()
+        with mock.patch.dict(os.environ, {"DOCKER_HOST": f"unix://{self.engines.docker_socket}"}):
+            self.check(docker, {"clone3", "keyctl", "mount", "unshare"})
+
+    def test_no_filter(self) -> None:
+        engine = self.engines.podman("crun")
+        engine.start(self.name, "/bin/sleep", "1000", options=("--security-opt", "seccomp=unconfined"))
+        self.addCleanup(engine.remove, self.name)
+        self.assertEqual(self.record(engine, self.folder / "recorded.json", "--with-blocked"), [])
+        self.assertNotIn("Blocked", self.log)
