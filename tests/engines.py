@@ -180,8 +180,8 @@ class Engines:
                     process.wait(WAIT_S)
                 end(process)
 
-    def docker_and_containerd(self) -> tuple[Engine, Engine]:
-        """Docker, and the containerd that it starts its containers with."""
+    def docker_and_containerd(self, **settings: object) -> tuple[Engine, Engine]:
+        """Docker with these settings of its daemon, and the containerd that it starts its containers with."""
         require_command("dockerd", "containerd", "docker", "ctr")
         folder = self.folder / "docker"
         folder.mkdir()
@@ -194,7 +194,7 @@ class Engines:
             "data-root": f"{folder}/data", "exec-root": f"{folder}/exec", "pidfile": f"{folder}/pid",
             "hosts": [f"unix://{self.docker_socket}"], "containerd": address, "iptables": False, "bridge": "none",
             "exec-opts": ["native.cgroupdriver=cgroupfs"], "storage-driver": "vfs",
-            "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1024, "Hard": 1024}}}))
+            "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1024, "Hard": 1024}}, **settings}))
         self._ends.enter_context(self._daemon("containerd", "--config", f"{folder}/containerd.toml"))
         containerd = Containerd("containerd", [*self.inside, "ctr", "--address", address])
         self.wait_for(containerd)

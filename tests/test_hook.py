@@ -3,20 +3,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
 import sys
-from typing import Any, Dict, Set
+import threading
+from typing import Any, Dict, Sequence, Set, Tuple
+
+import yaml
 
 from cases import AttachCase
-from engines import Engine, Engines
-from support import ROOT, SPOC, kernel_calls, wait_until
+from engines import FIRST_SUBORDINATE_ID, Engine, Engines
+from support import (AS_NOBODY, NOBODY, ROOT, SPOC, WAIT_S, build, in_mounts, kernel_calls, require_command,
+                     wait_until)
 
 TIER = "kernel"
 
 EXAMPLES = ROOT / "examples" / "containers"
 INSTALLED = "/usr/local/bin/spoc"  # in the examples
-ONE = f"spoc-{os.getpid()}-1"  # which no other container here has
+ONE, TWO = (f"spoc-{os.getpid()}-{number}" for number in (1, 2))  # which no other container here has
 THREE = {"getppid", "getuid", "exit"}
 PROGRAM = ("/bin/sh", "-c", "/bin/ls / >/dev/null; /bin/id >/dev/null; /bin/sleep 0.1; echo done")
 
@@ -52,18 +62,158 @@ class HookCase(AttachCase):
         engine.prefix = (*engine.prefix, "--hooks-dir", str(self.hooks))
         return engine
 
-    def recorded(self, name: str) -> Dict[str, Any]:
-        """The profile of this name, which is there soon after the container's end."""
+    def recorded(self, name: str) -> str:
+        """The text of the profile of this name, which is there soon after the container's end."""
         path = self.out / name
         self.assertTrue(wait_until(path.exists))
-        document: Dict[str, Any] = json.loads(path.read_text())
+        text = path.read_text()
         path.unlink()
-        return document
+        return text
+
+    def run_asking(self, engine: Engine, annotation: str, *options: str,
+                   check: bool = True) -> "subprocess.CompletedProcess[str]":
+        """Run the program of three calls in a container with this annotation."""
+        return engine.run(ONE, "/three", options=("--annotation", annotation, *options), check=check)
 
     def run_three(self, engine: Engine, name: str, *options: str) -> Set[str]:
         """What is recorded of the program of three calls."""
-        engine.run(ONE, "/three", options=("--annotation", f"io.spoc.record={self.out}/{name}", *options))
-        return names_in(self.recorded(name))
+        self.run_asking(engine, f"io.spoc.record={self.out}/{name}", *options)
+        return names_in(json.loads(self.recorded(name)))
+
+
+class State(AttachCase):
+    """Called as a runtime calls it, for a process that waits as a container does."""
+
+    def waiting(self, *wrapper: str, text: str = 'exec "$0"') -> Tuple["subprocess.Popen[Any]", int]:
+        """A process that is the first in a pid namespace, and goes on with this text of the shell once it is let go;
+        and its pid.
+        """
+        process = self.launch(*wrapper, "unshare", "--pid", "--fork", "sh", "-c", f"echo $$; read -r line; {text}",
+                              build("three.c", "-static", "-nostdlib"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              text=True)
+        assert process.stdout
+        self.assertEqual(process.stdout.readline(), "1\n")
+        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return process, int(children[0])
+
+    @staticmethod
+    def let_go(process: "subprocess.Popen[Any]") -> None:
+        process.communicate("\n", timeout=WAIT_S)
+
+    def hook(self, pid: int, *options: str, code: int = 0, wrapper: Sequence[str] = (), **run: Any) -> str:
+        """Call it for that process; what it says. Its pipes are at their ends, or this would wait."""
+        result = subprocess.run([*wrapper, sys.executable, str(SPOC), "hook", *options], input=json.dumps({
+            "ociVersion": "1.0.2", "id": "container-1", "status": "creating", "pid": pid, "bundle": "/"}), env={
+                "PATH": os.environ["PATH"]} if wrapper else {}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, timeout=WAIT_S, **run)
+        self.assertEqual((result.returncode, result.stdout), (code, ""), result.stderr)
+        self.assertEqual(len(result.stderr.splitlines()), 1 if code else 0, result.stderr)
+        return result.stderr
+
+    def recorder(self, path: pathlib.Path) -> int:
+        """The pid of what records to this path."""
+        for file in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if str(path).encode() in file.read_bytes().split(b"\0"):
+                    return int(file.parent.name)
+        raise AssertionError(f"nothing records to {path}")
+
+    def test_holds_nothing_of_its_caller(self) -> None:
+        """With no environment; it may be called anywhere, and what it was given is at its end."""
+        path, there = self.folder / "%i.json", self.folder / "there"
+        there.mkdir()
+        process, pid = self.waiting()
+        given, taken = os.pipe()
+        self.hook(pid, "-n", "-o", str(path), pass_fds=(taken,), cwd=there)
+        os.close(taken)
+        self.assertEqual(os.read(given, 1), b"")
+        os.close(given)
+        recorder = self.recorder(path)
+        self.assertEqual(os.getsid(recorder), recorder)
+        self.assertEqual(os.readlink(f"/proc/{recorder}/cwd"), "/")
+        self.assertEqual({os.readlink(f"/proc/{recorder}/fd/{number}") for number in range(3)}, {"/dev/null"})
+        self.let_go(process)
+        profile = self.folder / "container-1.json"
+        self.assertTrue(wait_until(profile.exists))
+        self.assertEqual(names_in(json.loads(profile.read_text())), THREE)
+
+    def test_nothing_is_asked(self) -> None:
+        """Then it needs nothing, and does nothing."""
+        process, pid = self.waiting()
+        self.hook(pid, wrapper=AS_NOBODY)
+        self.let_go(process)
+
+    def test_owner(self) -> None:
+        """What another user has made is written, and read, as that user."""
+        theirs, ours, secret = self.folder / "theirs", self.folder / "ours", self.folder / "secret"
+        for folder in (theirs, ours):
+            folder.mkdir()
+        theirs.chmod(0o700)
+        os.chown(theirs, NOBODY, NOBODY)
+        secret.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        secret.chmod(0o600)
+        (theirs / "link").symlink_to(ours)
+        (theirs / "profile.json").symlink_to(secret)
+        process, pid = self.waiting(*AS_NOBODY, "unshare", "--user", "--map-root-user")
+        for path in (ours / "new.json", theirs / "link" / "new.json"):
+            self.assertIn("Permission denied", self.hook(pid, "-o", str(path), code=125))
+        self.assertIn("is a symbolic link", self.hook(pid, "-o", str(theirs / "profile.json"), code=125))
+        path = theirs / "new.json"
+        self.hook(pid, "-n", "-o", str(path))
+        self.let_go(process)
+        self.assertTrue(wait_until(path.exists))
+        self.assertEqual((path.stat().st_uid, path.stat().st_gid), (NOBODY, NOBODY))
+        self.assertEqual(names_in(json.loads(path.read_text())), THREE)
+        self.assertEqual((list(ours.iterdir()), secret.read_text()), ([], '{"defaultAction": "SCMP_ACT_ALLOW"}'))
+
+    def test_ends(self) -> None:
+        """A signal ends the recording, which is written; without a call there is nothing to write."""
+        path = self.folder / "new.json"
+        process, pid = self.waiting(
+            text=f"exec {sys.executable} -c 'import time; print(1, flush=True); time.sleep(99)'")
+        self.hook(pid, "-n", "-o", str(path))
+        recorder = self.recorder(path)
+        assert process.stdin and process.stdout
+        process.stdin.write("\n")
+        process.stdin.flush()
+        self.assertEqual(process.stdout.readline(), "1\n")
+        os.kill(recorder, signal.SIGTERM)
+        self.assertTrue(wait_until(path.exists))
+        self.assertIn("write", names_in(json.loads(path.read_text())))
+        self.assertTrue(wait_until(lambda: not os.path.exists(f"/proc/{recorder}")))
+        path.unlink()
+        process, pid = self.waiting(text="exit 3")
+        self.hook(pid, "-o", str(path))
+        recorder = self.recorder(path)
+        self.let_go(process)
+        self.assertTrue(wait_until(lambda: not os.path.exists(f"/proc/{recorder}")))
+        self.assertFalse(path.exists())
+        self.assertIn(f"process {pid}", self.hook(pid, "-o", str(path), code=125))
+
+    def test_log(self) -> None:
+        """What happens when nobody listens any more goes to the system's log."""
+        log, path = self.folder / "log", self.folder / "to" / "new.json"
+        path.parent.mkdir()
+        in_dev = in_mounts(f"mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/urandom c 1 9; "
+                           f"ln -s {log} /dev/log")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(str(log))
+            listener.settimeout(WAIT_S)
+            self.hook(2 ** 31 - 1, "-o", str(path), code=125, wrapper=in_dev)
+            self.assertRegex(listener.recv(4096).decode(),
+                             r"^<27>.* spoc\[\d+\]: Error: record: container container-1: ")
+            process, pid = self.waiting()
+            self.hook(pid, "-n", "-o", str(path), wrapper=in_dev)
+            self.let_go(process)
+            self.assertRegex(listener.recv(4096).decode(),
+                             rf"^<30>.* spoc\[\d+\]: container container-1: wrote seccomp profile to: {path}")
+            process, pid = self.waiting()
+            self.hook(pid, "-n", "-o", str(path), wrapper=in_dev)
+            shutil.rmtree(path.parent)
+            self.let_go(process)
+            self.assertRegex(listener.recv(4096).decode(), "^<27>.*: Error: container container-1: got syscalls: exit, "
+                                                           "getppid, getuid")
+            self.assertRegex(listener.recv(4096).decode(), f"^<27>.*: Error: write profile: {path}: No such file")
 
 
 class Podman(HookCase):
@@ -99,3 +249,219 @@ class Podman(HookCase):
                 engine.run(ONE, "/three")  # which has not opted in
                 self.assertEqual(list(self.out.iterdir()), [])
                 self.check_starts(engine)
+
+    def test_annotations(self) -> None:
+        """The type goes by the name, or by whose annotation it is; what is named as input is added to."""
+        engine = self.podman("crun")
+        self.run_asking(engine, f"io.spoc.record={self.out}/%i.yaml")
+        self.assertTrue(wait_until(lambda: any(self.out.glob("*.yaml"))))
+        path = next(self.out.glob("*.yaml"))
+        self.assertRegex(path.stem, "^[0-9a-f]{64}$")
+        document = yaml.safe_load(path.read_text())
+        self.assertEqual((document["kind"], document["metadata"]["name"]), ("SeccompProfile", path.stem))
+        self.assertEqual(names_in(document["spec"]), THREE)
+        path.unlink()
+        before = self.folder / "in"
+        rules = [{"names": ["uname"], "action": "SCMP_ACT_ALLOW"}, {"names": ["getuid"], "action": "SCMP_ACT_LOG"}]
+        for text in (json.dumps({"defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": rules,
+                                 "architectures": ["SCMP_ARCH_X86_64"]}),
+                     yaml.safe_dump({**document, "spec": {**document["spec"], "syscalls": rules}})):
+            before.write_text(text)
+            for annotation in (f"if:{before};of:{self.out}/merged", f"of:{self.out}/merged;if:{before}"):
+                self.run_asking(engine, f"io.containers.trace-syscall={annotation}")
+                found = json.loads(self.recorded("merged"))
+                self.assertEqual(names_in(found), THREE | {"uname"})
+                self.assertIn(found["defaultAction"], text)
+                self.assertIn({"names": ["getuid"], "action": "SCMP_ACT_LOG"}, found["syscalls"])
+            self.assertEqual(before.read_text(), text)
+        self.run_asking(engine, f"io.containers.trace-syscall=of:{self.out}/new")
+        self.assertEqual(names_in(json.loads(self.recorded("new"))), THREE)
+
+    def test_what_else_runs_in_it(self) -> None:
+        """What is started in the container from outside is recorded, what other hooks do there is not; SIGTERM to its
+        recorder ends the recording alone.
+        """
+        (self.hooks / "other.json").write_text(json.dumps({
+            "version": "1.0.0", "hook": {"path": shutil.which("ls"), "args": ["ls", "/"]}, "when": {"always": True},
+            "stages": ["createContainer"]}))
+        for runtime in ("crun", "runc"):
+            with self.subTest(runtime):
+                engine, path = self.podman(runtime), self.out / "own.json"
+                engine.start(ONE, "/bin/sleep", "1000", options=("--annotation", f"io.spoc.record={path}"))
+                self.addCleanup(engine.remove, ONE)
+                engine.start(TWO, "/bin/sleep", "1000")  # a neighbour
+                self.addCleanup(engine.remove, TWO)
+                engine.execute(ONE, "/three")
+                engine.execute(TWO, "/bin/mkdir", "/new")
+                engine.remove(ONE)
+                names = names_in(json.loads(self.recorded(path.name)))
+                self.assertLessEqual(THREE, names)
+                self.assertLessEqual({"execve", "getdents64", "mkdir"} & names, set())
+                engine.remove(TWO)
+
+    def test_shared_pid_namespace(self) -> None:
+        """Of a container in the pid namespace of another its program is recorded."""
+        for runtime in ("crun", "runc"):
+            with self.subTest(runtime):
+                engine = self.podman(runtime)
+                engine.start(TWO, "/bin/sh", "-c", "while :; do /bin/ls / >/dev/null; /bin/sleep 0.1; done")
+                self.addCleanup(engine.remove, TWO)
+                self.assertEqual(self.run_three(engine, "three.json", "--pid", f"container:{TWO}"), THREE)
+                engine.remove(TWO)
+
+    def test_refusals(self) -> None:
+        """What cannot be recorded as it should be is not started."""
+        engine = self.podman("runc")
+        valuable, link, fifo = (self.folder / name for name in ("valuable", "link", "fifo"))
+        valuable.write_text("of value\n")
+        link.symlink_to(valuable)
+        os.mkfifo(fifo)
+        trace = "io.containers.trace-syscall"
+        for annotation, reason in (
+                (f"io.spoc.record={link}", "is a symbolic link"),
+                (f"io.spoc.record={valuable}", "read profile: "),
+                (f"io.spoc.record={fifo}", "it is not a regular file"),
+                ("io.spoc.record=/dev/stdout", "it is not a regular file"),
+                (f"io.spoc.record={self.folder}", "Is a directory"),
+                (f"io.spoc.record={self.folder}/missing/new", "No such file or directory; make the folder"),
+                ("io.spoc.record=/sys/new", "Operation not permitted|Permission denied|Read-only"),
+                ("io.spoc.record=relative", "relative: is not an absolute path"),
+                (f"{trace}={self.out}/new", "is not of:OUT or of:OUT;if:IN"),
+                (f"{trace}=of:{self.out}/new;if:{self.folder}/missing", "no such file"),
+                (f"{trace}=of:{self.out}/new;if:{valuable}", "read profile: "),
+                (f"{trace}=of:{self.out}/new;if:{link}", "is a symbolic link")):
+            with self.subTest(annotation):
+                result = engine.run(ONE, "/bin/mkdir", "/shared/started", check=False, options=(
+                    "--annotation", annotation, "--volume", f"{self.out}:/shared"))
+                self.assertNotEqual(result.returncode, 0)
+                self.assertEqual(result.stderr.count(" Error: "), 1, result.stderr)
+                self.assertRegex(result.stderr, reason)
+                self.assertEqual(list(self.out.iterdir()), [])
+        self.assertEqual((valuable.read_text(), link.is_symlink()), ("of value\n", True))
+        self.install(path=shutil.which("setpriv"), args=[
+            "setpriv", "--bounding-set", "-bpf,-sys_admin", sys.executable, str(SPOC), "hook"])
+        result = self.run_asking(engine, f"io.spoc.record={self.out}/new", check=False)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("record --containers", result.stderr)
+        self.assertEqual(list(self.out.iterdir()), [])
+
+    def test_users(self) -> None:
+        """A container in a user namespace of root's making is root's; other users' hooks cannot record."""
+        mapped = self.podman("crun")
+        self.run_asking(mapped, f"io.spoc.record={self.out}/mapped.json", "--uidmap",
+                        f"0:{FIRST_SUBORDINATE_ID}:65536", "--gidmap", f"0:{FIRST_SUBORDINATE_ID}:65536")
+        path = self.out / "mapped.json"
+        self.assertTrue(wait_until(path.exists))
+        self.assertEqual((path.stat().st_uid, names_in(json.loads(path.read_text()))), (0, THREE))
+        path.unlink()
+        rootless = self.podman("runc", rootless=True)
+        result = self.run_asking(rootless, f"io.spoc.record={self.out}/new", check=False)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("let root record it: spoc.py record --containers -o FOLDER", result.stderr)
+        self.assertEqual(list(self.out.iterdir()), [])
+
+    def test_twenty_at_once(self) -> None:
+        engine = self.podman("crun")
+        names = [f"{ONE}-{number}" for number in range(20)]
+        threads = [threading.Thread(target=engine.run, args=(name, "/three"), kwargs={
+            "options": ("--annotation", f"io.spoc.record={self.out}/{name}.json")}) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([names_in(json.loads(self.recorded(f"{name}.json"))) for name in names], [THREE] * 20)
+
+
+class Wrapper(HookCase):
+    """The runtime in examples/, for engines that know no hooks.d."""
+
+    def wrapper(self, *options: str, runtime: str = "") -> pathlib.Path:
+        """A copy that calls this spoc.py with these options, and this runtime."""
+        text = (EXAMPLES / "spoc-runc").read_text()
+        for old, new in (("/usr/bin/python3", sys.executable), ("/var/lib/spoc/", f"{self.out}/"),
+                         (f'"{INSTALLED}", "hook"', json.dumps([sys.executable, str(SPOC), "hook", *options])[1:-1]),
+                         ("runtime=/usr/sbin/runc\n", f"runtime={runtime or shutil.which('runc')}\n")):
+            self.assertEqual(text.count(old), 1)
+            text = text.replace(old, new)
+        path = self.folder / "spoc-runc"
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    def only_profile(self) -> pathlib.Path:
+        """The one file that is in the folder of profiles, or will be soon."""
+        self.assertTrue(wait_until(lambda: any(self.out.iterdir())))
+        path, = self.out.iterdir()
+        return path
+
+    def test_docker_and_containerd(self) -> None:
+        wrapper = self.wrapper("-n")
+        daemon = json.loads((EXAMPLES / "daemon.json").read_text())
+        self.assertEqual(daemon, {"runtimes": {"spoc": {"path": "/usr/local/bin/spoc-runc"}}})
+        docker, containerd = self.engines.docker_and_containerd(runtimes={"spoc": {"path": str(wrapper)}})
+        docker.run(ONE, "/three", options=("--runtime", "spoc"))
+        path = self.only_profile()
+        self.assertRegex(path.name, r"^[0-9a-f]{64}\.json$")
+        self.assertEqual(names_in(json.loads(path.read_text())), THREE)
+        path.unlink()
+        docker.run(ONE, "/three")
+        containerd.run(ONE, "/three")
+        self.assertEqual(list(self.out.iterdir()), [])
+        containerd.run(ONE, "/three", options=("--runc-binary", str(wrapper)))
+        self.assertEqual(names_in(json.loads(self.recorded(f"{ONE}.json"))), THREE)
+        containerd.run(ONE, "/three", options=("--runc-binary", str(wrapper), "--annotation",
+                                               f"io.spoc.record={self.out}/named.json"))
+        self.assertEqual(names_in(json.loads(self.recorded("named.json"))), THREE)
+        self.wrapper()
+        docker.run(ONE, *PROGRAM, options=("--runtime", "spoc"))
+        profile = self.only_profile()
+        self.assertEqual(docker.run(ONE, *PROGRAM, options=("--security-opt", f"seccomp={profile}")).stdout, "done\n")
+
+    def test_arguments(self) -> None:
+        """Only `create` and `run` change the bundle, whatever stands before them."""
+        wrapper = str(self.wrapper(runtime="/bin/echo"))
+        bundle = self.folder / "bundle"
+        bundle.mkdir()
+        config = bundle / "config.json"
+        before = json.dumps({"ociVersion": "1.0.2", "annotations": {"key": "\u00fc"}, "hooks": None})
+        for command, changes in (
+                (("create", "--bundle", str(bundle), "id"), True), (("run", f"--bundle={bundle}", "id"), True),
+                (("--root", "state", "--log=x", "--debug", "create", "-b", str(bundle), "id"), True),
+                (("--root", "create", "state", "id"), False), (("--log", "run", "--log-format", "json", "kill", "id"),
+                                                               False),
+                (("create", "id"), True), (("--systemd-cgroup",), False), ((), False), (("delete", "create"), False)):
+            with self.subTest(command):
+                config.write_text(before)
+                config.chmod(0o640)
+                os.chown(config, 7, 8)
+                for _ in range(2):  # a runtime may be asked again
+                    result = subprocess.run([wrapper, *command], cwd=bundle, stdout=subprocess.PIPE, text=True,
+                                            check=True, env={})
+                    self.assertEqual(result.stdout, " ".join(command) + "\n")
+                status, after = config.stat(), json.loads(config.read_text())
+                self.assertEqual((status.st_mode & 0o7777, status.st_uid, status.st_gid), (0o640, 7, 8))
+                hooks = after.pop("hooks")
+                self.assertEqual(after, {"ociVersion": "1.0.2", "annotations": {"key": "\u00fc"}})
+                self.assertEqual([path.name for path in bundle.iterdir()], ["config.json"])
+                if not changes:
+                    self.assertIsNone(hooks)
+                    continue
+                hook, = hooks["createRuntime"]
+                self.assertEqual(hook["args"], [sys.executable, str(SPOC), "hook", "-o", f"{self.out}/%i.json"])
+        result = subprocess.run([wrapper, "create", "--bundle", "missing", "id"], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertRegex(result.stderr, r"^spoc-runc: missing/config.json: .*No such file.*\n$")
+
+    def test_settings_for_kubernetes(self) -> None:
+        text = (EXAMPLES / "containerd.toml").read_text()
+        self.assertIn('BinaryName = "/usr/local/bin/spoc-runc"', text)
+        settings = self.folder / "config.toml"
+        settings.write_text(text)
+        require_command("containerd")
+        result = subprocess.run(["containerd", "--config", str(settings), "config", "dump"], stdout=subprocess.PIPE,
+                                text=True, check=True)
+        self.assertRegex(result.stdout, r"runtimes\.spoc\]\n(.*\n)*? *pod_annotations = \[\"io\.spoc\.record\"")
+        self.assertRegex(result.stdout, r'runtimes\.spoc\.options\]\n *BinaryName = "/usr/local/bin/spoc-runc"')
+        self.assertEqual(yaml.safe_load((EXAMPLES / "runtimeclass.yaml").read_text()), {
+            "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "spoc"}, "handler": "spoc"})
