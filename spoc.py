@@ -8395,6 +8395,10 @@ def request_of(state: ContainerState, options: HookOptions) -> HookRequest | Non
         if not is_absolute(path):
             raise SpocError("read annotation", request.source, f"{path or 'nothing'}: is not an absolute path",
                             "give one")
+    folder = os.path.join(os.path.dirname(options.output_file), "")
+    if request.source != "-o" and not os.path.normpath(request.output).startswith(folder):
+        raise SpocError("read annotation", request.source, f"{request.output}: is not below {folder}, where -o has "
+                        "profiles go", "name a file there")
     if request.type:
         return request
     output = request.output.replace("%i", state.identifier)
@@ -10778,7 +10782,7 @@ OPTIONS = (
            "write the profile to FILE, - for standard output (default /tmp/profile.yaml or /tmp/profile.json)"),
     Option("-o --output-file", "FILE", "hook",
            "record containers without an annotation as well, to FILE, an absolute path; %i in it stands for the "
-           "container's id", check=check_absolute),
+           "container's id; annotations may then only name files in the folder of FILE", check=check_absolute),
     Option("-o --output-file", "FILE", "merge convert",
            "write the profile to FILE (default -, standard output); with merge --check, the profile to check"),
     Option("-p --profile", "FILE", "run",

@@ -817,6 +817,9 @@ def hook_cases() -> Iterator[Case]:
     for options in ("-t raw-seccomp", "--type seccomp", "-n", "--no-base-syscalls", "-b read", "--base-syscalls read",
                     "-o out", "--output-file ''", "-o %i"):
         yield Case(("hook", *shlex.split(options)), stdin='{"id": "x", "pid": 1}')
+    for path in ("/folder", "/folder/../other", "/folder-2/x", "/other/folder/x"):
+        yield Case(("hook", "-o", "/folder/%i"), label=path,
+                   stdin=f'{{"id": "x", "pid": 1, "annotations": {{"io.spoc.record": "{path}"}}}}')
     traces = ("", "of:", "of:out", "of:/out;if:in", "if:/in", "of:/a;of:/b", "of:/a;if:/b;", "/out", "if:/b;of:a",
               "of:/\\u0007", "of:/\\ud800", "of:/\\u0000")
     for annotations in (*(f'"io.containers.trace-syscall": "{text}"' for text in traces),
