@@ -10643,6 +10643,7 @@ def run_run(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `run`."""
     if "as" in values:  # which is a keyword
         values["runtime"] = values.pop("as")
+    values.pop("type", None)
     options = RunOptions(**values)
     if options.force and not options.learn:
         raise UsageError("--force", "needs --learn")
@@ -10668,13 +10669,15 @@ def run_merge(values: dict[str, Any], operands: list[str]) -> int:
     options = MergeOptions(**values)
     if not options.check:
         return merge_files(options, operands)
-    if "output_file" not in values:
+    if "output_file" not in values and len(operands) < 2:
         raise UsageError("merge --check", "no profile to check", "give that as -o FILE alone")
     for field in values:
         if field not in ("check", "output_file"):
             raise UsageError("merge --check", f"--{field.replace('_', '-')} does not go with it",
                              "give that as -o FILE alone")
-    return check_file(options.output_file, operands)
+    if "output_file" in values:
+        return check_file(options.output_file, operands)
+    return check_file(operands[0], operands[1:])
 
 
 def run_diff(values: dict[str, Any], operands: list[str]) -> int:
@@ -10784,7 +10787,9 @@ OPTIONS = (
            "record containers without an annotation as well, to FILE, an absolute path; %i in it stands for the "
            "container's id; annotations may then only name files in the folder of FILE", check=check_absolute),
     Option("-o --output-file", "FILE", "merge convert",
-           "write the profile to FILE (default -, standard output); with merge --check, the profile to check"),
+           "write the profile to FILE (default -, standard output); with merge --check, the profile to check (default "
+           "the first of several)"),
+    Option("-t --type", "TYPE", "run", "of the profile: seccomp, the only one", ("seccomp",)),
     Option("-p --profile", "FILE", "run",
            "the profile: YAML or JSON, - for standard input, FILE#NAME for one of several documents (default "
            "/tmp/profile.yaml or /tmp/profile.json)"),
@@ -10820,8 +10825,8 @@ OPTIONS = (
            "allow also what the filter that is in force blocks of what runs already"),
     Option("--portable", "", "record merge convert",
            "allow what other libcs, kernels and architectures call for the same work, too"),
-    Option("--check", "", "merge",
-           "write nothing; print what the profile of -o does not allow of what the inputs do, and exit with 1 if "
+    Option("-c --check", "", "merge",
+           "write nothing; print what the profile to check does not allow of what the inputs do, and exit with 1 if "
            "there is anything"),
     Option("--as", "NAME", "run",
            "spoc: what the profile says, as crun does (the default); runc: ENOSYS for calls that are newer than all "
@@ -10922,7 +10927,12 @@ COMMANDS = {
         run_version, "", "print the versions of spoc.py and of what it uses",
         "Print the versions of spoc.py and of what it uses.",
         "version")}
-ALIASES = {"r": "record", "x": "run", "m": "merge", "c": "convert"}  # those of the Go tool
+ALIASES = {"r": "record", "x": "run", "m": "merge", "c": "convert", "v": "version"}  # those of the Go tool
+# What else the Go tool takes, and why there is no such command here.
+NOT_HERE = {
+    **dict.fromkeys(("install", "i", "remove", "rm"),
+                    "the operator's spoc does that with AppArmor profiles, and spoc.py knows seccomp alone"),
+    **dict.fromkeys(("push", "p", "pull", "l"), "the operator's spoc has it, but spoc.py talks to no registry")}
 
 
 def options_of(command: str) -> list[Option]:
@@ -11108,7 +11118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0 if arguments else EXIT_USAGE
         name = "version" if arguments[0] == "--version" else ALIASES.get(arguments[0], arguments[0])
         if name not in COMMANDS:
-            raise UsageError(name, "no such command", "see spoc.py --help")
+            raise UsageError(name, NOT_HERE.get(name, "no such command"), "see spoc.py --help")
         return run_command(name, arguments[1:])
     except KeyboardInterrupt as interrupt:
         return EXIT_SIGNAL + int(*interrupt.args or (signal.SIGINT,))

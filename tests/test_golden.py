@@ -673,7 +673,8 @@ OPTIONS: Dict[str, Dict[str, str]] = {
                "-n --no-base-syscalls": "", "--args": "socket", "--name": "web", "--append": "", "--follow": "",
                "--checkpoint": "60", "--stats": "", "--backend": "notify", "--with-blocked": "", "--portable": "",
                "--privileged": "", "-q --quiet": "", "-v --verbose": ""},
-    "run": {"-p --profile": "data/docker-default.json", "--base-profile": "data/spo-baseprofile-runc.yaml",
+    "run": {"-t --type": "seccomp",
+            "-p --profile": "data/docker-default.json", "--base-profile": "data/spo-baseprofile-runc.yaml",
             "-b --base-syscalls": "execve,uname", "--as": "runc", "--privileged": "", "--no-new-privs": "",
             "--enricher": "notify", "--audit-log": "log", "--learn": "learned", "--force": "", "--events": "events",
             "--strict": "", "-q --quiet": "", "-v --verbose": ""},
@@ -684,7 +685,7 @@ OPTIONS: Dict[str, Dict[str, str]] = {
              "-n --no-base-syscalls": ""},
     "merge": {"-o --output-file": "out", "-t --type": "raw-seccomp", "--name": "web",
               "--default-action": "SCMP_ACT_LOG",
-              "--portable": "", "--check": "", "-q --quiet": ""},
+              "--portable": "", "-c --check": "", "-q --quiet": ""},
     "diff": {"--json": ""},
     "convert": {"-t --type": "raw-seccomp", "-o --output-file": "out", "--portable": ""},
     "show": {"--html": "page.html"},
@@ -785,7 +786,8 @@ def usage_cases(command: str) -> Iterator[Case]:
 
 
 def main_cases() -> Iterator[Case]:
-    for arguments in ("", "-h", "--help", "help", "help record", "--version x", "frobnicate", "Record", "--record",
+    for arguments in ("", "-h", "--help", "help", "help record", "--version x", "frobnicate",
+                      "v", "install x", "rm x", "push -f x y", "l x", "Record", "--record",
                       "-x", "''", "-",
                       "--", "recrod true", "version x", "version --json", "--help record"):
         yield Case(tuple(shlex.split(arguments)))
