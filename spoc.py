@@ -8391,14 +8391,14 @@ def request_of(state: ContainerState, options: HookOptions) -> HookRequest | Non
         request = HookRequest("-o", options.output_file)
     else:
         return None
-    for path in (request.output, request.input or "/"):
+    folder = os.path.join(os.path.dirname(options.output_file), "")
+    for path in (request.output, request.input or request.output):
         if not is_absolute(path):
             raise SpocError("read annotation", request.source, f"{path or 'nothing'}: is not an absolute path",
                             "give one")
-    folder = os.path.join(os.path.dirname(options.output_file), "")
-    if request.source != "-o" and not os.path.normpath(request.output).startswith(folder):
-        raise SpocError("read annotation", request.source, f"{request.output}: is not below {folder}, where -o has "
-                        "profiles go", "name a file there")
+        if request.source != "-o" and not os.path.normpath(path).startswith(folder):
+            raise SpocError("read annotation", request.source, f"{path}: is not below {folder}, where -o has profiles "
+                            "go", "name a file there")
     if request.type:
         return request
     output = request.output.replace("%i", state.identifier)

@@ -822,6 +822,8 @@ def hook_cases() -> Iterator[Case]:
     for path in ("/folder", "/folder/../other", "/folder-2/x", "/other/folder/x"):
         yield Case(("hook", "-o", "/folder/%i"), label=path,
                    stdin=f'{{"id": "x", "pid": 1, "annotations": {{"io.spoc.record": "{path}"}}}}')
+    yield Case(("hook", "-o", "/folder/%i"), label="input elsewhere", stdin='{"id": "x", "pid": 1, "annotations": {'
+               '"io.containers.trace-syscall": "of:/folder/x;if:/other"}}')
     traces = ("", "of:", "of:out", "of:/out;if:in", "if:/in", "of:/a;of:/b", "of:/a;if:/b;", "/out", "if:/b;of:a",
               "of:/\\u0007", "of:/\\ud800", "of:/\\u0000")
     for annotations in (*(f'"io.containers.trace-syscall": "{text}"' for text in traces),

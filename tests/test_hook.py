@@ -404,6 +404,10 @@ class Wrapper(HookCase):
         self.assertRegex(path.name, r"^[0-9a-f]{64}\.json$")
         self.assertEqual(names_in(json.loads(path.read_text())), THREE)
         path.unlink()
+        docker.run(ONE, "/three", options=("--runtime", "spoc", "--init"))
+        path = self.only_profile()
+        self.assertLessEqual(THREE | {"execve", "wait4"}, names_in(json.loads(path.read_text())))  # of docker-init, too
+        path.unlink()
         docker.run(ONE, "/three")
         containerd.run(ONE, "/three")
         self.assertEqual(list(self.out.iterdir()), [])
