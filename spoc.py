@@ -3620,15 +3620,20 @@ def check_machine_pids(subject: str) -> None:
                           "run it outside of the container, or record the command itself")
 
 
-def namespace_owner(pid: int) -> int:
-    """The uid of the user who has made the user namespace that a process is in; the machine's is root's.
+def owner_ioctl(machine: str) -> int:
+    """NS_GET_OWNER_UID, _IO(0xb7, 4) in linux/nsfs.h, on the machine that uname(2) calls so."""
+    no_data = 1 << 29 if machine.startswith("ppc") else 0  # arch/powerpc/include/uapi/asm/ioctl.h; asm-generic/ioctl.h
+    return no_data | 0xB704
 
-    NS_GET_OWNER_UID of ioctl_ns(2), _IO(0xb7, 4) in linux/nsfs.h. Raises OSError.
+
+def namespace_owner(pid: int) -> int:
+    """The uid of the user who has made the user namespace that a process is in; the machine's is root's (ioctl_ns(2)).
+
+    Raises OSError.
     """
-    no_data = 1 << 29 if kernel_uname().machine.startswith("ppc") else 0  # asm-generic/ioctl.h, and powerpc's
     uid = bytearray(ctypes.sizeof(c_uint32))
     with open(f"/proc/{pid}/ns/user", "rb") as namespace:
-        fcntl.ioctl(namespace, no_data | 0xB704, uid)
+        fcntl.ioctl(namespace, owner_ioctl(kernel_uname().machine), uid)
     return int.from_bytes(uid, sys.byteorder)
 
 
@@ -8414,36 +8419,42 @@ class HookCommand:
         self.state, self.request = state, request
         self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
         self.title = f"container {state.identifier}"
+        self._answers = -1  # where the recorder's process says that it is armed, until it is
 
     def run(self) -> int:
         """Return when the recorder is armed. Raises SpocError if it cannot be."""
-        answers, recorders = os.pipe()
+        answers, self._answers = os.pipe()
         if not os.fork():
             try:
-                self._record(recorders)
+                self._record()
             except BaseException as error:
-                self._fail(recorders, error)
+                self._fail(error)
             finally:
                 os._exit(0)
-        close(recorders)
+        close(self._answers)
         with open(answers, "rb") as file:
             answer = file.read()
         if answer != self.ARMED:
-            raise SpocError("record", self.title, answer.decode() or "its recorder has ended")
+            raise SpocError("record", self.title, answer.decode(errors="replace") or "its recorder has ended")
         return 0
 
-    @staticmethod
-    def _fail(answers: int, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         """Tell who started the recorder or, if that has gone on already, the system's log."""
         text = str(error) if isinstance(error, SpocError) else f"{type(error).__name__}: {error}"
         try:
-            write_all(answers, text.encode())
+            write_all(self._answers, text.encode(errors="backslashreplace"))
         except OSError:
             Log.error(text)
 
-    def _record(self, answers: int) -> None:
+    def _say_armed(self) -> None:
+        """Let the runtime go on. Raises OSError if it has given up waiting."""
+        write_all(self._answers, self.ARMED)
+        close(self._answers)
+        self._answers = -1
+
+    def _record(self) -> None:
         """The recorder's process, from its fork to its end."""
-        self._detach(answers)
+        self._detach()
         if in_user_namespace() or not may_load_bpf():
             raise KernelError("record", "without root", "its hooks cannot use BPF",
                               "let root record it: spoc.py record --containers -o FOLDER")
@@ -8459,24 +8470,22 @@ class HookCommand:
         with ContainerRecorder(machine, self.state.pid) as recorder, Supervisor(has_command=False) as supervisor:
             recorder.load()
             recorder.attach()
-            write_all(answers, self.ARMED)
-            close(answers)
+            self._say_armed()
             recorder.wait(supervisor)
             recording = recorder.recording()
         if identity:
             drop_privileges(identity, False)
         self._conclude(machine, recording)
 
-    @staticmethod
-    def _detach(kept: int) -> None:
-        """Hold nothing of who called but this descriptor: a runtime waits for the end of its standard ones."""
+    def _detach(self) -> None:
+        """Hold nothing of who called: a runtime waits for the end of its hooks' standard output and error."""
         os.setsid()
         os.chdir("/")
         null = os.open("/dev/null", os.O_RDWR)
         for descriptor in range(3):
             os.dup2(null, descriptor)
         for name in os.listdir("/proc/self/fd"):
-            if int(name) > 2 and int(name) != kept:
+            if int(name) > 2 and int(name) != self._answers:
                 close(int(name))
         Log.to_syslog = True
 

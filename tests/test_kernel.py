@@ -96,13 +96,14 @@ class Constants(CompiledCase):
 
     def test_linux(self) -> None:
         includes = "".join(f"#include <{header}>\n" for header in (
-            "linux/audit.h", "linux/capability.h", "signal.h", "sys/prctl.h"))
+            "linux/audit.h", "linux/capability.h", "linux/nsfs.h", "signal.h", "sys/prctl.h"))
         wanted = {
             "AUDIT_ARCH_X86_64": module.X86_64.token, "AUDIT_ARCH_I386": module.X86.token,
             "AUDIT_ARCH_AARCH64": module.AARCH64.token, "AUDIT_ARCH_ARM": module.ARM.token,
             "AUDIT_ARCH_RISCV64": module.RISCV64.token, "AUDIT_ARCH_PPC64LE": module.PPC64LE.token,
             "CAP_SYS_ADMIN": module.CAP_SYS_ADMIN, "CAP_PERFMON": module.CAP_PERFMON, "CAP_BPF": module.CAP_BPF,
             "SI_KERNEL": module.SI_KERNEL, "PR_SET_CHILD_SUBREAPER": module.PR_SET_CHILD_SUBREAPER,
+            "NS_GET_OWNER_UID": module.owner_ioctl(platform.machine()),
         }
         if X86:
             includes += "#include <asm/unistd.h>\n"
