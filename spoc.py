@@ -8317,6 +8317,7 @@ class AttachCommand(RecordCommand):
 
 
 MAX_STATE_BYTES = 4 << 20  # Kubernetes permits 256 KiB of annotations
+HOOK_STAGES = "have an OCI runtime call this as its hook for createRuntime or prestart"
 RECORD_ANNOTATION, TRACE_ANNOTATION = "io.spoc.record", "io.containers.trace-syscall"
 
 
@@ -8343,10 +8344,13 @@ def read_state() -> ContainerState:
             str.encode(text)  # which lone surrogates of JSON cannot be
         if type(pid) is not int or not 0 < pid < 1 << 31 or not re.fullmatch(r"[A-Za-z0-9_+.-]{1,200}", identifier):
             raise ValueError
-        return ContainerState(identifier, pid, annotations)
+        status = document.get("status")
     except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise SpocError("read state", "standard input", "is not the state of a container, with id and pid",
-                        "have an OCI runtime call this as its hook for createRuntime or prestart") from None
+                        HOOK_STAGES) from None
+    if status in ("running", "stopped"):
+        raise SpocError("record", f"container {identifier}", f"it is {status}: its start is over", HOOK_STAGES)
+    return ContainerState(identifier, pid, annotations)
 
 
 class HookOptions(NamedTuple):

@@ -856,6 +856,7 @@ def hook_cases() -> Iterator[Case]:
                  '{"id": "x", "pid": "1"}', '{"id": "../x", "pid": 1}', '{"id": 1, "pid": 1}', "[" * 100000,
                  '{"id": "x", "pid": 1, "annotations": []}', '{"id": "x", "pid": 1, "annotations": [1]}',
                  '{"id": "x", "pid": 1, "annotations": {"a": 1}}', " " * (4 << 20) + '{"id": "x", "pid": 1}',
+                 '{"id": "x", "pid": 1, "status": "running"}', '{"id": "x", "pid": 1, "status": []}',
                  '{"id": "x", "pid": 1}', '{"id": "x", "pid": 1, "annotations": null}'):
         yield Case(("hook",), stdin=text, label=text if len(text) < 99 else f"{len(text)} characters")
     for options in ("-t raw-seccomp", "--type seccomp", "-n", "--no-base-syscalls", "-b read", "--base-syscalls read",
