@@ -3728,6 +3728,11 @@ def filesystem_type(path: str) -> str:
     return ""
 
 
+def is_unit(name: str) -> bool:
+    """Does a control group of this name hold the processes of a unit (systemd.unit(5))?"""
+    return name.endswith((".service", ".scope"))
+
+
 def owner_of(cgroups: str) -> tuple[str, str]:
     """What the text of a /proc/PID/cgroup belongs to: ("container", its short id), ("unit", its name) or ("", "")."""
     container = parse_container_id(cgroups)
@@ -3735,7 +3740,7 @@ def owner_of(cgroups: str) -> tuple[str, str]:
         return "container", container[:12]
     for line in cgroups.splitlines():
         for part in reversed(line.split("/")):
-            if part.endswith((".service", ".scope")):
+            if is_unit(part):
                 return "unit", part
     return "", ""
 
@@ -3893,19 +3898,28 @@ def control_groups_of(pid: int) -> Iterator[str]:
                 yield mount.path + path
 
 
+MAX_UNITS_LISTED = 30  # in a message
+
+
 def unit_control_group(unit: str) -> str:
     """The control group of a systemd unit that runs, a user's too; of a service, if the name does not say what it is.
 
     Raises SpocError if none is called so, or several are.
     """
     name = unit if "." in unit else unit + ".service"
+    running: set[str] = set()
     for root in control_group_roots():
-        found = sorted(folder for folder, _, _ in os.walk(root) if os.path.basename(folder) == name)
+        folders = [folder for folder, _, _ in os.walk(root)]
+        running.update(name for name in (os.path.basename(folder) for folder in folders) if is_unit(name))
+        found = sorted(folder for folder in folders if os.path.basename(folder) == name)
         if len(found) > 1:
             raise SpocError("find unit", unit, "several are called so", "--cgroup takes one of " + ", ".join(found))
         if found:
             return found[0]
-    raise SpocError("find unit", unit, "no running unit has this name", "systemd-cgls lists them")
+    hint = f"those that run: {', '.join(sorted(running)[:MAX_UNITS_LISTED])}" if running else "no unit runs"
+    if len(running) > MAX_UNITS_LISTED:
+        hint += f" and {len(running) - MAX_UNITS_LISTED} more, which systemd-cgls lists"
+    raise SpocError("find unit", unit, "no running unit has this name", hint)
 
 # --- Filters -----------------------------------------------------------------
 

@@ -369,6 +369,7 @@ class Shop:
         text = data.decode(errors="backslashreplace").replace(self.folder, "FOLDER")
         text = re.sub(r"(?m)^\d\d:\d\d:\d\d\.\d{6} ", "TIME ", text)
         text = re.sub(r"(?<=, as in )/sys/fs/cgroup\S*(?=/system\.slice)", "CGROUPS", text)
+        text = re.sub(r"(?<=no running unit has this name; ).*", "UNITS", text)
         text = re.sub(r'"time": \d+(\.\d+)?', '"time": TIME', text)
         text = re.sub(r"(?m)^(libbpf|libseccomp|Python) [0-9n].*$", r"\1 VERSION", text)
         return re.sub(r"\blibseccomp \d+\.\d+\.\d+", "libseccomp VERSION", text)

@@ -108,8 +108,9 @@ class Running(Case):
 class Units(Case):
     """The cgroup of a unit, in whichever hierarchy systemd keeps it."""
 
-    def found(self, mounts: str, unit: str) -> str:
+    def found(self, mounts: str, unit: str, most: int = 1000) -> str:
         script = f"import sys; sys.path.insert(0, {str(module.__file__)!r}.rpartition('/')[0]); import spoc\n" \
+                 f"spoc.MAX_UNITS_LISTED = {most}\n" \
                  f"try: print(spoc.unit_control_group({unit!r}))\nexcept spoc.SpocError as error: print(error)"
         return subprocess.run(in_mounts(mounts, sys.executable, "-c", script), stdout=subprocess.PIPE, text=True,
                               check=True, timeout=60).stdout.strip()
@@ -130,4 +131,7 @@ class Units(Case):
                 self.assertEqual(self.found(mounts, web), f"{root}/{one}/{web}.service")
                 self.assertEqual(self.found(mounts, f"{web}.socket"), f"{root}/{two}/{web}.socket")
                 self.assertRegex(self.found(mounts, app), f"several.*{one}.*{two}/{app}.service")
-                self.assertIn("no running unit has this name", self.found(mounts, one))
+                unknown, _, listed = self.found(mounts, one).partition("; those that run: ")
+                self.assertRegex(unknown, "no running unit has this name$")
+                self.assertLessEqual({f"{web}.service", f"{app}.service", "user@1.service"}, set(listed.split(", ")))
+                self.assertRegex(self.found(mounts, one, 1), r"run: [^,]* and \d+ more, which systemd-cgls lists$")
