@@ -370,7 +370,7 @@ class Scopes(AttachCase):
                  wrapper: Sequence[str] = ()) -> "tuple[Set[int], List[int], int, int]":
         """Numbers recorded until forker.c has ended; the times of its calls; when joining began, and had ended."""
         calls = self.folder / f"calls-{time.monotonic_ns()}"  # not what another has filled already
-        command = [*wrapper, build("forker.c", "-pthread"), kind, "4", str(calls)]
+        command = [*wrapper, build("forker.c", "-pthread"), kind, "2.5", str(calls)]
         if group:
             command = ["sh", "-c", f'echo $$ >{group}/cgroup.procs; exec "$@"', "sh", *command]
         process = self.launch(*command)
@@ -422,7 +422,7 @@ class Scopes(AttachCase):
                 self.assert_complete(self.recorded(scope, kind, None, ("unshare", "--pid", "--fork")), None)
 
     def test_control_group_of_version_1(self) -> None:
-        for kind in ("tree", "threads"):
+        for kind in ("tree", "threads", "orphans"):
             with self.subTest(kind):
                 group = self.cgroup(1)
                 self.assert_complete(self.recorded(lambda _: module.ControlGroup(str(group)), kind, group), 50_000_000)
@@ -453,6 +453,28 @@ class Scopes(AttachCase):
         self.move(self.loop(), group)
         for name in (self.folder.name, group.name):
             self.assertEqual(self.names_of("--unit", name, meanwhile=lambda: time.sleep(0.2)), LOOP_CALLS)
+
+    def test_unit_of_version_1(self) -> None:
+        """Where systemd keeps its tree in the hierarchy that is called after it: a service of a user's, too."""
+        root, user = self.folder / "systemd", f"user@{os.getpid()}.service"
+        root.mkdir()
+        mount = f"mount -t cgroup -o none,name=systemd none {root}"
+        unit = root / user / f"{self.folder.name}.service"
+        pid = self.loop()
+        subprocess.run(in_mounts(mount, "sh", "-c", f"mkdir -p {unit}; echo {pid} >{unit}/cgroup.procs"), check=True)
+        self.addCleanup(subprocess.check_call, in_mounts(
+            mount, "sh", "-c", f"while read pid; do echo $pid >{root}/cgroup.procs; done <{unit}/cgroup.procs; "
+                               f"rmdir {unit} {root / user}"))
+        path = self.folder / "attached.json"
+        wrapper = in_mounts(f"umount -l -a -t cgroup,cgroup2; {mount}")
+        with self.attached("record", "-n", "-t", "raw-seccomp", "-o", str(path), "--unit", self.folder.name,
+                           wrapper=wrapper) as process:
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+        self.assertEqual(process.returncode, 0, self.log)
+        self.assertIn(f"Recording 1 task: control group {unit} (version 1: what is moved into it later is not seen)",
+                      self.log)
+        self.assertIn("Got syscalls: clock_nanosleep, getppid\n", self.log)
 
     def test_below_a_group(self) -> None:
         group = self.cgroup(2)
@@ -547,7 +569,7 @@ class Refusals(AttachCase):
 
     def refused(self, *arguments: str, code: int = 125, wrapper: Sequence[str] = ()) -> str:
         path = self.folder / "refused.json"
-        result = subprocess.run([*wrapper, sys.executable, str(SPOC), *arguments, "-o", str(path)],
+        result = subprocess.run([*wrapper, sys.executable, str(SPOC), arguments[0], "-o", str(path), *arguments[1:]],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 timeout=WAIT_S)
         lines = [line for line in result.stderr.splitlines() if "Error: " in line]
@@ -607,6 +629,27 @@ class Refusals(AttachCase):
                 "unshare", "-pf", "--mount-proc", "sh", "-c", '"$@"; exit $?', "sh")),
             "attach to: --pid: this pid namespace is not the machine's, by which the kernel counts; run it outside of "
             "the container, or record the command itself")
+
+    def test_full_folder(self) -> None:
+        """The profile is not lost: it goes to standard error; nothing is left of what could not be written."""
+        pid, folder = self.loop(), self.folder / "full"
+        folder.mkdir()
+        mount = f"mount -t tmpfs -o size=64k none {folder}"
+        fill = f"cat /dev/zero >{folder}/zeros 2>&-"
+        wrapper = in_mounts(f"{mount}; ! {fill}")
+        self.assertRegex(self.refused("record", "--pid", str(pid), "-o", str(folder / "p.yaml"), wrapper=wrapper),
+                         "No space left on device; free some space, or choose another file with -o$")
+        wrapper = in_mounts(mount, "sh", "-c", f'trap : INT; "$@"; code=$?; ls -A {folder}; exit $code', "sh")
+        with self.attached("record", "-o", str(folder / "p.yaml"), "--pid", str(pid), wrapper=wrapper) as process:
+            recorder, = module.child_processes()[process.pid]
+            subprocess.run(["nsenter", f"--mount=/proc/{recorder}/ns/mnt", "sh", "-c", fill])
+            time.sleep(0.2)
+            os.kill(recorder, signal.SIGINT)
+        self.assertEqual((process.returncode, self.output), (125, "zeros\n"), self.log)
+        errors = re.findall("Error: (.*)", self.log)
+        self.assertEqual(len(errors), 1, errors)
+        self.assertIn(f"{folder}/p.yaml: No space left on device", errors[0])
+        self.assertRegex(self.log, r"(?m)^ +- getppid$")
 
     def test_too_many(self) -> None:
         pid = self.loop("import threading\nthreading.stack_size(65536)\nevent = threading.Event()\n"

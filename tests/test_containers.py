@@ -9,9 +9,10 @@ import re
 from typing import Any, Dict, List, Tuple
 from unittest import mock
 
+import spoc as module
 from cases import AttachCase
 from engines import IMAGE, Engine, Engines
-from support import spoc, wait_until
+from support import Case, spoc, wait_until
 
 TIER = "kernel"
 
@@ -134,6 +135,48 @@ class Containers(AttachCase):
                 self.assertEqual(names, waiting | {"getppid", "getuid", "exit"})
                 engine.remove(ONE)
 
+    def test_nothing_of_others(self) -> None:
+        """Neither of another container that starts programs all the time, nor of the machine."""
+        engine = self.engines.podman("crun")
+        self.launch("sh", "-c", "while :; do uname >/dev/null; done")
+        for name, command in ((ONE, ("/bin/sleep", "1000")), (TWO, LOOP)):
+            engine.start(name, *command)
+            self.addCleanup(engine.remove, name)
+
+        def meanwhile() -> None:
+            for _ in range(3):
+                engine.execute(TWO, "/bin/id")
+        waiting = self.names_of("--container", ONE, meanwhile=meanwhile)
+        self.assertEqual(len(waiting), 1)  # that which sleep waits in
+        self.assertIn("Recording 1 task: ", self.log)
+        self.assertIn("Found 1 task in bpf map", self.log)
+
+    def test_init(self) -> None:
+        """The first process is one that only reaps; what it starts is in the same container."""
+        engine = self.engines.podman("crun")
+        engine.start(ONE, *LOOP, options=("--init",))
+        self.addCleanup(engine.remove, ONE)
+        self.assertNotEqual(module.process_name(engine.pid(ONE)), "sh")
+        names = self.names_of("--container", ONE, meanwhile=lambda: engine.execute(ONE, "/three"))
+        self.assertLessEqual({"getdents64", "execve", "wait4", "getppid"}, names)
+        self.assertEqual(names & OF_RUNTIMES, set())
+
+    def test_pod(self) -> None:
+        """Its containers share a pid namespace, whose first process is that of none of them."""
+        engine = self.engines.podman("crun")
+        pod = f"{ONE}-pod"
+        engine("pod", "create", "--name", pod, "--share", "pid", "--network", "none", "--infra-image", IMAGE,
+               "--infra-command", "/bin/sleep 1000")
+        self.addCleanup(engine, "pod", "rm", "--force", "--time", "0", pod)
+        for name, program in ((ONE, "id"), (TWO, "ls /")):
+            engine("run", "--detach", "--pod", pod, "--name", name, IMAGE, "/bin/sh", "-c",
+                   f"while :; do /bin/{program} >/dev/null; /bin/sleep 0.1; done")
+        for name, present, absent in ((ONE, "getgroups", "getdents64"), (TWO, "getdents64", "getgroups")):
+            names = self.names_of("--container", name, meanwhile=lambda: wait_until(lambda: False, 0.7))
+            self.assertIn(f"container {name}, by its control group", self.log)
+            self.assertIn(present, names)
+            self.assertNotIn(absent, names)
+
     def test_shared_pid_namespace(self) -> None:
         """A container in another's pid namespace is recorded by itself."""
         engine = self.engines.podman("crun")
@@ -197,3 +240,13 @@ class Containers(AttachCase):
         names = self.names_of("--container", ONE, meanwhile=meanwhile)
         self.assertIn(f"container {ONE}, by its control group /sys/fs/cgroup/", self.log)
         self.assertLessEqual({"execve", "wait4", "getdents64"}, names)
+
+
+class Refused(Case):
+    def test_nothing_of_its_own(self) -> None:
+        """In the machine's pid namespace, and in no control group that has its id: nothing tells what belongs to it."""
+        found = [module.RunningContainer("0123456789abcdef" * 4, "web", os.getpid())]
+        with mock.patch.object(module, "running_containers", lambda: found), \
+                self.assertRaisesRegex(module.SpocError, "container web: neither a pid namespace nor a control group "
+                                       f"is its own; --pid {os.getpid()} is for its first process"):
+            module.container_scope("web")

@@ -748,6 +748,45 @@ class Interrupted(CopyCase):
                     if self.profile.exists():
                         self.assertEqual(self.profile.read_bytes(), whole)
 
+    def sweep_all(self, points: int, *arguments: str) -> List[int]:
+        """Interrupt what waits until it is told to end at so many points, from the start to the end; the exit codes."""
+        end = ("-e", "inject=poll:signal=SIGTERM:when=1")
+        self.traced(arguments, *end)
+        lines, begin, _ = self.start()
+        names = [line.partition("(")[0] for line in lines]
+        codes = []
+        waits = names.index("poll", begin)
+        for index in (first + (last - first) * point // points for first, last in ((begin, waits), (waits, len(lines)))
+                      for point in range(points)):
+            if not names[index].isidentifier() or names[index] in ("poll", "exit_group"):
+                continue
+            place = f"inject={names[index]}:signal=SIGINT:when={names[:index + 1].count(names[index])}"
+            with self.subTest(place, arguments=arguments):
+                for path in self.open.iterdir():
+                    path.unlink()
+                result = self.traced(arguments, "-e", place, *end)
+                codes.append(result.returncode)
+                self.assertIn(codes[-1], (0, 125, 128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT))
+                said = [line for line in result.stderr.splitlines() if " Warning: " not in line]
+                self.assertEqual(len(said), codes[-1] == 125, result.stderr)
+                self.assertLessEqual({path.name for path in self.open.iterdir()}, {self.profile.name})
+                text = self.profile.read_text() if self.profile.exists() else ""
+                if "--pid" in arguments:
+                    if codes[-1] in (0, 125):  # otherwise it may have come once all was written
+                        self.assertEqual(bool(text), not codes[-1])
+                    text = text.replace("\n", "")
+                for line in text.splitlines():
+                    json.loads(line)
+        return codes
+
+    def test_what_runs_already(self) -> None:
+        """As the start of a command; later it is the end of the recording or of the watch."""
+        pid = self.launch(sys.executable, "-c", "import os, time\nwhile True: os.getppid(); time.sleep(0.001)").pid
+        codes = self.sweep_all(16, "record", "-q", "-t", "raw-seccomp", "-o", str(self.profile), "--pid", str(pid))
+        self.assertLessEqual({0, 128 + signal.SIGINT}, set(codes))
+        codes = self.sweep_all(10, "watch", "-q", "--events", str(self.profile))
+        self.assertLessEqual({0, 128 + signal.SIGINT}, set(codes))
+
     def test_ignored(self) -> None:
         """As a shell has it for what it starts in the background."""
         self.traced(["record", "-q", "-n", "-t", "raw-seccomp", "-o", str(self.profile), "touch", str(self.marker)],
