@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# make demo     record a real program and show its profile (installs what that needs)
+# make demo     record a program, show the profile, run it with a call removed, learn that (installs what that needs)
 # make check    lint, verify-bpf and all tests (installs the test tools)
 # make verify-bpf  build bpf/recorder.bpf.o again and compare (installs the pinned clang)
 # make check-vm boot other machines under QEMU and test there (installs QEMU); make check-vm MACHINES='arm64 floor'
@@ -47,7 +47,7 @@ all: $(if $(shell command -v $(CLANG)),verify-bpf)
 
 demo:
 	@PYTHON='$(PYTHON)' tests/install.sh demo
-	$(SUDO) $(PYTHON) spoc.py record --stats --output-file - -- sh -c 'ls -l / | sort -n -k 5 | tail -n 3'
+	@PYTHON='$(PYTHON)' tests/demo.sh
 
 check:
 	@tests/install.sh check
