@@ -251,6 +251,16 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
+def quoted(name: str) -> str:
+    """A name that others have chosen, for a line with fields between commas: as it is, unless it could be taken for
+    more than a name.
+    """
+    if name and name == name.strip() and not any(mark in name for mark in (",", '"', ": ", " (")):
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def count_of(number: int, one: str, several: str) -> str:
     """A number, and the words that agree with it."""
     return f"{number} {one if number == 1 else several}"
@@ -3615,6 +3625,9 @@ def in_initial_pid_namespace() -> bool:
 
 
 def check_machine_pids(subject: str) -> None:
+    """Raise KernelError where the kernel side would not know what tasks user space means."""
+    if not os.path.exists("/proc/self"):
+        raise KernelError("attach to", subject, "/proc is not mounted", "mount -t proc proc /proc")
     if not in_initial_pid_namespace():
         raise KernelError("attach to", subject, "this pid namespace is not the machine's, by which the kernel counts",
                           "run it outside of the container, or record the command itself")
@@ -3659,10 +3672,21 @@ def read_stat(tid: int) -> TaskStat | None:
 PF_EXITING, PF_KTHREAD = 0x4, 0x00200000  # include/linux/sched.h
 
 
+def is_gone(tid: int) -> bool:
+    """Does no task have this id any more? Mounted with hidepid, /proc does not tell (proc(5)): kill(2) does."""
+    try:
+        os.kill(tid, 0)
+    except OSError as error:
+        return error.errno == errno.ESRCH
+    return False
+
+
 def task_flags(tid: int) -> int:
-    """Its flags (PF_); all of them if it is gone."""
+    """Its flags (PF_); all of them if it is gone, none if /proc does not show it."""
     stat = read_stat(tid)
-    return stat.flags if stat else -1
+    if stat:
+        return stat.flags
+    return -1 if is_gone(tid) else 0
 
 
 def has_ended(tid: int) -> bool:
@@ -3734,14 +3758,22 @@ def is_unit(name: str) -> bool:
 
 
 def owner_of(cgroups: str) -> tuple[str, str]:
-    """What the text of a /proc/PID/cgroup belongs to: ("container", its short id), ("unit", its name) or ("", "")."""
-    container = parse_container_id(cgroups)
-    if container:
-        return "container", container[:12]
-    for line in cgroups.splitlines():
-        for part in reversed(line.split("/")):
-            if is_unit(part):
-                return "unit", part
+    """What the text of a /proc/PID/cgroup belongs to: ("container", its short id), ("unit", its name) or ("", "").
+
+    The outermost container and unit count: what is in one may make groups below its own (Delegate= in
+    systemd.resource-control(5)), and call them what it likes. In a user's service manager, user@UID.service, that is
+    the unit of the user.
+    """
+    lines = [line.split(":", 2)[-1].split("/") for line in cgroups.splitlines()]
+    for parts in lines:
+        for part in parts:
+            container = parse_container_id(part)
+            if container:
+                return "container", container[:12]
+    for parts in lines:
+        units = [part for part in parts if is_unit(part)]
+        if units:
+            return "unit", units[1] if len(units) > 1 and units[0].startswith("user@") else units[0]
     return "", ""
 
 
@@ -4498,7 +4530,7 @@ def sudo_identity(environment: os._Environ[str]) -> Identity | None:
     except (KeyError, ValueError):
         raise ChildError("start command", f"SUDO_UID={environment.get('SUDO_UID')} SUDO_GID="
                          f"{environment.get('SUDO_GID')}", "no user",
-                         "--privileged runs the command as root") from None
+                         "set both as sudo does, or neither") from None
     return identity_of(uid, gid)
 
 
@@ -6142,18 +6174,22 @@ class ProcessTree:
 
     def __init__(self, pids: Sequence[int]):
         """Raises KernelError if one is not there."""
-        self._roots = [self._leader(pid) for pid in pids]
+        self._roots = list(dict.fromkeys(self._leader(pid) for pid in pids))
         self._start_times = [start_time(pid) for pid in self._roots]
-        if len(pids) == 1:
+        if len(self._roots) == 1:
             self.command = command_line(self._roots[0])
         self.name = process_name(self._roots[0]) or str(pids[0])
         named = ", ".join(f"{pid} ({process_name(pid)})" for pid in self._roots)
-        self.title = f"process {named} and its descendants" if len(pids) == 1 else f"processes {named} and descendants"
+        self.title = (f"process {named} and its descendants" if len(self._roots) == 1 else
+                      f"processes {named} and descendants")
 
     @staticmethod
     def _leader(pid: int) -> int:
         """The process that a thread belongs to."""
         tgid = proc_status(pid).get("Tgid")
+        if tgid is None and not is_gone(pid):
+            raise KernelError("attach to", f"process {pid}", "/proc does not show it to this user (hidepid)",
+                              "run it as root, or with CAP_SYS_PTRACE")
         if tgid is None:
             raise KernelError("attach to", f"process {pid}", "it is gone, or was never there", "ps -e lists what runs")
         if task_flags(pid) & PF_KTHREAD:
@@ -6422,6 +6458,8 @@ class ScopedPrograms(BpfSkeleton):
             if len(self.tids) > self.MAX_TASKS:
                 raise KernelError("attach to", self.scope.title, f"{len(self.tids)} tasks are in it",
                                   f"{self.MAX_TASKS} can be followed at a time: name a part of it")
+            if max(new, default=0) >= len(self._listed):
+                raise KernelError("attach to", self.scope.title, "kernel.pid_max was raised meanwhile", "try again")
             for tid in new:
                 self._listed[tid] = self._listed[tid] or MARK_LISTED
             if not new:
@@ -8918,7 +8956,8 @@ class DenialReport(EventReport):
         programs = self.counts.setdefault((call, what), {})
         comm = denial.comm if denial.comm in programs or len(programs) < self.MAX_PROGRAMS else "(others)"
         if comm not in programs:
-            Log.result(f"Seccomp: {call}, {what}, pid: {denial.tgid}, comm: {comm}", self._colour(what))
+            Log.result(f"Seccomp: {call}, {what}, pid: {denial.tgid}, comm: {quoted(comm)}",
+                       self._colour(what))
         programs[comm] = programs.get(comm, 0) + denial.times
 
     def _note_missing(self, denial: Denial, name: str) -> None:
@@ -8953,7 +8992,7 @@ class DenialReport(EventReport):
 
     def summarize(self) -> None:
         for (call, what), programs in sorted(self.counts.items()):
-            by = ", ".join(f"{comm} ({times})" for comm, times in sorted(programs.items()))
+            by = ", ".join(f"{quoted(comm)} ({times})" for comm, times in sorted(programs.items()))
             times = count_of(sum(programs.values()), "time", "times")
             Log.result(f"Seccomp summary: {call}, {what}, {times}, by: {by}", self._colour(what))
         if not self.learner:
@@ -9292,8 +9331,8 @@ class WatchReport(EventReport):
             kind = label, outcome.text, owner
         programs = self._counts.setdefault(kind, {})
         if denial.comm not in programs:
-            Log.result(f"Seccomp: {label}, action: {outcome.text}, pid: {denial.tgid}, comm: {denial.comm}"
-                       + (f", {owner[0]}: {owner[1]}" if owner[0] else ""), RED)
+            Log.result(f"Seccomp: {label}, action: {outcome.text}, pid: {denial.tgid}, comm: {quoted(denial.comm)}"
+                       + (f", {owner[0]}: {quoted(owner[1])}" if owner[0] else ""), RED)
         programs[denial.comm] = programs.get(denial.comm, 0) + denial.times
         if outcome.is_blocked:
             self._blocked.setdefault(owner, set()).add(name)
@@ -9312,12 +9351,12 @@ class WatchReport(EventReport):
 
     def summarize(self) -> None:
         for (label, text, (kind, owner)), programs in sorted(self._counts.items()):
-            by = ", ".join(f"{comm} ({times})" for comm, times in sorted(programs.items()))
-            where = f", {kind}: {owner}" if kind else ""
+            by = ", ".join(f"{quoted(comm)} ({times})" for comm, times in sorted(programs.items()))
+            where = f", {kind}: {quoted(owner)}" if kind else ""
             Log.result(f"Seccomp summary: {label}, action: {text}, "
                        f"{count_of(sum(programs.values()), 'time', 'times')}, by: {by}{where}", RED)
         for (kind, owner), names in sorted(self._blocked.items()):
-            where = f" in {kind} {owner}" if kind else ""
+            where = f" in {kind} {quoted(owner)}" if kind else ""
             if names - {""}:
                 Log.result(f"To allow what was blocked{where}: -b {','.join(sorted(names - {''}))}")
 
@@ -10630,16 +10669,14 @@ def scope_of(command: str, values: dict[str, Any], operands: Sequence[str]) -> S
     for name, reason in NEEDS_COMMAND.items():
         if values.get(name, "bpf") not in ("auto", "bpf"):
             raise UsageError(f"--{name}", f"means nothing with {given[0]}: {reason}")
+    check_machine_pids(given[0])
     makers: dict[str, Callable[[Any], Scope]] = {
         "pid": ProcessTree, "container": container_scope, "unit": lambda name: ControlGroup(unit_control_group(name)),
         "cgroup": ControlGroup}
     if NO_START in values:
-        scope: Scope = NamedProcesses(operands[0])
-    else:
-        name = given[0][2:]
-        scope = makers[name](values[name])
-    check_machine_pids(given[0])
-    return scope
+        return NamedProcesses(operands[0])
+    name = given[0][2:]
+    return makers[name](values[name])
 
 
 def run_record(values: dict[str, Any], operands: list[str]) -> int:

@@ -71,6 +71,26 @@ class Recording(AttachCase):
                 self.assertEqual(self.names_of("--pid", str(process.pid)), {"read"})
                 self.assertEqual(re.findall("have it in the profile as well, (.*)", self.log), [expected])
 
+    def test_one_twice(self) -> None:
+        pid = str(self.loop())
+        self.assertEqual(self.names_of("--pid", pid, "--pid", pid, meanwhile=lambda: time.sleep(0.2)), LOOP_CALLS)
+        self.assertIn(f"Recording 1 task: process {pid} (python3) and its descendants\n", self.log)
+
+    def test_hidden_processes(self) -> None:
+        """Those that /proc does not show are recorded all the same where the control group tells of them."""
+        group = self.cgroup(1)
+        self.move(self.loop(), group)
+        for mode in "1", "2":
+            with self.subTest(mode), self.attached(
+                    "record", "-n", "-t", "raw-seccomp", "-o", "-", "--cgroup", str(group),
+                    wrapper=(*in_mounts(f"mount -t proc -o hidepid={mode} proc /proc"),
+                             *with_capabilities("bpf", "perfmon"))) as process:
+                time.sleep(0.3)
+                process.terminate()
+            self.assertEqual(process.returncode, 125, self.log)
+            self.assertIn("the calls that 1 task was in could not be read; CAP_SYS_PTRACE", self.log)
+            self.assertEqual(set(re.findall("Got syscalls: (.*)", self.log)[0].split(", ")), LOOP_CALLS)
+
     def test_nothing_of_others(self) -> None:
         """Also not of a neighbour that forks and of spoc.py itself, in the same session and control group."""
         self.launch("sh", "-c", "while :; do uname >/dev/null; done")
@@ -650,6 +670,34 @@ class Refusals(AttachCase):
         self.assertEqual(len(errors), 1, errors)
         self.assertIn(f"{folder}/p.yaml: No space left on device", errors[0])
         self.assertRegex(self.log, r"(?m)^ +- getppid$")
+
+    def test_no_proc(self) -> None:
+        for option in (("--pid", "1"), ("--container", "web"), ("--cgroup", "/sys/fs/cgroup/web")):
+            self.assertEqual(self.refused("record", *option, wrapper=in_mounts("mount -t tmpfs none /proc")),
+                             f"attach to: {option[0]}: /proc is not mounted; mount -t proc proc /proc")
+
+    def test_hidden_process(self) -> None:
+        """Of another user, where /proc hides those, it is not said that it is gone."""
+        for mode in "1", "2":
+            wrapper = (*in_mounts(f"mount -t proc -o hidepid={mode} proc /proc"), *with_capabilities("bpf", "perfmon"))
+            self.assertEqual(self.refused("record", "--pid", "1", wrapper=wrapper), (
+                "attach to: process 1: /proc does not show it to this user (hidepid); run it as root, or with "
+                "CAP_SYS_PTRACE"))
+
+    def test_pid_max_raised(self) -> None:
+        """What has a pid that nothing is known of by then is refused, not an error of ours."""
+        pid = self.loop()
+
+        class Later(module.ProcessTree):
+            def tasks(self) -> Set[int]:
+                return {pid, bpf._listed_elements * module.LISTED}
+
+        bpf = module.ScopeRecorder(module.this_machine(), Later([pid]))
+        self.addCleanup(bpf.close)
+        bpf.load()
+        bpf.attach()
+        with self.assertRaisesRegex(module.KernelError, "kernel.pid_max was raised meanwhile; try again"):
+            bpf.join()
 
     def test_too_many(self) -> None:
         pid = self.loop("import threading\nthreading.stack_size(65536)\nevent = threading.Event()\n"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`watch`: names what filters stop of what runs already, whoever loaded them, and nothing else; `run --strict`."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -9,10 +10,11 @@ import signal
 import subprocess
 import sys
 import time
+import unittest
 from typing import Any, List
 
 import spoc as module
-from cases import RUNC, ContainerCase, WatchCase
+from cases import RUNC, ContainerCase, WatchCase, cgroup_mount
 from support import SPOC, WAIT_S, require_command, spoc, wait_until
 
 TIER = "kernel"
@@ -141,6 +143,14 @@ class Watch(WatchCase):
             result = spoc("watch", *arguments)
             self.assertEqual(result.returncode, 2, result.stderr)
 
+    def test_unfit_sudo(self) -> None:
+        """What is said to do works with each command."""
+        environment = {**os.environ, "SUDO_UID": "1234"}
+        for command in ("watch", "--for", "1"), ("record", "-o", "/dev/null", "--pid", "1"), ("record", "true"):
+            result = spoc(*command, env=environment)
+            self.assertEqual(result.returncode, 125)
+            self.assertRegex(result.stderr, "SUDO_UID=1234 SUDO_GID=None: no user; set both as sudo does, or neither\n")
+
     def test_bubblewrap(self) -> None:
         """Under a filter that bubblewrap loads."""
         require_command("bwrap")
@@ -204,6 +214,123 @@ class Promptness(WatchCase):
                                 for line in path.read_text().splitlines() if line.startswith("voluntary_ctxt_switches")]
 
 
+class Names(unittest.TestCase):
+    """What others may choose is not taken for what the line says of itself."""
+
+    TIER = "pure"
+    ID = "0123456789abcdef" * 4
+
+    def test_names_in_lines(self) -> None:
+        for name in ("nginx", "Web Content", "(sd-pam)", "kworker/0:1", "a=b;c", "caf\u00e9"):
+            self.assertEqual(module.quoted(name), name)
+        for name, text in (("x, unit: y", '"x, unit: y"'), ("a (3", '"a (3"'), ('say "x"', '"say \\"x\\""'), ("", '""'),
+                           (" x", '" x"'), ("x: y", '"x: y"'), ('\\",', '"\\\\\\","')):
+            self.assertEqual(module.quoted(name), text)
+
+    def test_owners(self) -> None:
+        """The outermost is what the machine's own manager has made."""
+        user = "/user.slice/user-1000.slice/user@1000.service"
+        container = ("container", self.ID[:12])
+        cases = {
+            "/system.slice/nginx.service": ("unit", "nginx.service"),
+            "/system.slice/nginx.service/evil.service": ("unit", "nginx.service"),
+            "/system.slice/nginx.service/user@0.service/evil.service": ("unit", "nginx.service"),
+            "/user.slice/user-1000.slice/session-2.scope": ("unit", "session-2.scope"),
+            f"{user}/app.slice/app-editor.scope": ("unit", "app-editor.scope"),
+            f"{user}/app.slice/web.service/evil.service": ("unit", "web.service"),
+            user: ("unit", "user@1000.service"), "/init.scope": ("unit", "init.scope"), "/": ("", ""), "": ("", ""),
+            f"/docker/{self.ID}": container, f"/docker/{self.ID}/evil.service": container,
+            f"/system.slice/docker-{self.ID}.scope/{'f' * 64}": container,
+            f"/machine.slice/libpod-{self.ID}.scope/container": container,
+            f"{user}/user.slice/libpod-{self.ID}.scope/container": container,
+            f"/kubepods.slice/kubepods-pod1.slice/cri-containerd-{self.ID}.scope/evil.service": container}
+        for path, owner in cases.items():
+            for text in (f"0::{path}\n", f"12:pids:{path}\n1:name=systemd:{path}\n0::/\n"):
+                self.assertEqual(module.owner_of(text), owner, text)
+
+
+class NamesForged(WatchCase):
+    """The same of processes that do so."""
+
+    def test_comm(self) -> None:
+        self.comm = "x, unit: y"
+        self.filtered_loop()
+        with self.attached("watch", ready=f'comm: "{self.comm}"') as process:
+            process.terminate()
+        self.assertNotIn("comm: x, unit: y", self.log)
+        self.assertRegex(self.log, r'Seccomp summary: .*"x, unit: y" \(\d+\)')
+
+    def test_group_below_a_unit(self) -> None:
+        pid, group = self.filtered_loop(), self.cgroup(2)
+        unit = cgroup_mount(2) / f"{group.name}.service"
+        (unit / "evil.service").mkdir(parents=True)
+        self.addCleanup(self.remove_cgroup, unit)
+        self.addCleanup(self.remove_cgroup, unit / "evil.service")
+        self.move(pid, unit / "evil.service")
+        lines = self.watch("--pid", str(pid), meanwhile=self.wait_named)
+        self.assertEqual([line.rpartition(", ")[2] for line in lines], [f"unit: {unit.name}"])
+
+
+class EventsOfWatch(WatchCase):
+    """--events to a reader that does not read."""
+
+    def test_nobody_reads(self) -> None:
+        """A fifo that is full does not keep a signal from ending it, which says what was not written."""
+        pid, fifo = self.filtered_loop(), self.folder / "fifo"
+        os.mkfifo(fifo)
+        reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)  # which never reads
+        self.addCleanup(os.close, reader)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(reader, b"x" * 4096)
+        for signum in signal.SIGTERM, signal.SIGINT:
+            with self.subTest(signum), self.attached("watch", "--events", str(fifo), "--pid", str(pid),
+                                                     ready="Seccomp: ") as process:
+                process.send_signal(signum)
+            self.assertEqual(process.returncode, 125, self.log)
+            self.assertIn("Error: not all blocked calls may be known: events could not be written: ", self.log)
+            self.assertEqual(len(self.named("Seccomp summary")), 1)
+
+    def test_no_reader(self) -> None:
+        """Without one it does not begin."""
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
+        result = spoc("watch", "--events", str(fifo))
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, f"Error: write events: {fifo}: No such device or address; choose another file "
+                                        "with --events\n$")
+
+
+class News(WatchCase):
+    """What wakes the watcher, and is no blocked call."""
+
+    PROCESSES = 6000  # more than have room in `events`: 256 KiB, of which each takes 64 bytes
+    SCRIPT = """
+import ctypes, os, struct
+libc = ctypes.CDLL(None)
+step = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0x7fff0000))
+program = struct.pack("HP", 1, ctypes.addressof(step))
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+for _ in range({}):
+    pid = os.fork()
+    if not pid:
+        os._exit(libc.prctl(22, 2, program))
+    assert os.waitpid(pid, 0)[1] == 0
+"""
+
+    def test_no_room_for_news(self) -> None:
+        """That processes have joined, each with a filter of its own, may be lost, and counts as no loss."""
+        watcher = module.open_scope_watcher(module.this_machine(), module.WholeMachine())
+        self.addCleanup(watcher.close)
+        watcher.join()
+        subprocess.run([sys.executable, "-c", self.SCRIPT.format(self.PROCESSES)], check=True, timeout=WAIT_S)
+        lost = watcher.counters().denials_lost
+        watcher.read()
+        unheard = self.PROCESSES - len(watcher.joined)
+        self.assertGreater(unheard, 1000)
+        self.assertLess(lost, unheard / 2)  # some may be other tests' calls, which were blocked meanwhile
+
+
 class NoFalseLine(WatchCase):
     """What nobody blocks is not named, however it is attached to."""
 
@@ -230,14 +357,17 @@ class NoFalseLine(WatchCase):
             watcher.close()
 
     def test_of_busy_tasks(self) -> None:
+        scopes: "List[Any]" = [
+            lambda pid, _: module.ProcessTree([pid]), lambda _, group: module.ControlGroup(str(group)),
+            lambda _, __: module.WholeMachine()]
         for kind in ("tree", "threads", "orphans"):
-            pid, group = self.busy(kind, True)
-            scopes: "List[Any]" = [module.ProcessTree([pid]), module.ControlGroup(str(group)), module.WholeMachine()]
-            for scope in scopes:
+            for make_scope in scopes:
+                pid, group = self.busy(kind, True)
+                scope = make_scope(pid, group)
                 for number in range(self.ROUNDS):
                     with self.subTest(kind=kind, scope=scope.title, number=number):
                         self.assertEqual(self.denials(scope), [])
-            self.remove_cgroup(group)
+                self.remove_cgroup(group)
 
     def test_where_nothing_is_filtered(self) -> None:
         """Of tasks without a filter nothing is ever named."""
