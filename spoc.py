@@ -2692,6 +2692,22 @@ def _is_in_proc(descriptor: int) -> bool:
     return False
 
 
+def make_folder(path: str, owner: tuple[int, int] | None) -> None:
+    """Make a folder, if it is not there, as give_to() says. Raises OSError."""
+    path = path.rstrip("/") or "/"
+    parent = open_folder(os.path.dirname(path) or ".")
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(os.path.basename(path), 0o777, dir_fd=parent)
+            folder = os.open(os.path.basename(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+            try:
+                give_to(folder, parent, owner)
+            finally:
+                close(folder)
+    finally:
+        close(parent)
+
+
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
     """Hold all signals back, for the moments in which a file has a name that must not stay."""
@@ -3135,6 +3151,16 @@ class BpfRing(c_void_p):
     """struct ring_buffer *"""
 
 
+class Btf(c_void_p):
+    """struct btf *"""
+
+
+class BtfType(ctypes.Structure):
+    """struct btf_type (linux/btf.h); of a struct its members follow."""
+
+    _fields_ = [("name_off", c_uint32), ("info", c_uint32), ("size", c_uint32)]
+
+
 class ScmpContext(c_void_p):
     """scmp_filter_ctx"""
 
@@ -3194,8 +3220,13 @@ if TYPE_CHECKING:
     # Name, how it reports a failure, type of the result, types of the arguments.
     Functions = Sequence[tuple[str, Any, Any, Sequence[Any]]]
 
-# bpf/libbpf.h and bpf/bpf.h; all of it is in libbpf 0.3.
+# bpf/libbpf.h, bpf/bpf.h and bpf/btf.h; all of it is in libbpf 0.3.
 LIBBPF: Functions = (
+    ("btf__parse_raw", check_pointer, Btf, (c_char_p,)),
+    ("btf__free", None, None, (Btf,)),
+    ("btf__find_by_name_kind", check_negative, c_int, (Btf, c_char_p, c_uint32)),
+    ("btf__type_by_id", None, ctypes.POINTER(BtfType), (Btf, c_uint32)),
+    ("btf__name_by_offset", None, c_char_p, (Btf, c_uint32)),
     ("bpf_object__open_mem", check_pointer, BpfObject, (c_char_p, c_size_t, c_void_p)),
     ("bpf_object__close", None, None, (BpfObject,)),
     ("bpf_object__load", check_negative, c_int, (BpfObject,)),
@@ -3211,6 +3242,7 @@ LIBBPF: Functions = (
     ("bpf_map_get_next_key", check_negative, c_int, (c_int, c_void_p, c_void_p)),
     ("bpf_map_lookup_elem", check_negative, c_int, (c_int, c_void_p, c_void_p)),
     ("bpf_map_update_elem", check_negative, c_int, (c_int, c_void_p, c_void_p, c_uint64)),
+    ("bpf_map_delete_elem", check_negative, c_int, (c_int, c_void_p)),
     ("bpf_obj_get_info_by_fd", check_negative, c_int, (c_int, c_void_p, c_void_p)),
     ("libbpf_set_print", None, c_void_p, (PRINT_CALLBACK,)),
     ("ring_buffer__new", check_pointer, BpfRing, (c_int, RING_CALLBACK, c_void_p, c_void_p)),
@@ -3669,7 +3701,7 @@ def read_stat(tid: int) -> TaskStat | None:
     return TaskStat(before.partition("(")[2], fields[0], int(fields[1]), int(fields[6]), int(fields[19]))
 
 
-PF_EXITING, PF_KTHREAD = 0x4, 0x00200000  # include/linux/sched.h
+PF_EXITING, PF_FORKNOEXEC, PF_KTHREAD = 0x4, 0x40, 0x00200000  # include/linux/sched.h
 
 
 def is_gone(tid: int) -> bool:
@@ -3793,20 +3825,27 @@ class RunningProcess(NamedTuple):
 MONITORS = {"conmon": "-c", "containerd-shim": "-id"}  # comm has 15 characters; the option before the container's id
 
 
+def is_in_other_pid_namespace(pid: int) -> bool:
+    """False if it is gone, or another user's."""
+    with contextlib.suppress(OSError):
+        return not os.path.samestat(os.stat("/proc/self/ns/pid"), os.stat(f"/proc/{pid}/ns/pid"))
+    return False
+
+
+def is_first_in_pid_namespace(pid: int) -> bool:
+    """Is it process 1 of a namespace that is not the machine's?"""
+    return proc_status(pid).get("NSpid", "").split()[1:][-1:] == ["1"]
+
+
 def running_processes() -> Iterator[RunningProcess]:
     """Every process that runs. One that ends meanwhile is not among them."""
-    own = os.stat("/proc/self/ns/pid")
     for pid in all_processes():
         stat = read_stat(pid)
         if not stat or stat.state in "ZX":
             continue
-        try:
-            is_inside = not os.path.samestat(own, os.stat(f"/proc/{pid}/ns/pid"))
-        except OSError:  # it has ended, or is another user's
-            is_inside = False
         arguments = read_proc(pid, "cmdline").split("\0") if stat.command in MONITORS else ()
         yield RunningProcess(pid, stat.parent, stat.start, stat.command, tuple(arguments),
-                             parse_container_id(read_proc(pid, "cgroup")), is_inside)
+                             parse_container_id(read_proc(pid, "cgroup")), is_in_other_pid_namespace(pid))
 
 
 class RunningContainer(NamedTuple):
@@ -3844,13 +3883,43 @@ def containers_among(processes: Iterable[RunningProcess], names: dict[str, str])
                    for identifier, process in first.items()), key=lambda container: (container.name, container.pid))
 
 
+class ContainerIdentity(NamedTuple):
+    """What the machine tells of the container that a process is in, without its engine."""
+
+    identifier: str = ""  # as RunningContainer has it; "" if nothing tells
+    name: str = ""  # "" where only an engine tells
+    is_dockers: bool = False  # Docker knows its name
+
+
+MAX_ANCESTORS = 4  # up to the monitor, from what crun or runc has just started
+
+
+def identify_container(pid: int, parent: int) -> ContainerIdentity:
+    """The container of a process that has just started in it from outside, or of its parent's if it is gone."""
+    identifier = parse_container_id(read_proc(pid, "cgroup")) or ""
+    stat = read_stat(pid)
+    pid = stat.parent if stat else parent
+    for _ in range(MAX_ANCESTORS):
+        command = process_name(pid)
+        if command in MONITORS and not is_in_other_pid_namespace(pid):
+            arguments = read_proc(pid, "cmdline").split("\0")
+            values = dict(zip(arguments, arguments[1:]))
+            identifier = identifier or values.get(MONITORS[command], "")
+            return ContainerIdentity(identifier, values.get("-n", ""), values.get("-namespace") == "moby")
+        stat = read_stat(pid)
+        if not stat or stat.parent <= 1:
+            break
+        pid = stat.parent
+    return ContainerIdentity(identifier)
+
+
 DOCKER_SOCKET = "/var/run/docker.sock"
 DOCKER_TIMEOUT_S = 2.0
 DOCKER_ANSWER_LIMIT_BYTES = 16 << 20
 
 
-def docker_names() -> dict[str, str]:
-    """What Docker calls the containers that it runs, by id; {} where it does not answer.
+def docker_names(identifier: str = "") -> dict[str, str]:
+    """What Docker calls the containers that it runs, by id, or this one that may still be starting; {} if it says none.
 
     GET /containers/json of the Docker Engine API, over the Unix socket of DOCKER_HOST or at its usual place.
     """
@@ -3868,7 +3937,9 @@ def docker_names() -> dict[str, str]:
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.settimeout(DOCKER_TIMEOUT_S)
         connection.sock.connect(path)
-        connection.request("GET", "/containers/json")
+        # Not /containers/ID/json, which waits until the container has started.
+        query = f"?all=1&filters=%7B%22id%22%3A%5B%22{identifier}%22%5D%7D" if identifier else ""
+        connection.request("GET", "/containers/json" + query)
         for container in json.loads(connection.getresponse().read(DOCKER_ANSWER_LIMIT_BYTES)):
             names[str(container["Id"])] = str(container["Names"][0]).lstrip("/")
     return names
@@ -5427,7 +5498,8 @@ class Config(ctypes.Structure):
                 ("scope_dev", c_uint64), ("scope_ino", c_uint64), ("scope_comm", c_uint64 * 2),
                 ("own_tgid", c_uint32), ("joining", c_uint32), ("everyone", c_uint32), ("filter_offset", c_uint32),
                 ("filter_mask", c_uint32), ("namespaces", c_uint32), ("foreign", c_uint32),
-                ("nsproxy_offset", c_uint32), ("mounts_offset", c_uint32), ("inode_offset", c_uint32)]
+                ("parent_offset", c_uint32), ("tgid_offset", c_uint32), ("nsproxy_offset", c_uint32),
+                ("mounts_offset", c_uint32), ("inode_offset", c_uint32)]
 
 
 class Counters(ctypes.Structure):
@@ -5502,7 +5574,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x873550F4  # `make bpf` writes it
+OBJECT_CRC32 = 0x15D56469  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -5847,12 +5919,13 @@ class BpfSkeleton:
         return items
 
 
-def call_index(abi: int, number: int) -> int:
-    """The index in arrays of a slot for each call."""
-    return abi * NUMBERS + number
+def call_index(table: int, number: int) -> int:
+    """The index in arrays of a slot for each call. A table is an abi; of a group, group * ABIS + abi."""
+    return table * NUMBERS + number
 
 
-MAX_MAP_ITEMS = 16384  # no map here has more
+MAX_MAP_ITEMS = 16384  # no map here has more, but for one that is not read
+GROUPS = 512  # how many containers, and programs that are started in them from outside, are told apart at a time
 
 
 def describe_losses(counters: Counters, too_many_tasks: str, unreadable_calls: str) -> list[str]:
@@ -5868,6 +5941,9 @@ def describe_losses(counters: Counters, too_many_tasks: str, unreadable_calls: s
     if counters.denials_lost:
         calls = count_of(counters.denials_lost, "blocked call was", "blocked calls were")
         losses.append(f"{calls} not named: too many different ones at a time")
+    if counters.groups_lost:
+        losses.append(f"{count_of(counters.groups_lost, 'program', 'programs')} started in containers unrecorded: more "
+                      f"than {GROUPS} at a time")
     if counters.reads_lost:
         losses.append(f"{count_of(counters.reads_lost, 'call', 'calls')} {unreadable_calls}")
     return losses
@@ -5875,6 +5951,9 @@ def describe_losses(counters: Counters, too_many_tasks: str, unreadable_calls: s
 
 class BpfRecorder(BpfSkeleton, Recorder):
     """Records by the tracepoint sys_enter."""
+
+    TOO_MANY_TASKS = "record parts of the work on their own and join them with --append"
+    UNREADABLE_CALLS = "could not be told to be 32-bit or not; record again"
 
     filter = None
     close_message = "Unloading bpf module"
@@ -5912,17 +5991,22 @@ class BpfRecorder(BpfSkeleton, Recorder):
         self.config.statistics = self._statistics
         self.config.marked = bool(self._watched)
         for (abi, number), argument in self._watched.items():
-            self.watches[call_index(abi, number)].place = 1 + self.machine.arguments[abi][argument]
+            for group in range(self.group_count):
+                watch = self.watches[call_index(group * ABIS + abi, number)]
+                watch.place = 1 + self.machine.arguments[abi][argument]
         self.attach_programs()
 
     def open_news(self) -> None:
         """Have the map `events` wake who waits, when perhaps nothing that is recorded lives any more."""
-        self._callback = RING_CALLBACK(lambda _context, _address, _size: 0)
+        self._callback = RING_CALLBACK(self._on_news)
         try:
             self._ring = libbpf.ring_buffer__new(self.map_descriptor("events"), self._callback, None, None)
             self._resources.callback(libbpf.ring_buffer__free, self._ring)
         except OSError as error:
             raise bpf_error("wait for events", "ring buffer", error) from None
+
+    def _on_news(self, _context: int, _address: int, _size: int) -> int:
+        return 0
 
     def drop_news(self) -> None:
         """What came has woken whoever waits, and that is all that it is for."""
@@ -5931,9 +6015,11 @@ class BpfRecorder(BpfSkeleton, Recorder):
     def inputs(self) -> InputHandlers:
         return {}
 
-    def first_calls(self) -> dict[tuple[int, int], int]:
+    def first_calls(self, group: int = 0) -> dict[tuple[int, int], int]:
         """Of numbers below NUMBERS."""
-        return {divmod(index, NUMBERS): first_ns for index, first_ns in enumerate(self.seen) if first_ns}
+        start = call_index(group * ABIS, 0)
+        times = self.seen[start:start + ABIS * NUMBERS]
+        return {divmod(index, NUMBERS): first_ns for index, first_ns in enumerate(times) if first_ns}
 
     def processes(self) -> int:
         return int(self.counters().processes)
@@ -5951,33 +6037,43 @@ class BpfRecorder(BpfSkeleton, Recorder):
         return f"Found {count_of(self.counters().followed, 'task', 'tasks')} in bpf map"
 
     def recording(self) -> Recording:
-        """The map `calls` has numbers from NUMBERS on and, if statistics were asked for, all others."""
         unreadable: list[str] = []
-        calls = {key: RecordedCall(first_ns) for key, first_ns in self.first_calls().items()}
-        for item, value in self.read_items("calls", CallKey, CallValue, unreadable):
-            key = item.table, item.nr
-            first_ns = value.first_ns
-            if key in calls:
-                first_ns = min(first_ns or calls[key].first_ns, calls[key].first_ns)
-            calls[key] = RecordedCall(first_ns, value.count, value.tgid, decode_name(value.comm))
+        calls = self.calls_of(0, unreadable)
         counters = self.counters()
-        for key, values in self._values(unreadable).items():
+        return make_recording(self.machine, calls, counters.followed, [*describe_losses(
+            counters, self.TOO_MANY_TASKS, self.UNREADABLE_CALLS), *unreadable])
+
+    def calls_of(self, group: int, unreadable: list[str]) -> dict[tuple[int, int], RecordedCall]:
+        """What the tasks of a group did, by (abi, number); `unreadable` is told why that may not be all.
+
+        The map `calls` has numbers from NUMBERS on and, if statistics were asked for, all others.
+        """
+        calls = {key: RecordedCall(first_ns) for key, first_ns in self.first_calls(group).items()}
+        for item, value in self.read_items("calls", CallKey, CallValue, unreadable):
+            its_group, abi = divmod(item.table, ABIS)
+            if its_group == group:
+                key = abi, item.nr
+                first_ns = value.first_ns
+                if key in calls:
+                    first_ns = min(first_ns or calls[key].first_ns, calls[key].first_ns)
+                calls[key] = RecordedCall(first_ns, value.count, value.tgid, decode_name(value.comm))
+        for key, values in self._values(group, unreadable).items():
             if key in calls:
                 calls[key] = calls[key]._replace(values=values)
-        losses = describe_losses(counters, "record parts of the work on their own and join them with --append",
-                                 "could not be told to be 32-bit or not; record again")
-        return make_recording(self.machine, calls, counters.followed, [*losses, *unreadable])
+        return calls
 
-    def _values(self, unreadable: list[str]) -> dict[tuple[int, int], frozenset[int]]:
+    def _values(self, group: int, unreadable: list[str]) -> dict[tuple[int, int], frozenset[int]]:
         """(abi, number) -> the values that the watched argument had; where they were too many nothing."""
         found: dict[tuple[int, int], set[int]] = {}
         if self._watched:
             for key, _ in self.read_items("values", ValueKey, c_uint32, unreadable):
-                found.setdefault((key.table, key.nr), set()).add(key.value)
+                its_group, abi = divmod(key.table, ABIS)
+                if its_group == group:
+                    found.setdefault((abi, key.nr), set()).add(key.value)
         if unreadable:
             return {}
-        return {call: frozenset(values) for call, values in found.items()
-                if self.watches[call_index(*call)].count <= MAX_VALUES}
+        return {(abi, number): frozenset(values) for (abi, number), values in found.items()
+                if self.watches[call_index(group * ABIS + abi, number)].count <= MAX_VALUES}
 
 
 class DenialReader(BpfSkeleton):
@@ -6328,7 +6424,7 @@ def container_scope(name: str) -> Scope:
         is_machines = os.path.samestat(os.stat("/proc/self/ns/pid"), os.stat(f"/proc/{container.pid}/ns/pid"))
     except OSError as error:
         raise KernelError("attach to", f"container {name}", error, "start it again") from None
-    if not is_machines and proc_status(container.pid).get("NSpid", "").split()[-1:] == ["1"]:
+    if not is_machines and is_first_in_pid_namespace(container.pid):
         return scope
     for path in control_groups_of(container.pid):
         if container.identifier in path:
@@ -6549,11 +6645,11 @@ class ScopeRecorder(ScopedPrograms, BpfRecorder):
             value = int(words[1 + self._watched[abi, number]], 16) & MASK_32
             self._values_in_progress.setdefault((abi, number), set()).add(value)
 
-    def first_calls(self) -> dict[tuple[int, int], int]:
-        return {**self._in_progress, **super().first_calls()}
+    def first_calls(self, group: int = 0) -> dict[tuple[int, int], int]:
+        return {**self._in_progress, **super().first_calls(group)}
 
-    def _values(self, unreadable: list[str]) -> dict[tuple[int, int], frozenset[int]]:
-        found = super()._values(unreadable)
+    def _values(self, group: int, unreadable: list[str]) -> dict[tuple[int, int], frozenset[int]]:
+        found = super()._values(group, unreadable)
         for call, values in self._values_in_progress.items():
             if call in found or not self.seen[call_index(*call)]:
                 found[call] = found.get(call, frozenset()) | values
@@ -6639,6 +6735,401 @@ class ContainerRecorder(BpfRecorder):
         else:
             supervisor.wait_until(lambda: not self.has_live_tasks() and (
                 self.counters().followed > 0 or self.has_ended()), [], {self.map_descriptor("events"): self.drop_news})
+
+
+class BtfMember(ctypes.Structure):
+    """struct btf_member (linux/btf.h)."""
+
+    _fields_ = [("name_off", c_uint32), ("type", c_uint32), ("offset", c_uint32)]
+
+
+BTF_KIND_STRUCT, BTF_KIND_UNION = 4, 5  # linux/btf.h
+
+
+def find_member(btf: Btf, type_id: int, name: bytes) -> int | None:
+    """How many bytes into a struct the member of this name is, also in a nameless one within; None if it has none."""
+    btf_type = libbpf.btf__type_by_id(btf, type_id).contents
+    kind, count, has_bit_fields = btf_type.info >> 24 & 0x1F, btf_type.info & 0xFFFF, btf_type.info >> 31
+    if kind not in (BTF_KIND_STRUCT, BTF_KIND_UNION):
+        return None
+    members = (BtfMember * count).from_address(ctypes.addressof(btf_type) + ctypes.sizeof(BtfType))
+    for member in members:
+        offset = int(member.offset & 0xFFFFFF if has_bit_fields else member.offset) // 8
+        member_name = libbpf.btf__name_by_offset(btf, member.name_off)
+        if member_name == name:
+            return offset
+        below = find_member(btf, member.type, name) if not member_name else None
+        if below is not None:
+            return offset + below
+    return None
+
+
+# What tells of a task once it is gone, its parent's tgid and its mount namespace's inode: structs, a member of each.
+MEMBERS = ((b"task_struct", b"real_parent"), (b"task_struct", b"tgid"), (b"task_struct", b"nsproxy"),
+           (b"nsproxy", b"mnt_ns"), (b"mnt_namespace", b"ns"), (b"ns_common", b"inum"))
+
+
+def member_offsets() -> list[int]:
+    """The offsets of MEMBERS in bytes; none where the kernel does not tell of its types, or has others."""
+    offsets = []
+    try:
+        btf = libbpf.btf__parse_raw(KERNEL_BTF.encode())
+    except OSError:
+        return []
+    try:
+        for struct, member in MEMBERS:
+            offset = find_member(btf, libbpf.btf__find_by_name_kind(btf, struct, BTF_KIND_STRUCT), member)
+            if offset is None:
+                return []
+            offsets.append(offset)
+        return offsets
+    except OSError:
+        return []
+    finally:
+        libbpf.btf__free(btf)
+
+
+class HeldNamespace(NamedTuple):
+    """A pid namespace that the kernel side is told of. The descriptor keeps its inode from being another's."""
+
+    descriptor: int
+    pid: int  # of its first process, and when that started
+    start: int
+    container: StartedContainer | None  # the first that started in it; None: what starts in it is not recorded
+
+
+class Start(NamedTuple):
+    """A program that has started in a container, and what /proc tells of it."""
+
+    pid: int
+    group: int
+    comm: str
+    place: int  # in `namespaces`; none where the kernel side did not know the namespace
+    mount_namespace: int  # its inode; 0: not known
+    descriptor: int  # of its pid namespace; -1: it is gone
+    is_first: bool  # in its pid namespace
+    identity: ContainerIdentity
+    is_gone: bool
+
+
+class StartedContainer(Recorder):
+    """One container's part of what a StartRecorder records."""
+
+    filter = None
+    close_message = ""
+
+    def __init__(self, programs: StartRecorder, identifier: str, name: str, pid: int):
+        """`pid` is that of its first program; `identifier` and `name` may be empty."""
+        self._programs = programs
+        self.identifier, self.pid = identifier, pid
+        self.name = name or identifier or f"pid-{pid}"
+        self.comm = ""
+        self.mount_namespace = 0  # its inode, where nothing else tells what container this is
+        self.groups: set[int] = set()
+        self.namespaces: set[int] = set()  # indices in `namespaces`
+        self._ended: dict[tuple[int, int], RecordedCall] = {}  # the calls of groups that have ended
+        self._unreadable: list[str] = []
+        self._counters = programs.counters()
+
+    def begin(self, child: Child) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def inputs(self) -> InputHandlers:
+        return {}
+
+    def processes(self) -> int:
+        return 0
+
+    def live_tasks(self) -> int:
+        return sum(self._programs.groups[group].alive for group in self.groups)
+
+    def has_live_tasks(self) -> bool:
+        return bool(self.groups)
+
+    def end_groups(self) -> None:
+        """Take over what groups without tasks did, and give these back."""
+        for group in [group for group in self.groups if not self._programs.groups[group].alive]:
+            self._ended = merge_calls(self._ended, self._programs.calls_of(group, self._unreadable))
+            self.groups.remove(group)
+            self._programs.free(group)
+
+    def first_calls(self) -> dict[tuple[int, int], int]:
+        calls = {key: call.first_ns for key, call in self._ended.items()}
+        for group in self.groups:
+            for key, first_ns in self._programs.first_calls(group).items():
+                calls[key] = min(calls.get(key, first_ns), first_ns)
+        return calls
+
+    def recording(self) -> Recording:
+        unreadable, calls = list(self._unreadable), self._ended
+        for group in self.groups:
+            calls = merge_calls(calls, self._programs.calls_of(group, unreadable))
+        return make_recording(self._programs.machine, calls, 0, [*self._losses(), *unreadable])
+
+    def _losses(self) -> list[str]:
+        """What has been lost since it started, whichever container's that was."""
+        now = self._programs.counters()
+        lost = Counters(*(getattr(now, name) - getattr(self._counters, name) for name, _ in Counters._fields_))
+        lost.followed, lost.groups_lost = 1, 0
+        return describe_losses(lost, "record fewer containers at a time", BpfRecorder.UNREADABLE_CALLS)
+
+    def summary(self) -> str:
+        return f"Found {count_of(len(self.first_calls()), 'syscall', 'syscalls')} of container {self.name} in bpf map"
+
+    def release_survivors(self) -> None:
+        alive = self.live_tasks()
+        if alive:
+            Log.info(f"{count_of(alive, 'task', 'tasks')} of container {self.name} "
+                     f"{'runs' if alive == 1 else 'run'} on and {'is' if alive == 1 else 'are'} not recorded any more")
+
+
+def merge_calls(some: dict[tuple[int, int], RecordedCall],
+                others: dict[tuple[int, int], RecordedCall]) -> dict[tuple[int, int], RecordedCall]:
+    """What two groups did, as if they were one."""
+    merged = {**some, **others}
+    for key in some.keys() & others.keys():
+        first, second = sorted((some[key], others[key]), key=lambda call: call.first_ns)
+        values = first.values | second.values if first.values and second.values else frozenset()
+        merged[key] = first._replace(times=first.times + second.times, values=values)
+    return merged
+
+
+class StartRecorder(BpfRecorder):
+    """Records programs that start in pid namespaces other than the machine's: those of each container, apart.
+
+    Call begin_all(), then serve inputs(), which calls `on_start` and `on_end` with each container that does so.
+    """
+
+    EXEC_S = 0.05  # within which an exec that shows in /proc has been announced
+
+    def __init__(self, machine: Machine, statistics: bool = False,
+                 watched: dict[tuple[int, int], int] | None = None):
+        super().__init__(machine, statistics, watched)
+        self._other_programs = (*self._other_programs, "begin_foreign")
+        self.group_count = 1 + GROUPS
+        self.containers: list[StartedContainer] = []  # that have not ended
+        self.on_start: Callable[[StartedContainer], None] = lambda container: None
+        self.on_end: Callable[[StartedContainer], None] = lambda container: None
+        self._started: list[DenialValue] = []
+        self._dropped: set[int] = set()  # groups of what is in no container
+        self._holds: dict[int, HeldNamespace] = {}  # by index in `namespaces`
+
+    def __enter__(self) -> StartRecorder:
+        return self
+
+    def close(self) -> None:
+        super().close()
+        for hold in self._holds.values():
+            close(hold.descriptor)
+        self._holds.clear()
+
+    def _prepare_maps(self) -> None:
+        super()._prepare_maps()
+        calls, per_group = ABIS * NUMBERS, MAX_VALUES + 1 + (os.cpu_count() or 1)
+        sizes = {"groups": self.group_count, "free_groups": GROUPS, "namespaces": MAX_NAMESPACES,
+                 "seen": calls * self.group_count}
+        if self._statistics:
+            sizes["calls"] = MAX_MAP_ITEMS
+        if self._arguments:
+            sizes["watched"] = calls * self.group_count
+            sizes["values"] = min(MAX_MAP_ITEMS, self._arguments * per_group * GROUPS)
+        for name, size in sizes.items():
+            libbpf.bpf_map__set_max_entries(self._map(name), size)
+
+    def _map_arrays(self, path: str) -> None:
+        super()._map_arrays(path)
+        namespaces = Namespace * MAX_NAMESPACES
+        try:
+            self._namespaces = namespaces.from_buffer(self._memory("namespaces", namespaces))
+        except OSError as error:
+            raise bpf_error("map BPF arrays", path, error) from None
+
+    def attach(self) -> None:
+        self.config.ns_dev, self.config.ns_ino = kernel_device(self._namespace.st_dev), self._namespace.st_ino
+        offsets = member_offsets()
+        if offsets:
+            config = self.config
+            config.parent_offset, config.tgid_offset, config.nsproxy_offset, config.mounts_offset = offsets[:4]
+            config.inode_offset = sum(offsets[4:])
+        super().attach()
+        self.open_news()
+        try:
+            for group in range(GROUPS, 0, -1):
+                self._push(group)
+        except OSError as error:
+            raise bpf_error("fill map", "free_groups", error) from None
+
+    def _push(self, group: int) -> None:
+        libbpf.bpf_map_update_elem(self.map_descriptor("free_groups"), None, ctypes.byref(c_uint32(group)), 0)
+
+    def free(self, group: int) -> None:
+        """Have another container take a group that has no tasks."""
+        start = call_index(group * ABIS, 0)
+        ctypes.memset(ctypes.addressof(self.seen) + start * ctypes.sizeof(c_uint64), 0,
+                      ABIS * NUMBERS * ctypes.sizeof(c_uint64))
+        for abi, number in self._watched:
+            self.watches[call_index(group * ABIS + abi, number)].count = 0
+        with contextlib.suppress(OSError):
+            keys: list[tuple[str, CallKey | ValueKey]] = [
+                *(("calls", key) for key, _ in self.read_items("calls", CallKey, CallValue, [])),
+                *(("values", key) for key, _ in self.read_items("values", ValueKey, c_uint32, []))]
+            for name, key in keys:
+                if key.table // ABIS == group:
+                    libbpf.bpf_map_delete_elem(self.map_descriptor(name), ctypes.byref(key))
+            self.groups[group].dropped = 0
+            self._push(group)
+
+    def begin_all(self) -> None:
+        """Record what starts from now on, and nothing of what is in a pid namespace in which programs run already."""
+        import resource
+        with contextlib.suppress(OSError, ValueError):  # each namespace takes a descriptor
+            _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        for pid in self._begun():
+            self._ignore(pid)
+        self.config.foreign = FOREIGN_ALL
+        late = self._begun()  # before that or, which will have been announced, after it
+        if late:
+            time.sleep(self.EXEC_S)
+            self.serve()
+            for pid in late:
+                self._ignore(pid)
+
+    def _begun(self) -> list[int]:
+        """The first processes of the foreign pid namespaces in which a program runs, of those that are not held."""
+        first: dict[int, int] = {}  # inode of a namespace -> its first process
+        begun = set()
+        held = {self._namespaces[index].ino for index in self._holds}
+        for pid in sorted(all_processes()):
+            flags = task_flags(pid)
+            if flags & (PF_EXITING | PF_KTHREAD) or not is_in_other_pid_namespace(pid):
+                continue
+            with contextlib.suppress(OSError):
+                inode = os.stat(f"/proc/{pid}/ns/pid").st_ino
+                if inode not in first or is_first_in_pid_namespace(pid):
+                    first[inode] = pid
+                if not flags & PF_FORKNOEXEC:
+                    begun.add(inode)
+        return [first[inode] for inode in begun - held]
+
+    def _ignore(self, pid: int) -> None:
+        """Record nothing that starts in the pid namespace of this process, unless that is recorded already."""
+        with contextlib.suppress(OSError):
+            descriptor = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+            if self._index_of(descriptor) is None:
+                self._hold(descriptor, pid, None)
+            else:
+                close(descriptor)
+
+    def _index_of(self, descriptor: int) -> int | None:
+        """The index in `namespaces` of the one that this descriptor is of."""
+        status = os.fstat(descriptor)
+        device = kernel_device(status.st_dev)
+        return next((index for index in self._holds if (self._namespaces[index].dev, self._namespaces[index].ino) == (
+            device, status.st_ino)), None)
+
+    def _hold(self, descriptor: int, pid: int, container: StartedContainer | None, group: int = 0) -> int | None:
+        """Tell the kernel side of a namespace, if there is room: else each start in it is announced. Give its index."""
+        index = next((index for index in range(MAX_NAMESPACES) if index not in self._holds), None)
+        if index is None:
+            close(descriptor)
+            return None
+        status = os.fstat(descriptor)
+        self._holds[index] = HeldNamespace(descriptor, pid, start_time(pid), container)
+        self._namespaces[index] = Namespace(kernel_device(status.st_dev), status.st_ino, group)
+        self.config.namespaces = max(self._holds) + 1
+        return index
+
+    def _forget_namespaces(self) -> None:
+        """Let go of namespaces whose containers have ended."""
+        for index, hold in list(self._holds.items()):
+            is_over = start_time(hold.pid) != hold.start if hold.container is None else not hold.container.groups
+            if is_over:
+                self._namespaces[index] = Namespace()
+                del self._holds[index]
+                close(hold.descriptor)
+        self.config.namespaces = max(self._holds, default=-1) + 1
+
+    def inputs(self) -> InputHandlers:
+        return {self.map_descriptor("events"): self.serve}
+
+    def _on_news(self, _context: int, address: int, _size: int) -> int:
+        value = DenialValue.from_address(address)
+        if value.kind == NEWS_STARTED:
+            self._started.append(DenialValue.from_buffer_copy(value))
+        return 0
+
+    def serve(self) -> None:
+        """Deal with all that has started and ended."""
+        libbpf.ring_buffer__consume(self._ring)
+        news, self._started = self._started, []
+        for start in [self._look_at(each) for each in news]:  # at all of them first: they may be gone soon
+            self._start(start)
+        for group in [group for group in self._dropped if not self.groups[group].alive]:
+            self._dropped.remove(group)
+            self.free(group)
+        for container in list(self.containers):
+            container.end_groups()
+            if not container.groups:
+                self.containers.remove(container)
+                self.on_end(container)
+        if self._holds:
+            self._forget_namespaces()
+
+    def _look_at(self, news: DenialValue) -> Start:
+        pid, descriptor = news.tgid, -1
+        with contextlib.suppress(OSError):
+            descriptor = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        # Another namespace may have the index by now.
+        place = news.nr if news.nr in self._holds and self._namespaces[news.nr].group == news.result else NO_SYSCALL
+        return Start(pid, news.group, decode_name(news.comm), place, news.count & MASK_32, descriptor,
+                     is_first_in_pid_namespace(pid), identify_container(pid, news.count >> 32), start_time(pid) < 0)
+
+    def _start(self, start: Start) -> None:
+        """Put what a program does to the container that it has started in, which may be a new one."""
+        index = self._index_of(start.descriptor) if start.descriptor >= 0 else start.place
+        hold = self._holds.get(NO_SYSCALL if index is None else index)
+        container = hold.container if hold else None
+        if start.identity.identifier:
+            container = next((each for each in self.containers if each.identifier == start.identity.identifier), None)
+        if not container and (start.identity.identifier or start.is_first or start.is_gone):
+            container = self._add(start)
+        if container:
+            container.groups.add(start.group)
+        else:  # a sandbox within which a program has started another
+            self.groups[start.group].dropped = True
+            self._dropped.add(start.group)
+        if start.descriptor >= 0 and index is None:
+            index = self._hold(start.descriptor, start.pid, container, start.group if container else 0)
+        elif start.descriptor >= 0:
+            close(start.descriptor)
+        if container:
+            container.namespaces.add(NO_SYSCALL if index is None else index)
+            if container not in self.containers:
+                self.containers.append(container)
+                self.on_start(container)
+
+    def _add(self, start: Start) -> StartedContainer:
+        identifier, name, is_dockers = start.identity
+        if not name and is_dockers:
+            name = docker_names(identifier).get(identifier, "")
+        container = StartedContainer(self, identifier, name, start.pid)
+        container.comm = start.comm
+        container.mount_namespace = start.mount_namespace if start.is_gone else 0
+        return container
+
+    def keep_only(self, container: StartedContainer) -> None:
+        """Record nothing but this container from now on: of others, what they start."""
+        self.config.foreign = FOREIGN_KNOWN
+        for index in self._holds.keys() - container.namespaces:
+            self._namespaces[index].group = 0
+        for other in self.containers:
+            if not other.namespaces & container.namespaces:
+                for group in other.groups:
+                    self.groups[group].dropped = True
 
 
 class ScopeWatcher(ScopedPrograms, DenialReader):
@@ -7683,6 +8174,21 @@ def fold_rows(rows: Sequence[tuple[str, str, str, str, str]], columns: int, colo
     return lines
 
 
+def log_statistics(recording: Recording, duration_ns: int) -> None:
+    encoding = (sys.stderr and sys.stderr.encoding or "").lower()
+    blocks = " ▁▂▃▄▅▆▇█" if encoding == "utf-8" else " .:-=+*#"
+    Log.table(format_statistics(recording, duration_ns, blocks, terminal_columns(2), has_colour(2)))
+
+
+def report_gaps(recording: Recording, calls: Iterable[Call]) -> bool:
+    """Say what is missing of these calls, and whether nothing is."""
+    nameless = {(call.architecture, call.number) for call in calls if not call.name}
+    reasons = [*recording.losses, *describe_nameless(nameless)]
+    for reason in reasons:
+        Log.error(f"the profile is incomplete: {reason}")
+    return not reasons
+
+
 class Client(NamedTuple):
     """Programs that ask another process, which is none of their descendants, to do the work."""
 
@@ -7846,6 +8352,7 @@ class RecordOptions(NamedTuple):
     cgroup: str = ""
     no_proc_start: bool = False
     with_blocked: bool = False
+    containers: bool = False
 
 
 class StatusLine:
@@ -8011,9 +8518,7 @@ class RecordCommand:
             supervisor.restore()  # nobody may read the fifo that is waited for
         complete &= self._write(recording)
         if self.options.stats:
-            encoding = (sys.stderr and sys.stderr.encoding or "").lower()
-            blocks = " ▁▂▃▄▅▆▇█" if encoding == "utf-8" else " .:-=+*#"
-            Log.table(format_statistics(recording, duration_ns, blocks, terminal_columns(2), has_colour(2)))
+            log_statistics(recording, duration_ns)
         if failure:
             raise failure
         if recorder.close_message:
@@ -8173,11 +8678,7 @@ class RecordCommand:
         if made:
             Log.info(f"Adding what the kernel makes by itself: {', '.join(sorted(made))}")
         self._report_values(recording)
-        nameless = {(call.architecture, call.number) for call in self._to_allow(recording).calls if not call.name}
-        reasons = [*recording.losses, *describe_nameless(nameless)]
-        for reason in reasons:
-            Log.error(f"the profile is incomplete: {reason}")
-        return not reasons
+        return report_gaps(recording, self._to_allow(recording).calls)
 
     def _write(self, recording: Recording) -> bool:
         """Write the profile; if that fails it goes to standard error rather than being lost."""
@@ -8589,6 +9090,236 @@ class HookCommand:
             Log.error(f"{self.title}: got syscalls: {', '.join(sorted(recording.names))}")
             raise
         Log.info(f"{self.title}: wrote seccomp profile to: {path}")
+
+
+FILE_NAME_LENGTH = 200  # of 255 that most file systems take
+
+
+def safe_file_name(name: str) -> str:
+    """A container's name as that of a file: nothing in it leads elsewhere, hides the file, or looks like an option."""
+    safe = "".join(character if character in LETTERS + LETTERS.upper() + DIGITS + "_.-" else "-" for character in name)
+    return safe.lstrip(".-")[:FILE_NAME_LENGTH] or "container"
+
+
+def describe_container(container: StartedContainer) -> str:
+    """Name, short id and pid of a container that has started; what there is instead where it has no id."""
+    if container.identifier:
+        short = container.identifier[:12]
+        text = container.name if container.name == container.identifier else f"{container.name} ({short})"
+        return f"{text}, PID {container.pid}"
+    text = f"{container.name} ({container.comm})"
+    if container.mount_namespace:
+        return f"{text}, which ended before it could be named, in mount namespace {container.mount_namespace}"
+    return text
+
+
+class AwaitCommand(RecordCommand):
+    """One run of `record` of a container that does not run yet, from its program's first call on."""
+
+    SHORT_ID_LENGTH = 12
+
+    def __init__(self, options: RecordOptions):
+        super().__init__(options, [options.container])
+        self.found: StartedContainer | None = None
+
+    def run(self) -> int:
+        """Wait for it, record it until it ends, or a signal asks to stop; give the exit code."""
+        with contextlib.ExitStack() as resources, Supervisor(has_command=False) as supervisor:
+            resources.callback(self.target.close)
+            recorder = StartRecorder(self.machine, self.options.stats, self._watched())
+            resources.callback(recorder.close)
+            self._attach(recorder)
+            supervisor.check()
+            recorder.on_start = lambda container: self._examine(recorder, container)
+            recorder.begin_all()
+            running = running_containers()
+            recorder.serve()
+            if not self.found and find_container(self.options.container, running):
+                scope = container_scope(self.options.container)  # it has started just before
+                resources.close()
+                return AttachCommand(self.options, scope).run()
+            failure = self._wait(recorder, supervisor, ", ".join(container.name for container in running))
+            if not self.found:
+                raise failure or SpocError("record", f"container {self.options.container}", "it has not started",
+                                           f"{self.target.path} is left as it was")
+            complete = self._conclude(self.found, supervisor, 0, failure)
+        return 0 if complete else EXIT_FAILURE
+
+    def _examine(self, recorder: StartRecorder, container: StartedContainer) -> None:
+        """Is a container that has started the one?"""
+        wanted = self.options.container
+        if not self.found and (wanted in (container.name, container.identifier) or len(
+                wanted) >= self.SHORT_ID_LENGTH and container.identifier.startswith(wanted)):
+            self.found = container
+            self.start_ns = time.monotonic_ns()
+            Log.info(f"Recording container {describe_container(container)}")
+        if self.found:
+            recorder.keep_only(self.found)
+
+    def _wait(self, recorder: StartRecorder, supervisor: Supervisor, running: str) -> Exception | None:
+        """Give what has made waiting fail."""
+        Log.info("Processing events")
+        if not self.found:
+            Log.info(f"Waiting for container {self.options.container}; "
+                     + (f"those that run: {running}" if running else "none runs yet"))
+        try:
+            supervisor.wait_until(lambda: bool(self.found), (), recorder.inputs())
+            if self.found:
+                self._wait_for_end(recorder, supervisor, self.found)
+            return None
+        except Exception as error:
+            return error
+
+    def _wait_for_end(self, recorder: StartRecorder, supervisor: Supervisor, found: StartedContainer) -> None:
+        status_line = StatusLine()
+        supervisor.before_stop = status_line.clear
+        if self.target.is_file:
+            supervisor.before_kill = lambda: self._checkpoint(found)
+        try:
+            supervisor.wait_until(lambda: not found.has_live_tasks(), self._timers(found, status_line),
+                                  recorder.inputs())
+        finally:
+            status_line.clear()
+
+    def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> NoReturn:
+        if failure:
+            raise failure
+        raise SpocError("record", f"container {self.options.container}", "it made no call",
+                        f"{self.target.path} is left as it was")
+
+
+class ContainerCommand(RecordCommand):
+    """The part of a `record --containers` that is about one container."""
+
+    def conclude(self, recorder: StartedContainer) -> bool:
+        """Write its profile, if it did anything; say whether that is all."""
+        recorder.release_survivors()
+        recording = recorder.recording()
+        complete = report_gaps(recording, recording.calls)
+        if recording.calls:
+            self._report_values(recording)
+            complete &= self._write(recording)
+            if self.options.stats:
+                log_statistics(recording, time.monotonic_ns() - self.start_ns)
+        return complete
+
+
+class ContainersCommand:
+    """One run of `record --containers`."""
+
+    def __init__(self, options: RecordOptions):
+        """Check all that can be known to fail before anything is recorded."""
+        self.options = options
+        self.folder = options.output_file
+        identity = sudo_identity(os.environ)
+        try:
+            make_folder(self.folder, (identity.uid, identity.gid) if identity else None)
+            self.probe = ContainerCommand(options._replace(
+                output_file=os.path.join(self.folder, f".spoc.{os.urandom(6).hex()}")), ["probe"])
+        except OSError as error:
+            raise SpocError("make folder", self.folder, error, "choose another folder with -o") from None
+        except SpocError as error:
+            raise SpocError("write profiles to", self.folder, error.reason, "choose another folder with -o") from None
+        self.probe.target.close()
+        self._commands: dict[StartedContainer, ContainerCommand] = {}  # of containers that have not ended
+        self._paths: dict[str, str] = {}  # path -> id of the container whose profile it is, of this run
+        self._written = 0
+        self._complete = True
+
+    def run(self) -> int:
+        """Record until a signal asks to stop; give the exit code."""
+        with contextlib.ExitStack() as resources, Supervisor(has_command=False) as supervisor:
+            recorder = StartRecorder(self.probe.machine, self.options.stats, self.probe._watched())
+            resources.callback(recorder.close)
+            self.probe._attach(recorder)
+            supervisor.check()
+            recorder.on_start, recorder.on_end = self._start, self._end
+            self._lost = 0
+            recorder.begin_all()
+            Log.info(f"Recording every container that starts from now on, each into a profile in {self.folder}")
+            failure = self._wait(recorder, supervisor)
+            with contextlib.suppress(OSError):
+                recorder.serve()
+            for container in list(self._commands):
+                self._end(container)
+            self._report_lost(recorder)
+        if failure:
+            raise failure
+        if not self._written and self._complete:
+            raise SpocError("record", "containers", "none has started", f"{self.folder} is left as it was")
+        return 0 if self._complete else EXIT_FAILURE
+
+    def _wait(self, recorder: StartRecorder, supervisor: Supervisor) -> Exception | None:
+        """Give what has made waiting fail."""
+        Log.info("Processing events")
+        timers = [Timer(self.options.checkpoint, self._checkpoint)] if self.options.checkpoint else []
+        supervisor.before_kill = self._checkpoint
+
+        def serve() -> None:
+            recorder.serve()
+            self._report_lost(recorder)
+        try:
+            supervisor.wait_until(lambda: False, timers, {descriptor: serve for descriptor in recorder.inputs()})
+            return None
+        except Exception as error:
+            return error
+
+    def _report_lost(self, recorder: StartRecorder) -> None:
+        """Say so once more when programs have started that nothing is recorded of."""
+        lost = recorder.counters().groups_lost
+        if lost != self._lost:
+            self._lost, self._complete = lost, False
+            Log.error(f"{count_of(lost, 'program has', 'programs have')} started in containers unrecorded so far: more "
+                      f"than {GROUPS} containers and programs started in them from outside at a time")
+
+    def _checkpoint(self) -> None:
+        for container, command in self._commands.items():
+            command._checkpoint(container)
+
+    def _start(self, container: StartedContainer) -> None:
+        Log.info(f"Recording container {describe_container(container)}")
+        try:
+            self._commands[container] = self._command(container)
+        except (SpocError, OSError) as error:
+            self._complete = False
+            Log.error(error)
+
+    def _end(self, container: StartedContainer) -> None:
+        command = self._commands.pop(container, None)
+        if command:
+            with command.target:
+                self._complete &= command.conclude(container)
+                self._written += 1
+
+    def _command(self, container: StartedContainer) -> ContainerCommand:
+        """What writes its profile: to a file that no other container of this run has, unless it is to grow."""
+        for path in self._candidates(container):
+            owner = self._paths.get(path)
+            is_same = owner is not None and owner == container.identifier
+            if owner is not None and not is_same and not self.options.append:
+                continue
+            options = self.options._replace(output_file=path, append=self.options.append or is_same)
+            try:
+                command = ContainerCommand(options, [container.name])
+            except ProfileError as error:  # what is there is no profile that this one could be added to
+                Log.error(error)
+                continue
+            self._paths[path] = container.identifier
+            command.start_ns = time.monotonic_ns()
+            if path != next(self._candidates(container)):
+                Log.info(f"Its profile will be {path}: another container of that name has the other")
+            return command
+        raise AssertionError
+
+    def _candidates(self, container: StartedContainer) -> Iterator[str]:
+        """Paths for its profile, the best first."""
+        extension = os.path.splitext(DEFAULT_OUTPUT[self.options.type])[1]
+        name = safe_file_name(container.name)
+        yield os.path.join(self.folder, name + extension)
+        short = safe_file_name(container.identifier[:12] or str(container.pid))
+        yield os.path.join(self.folder, f"{name}-{short}{extension}")
+        for number in itertools.count(2):
+            yield os.path.join(self.folder, f"{name}-{short}-{number}{extension}")
 
 
 RUNTIMES = ("spoc", "runc")  # whose answers the filter gives; see runc_prefix()
@@ -9739,17 +10470,16 @@ class Conversion:
         return verdicts
 
 
-# Groups of syscalls: those of systemd 257 (src/shared/seccomp-util.c), each syscall in one of them, and the rest. What
+# Groups of syscalls: those of systemd 252 (src/shared/seccomp-util.c), each syscall in one of them, and the rest. What
 # Docker's default profile (moby/profiles, seccomp/default.json, as in tests/data) denies without further capabilities
 # has a -, what it allows under conditions a ?, and what is not listed it denies.
 SYSCALL_GROUPS = """
 @default: arch_prctl brk cacheflush clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep
 clock_nanosleep_time64 execve exit exit_group futex futex_time64 futex_waitv get_robust_list get_thread_area getegid
 getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getpgid getpgrp getpid getppid getrandom getresgid
-getresgid32 getresuid getresuid32 getrlimit getsid gettid gettimeofday getuid getuid32 -lsm_get_self_attr
--lsm_list_modules membarrier mmap mmap2 mprotect mseal munmap nanosleep pause prlimit64 restart_syscall
-riscv_flush_icache riscv_hwprobe rseq rt_sigreturn sched_getaffinity sched_yield set_robust_list set_thread_area
-set_tid_address set_tls sigreturn time ugetrlimit uretprobe
+getresgid32 getresuid getresuid32 getrlimit getsid gettid gettimeofday getuid getuid32 membarrier mmap mmap2 mprotect
+munmap nanosleep pause prlimit64 restart_syscall riscv_flush_icache riscv_hwprobe rseq rt_sigreturn sched_getaffinity
+sched_yield set_robust_list set_thread_area set_tid_address set_tls sigreturn time ugetrlimit uretprobe
 @aio: io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit -io_uring_enter
 -io_uring_register -io_uring_setup
 @basic-io: _llseek close close_range dup dup2 dup3 lseek pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readv
@@ -9760,11 +10490,10 @@ write writev
 @debug: -lookup_dcookie -perf_event_open -pidfd_getfd ptrace -rtas s390_runtime_instr -sys_debug_setcontext
 @file-system: access chdir chmod creat faccessat faccessat2 fallocate fchdir fchmod fchmodat fchmodat2 fcntl fcntl64
 fgetxattr flistxattr fremovexattr fsetxattr fstat fstat64 fstatat64 fstatfs fstatfs64 ftruncate ftruncate64 futimesat
-getcwd getdents getdents64 getxattr getxattrat inotify_add_watch inotify_init inotify_init1 inotify_rm_watch lgetxattr
-link linkat listmount listxattr listxattrat llistxattr lremovexattr lsetxattr lstat lstat64 mkdir mkdirat mknod mknodat
-newfstatat -oldfstat -oldlstat -oldstat open openat openat2 readlink readlinkat removexattr removexattrat rename
-renameat renameat2 rmdir setxattr setxattrat stat stat64 statfs statfs64 statmount statx symlink symlinkat truncate
-truncate64 unlink unlinkat utime utimensat utimensat_time64 utimes
+getcwd getdents getdents64 getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch lgetxattr link linkat
+listxattr llistxattr lremovexattr lsetxattr lstat lstat64 mkdir mkdirat mknod mknodat newfstatat -oldfstat -oldlstat
+-oldstat open openat openat2 readlink readlinkat removexattr rename renameat renameat2 rmdir setxattr stat stat64
+statfs statfs64 statx symlink symlinkat truncate truncate64 unlink unlinkat utime utimensat utimensat_time64 utimes
 @io-event: _newselect epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait
 epoll_wait_old eventfd eventfd2 poll ppoll ppoll_time64 pselect6 pselect6_time64 select
 @ipc: ipc memfd_create mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend
@@ -9786,7 +10515,6 @@ rt_tgsigqueueinfo -setns swapcontext tgkill times tkill -unshare vfork wait4 wai
 @reboot: -kexec_file_load -kexec_load -reboot
 @resources: ioprio_set -mbind -migrate_pages -move_pages -nice sched_setaffinity sched_setattr sched_setparam
 sched_setscheduler -set_mempolicy -set_mempolicy_home_node setpriority setrlimit
-@sandbox: landlock_add_rule landlock_create_ruleset landlock_restrict_self seccomp
 @setuid: setgid setgid32 setgroups setgroups32 setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid
 setreuid32 setuid setuid32
 @signal: rt_sigaction rt_sigpending rt_sigprocmask rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 -sigaction
@@ -9802,8 +10530,9 @@ sched_rr_get_interval sched_rr_get_interval_time64 sendfile sendfile64 setfsgid 
 setsid splice sysinfo tee umask uname -userfaultfd vmsplice
 @privileged: -acct -bpf -fanotify_init fanotify_mark -nfsservctl -open_by_handle_at -quotactl -quotactl_fd
 -setdomainname -sethostname -vhangup
-other: arm_sync_file_range breakpoint cachestat futex_requeue futex_wait futex_wake map_shadow_stack memfd_secret
-mincore process_mrelease
+other: arm_sync_file_range breakpoint cachestat futex_requeue futex_wait futex_wake getxattrat landlock_add_rule
+landlock_create_ruleset landlock_restrict_self listmount listxattrat map_shadow_stack memfd_secret mincore mseal
+process_mrelease removexattrat seccomp setxattrat statmount
 """
 # What a program seldom needs, and an attacker likes; those with a ? above only if they are allowed unconditionally.
 HIGH_RISK = """
@@ -10648,7 +11377,7 @@ def parse_verdict(text: str) -> Verdict:
     return make_verdict(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if colon else errno.EPERM)
 
 
-SCOPES = ("pid", "container", "unit", "cgroup")  # the options that name what runs already
+SCOPES = ("pid", "container", "unit", "cgroup", "containers")  # the options that say of what there is no command
 NO_START = "no_proc_start"  # the option that makes one of the command
 # What of `record` means nothing without a command, and why.
 NEEDS_COMMAND = {
@@ -10657,39 +11386,66 @@ NEEDS_COMMAND = {
     "backend": "only BPF sees what runs already"}
 
 
-def scope_of(command: str, values: dict[str, Any], operands: Sequence[str]) -> Scope | None:
-    """What options say that is to be recorded or watched; None if nothing."""
-    given = [f"--{name.replace('_', '-')}" for name in (*SCOPES, NO_START) if name in values]
+def spell_option(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
+def scope_option(command: str, values: dict[str, Any], operands: Sequence[str]) -> str:
+    """The field of the option that says what is to be recorded or watched without a command; "" if there is none."""
+    given = [name for name in (*SCOPES, NO_START) if name in values]
     if not given:
-        return None
+        return ""
+    option = spell_option(given[0])
     if len(given) > 1:
-        raise UsageError(command, f"{' and '.join(given)} do not go together", "give one of them")
+        raise UsageError(command, f"{' and '.join(map(spell_option, given))} do not go together",
+                         "give one of them")
     if operands and NO_START not in values:
-        raise UsageError(f"{command} {given[0]}", "it takes no command: what runs already is recorded")
+        raise UsageError(f"{command} {option}", "it takes no command: what runs already is recorded"
+                         if given[0] != "containers" else "it takes no command: what engines start is recorded")
     for name, reason in NEEDS_COMMAND.items():
         if values.get(name, "bpf") not in ("auto", "bpf"):
-            raise UsageError(f"--{name}", f"means nothing with {given[0]}: {reason}")
-    check_machine_pids(given[0])
+            raise UsageError(f"--{name}", f"means nothing with {option}: {reason}")
+    return given[0]
+
+
+def make_scope(option: str, value: Any) -> Scope:
+    """What such an option names, which has to be there."""
+    check_machine_pids(spell_option(option))
     makers: dict[str, Callable[[Any], Scope]] = {
         "pid": ProcessTree, "container": container_scope, "unit": lambda name: ControlGroup(unit_control_group(name)),
-        "cgroup": ControlGroup}
-    if NO_START in values:
-        return NamedProcesses(operands[0])
-    name = given[0][2:]
-    return makers[name](values[name])
+        "cgroup": ControlGroup, NO_START: NamedProcesses}
+    return makers[option](value)
+
+
+def check_containers_options(values: dict[str, Any]) -> None:
+    if values.get("output_file", "-") == "-":
+        raise UsageError("record --containers", "each container has a profile of its own",
+                         "name a folder for them with -o FOLDER")
+    if "with_blocked" in values:
+        raise UsageError("--with-blocked", "means nothing with --containers: what filters block is not looked at",
+                         "give it with --container")
+    if "name" in values:
+        raise UsageError("--name", "means nothing with --containers: each profile has the name of its container")
 
 
 def run_record(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `record`."""
     if "no_base_syscalls" in values and "base_syscalls" in values:
         raise UsageError("record", "-b and -n contradict each other")
-    scope = scope_of("record", values, operands)
-    if scope:
-        return AttachCommand(RecordOptions(**values), scope).run()
-    if "with_blocked" in values:
-        raise UsageError("--with-blocked", "a command is recorded under no filter", "give it with --pid, --container, "
-                         "--unit or --cgroup; run --learn FILE allows what a profile blocks")
-    return RecordCommand(RecordOptions(**values), operands).run()
+    option, options = scope_option("record", values, operands), RecordOptions(**values)
+    if not option:
+        if options.with_blocked:
+            raise UsageError("--with-blocked", "a command is recorded under no filter", "give it with --pid, "
+                             "--container, --unit or --cgroup; run --learn FILE allows what a profile blocks")
+        return RecordCommand(options, operands).run()
+    if option == "containers":
+        check_containers_options(values)
+        check_machine_pids(spell_option(option))
+        return ContainersCommand(options).run()
+    check_machine_pids(spell_option(option))
+    if option == "container" and not find_container(options.container, running_containers()):
+        return AwaitCommand(options).run()
+    return AttachCommand(options, make_scope(option, operands[0] if option == NO_START else values[option])).run()
 
 
 def run_hook(values: dict[str, Any], _operands: list[str]) -> int:
@@ -10723,7 +11479,8 @@ def run_run(values: dict[str, Any], operands: list[str]) -> int:
 
 def run_watch(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `watch`."""
-    scope = scope_of("watch", values, operands)
+    option = scope_option("watch", values, operands)
+    scope = make_scope(option, values[option]) if option else None
     if not scope:
         check_machine_pids("the whole machine")
     values["duration"] = values.pop("for", 0)  # which is a keyword
@@ -10828,8 +11585,10 @@ OPTIONS = (
            "this process, which runs already, with its threads and descendants", check=parse_pid,
            repeated=True),
     Option("--container", "NAME", "record watch",
-           "all that is in this container, which runs already, or is started in it: its name, its id, or how that "
-           "begins"),
+           "all that is in this container, or is started in it: its name, its id, or how that begins; record waits for "
+           "one that does not run yet, and sees all of it"),
+    Option("--containers", "", "record",
+           "every container that starts from now on, each into a profile of its own in the folder that -o names"),
     Option("--unit", "NAME", "record watch",
            "all that is in this systemd unit, which runs already, or is started in it"),
     Option("--cgroup", "PATH", "record watch",
@@ -10848,7 +11607,8 @@ OPTIONS = (
            "seccomp (Kubernetes YAML), raw-seccomp (OCI JSON), docker (Docker and Podman), systemd (a drop-in), bpf "
            "(the compiled filter) or pfc (libseccomp's listing of it)", CONVERT_TYPES),
     Option("-o --output-file", "FILE", "record",
-           "write the profile to FILE, - for standard output (default /tmp/profile.yaml or /tmp/profile.json)"),
+           "write the profile to FILE, - for standard output (default /tmp/profile.yaml or /tmp/profile.json); with "
+           "--containers, the profiles to this folder"),
     Option("-o --output-file", "FILE", "hook",
            "record containers without an annotation as well, to FILE, an absolute path; %i in it stands for the "
            "container's id; annotations may then only name files in the folder of FILE", check=check_absolute),
@@ -10941,7 +11701,7 @@ COMMANDS = {
         run_record, "CMD [ARG...]", "run a command and write a seccomp profile of the syscalls that it makes",
         "Run CMD and write a seccomp profile of the syscalls that it and all its descendants make.\n"
         "Without CMD, with --pid, --container, --unit or --cgroup: the same of what runs already, until it has ended "
-        "or SIGINT or SIGTERM comes.",
+        "or SIGINT or SIGTERM comes. With --containers: of each container that starts, until then.",
         "record -o nginx.yaml -- nginx -g 'daemon off;'"),
     "run": Command(
         run_run, "CMD [ARG...]", "run a command under a seccomp profile and name the syscalls that it blocks",

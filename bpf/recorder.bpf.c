@@ -107,7 +107,9 @@ struct config {
 	__u32 filter_mask;	/* its bit that does; 0: it is not known where */
 	__u32 namespaces;	/* how many elements of `namespaces` begin_foreign looks at */
 	__u32 foreign;		/* enum foreign */
-	__u32 nsproxy_offset;	/* bytes into task_struct: its struct nsproxy; 0: not known */
+	__u32 parent_offset;	/* bytes into task_struct: its real_parent; 0: neither this nor what follows is known */
+	__u32 tgid_offset;	/* bytes into task_struct: its tgid */
+	__u32 nsproxy_offset;	/* bytes into task_struct: its struct nsproxy */
 	__u32 mounts_offset;	/* bytes into struct nsproxy: the mount namespace */
 	__u32 inode_offset;	/* bytes into struct mnt_namespace: its inode, a __u32 */
 };
@@ -1127,16 +1129,23 @@ int list_named(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The inode of the current task's mount namespace; 0 if it is not known. */
-static __always_inline __u32 mount_namespace(const struct config *conf)
+/*
+ * What tells of the current task once it is gone: the inode of its mount namespace and, in the upper half, the tgid of
+ * its parent. Each is 0 if it is not known.
+ */
+static __always_inline __u64 circumstances(const struct config *conf)
 {
-	unsigned long address = 0;
-	__u32 inode = 0;
+	__u64 task = bpf_get_current_task();
+	unsigned long parent = 0, mounts = 0;
+	__u32 inode = 0, tgid = 0;
 
-	if (!conf->nsproxy_offset || read_kernel(address, bpf_get_current_task() + conf->nsproxy_offset) ||
-	    read_kernel(address, address + conf->mounts_offset) || read_kernel(inode, address + conf->inode_offset))
+	if (!conf->parent_offset)
 		return 0;
-	return inode;
+	if (!read_kernel(parent, task + conf->parent_offset))
+		read_kernel(tgid, parent + conf->tgid_offset);
+	if (!read_kernel(mounts, task + conf->nsproxy_offset) && !read_kernel(mounts, mounts + conf->mounts_offset))
+		read_kernel(inode, mounts + conf->inode_offset);
+	return (__u64)tgid << 32 | inode;
 }
 
 /* The index in `namespaces` of the current task's active one; what is no index if it is not there. */
@@ -1192,7 +1201,8 @@ int begin_foreign(struct bpf_raw_tracepoint_args *ctx)
 	if (!follow(task, NO_SYSCALL, news.tgid, group, TASK_COUNTED))
 		return 0;
 	news.key.group = group;
-	news.count = mount_namespace(conf);
+	news.key.outcome.result = known ? known->group : 0;
+	news.count = circumstances(conf);
 	get_comm(news.key.comm);
 	if (bpf_ringbuf_output(&events, &news, sizeof(news), 0))
 		COUNT(groups_lost, 1);

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -18,6 +19,10 @@ from support import WAIT_S, build, end, require_command, require_root, wait_unti
 IMAGE = "spoc-test:1"
 USER, USER_ID, FIRST_SUBORDINATE_ID = "spoc-test", 23000, 2300000
 ARGV = Sequence[str]
+ONE, TWO = (f"spoc-{os.getpid()}-{number}" for number in (1, 2))  # names that no other container here has
+SHELL_LOOP = ("/bin/sh", "-c", "while :; do /bin/ls / >/dev/null; /bin/sleep 0.1; done")
+# Of what no program in these containers makes, but runc and crun do before its first call.
+OF_RUNTIMES = {"setns", "unshare", "mount", "pivot_root", "capset", "seccomp", "sethostname", "setgroups"}
 
 # Podman and crun refuse a machine with cgroup v1 and v2 mounted beside each other: v2 is left out where v1 is. Podman
 # keeps its locks in /dev/shm, one set for all that root starts, of the tests and others.

@@ -48,7 +48,6 @@ redis-server        a real server to record
 redis-tools         its load
 nginx-light         a real server to record
 apache2-utils       its load
-curl                asks it, and other servers, for a page
 postgresql          a real server to record, with its load
 python3-yaml        reads the YAML that spoc.py writes
 python3-ruamel.yaml reads what that reads, as YAML 1.2
@@ -62,7 +61,6 @@ bpftool             says what is loaded in the kernel, and what was left there
 libcap2-bin         runs spoc.py with some capabilities and not with others
 util-linux          unshare, setpriv, script
 mount               small file systems to fill up
-e2fsprogs           chattr, for files that nobody may change
 procps              says which processes are left
 iproute2            network namespaces to record in
 git                 lists the files of the project

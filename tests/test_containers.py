@@ -11,15 +11,10 @@ from unittest import mock
 
 import spoc as module
 from cases import AttachCase
-from engines import IMAGE, Engine, Engines
+from engines import IMAGE, OF_RUNTIMES, ONE, SHELL_LOOP, TWO, Engine, Engines
 from support import Case, spoc, wait_until
 
 TIER = "kernel"
-
-ONE, TWO = (f"spoc-{os.getpid()}-{number}" for number in (1, 2))  # which no other container here has
-LOOP = ("/bin/sh", "-c", "while :; do /bin/ls / >/dev/null; /bin/sleep 0.1; done")
-# Of what no program in these containers makes, but runc and crun do before its first call.
-OF_RUNTIMES = {"setns", "unshare", "mount", "pivot_root", "capset", "seccomp", "sethostname", "setgroups"}
 
 
 def process_of(engine: Engine) -> str:
@@ -40,7 +35,7 @@ class Containers(AttachCase):
         of that command, if anything.
         """
         with self.subTest(engine=engine.name):
-            engine.start(ONE, *LOOP, options=options)
+            engine.start(ONE, *SHELL_LOOP, options=options)
             try:
                 found = json.loads(spoc("doctor", "--json").stdout)["checks"]
                 fact = next(check["fact"] for check in found if check["item"] == "attach")
@@ -82,7 +77,7 @@ class Containers(AttachCase):
         programs = f"{self.engines.tree}/bin"
         result = spoc("record", "-t", "raw-seccomp", "-o", str(profile), f"{programs}/sh", "-c", f"{programs}/true; :")
         self.assertEqual(result.returncode, 0, result.stderr)
-        engine.start(ONE, *LOOP)
+        engine.start(ONE, *SHELL_LOOP)
         try:
             with self.attached("record", "-t", "raw-seccomp", "-o", str(profile), "--append", "--container",
                                ONE) as recorder:
@@ -98,13 +93,12 @@ class Containers(AttachCase):
         outputs, identifiers = [], []
         with self.attached("watch", ready="Calls that a filter lets pass and logs") as watch:
             for path in (profile, smaller):
-                identifiers.append(engine(
-                    "create", "--network", "none", "--name", TWO, "--security-opt", f"seccomp={path}", IMAGE,
-                    "/bin/sh", "-c", "/bin/ls /; /bin/id; /bin/sleep 0.1; echo done").stdout[:12])
-                try:
-                    outputs.append(engine("start", "--attach", TWO).stdout)
-                finally:
-                    engine.remove(TWO)
+                identifier = path.with_suffix(".id")
+                outputs.append(engine.run(
+                    TWO, "/bin/sh", "-c", "/bin/ls /; /bin/id; /bin/sleep 0.1; echo done",
+                    options=("--security-opt", f"seccomp={path}", "--cidfile", str(identifier))).stdout)
+                identifiers.append(identifier.read_text()[:12])
+                identifier.unlink()  # which engines do not replace
             watch.terminate()
         blocked = [set(re.findall(rf"Seccomp: (\w+) .*, container: {identifier}", self.log))
                    for identifier in identifiers]
@@ -139,7 +133,7 @@ class Containers(AttachCase):
         """Neither of another container that starts programs all the time, nor of the machine."""
         engine = self.engines.podman("crun")
         self.launch("sh", "-c", "while :; do uname >/dev/null; done")
-        for name, command in ((ONE, ("/bin/sleep", "1000")), (TWO, LOOP)):
+        for name, command in ((ONE, ("/bin/sleep", "1000")), (TWO, SHELL_LOOP)):
             engine.start(name, *command)
             self.addCleanup(engine.remove, name)
 
@@ -154,7 +148,7 @@ class Containers(AttachCase):
     def test_init(self) -> None:
         """The first process is one that only reaps; what it starts is in the same container."""
         engine = self.engines.podman("crun")
-        engine.start(ONE, *LOOP, options=("--init",))
+        engine.start(ONE, *SHELL_LOOP, options=("--init",))
         self.addCleanup(engine.remove, ONE)
         self.assertNotEqual(module.process_name(engine.pid(ONE)), "sh")
         names = self.names_of("--container", ONE, meanwhile=lambda: engine.execute(ONE, "/three"))
@@ -180,7 +174,7 @@ class Containers(AttachCase):
     def test_shared_pid_namespace(self) -> None:
         """A container in another's pid namespace is recorded by itself."""
         engine = self.engines.podman("crun")
-        engine.start(ONE, *LOOP)
+        engine.start(ONE, *SHELL_LOOP)
         self.addCleanup(engine.remove, ONE)
         engine.start(TWO, "/bin/sh", "-c", "while :; do /bin/id >/dev/null; /bin/sleep 0.1; done",
                      options=("--pid", f"container:{ONE}"))
@@ -231,7 +225,7 @@ class Containers(AttachCase):
     def test_pid_namespace_of_the_machine(self) -> None:
         """Such a container is known by its control group."""
         engine = self.engines.podman("crun")
-        engine.start(ONE, *LOOP, options=("--pid", "host"))
+        engine.start(ONE, *SHELL_LOOP, options=("--pid", "host"))
         self.addCleanup(engine.remove, ONE)
 
         def meanwhile() -> None:

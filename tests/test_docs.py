@@ -303,6 +303,15 @@ def use_web_server(terminal: Terminal) -> None:
     terminal.interrupt()
 
 
+def use_containers(terminal: Terminal) -> None:
+    """Run a container of Podman and one of Docker, one after the other, and end the recording."""
+    terminal.wait_for("Processing events")
+    for engine, name in (("podman", "job"), ("docker", "db")):
+        terminal.world.root(f"{engine} run --rm --name {name} busybox sleep 0.2")
+        terminal.wait_for(f"profiles/{name}.yaml")
+    terminal.interrupt()
+
+
 def use_unshare(terminal: Terminal) -> None:
     """Call what Docker's default profile refuses, and end the recording."""
     terminal.wait_for("Processing events")
@@ -360,6 +369,7 @@ def use_filtered_uname(terminal: Terminal) -> None:
 MEANWHILE = {
     "-o web.json --container web": use_web_server,
     "-o more.yaml --container web": use_unshare,
+    "record -o profiles --containers": use_containers,
     "watch --container safe": use_kill,
     "io.spoc.record=/var/lib/spoc/date.json": wait_for_profile,
     "-o nginx.yaml nginx": use_nginx,

@@ -11,7 +11,6 @@ on an x86-64 machine with Linux 6.1 that is made up, so that most of it is the s
 
 import ast
 import contextlib
-import ctypes
 import difflib
 import errno
 import fcntl
@@ -43,14 +42,8 @@ GOLDEN = support.DATA / "golden"
 MODE = os.environ.get("SPOC_GOLDEN", "")
 
 # The one place for what depends on libseccomp: which syscalls it knows, and what it compiles, where it is native.
-# Cases with this mark run under just these versions and this machine, and are skipped elsewhere.
-LIBSECCOMPS, NATIVE = ((2, 5, 4), (2, 6, 0)), "x86_64"
-COMPILED_WITH = f"libseccomp {' or '.join('.'.join(map(str, version)) for version in LIBSECCOMPS)} on {NATIVE}"
-# What not all of these know (seccomp-syscalls.h, seccomp.h), map_shadow_stack on x32 alone: none is to know it here.
-NEWER_SYSCALLS = """atomic_barrier atomic_cmpxchg_32 getpagesize getxattrat listmount listxattrat lsm_get_self_attr
-                    lsm_list_modules lsm_set_self_attr map_shadow_stack mseal removexattrat riscv_hwprobe setxattrat
-                    statmount uretprobe""".split()
-NEWER_ARCHITECTURES = "loongarch64 m68k sh sheb".split()
+# Cases with this mark run under just this version and machine, and are skipped elsewhere.
+LIBSECCOMP, NATIVE = (2, 5, 4), "x86_64"
 
 ALLOW, ERRNO, LOG, KILL, KILL_PROCESS, TRAP, TRACE, NOTIFY = (f"SCMP_ACT_{name}" for name in (
     "ALLOW ERRNO LOG KILL KILL_PROCESS TRAP TRACE NOTIFY".split()))
@@ -113,40 +106,8 @@ class Adapter:
                 patch(os, "fsync", lambda descriptor: None), \
                 unittest.mock.patch.dict(os.environ, {"TERM": "xterm", "NO_COLOR": ""}), \
                 unittest.mock.patch.dict(module.DEFAULT_OUTPUT, {
-                    name: f"{folder}/{os.path.basename(path)}" for name, path in module.DEFAULT_OUTPUT.items()}), \
-                self._common_libseccomp():
+                    name: f"{folder}/{os.path.basename(path)}" for name, path in module.DEFAULT_OUTPUT.items()}):
             yield
-
-    @contextlib.contextmanager
-    def _common_libseccomp(self) -> Iterator[None]:
-        """Have libseccomp know what all of LIBSECCOMPS do."""
-        library, patch = self.module.libseccomp, unittest.mock.patch.object
-        handle = library.load()
-        number_of, name_of, architecture_of = (getattr(library, f"seccomp_{name}") for name in (
-            "syscall_resolve_name_arch", "syscall_resolve_num_arch", "arch_resolve_name"))
-
-        def resolve_name(token: int, name: bytes) -> int:
-            return -1 if name.decode() in NEWER_SYSCALLS else int(number_of(token, name))
-
-        def resolve_number(token: int, number: int) -> Any:
-            pointer = name_of(token, number)
-            if pointer and ctypes.string_at(pointer).decode() in NEWER_SYSCALLS:
-                self.module.libc.free(pointer)
-                return None
-            return pointer
-
-        def resolve_architecture(name: bytes) -> int:
-            return 0 if name.decode() in NEWER_ARCHITECTURES else int(architecture_of(name))
-
-        self.module.syscall_number.cache_clear()
-        try:
-            with patch(library, "load", lambda: handle), \
-                    patch(library, "seccomp_syscall_resolve_name_arch", resolve_name), \
-                    patch(library, "seccomp_syscall_resolve_num_arch", resolve_number), \
-                    patch(library, "seccomp_arch_resolve_name", resolve_architecture):
-                yield
-        finally:
-            self.module.syscall_number.cache_clear()
 
     def reset(self) -> None:
         """What main() leaves for the next: it is called once a process otherwise."""
@@ -271,7 +232,7 @@ class Case(NamedTuple):
     status: int = 0  # of the command that run has started, as waitpid(2) gives it
     found: Optional[Dict[str, Dict[str, Any]]] = None
     columns: int = 0  # of the terminal that is standard output, if it is one
-    compiled: bool = False  # needs one of LIBSECCOMPS
+    compiled: bool = False  # needs LIBSECCOMP
 
     @property
     def title(self) -> str:
@@ -380,14 +341,11 @@ def terminal_of(columns: int, output: Any) -> Iterator[int]:
     """A terminal this wide; what it shows goes to the file `output`."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    settings = termios.tcgetattr(theirs)
-    settings[1] &= ~termios.OPOST  # what is written comes as it is, without a return at each line's end
-    termios.tcsetattr(theirs, termios.TCSANOW, settings)
 
     def copy() -> None:
         with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
             while True:
-                output.write(os.read(ours, 1 << 12))
+                output.write(os.read(ours, 1 << 12).replace(b"\r\n", b"\n"))
 
     reader = threading.Thread(target=copy)
     reader.start()
@@ -711,7 +669,7 @@ HOSTILE: List[Content] = [
 # Each option's spellings, and an example of its value if it takes one.
 OPTIONS: Dict[str, Dict[str, str]] = {
     "record": {"--pid": "2147483647", "--container": "missing", "--unit": "missing", "--cgroup": "missing",
-               "--no-proc-start": "", "-t --type": "raw-seccomp", "-o --output-file": "out",
+               "--containers": "", "--no-proc-start": "", "-t --type": "raw-seccomp", "-o --output-file": "out",
                "-b --base-syscalls": "read,write",
                "-n --no-base-syscalls": "", "--args": "socket", "--name": "web", "--append": "", "--follow": "",
                "--checkpoint": "60", "--stats": "", "--backend": "notify", "--with-blocked": "", "--portable": "",
@@ -1141,8 +1099,10 @@ def record_cases() -> Iterator[Case]:
         yield Case(("record", "-nq", "-o", "out", *shlex.split(command)), recorded=RECORDINGS["small"], compiled=True)
         yield Case(("record", "-nq", "--follow", "-o", "out", *shlex.split(command)), recorded=RECORDINGS["small"],
                    compiled=True)
-    for options in ("--pid 2147483647", "--cgroup missing", "--container missing", "--unit missing",
-                    "--cgroup data --pid 2", "--pid 1 --follow",
+    for options in ("--pid 2147483647", "--cgroup missing", "--container missing -o missing/out", "--unit missing",
+                    "--cgroup data --pid 2", "--pid 1 --follow", "--containers --container a", "--containers true",
+                    "--containers -o -", "--containers --name web", "--containers --backend notify",
+                    "--containers --follow", "--containers -o missing/out", f"--containers -o {RUNC}",
                     "--pid 1 --privileged", "--pid 1 --backend notify", "--pid 1 -n -b read", "--pid 1 true",
                     "--no-proc-start", "--no-proc-start /", "--no-proc-start --pid 1 x",
                     "--no-proc-start --follow x", "--no-proc-start -o missing/out x"):
@@ -1331,7 +1291,7 @@ def path_of(command: str) -> pathlib.Path:
 
 
 def is_native(adapter: Adapter) -> bool:
-    return os.uname().machine == NATIVE and sys.maxsize > 1 << 32 and adapter.libseccomp_version() in LIBSECCOMPS
+    return os.uname().machine == NATIVE and sys.maxsize > 1 << 32 and adapter.libseccomp_version() == LIBSECCOMP
 
 
 def differences(expected: Dict[str, str], found: Dict[str, str]) -> str:
@@ -1427,7 +1387,7 @@ class Golden(unittest.TestCase):
         native = is_native(adapter)
         cases = titled(CASES[command]())
         if MODE:
-            support.require(native, COMPILED_WITH)
+            support.require(native, f"libseccomp {'.'.join(map(str, LIBSECCOMP))} on {NATIVE}")
             folder = GOLDEN if MODE == "write" else pathlib.Path(MODE)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{command}.txt").write_text(format_corpus(run_cases_of(adapter, cases)), encoding="utf-8")
@@ -1439,7 +1399,8 @@ class Golden(unittest.TestCase):
         if text:
             self.fail(text)
         if left:
-            self.skipTest(f"{len(left)} cases need {COMPILED_WITH}; the others are the same")
+            self.skipTest(f"{len(left)} cases need libseccomp {'.'.join(map(str, LIBSECCOMP))} on {NATIVE}; the others "
+                          "are the same")
 
     def test_main(self) -> None:
         self.check("main")

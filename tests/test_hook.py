@@ -18,7 +18,7 @@ from typing import Any, Dict, Sequence, Set, Tuple
 import yaml
 
 from cases import AttachCase
-from engines import FIRST_SUBORDINATE_ID, Engine, Engines
+from engines import FIRST_SUBORDINATE_ID, ONE, TWO, Engine, Engines
 from support import (AS_NOBODY, NOBODY, ROOT, SPOC, WAIT_S, build, in_mounts, kernel_calls, require_command,
                      wait_until)
 
@@ -26,7 +26,6 @@ TIER = "kernel"
 
 EXAMPLES = ROOT / "examples" / "containers"
 INSTALLED = "/usr/local/bin/spoc"  # in the examples
-ONE, TWO = (f"spoc-{os.getpid()}-{number}" for number in (1, 2))  # which no other container here has
 THREE = {"getppid", "getuid", "exit"}
 PROGRAM = ("/bin/sh", "-c", "/bin/ls / >/dev/null; /bin/id >/dev/null; /bin/sleep 0.1; echo done")
 

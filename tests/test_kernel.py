@@ -22,8 +22,8 @@ from typing import Any, Dict, Iterator, Set, Tuple
 
 import spoc as module
 from cases import CompiledCase, kernel_ids
-from support import (DATA, NEWER_KERNEL_CALLS, OBJECT, ON_X86_64, WAIT_S, Case, build, kernel_calls, require,
-                     require_command, require_root, running_below)
+from support import (DATA, OBJECT, ON_X86_64, WAIT_S, Case, build, kernel_calls, require, require_command,
+                     require_root, running_below)
 
 TIER = "kernel"
 X86 = platform.machine() in ("x86_64", "i686")
@@ -89,6 +89,30 @@ class Structs(CompiledCase):
 
     def test_sock_filter(self) -> None:
         self.assert_layout(module.SockFilter, "sock_filter", "#include <linux/filter.h>")
+
+    def test_btf(self) -> None:
+        self.assert_layout(module.BtfType, "btf_type", "#include <linux/btf.h>")
+        self.assert_layout(module.BtfMember, "btf_member", "#include <linux/btf.h>")
+        wanted = {"BTF_KIND_STRUCT": module.BTF_KIND_STRUCT, "BTF_KIND_UNION": module.BTF_KIND_UNION}
+        self.assertEqual(self.c_values("#include <linux/btf.h>", list(wanted)), wanted)
+
+    def test_members_of_kernel_structs(self) -> None:
+        """Where the kernel's own description of its types has them, as another reader of it says."""
+        require_command("bpftool")
+        require(os.path.exists(module.KERNEL_BTF), module.KERNEL_BTF)
+        header = self.folder / "vmlinux.h"
+        with open(header, "wb") as file:
+            subprocess.run(["bpftool", "btf", "dump", "file", module.KERNEL_BTF, "format", "c"], stdout=file,
+                           check=True)
+        wanted = [f"__builtin_offsetof(struct {struct.decode()}, {member.decode()})"
+                  for struct, member in module.MEMBERS]
+        # It declares what printf() and the C compiler declare otherwise.
+        source = self.folder / "offsets.c"
+        source.write_text('#include "vmlinux.h"\nint printf(const char *, ...);\nint main(void) {\n' + "".join(
+            f'printf("%lu\\n", (unsigned long){each});\n' for each in wanted) + "}\n")
+        subprocess.run(["gcc", "-w", "-o", str(self.folder / "offsets"), str(source)], check=True)
+        found = subprocess.run([str(self.folder / "offsets")], stdout=subprocess.PIPE, check=True).stdout.split()
+        self.assertEqual(list(map(int, found)), module.member_offsets())
 
 
 class Constants(CompiledCase):
@@ -166,6 +190,12 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "bpf_map_update_elem": ("int", "int", "const void *", "const void *", "__u64"),
     "bpf_obj_get_info_by_fd": ("int", "int", "void *", "__u32 *"),
     "bpf_program__fd": ("int", "const struct bpf_program *"),
+    "bpf_map_delete_elem": ("int", "int", "const void *"),
+    "btf__parse_raw": ("struct btf *", "const char *"),
+    "btf__free": ("void", "struct btf *"),
+    "btf__find_by_name_kind": ("__s32", "const struct btf *", "const char *", "__u32"),
+    "btf__type_by_id": ("const struct btf_type *", "const struct btf *", "__u32"),
+    "btf__name_by_offset": ("const char *", "const struct btf *", "__u32"),
     "libbpf_set_print": ("libbpf_print_fn_t", "libbpf_print_fn_t"),
     "seccomp_version": ("const struct scmp_version *",),
     "seccomp_syscall_resolve_num_arch": ("char *", "uint32_t", "int"),
@@ -208,6 +238,8 @@ CTYPES: Dict[str, Tuple[Any, ...]] = {
     "const char *restrict": (ctypes.c_char_p,), "va_list": (ctypes.c_void_p,),
     "struct bpf_object *": (module.BpfObject,), "const struct bpf_object *": (module.BpfObject,),
     "struct bpf_program *": (module.BpfProgram,), "const struct bpf_program *": (module.BpfProgram,),
+    "__s32": (ctypes.c_int,), "struct btf *": (module.Btf,), "const struct btf *": (module.Btf,),
+    "const struct btf_type *": (ctypes.POINTER(module.BtfType),),
     "struct bpf_map *": (module.BpfMap,), "const struct bpf_map *": (module.BpfMap,),
     "struct bpf_link *": (module.BpfLink,), "const struct bpf_object_open_opts *": (ctypes.c_void_p,),
     "const struct scmp_version *": (ctypes.POINTER(module.ScmpVersion),),
@@ -237,7 +269,8 @@ class Prototypes(CompiledCase):
     def test_as_the_headers_have_them(self) -> None:
         for header in ("bpf/libbpf.h", "seccomp.h"):
             require(os.path.exists(f"/usr/include/{header}"), f"{header} (a -dev package)")
-        source = ["#include <bpf/bpf.h>", "#include <bpf/libbpf.h>", "#include <seccomp.h>", "#include <stdarg.h>",
+        source = ["#include <bpf/bpf.h>", "#include <bpf/libbpf.h>", "#include <bpf/btf.h>",
+                  "#include <seccomp.h>", "#include <stdarg.h>",
                   "#include <stdbool.h>", "#include <stdio.h>", "#include <stdlib.h>", "#include <sys/prctl.h>",
                   "#include <sys/inotify.h>", "#include <sys/personality.h>",
                   "#include <sys/signalfd.h>", "#include <unistd.h>", "#include <linux/capability.h>",
@@ -593,7 +626,7 @@ class Lockdown(Case):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertRegex(result.stderr, r"^\S+ Error: [^\n]*lockdown[^\n]* 32-bit calls [^\n]* 64-bit programs only\n$")
         document = json.loads(profile.read_text())
-        self.assertEqual({name for rule in document["syscalls"] for name in rule["names"]} - NEWER_KERNEL_CALLS,
+        self.assertEqual({name for rule in document["syscalls"] for name in rule["names"]},
                          names | kernel_calls(document))
         self.assertEqual(len(document["architectures"]), 1)
 
