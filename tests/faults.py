@@ -101,6 +101,7 @@ SCENARIOS = {
     "run-sudo": Scenario(f"{RUN} -- VICTIM 7", user=65534, **RUNS),
     "events": Scenario(f"{RUN} --events events -- VICTIM 7", outputs=("events",), **RUNS),
     "learn": Scenario(f"{RUN} --learn out.json -- VICTIM 7", target="out.json", **RUNS),
+    "watch": Scenario("watch --for 0.2"),
     "merge": Scenario("merge -o out.json tight.json other.json", target="out.json"),
     "check": Scenario("merge --check -o tight.json other.json"),
     "diff": Scenario("diff tight.json other.json"),

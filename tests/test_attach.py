@@ -14,12 +14,13 @@ import sys
 import time
 import unittest
 import unittest.mock
+import zlib
 from typing import Any, Callable, List, Optional, Sequence, Set
 
 import spoc as module
 from cases import LOOP_CALLS, AttachCase, calls_after_exec, cgroup_mount
-from support import (AS_NOBODY, ON_X86_64, SPOC, WAIT_S, build, in_mounts, require, require_command, spoc, wait_until,
-                     with_capabilities)
+from support import (AS_NOBODY, OBJECT, ON_X86_64, SOURCE, SPOC, WAIT_S, build, in_mounts, require, require_command,
+                     spoc, wait_until, with_capabilities)
 
 TIER = "kernel"
 
@@ -698,6 +699,33 @@ class Refusals(AttachCase):
         bpf.attach()
         with self.assertRaisesRegex(module.KernelError, "kernel.pid_max was raised meanwhile; try again"):
             bpf.join()
+
+    def test_lockdown(self) -> None:
+        """In mode confidentiality, where the kernel knows no helper 113, bpf_probe_read_kernel, record works and watch
+        does not.
+        """
+        data = OBJECT.read_bytes().replace(b"\x85\0\0\0\x71\0\0\0", b"\x85\0\0\0\xa0\x86\1\0")
+        (self.folder / "recorder.bpf.o").write_bytes(data)
+        (self.folder / "spoc.py").write_text(re.sub("OBJECT_CRC32 = 0x[0-9A-F]+", f"OBJECT_CRC32 = {zlib.crc32(data)}",
+                                                    SOURCE.read_text()))
+        require(os.path.isdir("/sys/kernel/security"), "securityfs")
+        wrapper = in_mounts("mount -t tmpfs none /sys/kernel/security\n"
+                            "echo 'none integrity [confidentiality]' >/sys/kernel/security/lockdown")
+        pid, path = self.loop(), self.folder / "attached.json"
+        command = [*wrapper, sys.executable, str(self.folder / "spoc.py")]
+        process = self.launch(*command, "record", "-n", "-t", "raw-seccomp", "--checkpoint", "1", "-o", str(path),
+                              "--pid", str(pid), stderr=subprocess.DEVNULL)
+        self.assertTrue(wait_until(path.exists))
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(WAIT_S), 0)
+        self.assertLessEqual(LOOP_CALLS, {name for rule in json.loads(path.read_text())["syscalls"]
+                                          for name in rule["names"]})
+        watch = subprocess.run([*command, "watch", "--pid", str(pid)], stderr=subprocess.PIPE, text=True,
+                               timeout=WAIT_S)
+        self.assertEqual(watch.returncode, 125)
+        errors = re.findall("Error: (.*)", watch.stderr)
+        self.assertEqual(len(errors), 1, watch.stderr)
+        self.assertRegex(errors[0], "^load BPF programs: .*lockdown")
 
     def test_too_many(self) -> None:
         pid = self.loop("import threading\nthreading.stack_size(65536)\nevent = threading.Event()\n"

@@ -319,6 +319,29 @@ def record_what_runs(job: Job) -> None:
 
 
 @test
+def record_by_name(job: Job) -> None:
+    """What starts under a name is recorded from its exec on."""
+    os.symlink(sys.executable, "/run/by-name")
+    process = subprocess.Popen([*IMPORTED, "record", "-n", "-t", "raw-seccomp", "-o", "/run/by-name.json",
+                                "--no-proc-start", "by-name"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               text=True)
+    assert process.stderr
+    try:
+        while "Processing events" not in process.stderr.readline():
+            assert process.poll() is None
+        subprocess.run(["/run/by-name", "-I", "-c", "import os; os.getsid(0)"], check=True)
+        process.terminate()
+        log = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 0, log
+    found = {name for rule in json.loads(read("/run/by-name.json"))["syscalls"] for name in rule["names"]}
+    assert {"getsid", "brk"} <= found, found
+    assert "execve" not in found, found
+    contains(log, "Found 1 task in bpf map")
+
+
+@test
 def watch_what_runs(job: Job) -> None:
     """What a filter stops that another has loaded is named, by a watch of the machine and of a process."""
     profile = blocking("SCMP_ACT_ERRNO", errnoRet=95)
