@@ -8997,7 +8997,9 @@ class HookCommand:
 
     def _fail(self, error: BaseException) -> None:
         """Tell who started the recorder or, if that has gone on already, the system's log."""
-        text = str(error) if isinstance(error, SpocError) else f"{type(error).__name__}: {error}"
+        text = refusal_text(error) if isinstance(error, OSError) else str(error)
+        if not isinstance(error, (SpocError, OSError)):
+            text = f"{type(error).__name__}: {error}"
         try:
             write_all(self._answers, text.encode(errors="backslashreplace"))
         except OSError:
@@ -9028,11 +9030,15 @@ class HookCommand:
             recorder.load()
             recorder.attach()
             self._say_armed()
-            recorder.wait(supervisor)
+            try:
+                recorder.wait(supervisor)
+                cut: tuple[str, ...] = ()
+            except OSError as error:
+                cut = (f"the recording was cut short: {refusal_text(error)}",)
             recording = recorder.recording()
         if identity:
             drop_privileges(identity, False)
-        self._conclude(machine, recording)
+        self._conclude(machine, recording._replace(losses=(*recording.losses, *cut)))
 
     def _detach(self) -> None:
         """Hold nothing of who called: a runtime waits for the end of its hooks' standard output and error."""
