@@ -25,10 +25,12 @@ SHELL_LOOP = ("/bin/sh", "-c", "while :; do /bin/ls / >/dev/null; /bin/sleep 0.1
 OF_RUNTIMES = {"setns", "unshare", "mount", "pivot_root", "capset", "seccomp", "sethostname", "setgroups"}
 
 # Podman and crun refuse a machine with cgroup v1 and v2 mounted beside each other: v2 is left out where v1 is. Podman
-# keeps its locks in /dev/shm, one set for all that root starts, of the tests and others.
+# keeps its locks in /dev/shm, one set for all that root starts, of the tests and others, and its runtimes keep theirs
+# in /run: what resets one of them would take another's containers.
 PRIVATE_MOUNTS = """
 mount -t tmpfs tmpfs /dev/shm
 chmod 1777 /dev/shm
+mount -t tmpfs -o mode=755 tmpfs /run
 ! mountpoint -q /sys/fs/cgroup/unified || umount /sys/fs/cgroup/unified
 for file in passwd group subuid subgid; do
     touch "$1/$file"
