@@ -19,7 +19,7 @@ import yaml
 
 from cases import AttachCase
 from engines import FIRST_SUBORDINATE_ID, ONE, TWO, Engine, Engines
-from support import (AS_NOBODY, NOBODY, ROOT, SPOC, WAIT_S, build, in_mounts, kernel_calls, require_command,
+from support import (AS_NOBODY, NOBODY, ROOT, SPOC, WAIT_S, build, in_mounts, kernel_calls, require, require_command,
                      wait_until)
 
 TIER = "kernel"
@@ -468,3 +468,69 @@ class Wrapper(HookCase):
         self.assertRegex(result.stdout, r'runtimes\.spoc\.options\]\n *BinaryName = "/usr/local/bin/spoc-runc"')
         self.assertEqual(yaml.safe_load((EXAMPLES / "runtimeclass.yaml").read_text()), {
             "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "spoc"}, "handler": "spoc"})
+
+
+# It runs as root, but with a control group of its own, and a /run, so that it changes nothing of this machine's.
+SYSTEMD = """
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/system
+mount -t cgroup2 none /sys/fs/cgroup
+mkdir "/sys/fs/cgroup/$1"
+echo $$ > "/sys/fs/cgroup/$1/cgroup.procs"
+export XDG_RUNTIME_DIR=/run XDG_CONFIG_HOME="$2" XDG_STATE_HOME="$2" HOME="$2"
+exec /lib/systemd/systemd --user --unit=spoc-containers.service
+"""
+
+
+class Unit(AttachCase):
+    """The systemd unit in examples/, which records all containers."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.text = (EXAMPLES / "spoc-containers.service").read_text()
+        self.assertEqual((self.text.count(INSTALLED), self.text.count("/var/lib/spoc/containers")), (1, 1))
+
+    def test_systemd_takes_it(self) -> None:
+        require_command("systemd-analyze")
+        unit = self.folder / "spoc-containers.service"
+        unit.write_text(self.text.replace(INSTALLED, str(SPOC)))
+        result = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True)
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+
+    def systemd(self, unit: str) -> "subprocess.Popen[Any]":
+        """A systemd that runs this unit, and what it needs."""
+        require(os.path.exists("/lib/systemd/systemd"), "systemd")
+        group = pathlib.Path(self.folder.name)
+        units = self.folder / "systemd" / "user"
+        units.mkdir(parents=True)
+        (units / "spoc-containers.service").write_text(unit)
+        self.addCleanup(self.remove_groups, group.name)
+        return self.launch("unshare", "--mount", "--propagation", "private", "sh", "-ec", SYSTEMD, "sh", group.name,
+                           str(self.folder))
+
+    @staticmethod
+    def remove_groups(name: str) -> None:
+        script = 'mount -t cgroup2 none /sys/fs/cgroup; find "/sys/fs/cgroup/$0" -depth -type d -exec rmdir {} +'
+        assert wait_until(lambda: subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-ec", script,
+                                                  name], stderr=subprocess.DEVNULL).returncode == 0)
+
+    def test_started_by_systemd(self) -> None:
+        """What starts while it runs is recorded; it writes that when it is stopped."""
+        engines = Engines()
+        self.addCleanup(engines.close)
+        podman = engines.podman("crun")
+        log, profiles = self.folder / "log", self.folder / "containers"
+        systemd = self.systemd(self.text.replace(INSTALLED, f"{sys.executable} {SPOC}").replace(
+            "/var/lib/spoc/containers", str(profiles)).replace("[Service]", f"[Service]\nStandardError=append:{log}"))
+        self.assertTrue(wait_until(lambda: log.exists() and "Processing events" in log.read_text(), WAIT_S))
+        podman.run(ONE, "/three")
+        podman.start(TWO, "/bin/sleep", "1000")
+        self.addCleanup(podman.remove, TWO)
+        self.assertTrue(wait_until(lambda: TWO in log.read_text()))
+        systemd.terminate()
+        self.assertEqual(systemd.wait(WAIT_S), 0)
+        documents = {path.stem: yaml.safe_load(path.read_text()) for path in profiles.iterdir()}
+        self.assertLessEqual({ONE, TWO}, set(documents))
+        self.assertLessEqual(THREE, set(documents[ONE]["spec"]["syscalls"][0]["names"]))
+        self.assertIn("nanosleep", str(documents[TWO]))
