@@ -3240,6 +3240,8 @@ LIBBPF: Functions = (
     ("bpf_map__set_max_entries", check_negative, c_int, (BpfMap, c_uint32)),
     ("bpf_map__set_type", check_negative, c_int, (BpfMap, c_uint32)),
     ("bpf_map_get_next_key", check_negative, c_int, (c_int, c_void_p, c_void_p)),
+    ("bpf_map_delete_elem", check_negative, c_int, (c_int, c_void_p)),
+    ("bpf_map_lookup_and_delete_elem", check_negative, c_int, (c_int, c_void_p, c_void_p)),
     ("bpf_map_lookup_elem", check_negative, c_int, (c_int, c_void_p, c_void_p)),
     ("bpf_map_update_elem", check_negative, c_int, (c_int, c_void_p, c_void_p, c_uint64)),
     ("bpf_map_delete_elem", check_negative, c_int, (c_int, c_void_p)),
@@ -6451,7 +6453,7 @@ class WholeMachine:
         bpf.config.everyone = True
 
 
-BPF_MAP_TYPE_CGROUP_ARRAY = 8  # linux/bpf.h
+BPF_MAP_TYPE_CGROUP_ARRAY, BPF_NOEXIST = 8, 1  # linux/bpf.h
 # enum mark and LISTED of recorder.bpf.c
 MARK_LISTED, LISTED = 1, 64
 
@@ -7138,6 +7140,7 @@ class ScopeWatcher(ScopedPrograms, DenialReader):
     def __init__(self, machine: Machine, scope: Scope, gates: Sequence[str] = ()):
         super().__init__(machine, WATCHING_PROGRAMS)
         self.joined: list[int] = []  # processes that have joined by themselves, since the last time that it was emptied
+        self._kept, self._take_at = 0, self.FULL  # entries in the map of denials, and with how many it is emptied
         self._begin_scope(scope, gates)
         self.start_reading()
 
@@ -7148,6 +7151,49 @@ class ScopeWatcher(ScopedPrograms, DenialReader):
         if value.kind in (NEWS_JOINED, NEWS_GONE):
             return 0
         return super()._on_event(context, address, size)
+
+    # The kernel side keeps each different denial. When so many are there, those are taken out that were told of.
+    FULL = MAX_MAP_ITEMS // 2
+
+    def read(self) -> list[Denial]:
+        denials = super().read()
+        self._kept += len(denials)
+        if self._kept < self._take_at:
+            return denials
+        return denials + self._take()
+
+    def _take(self) -> list[Denial]:
+        """Make room in the map of denials; give the repeats of those that are taken out.
+
+        That which a live task was denied last stays: the kernel side may have more repeats of it to add, and would
+        count them as lost. If one has become that meanwhile, it is put back.
+        """
+        descriptor, taken, repeats = self.map_descriptor("denials"), set(), []
+        last = {bytes(task.last) for task in self._live_tasks()}
+        items = self.read_items("denials", c_char * DENIAL_KEY_BYTES, DenialValue, self._unreadable)
+        for key, _ in items:
+            if key.raw not in last:
+                value = self._take_item(descriptor, key)
+                taken.add(key.raw)
+                if value.count > 1:
+                    repeats.append(self._denial(value, value.count - 1))
+        for raw in {bytes(task.last) for task in self._live_tasks()} & taken:
+            value = DenialValue.from_buffer_copy(raw.ljust(ctypes.sizeof(DenialValue), b"\0"))
+            value.count = 1  # it was told of
+            with contextlib.suppress(OSError):  # where the kernel side has been faster
+                libbpf.bpf_map_update_elem(descriptor, raw, ctypes.byref(value), BPF_NOEXIST)
+        self._kept = len(items) - len(taken)
+        self._take_at = max(self.FULL, self._kept + self.FULL // 4)
+        return repeats
+
+    def _take_item(self, descriptor: int, key: ctypes.Array[c_char]) -> DenialValue:
+        value = DenialValue()
+        try:
+            libbpf.bpf_map_lookup_and_delete_elem(descriptor, ctypes.byref(key), ctypes.byref(value))
+        except OSError:  # of hash maps Linux can do that since 5.14
+            libbpf.bpf_map_lookup_elem(descriptor, ctypes.byref(key), ctypes.byref(value))
+            libbpf.bpf_map_delete_elem(descriptor, ctypes.byref(key))
+        return value
 
     def join(self) -> set[int]:
         """Watch all that runs in the scope from now on; give its tids."""
@@ -10025,7 +10071,7 @@ def outcome_of(denial: Denial) -> Outcome:
 class WatchReport(EventReport):
     """Names what filters stop, whosever they are: a line at the first time, and a summary at the end."""
 
-    MAX_KINDS = 16384
+    MAX_PROGRAMS, MAX_KINDS, MAX_PROCESSES = DenialReport.MAX_PROGRAMS, 16384, 65536
 
     def __init__(self, native: Architecture, events: EventsFile | None):
         super().__init__(events)
@@ -10038,6 +10084,8 @@ class WatchReport(EventReport):
 
     def note_process(self, pid: int) -> None:
         """Find what a process belongs to, before it can be gone."""
+        if len(self._owners) >= self.MAX_PROCESSES:  # most have ended; of one that has not /proc tells
+            self._owners.clear()
         self._owners[pid] = owner_of(read_proc(pid, "cgroup"))
 
     def _find_owner(self, denial: Denial) -> tuple[str, str]:
@@ -10047,6 +10095,8 @@ class WatchReport(EventReport):
             # Of a task that ends, it says / for each group of version 1 (proc_cgroup_show() in kernel/cgroup/cgroup.c).
             if not owner[0] and has_ended(denial.tgid):
                 owner = self._owners.get(denial.origin, owner)
+            if len(self._owner_of_kind) >= self.MAX_KINDS:
+                self._owner_of_kind.clear()
             self._owner_of_kind[kind] = owner
         return self._owner_of_kind[kind]
 
@@ -10067,10 +10117,12 @@ class WatchReport(EventReport):
             label, outcome, owner = "others", outcome._replace(text="various"), ("", "")
             kind = label, outcome.text, owner
         programs = self._counts.setdefault(kind, {})
-        if denial.comm not in programs:
-            Log.result(f"Seccomp: {label}, action: {outcome.text}, pid: {denial.tgid}, comm: {quoted(denial.comm)}"
+        # One that gives itself a new name at each call must not fill the memory, or the log.
+        comm = denial.comm if denial.comm in programs or len(programs) < self.MAX_PROGRAMS else "(others)"
+        if comm not in programs:
+            Log.result(f"Seccomp: {label}, action: {outcome.text}, pid: {denial.tgid}, comm: {quoted(comm)}"
                        + (f", {owner[0]}: {quoted(owner[1])}" if owner[0] else ""), RED)
-        programs[denial.comm] = programs.get(denial.comm, 0) + denial.times
+        programs[comm] = programs.get(comm, 0) + denial.times
         if outcome.is_blocked:
             self._blocked.setdefault(owner, set()).add(name)
         self._write_event(denial, name, outcome, owner)

@@ -331,6 +331,44 @@ for _ in range({}):
         self.assertLess(lost, unheard / 2)  # some may be other tests' calls, which were blocked meanwhile
 
 
+class ManyKinds(WatchCase):
+    """A task that gives itself another name all the time."""
+
+    NAMES, TWICE = 9000, 1000  # more than the kernel side has room for; so many come again
+
+    def test_no_end_of_names(self) -> None:
+        """Nothing is lost, and neither the log nor the memory is flooded."""
+        go, over = self.folder / "go", self.folder / "over"
+        script = (f"import ctypes, os, time\nlibc = ctypes.CDLL(None)\n"
+                  f"open('/proc/self/comm', 'w').write({self.comm!r})\n"
+                  f"open({str(self.folder / 'ready')!r}, 'w').close()\n"
+                  f"while not os.path.exists({str(go)!r}): time.sleep(0.02)\n"
+                  f"for number in *range({self.NAMES}), *range({self.TWICE}):\n"
+                  "    libc.prctl(15, b'name-%d' % number, 0, 0, 0)\n    libc.uname(0); libc.uname(0); libc.getsid(0)\n"
+                  "    if number % 100 == 0: time.sleep(0.02)\n"
+                  f"open({str(over)!r}, 'w').close()\ntime.sleep(1000)")
+        command = self.filtered(sys.executable, "-c", script)
+        self.profile.write_text(self.profile.read_text().replace('"uname"', '"uname", "getsid"'))
+        process = self.launch(*command, stderr=subprocess.DEVNULL)
+        self.assertTrue(wait_until((self.folder / "ready").exists))
+        pid = next(pid for pid in module.ProcessTree([process.pid]).tasks() if module.process_name(pid) == self.comm)
+        with self.attached("watch", "--pid", str(pid), ready="Calls that a filter lets pass and logs") as process:
+            go.touch()
+            self.assertTrue(wait_until(over.exists, WAIT_S))
+            process.terminate()
+        self.assertEqual(process.returncode, 0, self.log[-2000:])
+        limit, names = module.WatchReport.MAX_PROGRAMS, self.NAMES + self.TWICE
+        for call, times in ("uname", 2), ("getsid", 1):
+            lines = re.findall(rf"Seccomp: {call} \(\d+\), action: SCMP_ACT_ERRNO \(EPERM\), pid: {pid}, comm: (.*)",
+                               self.log)
+            self.assertEqual((len(lines), lines[0], lines[-1]), (limit + 1, "name-0", "(others)"))
+            total, programs = re.findall(rf"Seccomp summary: {call} .*, (\d+) times, by: (.*)", self.log)[0]
+            self.assertEqual(int(total), times * names)
+            counts = dict(re.findall(r"(\S+) \((\d+)\)", programs))
+            self.assertEqual(int(counts["name-1"]), 2 * times)
+            self.assertEqual(int(counts["(others)"]), times * (names - 2 * limit))
+
+
 class NoFalseLine(WatchCase):
     """What nobody blocks is not named, however it is attached to."""
 
