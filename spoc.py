@@ -8657,8 +8657,8 @@ class RecordCommand:
     def _announce_args(self) -> None:
         """Say before anything is recorded what --args will not narrow."""
         for name in sorted(set(self.base).intersection(self.options.args)):
-            Log.info(f"--args {name} will narrow nothing: it is one of the base syscalls; -n, or -b without it, "
-                     "changes that")
+            Log.warning(f"--args {name} will narrow nothing: it is one of the base syscalls; -n, or -b without it, "
+                        "changes that")
 
     def _to_allow(self, recording: Recording) -> Recording:
         """What the profile is made of."""
