@@ -10076,6 +10076,7 @@ class WatchReport(EventReport):
     def __init__(self, native: Architecture, events: EventsFile | None):
         super().__init__(events)
         self._native = native
+        self.owner_of_all = "", ""  # what all belong to of which /proc does not tell any more, see owner_of_scope()
         self._owners: dict[int, tuple[str, str]] = {}  # process that has joined -> what it belongs to, see owner_of()
         self._owner_of_kind: dict[tuple[int, int, str], tuple[str, str]] = {}  # origin, tgid and comm of a denial
         # (syscall, what happened to it, owner) -> program -> times
@@ -10094,7 +10095,7 @@ class WatchReport(EventReport):
             owner = owner_of(read_proc(denial.tgid, "cgroup"))
             # Of a task that ends, it says / for each group of version 1 (proc_cgroup_show() in kernel/cgroup/cgroup.c).
             if not owner[0] and has_ended(denial.tgid):
-                owner = self._owners.get(denial.origin, owner)
+                owner = self._owners.get(denial.origin, self.owner_of_all)
             if len(self._owner_of_kind) >= self.MAX_KINDS:
                 self._owner_of_kind.clear()
             self._owner_of_kind[kind] = owner
@@ -10150,6 +10151,17 @@ class WatchReport(EventReport):
                 Log.result(f"To allow what was blocked{where}: -b {','.join(sorted(names - {''}))}")
 
 
+def owner_of_scope(scope: Scope, tids: Iterable[int]) -> tuple[str, str]:
+    """What everything in a scope belongs to, also what comes into it later, as owner_of() has it; ("", "") if that may
+    differ. `tids` are in it.
+    """
+    if isinstance(scope, ControlGroup):
+        return owner_of(scope.path)
+    owners = {owner_of(read_proc(tid, "cgroup")) for tid in tids} if isinstance(scope, PidNamespace) else set()
+    owners.discard(("", ""))  # of what has ended meanwhile
+    return owners.pop() if len(owners) == 1 else ("", "")
+
+
 class WatchCommand:
     """One run of `watch`."""
 
@@ -10177,6 +10189,7 @@ class WatchCommand:
             if self.events:
                 self.events.begin()
             tids = watcher.join()
+            report.owner_of_all = owner_of_scope(self.scope, tids)
             self._announce(tids)
             failure = self._wait(watcher, report, supervisor)
             if self.events:

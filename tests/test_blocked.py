@@ -249,9 +249,34 @@ class InContainers(AttachCase):
             self.assertEqual(self.record(engine, path, "--append", "--with-blocked"),
                              [f"{', '.join(blocked)}; added to the profile"])
             self.assertLessEqual(set(blocked), allowed_by(path))
+            self.assertEqual(self.watched(engine), set(blocked))
             self.assertEqual(self.answers_under(engine, path), without)
         finally:
             engine.remove(self.name)
+
+    def watched(self, engine: Engine) -> Set[str]:
+        """What `watch` names of the same, as that container's."""
+        where = f"container: {engine.identifier(self.name)[:12]}"
+        with self.attached("watch", "--container", self.name, ready="Calls that a filter lets pass") as process:
+            engine.execute(self.name, *self.command)
+            process.terminate()
+        self.assertEqual(process.returncode, 0, self.log)
+        return set(re.findall(rf"Seccomp: (\w+) .*, action: SCMP_ACT_ERRNO .*, comm: call, {where}\n", self.log))
+
+    def test_no_false_line(self) -> None:
+        """A busy container under the default profile, attached to again and again."""
+        engine = self.engines.podman("crun")
+        engine.start(self.name, "/bin/sh", "-c", "while :; do /bin/ls / >/dev/null; done")
+        self.addCleanup(engine.remove, self.name)
+        for number in range(14):
+            with self.subTest(number):
+                watcher = module.open_scope_watcher(module.this_machine(), module.container_scope(self.name))
+                try:
+                    self.assertTrue(watcher.join())
+                    time.sleep(0.3)
+                    self.assertEqual([*watcher.read(), *watcher.finish(), *watcher.losses()], [])
+                finally:
+                    watcher.close()
 
     def answers_under(self, engine: Engine, path: pathlib.Path) -> Dict[str, str]:
         engine.remove(self.name)

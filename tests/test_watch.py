@@ -15,9 +15,10 @@ from typing import Any, List
 
 import spoc as module
 from cases import RUNC, ContainerCase, WatchCase, cgroup_mount
-from support import SPOC, WAIT_S, require_command, spoc, wait_until
+from support import AS_NOBODY, NOBODY, SPOC, WAIT_S, require, require_command, spoc, wait_until
 
 TIER = "kernel"
+LOAD_S = float(os.environ.get("SPOC_LOAD_S", "10"))  # how long a machine without filters is watched: 60 for a release
 EVENT_FIELDS = {"time", "pid", "tgid", "comm", "arch", "number", "name", "action", "errno", "guess", "count",
                 "container", "unit"}
 
@@ -214,6 +215,46 @@ class Promptness(WatchCase):
                                 for line in path.read_text().splitlines() if line.startswith("voluntary_ctxt_switches")]
 
 
+class OfOthers(WatchCase):
+    """Filters that others have made."""
+
+    def test_browser(self) -> None:
+        """Chromium's own, for its sandboxed processes."""
+        require_command("chromium", "setpriv")
+        os.chown(self.folder, NOBODY, NOBODY)
+        events = self.folder / "events"
+        with self.attached("watch", "--events", str(events), "--pid", str(os.getpid()),
+                           ready="Calls that a filter lets pass and logs") as process:
+            result = subprocess.run([*AS_NOBODY, "chromium", "--headless", "--disable-gpu", "--dump-dom",
+                                     "data:text/html,hello"], env={**os.environ, "HOME": str(self.folder)},
+                                    cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                    stderr=subprocess.DEVNULL, text=True, timeout=WAIT_S)
+            process.terminate()
+        self.assertIn("hello", result.stdout)
+        self.assertEqual(process.returncode, 0, self.log)
+        self.assertIn(("clone3", "SCMP_ACT_ERRNO", "ENOSYS"), [
+            (event["name"], event["action"], event["errno"])
+            for event in map(json.loads, events.read_text().splitlines())])
+        self.assertRegex(self.log, r"To allow what was blocked.*: -b \S*clone3")
+
+    def test_unit(self) -> None:
+        """systemd's SystemCallFilter=, which `record` names as well."""
+        require_command("systemd-run")
+        require(os.path.isdir("/run/systemd/system"), "systemd, as what manages the machine")
+        unit = f"{self.comm}.service"
+        subprocess.run(["systemd-run", "--quiet", f"--unit={unit}", "--property=SystemCallFilter=~uname",
+                        "--property=SystemCallErrorNumber=EPERM", "sh", "-c", "while :; do uname; sleep 0.1; done"],
+                       check=True, timeout=WAIT_S)
+        self.addCleanup(subprocess.run, ["systemctl", "stop", unit])
+        lines = self.watch("--unit", unit, meanwhile=self.wait_named)
+        self.assertRegex(lines[0], r"^uname \(63\), action: SCMP_ACT_ERRNO \(EPERM\), pid: \d+, comm: uname, unit: "
+                         rf"{unit}$")
+        with self.attached("record", "-o", str(self.folder / "unit.yaml"), "--unit", unit) as process:
+            time.sleep(0.5)
+            process.terminate()
+        self.assertIn("Blocked meanwhile by the filter that is in force: uname; --with-blocked adds it", self.log)
+
+
 class Names(unittest.TestCase):
     """What others may choose is not taken for what the line says of itself."""
 
@@ -408,9 +449,12 @@ class NoFalseLine(WatchCase):
                 self.remove_cgroup(group)
 
     def test_where_nothing_is_filtered(self) -> None:
-        """Of tasks without a filter nothing is ever named."""
-        self.busy("tree", False)
-        self.assertEqual(self.watch(meanwhile=lambda: time.sleep(3)), [])
+        """Of tasks without a filter nothing is ever named, however much they do and for however long."""
+        group, program = self.cgroup(2), self.program("forker.c", "-pthread")
+        self.launch("sh", "-c", f'echo $$ >{group}/cgroup.procs; '
+                    'while :; do for kind in tree threads orphans; do "$0" $kind 1 "$1"; done; done', program,
+                    str(self.folder / "calls"), stderr=subprocess.DEVNULL)
+        self.assertEqual(self.watch(meanwhile=lambda: time.sleep(LOAD_S)), [])
 
 
 class InContainer(ContainerCase):
