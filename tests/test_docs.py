@@ -142,7 +142,7 @@ def masked(line: str) -> str:
             (r"[█░]+", "BAR"),
             (r"\b\d+ (of \d+ syscalls|BPF instructions|tasks?\b|notifications|bytes\b|ms\b)", r"N \1"),
             (r"\d+ of \d+", "N of N"), (r"\bat most \d+", "at most N"), (r"\d+(\.\d+)? %", "N %"), (r"\d+/\d+", "N/N"),
-            (r"\bby +\d+", "by N"),
+            (r"\bby +\d+", "by N"), (r"^ +\d+, at most", "N, at most"), (r"\bsaw \d+", "saw N"),
             (r"\bLinux \d\S*", "Linux V"), (r"\b\d+(\.\d+)+\b", "V"), (r" +", " ")):
         line = re.sub(pattern, word, line)
     return line.rstrip()
@@ -484,6 +484,7 @@ class Documents(support.Case):
     def setUp(self) -> None:
         super().setUp()
         support.require_root()
+        support.require(support.ON_X86_64, "x86-64, on which the examples were made")
         support.require_command("sudo", "git", "ip", "nsenter", "setpriv", "unshare")
 
     def check(self, name: str, prepare: Callable[[World], None] = lambda world: None) -> None:
