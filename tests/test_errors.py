@@ -609,8 +609,9 @@ class Leftovers(CopyCase):
 
     @staticmethod
     def exists(kind: str, number: str) -> bool:
-        return subprocess.run(["bpftool", kind, "show", "id", number], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL).returncode == 0
+        # By what it prints: bpftool 7.5 ends with 255 for every link.
+        shown = subprocess.run(["bpftool", "-j", kind, "show", "id", number], stdout=subprocess.PIPE).stdout
+        return json.loads(shown).get("id") == int(number)
 
     def objects_of(self, process: "subprocess.Popen[bytes]") -> List[Tuple[str, str]]:
         objects = kernel_objects(process.pid)
