@@ -61,6 +61,7 @@ bpftool             says what is loaded in the kernel, and what was left there
 libcap2-bin         runs spoc.py with some capabilities and not with others
 util-linux          unshare, setpriv, script
 mount               small file systems to fill up
+e2fsprogs           chattr, for files that nobody may change
 procps              says which processes are left
 iproute2            network namespaces to record in
 git                 lists the files of the project
