@@ -10541,16 +10541,17 @@ class Conversion:
         return verdicts
 
 
-# Groups of syscalls: those of systemd 252 (src/shared/seccomp-util.c), each syscall in one of them, and the rest. What
+# Groups of syscalls: those of systemd 257 (src/shared/seccomp-util.c), each syscall in one of them, and the rest. What
 # Docker's default profile (moby/profiles, seccomp/default.json, as in tests/data) denies without further capabilities
 # has a -, what it allows under conditions a ?, and what is not listed it denies.
 SYSCALL_GROUPS = """
 @default: arch_prctl brk cacheflush clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep
 clock_nanosleep_time64 execve exit exit_group futex futex_time64 futex_waitv get_robust_list get_thread_area getegid
 getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getpgid getpgrp getpid getppid getrandom getresgid
-getresgid32 getresuid getresuid32 getrlimit getsid gettid gettimeofday getuid getuid32 membarrier mmap mmap2 mprotect
-munmap nanosleep pause prlimit64 restart_syscall riscv_flush_icache riscv_hwprobe rseq rt_sigreturn sched_getaffinity
-sched_yield set_robust_list set_thread_area set_tid_address set_tls sigreturn time ugetrlimit uretprobe
+getresgid32 getresuid getresuid32 getrlimit getsid gettid gettimeofday getuid getuid32 -lsm_get_self_attr
+-lsm_list_modules membarrier mmap mmap2 mprotect mseal munmap nanosleep pause prlimit64 restart_syscall
+riscv_flush_icache riscv_hwprobe rseq rt_sigreturn sched_getaffinity sched_yield set_robust_list set_thread_area
+set_tid_address set_tls sigreturn time ugetrlimit uretprobe
 @aio: io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit -io_uring_enter
 -io_uring_register -io_uring_setup
 @basic-io: _llseek close close_range dup dup2 dup3 lseek pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readv
@@ -10561,10 +10562,11 @@ write writev
 @debug: -lookup_dcookie -perf_event_open -pidfd_getfd ptrace -rtas s390_runtime_instr -sys_debug_setcontext
 @file-system: access chdir chmod creat faccessat faccessat2 fallocate fchdir fchmod fchmodat fchmodat2 fcntl fcntl64
 fgetxattr flistxattr fremovexattr fsetxattr fstat fstat64 fstatat64 fstatfs fstatfs64 ftruncate ftruncate64 futimesat
-getcwd getdents getdents64 getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch lgetxattr link linkat
-listxattr llistxattr lremovexattr lsetxattr lstat lstat64 mkdir mkdirat mknod mknodat newfstatat -oldfstat -oldlstat
--oldstat open openat openat2 readlink readlinkat removexattr rename renameat renameat2 rmdir setxattr stat stat64
-statfs statfs64 statx symlink symlinkat truncate truncate64 unlink unlinkat utime utimensat utimensat_time64 utimes
+getcwd getdents getdents64 getxattr getxattrat inotify_add_watch inotify_init inotify_init1 inotify_rm_watch lgetxattr
+link linkat listmount listxattr listxattrat llistxattr lremovexattr lsetxattr lstat lstat64 mkdir mkdirat mknod mknodat
+newfstatat -oldfstat -oldlstat -oldstat open openat openat2 readlink readlinkat removexattr removexattrat rename
+renameat renameat2 rmdir setxattr setxattrat stat stat64 statfs statfs64 statmount statx symlink symlinkat truncate
+truncate64 unlink unlinkat utime utimensat utimensat_time64 utimes
 @io-event: _newselect epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait
 epoll_wait_old eventfd eventfd2 poll ppoll ppoll_time64 pselect6 pselect6_time64 select
 @ipc: ipc memfd_create mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend
@@ -10586,6 +10588,7 @@ rt_tgsigqueueinfo -setns swapcontext tgkill times tkill -unshare vfork wait4 wai
 @reboot: -kexec_file_load -kexec_load -reboot
 @resources: ioprio_set -mbind -migrate_pages -move_pages -nice sched_setaffinity sched_setattr sched_setparam
 sched_setscheduler -set_mempolicy -set_mempolicy_home_node setpriority setrlimit
+@sandbox: landlock_add_rule landlock_create_ruleset landlock_restrict_self seccomp
 @setuid: setgid setgid32 setgroups setgroups32 setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid
 setreuid32 setuid setuid32
 @signal: rt_sigaction rt_sigpending rt_sigprocmask rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 -sigaction
@@ -10601,9 +10604,8 @@ sched_rr_get_interval sched_rr_get_interval_time64 sendfile sendfile64 setfsgid 
 setsid splice sysinfo tee umask uname -userfaultfd vmsplice
 @privileged: -acct -bpf -fanotify_init fanotify_mark -nfsservctl -open_by_handle_at -quotactl -quotactl_fd
 -setdomainname -sethostname -vhangup
-other: arm_sync_file_range breakpoint cachestat futex_requeue futex_wait futex_wake getxattrat landlock_add_rule
-landlock_create_ruleset landlock_restrict_self listmount listxattrat map_shadow_stack memfd_secret mincore mseal
-process_mrelease removexattrat seccomp setxattrat statmount
+other: arm_sync_file_range breakpoint cachestat futex_requeue futex_wait futex_wake map_shadow_stack memfd_secret
+mincore process_mrelease
 """
 # What a program seldom needs, and an attacker likes; those with a ? above only if they are allowed unconditionally.
 HIGH_RISK = """
