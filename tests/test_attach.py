@@ -18,7 +18,7 @@ import zlib
 from typing import Any, Callable, List, Optional, Sequence, Set
 
 import spoc as module
-from cases import LOOP_CALLS, AttachCase, calls_after_exec, cgroup_mount
+from cases import LOOP_CALLS, AttachCase, CopyCase, calls_after_exec, cgroup_mount
 from support import (AS_NOBODY, OBJECT, ON_X86_64, SOURCE, SPOC, WAIT_S, build, in_mounts, require, require_command,
                      spoc, wait_until, with_capabilities)
 
@@ -740,6 +740,10 @@ class Refusals(AttachCase):
                 recorder.join()
         self.assertRegex(str(caught.exception), r"51 tasks are in it; 50 can be followed at a time: name a part of it$")
 
+
+class Privileges(CopyCase):
+    """What users may do who are not root, and what they are told otherwise."""
+
     def test_capabilities(self) -> None:
         """Those for BPF suffice, but for the calls that tasks of other users are in, of which something is said."""
         pid = str(self.launch("sleep", "1000").pid)
@@ -747,17 +751,17 @@ class Refusals(AttachCase):
         for names, code in ((bpf, 125), ((*bpf, *reading), 0)):
             log = self.folder / "log"
             with open(log, "w") as stderr:
-                process = self.launch(*with_capabilities(*names), sys.executable, str(SPOC), "record", "-o",
+                process = self.launch(*with_capabilities(*names), sys.executable, str(self.program), "record", "-o",
                                       "/dev/null", "--pid", pid, stderr=stderr)
             self.assertTrue(wait_until(lambda: "Processing events" in log.read_text()))
             process.terminate()
             self.assertEqual(process.wait(WAIT_S), code, log.read_text())
-        result = subprocess.run([*with_capabilities(*bpf), sys.executable, str(SPOC), "watch", "--for", "1"],
+        result = subprocess.run([*with_capabilities(*bpf), sys.executable, str(self.program), "watch", "--for", "1"],
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=WAIT_S)
         self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_privileges(self) -> None:
-        result = subprocess.run([*AS_NOBODY, sys.executable, str(SPOC), "record", "-o", "/dev/null", "--pid", "1"],
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=WAIT_S)
+        result = subprocess.run([*AS_NOBODY, sys.executable, str(self.program), "record", "-o", "/dev/null", "--pid",
+                                 "1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=WAIT_S)
         self.assertEqual(result.returncode, 125)
         self.assertRegex(result.stdout, "run it as root, or with CAP_BPF and CAP_PERFMON\n$")

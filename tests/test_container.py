@@ -210,13 +210,14 @@ class NewerCalls(CallsCase):
         with open(self.calls, encoding="utf-8") as stdin:
             return spoc("run", "--as", runtime, "-p", str(profile), *options, "--", str(self.program), stdin=stdin)
 
-    def assert_same(self, runtime: Sequence[str], name: str) -> None:
+    def assert_same(self, runtime: Sequence[str], name: str, *rules: Dict[str, Any]) -> None:
         both, all_three = ("X86_64", "X86"), ("X86_64", "X86", "X32")
-        for document in (allowing(self.NATIVE, self.CLONE3),
-                         allowing(self.NATIVE, self.CLONE3, self.FUTEX, architectures=both, defaultErrnoRet=77),
-                         allowing(self.NATIVE, self.PIDFD_OPEN, architectures=all_three),
-                         allowing(self.NATIVE, self.CLONE3, architectures=both, defaultErrnoRet=38),
-                         *(allowing(self.NATIVE, self.CLONE3, action=f"SCMP_ACT_{action}", architectures=both)
+        for document in (allowing(self.NATIVE, self.CLONE3, *rules),
+                         allowing(self.NATIVE, self.CLONE3, self.FUTEX, *rules, architectures=both,
+                                  defaultErrnoRet=77),
+                         allowing(self.NATIVE, self.PIDFD_OPEN, *rules, architectures=all_three),
+                         allowing(self.NATIVE, self.CLONE3, *rules, architectures=both, defaultErrnoRet=38),
+                         *(allowing(self.NATIVE, self.CLONE3, *rules, action=f"SCMP_ACT_{action}", architectures=both)
                            for action in ("KILL_PROCESS", "TRAP", "TRACE", "LOG", "ALLOW"))):
             with self.subTest(**{key: value for key, value in document.items() if key != "syscalls"}):
                 answers = self.in_container(runtime, document)
@@ -229,7 +230,8 @@ class NewerCalls(CallsCase):
 
     def test_crun(self) -> None:
         require_command("crun")
-        self.assert_same(CRUN, "spoc")
+        # From 1.21 on crun closes what it has open under the filter already.
+        self.assert_same(CRUN, "spoc", {"names": ["close_range"], "action": "SCMP_ACT_ALLOW"})
 
     def test_denials_say_so(self) -> None:
         document = allowing(self.NATIVE, self.CLONE3)

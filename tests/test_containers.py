@@ -93,12 +93,13 @@ class Containers(AttachCase):
         outputs, identifiers = [], []
         with self.attached("watch", ready="Calls that a filter lets pass and logs") as watch:
             for path in (profile, smaller):
-                identifier = path.with_suffix(".id")
-                outputs.append(engine.run(
-                    TWO, "/bin/sh", "-c", "/bin/ls /; /bin/id; /bin/sleep 0.1; echo done",
-                    options=("--security-opt", f"seccomp={path}", "--cidfile", str(identifier))).stdout)
-                identifiers.append(identifier.read_text()[:12])
-                identifier.unlink()  # which engines do not replace
+                identifiers.append(engine(
+                    "create", "--network", "none", "--name", TWO, "--security-opt", f"seccomp={path}", IMAGE,
+                    "/bin/sh", "-c", "/bin/ls /; /bin/id; /bin/sleep 0.1; echo done").stdout[:12])
+                try:
+                    outputs.append(engine("start", "--attach", TWO).stdout)
+                finally:
+                    engine.remove(TWO)
             watch.terminate()
         blocked = [set(re.findall(rf"Seccomp: (\w+) .*, container: {identifier}", self.log))
                    for identifier in identifiers]
