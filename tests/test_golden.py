@@ -380,11 +380,14 @@ def terminal_of(columns: int, output: Any) -> Iterator[int]:
     """A terminal this wide; what it shows goes to the file `output`."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    settings = termios.tcgetattr(theirs)
+    settings[1] &= ~termios.OPOST  # what is written comes as it is, without a return at each line's end
+    termios.tcsetattr(theirs, termios.TCSANOW, settings)
 
     def copy() -> None:
         with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
             while True:
-                output.write(os.read(ours, 1 << 12).replace(b"\r\n", b"\n"))
+                output.write(os.read(ours, 1 << 12))
 
     reader = threading.Thread(target=copy)
     reader.start()
