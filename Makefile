@@ -35,6 +35,10 @@ BUILD = $(CLANG) -target bpf -mcpu=v2 -O2 -g -Wall -Werror -fdebug-compilation-d
         $(OBJCOPY) --strip-debug --discard-all -R .BTF.ext -R .rel.BTF.ext -R .rel.BTF -R .llvm_addrsig \
         recorder.bpf.tmp && mv recorder.bpf.tmp recorder.bpf.o
 
+# Ends a recipe well where the release has no package of that compiler.
+UNLESS_LACKING = ! command -v $(CLANG) >/dev/null && why=$$(tests/install.sh lacks $(CLANG)) && { \
+    echo "skipped $@: $$why; tests/clean-tree.sh bookworm $@ does it in a fresh Debian 12"; exit; }
+
 SHELL_FILES  = .ci/run $(wildcard tests/*.sh examples/busybox/*)
 PYTHON_FILES = spoc.py docs/generate.py $(wildcard tests/*.py tests/*/*.py)
 
@@ -59,7 +63,7 @@ check-vm:
 
 bench: dist
 	@tests/install.sh check && tests/install.sh vm
-	$(SUDO) $(PYTHON) -B tests/bench/bench.py
+	@$(UNLESS_LACKING); $(SUDO) $(PYTHON) -B tests/bench/bench.py
 
 faults:
 	@tests/install.sh check
@@ -87,9 +91,7 @@ bpf:
 
 verify-bpf:
 	@tests/install.sh bpf
-	@! command -v $(CLANG) >/dev/null && why=$$(tests/install.sh lacks $(CLANG)) && { \
-	    echo "skipped verify-bpf: $$why; tests/clean-tree.sh bookworm verify-bpf does it in a fresh Debian 12"; exit; }; \
-	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	@$(UNLESS_LACKING); folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	for path in "$$folder/one" "$$folder/another, and deeper/bpf"; do \
 	    mkdir -p "$$path" && cp bpf/recorder.bpf.c "$$path" && (cd "$$path" && $(BUILD)) && \
 	    cmp "$$path/recorder.bpf.o" bpf/recorder.bpf.o || exit 1; \

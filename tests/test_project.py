@@ -342,6 +342,29 @@ class Object(support.Case):
         self.assertLessEqual(support.OBJECT.stat().st_size, OBJECT_LIMIT_BYTES)
 
 
+class Releases(support.Case):
+    """What tests/install.sh says that a release of Debian lacks: by its apt, and on Debian 12 nothing."""
+
+    def lacks(self, codename: str, package: str) -> str:
+        release = self.folder / "os-release"
+        release.write_text(f'PRETTY_NAME="Debian of the test"\nVERSION_CODENAME={codename}\n')
+        result = subprocess.run([*support.in_mounts('mount --bind "$1" /etc/os-release; shift', str(release)),
+                                 str(support.ROOT / "tests/install.sh"), "lacks", package],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual((result.returncode, result.stderr), (0 if result.stdout else 1, ""))
+        return result.stdout
+
+    @support.kernel_tier
+    def test_lacks(self) -> None:
+        support.require_root()
+        support.require_command("apt-get")
+        if not subprocess.run(["apt-get", "indextargets"], stdout=subprocess.PIPE, check=True).stdout:
+            self.skipTest("optional: needs apt's lists of packages")
+        self.assertEqual(self.lacks("trixie", "no-such-package"), "Debian of the test has no package no-such-package\n")
+        self.assertEqual(self.lacks("trixie", "git"), "")
+        self.assertEqual(self.lacks("bookworm", "no-such-package"), "")
+
+
 class Files(support.Case):
     """Everything else that is in the repository."""
 
