@@ -413,8 +413,7 @@ class Scopes(AttachCase):
                 recording = recorder.recording()
         self.assertEqual(recording.losses, ())
         data = calls.read_bytes()
-        count = struct.unpack("Q", data[:8])[0]
-        self.assertLess(count, MAX_CALLS)
+        count = min(struct.unpack("Q", data[:8])[0], MAX_CALLS)  # from there on the numbers begin again
         return ({call.number for call in recording.calls}, list(struct.unpack(f"{count}Q", data[8:8 * (1 + count)])),
                 begin_ns, joined_ns)
 

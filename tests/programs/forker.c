@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// `forker KIND SECONDS FILE`: tasks that come and go for so long, or until FILE is full. Each makes calls whose numbers
-// nobody else makes, and notes in FILE, which it maps, when: the count of calls, then the time of each
-// (CLOCK_MONOTONIC, ns). KIND is tree (processes), threads, or orphans: each lives on when its parent has ended.
+// `forker KIND SECONDS FILE`: tasks that come and go for so long. Each makes calls whose numbers nobody else makes, and
+// notes in FILE, which it maps, when: the count of calls, then the time of each (CLOCK_MONOTONIC, ns). KIND is tree
+// (processes), threads, or orphans: each lives on when its parent has ended. After MAX_CALLS the numbers begin again.
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,7 +18,6 @@
 #define CHECK(condition) do { if (!(condition)) { perror(#condition); _exit(1); } } while (0)
 #define FIRST_NUMBER 5000
 #define MAX_CALLS (1 << 19)
-#define LAST_CALLS 10000 // of the tasks that are there at the end
 
 static struct {
     uint64_t count;
@@ -36,7 +35,7 @@ static uint64_t now_ns(void)
 
 static int is_over(void)
 {
-    return now_ns() >= end_ns || calls->count > MAX_CALLS - LAST_CALLS;
+    return now_ns() >= end_ns;
 }
 
 static void call(void)
