@@ -58,7 +58,7 @@ class Blocked(WatchCase):
         super().setUp()
         self.path = self.folder / "recorded.json"
 
-    def record(self, *options: str, code: int = 0, wait_s: float = 0.3) -> List[str]:
+    def record_blocked(self, *options: str, code: int = 0, wait_s: float = 0.3) -> List[str]:
         """What it says of blocked calls; self.log has all."""
         with self.attached("record", "-n", "-t", "raw-seccomp", "-o", str(self.path), *options) as process:
             time.sleep(wait_s)
@@ -88,18 +88,18 @@ class Blocked(WatchCase):
         for options in (("--pid", str(pid)), ("--cgroup", str(group)), ("--unit", group.name),
                         ("--cgroup", str(version_1))):
             with self.subTest(options):
-                self.assertEqual(self.record(*options), ["uname; --with-blocked adds it"])
+                self.assertEqual(self.record_blocked(*options), ["uname; --with-blocked adds it"])
                 self.assertIn("clock_nanosleep", allowed_by(self.path))
                 self.assertNotIn("uname", allowed_by(self.path))
 
     def test_added(self) -> None:
         """Under the profile the process makes the call that was blocked."""
         pid = self.filtered_loop()
-        self.assertEqual(self.record("--with-blocked", "--pid", str(pid)), ["uname; added to the profile"])
+        self.assertEqual(self.record_blocked("--with-blocked", "--pid", str(pid)), ["uname; added to the profile"])
         self.assertIn("uname", allowed_by(self.path))
         self.assertNotIn("uname", re.findall("Got syscalls: (.*)", self.log)[0])
         self.path.unlink()
-        self.assertEqual(self.record("--with-blocked", "--stats", "--pid", str(pid)),
+        self.assertEqual(self.record_blocked("--with-blocked", "--stats", "--pid", str(pid)),
                          ["uname; added to the profile"])
         self.assertIn("uname", allowed_by(self.path))
 
@@ -139,24 +139,24 @@ class Blocked(WatchCase):
                               "--", sys.executable, "-c", script, stderr=subprocess.DEVNULL)
         self.assertTrue(wait_until(ready.exists))
         pid = max(module.ProcessTree([process.pid]).tasks())
-        self.assertEqual(self.record("--args", "socket", "--pid", str(pid)), ["socket; --with-blocked adds it"])
+        self.assertEqual(self.record_blocked("--args", "socket", "--pid", str(pid)), ["socket; --with-blocked adds it"])
         self.assertNotIn("socket", allowed_by(self.path))
         self.assertIn("Narrowed socket by argument 0: 0x1\n", self.log)
-        self.assertEqual(self.record("--args", "socket", "--with-blocked", "--pid", str(pid)),
+        self.assertEqual(self.record_blocked("--args", "socket", "--with-blocked", "--pid", str(pid)),
                          ["socket; added to the profile"])
         self.assertIn("socket", allowed_by(self.path))
         self.assertIn("socket is allowed whatever its arguments: with what arguments a filter blocked it is not known",
                       self.log)
-        self.assertEqual(self.record("--pid", str(pid)), ["socket; the profile allows all of that"])
+        self.assertEqual(self.record_blocked("--pid", str(pid)), ["socket; the profile allows all of that"])
 
     def test_nameless(self) -> None:
         """What has no name is named by its number; where it was to be added, the profile is incomplete."""
         pid = self.loop(NUMBERS_LOOP.format(numbers=[900, 5000]))
         texts = ["libseccomp knows no name for 1 syscall: 900 (SCMP_ARCH_X86_64); a newer libseccomp may",
                  "1 syscall exists in no kernel: 5000 (SCMP_ARCH_X86_64); no rule can allow that"]
-        self.assertEqual(self.record("--pid", str(pid)), [])
+        self.assertEqual(self.record_blocked("--pid", str(pid)), [])
         self.assertEqual(re.findall(r"(?m)^\S+ Blocked as well: (.*)$", self.log), texts)
-        self.assertEqual(self.record("--with-blocked", "--pid", str(pid), code=125), [])
+        self.assertEqual(self.record_blocked("--with-blocked", "--pid", str(pid), code=125), [])
         self.assertEqual(re.findall(r"(?m)^\S+ Error: the profile is incomplete: (.*)$", self.log), texts)
 
     def test_supervised(self) -> None:
@@ -170,14 +170,14 @@ class Blocked(WatchCase):
                               "--", sys.executable, "-c", script, stderr=subprocess.DEVNULL)
         self.assertTrue(wait_until(ready.exists))
         pid = next(tid for tid in module.ProcessTree([process.pid]).tasks() if module.process_name(tid) == self.comm)
-        self.assertEqual(self.record("--with-blocked", "--pid", str(pid)), [])
+        self.assertEqual(self.record_blocked("--with-blocked", "--pid", str(pid)), [])
         self.assertNotIn("uname", allowed_by(self.path))
 
     def test_no_filter(self) -> None:
         """Without one no other programs are loaded, and nothing is said."""
-        self.record("--pid", str(self.filtered_loop()))
+        self.record_blocked("--pid", str(self.filtered_loop()))
         with_filter = self.watched
-        self.assertEqual(self.record("--with-blocked", "--pid", str(self.loop())), [])
+        self.assertEqual(self.record_blocked("--with-blocked", "--pid", str(self.loop())), [])
         self.assertLess(self.watched, with_filter)
         self.assertNotIn("Blocked", self.log)
 
@@ -223,7 +223,7 @@ class InContainers(AttachCase):
         """What each call gets in a new container."""
         return dict(zip(CALLS, engine.run(self.name, *self.command, options=options).stdout.splitlines()))
 
-    def record(self, engine: Engine, path: pathlib.Path, *options: str) -> List[str]:
+    def record_container(self, engine: Engine, path: pathlib.Path, *options: str) -> List[str]:
         """Record a container in which that command is started; give what is said of blocked calls."""
         with self.attached("record", "-t", "raw-seccomp", "-o", str(path), *options, "--container",
                            self.name) as process:
@@ -240,13 +240,13 @@ class InContainers(AttachCase):
         path = self.folder / f"{engine.name}.json"
         engine.start(self.name, "/bin/sleep", "1000")
         try:
-            said = self.record(engine, path)
+            said = self.record_container(engine, path)
             added = [name for name in blocked if name not in allowed_by(path)]  # the others are base syscalls
             self.assertTrue(added)
             self.assertEqual(said, [f"{', '.join(blocked)}; --with-blocked adds " + (
                 ", ".join(added) if added != blocked else "it" if len(blocked) == 1 else "them")])
             self.assertEqual(self.answers_under(engine, path), {**without, **dict.fromkeys(added, "! 1")})
-            self.assertEqual(self.record(engine, path, "--append", "--with-blocked"),
+            self.assertEqual(self.record_container(engine, path, "--append", "--with-blocked"),
                              [f"{', '.join(blocked)}; added to the profile"])
             self.assertLessEqual(set(blocked), allowed_by(path))
             self.assertEqual(self.watched(engine), set(blocked))
@@ -298,5 +298,5 @@ class InContainers(AttachCase):
         engine = self.engines.podman("crun")
         engine.start(self.name, "/bin/sleep", "1000", options=("--security-opt", "seccomp=unconfined"))
         self.addCleanup(engine.remove, self.name)
-        self.assertEqual(self.record(engine, self.folder / "recorded.json", "--with-blocked"), [])
+        self.assertEqual(self.record_container(engine, self.folder / "recorded.json", "--with-blocked"), [])
         self.assertNotIn("Blocked", self.log)

@@ -87,8 +87,8 @@ class Data(unittest.TestCase):
         self.assertIn("@known", theirs)
         version = subprocess.run(["systemd-analyze", "--version"], stdout=subprocess.PIPE, text=True).stdout.split()[1]
         if int(version) < 257:
-            for group, members in SINCE_SYSTEMD_257.items():
-                theirs.setdefault(group, set()).update(members.split())
+            for group, added in SINCE_SYSTEMD_257.items():
+                theirs.setdefault(group, set()).update(added.split())
         ours = table()
         self.assertEqual(set(ours) - {"other"}, {name for name in theirs if name != "@known"})
         names = [name for members in ours.values() for name in members]
