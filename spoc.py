@@ -5834,7 +5834,7 @@ class BpfSkeleton:
                                             self._arguments * (MAX_VALUES + 1 + (os.cpu_count() or 1)))
 
     def _memory(self, name: str, c_type: type[ctypes._CData]) -> mmap.mmap:
-        """What a map holds, to be read and written in place. Raises OSError."""
+        """What a map holds, in place. Raises OSError."""
         return mmap.mmap(self.map_descriptor(name), ctypes.sizeof(c_type))
 
     def _map_arrays(self, path: str) -> None:
@@ -10541,7 +10541,7 @@ class Conversion:
         return verdicts
 
 
-# Groups of syscalls: those of systemd 257 (src/shared/seccomp-util.c), each syscall in one of them, and the rest. What
+# Groups of syscalls: those of systemd 257 (src/shared/seccomp-util.c), each in one of them, and the rest. What
 # Docker's default profile (moby/profiles, seccomp/default.json, as in tests/data) denies without further capabilities
 # has a -, what it allows under conditions a ?, and what is not listed it denies.
 SYSCALL_GROUPS = """
