@@ -8118,6 +8118,15 @@ UNSEEN_ARGUMENTS = {"clone": "clone3", **dict.fromkeys("getsockopt setsockopt so
                     **dict.fromkeys("msgctl semctl shmctl".split(), "ipc")}
 
 
+ABIS_UNTOLD = ("the kernel (lockdown) does not let 32-bit calls be told apart: the profile is right for 64-bit "
+               "programs only")
+
+
+def lacks_abis(recorder: BpfRecorder) -> bool:
+    """Has the machine 32-bit calls that are not told apart?"""
+    return recorder.machine.compat is not None and not recorder.tells_abis
+
+
 def describe_nameless(calls: Iterable[tuple[Architecture, int]]) -> list[str]:
     """What to say of syscalls for which libseccomp knows no name."""
     absent: list[str] = []
@@ -8608,9 +8617,8 @@ class RecordCommand:
         Log.info("Attaching bpf tracepoints")
         recorder.attach()
         Log.info("Module successfully loaded")
-        if self.machine.compat and not recorder.tells_abis:
-            Log.error("the kernel (lockdown) does not let 32-bit calls be told apart: "
-                      "the profile is right for 64-bit programs only")
+        if lacks_abis(recorder):
+            Log.error(ABIS_UNTOLD)
         return recorder
 
     def _run_command(self, recorder: Recorder, supervisor: Supervisor,
@@ -9063,7 +9071,7 @@ class HookCommand:
         if in_user_namespace() or not may_load_bpf():
             raise KernelError("record", "without root", "its hooks cannot use BPF",
                               "let root record it: spoc.py record --containers -o FOLDER")
-        import_now("array", "bisect", "json", "re")
+        import_now("array", "bisect", "json", "re", "syslog")
         libseccomp.load()
         machine = this_machine()
         try:
@@ -9076,9 +9084,11 @@ class HookCommand:
             recorder.load()
             recorder.attach()
             self._say_armed()
+            if lacks_abis(recorder):
+                Log.error(f"{self.title}: {ABIS_UNTOLD}")
+            cut: tuple[str, ...] = ()
             try:
                 recorder.wait(supervisor)
-                cut: tuple[str, ...] = ()
             except OSError as error:
                 cut = (f"the recording was cut short: {refusal_text(error)}",)
             recording = recorder.recording()
