@@ -5507,14 +5507,14 @@ class Config(ctypes.Structure):
 class Counters(ctypes.Structure):
     """What the kernel side counts; it may change at any time."""
 
-    _fields_ = [("followed", c_uint64), ("processes", c_uint64), ("tasks_lost", c_uint64), ("calls_lost", c_uint64),
+    _fields_ = [("followed", c_uint64), ("processes", c_uint64), ("tasks_lost", c_uint64),
                 ("reads_lost", c_uint64), ("denials_lost", c_uint64), ("groups_lost", c_uint64)]
 
 
 class Group(ctypes.Structure):
     """Element of the map `groups`."""
 
-    _fields_ = [("alive", c_uint64), ("dropped", c_uint32), ("unused", c_uint32)]
+    _fields_ = [("alive", c_uint64), ("dropped", c_uint32), ("calls_lost", c_uint32)]
 
 
 class Namespace(ctypes.Structure):
@@ -5576,7 +5576,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x15D56469  # `make bpf` writes it
+OBJECT_CRC32 = 0x266D5778  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -5938,8 +5938,6 @@ def describe_losses(counters: Counters, too_many_tasks: str, unreadable_calls: s
     if counters.tasks_lost:
         tasks = count_of(counters.tasks_lost, "process or thread was", "processes or threads were")
         losses.append(f"{tasks} not followed: too many at a time; {too_many_tasks}")
-    if counters.calls_lost:
-        losses.append(describe_calls_lost(counters.calls_lost))
     if counters.denials_lost:
         calls = count_of(counters.denials_lost, "blocked call was", "blocked calls were")
         losses.append(f"{calls} not named: too many different ones at a time")
@@ -6045,13 +6043,13 @@ class BpfRecorder(BpfSkeleton, Recorder):
         return make_recording(self.machine, calls, counters.followed, [*describe_losses(
             counters, self.TOO_MANY_TASKS, self.UNREADABLE_CALLS), *unreadable])
 
-    def calls_of(self, group: int, unreadable: list[str]) -> dict[tuple[int, int], RecordedCall]:
-        """What the tasks of a group did, by (abi, number); `unreadable` is told why that may not be all.
+    def calls_of(self, group: int, losses: list[str]) -> dict[tuple[int, int], RecordedCall]:
+        """What the tasks of a group did, by (abi, number); `losses` is told why that may not be all.
 
         The map `calls` has numbers from NUMBERS on and, if statistics were asked for, all others.
         """
         calls = {key: RecordedCall(first_ns) for key, first_ns in self.first_calls(group).items()}
-        for item, value in self.read_items("calls", CallKey, CallValue, unreadable):
+        for item, value in self.read_items("calls", CallKey, CallValue, losses):
             its_group, abi = divmod(item.table, ABIS)
             if its_group == group:
                 key = abi, item.nr
@@ -6059,9 +6057,11 @@ class BpfRecorder(BpfSkeleton, Recorder):
                 if key in calls:
                     first_ns = min(first_ns or calls[key].first_ns, calls[key].first_ns)
                 calls[key] = RecordedCall(first_ns, value.count, value.tgid, decode_name(value.comm))
-        for key, values in self._values(group, unreadable).items():
+        for key, values in self._values(group, losses).items():
             if key in calls:
                 calls[key] = calls[key]._replace(values=values)
+        if self.groups[group].calls_lost:
+            losses.append(describe_calls_lost(self.groups[group].calls_lost))
         return calls
 
     def _values(self, group: int, unreadable: list[str]) -> dict[tuple[int, int], frozenset[int]]:
@@ -6830,7 +6830,7 @@ class StartedContainer(Recorder):
         self.groups: set[int] = set()
         self.namespaces: set[int] = set()  # indices in `namespaces`
         self._ended: dict[tuple[int, int], RecordedCall] = {}  # the calls of groups that have ended
-        self._unreadable: list[str] = []
+        self._losses_of_groups: list[str] = []
         self._counters = programs.counters()
 
     def begin(self, child: Child) -> None:
@@ -6854,7 +6854,9 @@ class StartedContainer(Recorder):
     def end_groups(self) -> None:
         """Take over what groups without tasks did, and give these back."""
         for group in [group for group in self.groups if not self._programs.groups[group].alive]:
-            self._ended = merge_calls(self._ended, self._programs.calls_of(group, self._unreadable))
+            losses: list[str] = []
+            self._ended = merge_calls(self._ended, self._programs.calls_of(group, losses))
+            self._losses_of_groups += losses
             self.groups.remove(group)
             self._programs.free(group)
 
@@ -6866,10 +6868,12 @@ class StartedContainer(Recorder):
         return calls
 
     def recording(self) -> Recording:
-        unreadable, calls = list(self._unreadable), self._ended
+        calls, losses = self._ended, [*self._losses(), *self._losses_of_groups]
         for group in self.groups:
-            calls = merge_calls(calls, self._programs.calls_of(group, unreadable))
-        return make_recording(self._programs.machine, calls, 0, [*self._losses(), *unreadable])
+            lost: list[str] = []
+            calls = merge_calls(calls, self._programs.calls_of(group, lost))
+            losses += lost
+        return make_recording(self._programs.machine, calls, 0, dict.fromkeys(losses))
 
     def _losses(self) -> list[str]:
         """What has been lost since it started, whichever container's that was."""
@@ -6981,7 +6985,7 @@ class StartRecorder(BpfRecorder):
             for name, key in keys:
                 if key.table // ABIS == group:
                     libbpf.bpf_map_delete_elem(self.map_descriptor(name), ctypes.byref(key))
-            self.groups[group].dropped = 0
+            self.groups[group] = Group()
             self._push(group)
 
     def begin_all(self) -> None:
@@ -7097,11 +7101,12 @@ class StartRecorder(BpfRecorder):
         container = hold.container if hold else None
         if start.identity.identifier:
             container = next((each for each in self.containers if each.identifier == start.identity.identifier), None)
-        if not container and (start.identity.identifier or start.is_first or start.is_gone):
+        # What is not the first in a namespace that nobody knows is in a sandbox, or in a container that had no room.
+        if not container and (start.is_first or start.is_gone or hold and start.identity.identifier):
             container = self._add(start)
         if container:
             container.groups.add(start.group)
-        else:  # a sandbox within which a program has started another
+        else:
             self.groups[start.group].dropped = True
             self._dropped.add(start.group)
         if start.descriptor >= 0 and index is None:
@@ -8198,7 +8203,7 @@ def format_statistics(recording: Recording, duration_ns: int, blocks: str, colum
         suffix = "" if call.architecture is calls[0].architecture else f" ({call.architecture.short_name})"
         rows.append(((call.name or f"number {call.number}") + suffix, str(call.times),
                      f"{(call.first_ns - start_ns) / 1e9:.3f} s", printable(f"{call.comm} ({call.tgid})"),
-                     blocks[-1] * max(1, round(BAR_COLUMNS * call.times / calls[0].times))))
+                     blocks[-1] * max(1, round(BAR_COLUMNS * call.times / max(1, calls[0].times)))))
     lines = fold_rows(rows, columns or sys.maxsize, CYAN if colour else "")
     if colour:
         lines[0] = paint(lines[0], BOLD)

@@ -125,7 +125,6 @@ struct counters {
 	__u64 followed;		/* tasks recorded so far */
 	__u64 processes;	/* processes among them that have made a call */
 	__u64 tasks_lost;	/* tasks that `tasks` had no room for, or that could not be removed */
-	__u64 calls_lost;	/* calls that `calls` had no room for */
 	__u64 reads_lost;	/* calls of which something could not be read from kernel memory */
 	__u64 denials_lost;	/* denials that `denials` or `events` had no room for */
 	__u64 groups_lost;	/* programs that are in no group, or of whose group user space does not know */
@@ -220,7 +219,7 @@ struct {
 struct group {
 	__u64 alive;		/* tasks of it that have not ended */
 	__u32 dropped;		/* not 0: what its tasks start is not recorded */
-	__u32 unused;
+	__u32 calls_lost;	/* calls of it that `calls` had no room for */
 };
 
 /* Number of a group -> struct group. User space may set max_entries. */
@@ -599,6 +598,7 @@ static __always_inline void count_call(__u32 table, __u32 nr)
 {
 	struct call_key key = { .table = table, .nr = nr };
 	struct call *call = bpf_map_lookup_elem(&calls, &key);
+	struct group *group;
 
 	if (!call) {
 		struct call first = { .first_ns = bpf_ktime_get_ns(), .tgid = bpf_get_current_pid_tgid() >> 32 };
@@ -608,7 +608,10 @@ static __always_inline void count_call(__u32 table, __u32 nr)
 		bpf_map_update_elem(&calls, &key, &first, BPF_NOEXIST);
 		call = bpf_map_lookup_elem(&calls, &key);
 		if (!call) {
-			COUNT(calls_lost, 1);
+			table /= ABIS;
+			group = bpf_map_lookup_elem(&groups, &table);
+			if (group)
+				__sync_fetch_and_add(&group->calls_lost, 1);
 			return;
 		}
 	}

@@ -9,13 +9,18 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
+import subprocess
+import sys
+import time
 from typing import Iterator, Set
 from unittest import mock
 
+import spoc as module
 from cases import AttachCase
-from engines import OF_RUNTIMES, ONE, SHELL_LOOP, TWO, Engine, Engines
-from support import kernel_calls, seen_syscalls, wait_until
+from engines import IMAGE, OF_RUNTIMES, ONE, SHELL_LOOP, TWO, Engine, Engines
+from support import SOURCE, WAIT_S, kernel_calls, seen_syscalls, spoc, wait_until
 
 TIER = "kernel"
 
@@ -117,7 +122,239 @@ class Waited(EnginesCase):
                                        ready=f"Waiting for container {TWO}; "):
                         engine.run(ONE, "/bin/id")  # another
                         self.addCleanup(engine.remove, TWO)
-                        engine.run(TWO, "/three")
+                        if engine.name == "docker":  # which forgets its name soon, if it is asked to remove it
+                            engine("create", "--network", "none", "--name", TWO, IMAGE, "/three")
+                            engine("start", TWO)
+                        else:
+                            engine.run(TWO, "/three")
                     self.assertEqual(seen_syscalls(json.loads(path.read_text()), self.log), THREE_CALLS)
                     self.assertRegex(self.log, rf"Recording container {TWO}\b")
                     path.unlink()
+
+    def test_typed_wrongly(self) -> None:
+        """It says what runs, goes on waiting, and leaves everything as it was when it is asked to stop."""
+        engine = self.engines.podman("crun")
+        engine.start(ONE, "/bin/sleep", "1000")
+        self.addCleanup(engine.remove, ONE)
+        path = self.folder / "waited.json"
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            with self.attached("record", "-o", str(path), "--container", TWO,
+                               ready=f"Waiting for container {TWO}; ") as process:
+                engine.run(f"{TWO}-not", "/bin/id")
+                process.send_signal(signum)
+            self.assertEqual(process.returncode, 125, self.log)
+            self.assertRegex(self.log, rf"those that run: .*\b{ONE}\b")
+            self.assertIn(f"record: container {TWO}: it has not started; {path} is left as it was", self.log)
+            self.assertFalse(path.exists())
+
+    def test_ends_with_the_container_or_a_signal(self) -> None:
+        """What is started in it counts as well; neighbours do not."""
+        engine = self.engines.podman("runc")
+        path = self.folder / "waited.json"
+        for signum in (None, signal.SIGTERM):
+            with self.attached("record", "-n", "-t", "raw-seccomp", "-o", str(path), "--checkpoint", "1", "--container",
+                               TWO, ready=f"Waiting for container {TWO}; ") as process:
+                engine.start(TWO, "/bin/sleep", "1000")
+                self.addCleanup(engine.remove, TWO)
+                engine.execute(TWO, "/three")
+                engine.run(ONE, "/bin/id")
+                self.assertTrue(wait_until(lambda: path.exists() and "getppid" in path.read_text()))
+                if signum:
+                    process.send_signal(signum)
+                else:
+                    engine.remove(TWO)
+            self.assertEqual(process.returncode, 0, self.log)
+            self.assertEqual(bool(signum), f"1 task of container {TWO} runs on" in self.log)
+            names = seen_syscalls(json.loads(path.read_text()), self.log)
+            self.assertLessEqual({*THREE_CALLS, "clock_nanosleep"}, names)
+            self.assertEqual(names & {*OF_RUNTIMES, "getgroups"}, set())
+            engine.remove(TWO)
+            path.unlink()
+
+    def test_id(self) -> None:
+        """The id that an engine gives is known before the container starts."""
+        engine = self.engines.podman("crun")
+        created = engine("create", "--network", "none", "--name", TWO, IMAGE, "/three")
+        self.addCleanup(engine.remove, TWO)
+        identifier = created.stdout.strip()
+        for name in (identifier, identifier[:12]):
+            with self.attached("record", "-n", "-o", "-", "--container", name, ready="Waiting for") as process:
+                engine("start", TWO)
+            self.assertTrue(wait_until(lambda: not any(container.identifier == identifier
+                                                       for container in module.running_containers())))
+            self.assertEqual(process.returncode, 0, self.log)
+            self.assertIn("Got syscalls: exit, getppid, getuid\n", self.log)
+            self.assertIn("kind: SeccompProfile", self.output)
+
+
+class Profiles(EnginesCase):
+    """What --containers writes."""
+
+    def test_starts_its_container(self) -> None:
+        """A profile that was recorded starts its container again, and blocks nothing of it."""
+        docker, _ = self.engines.docker_and_containerd()
+        engines = [self.engines.podman("crun"), self.engines.podman("runc"), docker]
+        program = ("/bin/sh", "-c", "/bin/ls / >/dev/null; /bin/id >/dev/null; /bin/sleep 0.3; echo done")
+        for number, engine in enumerate(engines):
+            for init in ((), ("--init",)) if shutil.which("catatonit") else ((),):
+                with self.subTest(engine=engine.name, init=init):
+                    name = f"{ONE}-{number}-{len(init)}"
+                    with mock.patch.dict(os.environ, {"DOCKER_HOST": f"unix://{self.engines.docker_socket}"}), \
+                            self.attached("record", "--containers", "-t", "raw-seccomp", "-o", str(self.profiles),
+                                          ready=READY) as process:
+                        engine.run(name, *program, options=init)
+                        self.wait_written(self.profile(name))
+                        process.terminate()
+                    with self.attached("watch", ready="Calls that a filter lets pass and logs") as watch:
+                        identifier = self.folder / f"{name}.id"
+                        result = engine.run(name, *program, options=(
+                            *init, "--security-opt", f"seccomp={self.profile(name)}", "--cidfile", str(identifier)))
+                        watch.terminate()
+                    self.assertEqual(result.stdout, "done\n")
+                    self.assertNotIn(f"container: {identifier.read_text()[:12]}", self.log)
+
+    def test_names(self) -> None:
+        """Nothing is lost where several containers have the same name, and --append unites them."""
+        engine = self.engines.podman("crun")
+        with self.recorded():
+            engine.run(ONE, "/bin/sh", "-c", "/bin/id; /bin/sleep 0.2")
+            self.wait_written(self.profile(ONE))
+            engine.run(ONE, "/bin/sh", "-c", "/bin/ls; /bin/sleep 0.2")
+            self.wait_logged(rf"Wrote seccomp profile to: {self.profiles}/{ONE}-[0-9a-f]{{12}}\.json\n")
+        first, second = sorted(self.profiles.glob(f"{ONE}*"), key=lambda path: len(path.name))
+        self.assertIn(f"Its profile will be {second}: another container of that name has the other", self.log)
+        self.assertIn("getgroups", self.names_in(first))
+        self.assertNotIn("getdents64", self.names_in(first))
+        self.assertIn("getdents64", self.names_in(second))
+        with self.recorded("--append"):
+            for times, command in enumerate(("/bin/mkdir /new", "/bin/ls"), 1):
+                engine.run(ONE, "/bin/sh", "-c", f"{command}; /bin/sleep 0.2")
+                self.wait_written(self.profile(ONE), times)
+        self.assertLessEqual({"mkdir", "getdents64", "getgroups"}, self.names_in(first))
+        with self.recorded():  # which replaces what an earlier run has left
+            engine.run(ONE, "/bin/sleep", "0.2")
+            self.wait_written(self.profile(ONE))
+        self.assertNotIn("getgroups", self.names_in(first))
+
+    def test_shared_pid_namespace(self) -> None:
+        """Each container of a pod has a profile of its own, and so has one that joins another's namespace."""
+        engine = self.engines.podman("crun")
+        with self.recorded():
+            engine.start(ONE, "/bin/sleep", "1000")
+            self.addCleanup(engine.remove, ONE)
+            engine.run(TWO, "/bin/sh", "-c", "/bin/id; /bin/sleep 0.2", options=("--pid", f"container:{ONE}"))
+            self.wait_written(self.profile(TWO))
+            engine.execute(ONE, "/bin/ls")
+            engine.remove(ONE)
+            self.wait_written(self.profile(ONE))
+        self.assertIn("getgroups", self.names_in(self.profile(TWO)))
+        self.assertNotIn("getdents64", self.names_in(self.profile(TWO)))
+        self.assertIn("getdents64", self.names_in(self.profile(ONE)))
+        self.assertNotIn("getgroups", self.names_in(self.profile(ONE)))
+
+    def test_twenty_at_once(self) -> None:
+        """Each has what it does itself, and nothing of the others."""
+        engine, own = self.engines.podman("crun"), {
+            "/bin/id": "getgroups", "/bin/ls": "getdents64", "/bin/mkdir /new": "mkdir"}
+        names = {f"{ONE}-{number}": list(own)[number % len(own)] for number in range(20)}
+        with self.recorded():
+            starting = [subprocess.Popen([*engine.prefix, "run", "--rm", "--network", "none", "--name", name, IMAGE,
+                                          "/bin/sh", "-c", f"{words}; /bin/sleep 0.5"],
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                        for name, words in names.items()]
+            for process in starting:
+                process.wait(WAIT_S)
+            for name in names:
+                self.wait_written(self.profile(name))
+        for name, words in names.items():
+            found = self.names_in(self.profile(name)) & set(own.values())
+            self.assertEqual(found, {own[words]}, (name, words))
+
+
+class Namespaces(StartsCase):
+    """--containers of what makes a pid namespace without an engine."""
+
+    def test_options(self) -> None:
+        """--stats counts the calls of each, --args narrows them, and --checkpoint writes meanwhile."""
+        program = "import os, sys, time\nfor _ in range(int(sys.argv[1])): os.getppid()\ntime.sleep(float(sys.argv[2]))"
+        with self.recorded("--stats", "--args", "prctl", "--checkpoint", "1", signum=signal.SIGTERM):
+            long = self.launch("unshare", "-pf", sys.executable, "-c", program, "300", "1000")
+            self.wait_logged(r"Recording container pid-\d+ \(python3\)")
+            subprocess.run(["unshare", "-pf", sys.executable, "-c", program, "70", "0.1"], check=True)
+            self.wait_logged(r"(?m)^getppid +70 ")
+            child, = module.child_processes()[long.pid]
+            path = self.profile(f"pid-{child}")
+            self.assertTrue(wait_until(path.exists))
+            self.assertIn("getppid", self.names_in(path))
+        self.assertRegex(self.log, r"(?m)^getppid +300 ")
+        self.assertIn(f"1 task of container pid-{child} runs on and is not recorded any more", self.log)
+
+    def test_more_than_there_is_room_for(self) -> None:
+        """What is not recorded is counted and said, and makes the exit code."""
+        script = self.folder / "few.py"
+        script.write_text(f"import sys\nsys.path.insert(0, {str(SOURCE.parent)!r})\nimport spoc\nspoc.GROUPS = 2\n"
+                          "sys.exit(spoc.main())")
+        log = self.folder / "log"
+        with open(log, "w") as stderr:
+            recorder = self.launch(sys.executable, str(script), "record", "--containers", "-o", str(self.profiles),
+                                   stderr=stderr)
+        self.wait_logged(READY)
+        for _ in range(4):
+            self.launch("unshare", "-pf", "--kill-child", "sleep", "1000")
+        self.wait_logged("programs? (has|have) started in containers unrecorded so far: more than 2 containers")
+        recorder.terminate()
+        self.assertEqual(recorder.wait(WAIT_S), 125)
+        self.assertGreaterEqual(len(list(self.profiles.iterdir())), 1)
+
+    def test_nothing_started(self) -> None:
+        """What runs already in other pid namespaces is none of it, whatever it starts."""
+        process = self.launch("unshare", "-pf", "--kill-child", "sh", "-c", "while :; do uname; sleep 0.05; done",
+                              stdout=subprocess.DEVNULL)
+        self.assertTrue(wait_until(lambda: bool(module.child_processes().get(process.pid))))
+        child, = module.child_processes()[process.pid]
+        self.assertTrue(wait_until(lambda: bool(module.child_processes().get(child))))
+        with self.attached("record", "--containers", "-o", str(self.profiles), ready=READY) as recorder:
+            time.sleep(0.5)
+            recorder.terminate()
+        self.assertNotIn("(uname)", self.log)
+        self.assertNotIn("(sleep)", self.log)
+        self.assertNotIn(f"pid-{child} ", self.log)
+
+    def test_full_folder(self) -> None:
+        """It says so, prints the profile rather than losing it, and goes on with the others."""
+        self.profiles.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(self.profiles)], check=True)
+        self.addCleanup(subprocess.run, ["umount", str(self.profiles)], check=True)
+        with self.recorded(code=125):
+            (self.profiles / "filler").write_bytes(bytes(32 << 10))
+            with contextlib.suppress(OSError), open(self.profiles / "filler", "ab", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+            subprocess.run(["unshare", "-pf", "sleep", "0.2"], check=True)
+            self.wait_logged("Error: write profile: .*: No space left on device")
+            (self.profiles / "filler").unlink()
+            subprocess.run(["unshare", "-pf", "sleep", "0.2"], check=True)
+            self.wait_logged(f"Wrote seccomp profile to: {self.profiles}/pid-")
+
+    def test_folders(self) -> None:
+        """One that is not there is made, for sudo's caller in that user's folder; what is none is refused."""
+        self.folder.chmod(0o755)
+        home = self.folder / "home"
+        home.mkdir()
+        os.chown(home, 23000, 23000)
+        with mock.patch.dict(os.environ, {"SUDO_UID": "23000", "SUDO_GID": "23000"}):
+            with self.attached("record", "--containers", "-o", str(home / "new/"), ready=READY) as recorder:
+                subprocess.run(["unshare", "-pf", "sleep", "0.2"], check=True)
+                self.wait_logged(f"Wrote seccomp profile to: {home}/new/pid-")
+                recorder.terminate()
+        self.assertEqual({path.stat().st_uid for path in (home / "new", *(home / "new").iterdir())}, {23000})
+        for folder, reason in ((home / "a" / "b", "make folder: .*: No such file or directory"),
+                               (next((home / "new").iterdir()), "write profiles to: .*: Not a directory")):
+            result = spoc("record", "--containers", "-o", str(folder))
+            self.assertEqual(result.returncode, 125)
+            self.assertRegex(result.stderr, reason)
+
+    def test_safe_names(self) -> None:
+        for name, safe in (("web", "web"), ("../../etc/passwd", "etc-passwd"), ("-rf", "rf"), (".hidden", "hidden"),
+                           ("a/b c\n", "a-b-c-"), ("..", "container"), ("k8s_POD_x.y_0", "k8s_POD_x.y_0")):
+            self.assertEqual(module.safe_file_name(name).replace("-..-etc", "etc"), safe)

@@ -58,7 +58,8 @@ SUITES = {"trixie": ("6.12.", "3.13", "libbpf.so.1", "2.6.0"),
 
 CORE = """
     machine memory_192_mib record_shell record_follow backend_bpf backend_notify record_then_run denials_tracepoint
-    record_what_runs record_by_name watch_what_runs denials_notify denials_of_children denial_in_thread doctor portable
+    record_what_runs record_by_name record_containers watch_what_runs denials_notify denials_of_children
+    denial_in_thread doctor portable
 """.split()
 ALL = [*CORE, *"""
     record_32_bit record_stats backend_auto run_filters learn no_cgroup no_tmp no_sys no_proc

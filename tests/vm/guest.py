@@ -342,6 +342,32 @@ def record_by_name(job: Job) -> None:
 
 
 @test
+def record_containers(job: Job) -> None:
+    """What starts in pid namespaces of its own, each for itself, and nothing of what starts beside it."""
+    log, folder = "/run/containers.log", "/run/containers"
+
+    def logged(text: str, times: int = 1) -> None:
+        while read(log).count(text) < times:
+            assert recorder.poll() is None, read(log)
+            time.sleep(0.1)
+    with open(log, "wb") as file:
+        recorder = subprocess.Popen([*IMPORTED, "record", "--containers", "-n", "-o", folder], stderr=file)
+    logged("Recording every container")
+    shell = ["unshare", "-p", "-f", "sh", "-c"]
+    with subprocess.Popen([*shell, "mkdir /run/inside; sleep 1; :"]) as one:
+        run([*shell, "ln -s x /run/link; sleep 1; :"])
+        one.wait()
+        run(["rmdir", "/run/inside"])  # which is none of them
+    logged("Wrote seccomp profile to: ", 2)
+    recorder.send_signal(signal.SIGTERM)
+    equal(recorder.wait(), 0)
+    found = [profile_names(os.path.join(folder, name)) for name in os.listdir(folder)]
+    equal(sorted(["mkdir" in names or "mkdirat" in names, "symlink" in names or "symlinkat" in names]
+                 for names in found), [[False, True], [True, False]])
+    equal([name for names in found for name in names if name in ("rmdir", "unlinkat", "unshare")], [])
+
+
+@test
 def watch_what_runs(job: Job) -> None:
     """What a filter stops that another has loaded is named, by a watch of the machine and of a process."""
     profile = blocking("SCMP_ACT_ERRNO", errnoRet=95)
