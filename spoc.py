@@ -3673,6 +3673,15 @@ def owner_ioctl(machine: str) -> int:
     return no_data | 0xB704
 
 
+def pid_namespace_of(pid: int) -> tuple[int, int] | None:
+    """Device and inode of the pid namespace that a process is in; None if it is gone, or another user's."""
+    try:
+        status = os.stat(f"/proc/{pid}/ns/pid")
+        return status.st_dev, status.st_ino
+    except OSError:
+        return None
+
+
 def namespace_owner(pid: int) -> int:
     """The uid of the user who has made the user namespace that a process is in; the machine's is root's (ioctl_ns(2)).
 
@@ -8804,37 +8813,109 @@ class BlockedCalls:
         return {call.name for call in self.calls() if call.name}
 
 
-class AttachCommand(RecordCommand):
-    """One run of `record` of what runs already."""
+class BlockedInContainers:
+    """The same of all containers, apart by the pid namespace that a process is in: for those that are yet to start."""
 
-    MAX_COMMAND = 200  # characters of a command line that is repeated in a message
+    MAX_PROCESSES = 65536
 
-    def __init__(self, options: RecordOptions, scope: Scope):
-        self.scope = scope
-        self.blocked: BlockedCalls | None = None
-        super().__init__(options, [scope.name])
+    def __init__(self, watcher: ScopeWatcher):
+        """It has to be of the whole machine."""
+        self._watcher = watcher
+        self._namespaces: dict[int, tuple[int, int]] = {}  # process that has joined -> device and inode
+        # By namespace or, where that is not known any more, by the process that all who made them descend from: the
+        # calls, and when each was last told of, in seconds since the machine started.
+        self._calls: dict[tuple[int, int] | int, dict[tuple[Architecture, int], float]] = {}
 
-    def _completion(self) -> str:
-        """How to add the start to the profile: a command line, if what runs is known to have been started by one."""
-        import shlex
-        command = shlex.join(self.scope.command)
-        if not command or len(command) > self.MAX_COMMAND or not self.target.is_file:
-            return "record it and add it with --append"
-        options = ["-n"] if self.options.no_base_syscalls else []
-        options += ["-t", self.options.type] if self.options.type != TYPE_CRD else []
-        return f"spoc.py {shlex.join(['record', *options, '--append', '-o', self.target.path])} -- {command}"
+    def join(self) -> None:
+        self._watcher.join()
 
-    def _watch_filters(self, resources: contextlib.ExitStack) -> None:
-        """Hear of what filters stop, where there is a filter."""
-        if not any(proc_status(tid).get("Seccomp") == SECCOMP_MODE_FILTER for tid in self.scope.tasks()):
-            return
+    def inputs(self) -> InputHandlers:
+        """What has to be served from join() on."""
+        return {self._watcher.descriptor: self.read}
+
+    def read(self) -> None:
+        denials = self._watcher.read()
+        if len(self._namespaces) > self.MAX_PROCESSES:  # most have ended; of one that has not /proc tells
+            self._namespaces.clear()
+            self._calls = {place: calls for place, calls in self._calls.items() if not isinstance(place, int)}
+        for pid in self._watcher.joined:
+            namespace = pid_namespace_of(pid)
+            self._namespaces.pop(pid, None)  # of another, which had the id before
+            if namespace:
+                self._namespaces[pid] = namespace
+        self._watcher.joined.clear()
+        now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        for denial in denials:
+            place = pid_namespace_of(denial.tgid) or self._namespaces.get(denial.origin) or denial.origin
+            if denial.other_owner and outcome_of(denial).is_blocked:
+                self._calls.setdefault(place, {})[denial.architecture, denial.number] = now_s
+
+    def of_container(self, pid: int) -> BlockedInContainer:
+        """That of the container whose first process this is, or was.
+
+        Its namespace may have the inode of an earlier one's: what was told of before that process was there is not its.
+        """
+        start = start_time(pid)
+        start_s = start / os.sysconf("SC_CLK_TCK") if start >= 0 else time.clock_gettime(time.CLOCK_BOOTTIME) - 1
+        namespace = pid_namespace_of(pid) or self._namespaces.get(pid)
+        return BlockedInContainer(self, [namespace, pid] if namespace else [pid], start_s)
+
+    def calls_in(self, places: Iterable[tuple[int, int] | int], start_s: float) -> set[tuple[Architecture, int]]:
+        return {call for place in places for call, told_s in self._calls.get(place, {}).items() if told_s >= start_s}
+
+    def forget(self, places: Iterable[tuple[int, int] | int]) -> None:
+        """A container has ended: another's namespace may have this inode later."""
+        for place in places:
+            self._calls.pop(place, None)
+
+    def losses(self) -> list[str]:
+        return self._watcher.losses()
+
+
+class BlockedInContainer(BlockedCalls):
+    """What is stopped in one of these."""
+
+    def __init__(self, containers: BlockedInContainers, places: Sequence[tuple[int, int] | int], start_s: float):
+        self._containers, self._places, self._start_s = containers, places, start_s
+
+    def read(self) -> None:
+        self._containers.read()
+
+    def finish(self) -> list[str]:
+        self.read()
+        return self._containers.losses()
+
+    def calls(self) -> list[Call]:
+        self._calls = self._containers.calls_in(self._places, self._start_s)
+        return super().calls()
+
+    def forget(self) -> None:
+        self._containers.forget(self._places)
+
+
+class FilteredCommand(RecordCommand):
+    """One run of `record` of what may be under a filter."""
+
+    where = ""  # in what is said of blocked calls
+    blocked: BlockedCalls | None = None
+
+    def _open_watcher(self, scope: Scope, resources: contextlib.ExitStack) -> ScopeWatcher | None:
+        """None where it cannot be watched, which is said."""
         try:
-            watcher = open_scope_watcher(self.machine, self.scope)
+            watcher = open_scope_watcher(self.machine, scope)
         except KernelError as error:
             Log.warning(f"what the filter that is in force stops is not named: {error.operation}: {error.reason}")
-            return
+            return None
         resources.callback(watcher.close)
-        self.blocked = BlockedCalls(watcher)
+        return watcher
+
+    def _watch_containers(self, resources: contextlib.ExitStack) -> BlockedInContainers | None:
+        watcher = self._open_watcher(WholeMachine(), resources)
+        if watcher is None:
+            return None
+        containers = BlockedInContainers(watcher)
+        containers.join()
+        return containers
 
     def _to_allow(self, recording: Recording) -> Recording:
         if not (self.blocked and self.options.with_blocked):
@@ -8874,11 +8955,37 @@ class AttachCommand(RecordCommand):
             pronoun = "it" if len(names) == 1 else "them"
             end = f"; --with-blocked adds {pronoun if added == names else ', '.join(added)}"
         if names:
-            Log.info(f"Blocked meanwhile by the filter that is in force: {', '.join(names)}{end}")
+            Log.info(f"Blocked meanwhile{self.where} by the filter that is in force: {', '.join(names)}{end}")
         if not self.options.with_blocked:  # else they make the profile incomplete
             for reason in describe_nameless({(call.architecture, call.number)
                                              for call in blocked.calls() if not call.name}):
-                Log.info(f"Blocked as well: {reason}")
+                Log.info(f"Blocked as well{self.where}: {reason}")
+
+
+class AttachCommand(FilteredCommand):
+    """One run of `record` of what runs already."""
+
+    MAX_COMMAND = 200  # characters of a command line that is repeated in a message
+
+    def __init__(self, options: RecordOptions, scope: Scope):
+        self.scope = scope
+        super().__init__(options, [scope.name])
+
+    def _completion(self) -> str:
+        """How to add the start to the profile: a command line, if what runs is known to have been started by one."""
+        import shlex
+        command = shlex.join(self.scope.command)
+        if not command or len(command) > self.MAX_COMMAND or not self.target.is_file:
+            return "record it and add it with --append"
+        options = ["-n"] if self.options.no_base_syscalls else []
+        options += ["-t", self.options.type] if self.options.type != TYPE_CRD else []
+        return f"spoc.py {shlex.join(['record', *options, '--append', '-o', self.target.path])} -- {command}"
+
+    def _watch_filters(self, resources: contextlib.ExitStack) -> None:
+        """Hear of what filters stop, where there is a filter."""
+        if any(proc_status(tid).get("Seccomp") == SECCOMP_MODE_FILTER for tid in self.scope.tasks()):
+            watcher = self._open_watcher(self.scope, resources)
+            self.blocked = BlockedCalls(watcher) if watcher else None
 
     def run(self) -> int:
         """Record until the last task has ended, or a signal asks to stop; give the exit code."""
@@ -9180,7 +9287,7 @@ def describe_container(container: StartedContainer) -> str:
     return text
 
 
-class AwaitCommand(RecordCommand):
+class AwaitCommand(FilteredCommand):
     """One run of `record` of a container that does not run yet, from its program's first call on."""
 
     SHORT_ID_LENGTH = 12
@@ -9188,6 +9295,7 @@ class AwaitCommand(RecordCommand):
     def __init__(self, options: RecordOptions):
         super().__init__(options, [options.container])
         self.found: StartedContainer | None = None
+        self._all_blocked: BlockedInContainers | None = None
 
     def run(self) -> int:
         """Wait for it, record it until it ends, or a signal asks to stop; give the exit code."""
@@ -9196,6 +9304,7 @@ class AwaitCommand(RecordCommand):
             recorder = StartRecorder(self.machine, self.options.stats, self._watched())
             resources.callback(recorder.close)
             self._attach(recorder)
+            self._all_blocked = self._watch_containers(resources)
             supervisor.check()
             recorder.on_start = lambda container: self._examine(recorder, container)
             recorder.begin_all()
@@ -9218,6 +9327,9 @@ class AwaitCommand(RecordCommand):
         if not self.found and (wanted in (container.name, container.identifier) or len(
                 wanted) >= self.SHORT_ID_LENGTH and container.identifier.startswith(wanted)):
             self.found = container
+            if self._all_blocked:
+                self._all_blocked.read()
+                self.blocked = self._all_blocked.of_container(container.pid)
             self.start_ns = time.monotonic_ns()
             Log.info(f"Recording container {describe_container(container)}")
         if self.found:
@@ -9230,12 +9342,15 @@ class AwaitCommand(RecordCommand):
             Log.info(f"Waiting for container {self.options.container}; "
                      + (f"those that run: {running}" if running else "none runs yet"))
         try:
-            supervisor.wait_until(lambda: bool(self.found), (), recorder.inputs())
+            supervisor.wait_until(lambda: bool(self.found), (), self._inputs(recorder))
             if self.found:
                 self._wait_for_end(recorder, supervisor, self.found)
             return None
         except Exception as error:
             return error
+
+    def _inputs(self, recorder: StartRecorder) -> InputHandlers:
+        return {**recorder.inputs(), **(self._all_blocked.inputs() if self._all_blocked else {})}
 
     def _wait_for_end(self, recorder: StartRecorder, supervisor: Supervisor, found: StartedContainer) -> None:
         status_line = StatusLine()
@@ -9244,7 +9359,7 @@ class AwaitCommand(RecordCommand):
             supervisor.before_kill = lambda: self._checkpoint(found)
         try:
             supervisor.wait_until(lambda: not found.has_live_tasks(), self._timers(found, status_line),
-                                  recorder.inputs())
+                                  self._inputs(recorder))
         finally:
             status_line.clear()
 
@@ -9255,14 +9370,15 @@ class AwaitCommand(RecordCommand):
                         f"{self.target.path} is left as it was")
 
 
-class ContainerCommand(RecordCommand):
+class ContainerCommand(FilteredCommand):
     """The part of a `record --containers` that is about one container."""
 
     def conclude(self, recorder: StartedContainer) -> bool:
         """Write its profile, if it did anything; say whether that is all."""
         recorder.release_survivors()
         recording = recorder.recording()
-        complete = report_gaps(recording, recording.calls)
+        losses = self._finish_blocked(recording)
+        complete = report_gaps(recording._replace(losses=(*recording.losses, *losses)), self._to_allow(recording).calls)
         if recording.calls:
             self._report_values(recording)
             complete &= self._write(recording)
@@ -9290,6 +9406,7 @@ class ContainersCommand:
         self.probe.target.close()
         self._commands: dict[StartedContainer, ContainerCommand] = {}  # of containers that have not ended
         self._paths: dict[str, str] = {}  # path -> id of the container whose profile it is, of this run
+        self._blocked: BlockedInContainers | None = None
         self._written = 0
         self._complete = True
 
@@ -9299,6 +9416,8 @@ class ContainersCommand:
             recorder = StartRecorder(self.probe.machine, self.options.stats, self.probe._watched())
             resources.callback(recorder.close)
             self.probe._attach(recorder)
+            if self.options.with_blocked:  # else every task of the machine would pay for it
+                self._blocked = self.probe._watch_containers(resources)
             supervisor.check()
             recorder.on_start, recorder.on_end = self._start, self._end
             self._lost = 0
@@ -9326,7 +9445,9 @@ class ContainersCommand:
             recorder.serve()
             self._report_lost(recorder)
         try:
-            supervisor.wait_until(lambda: False, timers, {descriptor: serve for descriptor in recorder.inputs()})
+            inputs: InputHandlers = {descriptor: serve for descriptor in recorder.inputs()}
+            inputs.update(self._blocked.inputs() if self._blocked else {})
+            supervisor.wait_until(lambda: False, timers, inputs)
             return None
         except Exception as error:
             return error
@@ -9346,7 +9467,11 @@ class ContainersCommand:
     def _start(self, container: StartedContainer) -> None:
         Log.info(f"Recording container {describe_container(container)}")
         try:
-            self._commands[container] = self._command(container)
+            command = self._commands[container] = self._command(container)
+            command.where = f" in container {container.name}"
+            if self._blocked:
+                self._blocked.read()
+                command.blocked = self._blocked.of_container(container.pid)
         except (SpocError, OSError) as error:
             self._complete = False
             Log.error(error)
@@ -9356,6 +9481,8 @@ class ContainersCommand:
         if command:
             with command.target:
                 self._complete &= command.conclude(container)
+                if isinstance(command.blocked, BlockedInContainer):
+                    command.blocked.forget()
                 self._written += 1
 
     def _command(self, container: StartedContainer) -> ContainerCommand:
@@ -11509,9 +11636,6 @@ def check_containers_options(values: dict[str, Any]) -> None:
     if values.get("output_file", "-") == "-":
         raise UsageError("record --containers", "each container has a profile of its own",
                          "name a folder for them with -o FOLDER")
-    if "with_blocked" in values:
-        raise UsageError("--with-blocked", "means nothing with --containers: what filters block is not looked at",
-                         "give it with --container")
     if "name" in values:
         raise UsageError("--name", "means nothing with --containers: each profile has the name of its container")
 

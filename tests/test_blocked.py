@@ -213,7 +213,7 @@ class InContainers(AttachCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.name = f"spoc-blocked-{os.getpid()}"
+        self.name, self.other = (f"spoc-blocked-{os.getpid()}-{number}" for number in (1, 2))
         self.engines = Engines()
         self.addCleanup(self.engines.close)
         lines = "".join(call_line("n", number, arguments) + "\\n" for number, arguments in CALLS.values())
@@ -262,6 +262,36 @@ class InContainers(AttachCase):
             process.terminate()
         self.assertEqual(process.returncode, 0, self.log)
         return set(re.findall(rf"Seccomp: (\w+) .*, action: SCMP_ACT_ERRNO .*, comm: call, {where}\n", self.log))
+
+    def blocked_by_default(self, engine: Engine) -> List[str]:
+        """What gets another answer in a container than without a filter."""
+        without, by_default = self.answers(engine, "--security-opt", "seccomp=unconfined"), self.answers(engine)
+        return sorted(name for name in CALLS if by_default[name] != without[name])
+
+    def test_yet_to_start(self) -> None:
+        """Of a container that is waited for, and of all with --containers, what is stopped from the first call on."""
+        for runtime in ("crun", "runc"):
+            engine = self.engines.podman(runtime)
+            blocked = ", ".join(self.blocked_by_default(engine))
+            path, folder = self.folder / f"{runtime}.json", self.folder / runtime
+            with self.subTest(runtime):
+                with self.attached("record", "-t", "raw-seccomp", "-o", str(path), "--with-blocked", "--container",
+                                   self.name, ready="Waiting for container"):
+                    engine.run(self.name, *self.command)
+                self.assertEqual(re.findall(BLOCKED, self.log), [f"{blocked}; added to the profile"], self.log)
+                self.assertLessEqual(set(blocked.split(", ")), allowed_by(path))
+            with self.subTest(runtime, all=True):
+                with self.attached("record", "-t", "raw-seccomp", "-o", str(folder), "--with-blocked", "--containers",
+                                   ready="Recording every container") as process:
+                    engine.run(self.name, *self.command)
+                    engine.run(self.other, "/bin/true")
+                    self.assertTrue(wait_until((folder / f"{self.other}.json").exists))
+                    process.terminate()
+                self.assertEqual(process.returncode, 0, self.log)
+                self.assertIn(f"Blocked meanwhile in container {self.name} by the filter that is in force: {blocked}; "
+                              "added to the profile\n", self.log)
+                self.assertLessEqual(set(blocked.split(", ")), allowed_by(folder / f"{self.name}.json"))
+                self.assertNotIn(f"in container {self.other} by", self.log)
 
     def test_no_false_line(self) -> None:
         """A busy container under the default profile, attached to again and again."""
