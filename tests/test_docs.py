@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -176,6 +177,9 @@ class World(contextlib.ExitStack):
 
     def __init__(self, folder: pathlib.Path) -> None:
         super().__init__()
+        lock = os.open("/run", os.O_RDONLY | os.O_CLOEXEC)  # no two containers of a name at a time
+        self.callback(os.close, lock)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         self.folder = folder
         self.project = folder / "home" / USER / "spoc"
         self.project.mkdir(parents=True)
@@ -294,6 +298,14 @@ class Terminal(NamedTuple):
         os.killpg(self.process.pid, signal.SIGINT)
 
 
+def use_new_container(terminal: Terminal) -> None:
+    """Start the container that is waited for, have it serve a file, and remove it."""
+    terminal.wait_for("Waiting for container site")
+    terminal.world.root("docker run -d --name site busybox httpd -f -p 8000")
+    terminal.world.root("until docker exec site wget -q -O /dev/null 127.0.0.1:8000/bin/httpd; do sleep 0.1; done")
+    terminal.world.root("docker rm -f site")
+
+
 def use_web_server(terminal: Terminal) -> None:
     """Start the container's program once more, have it serve a file, and end the recording."""
     terminal.wait_for("Processing events")
@@ -360,7 +372,7 @@ def use_filtered_uname(terminal: Terminal) -> None:
 
 # What somebody does in another terminal while a command runs that holds these words.
 MEANWHILE = {
-    "-o web.json --container web": use_web_server,
+    "-o site.json --container site": use_new_container,
     "-o more.yaml --container web": use_unshare,
     "record -o profiles --containers": use_containers,
     "watch --container safe": use_kill,
