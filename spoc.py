@@ -77,7 +77,7 @@ except (ImportError, OSError, MemoryError) as failure:
 
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
-IMPORTED_LATER = ("_socket array binascii bisect html http.client io json pwd re resource shlex socket syslog "
+IMPORTED_LATER = ("_socket array binascii bisect difflib html http.client io json pwd re resource shlex socket syslog "
                   "termios textwrap").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ __all__ = ["BpfRecorder", "Call", "Identity", "Profile", "ProfileError", "Record
 
 
 VERSION = "0.1.0"
+# What users call this program: as `make install` puts it into place, as one file, or as it is.
+PROGRAM = next((name for name in ("spoc", "spoc.pyz") if name == os.path.basename(sys.argv[0])), "spoc.py")
 
 EXIT_BLOCKED = 1
 EXIT_USAGE = 2
@@ -126,6 +128,7 @@ EXIT_SIGNAL = 128
 TYPE_CRD = "seccomp"
 TYPE_JSON = "raw-seccomp"
 DEFAULT_OUTPUT = {TYPE_CRD: "/tmp/profile.yaml", TYPE_JSON: "/tmp/profile.json"}
+TYPE_OF_EXTENSION = {".yaml": TYPE_CRD, ".yml": TYPE_CRD, ".json": TYPE_JSON}
 
 SCMP_ACT_ALLOW = "SCMP_ACT_ALLOW"
 SCMP_ACT_ERRNO = "SCMP_ACT_ERRNO"
@@ -195,7 +198,8 @@ class SpocError(Exception):
 class UsageError(SpocError):
     """Wrong options or operands: exit code 2."""
 
-    def __init__(self, subject: str, reason: str, hint: str = "see --help"):
+    def __init__(self, subject: str, reason: str, hint: str = ""):
+        """Without a hint main() names the help of the command that was given."""
         super().__init__("usage", subject, reason, hint, EXIT_USAGE)
 
 
@@ -238,6 +242,10 @@ REPORT_IT = "report it, with what -v adds"
 REINSTALL = "install the full python3 package, or raise the limits on memory and open files (ulimit)"
 
 
+MAX_WORD = 60  # characters of an unknown word that are compared with known ones
+LIKENESS = 0.75  # of two words, see difflib.get_close_matches()
+
+
 def remedy_of(error: Exception) -> str:
     """What to do about an error that is a limit's; "" if it is not. The dynamic loader gives no number."""
     number = getattr(error, "errno", None)
@@ -259,6 +267,20 @@ def quoted(name: str) -> str:
         return name
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def suggestion(word: object, known: Iterable[str]) -> str:
+    """What to say of an unknown word that is like a known one. What all known words begin with may be missing."""
+    import difflib
+    if not isinstance(word, str):
+        return ""
+    names = list(known)
+    start = os.path.commonprefix(names) if len(names) > 1 else ""
+    by_end = {name[len(start):].lower(): name for name in names}
+    end = word[:MAX_WORD].lower()
+    end = end[len(start):] if end.startswith(start.lower()) else end
+    found = [end] if end in by_end else difflib.get_close_matches(end, by_end, 1, LIKENESS)
+    return f"; did you mean {by_end[found[0]]}?" if found else ""
 
 
 def count_of(number: int, one: str, several: str) -> str:
@@ -1146,6 +1168,12 @@ def portable_names(names: Iterable[str], kept: set[str]) -> set[str]:
     return found
 
 
+def added_names(before: Profile, after: Profile) -> list[str]:
+    """The syscalls for which a profile has rules and the one before had none."""
+    return sorted({name for rule in after.rules for name in rule.names}
+                  - {name for rule in before.rules for name in rule.names})
+
+
 def without_idle_names(rules: Iterable[Rule], default: Verdict) -> list[Rule]:
     """The rules with only those names for which they decide something."""
     deciding = deciding_by_name(Profile(default.action, (), tuple(rules), default.errno))
@@ -1957,14 +1985,6 @@ def with_spec(document: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
     return {**document, "spec": spec} if document.get("kind") == KIND else spec
 
 
-def suggestion(word: object, known: Iterable[str]) -> str:
-    """What to say of an unknown word that differs from a known one only in its case."""
-    for each in known:
-        if isinstance(word, str) and word.lower() == each.lower():
-            return f"; did you mean {each}?"
-    return ""
-
-
 def describe_unknown(key: object, keys: Iterable[str]) -> str:
     return "unknown key" + suggestion(key, keys)
 
@@ -1981,6 +2001,9 @@ def list_objects(reader: YamlReader) -> list[Any]:
     return found
 
 
+CHOOSE_ONE = "choose one as FILE#NAME"
+
+
 def choice_hint(documents: Iterable[Any], name: str) -> str:
     """What a user can do who has not named one document of the text."""
     found = [each for each in documents if isinstance(each, dict)]
@@ -1989,8 +2012,8 @@ def choice_hint(documents: Iterable[Any], name: str) -> str:
     if name in names:
         return "give each a metadata.name of its own"
     if not names or len(found) < 2 and not name:
-        return "choose one as FILE#NAME" if len(found) > 1 and not name else ""
-    return f"choose one as FILE#NAME: {', '.join(names[:8])}" + (", ..." if names[8:] else "")
+        return CHOOSE_ONE if len(found) > 1 and not name else ""
+    return f"{CHOOSE_ONE}: {', '.join(names[:8])}" + (", ..." if names[8:] else "")
 
 
 def parse_document(text: str, file: str, name: str = "") -> tuple[dict[str, Any], YamlReader]:
@@ -2625,7 +2648,8 @@ def read_profile(path: str, host: Host, follow: bool = True, owner: tuple[int, i
     try:
         text = read_text(file, follow, owner)
     except FileNotFoundError:
-        raise ProfileError(file, 0, 0, "no such file", "record one, or name another (run: -p FILE)") from None
+        raise ProfileError(file, 0, 0, "no such file", "check the path, or record one" if follow else
+                           "record one, or name another with -p FILE") from None
     source = parse_profile(text, file, host, name)
     for key, disabled in (("state", "Disabled"), ("disabled", True)):
         if source.spec.get(key) == disabled:
@@ -2771,6 +2795,10 @@ class Target:
         self.is_file = self.descriptor is None
         self.folder = -1
         if self.is_file:
+            file, document = split_name(path)
+            if document and os.path.isfile(file):
+                raise SpocError("write profile", path, f"that is a document in {file}, and files are written whole",
+                                f"choose another file with {option}")
             try:
                 self.folder = open_folder(os.path.dirname(path) or ".")
                 self._examine(is_default)
@@ -3095,6 +3123,48 @@ class EventsFile:
         self._descriptor = self._folder = -1
 
 
+def type_of_name(path: str) -> str:
+    """The type of a profile that is to be written there, by the name's extension; "" if that says nothing."""
+    return TYPE_OF_EXTENSION.get(os.path.splitext(path)[1].lower(), "")
+
+
+def warn_of_name(path: str, content_type: str) -> None:
+    """Say where the name of an output file promises another format than it gets."""
+    formats = {TYPE_CRD: "YAML", TYPE_JSON: "JSON"}
+    promised = formats.get(type_of_name(path), "")
+    content = formats.get(content_type, content_type)
+    if promised and promised != content:
+        Log.warning(f"{path} is named like {promised}, but gets {content}")
+
+
+def is_foreign(path: str, owner: tuple[int, int] | None) -> bool:
+    """Is the file another user's than this one, or the one that the command runs as?"""
+    with contextlib.suppress(OSError):
+        return os.lstat(path).st_uid not in (os.geteuid(), owner and owner[0])
+    return False
+
+
+def default_target(path: str, owner: tuple[int, int] | None) -> Target:
+    """The file for a profile without -o: this one in /tmp or, where that is another user's, the working folder's."""
+    if is_foreign(path, owner):
+        here = os.path.basename(path)
+        Log.warning(f"{path} belongs to another user ({os.lstat(path).st_uid}): writing to {here} instead")
+        path = here
+    return Target(path, owner, is_default=True)
+
+
+def default_profile(owner: tuple[int, int] | None) -> str:
+    """The profile of run without -p, which is where record writes without -o."""
+    for path in filter(os.path.lexists, DEFAULT_OUTPUT.values()):
+        here = os.path.basename(path)
+        if not is_foreign(path, owner):
+            return path
+        if os.path.lexists(here):
+            Log.warning(f"{path} belongs to another user ({os.lstat(path).st_uid}): reading {here} instead")
+            return here
+    return next(filter(os.path.lexists, DEFAULT_OUTPUT.values()), DEFAULT_OUTPUT[TYPE_CRD])
+
+
 def file_identity(path: str, descriptor: int) -> tuple[object, ...] | None:
     """What is equal for all paths of one file; None for what may be read and written at once, a terminal say. The path
     - stands for `descriptor`.
@@ -3377,6 +3447,7 @@ NO_SYSCALL = 0xFFFFFFFF  # -1: how a tracer has a call skipped (ptrace(2)); no k
 
 ARM_PRIVATE_START = 0xF0000  # __ARM_NR_BASE in arch/arm/include/uapi/asm/unistd.h
 # Where the numbers of an architecture begin; 4000, 5000 and 6000 are MIPS o32, n64 and n32 (asm/unistd.h).
+MAX_SYSCALLS = 600  # from each of these numbers on; the kernel is at 470
 NUMBER_STARTS = (0, 4000, 5000, 6000, ARM_PRIVATE_START, X32_SYSCALL_BIT)
 
 
@@ -3551,11 +3622,19 @@ def is_syscall_name(name: str) -> bool:
     return syscall_number(name) != NR_SCMP_ERROR
 
 
+def architecture_syscalls(token: int) -> set[str]:
+    """The names of all syscalls of an architecture that libseccomp knows."""
+    architecture = Architecture("", token)
+    names = (syscall_name(architecture, start + number) for start in NUMBER_STARTS for number in range(MAX_SYSCALLS))
+    return {name for name in names if name}
+
+
 def check_syscall_name(name: str) -> str:
     """All that -b names has to be known."""
     if not is_syscall_name(name):
-        raise UsageError(f"-b {name}", f"libseccomp {format_libseccomp_version()} knows no such syscall",
-                         "check the spelling; a newer libseccomp knows more")
+        near = suggestion(name, sorted(architecture_syscalls(this_machine().native.token)))
+        raise UsageError(f"-b {name}", f"libseccomp {format_libseccomp_version()} knows no such syscall{near}",
+                         ("" if near else "check the spelling; ") + "a newer libseccomp knows more")
     return name
 
 
@@ -4632,6 +4711,14 @@ def identity_of(uid: int, gid: int | None = None) -> Identity:
                     {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name})
 
 
+def find_program(name: str) -> str:
+    """The file that a command's name stands for; "" if there is none."""
+    for path in [name] if "/" in name else [os.path.join(folder, name) for folder in os.get_exec_path()]:
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return ""
+
+
 def select_readable(descriptors: Iterable[int], timeout_ms: float | None) -> list[int]:
     """Those of the descriptors that have input, or are at their end; after a time none."""
     poll = select.poll()
@@ -5260,7 +5347,7 @@ class Child:
         name, reason = self.command[0], os.strerror(number)
         if stage == STAGE_LISTENER:
             return ChildError("start command", name, f"the listener of its filter did not arrive: {reason}",
-                              LIMITS.get(number, "a seccomp filter that spoc.py is under may refuse sendmsg(2)"))
+                              LIMITS.get(number, f"a seccomp filter that {PROGRAM} is under may refuse sendmsg(2)"))
         if number in LIMITS and stage in (STAGE_USER, STAGE_FILTER):
             return ChildError("start command", name, reason, LIMITS[number])
         if stage == STAGE_USER and self.identity:
@@ -5269,6 +5356,8 @@ class Child:
             return ChildError("load filter", name, reason,
                               FILTER_HINTS.get(number, "a newer kernel may have that feature"))
         failure = exec_failure(name, number, self.filter is not None and self.filter.program != ASK_ALL)
+        if number == errno.ENOENT and "/" not in name:
+            failure.hint = missing_hint(self.command) or failure.hint
         if self.identity and number == errno.EACCES:
             failure.hint += f": {self.identity.title}"
         return failure
@@ -5276,7 +5365,7 @@ class Child:
 
 FILTER_HINTS = {
     errno.ENOSYS: "boot a kernel with CONFIG_SECCOMP_FILTER",
-    errno.EBUSY: "a filter that spoc.py is under has a listener, and the kernel allows only one: run it outside "
+    errno.EBUSY: f"a filter that {PROGRAM} is under has a listener, and the kernel allows only one: run it outside "
                  "of that",
     errno.EPERM: "--no-new-privs loads it without CAP_SYS_ADMIN",
     errno.EACCES: "--no-new-privs loads it without CAP_SYS_ADMIN"}
@@ -5285,6 +5374,34 @@ EXEC_HINTS = {
     errno.ENOEXEC: "it is neither a program for this machine nor a script that begins with #!"}
 # For these the command is not to blame.
 EXEC_REFUSED = (errno.EAGAIN, errno.EINVAL, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+# Of POSIX shells and bash, without those that are programs as well: it may have meant a shell's.
+SHELL_BUILTINS = """
+    . alias bg bind break builtin caller cd command compgen complete compopt continue declare dirs disown enable eval
+    exec exit export fc fg getopts hash help history jobs let local logout mapfile popd pushd read readarray readonly
+    return set shift shopt source suspend times trap type typeset ulimit umask unalias unset wait
+    """.split()
+
+
+def missing_hint(command: Sequence[str]) -> str:
+    """What the user may have meant by a command that is not there; "" if nothing comes to mind."""
+    import shlex
+    name = command[0]
+    if name in SHELL_BUILTINS:
+        return f"it is part of the shell: sh -c {shlex.quote(shlex.join(command))}"
+    words = name.split()
+    if len(words) > 1 and len(command) == 1:
+        apart = "write its words without quotes" if find_program(words[0]) else "it is one word, with blanks in it"
+        return f"{apart}; or have a shell read it: sh -c {shlex.quote(name)}"
+    if "=" in name.lstrip("="):
+        return f"set a variable by env: env {shlex.join(command)}"
+    programs: set[str] = set()
+    for folder in os.get_exec_path():
+        with contextlib.suppress(OSError):
+            programs.update(os.listdir(folder))
+    near = suggestion(name, sorted(programs))
+    return f"check the spelling and PATH{near}" if near else ""
 
 
 def exec_failure(name: str, number: int, filtered: bool) -> ChildError:
@@ -6303,7 +6420,7 @@ class ProcessTree:
             raise KernelError("attach to", f"process {pid}", "a thread of the kernel makes no syscalls",
                               "name another process")
         if int(tgid) == os.getpid():
-            raise KernelError("attach to", f"process {pid}", "that is spoc.py itself", "name another process")
+            raise KernelError("attach to", f"process {pid}", f"that is {PROGRAM} itself", "name another process")
         return int(tgid)
 
     def tasks(self) -> set[int]:
@@ -7460,7 +7577,7 @@ class NotifyRecorder(Recorder):
         if name == "seccomp":
             if self._wants_listener(request):
                 message = (f"seccomp of process {request.pid} fails with EBUSY: the kernel allows one listener, and "
-                           "that is spoc.py's; record with --backend bpf")
+                           f"that is {PROGRAM}'s; record with --backend bpf")
         elif self._proc:
             with contextlib.suppress(OSError, OverflowError):
                 path, name = self._executed(request.pid, arguments, name == "execveat")
@@ -7588,7 +7705,7 @@ class NotifyWatcher(DenialWatcher):
 
     def adapt_filter(self, applied: Filter, default_action: str) -> Filter:
         if is_filtered():
-            Log.info("spoc.py itself is under a seccomp filter: calls of the command that it stops are not named")
+            Log.info(f"{PROGRAM} itself is under a seccomp filter: calls of the command that it stops are not named")
         if default_action == SCMP_ACT_LOG:
             Log.result("Not named under notify: what the profile logs by default")
         return applied.with_listener(default_action)
@@ -7932,7 +8049,7 @@ class NetlinkWatcher(AuditWatcher):
             own, initial = os.stat("/proc/self/ns/net"), os.stat("/proc/2/ns/net")
             if in_initial_pid_namespace() and not os.path.samestat(own, initial):
                 raise KernelError("read audit records", "NETLINK_AUDIT", "this network namespace gets none",
-                                  "run spoc.py in the initial one, or choose another --enricher")
+                                  f"run {PROGRAM} in the initial one, or choose another --enricher")
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_AUDIT)
             self._socket.setblocking(False)
@@ -8269,8 +8386,9 @@ class Client(NamedTuple):
 
 
 ENGINE = "the engine's daemon starts the container; record the program itself, in its container"
-MANAGER = "the service manager starts the program; have the unit's ExecStart= call spoc.py, see examples/systemd"
-SUPERVISOR = "the supervisor starts the program; have it start spoc.py with that"
+MANAGER = f"the service manager starts the program; have the unit's ExecStart= call {PROGRAM}, see examples/systemd"
+SUPERVISOR = f"the supervisor starts the program; have it start {PROGRAM} with that"
+REMOTE = f"the other machine runs the program; run {PROGRAM} there"
 CLIENTS = [
     Client("docker docker-compose nerdctl balena balena-engine podman-remote", ENGINE,
            "run create start restart exec up build unpause update deploy bake",
@@ -8286,8 +8404,8 @@ CLIENTS = [
     Client("systemd-run run0", MANAGER, alone="--scope"),
     Client("supervisorctl initctl sv", SUPERVISOR, "start restart up once"),
     Client("s6-svc", SUPERVISOR),
-    Client("ssh slogin dbclient mosh rsh", "the other machine runs the program; run spoc.py there", alone="-V -Q -G"),
-    Client("adb", "the other machine runs the program; run spoc.py there", "shell"),
+    Client("ssh slogin dbclient mosh rsh", REMOTE, alone="-V -Q -G"),
+    Client("adb", REMOTE, "shell"),
     Client("at batch", "the at daemon runs the program later; record that itself", alone="-l -c -d -r"),
     Client("dbus-send", "the service that is called does the work; record that"),
     Client("busctl gdbus", "the service that is called does the work; record that", "call set-property"),
@@ -8388,6 +8506,12 @@ def asks_for_work(client: Client, arguments: Sequence[str]) -> bool:
     return False
 
 
+def tell_portable(before: Profile, after: Profile) -> None:
+    """List what --portable adds."""
+    names = added_names(before, after)
+    Log.info(f"Adding what does the same work elsewhere (--portable): {', '.join(names) or 'nothing'}")
+
+
 def tell_status(status: int, identity: Identity | None, consequence: str = "", requests: int = 1) -> None:
     """Say how a command has failed, and as whom. That it was asked to end is no reason to warn of a consequence."""
     message = f"command {describe_status(status)}{consequence}"
@@ -8402,7 +8526,7 @@ def tell_status(status: int, identity: Identity | None, consequence: str = "", r
 class RecordOptions(NamedTuple):
     """The options of `record`."""
 
-    type: str = TYPE_CRD
+    type: str = ""  # by the name of the output file, see type_of_name()
     output_file: str = ""
     base_syscalls: tuple[str, ...] = ()
     no_base_syscalls: bool = False
@@ -8500,16 +8624,53 @@ class RecordCommand:
         self.written: Profile | None = None
         libseccomp.load()
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
-        self.target = Target(options.output_file or DEFAULT_OUTPUT[options.type], owner, not options.output_file)
+        self.target = self._open_target(owner)
         if not self.target.is_file and (options.append or options.checkpoint):
             raise UsageError(f"-o {self.target.path}", "--append and --checkpoint need a regular file")
         if options.append:
             import_now("array", "bisect", "json", "re")
-        elif options.type == TYPE_JSON:
-            import_now("json")
         self.target.check()
+        self.type = self._choose_type()
+        if self.type == TYPE_JSON:
+            import_now("json")
+            if options.name:
+                raise UsageError(f"--name {options.name}", "a profile in JSON has no name",
+                                 f"leave it out, or write YAML with -t {TYPE_CRD}")
         if options.append:
             self._text(Profile(SCMP_ACT_ERRNO, (), ()))
+
+    def _open_target(self, owner: tuple[int, int] | None) -> Target:
+        """The file that the profile goes to, which must not be the program that is recorded."""
+        path = self.options.output_file
+        if not path:
+            return default_target(DEFAULT_OUTPUT[self.options.type or TYPE_CRD], owner)
+        program = find_program(self.command[0])
+        if program:
+            check_written("-o", path, [("the command", program)])
+        return Target(path, owner)
+
+    def _choose_type(self) -> str:
+        """That of -t, of the file that is added to, of the output file's name, or the default."""
+        options, text = self.options, self.target.read() if self.options.append else ""
+        chosen = options.type or type_of_name(options.output_file) or TYPE_CRD
+        if text.strip():
+            source = self._parse(text)
+            chosen = options.type or source.type
+            if options.name not in ("", source.name):
+                name = f"the name {source.name}" if source.name else "no name"
+                raise UsageError(f"--name {options.name}", f"{self.target.path} has {name}",
+                                 "leave it out, or change that there")
+        warn_of_name(options.output_file, chosen)
+        return chosen
+
+    def _parse(self, text: str) -> LoadedProfile:
+        """What is in the file that is added to, which holds one profile."""
+        try:
+            return parse_profile(text, self.target.path, container_host())
+        except ProfileError as error:
+            if error.hint.startswith(CHOOSE_ONE):
+                error.hint = "append to a file that holds one profile"
+            raise
 
     def _text(self, profile: Profile) -> str:
         """The profile's text, joined with what is in the file if that was asked for."""
@@ -8517,10 +8678,15 @@ class RecordCommand:
         return self._appended(profile, text) if text.strip() else self._new_text(profile)
 
     def _new_text(self, profile: Profile) -> str:
-        return format_profile(self._portable(profile), self.options.type, self.name)
+        return format_profile(self._portable(profile), self.type, self.name)
+
+    def _tell_portable(self, profile: Profile) -> None:
+        text = self.target.read() if self.options.append else ""
+        others = [name for rule in self._source(text).rules for name in names_in(rule)] if text.strip() else []
+        tell_portable(profile, self._portable(profile, others))
 
     def _portable(self, profile: Profile, others: Iterable[str] = ()) -> Profile:
-        return portable_profile(profile, self.options.type == TYPE_JSON, others) if self.options.portable else profile
+        return portable_profile(profile, self.type == TYPE_JSON, others) if self.options.portable else profile
 
     def _appended(self, profile: Profile, text: str) -> str:
         source = self._source(text)  # what it says of a sibling stands
@@ -8533,9 +8699,10 @@ class RecordCommand:
 
     def _source(self, text: str) -> LoadedProfile:
         """The profile in the file, which has to be of the right type."""
-        source = parse_profile(text, self.target.path, container_host())
-        if self.options.type != source.type:
-            raise ProfileError(self.target.path, 0, 0, f"is not of type {self.options.type}", "give the other -t")
+        source = self._parse(text)
+        if self.type != source.type:
+            raise ProfileError(self.target.path, 0, 0, f"is not of type {self.type}",
+                               f"it is of type {source.type}: leave -t out")
         return source
 
     def _write_profile(self, profile: Profile, wait: bool = True) -> bool:
@@ -8548,7 +8715,7 @@ class RecordCommand:
     def run(self) -> int:
         """Record; give the exit code."""
         if is_filtered():
-            Log.info("spoc.py itself is under a seccomp filter: calls of the command that it stops are not recorded")
+            Log.info(f"{PROGRAM} itself is under a seccomp filter: calls of the command that it stops are not recorded")
         client = find_client(self.command, os.environ, self.options.follow)
         if client:
             Log.error(client)
@@ -8752,6 +8919,8 @@ class RecordCommand:
         """Write the profile; if that fails it goes to standard error rather than being lost."""
         profile = self._make_profile(recording)
         try:
+            if self.options.portable:
+                self._tell_portable(profile)
             if self._write_profile(profile):
                 Log.info(f"Wrote seccomp profile to: {self.target.location()}")
                 return True
@@ -8772,7 +8941,7 @@ class RecordCommand:
         import shlex  # which may fail, now that the profile is safe
         target, other = shlex.quote(path), shlex.quote(beside.path)
         Log.error(SpocError("append to", path, "another process has its folder locked, so the profile went to "
-                            f"{beside.path}", f"spoc.py merge -o {target} {target} {other} adds it"))
+                            f"{beside.path}", f"{PROGRAM} merge -o {target} {target} {other} adds it"))
 
 
 class BlockedCalls:
@@ -8978,8 +9147,8 @@ class AttachCommand(FilteredCommand):
         if not command or len(command) > self.MAX_COMMAND or not self.target.is_file:
             return "record it and add it with --append"
         options = ["-n"] if self.options.no_base_syscalls else []
-        options += ["-t", self.options.type] if self.options.type != TYPE_CRD else []
-        return f"spoc.py {shlex.join(['record', *options, '--append', '-o', self.target.path])} -- {command}"
+        options += ["-t", self.options.type] if self.options.type else []
+        return f"{PROGRAM} {shlex.join(['record', *options, '--append', '-o', self.target.path])} -- {command}"
 
     def _watch_filters(self, resources: contextlib.ExitStack) -> None:
         """Hear of what filters stop, where there is a filter."""
@@ -9130,7 +9299,7 @@ def request_of(state: ContainerState, options: HookOptions) -> HookRequest | Non
     if request.type:
         return request
     output = request.output.replace("%i", state.identifier)
-    return request._replace(output=output, type=options.type or (TYPE_JSON if output.endswith(".json") else TYPE_CRD))
+    return request._replace(output=output, type=options.type or type_of_name(output) or TYPE_CRD)
 
 
 class HookCommand:
@@ -9846,7 +10015,7 @@ class DenialReport(EventReport):
             return f"action: {text}" + (" (runc answers ENOSYS)" if is_other else "")
         if len(denial.verdicts) > 1:
             text = f"{denial.fact}, probably {text}"
-        others = ", or of one that spoc.py is under" if self._is_filtered else ""
+        others = f", or of one that {PROGRAM} is under" if self._is_filtered else ""
         if whose == FILTER_UNKNOWN:
             others += ", or of its tracer"
         return f"action: {text} of the command's own filter{others}"
@@ -9962,6 +10131,7 @@ class RunCommand:
         self.learned = Target(options.learn, owner, option="--learn") if options.learn else None
         if self.learned:
             self.learned.check()
+            warn_of_name(options.learn, TYPE_JSON if is_json(self.source.reader.text) else TYPE_CRD)
             if self.learned.is_file:
                 with contextlib.suppress(ProfileError, FileNotFoundError):
                     if len(list_objects(YamlReader(read_text(options.learn, follow=True), options.learn))) > 1:
@@ -9974,6 +10144,9 @@ class RunCommand:
         """What is written must not be what is read, nor twice the same; --learn may replace the profile itself."""
         options = self.options
         read = [("--base-profile", path) for path in options.base_profile] + [("--audit-log", options.audit_log)]
+        program = find_program(self.command[0])
+        if program:
+            read.append(("the command", program))
         if options.learn:
             check_written("--learn", options.learn, read)
         if options.events:
@@ -9982,7 +10155,7 @@ class RunCommand:
 
     def _read_profile(self, owner: tuple[int, int] | None) -> Profile:
         options = self.options
-        path = options.profile or next(filter(os.path.lexists, DEFAULT_OUTPUT.values()), DEFAULT_OUTPUT[TYPE_CRD])
+        path = options.profile or default_profile(owner)
         self.source = self._read_one(path, bool(options.profile), owner)  # anybody may put a file into /tmp
         profile = self._with_bases(path, options.base_profile)
         if SCMP_ACT_NOTIFY in profile_actions(profile):
@@ -10015,8 +10188,15 @@ class RunCommand:
                 Log.info(line)
         for name in needed_names - given_names:
             if not base_paths or "://" not in name:  # a profile in a registry goes by no object's name
-                raise ProfileError(path, 0, 0, f"it builds on the profile {name}", "give that as --base-profile FILE")
+                raise self._missing_base(path, name)
         return profile
+
+    def _missing_base(self, path: str, name: str) -> ProfileError:
+        """What to say where the profile of this name is not among the base profiles."""
+        needing = [path, *(base.file for base in self.bases if base.base_profile_name == name)][-1]
+        given = ", ".join(f"{base.file} is {base.name or 'without a name'}" for base in self.bases)
+        return ProfileError(needing, 0, 0, f"it builds on the profile {name}{given and f', but {given}'}",
+                            "give that as --base-profile FILE")
 
     def _read_one(self, path: str, follow: bool = True, owner: tuple[int, int] | None = None) -> LoadedProfile:
         Log.info(f"Reading file {split_name(path)[0]}")
@@ -10160,6 +10340,8 @@ class RunCommand:
             except (SpocError, OSError) as error:
                 reasons.append(f"{name}: {error}")
                 continue
+            if self.options.audit_log != DEFAULT_AUDIT_LOG and name != "audit-log":
+                Log.warning(f"--audit-log is not read, since {name} works: --enricher audit-log reads it")
             if reasons:
                 Log.info(f"Naming blocked calls by {name}: {'; '.join(reasons)}")
             return watcher
@@ -10424,7 +10606,8 @@ class ProfileFiles:
         self.types.add(source.type)
         for key, value in extra_keys(source).items():
             if self.extra.setdefault(key, value) != value:
-                raise SpocError("merge", key, f"{self.extra[key]} elsewhere, but {value} in {path}", "merge them first")
+                raise SpocError("merge", key, f"{self.extra[key]} elsewhere, but {value} in {path}",
+                                "have them say the same")
         if source.type == TYPE_CRD:
             metadata = source.document.get("metadata") or {}
             common = self.metadata if self.metadata is not None else metadata
@@ -10467,10 +10650,16 @@ def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
         target.check()
         files = ProfileFiles(paths)
         # Where they differ: the type that record has by default, too.
-        profile_type = options.type or (TYPE_JSON if files.types == {TYPE_JSON} else TYPE_CRD)
+        profile_type = options.type or type_of_name(options.output_file) or (
+            TYPE_JSON if files.types == {TYPE_JSON} else TYPE_CRD)
+        if options.name and profile_type == TYPE_JSON:
+            raise UsageError(f"--name {options.name}", "a profile in JSON has no name",
+                             f"leave it out, or write YAML with -t {TYPE_CRD}")
+        warn_of_name(options.output_file, profile_type)
         profile = merge_profiles(files.profiles, options.default_action)
         if options.portable:
-            profile = portable_profile(profile, profile_type == TYPE_JSON)
+            before, profile = profile, portable_profile(profile, profile_type == TYPE_JSON)
+            tell_portable(before, profile)
         if options.name and files.metadata:
             files.metadata["name"] = options.name
         stem = "merged" if target.descriptor is not None else os.path.basename(options.output_file).rpartition(".")[0]
@@ -10488,8 +10677,19 @@ def check_file(path: str, paths: Sequence[str]) -> int:
     lines: set[str] = set()
     for _, each in needed.profiles:
         lines.update(format_statements(missing_from(profile, each, native), extra))
-    write_stdout("".join(f"{printable(line)}\n" for line in sorted(lines)))
+    if lines:
+        write_difference(path, ", ".join(paths), [(1, line) for line in sorted(lines)])
     return 1 if lines else 0
+
+
+def write_difference(one: str, other: str, lines: Sequence[tuple[int, str]]) -> None:
+    """Print what only the one says (0) and what only the other does (1), as diff -u marks it."""
+    signs, end = ("-", "+"), ""
+    if has_colour(1):
+        signs, end = (f"\x1b[{RED}m-", f"\x1b[{GREEN}m+"), "\x1b[m"
+    shown = [f"--- {printable(one)}", f"+++ {printable(other)}"]
+    shown += [signs[side] + printable(line) + end for side, line in lines]
+    write_stdout("".join(f"{line}\n" for line in shown))
 
 
 def diff_files(one: str, other: str, as_json: bool) -> int:
@@ -10508,12 +10708,7 @@ def diff_files(one: str, other: str, as_json: bool) -> int:
     if as_json:
         write_stdout(format_json({"same": not lines, "a": documents[0], "b": documents[1]}))
     elif lines:
-        signs, end = ("-", "+"), ""
-        if has_colour(1):
-            signs, end = (f"\x1b[{RED}m-", f"\x1b[{GREEN}m+"), "\x1b[m"
-        shown = [f"--- {printable(one)}", f"+++ {printable(other)}"]
-        shown += [signs[side] + printable(line) + end for _, side, line in sorted(lines)]
-        write_stdout("".join(f"{line}\n" for line in shown))
+        write_difference(one, other, [(side, line) for _, side, line in sorted(lines)])
     return 1 if lines else 0
 
 
@@ -10780,15 +10975,7 @@ userfaultfd: holds the kernel up in the middle of a copy, which makes bugs usabl
 umount umount2: uncovers what a mount hides
 vhangup: hangs up the terminal of others
 """
-MAX_SYSCALLS = 600  # from each of these numbers on; the kernel is at 470
 MAX_SHOWN = 200  # names that are no syscalls: a hostile profile may hold any number
-
-
-def architecture_syscalls(token: int) -> set[str]:
-    """The names of all syscalls of an architecture that libseccomp knows."""
-    architecture = Architecture("", token)
-    names = (syscall_name(architecture, start + number) for start in NUMBER_STARTS for number in range(MAX_SYSCALLS))
-    return {name for name in names if name}
 
 
 def to_ascii(name: str) -> str:
@@ -10802,8 +10989,9 @@ NOT_ALLOWED, UNDER_CONDITIONS, ALLOWED = range(3)  # logged calls are allowed
 class Portrait:
     """A profile as a person is to see it: facts, and sections of rows (what, how many, which or why)."""
 
-    def __init__(self, title: str, profile: Profile, native: Architecture):
-        self.title, self.flags, self.default = title, profile.flags, profile.default
+    def __init__(self, title: str, profile: Profile, native: Architecture, base: str = ""):
+        """`base` is the name of the profile that this one builds on, whose rules are not looked at."""
+        self.title, self.flags, self.default, self.base = title, profile.flags, profile.default, base
         listed = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
         self.syscalls = {name: architecture_syscalls(architecture_token(name))
                          for name in listed or [native.short_name]}
@@ -10854,6 +11042,8 @@ class Portrait:
     def facts(self) -> list[tuple[str, str, float]]:
         """Label, text, and the share that a bar is to show, negative if there is none."""
         facts = [("default", str(self.default), -1.0)]
+        if self.base:
+            facts.append(("builds on", f"{self.base}, whose rules come in addition and are not shown", -1.0))
         for name, syscalls in self.syscalls.items():
             count = sum(self.level(each) > 0 for each in syscalls)
             share = count / max(1, len(syscalls))
@@ -11280,8 +11470,8 @@ def examine_audit() -> Finding:
 
 def examine_filter() -> Finding:
     if not is_filtered():
-        return Finding("none on spoc.py itself")
-    return Finding("on spoc.py itself: record does not see what it refuses", "run it outside of the container, or "
+        return Finding(f"none on {PROGRAM} itself")
+    return Finding(f"on {PROGRAM} itself: record does not see what it refuses", "run it outside of the container, or "
                    "start that with --security-opt seccomp=unconfined")
 
 
@@ -11649,6 +11839,7 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
         if options.with_blocked:
             raise UsageError("--with-blocked", "a command is recorded under no filter", "give it with --pid, "
                              "--container, --unit or --cgroup; run --learn FILE allows what a profile blocks")
+        check_no_profile("record", "-o", operands, "output_file" in values)
         return RecordCommand(options, operands).run()
     if option == "containers":
         check_containers_options(values)
@@ -11673,8 +11864,20 @@ def run_hook(values: dict[str, Any], _operands: list[str]) -> int:
         raise
 
 
+def check_no_profile(command: str, option: str, operands: Sequence[str], given: bool) -> None:
+    """Refuse what is a profile, by its name, where the command should be; the option takes it, if not another."""
+    import shlex
+    word, *rest = operands
+    if type_of_name(split_name(word)[0]) and not find_program(word):
+        rest = rest[rest[:1] == ["--"]:]
+        example = shlex.join([command, *([] if given else [option, word]), "--", *rest] if rest else
+                             [command, option, word, "--"]) + ("" if rest else " CMD")
+        raise UsageError(f"{command} {word}", "it is no command, but named like a profile", f"{PROGRAM} {example}")
+
+
 def run_run(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `run`."""
+    check_no_profile("run", "-p", operands, "profile" in values)
     if "as" in values:  # which is a keyword
         values["runtime"] = values.pop("as")
     values.pop("type", None)
@@ -11683,6 +11886,9 @@ def run_run(values: dict[str, Any], operands: list[str]) -> int:
         raise UsageError("--force", "needs --learn")
     if options.learn and options.enricher not in ("auto", "notify"):
         raise UsageError(f"--enricher {options.enricher}", "--learn needs notify")
+    if "audit_log" in values and (options.learn or options.enricher not in ("auto", "audit-log")):
+        raise UsageError("--audit-log", "means nothing with " + (
+            "--learn, which takes notify" if options.learn else f"--enricher {options.enricher}"))
     if options.strict and (options.learn or options.enricher == "none"):
         raise UsageError("--strict", "means nothing with " + (
             "--learn, which blocks nothing" if options.learn else "--enricher none, which sees nothing"))
@@ -11726,7 +11932,10 @@ def run_diff(values: dict[str, Any], operands: list[str]) -> int:
 
 def run_convert(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `convert`."""
-    to_type = values["type"]
+    to_type = values.get("type") or type_of_name(values.get("output_file", ""))
+    if not to_type:
+        raise UsageError("convert", f"give -t, one of {', '.join(CONVERT_TYPES)}")
+    warn_of_name(values.get("output_file", ""), to_type)
     with profile_target(values.get("output_file", "-")) as target:
         if to_type == TYPE_BPF and target.is_terminal():
             raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
@@ -11735,7 +11944,8 @@ def run_convert(values: dict[str, Any], operands: list[str]) -> int:
         if to_type != TYPE_DOCKER and source.depends_on_machine:
             Log.info(f"{operands[0]}: rules that depend on the machine are taken as for a container on this one")
         if "portable" in values:
-            profile = portable_profile(profile, to_type != TYPE_CRD)
+            before, profile = profile, portable_profile(profile, to_type != TYPE_CRD)
+            tell_portable(before, profile)
         target.write(Conversion(source, profile, this_machine().native).convert(to_type))
     return 0
 
@@ -11746,7 +11956,7 @@ def run_show(values: dict[str, Any], operands: list[str]) -> int:
         check_written("--html", values["html"], [("show", operands[0])])
     source, = read_profiles(operands)
     portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile,
-                        this_machine().native)
+                        this_machine().native, source.base_profile_name)
     if "html" in values:
         with profile_target(values["html"], "--html") as target:
             target.write(format_page(portrait))
@@ -11765,7 +11975,7 @@ def run_doctor(values: dict[str, Any], _operands: list[str]) -> int:
 
 def run_version(_values: dict[str, Any], _operands: list[str]) -> int:
     """The subcommand `version`: a library that is missing is a fact like any other."""
-    lines = [f"spoc.py {VERSION}"]
+    lines = [f"{PROGRAM} {VERSION}"]
     for name, version in (("libbpf", libbpf_version), ("libseccomp", format_libseccomp_version)):
         try:
             lines.append(f"{name} {version()}")
@@ -11809,24 +12019,26 @@ OPTIONS = (
     Option("--no-proc-start", "", "record",
            "do not start CMD: record all that runs under its file's name, and starts under it until a signal asks to "
            "stop; its arguments do not count"),
-    Option("-t --type", "TYPE", "record merge",
-           "seccomp (Kubernetes YAML) or raw-seccomp (OCI JSON); the default is seccomp, or for merge the type of all "
-           "inputs if they have the same", tuple(DEFAULT_OUTPUT)),
-    Option("-t --type", "TYPE", "hook",
+    Option("-t --type", "TYPE", "record hook",
            "seccomp (Kubernetes YAML) or raw-seccomp (OCI JSON); the default is raw-seccomp for a FILE that ends in "
-           ".json", tuple(DEFAULT_OUTPUT)),
+           ".json, else seccomp", tuple(DEFAULT_OUTPUT)),
+    Option("-t --type", "TYPE", "merge",
+           "seccomp (Kubernetes YAML) or raw-seccomp (OCI JSON); the default is that of the output's name (.yaml, "
+           ".json), that of all inputs if they have the same, or seccomp", tuple(DEFAULT_OUTPUT)),
     Option("-t --type", "TYPE", "convert",
            "seccomp (Kubernetes YAML), raw-seccomp (OCI JSON), docker (Docker and Podman), systemd (a drop-in), bpf "
-           "(the compiled filter) or pfc (libseccomp's listing of it)", CONVERT_TYPES),
+           "(the compiled filter) or pfc (libseccomp's listing of it); not needed if the output's name ends in .yaml "
+           "(seccomp) or .json (raw-seccomp)", CONVERT_TYPES),
     Option("-o --output-file", "FILE", "record",
            "write the profile to FILE, - for standard output (default /tmp/profile.yaml or /tmp/profile.json); with "
            "--containers, the profiles to this folder"),
     Option("-o --output-file", "FILE", "hook",
            "record containers without an annotation as well, to FILE, an absolute path; %i in it stands for the "
            "container's id; annotations may then only name files in the folder of FILE", check=check_absolute),
-    Option("-o --output-file", "FILE", "merge convert",
-           "write the profile to FILE (default -, standard output); with merge --check, the profile to check (default "
-           "the first of several)"),
+    Option("-o --output-file", "FILE", "merge",
+           "write the profile to FILE (default -, standard output); with --check, the profile to check (default the "
+           "first of several)"),
+    Option("-o --output-file", "FILE", "convert", "write it to FILE (default -, standard output)"),
     Option("-t --type", "TYPE", "run", "of the profile: seccomp, the only one", ("seccomp",)),
     Option("-p --profile", "FILE", "run",
            "the profile: YAML or JSON, - for standard input, FILE#NAME for one of several documents (default "
@@ -11844,9 +12056,12 @@ OPTIONS = (
     Option("--args", "NAMES", "record",
            "of these syscalls, allow only what is seen of the argument that says what they do: domain of socket, "
            "request of ioctl, ...", tuple(sorted(ARGUMENTS)), repeated=True),
-    Option("--name", "NAME", "record merge",
-           "metadata.name of the Kubernetes object (default from CMD; for merge the inputs' or, if they differ, from "
-           "-o)", check=check_kubernetes_name),
+    Option("--name", "NAME", "record",
+           "metadata.name of the Kubernetes object (default from CMD); not with JSON, which has none",
+           check=check_kubernetes_name),
+    Option("--name", "NAME", "merge",
+           "metadata.name of the Kubernetes object (default the inputs' or, if they differ, from -o); not with JSON, "
+           "which has none", check=check_kubernetes_name),
     Option("--default-action", "ACTION", "merge",
            "settle different defaults: SCMP_ACT_ERRNO, SCMP_ACT_ERRNO:ENOSYS, SCMP_ACT_LOG, ...",
            DEFAULT_ACTIONS, parse_verdict),
@@ -11864,8 +12079,8 @@ OPTIONS = (
     Option("--portable", "", "record merge convert",
            "allow what other libcs, kernels and architectures call for the same work, too"),
     Option("-c --check", "", "merge",
-           "write nothing; print what the profile to check does not allow of what the inputs do, and exit with 1 if "
-           "there is anything"),
+           "write nothing; print what the profile to check does not allow of what the inputs do, as diff does (+), and "
+           "exit with 1 if there is anything"),
     Option("--as", "NAME", "run",
            "spoc: what the profile says, as crun does (the default); runc: ENOSYS for calls that are newer than all "
            "that it names", RUNTIMES),
@@ -11878,14 +12093,16 @@ OPTIONS = (
            "block nothing; write the profile with what it would have blocked allowed: where it has conditions, with "
            "the arguments seen; what a rule denies stays denied"),
     Option("--force", "", "run", "with --learn, remove the rules and conditions that deny what was seen"),
-    Option("--events", "FILE", "run watch", "write each blocked or logged call as a line of JSON"),
+    Option("--events", "FILE", "run", "write each blocked or logged call as a line of JSON"),
+    Option("--events", "FILE", "watch", "write each blocked call as a line of JSON"),
     Option("--for", "SECONDS", "watch", "end after that time",
            check=lambda text: parse_seconds("--for", text, 0.1)),
-    Option("--strict", "", "run watch", "exit with 1 if anything was blocked; for run whatever the exit code of CMD"),
+    Option("--strict", "", "run", "exit with 1 if anything was blocked, whatever the exit code of CMD"),
+    Option("--strict", "", "watch", "exit with 1 if anything was blocked"),
     Option("--html", "FILE", "show", "write it as a page, too; - for standard output, instead of the text"),
     Option("--json", "", "diff doctor", "print JSON"),
-    Option("-q --quiet", "", "record run watch merge",
-           "print errors and warnings only; of run and watch, the blocked calls as well"),
+    Option("-q --quiet", "", "record merge", "print errors and warnings only"),
+    Option("-q --quiet", "", "run watch", "print errors, warnings and blocked calls only"),
     Option("-v --verbose", "", "record run watch", "print libbpf's messages as well"))
 
 # What stands behind the options: how often at least and at most, and what is wrong with any other number.
@@ -11905,7 +12122,7 @@ class Command(NamedTuple):
     summary: str
     description: str  # a line for each paragraph
     example: str
-    required: str = ""  # the field of an option that has to be given
+    required: str = ""  # the field of an option that nearly always has to be given
 
 
 COMMANDS = {
@@ -11962,8 +12179,8 @@ COMMANDS = {
         "not.",
         "doctor"),
     "version": Command(
-        run_version, "", "print the versions of spoc.py and of what it uses",
-        "Print the versions of spoc.py and of what it uses.",
+        run_version, "", "print the versions of this program and of what it uses",
+        "Print the versions of this program and of what it uses.",
         "version")}
 ALIASES = {"r": "record", "x": "run", "m": "merge", "c": "convert", "v": "version"}  # those of the Go tool
 # What else the Go tool takes, and why there is no such command here.
@@ -11988,7 +12205,7 @@ def option_help(option: Option) -> str:
 def usage_of(name: str) -> str:
     """How a command is called."""
     command = COMMANDS[name]
-    parts = ["spoc.py", name]
+    parts = [PROGRAM, name]
     for option in options_of(name):
         if option.field == command.required:
             parts += [option.names.split()[0], option.metavar]
@@ -12021,7 +12238,7 @@ def format_help(name: str, columns: int) -> str:
         rows = [(f"{option.names.replace(' ', ', ')} {option.metavar}".rstrip(), option_help(option))
                 for option in options_of(name)]
         lines += ["", *format_table(rows, columns)]
-    return "\n".join([*lines, "", f"example: spoc.py {command.example}", ""])
+    return "\n".join([*lines, "", f"example: {PROGRAM} {command.example}", ""])
 
 
 def format_overview(columns: int) -> str:
@@ -12029,8 +12246,25 @@ def format_overview(columns: int) -> str:
     short = {name: letter for letter, name in ALIASES.items()}
     rows = [(f"{name}, {short[name]}" if name in short else name, command.summary)
             for name, command in COMMANDS.items()]
-    return "\n".join(["usage: spoc.py COMMAND [OPTION...] ...", "", *format_table(rows, columns), "",
-                      "spoc.py COMMAND --help tells more.", ""])
+    return "\n".join([f"usage: {PROGRAM} COMMAND [OPTION...] ...", "", *format_table(rows, columns), "",
+                      f"{PROGRAM} help COMMAND tells more.", ""])
+
+
+def find_option(command: str, name: str, options: Container[str]) -> str:
+    """The option that this is or, being long, begins; only one may begin so. Raises UsageError."""
+    if name in options or name in ("-h", "--help"):
+        return name
+    names = sorted({each for option in options_of(command) for each in option.names.split() if each[1] == "-"}
+                   | {"--help"})
+    found = [each for each in names if each.startswith(name) and len(name) > 2]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"{command} {name}", f"it may be {' or '.join(found)}", "write more of it")
+    others = [other for other in COMMANDS if name in {each for option in options_of(other)
+                                                      for each in option.names.split()}]
+    raise UsageError(f"{command} {name}", f"no such option; it is one of {' and '.join(others)}" if others else
+                     "no such option" + (suggestion(name, names) if name.startswith("--") else ""))
 
 
 def parse_options(command: str, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -12051,17 +12285,16 @@ def parse_options(command: str, arguments: Sequence[str]) -> tuple[dict[str, Any
         name, joined, value = word[:2], word[2:], word[2:]
         if word.startswith("--") or joined.startswith("="):  # -o=FILE is how Go's flags are written
             name, joined, value = word.partition("=")
+        name = find_option(command, name, options)
         if name in ("-h", "--help"):
             return {"help": True}, []
-        if name not in options:
-            raise UsageError(f"{command} {name}", "no such option", f"see spoc.py {command} --help")
         option = options[name]
         if option.metavar:
             if not joined and not rest:
-                raise UsageError(f"{command} {name}", "it needs a value", f"see spoc.py {command} --help")
+                raise UsageError(f"{command} {name}", "it needs a value")
             values.setdefault(option.field, []).append(value if joined else rest.pop(0))
         elif joined == "=":
-            raise UsageError(f"{command} {name}", "it takes no value", f"see spoc.py {command} --help")
+            raise UsageError(f"{command} {name}", "it takes no value")
         else:
             values[option.field] = True
             if joined:  # -qn is -q -n
@@ -12074,6 +12307,9 @@ def check_operands(command: str, operands: Sequence[str]) -> None:
     if not least <= len(operands) <= most:
         subject = f"{command} {operands[0]}" if most == 0 else command
         raise UsageError(subject, reason.format(command=command, count=len(operands)))
+
+
+TYPE_WORDS = {"json": TYPE_JSON, "oci": TYPE_JSON, "yaml": TYPE_CRD, "yml": TYPE_CRD, "crd": TYPE_CRD}
 
 
 def check_value(option: Option, command: str, given: Sequence[str]) -> Any:
@@ -12093,7 +12329,8 @@ def check_value(option: Option, command: str, given: Sequence[str]) -> Any:
     elif option.words:
         for value in values:
             if value not in option.words:
-                raise UsageError(f"{names[0]} {value}", f"not one of {', '.join(option.words)}")
+                raise UsageError(f"{names[0]} {value}", f"not one of {', '.join(option.words)}"
+                                 + suggestion(TYPE_WORDS.get(value, value) if "-t" in names else value, option.words))
     return tuple(values) if option.repeated else values[0]
 
 
@@ -12109,9 +12346,6 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     for option in options_of(name):
         if option.field in values and option.metavar:
             values[option.field] = check_value(option, name, values[option.field])
-    for option in options_of(name):
-        if option.field == command.required and option.field not in values:
-            raise UsageError(name, f"give {option.names.split()[0]}, one of {', '.join(option.words)}")
     Log.quiet, Log.verbose = values.pop("quiet", False), values.pop("verbose", False)
     Log.unsaid = False
     code = command.run(values, operands)
@@ -12133,7 +12367,7 @@ def explain_failure(error: Exception) -> SpocError:
     if isinstance(error, SpocError):
         return error
     if isinstance(error, MemoryError):
-        return SpocError("run", "spoc.py", "out of memory", LIMITS[errno.ENOMEM])
+        return SpocError("run", PROGRAM, "out of memory", LIMITS[errno.ENOMEM])
     for name in IMPORTED_LATER:
         if is_hollow(sys.modules.get(name)):  # whatever failed, it is for want of that
             error = ImportError("its folder is no package", name=name)
@@ -12142,26 +12376,31 @@ def explain_failure(error: Exception) -> SpocError:
     if Log.verbose:
         sys.excepthook(*sys.exc_info())
     if isinstance(error, OSError):  # nothing that a caller could do about it
-        return SpocError("run", "spoc.py", refusal_text(error), remedy_of(error) or "-v shows where")
-    return SpocError("run", "spoc.py", f"{type(error).__name__}: {error}", REPORT_IT)
+        return SpocError("run", PROGRAM, refusal_text(error), remedy_of(error) or "-v shows where")
+    return SpocError("run", PROGRAM, f"{type(error).__name__}: {error}", REPORT_IT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run spoc.py with these arguments (sys.argv's by default); give the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    name = ""
     hold_standard_descriptors()
     try:
+        if arguments[:1] == ["help"] and len(arguments) > 1:
+            arguments = [*arguments[1:2], "--help"]
         if not arguments or arguments[0] in ("-h", "--help", "help"):
             write_stdout(format_overview(stdout_columns()))
             return 0 if arguments else EXIT_USAGE
         name = "version" if arguments[0] == "--version" else ALIASES.get(arguments[0], arguments[0])
         if name not in COMMANDS:
-            raise UsageError(name, NOT_HERE.get(name, "no such command"), "see spoc.py --help")
+            raise UsageError(name, NOT_HERE.get(name, "no such command" + suggestion(name, [*COMMANDS, "help"])))
         return run_command(name, arguments[1:])
     except KeyboardInterrupt as interrupt:
         return EXIT_SIGNAL + int(*interrupt.args or (signal.SIGINT,))
     except Exception as error:
         failure = explain_failure(error)
+        if isinstance(failure, UsageError) and not failure.hint:
+            failure.hint = f"see {' '.join([PROGRAM, *(each for each in [name] if each in COMMANDS), '--help'])}"
         Log.error(failure)
         return failure.exit_code
 

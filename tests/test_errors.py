@@ -13,9 +13,10 @@ import signal
 import subprocess
 import sys
 import unittest
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import spoc
+import support
 from cases import (ANY_COMMAND, BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN, PR_GET_SECCOMP, PR_SET_SECCOMP,
                    SECCOMP_GET_NOTIF_SIZES, CopyCase, LibraryCase, without)
 from support import (AS_NOBODY, CLOCK, NOBODY, OBJECT, ROOT, SOURCE, build, in_mounts, library_path, require,
@@ -432,6 +433,141 @@ class PythonItself(CopyCase):
         # They would be found where nothing keeps them out.
         subprocess.run([sys.executable, "-c", "import json"], cwd=self.folder, check=True)
         self.assertEqual((self.open / "planted").read_text(), "json")
+
+
+class Meant(support.Case):
+    """What the user has most likely meant is recognised, and named; nothing of it is done."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.profile = self.folder / "nginx.yaml"
+        self.profile.write_text("defaultAction: SCMP_ACT_ALLOW\n")
+
+    def error(self, *arguments: str, code: int = 2, **options: Any) -> str:
+        """The one line of an error, without its time."""
+        result = support.spoc(*arguments, cwd=self.folder, **options)
+        self.assertEqual((result.returncode, result.stdout), (code, ""), result.stderr)
+        lines = result.stderr.splitlines()
+        self.assertRegex(lines[-1], rf"^{CLOCK} Error: ")
+        return lines[-1].partition(" Error: ")[2]
+
+    def test_commands_of_this_program(self) -> None:
+        for given, meant in (("recrod", "record"), ("Record", "record"), ("wach", "watch"), ("shwo", "show"),
+                             ("convrt", "convert"), ("docter", "doctor"), ("merg", "merge"), ("halp", "help")):
+            self.assertEqual(self.error(given), f"usage: {given}: no such command; did you mean {meant}?; "
+                                                "see spoc.py --help")
+        self.assertEqual(self.error("frobnicate"), "usage: frobnicate: no such command; see spoc.py --help")
+
+    def test_options(self) -> None:
+        for words, meant in ((("record", "--follwo", "true"), "--follow"),
+                             (("record", "--check-point=3", "true"), "--checkpoint"),
+                             (("run", "--profil_e", "x"), "--profile"), (("diff", "--jsno"), "--json")):
+            self.assertRegex(self.error(*words),
+                             rf"no such option; did you mean {meant}\?; see spoc.py {words[0]} --help$")
+        self.assertRegex(self.error("run", "--stats", "true"), "run --stats: no such option; it is one of record; see ")
+        self.assertRegex(self.error("record", "-p", "x", "true"), "record -p: no such option; it is one of run; see ")
+        self.assertRegex(self.error("run", "--frobnicate", "x"), "--frobnicate: no such option; see spoc.py run --help")
+
+    def test_beginnings_of_options(self) -> None:
+        """One that begins no other is as good as the whole; with several none is taken."""
+        for words in (("diff", "--js", "nginx.yaml", "nginx.yaml"), ("convert", "--ty", "raw-seccomp", "nginx.yaml"),
+                      ("convert", "--type=docker", "nginx.yaml"), ("convert", "--t=docker", "nginx.yaml"),
+                      ("merge", "--he"), ("merge", "--check", "--out=nginx.yaml", "nginx.yaml")):
+            result = support.spoc(*words, cwd=self.folder)
+            self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.error("record", "--ba", "x", "true"),
+                         "usage: record --ba: it may be --backend or --base-syscalls; write more of it")
+        self.assertIn("it may be --pid or --portable or --privileged;", self.error("record", "--p", "true"))
+        self.assertIn("no such option", self.error("record", "---", "true"))
+
+    def test_values(self) -> None:
+        for words, meant in ((("record", "-t", "json"), "raw-seccomp"), (("merge", "-t", "yaml"), "seccomp"),
+                             (("convert", "-t", "system"), "systemd"), (("record", "--backend", "notfiy"), "notify"),
+                             (("run", "--enricher", "tracepoints"), "tracepoint"), (("record", "--args", "sokcet"),
+                             "socket"), (("merge", "--default-action", "SCMP_ACT_ERNO"), "SCMP_ACT_ERRNO")):
+            self.assertRegex(self.error(*words, "nginx.yaml"), rf"; did you mean {meant}\?")
+
+    def test_syscalls(self) -> None:
+        for command in "record", "run":
+            for given, meant in (("opennat", "openat"), ("exec", "execve"), ("EXECVE", "execve"),
+                                 ("getpidd", "getpid")):
+                self.assertRegex(self.error(command, "-b", f"read,{given}", "true"),
+                                 rf"-b {given}: libseccomp \S+ knows no such syscall; did you mean {meant}\?")
+        self.assertNotIn("did you", self.error("run", "-b", "frobnicate", "true"))
+
+    def test_words_in_profiles(self) -> None:
+        for text, meant in (("defaultAction: SCMP_ACT_ALOW", "SCMP_ACT_ALLOW"),
+                            ("defaultAction: ERRNO", "SCMP_ACT_ERRNO"),
+                            ("defaultActoin: SCMP_ACT_ALLOW", "defaultAction"),
+                            ("defaultAction: SCMP_ACT_ALLOW\narchitecture: []", "architectures"),
+                            ("defaultAction: SCMP_ACT_ALLOW\narchitectures: [SCMP_ARCH_AARCH_64]",
+                             "SCMP_ARCH_AARCH64")):
+            self.profile.write_text(text + "\n")
+            self.assertRegex(self.error("show", "nginx.yaml", code=125), rf"did you mean {meant}\?")
+        self.profile.write_text("defaultAction: SCMP_ACT_X\n")
+        self.assertNotIn("did you", self.error("show", "nginx.yaml", code=125))
+
+    def test_profile_in_place_of_a_command(self) -> None:
+        for command, option in (("run", "-p"), ("record", "-o")):
+            for name in ("nginx.yaml", "absent.json", "nginx.yaml#one", "./nginx.yaml"):
+                self.assertRegex(self.error(command, name, "--", "date", "-u"),
+                                 rf": it is no command, but named like a profile; spoc.py {command} {option} "
+                                 rf"'?{name}'? -- date -u$")
+            self.assertRegex(self.error(command, "nginx.yaml"), rf"; spoc.py {command} {option} nginx.yaml -- CMD$")
+            self.assertRegex(self.error(command, option, "a", "nginx.yaml", "--", "date"),
+                             rf"; spoc.py {command} -- date$")
+        program = self.folder / "program.json"
+        program.write_text("#!/bin/sh\nexit 3\n")
+        program.chmod(0o755)
+        result = support.spoc("run", "-p", "nginx.yaml", "--enricher", "none", "./program.json", cwd=self.folder)
+        self.assertEqual(result.returncode, 3, result.stderr)
+
+    def test_what_a_shell_would_have_made_of_it(self) -> None:
+        for command in (("record", "-o", "new.yaml"), ("run", "-p", "nginx.yaml")):
+            for words, hint in (
+                    (("ls -l",), "write its words without quotes; or have a shell read it: sh -c 'ls -l'"),
+                    (("frobni cate",),
+                     "it is one word, with blanks in it; or have a shell read it: sh -c 'frobni cate'"),
+                    (("cd", "/tmp"), "it is part of the shell: sh -c 'cd /tmp'"),
+                    (("source", "a b"), "it is part of the shell: sh -c 'source '\"'\"'a b'\"'\"''"),
+                    (("A=1", "date"), "set a variable by env: env A=1 date"),
+                    (("unamee",), "check the spelling and PATH; did you mean uname?"),
+                    (("frobnicate",), "check the spelling and PATH")):
+                with self.subTest(command=command, words=words):
+                    self.assertEqual(self.error(*command, "--", *words, code=127),
+                                     f"start command: {words[0]}: No such file or directory; {hint}")
+        # These hints are commands that work.
+        result = support.spoc("run", "-p", "nginx.yaml", "--", "sh", "-c", "ls -l", cwd=self.folder)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_help(self) -> None:
+        for command in ("record", "run", "r", "x", "doctor"):
+            self.assertEqual(support.spoc("help", command).stdout, support.spoc(command, "--help").stdout)
+        self.assertEqual(support.spoc("help").stdout, support.spoc("--help").stdout)
+        self.assertRegex(self.error("help", "recrod"), "^usage: recrod: no such command; did you mean record")
+        self.assertEqual(support.spoc("--version").stdout, support.spoc("version").stdout)
+
+    def test_name_that_it_is_installed_by(self) -> None:
+        """What it tells to type is what was typed."""
+        for name in ("spoc", "spoc.pyz"):
+            program = self.folder / name
+            shutil.copy(SOURCE, program)
+            for words in (("help", "run"), ("--help",), ("version",), ("recrod",), ("run", "--x")):
+                result = subprocess.run([sys.executable, str(program), *words], stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, text=True)
+                self.assertRegex(result.stdout, rf"\b{name}(?![\w.])")
+                self.assertNotIn("spoc.py ", result.stdout)
+
+    def test_options_that_would_do_nothing(self) -> None:
+        for enricher in ("notify", "none", "kmsg"):
+            self.assertIn(f"--audit-log: means nothing with --enricher {enricher};", self.error(
+                "run", "-p", "nginx.yaml", "--enricher", enricher, "--audit-log", "log", "true"))
+        self.assertIn("--audit-log: means nothing with --learn, which takes notify;", self.error(
+            "run", "-p", "nginx.yaml", "--learn", "new", "--audit-log", "log", "true"))
+        support.require_root()
+        result = support.spoc("run", "-q", "-p", "nginx.yaml", "--audit-log", "log", "true", cwd=self.folder)
+        self.assertIn(" Warning: --audit-log is not read, since tracepoint works: --enricher audit-log reads it\n",
+                      result.stderr)
 
 
 class Surroundings(CopyCase):

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import unittest.mock
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import yaml
@@ -540,8 +541,8 @@ class Trapped(FilesCase):
         self.assertIn(f"Wrote seccomp profile to: {moved / self.target.name}\n", result.stderr)
         self.assertTrue(yaml_names((moved / self.target.name).read_text()))
 
-    def at_default(self, lay: Callable[[pathlib.Path], object],
-                   command: str = "record -n") -> "subprocess.CompletedProcess[str]":
+    def at_default(self, lay: Callable[[pathlib.Path], object], command: str = "record -n",
+                   program: str = "./spoc.py", cwd: pathlib.Path = support.ROOT) -> "subprocess.CompletedProcess[str]":
         """Record to the default path, in a /tmp of our own in which something has been laid; if it fails that stays."""
         tmp = self.folder / "tmp"
         shutil.rmtree(tmp, True)
@@ -550,8 +551,8 @@ class Trapped(FilesCase):
         lay(tmp / "profile.yaml")
         before = [(path.name, path.lstat().st_ino) for path in tmp.iterdir()]
         # The program may be below the /tmp that is hidden then: it is reached as the working folder.
-        script = f"mount --bind {tmp} /tmp && exec {sys.executable} ./spoc.py {command} touch /tmp/started"
-        result = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c", script], cwd=support.ROOT,
+        script = f"mount --bind {tmp} /tmp && exec {sys.executable} {program} {command} touch /tmp/started"
+        result = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c", script], cwd=cwd,
                                 check=False, timeout=WAIT_S, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                 text=True)
         if result.returncode:
@@ -578,12 +579,34 @@ class Trapped(FilesCase):
             self.assertEqual(error.returncode, 125, error.stderr)
             self.assertRegex(error.stderr, r" Error: write profile: /tmp/profile.yaml: it is not a regular file; "
                                            r"remove it, or choose another file with -o\n\Z")
-        error = self.at_default(lambda path: regular(path, self.STRANGER))
-        self.assertIn("/tmp/profile.yaml: it belongs to another user (1234); remove it, or choose", error.stderr)
-        self.assertEqual(error.returncode, 125)
         for good in (lambda path: None, lambda path: regular(path, 0)):
             result = self.at_default(good)
             self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(os.listdir(self.precious), [])
+
+    def test_default_path_that_is_another_user_s(self) -> None:
+        """Anybody may put it into /tmp: then the working folder has it, for record as for run, which is said."""
+        def strange(path: pathlib.Path) -> None:
+            path.write_text(OLD)
+            os.chown(path, self.STRANGER, -1)
+            for name in ("spoc.py", "recorder.bpf.o"):
+                shutil.copy(support.SPOC if name == "spoc.py" else support.OBJECT, path.parent / name)
+
+        here = self.folder / "here"
+        here.mkdir()
+        for command, text in (("record -n", "writing to profile.yaml instead"),
+                              ("run", "reading profile.yaml instead")):
+            result = self.at_default(strange, command, program="/tmp/spoc.py", cwd=here)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertRegex(result.stderr,
+                             rf" Warning: /tmp/profile.yaml belongs to another user \(1234\): {text}\n")
+            self.assertIn("utimensat", yaml_names((here / "profile.yaml").read_text()))
+            if command == "record -n":
+                text = (here / "profile.yaml").read_text()
+                (here / "profile.yaml").write_text(text.replace("names:\n", "names:\n        - execve\n", 1))
+        (here / "profile.yaml").unlink()
+        (here / "profile.yaml").symlink_to(self.precious / "profile")
+        self.assertEqual(self.at_default(strange, "record -n", program="/tmp/spoc.py", cwd=here).returncode, 125)
         self.assertEqual(os.listdir(self.precious), [])
 
     def test_default_path_that_others_may_write(self) -> None:
@@ -722,7 +745,7 @@ class SameFile(FilesCase):
             with self.subTest(words=words):
                 result = support.spoc(*words, cwd=self.folder)
                 self.assertEqual(result.returncode, 2, result.stderr)
-                self.assertRegex(result.stderr, r" Error: usage: --(events|learn|html) .*: it is the file that "
+                self.assertRegex(result.stderr, r" Error: usage: (-o|--events|--learn|--html) .*: it is the file that "
                                                 r".* names; choose another file\n\Z")
                 after = {path.name: (path.lstat().st_ino, path.lstat().st_size) for path in self.folder.iterdir()}
                 self.assertEqual(before, after)
@@ -734,12 +757,23 @@ class SameFile(FilesCase):
         self.refused("run", "-p", "b", "--base-profile", "c#one", "--events", "{}", "touch", "started",
                      paths=("c", "here/c"))
         self.refused("run", "-p", "b", "--audit-log", "a", "--events", "{}", "touch", "started")
-        self.refused("run", "-p", "b", "--audit-log", "a", "--learn", "{}", "touch", "started")
         self.refused("run", "-p", "b", "--learn", "a", "--events", "{}", "touch", "started")
         self.refused("run", "-p", "b", "--learn", "new", "--events", "{}", "touch", "started",
                      paths=("new", "./new", "here/new"))
         self.refused("run", "-p", "b", "--learn", "fifo", "--events", "{}", "touch", "started", paths=("./fifo",))
         self.refused("run", "-p", "b", "--learn", "-", "--events", "-", "touch", "started", paths=("",))
+
+    def test_the_program_itself(self) -> None:
+        """By whatever path, and where PATH leads to it."""
+        self.profile.write_text("#!/bin/sh\n")
+        self.profile.chmod(0o755)
+        self.refused("record", "-o", "{}", "./a")
+        self.refused("record", "--append", "-o", "{}", str(self.profile))
+        self.refused("run", "-p", "b", "--learn", "{}", "./a")
+        self.refused("run", "-p", "b", "--events", "{}", "./a")
+        with unittest.mock.patch.dict(os.environ, {"PATH": f"{self.folder}:{os.environ['PATH']}"}):
+            self.refused("record", "-o", "{}", "a")
+            self.refused("record", "-o", "{}", "-t", "raw-seccomp", "a", "b")
 
     def test_show(self) -> None:
         self.refused("show", "--html", "{}", "a")
@@ -763,6 +797,98 @@ class SameFile(FilesCase):
         events.write_text("an old event\n")
         self.assertEqual(support.spoc("run", "-p", str(self.other), "--events", str(events), "true").returncode, 0)
         self.assertEqual(events.read_text(), "")
+
+
+class Names(FilesCase):
+    """What a file is called says what is written there, if nothing else does."""
+
+    def test_type(self) -> None:
+        for name, options, is_json, warned in (
+                ("a.json", (), True, False), ("a.JSON", (), True, False), ("a.yaml", (), False, False),
+                ("a.yml", (), False, False), ("a", (), False, False), ("a.profile", (), False, False),
+                ("a.json", ("-t", "seccomp"), False, True), ("a.yaml", ("-t", "raw-seccomp"), True, True),
+                ("a", ("-t", "raw-seccomp"), True, False), ("a.json", ("-t", "raw-seccomp"), True, False)):
+            with self.subTest(name=name, options=options):
+                path = self.folder / name
+                for words in (("record", "-n", *options, "-o", str(path), "true"),
+                              ("merge", *options, "-o", str(path), str(path)),
+                              ("convert", *(options or () if path.suffix.lower() in (".json", ".yaml", ".yml") else
+                                            options or ("-t", "seccomp")), "-o", str(path), str(path))):
+                    result = support.spoc(*words)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    self.assertEqual(path.read_text().startswith("{"), is_json, words)
+                    warnings = re.findall(rf" Warning: {path} is named like (?:JSON|YAML), but gets (?:JSON|YAML)\n",
+                                          result.stderr)
+                    self.assertEqual(len(warnings), warned, result.stderr)
+                path.unlink()
+
+    def test_type_of_what_is_added_to(self) -> None:
+        """The file's own, whatever its name; -t that says otherwise is an error."""
+        path = self.folder / "a.json"
+        path.write_text("defaultAction: SCMP_ACT_ERRNO\n")
+        self.run_spoc(path, "true", options=("--append",))
+        self.assertIn("defaultAction: SCMP_ACT_ERRNO\n", path.read_text())
+        path.write_text("apiVersion: security-profiles-operator.x-k8s.io/v1beta1\nkind: SeccompProfile\n"
+                        "metadata: {name: mine}\nspec: {defaultAction: SCMP_ACT_ERRNO}\n")
+        result = self.run_spoc(path, "true", options=("--append",))
+        self.assertIn("name: mine", path.read_text())
+        self.assertIn("is named like JSON, but gets YAML", result.stderr)
+        result = self.run_spoc(path, "true", options=("--append", "-t", "raw-seccomp"), code=125)
+        self.assertIn("is not of type raw-seccomp; it is of type seccomp: leave -t out", result.stderr)
+
+    def test_learned(self) -> None:
+        profile, learned = self.folder / "profile.json", self.folder / "learned.yaml"
+        profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        result = support.spoc("run", "-p", str(profile), "--learn", str(learned), "true")
+        self.assertIn(f" Warning: {learned} is named like YAML, but gets JSON\n", result.stderr)
+
+    def test_converted_without_a_type(self) -> None:
+        profile = self.folder / "profile.json"
+        profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        for options in ((), ("-o", str(self.folder / "drop-in.conf"))):
+            result = support.spoc("convert", *options, str(profile))
+            self.assertEqual(result.returncode, 2)
+            self.assertRegex(result.stderr, r"give -t, one of seccomp, [^\n]*pfc; see \S+ convert --help\n$")
+        result = support.spoc("convert", "-t", "docker", "-o", str(self.folder / "x.yaml"), str(profile))
+        self.assertIn("is named like YAML, but gets docker", result.stderr)
+
+    def test_names_of_objects(self) -> None:
+        """JSON has none, and what is added to keeps its own."""
+        path = self.folder / "a.json"
+        for words in (("record", "-o", str(path), "--name", "mine", "touch", str(self.started)),
+                      ("record", "-t", "raw-seccomp", "-o", "-", "--name", "mine", "touch", str(self.started)),
+                      ("merge", "-o", str(path), "--name", "mine", str(support.DATA / "docker-default.json"))):
+            result = support.spoc(*words)
+            self.assertEqual((result.returncode, result.stdout), (2, ""), result.stderr)
+            self.assertIn("--name mine: a profile in JSON has no name; leave it out", result.stderr)
+        self.run_spoc(self.target, "true", options=("--name", "mine"))
+        self.run_spoc(self.target, "true", options=("--append", "--name", "mine"))
+        result = self.run_spoc(self.target, options=("--append", "--name", "other"), code=2)
+        self.assertIn(f"--name other: {self.target} has the name mine; leave it out", result.stderr)
+        self.assertFalse(path.exists() or self.started.exists())
+
+    def test_documents(self) -> None:
+        """FILE#NAME is for reading: no new file comes of it, and nobody is told to write there."""
+        text = "".join(f"---\napiVersion: security-profiles-operator.x-k8s.io/v1beta1\nkind: SeccompProfile\n"
+                       f"metadata: {{name: {name}}}\nspec: {{defaultAction: SCMP_ACT_ALLOW}}\n" for name in ("a", "b"))
+        self.target.write_text(text)
+        for words in (("record", "-o", f"{self.target}#a", "true"),
+                      ("record", "--append", "-o", f"{self.target}#a", "true"),
+                      ("merge", "-o", f"{self.target}#a", f"{self.target}#b"),
+                      ("convert", "-t", "docker", "-o", f"{self.target}#a", f"{self.target}#b"),
+                      ("run", "-p", f"{self.target}#a", "--learn", f"{self.target}#a", "true"),
+                      ("show", "--html", f"{self.target}#a", f"{self.target}#b")):
+            result = support.spoc(*words)
+            self.assertEqual((result.returncode, result.stdout), (125, ""), result.stderr)
+            self.assertRegex(result.stderr, r"that is a document in \S+, and files are written whole; choose another "
+                                            r"file with (-o|--learn|--html)\n$")
+        result = support.spoc("record", "--append", "-o", str(self.target), "true")
+        self.assertRegex(result.stderr, r"holds 2 documents, [^\n]*; append to a file that holds one profile\n$")
+        self.assertEqual(self.target.read_text(), text)
+        self.no_litter()
+        other = self.folder / "odd#name.yaml"  # a name like any other where no file ends before it
+        self.run_spoc(other, "true")
+        self.assertTrue(other.exists())
 
 
 class Unread(FilesCase):

@@ -467,6 +467,8 @@ class Operator(FormatCase):
         self.assert_fails(main, main, "base", "--base-profile")
         self.assert_succeeds(main, "--base-profile", base)
         self.assert_fails(main, "base", "--base-profile", options=("--base-profile", other))
+        self.assert_fails(main, f"builds on the profile base, but {other} is other; give that as --base-profile FILE",
+                          options=("--base-profile", other))
         self.assert_succeeds(main, "--base-profile", other, "--base-profile", base)
         plain = crd("plain", "exit_group")
         self.assertNotEqual(self.run_profile(plain).returncode, 0)

@@ -7,6 +7,7 @@ import os
 import pathlib
 import pty
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -556,7 +557,8 @@ class Commands(support.Case):
     def test_check_writes_nothing(self) -> None:
         before = os.stat(self.one).st_ino, os.stat(self.one).st_mtime_ns
         result = support.spoc("merge", "--check", "-o", self.one, self.two)
-        self.assertEqual((result.returncode, result.stdout), (1, "openat\n"), result.stderr)
+        self.assertEqual((result.returncode, result.stdout), (1, f"--- {self.one}\n+++ {self.two}\n+openat\n"),
+                         result.stderr)
         self.assertEqual(support.spoc("merge", "--check", "-o", self.one, self.one).returncode, 0)
         self.assertEqual((os.stat(self.one).st_ino, os.stat(self.one).st_mtime_ns), before)
         self.refused("merge", "--check", self.one, code=2)
@@ -613,6 +615,17 @@ class Commands(support.Case):
                            env={**os.environ, "TERM": "xterm", "NO_COLOR": ""})
             os.close(slave)
             self.assertIn(b"\x1b[32m+openat\x1b[m", terminal.read(4096))
+
+    def test_what_portable_adds_is_listed(self) -> None:
+        """By merge and convert, and by record at its end; what was there is not among it."""
+        added = r" Adding what does the same work elsewhere \(--portable\): ([^\n]*)\n"
+        for words in (("merge", "--portable", self.one), ("convert", "--portable", "-t", "seccomp", self.one)):
+            result = support.spoc(*words)
+            listed = set(re.findall(added, result.stderr)[0].split(", "))
+            document, = yaml_documents(result.stdout)
+            names = {name for rule in document["spec"]["syscalls"] for name in rule["names"]}
+            self.assertEqual(listed, names - {"read", "write"})
+        self.assertIn("preadv2", listed)
 
     @support.kernel_tier
     def test_bad_inputs(self) -> None:
