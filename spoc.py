@@ -563,9 +563,13 @@ class Answer(NamedTuple):
 
     def __str__(self) -> str:
         """For a person; "" if it allows the syscall whatever its arguments are."""
+        return self.described(lambda condition: condition.text(f"args[{condition.argument}]"))
+
+    def described(self, describe: Callable[[Condition], str]) -> str:
+        """The same, with conditions in other words."""
         parts = [] if self.verdict == ALLOW else [str(self.verdict)]
         if self.conditions:
-            parts.append("if " + " and ".join(each.text(f"args[{each.argument}]") for each in self.conditions))
+            parts.append("if " + " and ".join(map(describe, self.conditions)))
         return " ".join(parts)
 
     def text_for(self, name: str) -> str:
@@ -1398,6 +1402,10 @@ YAML_CONSTANTS: dict[str, bool | None] = {  # null and bool of the core schema
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 YAML_UNCLEAR_WORDS = frozenset("y n yes no on off".split())  # bool of YAML 1.1
+YAML_ENDS = (".yaml", ".yml")
+JSON_LAST_COMMA = r",\s*[\]}]"
+# A string, or what JSON has not got outside of strings.
+JSON_FAULT = rf'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|(?P<comment>#|//|/\*)|(?P<comma>{JSON_LAST_COMMA})'
 JSON_CONSTANTS = frozenset("NaN Infinity -Infinity".split())  # which Python's json reads and writes
 # A number or a date to PyYAML, ruamel or Go; not 0.8.4, 1,2 or 2001-01-01-a. See timestamp, int and float of YAML 1.1
 # (yaml.org/type), and the core schema of 1.2.
@@ -2016,6 +2024,37 @@ def choice_hint(documents: Iterable[Any], name: str) -> str:
     return f"{CHOOSE_ONE}: {', '.join(names[:8])}" + (", ..." if names[8:] else "")
 
 
+def skip_remarks(text: str, offset: int) -> int:
+    """The offset of what stands behind blanks and comments, of whatever language."""
+    while offset < len(text):
+        if text[offset].isspace():
+            offset += 1
+        elif text[offset] == "#" or text.startswith("//", offset):
+            offset = (text.find("\n", offset) + 1) or len(text)
+        elif text.startswith("/*", offset):
+            end = text.find("*/", offset + 2)
+            offset = end + 2 if end >= 0 else len(text)
+        else:
+            break
+    return offset
+
+
+def refuse_no_json(reader: YamlReader) -> None:
+    """Refuse a comment, or a comma behind the last of several, in what is JSON otherwise. No runtime takes it, though
+    YAML, as which it is read, has either. An object of YAML may begin with a bracket, but has no quotes around keys.
+    """
+    text = reader.text
+    if not ("#" in text or "/" in text or compiled(JSON_LAST_COMMA).search(text)) or reader.file.endswith(YAML_ENDS):
+        return
+    start = skip_remarks(text, 0)
+    if text[start:start + 1] != "{" or text[skip_remarks(text, start + 1):][:1] != '"':
+        return
+    for match in compiled(JSON_FAULT).finditer(text):
+        if match.lastgroup:
+            reader.fail_at(match.start(), "JSON has no comments" if match.lastgroup == "comment" else
+                           f"a comma before {match.group()[-1]!r} is no JSON")
+
+
 def parse_document(text: str, file: str, name: str = "") -> tuple[dict[str, Any], YamlReader]:
     """A profile's document, a mapping, and the reader that knows where in the text it stands.
 
@@ -2023,6 +2062,7 @@ def parse_document(text: str, file: str, name: str = "") -> tuple[dict[str, Any]
     whether they can be read, does not matter then.
     """
     reader = YamlReader(text, file)
+    refuse_no_json(reader)
     documents = objects = list_objects(reader)
     if name:
         documents = [each for each in objects if _metadata_name(each) == name and each.get("kind") == KIND]
@@ -8608,23 +8648,14 @@ def log_container(pid: int, cgroups: str) -> None:
         Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, {reason})")
 
 
-class RecordCommand:
-    """One run of `record`."""
+class RecordOutput:
+    """Where a profile that is recorded goes, and as what."""
 
-    STATUS_INTERVAL_S = 1.0
-
-    def __init__(self, options: RecordOptions, command: Sequence[str]):
+    def __init__(self, options: RecordOptions, command: str, owner: tuple[int, int] | None):
         """Check all that can be known to fail before the command is started."""
-        self.options, self.command = options, command
-        self.machine = this_machine()
-        self.identity = None if options.privileged else sudo_identity(os.environ)
-        self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
-        self.name = options.name or kubernetes_name(command[0])
-        self.start_ns = 0  # differs from BPF's times in a time namespace: only differences are used
-        self.written: Profile | None = None
-        libseccomp.load()
-        owner = (self.identity.uid, self.identity.gid) if self.identity else None
-        self.target = self._open_target(owner)
+        self.options = options
+        self.name = options.name or kubernetes_name(command)
+        self.target = self._open(command, owner)
         if not self.target.is_file and (options.append or options.checkpoint):
             raise UsageError(f"-o {self.target.path}", "--append and --checkpoint need a regular file")
         if options.append:
@@ -8639,12 +8670,12 @@ class RecordCommand:
         if options.append:
             self._text(Profile(SCMP_ACT_ERRNO, (), ()))
 
-    def _open_target(self, owner: tuple[int, int] | None) -> Target:
+    def _open(self, command: str, owner: tuple[int, int] | None) -> Target:
         """The file that the profile goes to, which must not be the program that is recorded."""
         path = self.options.output_file
         if not path:
             return default_target(DEFAULT_OUTPUT[self.options.type or TYPE_CRD], owner)
-        program = find_program(self.command[0])
+        program = find_program(command)
         if program:
             check_written("-o", path, [("the command", program)])
         return Target(path, owner)
@@ -8675,12 +8706,12 @@ class RecordCommand:
     def _text(self, profile: Profile) -> str:
         """The profile's text, joined with what is in the file if that was asked for."""
         text = self.target.read() if self.options.append else ""
-        return self._appended(profile, text) if text.strip() else self._new_text(profile)
+        return self._appended(profile, text) if text.strip() else self.new_text(profile)
 
-    def _new_text(self, profile: Profile) -> str:
+    def new_text(self, profile: Profile) -> str:
         return format_profile(self._portable(profile), self.type, self.name)
 
-    def _tell_portable(self, profile: Profile) -> None:
+    def tell_portable(self, profile: Profile) -> None:
         text = self.target.read() if self.options.append else ""
         others = [name for rule in self._source(text).rules for name in names_in(rule)] if text.strip() else []
         tell_portable(profile, self._portable(profile, others))
@@ -8705,12 +8736,44 @@ class RecordCommand:
                                f"it is of type {source.type}: leave -t out")
         return source
 
-    def _write_profile(self, profile: Profile, wait: bool = True) -> bool:
+    def write(self, profile: Profile, wait: bool = True) -> bool:
         """Say whether it was written: not where another is appending, for as long as there is time to `wait`."""
         with self.target.locked(wait) if self.options.append else contextlib.nullcontext(True) as free:
             if free:
                 self.target.write(self._text(profile))
             return free
+
+    def write_beside(self, profile: Profile) -> None:
+        """Write the profile to a new file beside the one that it cannot be added to."""
+        path = self.target.path
+        number = 1
+        while os.path.lexists(f"{path}.{number}"):
+            number += 1
+        with Target(f"{path}.{number}", self.target.owner) as beside:
+            beside.write(self.new_text(profile))
+        import shlex  # which may fail, now that the profile is safe
+        target, other = shlex.quote(path), shlex.quote(beside.path)
+        Log.error(SpocError("append to", path, "another process has its folder locked, so the profile went to "
+                            f"{beside.path}", f"{PROGRAM} merge -o {target} {target} {other} adds it"))
+
+
+class RecordCommand:
+    """One run of `record`."""
+
+    STATUS_INTERVAL_S = 1.0
+
+    def __init__(self, options: RecordOptions, command: Sequence[str]):
+        """Check all that can be known to fail before the command is started."""
+        self.options, self.command = options, command
+        self.machine = this_machine()
+        self.identity = None if options.privileged else sudo_identity(os.environ)
+        self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
+        self.start_ns = 0  # differs from BPF's times in a time namespace: only differences are used
+        self.written: Profile | None = None
+        libseccomp.load()
+        owner = (self.identity.uid, self.identity.gid) if self.identity else None
+        self.output = RecordOutput(options, command[0], owner)
+        self.target = self.output.target
 
     def run(self) -> int:
         """Record; give the exit code."""
@@ -8897,7 +8960,7 @@ class RecordCommand:
         if profile == self.written or not recording.calls:
             return
         try:
-            if self._write_profile(profile, wait=False):
+            if self.output.write(profile, wait=False):
                 self.written = profile
         except SpocError as error:
             Log.error(error)
@@ -8920,28 +8983,15 @@ class RecordCommand:
         profile = self._make_profile(recording)
         try:
             if self.options.portable:
-                self._tell_portable(profile)
-            if self._write_profile(profile):
+                self.output.tell_portable(profile)
+            if self.output.write(profile):
                 Log.info(f"Wrote seccomp profile to: {self.target.location()}")
                 return True
-            self._write_beside(profile)
+            self.output.write_beside(profile)
         except (SpocError, OSError) as error:
             Log.error(error)
-            Log.table(self._new_text(profile))
+            Log.table(self.output.new_text(profile))
         return False
-
-    def _write_beside(self, profile: Profile) -> None:
-        """Write the profile to a new file beside the one that it cannot be added to."""
-        path = self.target.path
-        number = 1
-        while os.path.lexists(f"{path}.{number}"):
-            number += 1
-        with Target(f"{path}.{number}", self.target.owner) as beside:
-            beside.write(self._new_text(profile))
-        import shlex  # which may fail, now that the profile is safe
-        target, other = shlex.quote(path), shlex.quote(beside.path)
-        Log.error(SpocError("append to", path, "another process has its folder locked, so the profile went to "
-                            f"{beside.path}", f"{PROGRAM} merge -o {target} {target} {other} adds it"))
 
 
 class BlockedCalls:
@@ -10633,6 +10683,17 @@ class ProfileFiles:
         return format_profile(profile, profile_type, name, self.extra, metadata)
 
 
+def tell_unknown(names: Iterable[str]) -> None:
+    """List those that the installed libseccomp does not know: spelled wrongly, or newer; runtimes skip them, too. What
+    the kernel makes by itself is no mistake.
+    """
+    unknown: set[str] = set()
+    with contextlib.suppress(LibraryError):  # merge works without it
+        unknown.update(name for name in names if name not in KERNEL_CALLS and not is_syscall_name(name))
+    if unknown:
+        Log.warning(f"libseccomp does not know these syscalls, and skips their rules: {', '.join(sorted(unknown))}")
+
+
 class MergeOptions(NamedTuple):
     """The options of `merge`."""
 
@@ -10657,6 +10718,7 @@ def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
                              f"leave it out, or write YAML with -t {TYPE_CRD}")
         warn_of_name(options.output_file, profile_type)
         profile = merge_profiles(files.profiles, options.default_action)
+        tell_unknown(name for rule in profile.rules for name in rule.names)
         if options.portable:
             before, profile = profile, portable_profile(profile, profile_type == TYPE_JSON)
             tell_portable(before, profile)
@@ -10777,13 +10839,8 @@ class Conversion:
         else:
             compiled = builder.build()
             data, skipped = compiled.program, compiled.skipped
-        self._tell_unknown(set(skipped))
+        tell_unknown(skipped)
         return data
-
-    @staticmethod
-    def _tell_unknown(names: Iterable[str]) -> None:
-        if names:
-            Log.warning(f"libseccomp does not know these syscalls, and skips their rules: {', '.join(sorted(names))}")
 
     def _docker(self) -> str:
         """As in OCI JSON, but with the architectures by the machine that they are for."""
@@ -10857,7 +10914,7 @@ class Conversion:
         """The answer to each syscall that is not answered as by default."""
         default, number = self.profile.default
         names = sorted({name for rule in self.profile.rules for name in rule.names})
-        self._tell_unknown([name for name in names if not is_syscall_name(name)])
+        tell_unknown(names)
         if default not in (*PERMISSIVE, SCMP_ACT_ERRNO, SCMP_ACT_KILL_PROCESS):
             self.refuse("defaultAction", f"systemd does not answer {default}; it has {SCMP_ACT_ERRNO}, "
                                          f"{SCMP_ACT_KILL_PROCESS}, {SCMP_ACT_ALLOW} and {SCMP_ACT_LOG}")
@@ -10983,6 +11040,157 @@ def to_ascii(name: str) -> str:
     return printable(name).encode("ascii", "backslashreplace").decode()
 
 
+# What the values of arguments are called, by syscall:argument, and in which header of Linux or libc; of flags, several
+# may be set in one value. The architectures in COMMON_VALUES have these; of structs that are in a request's number, the
+# sizes are those of 64-bit programs.
+VALUE_NAMES = """
+ioctl:1 values asm/ioctls.h: TCGETS=0x5401 TCSETS=0x5402 TCSETSW=0x5403 TCSETSF=0x5404 TCGETA=0x5405 TCSETA=0x5406
+    TCSETAW=0x5407 TCSETAF=0x5408 TCSBRK=0x5409 TCXONC=0x540a TCFLSH=0x540b TIOCEXCL=0x540c TIOCNXCL=0x540d
+    TIOCSCTTY=0x540e TIOCGPGRP=0x540f TIOCSPGRP=0x5410 TIOCOUTQ=0x5411 TIOCSTI=0x5412 TIOCGWINSZ=0x5413
+    TIOCSWINSZ=0x5414 TIOCMGET=0x5415 TIOCMBIS=0x5416 TIOCMBIC=0x5417 TIOCMSET=0x5418 TIOCGSOFTCAR=0x5419
+    TIOCSSOFTCAR=0x541a FIONREAD=0x541b TIOCLINUX=0x541c TIOCCONS=0x541d TIOCGSERIAL=0x541e TIOCSSERIAL=0x541f
+    TIOCPKT=0x5420 FIONBIO=0x5421 TIOCNOTTY=0x5422 TIOCSETD=0x5423 TIOCGETD=0x5424 TCSBRKP=0x5425 TIOCSBRK=0x5427
+    TIOCCBRK=0x5428 TIOCGSID=0x5429 TCGETS2=0x802c542a TCSETS2=0x402c542b TCSETSW2=0x402c542c TCSETSF2=0x402c542d
+    TIOCGPTN=0x80045430 TIOCSPTLCK=0x40045431 TIOCGPTPEER=0x5441 FIONCLEX=0x5450 FIOCLEX=0x5451 FIOASYNC=0x5452
+    FIOQSIZE=0x5460 TIOCMIWAIT=0x545c TIOCGICOUNT=0x545d
+ioctl:1 values linux/sockios.h: SIOCATMARK=0x8905 SIOCGSTAMP_OLD=0x8906 SIOCADDRT=0x890b SIOCDELRT=0x890c
+    SIOCGIFNAME=0x8910 SIOCGIFCONF=0x8912 SIOCGIFFLAGS=0x8913 SIOCSIFFLAGS=0x8914 SIOCGIFADDR=0x8915
+    SIOCSIFADDR=0x8916 SIOCGIFDSTADDR=0x8917 SIOCGIFBRDADDR=0x8919 SIOCGIFNETMASK=0x891b SIOCSIFNETMASK=0x891c
+    SIOCGIFMETRIC=0x891d SIOCGIFMTU=0x8921 SIOCSIFMTU=0x8922 SIOCGIFHWADDR=0x8927 SIOCSIFHWADDR=0x8924
+    SIOCGIFINDEX=0x8933 SIOCGIFTXQLEN=0x8942 SIOCETHTOOL=0x8946 SIOCGMIIPHY=0x8947 SIOCGARP=0x8954 SIOCBRADDBR=0x89a0
+    SIOCBRADDIF=0x89a2
+ioctl:1 values linux/fs.h: BLKROSET=0x125d BLKROGET=0x125e BLKRRPART=0x125f BLKGETSIZE=0x1260 BLKFLSBUF=0x1261
+    BLKSSZGET=0x1268 BLKGETSIZE64=0x80081272 BLKDISCARD=0x1277 BLKIOMIN=0x1278 BLKIOOPT=0x1279 BLKPBSZGET=0x127b
+    FIBMAP=0x1 FIGETBSZ=0x2 FIFREEZE=0xc0045877 FITHAW=0xc0045878 FITRIM=0xc0185879 FICLONE=0x40049409
+    FICLONERANGE=0x4020940d FIDEDUPERANGE=0xc0189436 FS_IOC_GETFLAGS=0x80086601 FS_IOC_SETFLAGS=0x40086602
+    FS_IOC_FIEMAP=0xc020660b FS_IOC_FSGETXATTR=0x801c581f FS_IOC_FSSETXATTR=0x401c5820
+ioctl:1 values linux/if_tun.h: TUNSETIFF=0x400454ca TUNGETIFF=0x800454d2 TUNSETPERSIST=0x400454cb
+ioctl:1 values linux/random.h: RNDGETENTCNT=0x80045200 RNDADDENTROPY=0x40085203
+ioctl:1 values linux/kd.h: KDSKBMODE=0x4b45 KDGKBMODE=0x4b44 KDSETMODE=0x4b3a KDGETMODE=0x4b3b
+ioctl:1 values linux/vt.h: VT_OPENQRY=0x5600 VT_GETSTATE=0x5603 VT_ACTIVATE=0x5606
+ioctl:1 values linux/loop.h: LOOP_SET_FD=0x4c00 LOOP_CLR_FD=0x4c01 LOOP_CTL_GET_FREE=0x4c82
+ioctl:1 values linux/kvm.h: KVM_GET_API_VERSION=0xae00 KVM_CREATE_VM=0xae01 KVM_CHECK_EXTENSION=0xae03
+    KVM_CREATE_VCPU=0xae41 KVM_RUN=0xae80
+ioctl:1 values linux/perf_event.h: PERF_EVENT_IOC_ENABLE=0x2400 PERF_EVENT_IOC_DISABLE=0x2401
+socket:0 socketpair:0 values sys/socket.h: AF_UNSPEC=0 AF_UNIX=0x1 AF_INET=0x2 AF_AX25=0x3 AF_IPX=0x4 AF_APPLETALK=0x5
+    AF_X25=0x9 AF_INET6=0xa AF_NETLINK=0x10 AF_PACKET=0x11 AF_RDS=0x15 AF_PPPOX=0x18 AF_CAN=0x1d AF_TIPC=0x1e
+    AF_BLUETOOTH=0x1f AF_ALG=0x26 AF_NFC=0x27 AF_VSOCK=0x28 AF_KCM=0x29 AF_QIPCRTR=0x2a AF_SMC=0x2b AF_XDP=0x2c
+socket:1 socketpair:1 flags sys/socket.h: SOCK_STREAM=0x1 SOCK_DGRAM=0x2 SOCK_RAW=0x3 SOCK_RDM=0x4 SOCK_SEQPACKET=0x5
+    SOCK_PACKET=0xa SOCK_NONBLOCK=0x800 SOCK_CLOEXEC=0x80000
+clone:0 unshare:0 setns:1 flags linux/sched.h: CLONE_NEWTIME=0x80 CLONE_VM=0x100 CLONE_FS=0x200 CLONE_FILES=0x400
+    CLONE_SIGHAND=0x800 CLONE_PIDFD=0x1000 CLONE_PTRACE=0x2000 CLONE_VFORK=0x4000 CLONE_PARENT=0x8000
+    CLONE_THREAD=0x10000 CLONE_NEWNS=0x20000 CLONE_SYSVSEM=0x40000 CLONE_SETTLS=0x80000 CLONE_PARENT_SETTID=0x100000
+    CLONE_CHILD_CLEARTID=0x200000 CLONE_UNTRACED=0x800000 CLONE_CHILD_SETTID=0x1000000 CLONE_NEWCGROUP=0x2000000
+    CLONE_NEWUTS=0x4000000 CLONE_NEWIPC=0x8000000 CLONE_NEWUSER=0x10000000 CLONE_NEWPID=0x20000000
+    CLONE_NEWNET=0x40000000 CLONE_IO=0x80000000
+prctl:0 values linux/prctl.h: PR_SET_PDEATHSIG=0x1 PR_GET_PDEATHSIG=0x2 PR_GET_DUMPABLE=0x3 PR_SET_DUMPABLE=0x4
+    PR_GET_KEEPCAPS=0x7 PR_SET_KEEPCAPS=0x8 PR_SET_NAME=0xf PR_GET_NAME=0x10 PR_GET_SECCOMP=0x15 PR_SET_SECCOMP=0x16
+    PR_CAPBSET_READ=0x17 PR_CAPBSET_DROP=0x18 PR_GET_SECUREBITS=0x1b PR_SET_SECUREBITS=0x1c PR_SET_TIMERSLACK=0x1d
+    PR_GET_TIMERSLACK=0x1e PR_SET_MM=0x23 PR_SET_PTRACER=0x59616d61 PR_SET_CHILD_SUBREAPER=0x24
+    PR_GET_CHILD_SUBREAPER=0x25 PR_SET_NO_NEW_PRIVS=0x26 PR_GET_NO_NEW_PRIVS=0x27 PR_GET_TID_ADDRESS=0x28
+    PR_SET_THP_DISABLE=0x29 PR_GET_THP_DISABLE=0x2a PR_CAP_AMBIENT=0x2f PR_GET_SPECULATION_CTRL=0x34
+    PR_SET_SPECULATION_CTRL=0x35 PR_SET_TAGGED_ADDR_CTRL=0x37 PR_SET_SYSCALL_USER_DISPATCH=0x3b PR_SCHED_CORE=0x3e
+    PR_SET_VMA=0x53564d41
+fcntl:1 fcntl64:1 values linux/fcntl.h: F_DUPFD=0 F_GETFD=0x1 F_SETFD=0x2 F_GETFL=0x3 F_SETFL=0x4 F_GETLK=0x5
+    F_SETLK=0x6 F_SETLKW=0x7 F_SETOWN=0x8 F_GETOWN=0x9 F_SETSIG=0xa F_GETSIG=0xb F_SETOWN_EX=0xf F_GETOWN_EX=0x10
+    F_OFD_GETLK=0x24 F_OFD_SETLK=0x25 F_OFD_SETLKW=0x26 F_SETLEASE=0x400 F_GETLEASE=0x401 F_NOTIFY=0x402
+    F_DUPFD_CLOEXEC=0x406 F_SETPIPE_SZ=0x407 F_GETPIPE_SZ=0x408 F_ADD_SEALS=0x409 F_GET_SEALS=0x40a
+madvise:2 values linux/mman.h: MADV_NORMAL=0 MADV_RANDOM=0x1 MADV_SEQUENTIAL=0x2 MADV_WILLNEED=0x3 MADV_DONTNEED=0x4
+    MADV_FREE=0x8 MADV_REMOVE=0x9 MADV_DONTFORK=0xa MADV_DOFORK=0xb MADV_MERGEABLE=0xc MADV_UNMERGEABLE=0xd
+    MADV_HUGEPAGE=0xe MADV_NOHUGEPAGE=0xf MADV_DONTDUMP=0x10 MADV_DODUMP=0x11 MADV_WIPEONFORK=0x12
+    MADV_KEEPONFORK=0x13 MADV_COLD=0x14 MADV_PAGEOUT=0x15 MADV_POPULATE_READ=0x16 MADV_POPULATE_WRITE=0x17
+    MADV_COLLAPSE=0x19
+mprotect:2 mmap:2 mmap2:2 flags linux/mman.h: PROT_READ=0x1 PROT_WRITE=0x2 PROT_EXEC=0x4
+lseek:2 values linux/fs.h: SEEK_SET=0 SEEK_CUR=0x1 SEEK_END=0x2 SEEK_DATA=0x3 SEEK_HOLE=0x4
+epoll_ctl:1 values linux/eventpoll.h: EPOLL_CTL_ADD=0x1 EPOLL_CTL_DEL=0x2 EPOLL_CTL_MOD=0x3
+arch_prctl:0 values asm/prctl.h: ARCH_SET_GS=0x1001 ARCH_SET_FS=0x1002 ARCH_GET_FS=0x1003 ARCH_GET_GS=0x1004
+    ARCH_GET_CPUID=0x1011 ARCH_SET_CPUID=0x1012
+futex:1 futex_time64:1 flags linux/futex.h: FUTEX_WAIT=0 FUTEX_WAKE=0x1 FUTEX_REQUEUE=0x3 FUTEX_CMP_REQUEUE=0x4
+    FUTEX_WAKE_OP=0x5 FUTEX_LOCK_PI=0x6 FUTEX_UNLOCK_PI=0x7 FUTEX_TRYLOCK_PI=0x8 FUTEX_WAIT_BITSET=0x9
+    FUTEX_WAKE_BITSET=0xa FUTEX_WAIT_REQUEUE_PI=0xb FUTEX_CMP_REQUEUE_PI=0xc FUTEX_LOCK_PI2=0xd
+    FUTEX_WAIT_PRIVATE=0x80 FUTEX_PRIVATE_FLAG=0x80 FUTEX_CLOCK_REALTIME=0x100
+personality:0 flags linux/personality.h: PER_LINUX=0 PER_LINUX32=0x8 UNAME26=0x20000 ADDR_NO_RANDOMIZE=0x40000
+ptrace:0 values linux/ptrace.h: PTRACE_TRACEME=0 PTRACE_PEEKTEXT=0x1 PTRACE_PEEKDATA=0x2 PTRACE_PEEKUSR=0x3
+    PTRACE_POKETEXT=0x4 PTRACE_POKEDATA=0x5 PTRACE_CONT=0x7 PTRACE_KILL=0x8 PTRACE_SINGLESTEP=0x9 PTRACE_ATTACH=0x10
+    PTRACE_DETACH=0x11 PTRACE_SYSCALL=0x18 PTRACE_SETOPTIONS=0x4200 PTRACE_GETEVENTMSG=0x4201 PTRACE_GETSIGINFO=0x4202
+    PTRACE_GETREGSET=0x4204 PTRACE_SETREGSET=0x4205 PTRACE_SEIZE=0x4206 PTRACE_INTERRUPT=0x4207 PTRACE_LISTEN=0x4208
+bpf:0 values linux/bpf.h: BPF_MAP_CREATE=0 BPF_MAP_LOOKUP_ELEM=0x1 BPF_MAP_UPDATE_ELEM=0x2 BPF_MAP_DELETE_ELEM=0x3
+    BPF_MAP_GET_NEXT_KEY=0x4 BPF_PROG_LOAD=0x5 BPF_OBJ_PIN=0x6 BPF_OBJ_GET=0x7 BPF_PROG_ATTACH=0x8 BPF_PROG_DETACH=0x9
+    BPF_RAW_TRACEPOINT_OPEN=0x11 BPF_BTF_LOAD=0x12 BPF_LINK_CREATE=0x1c
+seccomp:0 values linux/seccomp.h: SECCOMP_SET_MODE_STRICT=0 SECCOMP_SET_MODE_FILTER=0x1 SECCOMP_GET_ACTION_AVAIL=0x2
+    SECCOMP_GET_NOTIF_SIZES=0x3
+prlimit64:1 values sys/resource.h: RLIMIT_CPU=0 RLIMIT_FSIZE=0x1 RLIMIT_DATA=0x2 RLIMIT_STACK=0x3 RLIMIT_CORE=0x4
+    RLIMIT_RSS=0x5 RLIMIT_NPROC=0x6 RLIMIT_NOFILE=0x7 RLIMIT_MEMLOCK=0x8 RLIMIT_AS=0x9 RLIMIT_LOCKS=0xa
+    RLIMIT_SIGPENDING=0xb RLIMIT_MSGQUEUE=0xc RLIMIT_NICE=0xd RLIMIT_RTPRIO=0xe RLIMIT_RTTIME=0xf
+keyctl:0 values linux/keyctl.h: KEYCTL_GET_KEYRING_ID=0 KEYCTL_JOIN_SESSION_KEYRING=0x1 KEYCTL_UPDATE=0x2
+    KEYCTL_REVOKE=0x3 KEYCTL_CHOWN=0x4 KEYCTL_SETPERM=0x5 KEYCTL_DESCRIBE=0x6 KEYCTL_CLEAR=0x7 KEYCTL_LINK=0x8
+    KEYCTL_UNLINK=0x9 KEYCTL_SEARCH=0xa KEYCTL_READ=0xb
+reboot:2 values linux/reboot.h: LINUX_REBOOT_CMD_RESTART=0x1234567 LINUX_REBOOT_CMD_HALT=0xcdef0123
+    LINUX_REBOOT_CMD_CAD_ON=0x89abcdef LINUX_REBOOT_CMD_CAD_OFF=0 LINUX_REBOOT_CMD_POWER_OFF=0x4321fedc
+    LINUX_REBOOT_CMD_KEXEC=0x45584543
+membarrier:0 values linux/membarrier.h: MEMBARRIER_CMD_QUERY=0 MEMBARRIER_CMD_GLOBAL=0x1
+    MEMBARRIER_CMD_PRIVATE_EXPEDITED=0x8 MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED=0x10
+msgctl:1 shmctl:1 semctl:2 values linux/ipc.h: IPC_RMID=0 IPC_SET=0x1 IPC_STAT=0x2 IPC_INFO=0x3
+io_uring_register:1 values linux/io_uring.h: IORING_REGISTER_BUFFERS=0 IORING_REGISTER_FILES=0x2
+    IORING_REGISTER_EVENTFD=0x4 IORING_REGISTER_PROBE=0x8
+"""
+COMMON_VALUES = {"X86_64", "X86", "X32", "AARCH64", "ARM", "RISCV64", "LOONGARCH64", "S390X", "S390"}
+
+
+class ValueNames(NamedTuple):
+    """The names of an argument's values."""
+
+    are_flags: bool
+    header: str
+    values: dict[str, int]
+
+    def name_of(self, value: int) -> str:
+        """The name of a value, or those of the flags in it, the lowest first; "" if it has none."""
+        for name, each in self.values.items():
+            if each == value:
+                return name
+        found: list[str] = []
+        pairs = reversed(list(self.values.items()))
+        for name, each in sorted(pairs, key=lambda pair: -pair[1]) if self.are_flags else ():
+            if each and value & each == each:
+                found.insert(0, name)
+                value &= ~each
+        return "|".join([*([f"{value:#x}"] if value and found else []), *found])
+
+
+def parse_value_names(text: str) -> dict[tuple[str, int], list[ValueNames]]:
+    """VALUE_NAMES by syscall and argument."""
+    found: dict[tuple[str, int], list[ValueNames]] = {}
+    for line in text.strip().replace("\n    ", " ").split("\n"):
+        head, _, pairs = line.partition(": ")
+        *calls, kind, header = head.split()
+        values = {name: int(value, 0) for name, value in (pair.split("=") for pair in pairs.split())}
+        for call in calls:
+            name, _, argument = call.partition(":")
+            found.setdefault((name, int(argument)), []).append(ValueNames(kind == "flags", header, values))
+    return found
+
+
+@functools.lru_cache()
+def value_names() -> dict[tuple[str, int], list[ValueNames]]:
+    return parse_value_names(VALUE_NAMES)
+
+
+def name_condition(syscall: str, condition: Condition) -> str:
+    """A condition for a person, with what the values in it are called."""
+    text = condition.text(f"args[{condition.argument}]")
+    mask, wanted = condition.compared
+    is_whole = mask in (MASK_32, MASK_64)
+    for names in value_names().get((syscall, condition.argument), []):
+        name = names.name_of(wanted)
+        if is_whole and name:
+            return f"{text} ({name})"
+        masked = names.name_of(mask) if names.are_flags and not is_whole else ""
+        if masked and wanted in (0, mask):
+            return f"{text} ({'all of' if wanted else 'none of'} {masked.replace('|', ', ')})"
+    return text
+
+
 NOT_ALLOWED, UNDER_CONDITIONS, ALLOWED = range(3)  # logged calls are allowed
 
 
@@ -10992,6 +11200,7 @@ class Portrait:
     def __init__(self, title: str, profile: Profile, native: Architecture, base: str = ""):
         """`base` is the name of the profile that this one builds on, whose rules are not looked at."""
         self.title, self.flags, self.default, self.base = title, profile.flags, profile.default, base
+        self.has_common_values = {name[10:] for name in profile.architectures} <= COMMON_VALUES | {"NATIVE"}
         listed = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
         self.syscalls = {name: architecture_syscalls(architecture_token(name))
                          for name in listed or [native.short_name]}
@@ -11056,6 +11265,11 @@ class Portrait:
 
     def sections(self) -> list[tuple[str, list[tuple[str, str, str]]]]:
         """Headings, each with its rows, which may be none."""
+        def describe(name: str) -> Callable[[Condition], str]:
+            if self.has_common_values:
+                return functools.partial(name_condition, name)
+            return lambda condition: condition.text(f"args[{condition.argument}]")
+
         risks = [(name, "", self.risks[name]) for name in sorted(self.risky)]
         groups = []
         for group, names in self.groups.items():
@@ -11077,7 +11291,7 @@ class Portrait:
             (f"High risk: {len(risks)} allowed", risks),
             ("Allowed, by group", groups),
             (f"Under conditions: {len(self.conditions)}",
-             [(name, "", "; ".join(str(rule.answer) for rule in rules))
+             [(name, "", "; ".join(rule.answer.described(describe(name)) for rule in rules))
               for name, rules in self.conditions.items()]),
             (f"Answered otherwise: {sum(map(len, answers.values()))}",
              [(verdict, str(len(names)), " ".join(names)) for verdict, names in sorted(answers.items())]),
@@ -11144,7 +11358,7 @@ PAGE = """\
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>%(title)s: seccomp profile</title>
 <style>
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --line: #dfe3e8; --text: #1b2430; --soft: #5a6676;
@@ -11170,11 +11384,18 @@ th, td { text-align: left; vertical-align: top; padding: .35rem 1rem .35rem 0; b
 th { white-space: nowrap; font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .9em }
 td:nth-child(2) { text-align: right; white-space: nowrap; color: var(--soft); font-variant-numeric: tabular-nums }
 td:last-child { width: 75%%; color: var(--soft); font-size: .93em }
-svg { display: block; width: 100%%; height: auto }
-svg text { font: 12px ui-monospace, "DejaVu Sans Mono", monospace; fill: var(--text) }
-svg .soft { fill: var(--soft) }
+svg { display: block; width: 100%%; max-width: 24rem; height: auto }
+svg text { font: 11px ui-monospace, "DejaVu Sans Mono", monospace; fill: var(--text) }
+svg .no-name { fill: var(--soft) }
+.groups { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(17rem, 100%%), 1fr)); gap: 1.1rem 1.5rem }
+figure { margin: 0 }
+figcaption { color: var(--soft); font-size: .93em; padding-bottom: .3rem }
 .yes { fill: var(--yes) } .if { fill: var(--if) } .risky { fill: var(--risk) } .no { fill: var(--no) }
 .ring { fill: none; stroke: var(--soft); stroke-width: 1.5 }
+@media (max-width: 34rem) { body { padding: .6rem } section, dl { padding: .7rem .8rem }
+  dl { grid-template-columns: 1fr; gap: .2rem } table, caption, tbody, tr, th, td { display: block }
+  th, td:nth-child(2), td:last-child { width: auto; text-align: left; white-space: normal; border: 0; padding: .1rem 0 }
+  tr { border-top: 1px solid var(--line); padding: .3rem 0 } }
 </style>
 </head>
 <body>
@@ -11183,7 +11404,7 @@ svg .soft { fill: var(--soft) }
 <dl>%(facts)s</dl>
 <section>
 <h2>Every syscall, by group</h2>
-%(drawing)s
+<div class="groups">%(drawing)s</div>
 </section>
 %(tables)s
 </main>
@@ -11192,37 +11413,43 @@ svg .soft { fill: var(--soft) }
 """
 
 
+DRAWING_COLUMNS, LINE_ROWS, LETTER_COLUMNS = 320, 18, 6.6  # of SVG's units: of a group, and of its text
+
+
+def format_mark(x: float, y: int, kind: str, risk: bool) -> str:
+    """A mark of 10 units: a circle is of high risk, and has a ring where it is not allowed."""
+    radius = 5 if risk else 2
+    ring = f'<rect class="ring" x="{x + .75:g}" y="{y + .75}" width="8.5" height="8.5" rx="{radius}"/>' \
+        if risk and kind == "no" else ""
+    return f'<rect class="{kind}" x="{x:g}" y="{y}" width="10" height="10" rx="{radius}"/>{ring}'
+
+
+def format_marks(title: str, marks: Iterable[tuple[str, str, bool]]) -> str:
+    """Names behind their marks, which tell a kind and a risk, as SVG: in lines as wide as a telephone shows."""
+    parts, x, y = [], 0.0, 0
+    for name, kind, risk in marks:
+        width = LETTER_COLUMNS * len(name)
+        if x and x + 14 + width > DRAWING_COLUMNS:
+            x, y = 0.0, y + LINE_ROWS
+        parts.append(f'{format_mark(x, y + 3, kind, risk)}<text class="{kind}-name" x="{x + 14:g}" y="{y + 12}" '
+                     f'textLength="{width:g}">{name}</text>')
+        x += 14 + width + 12
+    box = f"0 0 {DRAWING_COLUMNS} {y + LINE_ROWS}"
+    return f'<svg viewBox="{box}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
+
+
 def format_drawing(portrait: Portrait) -> str:
-    """A mark for each syscall in a row for each group, as SVG: circles are of high risk, and red if allowed."""
-    left, step, per_row, width = 170, 18, 43, 944
-
-    def mark(x: int, y: int, kind: str, risk: bool, title: str) -> str:
-        radius = 7 if risk else 3
-        more = f'<rect class="ring" x="{x + .75}" y="{y + .75}" width="12.5" height="12.5" rx="{radius}"/>' \
-            if risk and kind == "no" else ""
-        return f'<g><title>{title}</title><rect class="{kind}" x="{x}" y="{y}" width="14" height="14" ' \
-               f'rx="{radius}"/>{more}</g>'
-
-    parts, y = [], 34
+    """Every syscall by its name, with a mark that says whether it is allowed: a drawing for each group."""
     legend = [("allowed", "yes", False), ("under conditions", "if", False), ("high risk, allowed", "risky", True),
               ("not allowed", "no", False), ("high risk, not allowed", "no", True)]
-    x = left
-    for text, kind, risk in legend:
-        parts.append(mark(x, 0, kind, risk, text) + f'<text class="soft" x="{x + 20}" y="11">{text}</text>')
-        x += 40 + 7 * len(text) + 8
+    figures = [format_marks("What the marks mean", legend)]
     for group, names in portrait.groups.items():
         count = sum(portrait.level(name) > 0 for name in names)
-        parts.append(f'<text x="0" y="{y + 11}">{group}</text>'
-                     f'<text class="soft" x="{left - 12}" y="{y + 11}" text-anchor="end">{count}/{len(names)}</text>')
-        for index, name in enumerate(names):
-            level = portrait.level(name)
-            kind = "risky" if name in portrait.risky else ("no", "if", "yes")[level]
-            word = ("not allowed", "allowed under conditions", "allowed")[level]
-            parts.append(mark(left + index % per_row * step, y + index // per_row * step, kind,
-                              name in portrait.risks, f"{name}: {word}"))
-        y += ((len(names) - 1) // per_row + 1) * step + 6
-    return f'<svg viewBox="0 0 {width} {y}" role="img" aria-labelledby="drawing"><title id="drawing">' \
-           f'The syscalls of the profile, by group; the tables below say the same</title>{"".join(parts)}</svg>'
+        marks = [(name, "risky" if name in portrait.risky else ("no", "if", "yes")[portrait.level(name)],
+                  name in portrait.risks) for name in names]
+        title = f"{group}: {count} of {len(names)} allowed"
+        figures.append(f"<figure><figcaption>{title}</figcaption>{format_marks(title, marks)}</figure>")
+    return "".join(figures)
 
 
 def format_page(portrait: Portrait) -> str:
@@ -11776,7 +12003,8 @@ def parse_verdict(text: str) -> Verdict:
     action, colon, named = text.partition(":")
     number = next((code for code in errno.errorcode if named == str(code)), errno_of(named))
     if action not in DEFAULT_ACTIONS:
-        raise UsageError(f"--default-action {text}", "no such action", f"one of {', '.join(DEFAULT_ACTIONS)}")
+        raise UsageError(f"--default-action {text}", "no such action" + suggestion(action, DEFAULT_ACTIONS),
+                         f"one of {', '.join(DEFAULT_ACTIONS)}")
     if colon and (number < 0 or action not in NUMBERED_ACTIONS):
         raise UsageError(f"--default-action {text}", f"no errno of {action}", "SCMP_ACT_ERRNO:ENOSYS is one")
     return make_verdict(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if colon else errno.EPERM)
@@ -11941,6 +12169,8 @@ def run_convert(values: dict[str, Any], operands: list[str]) -> int:
             raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
         source, = read_profiles(operands)
         profile = source.profile
+        if to_type in DOCUMENT_TYPES:
+            tell_unknown(name for rule in profile.rules for name in rule.names)
         if to_type != TYPE_DOCKER and source.depends_on_machine:
             Log.info(f"{operands[0]}: rules that depend on the machine are taken as for a container on this one")
         if "portable" in values:

@@ -835,7 +835,9 @@ class Remedies(RunCase):
             spoc("record", "-t", types[0], "-o", output, "true")
             result = spoc("record", "--append", "-t", types[1], "-o", output, "true")
             self.assertEqual(result.returncode, 125)
-            self.assertRegex(result.stderr, r"is not of type [a-z-]+; give the other -t\n")
+            self.assertRegex(result.stderr, rf"is not of type {types[1]}; it is of type {types[0]}: leave -t out\n")
+            result = spoc("record", "--append", "-o", output, "true")
+            self.assertEqual(result.returncode, 0, result.stderr)
             result = spoc("record", "--append", "-t", types[0], "-o", output, "true")
             self.assertEqual(result.returncode, 0, result.stderr)
 

@@ -14,6 +14,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 import unittest
 import unittest.mock
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
@@ -1182,6 +1183,43 @@ class Inputs(FormatCase):
         self.assertEqual(result.returncode, spoc.EXIT_FAILURE, result.stderr)
         self.assertIn("/tmp/profile.yaml: no such file", result.stderr)
         self.assertIn("-p FILE", result.stderr)
+
+    def test_json_that_is_none(self) -> None:
+        """With comments or a comma too many runtimes refuse it: so does every command, at the place."""
+        plain = '{"defaultAction": "SCMP_ACT_ALLOW",\n "comment": "// # /* ,]",\n "syscalls": [{"names": ["uname"], ' \
+                '"action": "SCMP_ACT_ERRNO"}]}\n'
+        self.assertEqual(spoc.parse_profile(plain, "x", HOST).profile.default_action, ALLOW)
+        comma = r"a comma before '\{}' is no JSON"
+        for old, new, place, reason in (
+                ("\n", "// why\n", "1:36", "JSON has no comments"), ("{", "/* why */ {", "1:1", "JSON has no comments"),
+                ("{", "# why\n{", "1:1", "JSON has no comments"), ("}\n", "} // why\n", "3:67", "JSON has no comments"),
+                ("{", "{ # why\n", "1:3", "JSON has no comments"), ('"]', '", ]', "3:31", comma.format("]")),
+                ("}]", "},\n]", "3:65", comma.format("]")), ("]}\n", "],}\n", "3:66", comma.format("}"))):
+            text = plain.replace(old, new, 1)
+            with self.subTest(text):
+                with self.assertRaises(ValueError):
+                    json.loads(text)
+                for name in ("given.json", "given"):
+                    path = self.folder / name
+                    path.write_text(text)
+                    for command in (("show",), ("merge",), ("convert", "-t", "docker"), ("diff", str(path))):
+                        result = support.spoc(*command, str(path))
+                        self.assertEqual((result.returncode, result.stdout), (2 if "diff" in command else 125, ""))
+                        self.assertRegex(result.stderr, rf" Error: read profile: {path}:{place}: {reason}\n$")
+        # YAML has both, and may look so: without quotes around its keys, or under a name that says it.
+        for name, text in (("a.yaml", plain.replace("{", "{ # why\n", 1).replace('"]', '",]')),
+                           ("a", "{defaultAction: SCMP_ACT_ALLOW, # why\n syscalls: [],}\n"),
+                           ("a", "# {\ndefaultAction: SCMP_ACT_ALLOW\n")):
+            self.assertEqual(spoc.parse_profile(text, name, HOST).profile.default_action, ALLOW)
+
+    def test_comments_that_never_end(self) -> None:
+        """However they are made, they take no time that counts."""
+        for text in ("/**/" * 500_000, "#\n" * 500_000 + "{", '{"' + "/*" * 500_000, '{"a": 1' + ", " * 500_000,
+                     '{"' + "," + " " * 500_000 + "x"):
+            started = time.process_time()
+            with self.assertRaises(spoc.ProfileError):
+                spoc.parse_profile(text, "x", HOST)
+            self.assertLess(time.process_time() - started, 20)
 
     def test_no_profiles(self) -> None:
         for content in (b"", b"\n\n", b"# a comment\n", b"---\n", b"---\n...\n", b"null\n", b"a\n", b"[]", b"- a\n",

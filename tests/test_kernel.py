@@ -116,6 +116,29 @@ class Structs(CompiledCase):
 
 
 class Constants(CompiledCase):
+    def test_names_of_values(self) -> None:
+        """All that show names, from the header that stands there, as the compiler sees it."""
+        require(X86, "x86, whose asm/prctl.h has arch_prctl's")
+        found: Dict[str, Dict[str, int]] = {}
+        for names in module.value_names().values():
+            for each in names:
+                found.setdefault(each.header, {}).update(each.values)
+        self.assertGreater(sum(map(len, found.values())), 300)
+        before = "".join(f"#include <{header}>\n" for header in (
+            "sys/socket.h", "sys/ioctl.h", "asm/termbits.h", "linux/fiemap.h"))
+        for header, values in found.items():
+            with self.subTest(header):
+                seen = self.c_values(before + f"#include <{header}>", [f"(unsigned)({name})" for name in values])
+                self.assertEqual({name: seen[f"(unsigned)({name})"] for name in values}, values)
+
+    def test_syscalls_whose_values_have_names(self) -> None:
+        """Each takes so many arguments, and what --args narrows has names where any are compared."""
+        for name, index in module.value_names():
+            self.assertTrue(module.is_syscall_name(name), name)
+            self.assertLess(index, 6)
+            self.assertEqual(module.ARGUMENTS.get(name, index) == index or (name, index) in (
+                ("socket", 1), ("socketpair", 1), ("mmap", 2)), True, (name, index))
+
     """Numbers that spoc.py spells out because Python does not have them."""
 
     def test_linux(self) -> None:

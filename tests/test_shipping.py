@@ -616,6 +616,17 @@ class Commands(support.Case):
             os.close(slave)
             self.assertIn(b"\x1b[32m+openat\x1b[m", terminal.read(4096))
 
+    def test_names_that_libseccomp_does_not_know(self) -> None:
+        """They are listed, and stay: a newer runtime may know them."""
+        odd = self.write("odd.yaml", profile_text("read frobnicate sys_write"))
+        for words in (("merge", odd), *(("convert", "-t", kind, odd) for kind in ("docker", "seccomp", "raw-seccomp"))):
+            result = support.spoc(*words)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(re.findall(r"does not know these syscalls, and skips their rules: (.*)\n", result.stderr),
+                             ["frobnicate, sys_write"])
+            self.assertIn("frobnicate", result.stdout)
+        self.assertEqual(support.spoc("merge", "-q", self.one).stderr, "")
+
     def test_what_portable_adds_is_listed(self) -> None:
         """By merge and convert, and by record at its end; what was there is not among it."""
         added = r" Adding what does the same work elsewhere \(--portable\): ([^\n]*)\n"

@@ -23,7 +23,7 @@ from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 import spoc
 import support
-from support import ALLOW, AUDIT_ARCH_X86_64, ERRNO, X86_64
+from support import ALLOW, AUDIT_ARCH_X86_64, ERRNO, MAX_32, X86_64
 
 TIER = "pure"
 ARTEFACTS = support.ROOT / "build" / "show"
@@ -289,6 +289,44 @@ class Text(support.Case):
         self.assertIn(f"filter       cannot be built here: {order}: ", text)
         self.assertIn("1 of ", text)
 
+    def test_names_of_values(self) -> None:
+        """What ioctl requests, socket families and flags are called, where the profile compares them."""
+        def condition(index: int, value: int, mask: int = 0) -> Dict[str, Any]:
+            return {"index": index, "value": mask or value, "op": "SCMP_CMP_MASKED_EQ" if mask else "SCMP_CMP_EQ",
+                    **({"valueTwo": value} if mask else {})}
+
+        for name, given, shown in (
+                ("ioctl", condition(1, 0x5401, MAX_32), "args[1] & 0xffffffff == 0x5401 (TCGETS)"),
+                ("ioctl", condition(1, 0x5413), "args[1] == 21523 (TIOCGWINSZ)"),
+                ("socket", condition(0, 2), "args[0] == 2 (AF_INET)"),
+                ("socket", condition(1, 0x80002), "args[1] == 524290 (SOCK_DGRAM|SOCK_CLOEXEC)"),
+                ("socket", condition(1, 0x80803), "(SOCK_RAW|SOCK_NONBLOCK|SOCK_CLOEXEC)"),
+                ("clone", condition(0, 0, 0x7E020000),
+                 "args[0] & 0x7e020000 == 0x0 (none of CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, "
+                 "CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET)"),
+                ("clone", condition(0, 0x1200011), "(0x11|CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID)"),
+                ("unshare", condition(0, 0x20000, 0x20000), "(all of CLONE_NEWNS)"),
+                ("mprotect", condition(2, 5), "(PROT_READ|PROT_EXEC)"), ("mprotect", condition(2, 4, 4), "PROT_EXEC)"),
+                ("futex", condition(1, 0x81), "(FUTEX_WAKE|FUTEX_PRIVATE_FLAG)"),
+                ("futex", condition(1, 0x80), "(FUTEX_WAIT_PRIVATE)"),
+                ("prctl", condition(0, 38), "(PR_SET_NO_NEW_PRIVS)"),
+                ("personality", condition(0, 0x20008), "(PER_LINUX32|UNAME26)"),
+                ("fcntl", condition(1, 1030), "(F_DUPFD_CLOEXEC)")):
+            with self.subTest(name=name, shown=shown):
+                text = " ".join(self.show(profile(rule([name], args=[given]))).split())
+                self.assertIn(shown, text)
+        text = self.show(profile(rule(["ioctl"], args=[condition(1, 0x123456)]),
+                                 rule(["lseek"], args=[condition(0, 1)])))
+        self.assertNotIn("(", text[text.index("Under conditions"):text.index("Against")])
+        # Where numbers differ, as on MIPS, no name is better than a wrong one.
+        text = self.show(profile(rule(["ioctl"], args=[condition(1, 0x5401)]), architectures=["SCMP_ARCH_MIPSEL"]))
+        self.assertNotIn("TCGETS", text)
+
+    def test_base_profile_is_named(self) -> None:
+        document = {"apiVersion": "security-profiles-operator.x-k8s.io/v1beta1", "kind": "SeccompProfile",
+                    "metadata": {"name": "x"}, "spec": {**profile(rule(["read"])), "baseProfileName": "runc-v1"}}
+        self.assertIn("builds on    runc-v1, whose rules come in addition and are not shown", self.show(document))
+
     @support.kernel_tier
     def test_large_profile_takes_bounded_time(self) -> None:
         names = [f"n{number}" for number in range(100_000)] + ["read"] * 100_000
@@ -369,6 +407,9 @@ class Page(support.Case):
         allowed, total = map(int, re.findall(r"(\d+) of (\d+) syscalls", text)[0])
         legend = 6  # five marks, one of them with a ring
         self.assertEqual(len([mark for mark in marks if mark != "ring"]), total + legend - 1)
+        drawn = Elements("".join(re.findall(r"<svg.*?</svg>", page.read_text(), re.DOTALL))).text.split()
+        # Each with its name, so that nobody has to hover.
+        self.assertLessEqual(spoc.architecture_syscalls(spoc.X86_64.token), set(drawn))
         self.assertEqual(sum(mark in ("yes", "if", "risky") for mark in marks), allowed + 3)
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
         shades = []
@@ -405,9 +446,19 @@ class Page(support.Case):
         found = Elements(text).found
         self.assertIn(("html", {"lang": "en"}), found)
         self.assertIn("default-src 'none'", str(found))
-        svg, = (attributes for tag, attributes in found if tag == "svg")
-        self.assertEqual((svg["role"], svg["aria-labelledby"]), ("img", "drawing"))
-        self.assertIn(("title", {"id": "drawing"}), found)
+        drawings = [attributes for tag, attributes in found if tag == "svg"]
+        self.assertEqual(len(drawings), 1 + sum(tag == "figcaption" for tag, _ in found))
+        for svg in drawings:
+            self.assertEqual(svg["role"], "img")
+            self.assertRegex(svg["aria-label"] or "", r"^(What the marks mean|@?[a-z-]+: \d+ of \d+ allowed)$")
+            # No wider than a telephone shows letters of 11 points in, and nothing is cut off.
+            width, height = map(float, (svg["viewbox"] or "").split()[2:])
+            self.assertLessEqual(width, 320)
+        for tag, attributes in found:
+            if tag == "text":
+                end = float(attributes["x"] or 0) + float(attributes["textlength"] or 0)
+                self.assertLessEqual(end, 320)
+        self.assertIn('<meta name="viewport" content="width=device-width', text)
         tables = sum(tag == "table" for tag, _ in found)
         self.assertEqual(tables, sum(tag == "caption" for tag, _ in found))
         self.assertTrue(all(attributes == {"scope": "row"} for tag, attributes in found if tag == "th"))
