@@ -14,7 +14,7 @@ import zlib
 from typing import List
 
 from cases import calls_after_exec
-from support import ROOT, SPOC, Case, require_command, require_root
+from support import ROOT, SPOC, WAIT_S, Case, in_mounts, require_command, require_root, wait_until
 
 sys.path.insert(0, str(ROOT / "tests" / "vm"))
 import build as machine_build  # noqa: E402
@@ -207,7 +207,39 @@ class Scripts(Case):
         for name in ("record-service", "run-service"):
             result = self.run_script(name)
             self.assertEqual((result.returncode, result.stdout), (2, ""))
-            self.assertRegex(result.stderr, "^usage: .* start|stop|restart\n$")
+            self.assertRegex(result.stderr, r"^usage: .* start\|stop\|restart\|status\n$")
+
+    def test_status(self) -> None:
+        """Of what runs, of what was stopped and of what has died, with the exit codes of the LSB."""
+        require_root()
+        settings, program = self.folder / "spoc", self.folder / "program"
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {SPOC} "$@"\n')
+        program.chmod(0o755)
+        settings.write_text("".join(f"{name}={value}\n" for name, value in (
+            ("SPOC", program), ("SERVICE", "'sleep 1000'"), ("PROFILE", self.folder / "service.yaml"),
+            ("LOG", self.folder / "log"), ("PIDFILE", self.folder / "pid"))))
+        before = in_mounts(f"mount -t tmpfs none /etc/default\ncp {settings} /etc/default/spoc")
+
+        def script(name: str, verb: str, code: int) -> str:
+            result = subprocess.run([*before, "busybox", "sh", str(EXAMPLES / "busybox" / name), verb], text=True,
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=WAIT_S)
+            self.assertEqual(result.returncode, code, result.stdout)
+            return result.stdout
+
+        self.addCleanup(lambda: subprocess.run([*before, "busybox", "sh", str(EXAMPLES / "busybox/record-service"),
+                                                "stop"], stdout=subprocess.DEVNULL, timeout=WAIT_S))
+        for name, text in (("record-service", "recording"), ("run-service", "running under")):
+            self.assertIn("spoc: stopped\n", script(name, "status", 3))
+            script(name, "start", 0)
+            log = self.folder / "log"
+            self.assertTrue(wait_until(lambda: log.exists() and "Running command" in log.read_text()
+                                       or name == "run-service" and (self.folder / "pid").exists()))
+            pid = (self.folder / "pid").read_text().strip()
+            self.assertRegex(script(name, "status", 0), rf"\Aspoc: {text}[^\n]*, process {pid}\nspoc: [^\n]+\n\Z")
+            script(name, "stop", 0)
+            self.assertIn("spoc: stopped\n", script(name, "status", 3))
+        (self.folder / "pid").write_text(f"{pid}\n")  # which has ended
+        self.assertIn("spoc: ended by itself, see ", script("record-service", "status", 1))
 
     def test_without_settings_nothing_starts(self) -> None:
         self.assertFalse(os.path.exists("/etc/default/spoc"))
