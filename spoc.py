@@ -11387,8 +11387,8 @@ td:last-child { width: 75%%; color: var(--soft); font-size: .93em }
 svg { display: block; width: 100%%; max-width: 24rem; height: auto }
 svg text { font: 11px ui-monospace, "DejaVu Sans Mono", monospace; fill: var(--text) }
 svg .no-name { fill: var(--soft) }
-.groups { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(17rem, 100%%), 1fr)); gap: 1.1rem 1.5rem }
-figure { margin: 0 }
+.groups { columns: 17rem; column-gap: 1.5rem }
+figure { margin: 0; padding-top: 1.1rem; break-inside: avoid }
 figcaption { color: var(--soft); font-size: .93em; padding-bottom: .3rem }
 .yes { fill: var(--yes) } .if { fill: var(--if) } .risky { fill: var(--risk) } .no { fill: var(--no) }
 .ring { fill: none; stroke: var(--soft); stroke-width: 1.5 }
@@ -11404,7 +11404,7 @@ figcaption { color: var(--soft); font-size: .93em; padding-bottom: .3rem }
 <dl>%(facts)s</dl>
 <section>
 <h2>Every syscall, by group</h2>
-<div class="groups">%(drawing)s</div>
+%(drawing)s
 </section>
 %(tables)s
 </main>
@@ -11442,14 +11442,14 @@ def format_drawing(portrait: Portrait) -> str:
     """Every syscall by its name, with a mark that says whether it is allowed: a drawing for each group."""
     legend = [("allowed", "yes", False), ("under conditions", "if", False), ("high risk, allowed", "risky", True),
               ("not allowed", "no", False), ("high risk, not allowed", "no", True)]
-    figures = [format_marks("What the marks mean", legend)]
+    figures = []
     for group, names in portrait.groups.items():
         count = sum(portrait.level(name) > 0 for name in names)
         marks = [(name, "risky" if name in portrait.risky else ("no", "if", "yes")[portrait.level(name)],
                   name in portrait.risks) for name in names]
         title = f"{group}: {count} of {len(names)} allowed"
         figures.append(f"<figure><figcaption>{title}</figcaption>{format_marks(title, marks)}</figure>")
-    return "".join(figures)
+    return f'{format_marks("What the marks mean", legend)}<div class="groups">{"".join(figures)}</div>'
 
 
 def format_page(portrait: Portrait) -> str:
