@@ -127,6 +127,7 @@ EXIT_SIGNAL = 128
 # The types of -t that every command writes: an object of the Security Profiles Operator (its CRD), and OCI's JSON.
 TYPE_CRD = "seccomp"
 TYPE_JSON = "raw-seccomp"
+TYPE_SYSTEMD = "systemd"  # of record as well: a drop-in for a service
 DEFAULT_OUTPUT = {TYPE_CRD: "/tmp/profile.yaml", TYPE_JSON: "/tmp/profile.json"}
 TYPE_OF_EXTENSION = {".yaml": TYPE_CRD, ".yml": TYPE_CRD, ".json": TYPE_JSON}
 
@@ -1093,6 +1094,48 @@ KERNEL_CALLS = {
     # x86-64 from Linux 6.11; from 6.14 on no filter is asked about it.
     "uretprobe": "returns from a function that perf, bpftrace or the like traces",
 }
+
+# What a program seldom needs, and an attacker likes; those with a ? above only if they are allowed unconditionally.
+HIGH_RISK = """
+acct: has the kernel write to a file at each exit of a process
+add_key keyctl request_key: keys of the kernel, which containers share
+bpf: loads programs into the kernel
+clone: its flags make namespaces, in which the caller has all capabilities
+clone3: makes namespaces by flags that no filter can see
+delete_module finit_module init_module: changes the code of the kernel
+fanotify_init: sees, and can hold up, what others do with files
+fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree: changes what the file system looks like
+io_uring_enter io_uring_register io_uring_setup: does I/O past the filter, and has had many bugs
+ioperm iopl: gives access to the ports of devices
+kcmp: tells how processes share what the kernel holds for them, and so where
+kexec_file_load kexec_load reboot: puts another kernel in place, or stops the machine
+lookup_dcookie perf_event_open: watches the kernel and other processes, and has had many bugs
+mbind migrate_pages move_pages set_mempolicy: moves memory, of other processes too
+modify_ldt vm86 vm86old: rarely used memory models with many bugs
+open_by_handle_at: opens files by number, past the folders above them
+personality: turns the randomisation of addresses off
+pidfd_getfd: takes the open files of other processes
+pivot_root chroot: changes which folder is the root
+process_madvise process_vm_readv process_vm_writev ptrace: reads and changes other processes
+quotactl quotactl_fd swapoff swapon: administers disks
+setdomainname sethostname: changes the name of the machine
+setns unshare: enters and makes namespaces, in which the caller may have all capabilities
+clock_settime clock_settime64 settimeofday stime: sets the clock of the whole machine
+syslog: reads the messages of the kernel, addresses in them
+userfaultfd: holds the kernel up in the middle of a copy, which makes bugs usable
+umount umount2: uncovers what a mount hides
+vhangup: hangs up the terminal of others
+"""
+
+
+def high_risk() -> dict[str, str]:
+    """What is dangerous about each syscall of HIGH_RISK."""
+    found: dict[str, str] = {}
+    for line in HIGH_RISK.strip().split("\n"):
+        names, _, why = line.partition(": ")
+        found.update(dict.fromkeys(names.split(), why))
+    return found
+
 
 # Calls that other libcs, kernels and architectures make for the same work, and why they have no more authority. With
 # --portable, whoever may make one of the names left of > (of all, if there is none) may make all of the group; what has
@@ -8546,6 +8589,28 @@ def asks_for_work(client: Client, arguments: Sequence[str]) -> bool:
     return False
 
 
+FOR_CONTAINER, FOR_SERVICE = "container", "service"
+
+
+def choose_base(options: RecordOptions) -> Sequence[str]:
+    """The syscalls that a profile allows whether they are recorded or not, beside what the kernel makes."""
+    if options.purpose == FOR_SERVICE or options.type == TYPE_SYSTEMD and not options.purpose:
+        # What starts a service makes no other call between loading the filter and its program's start.
+        return ("execve", *(name for name in options.base_syscalls if name != "execve"))
+    if options.base_syscalls or options.no_base_syscalls:
+        return options.base_syscalls
+    return BASE_SYSCALLS
+
+
+def tell_base(added: Sequence[str]) -> None:
+    """Say what a program may call that it does not, for the sake of a container's start."""
+    Log.info(f"{count_of(len(added), 'base syscall is', 'base syscalls are')} allowed that the program did not make")
+    risky = sorted(high_risk().keys() & set(added))
+    if risky:
+        Log.warning(f"base syscalls of high risk that the program did not make are allowed: {', '.join(risky)}; they "
+                    f"start a container, and --for {FOR_SERVICE} leaves them out")
+
+
 def tell_portable(before: Profile, after: Profile) -> None:
     """List what --portable adds."""
     names = added_names(before, after)
@@ -8570,6 +8635,7 @@ class RecordOptions(NamedTuple):
     output_file: str = ""
     base_syscalls: tuple[str, ...] = ()
     no_base_syscalls: bool = False
+    purpose: str = ""
     name: str = ""
     args: tuple[str, ...] = ()
     append: bool = False
@@ -8586,6 +8652,7 @@ class RecordOptions(NamedTuple):
     no_proc_start: bool = False
     with_blocked: bool = False
     containers: bool = False
+    drop_in: Callable[[Profile], str] | None = None  # what writes TYPE_SYSTEMD
 
 
 class StatusLine:
@@ -8658,8 +8725,8 @@ class RecordOutput:
         self.target = self._open(command, owner)
         if not self.target.is_file and (options.append or options.checkpoint):
             raise UsageError(f"-o {self.target.path}", "--append and --checkpoint need a regular file")
-        if options.append:
-            import_now("array", "bisect", "json", "re")
+        if options.append or options.drop_in:
+            import_now("array", "bisect", "json", "re", "textwrap")
         self.target.check()
         self.type = self._choose_type()
         if self.type == TYPE_JSON:
@@ -8709,6 +8776,8 @@ class RecordOutput:
         return self._appended(profile, text) if text.strip() else self.new_text(profile)
 
     def new_text(self, profile: Profile) -> str:
+        if self.options.drop_in and self.type == TYPE_SYSTEMD:
+            return self.options.drop_in(profile)
         return format_profile(self._portable(profile), self.type, self.name)
 
     def tell_portable(self, profile: Profile) -> None:
@@ -8767,7 +8836,7 @@ class RecordCommand:
         self.options, self.command = options, command
         self.machine = this_machine()
         self.identity = None if options.privileged else sudo_identity(os.environ)
-        self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
+        self.base = choose_base(options)
         self.start_ns = 0  # differs from BPF's times in a time namespace: only differences are used
         self.written: Profile | None = None
         libseccomp.load()
@@ -8971,6 +9040,8 @@ class RecordCommand:
         added = sorted(set(self.base) - recording.names)
         if added:
             Log.info(f"Adding base syscalls: {', '.join(added)}")
+            if self.base is BASE_SYSCALLS:  # else the user has chosen them
+                tell_base(added)
         architectures = profile_architectures(self.machine, self._to_allow(recording))
         made = kernel_calls(architectures) - recording.names.union(self.base)
         if made:
@@ -9359,7 +9430,7 @@ class HookCommand:
 
     def __init__(self, options: HookOptions, state: ContainerState, request: HookRequest):
         self.state, self.request = state, request
-        self.base = () if options.no_base_syscalls else options.base_syscalls or BASE_SYSCALLS
+        self.base = options.base_syscalls or (() if options.no_base_syscalls else BASE_SYSCALLS)
         self.title = f"container {state.identifier}"
         self._answers = -1  # where the recorder's process says that it is armed, until it is
 
@@ -9726,7 +9797,7 @@ class ContainersCommand:
 
     def _candidates(self, container: StartedContainer) -> Iterator[str]:
         """Paths for its profile, the best first."""
-        extension = os.path.splitext(DEFAULT_OUTPUT[self.options.type])[1]
+        extension = os.path.splitext(DEFAULT_OUTPUT[self.options.type or TYPE_CRD])[1]
         name = safe_file_name(container.name)
         yield os.path.join(self.folder, name + extension)
         short = safe_file_name(container.identifier[:12] or str(container.pid))
@@ -10221,7 +10292,7 @@ class RunCommand:
         verdicts = profile.verdicts("execve")
         if not options.learn and not any(verdict.lets_pass for verdict in verdicts):
             raise ChildError("start command", self.command[0], f"the profile answers {verdicts[0].action} to execve",
-                             "-b execve allows it", EXIT_NOT_EXECUTABLE)
+                             "-b execve is all that it takes, if record -n has written it", EXIT_NOT_EXECUTABLE)
         return profile
 
     def _with_bases(self, path: str, base_paths: Sequence[str]) -> Profile:
@@ -10774,7 +10845,7 @@ def diff_files(one: str, other: str, as_json: bool) -> int:
     return 1 if lines else 0
 
 
-TYPE_DOCKER, TYPE_SYSTEMD, TYPE_BPF, TYPE_PFC = "docker", "systemd", "bpf", "pfc"
+TYPE_DOCKER, TYPE_BPF, TYPE_PFC = "docker", "bpf", "pfc"
 DOCUMENT_TYPES = (TYPE_CRD, TYPE_JSON, TYPE_DOCKER)
 CONVERT_TYPES = (*DOCUMENT_TYPES, TYPE_SYSTEMD, TYPE_BPF, TYPE_PFC)
 CRD_LISTENER_PATH = r"/var/run/security-profiles-operator/[a-zA-Z0-9_\-.]+"
@@ -10935,6 +11006,12 @@ class Conversion:
         return verdicts
 
 
+def drop_in_of(profile: Profile) -> str:
+    """What was recorded, as a drop-in of systemd."""
+    source = parse_profile(format_profile(profile, TYPE_JSON, ""), "recording", container_host())
+    return str(Conversion(source, profile, this_machine().native).convert(TYPE_SYSTEMD))
+
+
 # Groups of syscalls: those of systemd 257 (src/shared/seccomp-util.c), each in one of them, and the rest. What
 # Docker's default profile (moby/profiles, seccomp/default.json, as in tests/data) denies without further capabilities
 # has a -, what it allows under conditions a ?, and what is not listed it denies.
@@ -11001,37 +11078,8 @@ setsid splice sysinfo tee umask uname -userfaultfd vmsplice
 other: arm_sync_file_range breakpoint cachestat futex_requeue futex_wait futex_wake map_shadow_stack memfd_secret
 mincore process_mrelease
 """
-# What a program seldom needs, and an attacker likes; those with a ? above only if they are allowed unconditionally.
-HIGH_RISK = """
-acct: has the kernel write to a file at each exit of a process
-add_key keyctl request_key: keys of the kernel, which containers share
-bpf: loads programs into the kernel
-clone: its flags make namespaces, in which the caller has all capabilities
-clone3: makes namespaces by flags that no filter can see
-delete_module finit_module init_module: changes the code of the kernel
-fanotify_init: sees, and can hold up, what others do with files
-fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree: changes what the file system looks like
-io_uring_enter io_uring_register io_uring_setup: does I/O past the filter, and has had many bugs
-ioperm iopl: gives access to the ports of devices
-kcmp: tells how processes share what the kernel holds for them, and so where
-kexec_file_load kexec_load reboot: puts another kernel in place, or stops the machine
-lookup_dcookie perf_event_open: watches the kernel and other processes, and has had many bugs
-mbind migrate_pages move_pages set_mempolicy: moves memory, of other processes too
-modify_ldt vm86 vm86old: rarely used memory models with many bugs
-open_by_handle_at: opens files by number, past the folders above them
-personality: turns the randomisation of addresses off
-pidfd_getfd: takes the open files of other processes
-pivot_root chroot: changes which folder is the root
-process_madvise process_vm_readv process_vm_writev ptrace: reads and changes other processes
-quotactl quotactl_fd swapoff swapon: administers disks
-setdomainname sethostname: changes the name of the machine
-setns unshare: enters and makes namespaces, in which the caller may have all capabilities
-clock_settime clock_settime64 settimeofday stime: sets the clock of the whole machine
-syslog: reads the messages of the kernel, addresses in them
-userfaultfd: holds the kernel up in the middle of a copy, which makes bugs usable
-umount umount2: uncovers what a mount hides
-vhangup: hangs up the terminal of others
-"""
+
+
 MAX_SHOWN = 200  # names that are no syscalls: a hostile profile may hold any number
 
 
@@ -11225,9 +11273,7 @@ class Portrait:
         if others:
             self.groups.setdefault("other", []).extend(others)
         self.risks: dict[str, str] = {}
-        for line in HIGH_RISK.strip().split("\n"):
-            risky, _, why = line.partition(": ")
-            self.risks.update({name: why for name in risky.split() if name in self.verdicts})
+        self.risks.update({name: why for name, why in high_risk().items() if name in self.verdicts})
         # Of high risk, and allowed: what Docker allows under conditions, without any.
         self.risky = {name for name in self.risks if self.level(name) > (
             UNDER_CONDITIONS if self.docker.get(name) == UNDER_CONDITIONS else NOT_ALLOWED)}
@@ -12054,14 +12100,20 @@ def check_containers_options(values: dict[str, Any]) -> None:
     if values.get("output_file", "-") == "-":
         raise UsageError("record --containers", "each container has a profile of its own",
                          "name a folder for them with -o FOLDER")
+    if values.get("type") == TYPE_SYSTEMD:
+        raise UsageError("-t systemd", "means nothing with --containers: a drop-in is for a service")
     if "name" in values:
         raise UsageError("--name", "means nothing with --containers: each profile has the name of its container")
 
 
 def run_record(values: dict[str, Any], operands: list[str]) -> int:
     """The subcommand `record`."""
-    if "no_base_syscalls" in values and "base_syscalls" in values:
-        raise UsageError("record", "-b and -n contradict each other")
+    values = {"purpose" if name == "for" else name: value for name, value in values.items()}  # which is a keyword
+    if "no_base_syscalls" in values and "purpose" in values:
+        raise UsageError("record", "-n and --for contradict each other", "-n allows nothing but what was recorded")
+    if values.get("type") == TYPE_SYSTEMD:
+        check_for_systemd(values)
+        values["drop_in"] = drop_in_of
     option, options = scope_option("record", values, operands), RecordOptions(**values)
     if not option:
         if options.with_blocked:
@@ -12081,8 +12133,6 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
 
 def run_hook(values: dict[str, Any], _operands: list[str]) -> int:
     """The subcommand `hook`."""
-    if "no_base_syscalls" in values and "base_syscalls" in values:
-        raise UsageError("hook", "-b and -n contradict each other")
     try:
         options, state = HookOptions(**values), read_state()
         request = request_of(state, options)
@@ -12090,6 +12140,19 @@ def run_hook(values: dict[str, Any], _operands: list[str]) -> int:
     except SpocError as error:
         write_syslog(f"Error: {error}")  # crun hides what its hooks write to standard error
         raise
+
+
+def check_for_systemd(values: dict[str, Any]) -> None:
+    """Refuse, before anything is recorded, what a drop-in cannot say."""
+    if not values.get("output_file"):
+        raise UsageError("record -t systemd", "no file for the drop-in",
+                         "-o /etc/systemd/system/NAME.service.d/seccomp.conf, or -o - for standard output")
+    reasons = {"append": "a drop-in is not read", "name": "a drop-in has no name", "args": "systemd has no conditions",
+               "portable": "systemd has no conditions"}
+    for field, reason in reasons.items():
+        if field in values:
+            raise UsageError(f"--{field}", f"does not go with -t systemd: {reason}",
+                             "record YAML, and then convert -t systemd")
 
 
 def check_no_profile(command: str, option: str, operands: Sequence[str], given: bool) -> None:
@@ -12177,7 +12240,17 @@ def run_convert(values: dict[str, Any], operands: list[str]) -> int:
             before, profile = profile, portable_profile(profile, to_type != TYPE_CRD)
             tell_portable(before, profile)
         target.write(Conversion(source, profile, this_machine().native).convert(to_type))
+        if to_type == TYPE_SYSTEMD:
+            tell_risky(profile)
     return 0
+
+
+def tell_risky(profile: Profile) -> None:
+    """Name the calls of high risk that a drop-in allows: a recording may have them for a container alone."""
+    risky = Portrait("", profile, this_machine().native).risky
+    if risky:
+        Log.warning(f"the drop-in allows calls of high risk: {', '.join(sorted(risky))}; what only starts a container "
+                    f"record --for {FOR_SERVICE} leaves out")
 
 
 def run_show(values: dict[str, Any], operands: list[str]) -> int:
@@ -12249,9 +12322,15 @@ OPTIONS = (
     Option("--no-proc-start", "", "record",
            "do not start CMD: record all that runs under its file's name, and starts under it until a signal asks to "
            "stop; its arguments do not count"),
-    Option("-t --type", "TYPE", "record hook",
+    Option("-t --type", "TYPE", "record",
+           "seccomp (Kubernetes YAML), raw-seccomp (OCI JSON) or systemd (a drop-in for a service); the default is "
+           "raw-seccomp for a FILE that ends in .json, else seccomp", (*DEFAULT_OUTPUT, TYPE_SYSTEMD)),
+    Option("-t --type", "TYPE", "hook",
            "seccomp (Kubernetes YAML) or raw-seccomp (OCI JSON); the default is raw-seccomp for a FILE that ends in "
            ".json, else seccomp", tuple(DEFAULT_OUTPUT)),
+    Option("--for", "NAME", "record",
+           "container: allow what runc and crun need to start one, too (the default); service: execve instead, with "
+           "which systemd starts a service (the default of -t systemd)", (FOR_CONTAINER, FOR_SERVICE)),
     Option("-t --type", "TYPE", "merge",
            "seccomp (Kubernetes YAML) or raw-seccomp (OCI JSON); the default is that of the output's name (.yaml, "
            ".json), that of all inputs if they have the same, or seccomp", tuple(DEFAULT_OUTPUT)),

@@ -540,6 +540,84 @@ class Follow(ChildCase):
         self.ended(process, 3)
 
 
+class Purpose(ChildCase):
+    """What a profile is for decides what it allows beside what was recorded."""
+
+    def record(self, *options: str, code: int = 0, command: Sequence[str] = ("true",)) -> str:
+        """What it says."""
+        result = support.spoc("record", "-o", str(self.profile), *options, "--", *command)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result.stderr
+
+    def made(self, log: str) -> "set[str]":
+        """What was recorded, and what the kernel makes."""
+        lines = re.findall(r"(?m)^\S+ (?:Got syscalls|Adding what the kernel makes by itself): (.*)$", log)
+        return set(", ".join(lines).split(", "))
+
+    def test_service(self) -> None:
+        """execve, which starts it, and nothing else: run needs no more, and systemd neither."""
+        log = self.record("--for", "service")
+        self.assertEqual(self.names() - self.made(log), {"execve"})
+        self.assertNotIn("high risk", log)
+        result = support.spoc("run", "--strict", "-p", str(self.profile), "true")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        log = self.record("--for", "service", "-b", "getppid,sync")
+        self.assertEqual(self.names() - self.made(log), {"execve", "getppid", "sync"})
+
+    def test_container(self) -> None:
+        """The default; -q leaves only what it says of high risk."""
+        for options in ((), ("--for", "container")):
+            log = self.record(*options)
+            self.assertEqual(self.names() - self.made(log), set(spoc.BASE_SYSCALLS) - self.made(log))
+        self.assertRegex(self.record("-q"), r"\A\S+ Warning: base syscalls of high risk that the program did not make "
+                                            r"are allowed: mount, [^\n]+ --for service leaves them out\n\Z")
+        log = self.record(command=("unshare", "--mount", "true"))
+        self.assertNotIn("unshare", re.findall("high risk .*: (.*);", log)[0])  # which the program needs itself
+
+    def test_names_alone(self) -> None:
+        """-n with -b: just these, as without -n."""
+        for options in (("-n", "-b", "getppid,mount"), ("-b", "getppid,mount")):
+            log = self.record(*options)
+            self.assertEqual(self.names() - self.made(log), {"getppid", "mount"})
+            self.assertNotIn("high risk", log)
+        log = self.record("-n")
+        self.assertEqual(self.names(), self.made(log))
+        result = support.spoc("run", "-p", str(self.profile), "true")
+        self.assertRegex(result.stderr, "to execve; -b execve is all that it takes, if record -n has written it\n$")
+        self.assertEqual(result.returncode, 126)
+        self.assertEqual(support.spoc("run", "--strict", "-b", "execve", "-p", str(self.profile), "true").returncode, 0)
+
+    def test_drop_in(self) -> None:
+        """What convert makes of a recording for a service, at once."""
+        self.record("--for", "service")
+        converted = support.spoc("convert", "-t", "systemd", str(self.profile))
+        for more in ((), ("--for", "service")):
+            result = support.spoc("record", "-q", "-t", "systemd", *more, "-o", "-", "true")
+            self.assertEqual((result.returncode, result.stdout, result.stderr), (0, converted.stdout, ""))
+        self.assertIn("SystemCallFilter=execve\n", converted.stdout)
+        self.assertNotIn("mount", converted.stdout)
+        self.assertEqual(converted.stderr, "")
+        self.record()
+        converted = support.spoc("convert", "-t", "systemd", str(self.profile))
+        self.assertRegex(converted.stderr, r" Warning: the drop-in allows calls of high risk: mount, pivot_root, ")
+        result = support.spoc("record", "-q", "-t", "systemd", "--for", "container", "-o", "-", "true")
+        self.assertRegex(result.stdout, "SystemCallFilter=.* mount ")
+
+    def test_refusals(self) -> None:
+        """What does not go together is said before the command starts."""
+        started = self.folder / "started"
+        for options, reason in ((("-n", "--for", "service"), "-n and --for contradict each other"),
+                                (("--for", "daemon"), "not one of container, service"),
+                                (("-t", "systemd", "--append"), "a drop-in is not read"),
+                                (("-t", "systemd", "--name", "x"), "a drop-in has no name"),
+                                (("-t", "systemd", "--args", "ioctl"), "systemd has no conditions"),
+                                (("-t", "systemd", "--portable"), "systemd has no conditions")):
+            self.assertIn(reason, self.record(*options, code=2, command=("touch", str(started))))
+        result = support.spoc("record", "-t", "systemd", "touch", str(started))
+        self.assertIn("no file for the drop-in; -o /etc/systemd/system/NAME.service.d/seccomp.conf", result.stderr)
+        self.assertFalse(self.profile.exists() or started.exists())
+
+
 class LogLines(ChildCase):
     """Each is true when it is printed."""
 
@@ -556,6 +634,8 @@ class LogLines(ChildCase):
             rf"(Found container ID [0-9a-f]{{64}} for PID {pid}|No container ID found for PID \(pid={pid}, "
             rf"mntns={mount_namespace}, no container in its cgroups\))", "Processing recorded data",
             "Found 3 tasks in bpf map", r"Got syscalls: \w+(, \w+)*", r"Adding base syscalls: \w+(, \w+)*",
+            r"\d+ base syscalls are allowed that the program did not make",
+            r"Warning: base syscalls of high risk that the program did not make are allowed: \w+(, \w+)*; they [^;]+",
             r"Adding what the kernel makes by itself: \w+(, \w+)*",
             f"Wrote seccomp profile to: {self.profile}", "Unloading bpf module"]
         lines = result.stderr.splitlines()
@@ -563,7 +643,10 @@ class LogLines(ChildCase):
         matches = [re.fullmatch(rf"\d\d:\d\d:\d\d\.\d{{6}} {pattern}", line)
                    for pattern, line in zip(expected, lines)]
         self.assertNotIn(None, matches, result.stderr)
-        got, added, made = (set(line.split(": ")[1].split(", ")) for line in lines[9:12])
+        got, added, made = (set(line.split(": ")[1].split(", ")) for line in (*lines[9:11], lines[13]))
+        self.assertIn(f" {len(added)} base syscalls are allowed", lines[11])
+        self.assertEqual(set(lines[12].split(": ")[2].partition(";")[0].split(", ")),
+                         {"mount", "pivot_root", "sethostname", "setns", "umount2", "unshare"})
         self.assertEqual((got | added | made, got & added | got & made | added & made), (names, set()))
         self.assertLessEqual(added, set(spoc.BASE_SYSCALLS))
         times = [line.split()[0] for line in lines]
@@ -634,7 +717,7 @@ class LogLines(ChildCase):
         self.assertIn((int(hours[1]) - int(hours[0])) % 24, (5, 6))
 
     def test_quiet(self) -> None:
-        result = support.spoc("record", "-q", "-o", str(self.profile), "--", "sh", "-c", "echo mine >&2")
+        result = support.spoc("record", "-n", "-q", "-o", str(self.profile), "--", "sh", "-c", "echo mine >&2")
         self.assertEqual((result.returncode, result.stderr, result.stdout), (0, "mine\n", ""))
         result = support.spoc("record", "-q", "-o", str(self.profile), "--", "no-such-command")
         self.assertRegex(result.stderr, r"\A\d\d:\d\d:\d\d\.\d{6} Error: [^\n]+\n\Z")

@@ -711,8 +711,8 @@ HOSTILE: List[Content] = [
 # Each option's spellings, and an example of its value if it takes one.
 OPTIONS: Dict[str, Dict[str, str]] = {
     "record": {"--pid": "2147483647", "--container": "missing", "--unit": "missing", "--cgroup": "missing",
-               "--containers": "", "--no-proc-start": "", "-t --type": "raw-seccomp", "-o --output-file": "out",
-               "-b --base-syscalls": "read,write",
+               "--containers": "", "--no-proc-start": "", "-t --type": "raw-seccomp", "--for": "service",
+               "-o --output-file": "out", "-b --base-syscalls": "read,write",
                "-n --no-base-syscalls": "", "--args": "socket", "--name": "web", "--append": "", "--follow": "",
                "--checkpoint": "60", "--stats": "", "--backend": "notify", "--with-blocked": "", "--portable": "",
                "--privileged": "", "-q --quiet": "", "-v --verbose": ""},
@@ -1145,7 +1145,7 @@ def record_cases() -> Iterator[Case]:
                     "--cgroup data --pid 2", "--pid 1 --follow", "--containers --container a", "--containers true",
                     "--containers -o -", "--containers --name web", "--containers --backend notify",
                     "--containers --follow", "--containers -o missing/out", f"--containers -o {RUNC}",
-                    "--pid 1 --privileged", "--pid 1 --backend notify", "--pid 1 -n -b read", "--pid 1 true",
+                    "--pid 1 --privileged", "--pid 1 --backend notify", "--pid 1 -n --for service", "--pid 1 true",
                     "--no-proc-start", "--no-proc-start /", "--no-proc-start --pid 1 x",
                     "--no-proc-start --follow x", "--no-proc-start -o missing/out x"):
         yield Case(("record", "-o", "out", *options.split()))
