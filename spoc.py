@@ -11822,7 +11822,11 @@ def try_scopes(scopes: Sequence[Scope]) -> tuple[list[str], dict[str, SpocError]
     working: list[str] = []
     for scope in scopes:
         try:
-            if scope.join_program:
+            if scope.title == "--containers":
+                with StartRecorder(machine) as starts:
+                    starts.load()
+                    starts.attach()
+            elif scope.join_program:
                 with ScopeRecorder(machine, scope) as recorder:
                     recorder.load()
                     recorder.attach()
@@ -11853,7 +11857,8 @@ def examine_attach() -> Finding:
     check_machine_pids("what runs")
     mounts = [mount for mount in control_group_mounts() if os.path.exists(mount.path + "/cgroup.procs")]
     versions = sorted({2 if mount.is_v2 else 1 for mount in mounts})
-    scopes: list[Scope] = [EmptyScope("--pid", "join_listed"), EmptyScope("--container", "join_pidns")]
+    scopes: list[Scope] = [EmptyScope("--pid", "join_listed"), EmptyScope("--container", "join_pidns"),
+                           EmptyScope("--containers", "begin_foreign")]
     if mounts:
         program, group = ("join_group", mounts[0].path) if mounts[0].is_v2 else ("join_listed", "")
         scopes.append(EmptyScope("--cgroup", program, group))

@@ -252,8 +252,8 @@ class Attach(DoctorCase):
     def test_whole(self) -> None:
         found = self.attach(*in_mounts(self.GROUPS + "mount -t cgroup2 none /sys/fs/cgroup"))
         self.assertEqual(found["state"], "ok")
-        self.assertRegex(found["fact"], r"\A--pid, --container, --cgroup, the whole machine(, --unit)?; .*"
-                                        r"; control groups of version 2\Z")
+        self.assertRegex(found["fact"], r"\A--pid, --container, --containers, --cgroup, the whole machine(, --unit)?; "
+                         r".*; control groups of version 2\Z")
         self.assertEqual("--unit," in found["fact"] or "--unit;" in found["fact"], os.path.isdir("/run/systemd/system"))
         self.assertIn("Watching every task", self.watched())
 
@@ -288,8 +288,8 @@ class Attach(DoctorCase):
     def test_control_groups(self) -> None:
         found = self.attach(*in_mounts(self.GROUPS))
         self.assertEqual(found["state"], "degraded")
-        self.assertRegex(found["fact"], r"\A--pid, --container, the whole machine; .*; no --cgroup, --unit: "
-                                        r"no control groups are mounted\Z")
+        self.assertRegex(found["fact"], r"\A--pid, --container, --containers, the whole machine; .*; no --cgroup, "
+                         r"--unit: no control groups are mounted\Z")
         self.assertEqual(found["remedy"], "mount -t cgroup2 none /sys/fs/cgroup")
         remedied = self.attach(*in_mounts(self.GROUPS + found["remedy"]))
         self.assertEqual(remedied["state"], "ok")
