@@ -7087,7 +7087,7 @@ class StartedContainer(Recorder):
     def _losses(self) -> list[str]:
         """What has been lost since it started, whichever container's that was."""
         now = self._programs.counters()
-        lost = Counters(*(getattr(now, name) - getattr(self._counters, name) for name, _ in Counters._fields_))
+        lost = Counters(*(getattr(now, name) - getattr(self._counters, name) for name, *_ in Counters._fields_))
         lost.followed, lost.groups_lost = 1, 0
         return describe_losses(lost, "record fewer containers at a time", BpfRecorder.UNREADABLE_CALLS)
 

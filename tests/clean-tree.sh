@@ -19,7 +19,7 @@ if [ "${1-}" = --inside ]; then
     cd "$tree"
     pivot_root . .
     umount -l .
-    cd /root/spoc
+    cd /srv/spoc
     for target; do
         began=$(date +%s)
         # Nothing that this machine's environment says may help, except the way through a proxy.
@@ -82,7 +82,8 @@ began=$(date +%s)
 mmdebstrap --quiet --variant=minbase --include=git,make,python3,ca-certificates --aptopt="$settings" \
     "$release" "$tree" - <<<"$sources"
 cp /etc/resolv.conf /etc/hosts "$tree/etc/"
-git clone --quiet --no-hardlinks "$root" "$tree/root/spoc"
+# Where all users can read it, as some of the tests are run by others than root.
+git clone --quiet --no-hardlinks "$root" "$tree/srv/spoc"
 echo "clean-tree: Debian $(cat "$tree/etc/debian_version") with $(git -C "$root" rev-parse --short HEAD)," \
     "built in $(($(date +%s) - began)) s"
 
@@ -98,8 +99,8 @@ if [ -e "$tree/usr/sbin/policy-rc.d" ]; then
     echo "clean-tree: policy-rc.d was left behind" >&2
     exit 1
 fi
-if [ -n "$(git -C "$tree/root/spoc" status --porcelain)" ]; then
-    git -C "$tree/root/spoc" status --short >&2
+if [ -n "$(git -C "$tree/srv/spoc" status --porcelain)" ]; then
+    git -C "$tree/srv/spoc" status --short >&2
     echo "clean-tree: the targets changed the clone" >&2
     exit 1
 fi

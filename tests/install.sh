@@ -49,6 +49,7 @@ redis-tools         its load
 nginx-light         a real server to record
 apache2-utils       its load
 curl                asks it, and other servers, for a page
+wget                the same, in the commands of README
 postgresql          a real server to record, with its load
 python3-yaml        reads the YAML that spoc.py writes
 python3-ruamel.yaml reads what that reads, as YAML 1.2

@@ -164,7 +164,7 @@ class Containers(AttachCase):
                "--infra-command", "/bin/sleep 1000")
         self.addCleanup(engine, "pod", "rm", "--force", "--time", "0", pod)
         for name, program in ((ONE, "id"), (TWO, "ls /")):
-            engine("run", "--detach", "--pod", pod, "--name", name, IMAGE, "/bin/sh", "-c",
+            engine("run", "--detach", "--network", "none", "--pod", pod, "--name", name, IMAGE, "/bin/sh", "-c",
                    f"while :; do /bin/{program} >/dev/null; /bin/sleep 0.1; done")
         for name, present, absent in ((ONE, "getgroups", "getdents64"), (TWO, "getdents64", "getgroups")):
             names = self.names_of("--container", name, meanwhile=lambda: wait_until(lambda: False, 0.7))

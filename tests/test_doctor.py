@@ -611,7 +611,7 @@ class Table(DoctorCase):
     def test_table(self) -> None:
         for wrapper in ((), AS_NOBODY, ("unshare", "--map-root-user")):
             with self.subTest(wrapper):
-                document, result, later = self.doctor(*wrapper), self.table(*wrapper), self.doctor(*wrapper)
+                document, result = self.doctor(*wrapper), self.table(*wrapper)
                 self.assertEqual((result.returncode, result.stderr), (document["exit_code"], ""))
                 lines = result.stdout.splitlines()
                 self.assertEqual([line for line in lines if len(line) > 80], [])
@@ -620,10 +620,10 @@ class Table(DoctorCase):
                 self.assertRegex(lines[-1], rf"\Aauto: record uses {document['record'] or 'nothing that works'}, run "
                                             rf"uses {document['run'] or 'nothing that works'}: \w+")
                 flat = "".join(result.stdout.split())
-                for check, check_later in zip(document["checks"], later["checks"]):
-                    # Another test's containers may have come meanwhile, or gone.
-                    facts = {"".join(each["fact"].split()) for each in (check, check_later)}
-                    self.assertTrue(any(fact in flat for fact in facts), (facts, flat))
+                for check in document["checks"]:
+                    # Other tests' containers come meanwhile, and go.
+                    for fact in re.split(r"(?:\d+|no) containers?[^;]*", check["fact"]):
+                        self.assertIn("".join(fact.split()), flat)
                     self.assertIn("".join(check["remedy"].split()), flat)
 
     def test_wrong_usage(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Dict, Sequence, Set, Tuple
 import yaml
 
 from cases import AttachCase
-from engines import FIRST_SUBORDINATE_ID, ONE, TWO, Engine, Engines
+from engines import FIRST_SUBORDINATE_ID, IMAGE, ONE, TWO, Engine, Engines
 from support import (AS_NOBODY, NEWER_KERNEL_CALLS, NOBODY, ROOT, SPOC, WAIT_S, build, in_mounts, kernel_calls,
                      require, require_command, wait_until)
 
@@ -227,10 +227,12 @@ class Podman(HookCase):
         engine.run(ONE, *PROGRAM, options=("--annotation", f"io.spoc.record={path}"))
         self.assertTrue(wait_until(path.exists))
         with self.attached("watch", ready="Calls that a filter lets pass and logs") as watch:
-            cidfile = self.folder / "id"
-            result = engine.run(ONE, *PROGRAM, options=("--security-opt", f"seccomp={path}", "--cidfile", str(cidfile)))
-            identifier = cidfile.read_text()[:12]
-            cidfile.unlink()
+            identifier = engine("create", "--network", "none", "--name", ONE, "--security-opt", f"seccomp={path}",
+                                IMAGE, *PROGRAM).stdout[:12]
+            try:
+                result = engine("start", "--attach", ONE)
+            finally:
+                engine.remove(ONE)
             watch.terminate()
         self.assertEqual(result.stdout, "done\n")
         self.assertNotIn(identifier, self.log)
