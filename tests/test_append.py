@@ -115,7 +115,7 @@ class Law(support.Case):
         recorded = spoc.Profile(ERRNO, (X86_64, X86), (spoc.Rule(ALLOW, ("brk",)), spoc.Rule(
             ALLOW, ("ioctl",), conditions=(spoc.Condition(0, MASKED_EQ, WORD, 1),))))
         with unittest.mock.patch("spoc.YamlReader", wraps=spoc.YamlReader) as reader:
-            after = command._text(recorded)
+            after = command.output._text(recorded)
         self.assertEqual([call[0][0] for call in reader.call_args_list], [before, after])
 
     def test_random_profiles(self) -> None:
@@ -131,9 +131,9 @@ class Law(support.Case):
                 path.write_bytes(text.encode())
                 command = spoc.RecordCommand(options, ("true",))
                 with standard_error() as told:
-                    once = command._text(recorded)
+                    once = command.output._text(recorded)
                     path.write_bytes(once.encode())
-                    self.assertEqual(command._text(recorded), once)
+                    self.assertEqual(command.output._text(recorded), once)
                 self.assertNotIn("are lost", told[0])
                 rest = iter(once)
                 kept = re.sub(r"((?:syscalls|architectures)\"?:) ?(?:null|\[\])", r"\1", text)
@@ -156,7 +156,7 @@ class Layout(support.Case):
         path.write_bytes(text.encode())
         options = spoc.RecordOptions(type=profile_type, output_file=str(path), append=True)
         with standard_error() as told:
-            after: str = spoc.RecordCommand(options, ("true",))._text(spoc.Profile(
+            after: str = spoc.RecordCommand(options, ("true",)).output._text(spoc.Profile(
                 ERRNO, (X86_64,), (spoc.Rule(ALLOW, names),)))
         self.assertEqual(told, [""])
         return after
@@ -250,7 +250,7 @@ spec:
         options = spoc.RecordOptions(output_file=str(path), append=True)
         command = spoc.RecordCommand(options, ("true",))
         with unittest.mock.patch.dict(sys.modules, shlex=None), self.assertRaises(ImportError):
-            command._write_beside(spoc.Profile(ERRNO, (X86_64,), (spoc.Rule(ALLOW, ("brk",)),)))
+            command.output.write_beside(spoc.Profile(ERRNO, (X86_64,), (spoc.Rule(ALLOW, ("brk",)),)))
         self.assertIn("- brk", path.with_name("profile.1").read_text())
 
     def test_type_against_the_file(self) -> None:
@@ -306,7 +306,7 @@ class Kept(support.Case):
         path.write_text(json.dumps({"defaultAction": default, "syscalls": rules}), encoding="utf-8")
         options = spoc.RecordOptions(type="raw-seccomp", output_file=str(path), append=True)
         with standard_error() as told:
-            spoc.RecordCommand(options, ("true",))._text(spoc.Profile(ERRNO, (X86_64,), recorded))
+            spoc.RecordCommand(options, ("true",)).output._text(spoc.Profile(ERRNO, (X86_64,), recorded))
         found = re.findall(r"kept the other action that \S+ has for: (.*)\n", told[0])
         return found[0].split(", ") if found else []
 
