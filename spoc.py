@@ -77,7 +77,7 @@ except (ImportError, OSError, MemoryError) as failure:
 
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
-IMPORTED_LATER = ("_socket array binascii bisect difflib html http.client io json pwd re resource shlex socket syslog "
+IMPORTED_LATER = ("_socket array binascii bisect difflib html io json pwd re resource shlex socket syslog "
                   "termios textwrap").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -3982,20 +3982,40 @@ def owner_of(cgroups: str) -> tuple[str, str]:
     return "", ""
 
 
-class RunningProcess(NamedTuple):
-    """A process that runs, as this one sees it in /proc."""
-
-    pid: int
-    parent: int
-    start: int  # in clock ticks since the machine started
-    command: str  # its name (comm)
-    arguments: tuple[str, ...]  # only of what watches over a container
-    container: str | None  # the id in its cgroups
-    is_inside: bool  # its pid namespace is not that of this process
-
-
 # What stays with a container as long as it runs: the monitor of Podman and CRI-O, the shim of containerd and Docker.
 MONITORS = {"conmon": "-c", "containerd-shim": "-id"}  # comm has 15 characters; the option before the container's id
+
+
+class Monitor(NamedTuple):
+    """What the command line of a container's monitor tells. Any user may run what calls itself so."""
+
+    container: str  # its id
+    name: str  # "" where only its engine tells
+    is_dockers: bool  # Docker knows its name
+    uid: int  # of who runs the monitor
+
+    def watches_over(self, maker: int) -> bool:
+        """May a container be its, that this user has made?"""
+        return self.uid in (0, maker)
+
+
+def option_value(arguments: Sequence[str], option: str) -> str:
+    """What follows an option at its first place; "" if it is not there."""
+    return next((value for word, value in zip(arguments, arguments[1:]) if word == option), "")
+
+
+def read_monitor(pid: int) -> Monitor | None:
+    """None if this process is none: also not if it is in a container itself."""
+    option = MONITORS.get(process_name(pid))
+    uids = proc_status(pid).get("Uid", "").split()
+    if not option or not uids or is_in_other_pid_namespace(pid):
+        return None
+    arguments = read_proc(pid, "cmdline").split("\0")
+    container = option_value(arguments, option)
+    if not container:
+        return None
+    return Monitor(container, option_value(arguments, "-n"), option_value(arguments, "-namespace") == "moby",
+                   int(uids[0]))
 
 
 def is_in_other_pid_namespace(pid: int) -> bool:
@@ -4010,58 +4030,119 @@ def is_first_in_pid_namespace(pid: int) -> bool:
     return proc_status(pid).get("NSpid", "").split()[1:][-1:] == ["1"]
 
 
+class RunningProcess(NamedTuple):
+    """A process that runs, as this one sees it in /proc."""
+
+    pid: int
+    parent: int
+    start: int  # in clock ticks since the machine started
+    command: str  # its name (comm)
+    monitor: Monitor | None
+    maker: int  # the uid of who has made its user namespace, and so its container, if it is in one
+    container: str | None  # the id in its control groups
+    is_inside: bool  # its pid namespace is not that of this process
+
+
+def container_maker(pid: int) -> int:
+    """The uid of who has made the container that a process may be in: root, where it cannot be told."""
+    try:
+        return namespace_owner(pid)
+    except OSError:
+        return 0
+
+
+def container_in_groups(pid: int, maker: int) -> str | None:
+    """The id of the container that a process is in by its control groups; None if there is none.
+
+    The outermost counts, and only where its group has been made by root or the maker of the container: users may make
+    groups below those that are theirs (Delegate= in systemd.resource-control(5)), and call them what they like.
+    """
+    if not parse_container_id(read_proc(pid, "cgroup")):
+        return None
+    for group in control_groups_of(pid):
+        parts = group.split("/")
+        depth = next((depth for depth, part in enumerate(parts) if parse_container_id(part)), 0)
+        with contextlib.suppress(OSError):
+            if depth and os.stat("/".join(parts[:depth])).st_uid in (0, maker):
+                return parse_container_id(parts[depth])
+    return None
+
+
 def running_processes() -> Iterator[RunningProcess]:
     """Every process that runs. One that ends meanwhile is not among them."""
     for pid in all_processes():
         stat = read_stat(pid)
         if not stat or stat.state in "ZX":
             continue
-        arguments = read_proc(pid, "cmdline").split("\0") if stat.command in MONITORS else ()
-        yield RunningProcess(pid, stat.parent, stat.start, stat.command, tuple(arguments),
-                             parse_container_id(read_proc(pid, "cgroup")), is_in_other_pid_namespace(pid))
+        maker = container_maker(pid)
+        yield RunningProcess(pid, stat.parent, stat.start, stat.command, read_monitor(pid), maker,
+                             container_in_groups(pid, maker), is_in_other_pid_namespace(pid))
 
 
 class RunningContainer(NamedTuple):
     """A container that runs, found without its engine."""
 
     identifier: str  # 64 hexadecimal digits, or what its creator chose (containerd)
-    name: str  # as its engine calls it; the identifier where nothing tells
+    name: str  # see container_name()
     pid: int  # of its first process, as this process sees it
+    maker: int = 0  # the uid of who has made it
+
+
+def trusted_users() -> set[int]:
+    """The uids of those whose containers are called what they call them: root, and who calls this."""
+    caller = os.environ.get("SUDO_UID", "")
+    return {0, os.geteuid(), int(caller) if caller.isdecimal() else 0}
+
+
+def container_name(name: str, maker: int) -> str:
+    """What a container is called here that is called `name` by its engine: one of another user could have any name."""
+    return name if maker in trusted_users() else f"uid-{maker}-{name}"
+
+
+SHORT_ID_LENGTH = 12  # of what engines print
+
+
+def has_id(name: str, identifier: str, maker: int) -> bool:
+    """Is this container meant by its id, or one that is cut? Only who is trusted may choose an id that is a name."""
+    is_short = len(name) >= SHORT_ID_LENGTH and identifier.startswith(name)
+    if maker in trusted_users():
+        return is_short or name == identifier
+    return is_short and bool(parse_container_id(identifier)) and not name.strip(DIGITS + "abcdef")
 
 
 def containers_among(processes: Iterable[RunningProcess], names: dict[str, str]) -> list[RunningContainer]:
     """The containers that these processes are, by name. `names` are what Docker calls its ids.
 
-    A container's processes are those whose cgroups hold its id, and the children of its monitor where these do not, as
-    with containerd by itself and Podman without root. What calls itself a monitor inside of a container is none.
+    A container's processes are those whose control groups hold its id, and the children of its monitor where these do
+    not, as with containerd by itself and Podman without root. Those of another maker are none of it.
     """
     processes = list(processes)
-    monitored: dict[int, str] = {}  # the container that the monitor of this pid watches over
-    names = dict(names)
+    monitors = {process.pid: process.monitor for process in processes if process.monitor}
+    names_by_maker = {(monitor.container, monitor.uid): names.get(monitor.container, "") if monitor.is_dockers
+                      else monitor.name for monitor in monitors.values()}
+    first: dict[tuple[str, int], RunningProcess] = {}
     for process in processes:
-        option = MONITORS.get(process.command, "")
-        values = dict(zip(process.arguments, process.arguments[1:]))
-        if not process.is_inside and values.get(option):
-            monitored[process.pid] = values[option]
-            if values.get("-n"):
-                names[values[option]] = values["-n"]
-    first: dict[str, RunningProcess] = {}
-    for process in processes:
-        identifier = process.container or monitored.get(process.parent)
-        if identifier and process.pid not in monitored:
-            earlier = first.setdefault(identifier, process)
+        monitor = monitors.get(process.parent)
+        watched = monitor.container if monitor and monitor.watches_over(process.maker) else ""
+        identifier = process.container or watched
+        if identifier and process.pid not in monitors:
+            earlier = first.setdefault((identifier, process.maker), process)
             if (process.start, process.pid) < (earlier.start, earlier.pid):
-                first[identifier] = process
-    return sorted((RunningContainer(identifier, names.get(identifier, identifier), process.pid)
-                   for identifier, process in first.items()), key=lambda container: (container.name, container.pid))
+                first[identifier, process.maker] = process
+    found = []
+    for (identifier, maker), process in first.items():
+        name = names_by_maker.get((identifier, maker)) or names_by_maker.get((identifier, 0)) or identifier
+        found.append(RunningContainer(identifier, container_name(name, maker), process.pid, maker))
+    return sorted(found, key=lambda container: (container.name, container.pid))
 
 
 class ContainerIdentity(NamedTuple):
     """What the machine tells of the container that a process is in, without its engine."""
 
     identifier: str = ""  # as RunningContainer has it; "" if nothing tells
-    name: str = ""  # "" where only an engine tells
+    name: str = ""  # as its engine calls it; "" where only that tells
     is_dockers: bool = False  # Docker knows its name
+    maker: int = 0  # as RunningContainer has it
 
 
 MAX_ANCESTORS = 4  # up to the monitor, from what crun or runc has just started
@@ -4069,67 +4150,91 @@ MAX_ANCESTORS = 4  # up to the monitor, from what crun or runc has just started
 
 def identify_container(pid: int, parent: int) -> ContainerIdentity:
     """The container of a process that has just started in it from outside, or of its parent's if it is gone."""
-    identifier = parse_container_id(read_proc(pid, "cgroup")) or ""
     stat = read_stat(pid)
-    pid = stat.parent if stat else parent
+    maker = container_maker(pid)
+    identifier = container_in_groups(pid, maker) or ""
+    ancestor = stat.parent if stat else parent
     for _ in range(MAX_ANCESTORS):
-        command = process_name(pid)
-        if command in MONITORS and not is_in_other_pid_namespace(pid):
-            arguments = read_proc(pid, "cmdline").split("\0")
-            values = dict(zip(arguments, arguments[1:]))
-            identifier = identifier or values.get(MONITORS[command], "")
-            return ContainerIdentity(identifier, values.get("-n", ""), values.get("-namespace") == "moby")
-        stat = read_stat(pid)
-        if not stat or stat.parent <= 1:
+        monitor = read_monitor(ancestor)
+        if monitor and (not stat or monitor.watches_over(maker)):
+            maker = maker if stat else monitor.uid
+            return ContainerIdentity(identifier or monitor.container, monitor.name, monitor.is_dockers, maker)
+        above = read_stat(ancestor)
+        if not above or above.parent <= 1:
             break
-        pid = stat.parent
-    return ContainerIdentity(identifier)
+        ancestor = above.parent
+    return ContainerIdentity(identifier, maker=maker)
 
 
-DOCKER_SOCKET = "/var/run/docker.sock"
-DOCKER_TIMEOUT_S = 2.0
-DOCKER_ANSWER_LIMIT_BYTES = 16 << 20
+class DockerSocket:
+    """Where Docker tells what it calls its containers: GET /containers/json of the Docker Engine API."""
 
+    PATH = "/var/run/docker.sock"
+    TIMEOUT_S = 2.0
+    PAUSE_S = 60.0  # for which it is not asked again when it has not answered in that time
+    ANSWER_LIMIT_BYTES = 16 << 20
 
-def docker_names(identifier: str = "") -> dict[str, str]:
-    """What Docker calls the containers that it runs, by id, or this one that may still be starting; {} if it says none.
+    def __init__(self) -> None:
+        self._silent_until_s = 0.0
 
-    GET /containers/json of the Docker Engine API, over the Unix socket of DOCKER_HOST or at its usual place.
-    """
-    import http.client
-    import json
-    import socket
-
-    scheme, _, path = os.environ.get("DOCKER_HOST", "unix://" + DOCKER_SOCKET).partition("://")
-    if scheme != "unix":
-        return {}
-    connection = http.client.HTTPConnection("docker")
-    names = {}
-    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException, ValueError,
-                                                             LookupError, TypeError):
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(DOCKER_TIMEOUT_S)
-        connection.sock.connect(path)
+    def names(self, identifier: str = "") -> dict[str, str]:
+        """What it calls the containers that it runs, by id, or this one that may still be starting; {} if it does not
+        say. The socket is that of DOCKER_HOST, or at its usual place.
+        """
+        import json
+        scheme, _, path = os.environ.get("DOCKER_HOST", f"unix://{self.PATH}").partition("://")
+        if scheme != "unix" or time.monotonic() < self._silent_until_s or (
+                identifier and parse_container_id(identifier) != identifier):
+            return {}
         # Not /containers/ID/json, which waits until the container has started.
         query = f"?all=1&filters=%7B%22id%22%3A%5B%22{identifier}%22%5D%7D" if identifier else ""
-        connection.request("GET", "/containers/json" + query)
-        for container in json.loads(connection.getresponse().read(DOCKER_ANSWER_LIMIT_BYTES)):
-            names[str(container["Id"])] = str(container["Names"][0]).lstrip("/")
-    return names
+        names = {}
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+            for container in json.loads(self._get(path, "/containers/json" + query)):
+                names[str(container["Id"])] = str(container["Names"][0]).lstrip("/")
+        return names
+
+    def _get(self, path: str, target: str) -> bytes:
+        """The body of the answer, all of which has to come within TIMEOUT_S. Raises OSError."""
+        import socket
+        end_s = time.monotonic() + self.TIMEOUT_S
+        answer = b""
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as connection:
+            connection.settimeout(self.TIMEOUT_S)
+            try:
+                connection.connect(path)
+                # HTTP/1.0: the end of the answer is that of the connection (RFC 9112, section 6.3).
+                connection.sendall(f"GET {target} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+                while len(answer) <= self.ANSWER_LIMIT_BYTES:
+                    connection.settimeout(max(0.001, end_s - time.monotonic()))
+                    part = connection.recv(1 << 16)
+                    if not part:
+                        break
+                    answer += part
+            except socket.timeout:
+                self._silent_until_s = time.monotonic() + self.PAUSE_S
+                raise
+        return answer.partition(b"\r\n\r\n")[2]
+
+
+docker_socket = DockerSocket()
 
 
 def running_containers() -> list[RunningContainer]:
     """Every container that runs on this machine, whatever engine started it."""
     processes = list(running_processes())
-    is_docker = any("moby" in process.arguments for process in processes)
-    return containers_among(processes, docker_names() if is_docker else {})
+    is_docker = any(process.monitor.is_dockers and process.monitor.uid in trusted_users()
+                    for process in processes if process.monitor)
+    return containers_among(processes, docker_socket.names() if is_docker else {})
 
 
 def find_container(name: str, containers: Iterable[RunningContainer]) -> RunningContainer | None:
     """The one with this name or id, or whose id begins so; None if there is none. Raises SpocError for several."""
     containers = list(containers)
-    for matches in ([container for container in containers if name in (container.name, container.identifier)],
-                    [container for container in containers if container.identifier.startswith(name)]):
+    for matches in ([container for container in containers if name == container.name],
+                    [container for container in containers if has_id(name, container.identifier, container.maker)],
+                    [container for container in containers if container.maker in trusted_users()
+                     and container.identifier.startswith(name)]):
         if len(matches) > 1:
             raise SpocError("find container", name, "several are called so",
                             "name one by its id: " + ", ".join(container.identifier for container in matches))
@@ -7034,6 +7139,7 @@ class StartedContainer(Recorder):
         self._programs = programs
         self.identifier, self.pid = identifier, pid
         self.name = name or identifier or f"pid-{pid}"
+        self.maker = 0  # the uid of who has made it
         self.comm = ""
         self.mount_namespace = 0  # its inode, where nothing else tells what container this is
         self.groups: set[int] = set()
@@ -7309,7 +7415,8 @@ class StartRecorder(BpfRecorder):
         hold = self._holds.get(NO_SYSCALL if index is None else index)
         container = hold.container if hold else None
         if start.identity.identifier:
-            container = next((each for each in self.containers if each.identifier == start.identity.identifier), None)
+            key = start.identity.identifier, start.identity.maker
+            container = next((each for each in self.containers if (each.identifier, each.maker) == key), None)
         # What is not the first in a namespace that nobody knows is in a sandbox, or in a container that had no room.
         if not container and (start.is_first or start.is_gone or hold and start.identity.identifier):
             container = self._add(start)
@@ -7329,10 +7436,13 @@ class StartRecorder(BpfRecorder):
                 self.on_start(container)
 
     def _add(self, start: Start) -> StartedContainer:
-        identifier, name, is_dockers = start.identity
-        if not name and is_dockers:
-            name = docker_names(identifier).get(identifier, "")
+        identifier, name, is_dockers, maker = start.identity
+        if not name and is_dockers and maker in trusted_users():
+            name = docker_socket.names(identifier).get(identifier, "")
+        if identifier:
+            name = container_name(name or identifier, maker)
         container = StartedContainer(self, identifier, name, start.pid)
+        container.maker = maker
         container.comm = start.comm
         container.mount_namespace = start.mount_namespace if start.is_gone else 0
         return container
@@ -9580,8 +9690,6 @@ def describe_container(container: StartedContainer) -> str:
 class AwaitCommand(FilteredCommand):
     """One run of `record` of a container that does not run yet, from its program's first call on."""
 
-    SHORT_ID_LENGTH = 12
-
     def __init__(self, options: RecordOptions):
         super().__init__(options, [options.container])
         self.found: StartedContainer | None = None
@@ -9614,8 +9722,7 @@ class AwaitCommand(FilteredCommand):
     def _examine(self, recorder: StartRecorder, container: StartedContainer) -> None:
         """Is a container that has started the one?"""
         wanted = self.options.container
-        if not self.found and (wanted in (container.name, container.identifier) or len(
-                wanted) >= self.SHORT_ID_LENGTH and container.identifier.startswith(wanted)):
+        if not self.found and (wanted == container.name or has_id(wanted, container.identifier, container.maker)):
             self.found = container
             if self._all_blocked:
                 self._all_blocked.read()

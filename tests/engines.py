@@ -47,9 +47,15 @@ class Engine:
     `prefix` is the command line that its own arguments follow.
     """
 
-    def __init__(self, name: str, prefix: ARGV) -> None:
+    def __init__(self, name: str, prefix: ARGV, maker: int = 0) -> None:
+        """`maker` is the uid of the user whose containers they are."""
         self.name = name
         self.prefix = tuple(prefix)
+        self.maker = maker
+
+    def called(self, name: str) -> str:
+        """What spoc.py calls a container to which the engine gives this name."""
+        return f"uid-{self.maker}-{name}" if self.maker else name
 
     def __call__(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the engine's command to its end."""
@@ -167,7 +173,8 @@ class Engines:
             become = ("setpriv", f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups")
         engine = Engine(f"{'rootless ' if rootless else ''}podman with {runtime}", [
             *self.inside, *become, "env", *variables, "podman", "--root", str(folder / "root"),
-            "--runroot", str(folder / "state"), "--storage-driver", "vfs", "--runtime", runtime])
+            "--runroot", str(folder / "state"), "--storage-driver", "vfs", "--runtime", runtime],
+            USER_ID if rootless else 0)
         self._ends.callback(engine, "system", "reset", "--force", check=False)
         self._ends.callback(engine, "rm", "--all", "--force", "--time", "0", check=False)
         engine.load_image(self.tree)

@@ -40,18 +40,20 @@ class Containers(AttachCase):
                 found = json.loads(spoc("doctor", "--json").stdout)["checks"]
                 fact = next(check["fact"] for check in found if check["item"] == "attach")
                 self.assertRegex(fact, rf"; [1-9]\d* containers?, by [^;]*\b{process_of(engine)}\b")
-                names = self.names_of("--container", ONE, meanwhile=lambda: engine.execute(ONE, "/three"))
+                name = engine.called(ONE)
+                names = self.names_of("--container", name, meanwhile=lambda: engine.execute(ONE, "/three"))
                 self.assertLessEqual({"getppid", "execve", "wait4"}, names)
                 self.assertEqual(names & OF_RUNTIMES, set())
-                self.assertRegex(self.log, rf"Recording \d+ tasks?: container {ONE}\n")
+                self.assertRegex(self.log, rf"Recording \d+ tasks?: container {name}\n")
                 self.check_watch(engine, blocked, command)
-                names = self.names_of("--container", ONE, meanwhile=lambda: engine.remove(ONE), signum=None)
+                names = self.names_of("--container", name, meanwhile=lambda: engine.remove(ONE), signum=None)
                 self.assertNotIn("not recorded any more", self.log)
             finally:
                 engine.remove(ONE)
 
     def check_watch(self, engine: Engine, blocked: str, command: str) -> None:
-        with self.attached("watch", "--container", ONE, ready="Calls that a filter lets pass and logs") as process:
+        with self.attached("watch", "--container", engine.called(ONE),
+                           ready="Calls that a filter lets pass and logs") as process:
             engine.execute(ONE, command, "true", check=False)
             process.terminate()
         self.assertEqual(process.returncode, 0, self.log)

@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pathlib
+import socket
 import subprocess
 import sys
+import threading
+import time
+from typing import Iterator
 from unittest import mock
 
 import spoc as module
 from engines import Engine, Engines
-from support import Case, in_mounts, kernel_tier, require_root
+from support import Case, end, in_mounts, kernel_tier, require_root
 
 TIER = "pure"
 NAME = f"names-{os.getpid()}"  # which no other container of this machine has
@@ -18,9 +24,16 @@ SLEEP = ("/bin/sleep", "1000")
 ID, OTHER = "0123456789abcdef" * 4, "0123456789abcdee" * 4
 
 
-def process(pid: int, parent: int, start: int = 0, command: str = "sleep", arguments: str = "",
-            container: str | None = None, is_inside: bool = False) -> module.RunningProcess:
-    return module.RunningProcess(pid, parent, start, command, tuple(arguments.split()), container, is_inside)
+USER = 65534
+
+
+def process(pid: int, parent: int, start: int = 0, container: str | None = None,
+            monitor: module.Monitor | None = None, maker: int = 0) -> module.RunningProcess:
+    return module.RunningProcess(pid, parent, start, "sleep", monitor, maker, container, False)
+
+
+def monitor(container: str, name: str = "", is_dockers: bool = False, uid: int = 0) -> module.Monitor:
+    return module.Monitor(container, name, is_dockers, uid)
 
 
 class Containers(Case):
@@ -32,25 +45,39 @@ class Containers(Case):
     def test_first_process(self) -> None:
         """The one that started first, not the one with the lowest pid; its monitor is not in it."""
         self.assertEqual(self.names(
-            process(9, 8, 50, container=ID), process(3, 9, 51, container=ID), process(7, 9, 50, container=ID),
-            process(2, 1, 40, "conmon", f"conmon -c {ID} -n web", container=ID)), [(ID, "web", 7)])
+            process(9, 8, 50, ID), process(3, 9, 51, ID), process(7, 9, 50, ID),
+            process(2, 1, 40, ID, monitor(ID, "web"))), [(ID, "web", 7, 0)])
 
     def test_monitor_alone(self) -> None:
-        self.assertEqual(self.names(
-            process(2, 1, 1, "containerd-shim", "shim -namespace default -id web"), process(5, 2, 3), process(6, 5, 4)),
-            [("web", "web", 5)])
+        self.assertEqual(self.names(process(2, 1, 1, None, monitor("web")), process(5, 2, 3), process(6, 5, 4)),
+                         [("web", "web", 5, 0)])
 
     def test_cgroup_comes_before_the_monitor(self) -> None:
         """One shim watches over all containers of a pod."""
         self.assertEqual(self.names(
-            process(2, 1, 1, "containerd-shim", f"shim -id {ID}"), process(5, 2, 3, container=ID),
-            process(6, 2, 4, container=OTHER)), [(OTHER, OTHER, 6), (ID, ID, 5)])
+            process(2, 1, 1, None, monitor(ID)), process(5, 2, 3, ID), process(6, 2, 4, OTHER)),
+            [(OTHER, OTHER, 6, 0), (ID, ID, 5, 0)])
 
-    def test_false_monitor(self) -> None:
-        """What runs in a container names no other."""
+    def test_docker(self) -> None:
+        self.assertEqual(self.names(process(2, 1, 1, None, monitor(ID, is_dockers=True)), process(5, 2, 3, ID),
+                                    **{ID: "web", OTHER: "x"}), [(ID, "web", 5, 0)])
+
+    def test_monitor_of_another_user(self) -> None:
+        """It names no container of root, and has no process of one."""
         self.assertEqual(self.names(
-            process(5, 1, 3, container=ID), process(6, 5, 4, "conmon", f"conmon -c {ID} -n web", ID, True),
-            process(7, 6, 5)), [(ID, ID, 5)])
+            process(2, 1, 1, None, monitor(ID, "web", uid=USER)), process(3, 2, 2), process(4, 2, 3, maker=USER),
+            process(5, 1, 4, ID)), [(ID, ID, 5, 0), (ID, f"uid-{USER}-web", 4, USER)])
+
+    def test_whose_container_is_meant(self) -> None:
+        containers = [module.RunningContainer(ID, f"uid-{USER}-web", 5, USER), module.RunningContainer(ID, "web", 6),
+                      module.RunningContainer("app", f"uid-{USER}-app", 7, USER)]
+        self.assertEqual(module.find_container("web", containers), containers[1])
+        self.assertEqual(module.find_container(f"uid-{USER}-web", containers), containers[0])
+        for name in ("app", ID[:8]):
+            self.assertIsNone(module.find_container(name, containers[:1] + containers[2:]))
+        self.assertEqual(module.find_container(ID[:12], containers[:1]), containers[0])
+        with mock.patch.dict(os.environ, {"SUDO_UID": str(USER)}):
+            self.assertEqual(module.container_name("web", USER), "web")
 
     def test_ambiguous(self) -> None:
         containers = [module.RunningContainer(ID, "web", 5), module.RunningContainer(OTHER, "web", 6),
@@ -67,22 +94,22 @@ class Containers(Case):
 class Running(Case):
     """Each engine's containers, as they run."""
 
-    def assert_found(self, engine: Engine, pid: int, expected_name: str) -> None:
+    def assert_found(self, engine: Engine, pid: int) -> None:
         containers = module.running_containers()
-        identifier = engine.identifier(NAME)
-        for name in {expected_name, identifier, identifier[:12]}:
-            self.assertEqual(module.find_container(name, containers),
-                             module.RunningContainer(identifier, expected_name, pid))
+        name, identifier = engine.called(NAME), engine.identifier(NAME)
+        for text in {name, identifier, identifier[:12]}:
+            self.assertEqual(module.find_container(text, containers),
+                             module.RunningContainer(identifier, name, pid, engine.maker))
 
-    def check(self, engine: Engine, expected_name: str = NAME) -> None:
+    def check(self, engine: Engine) -> None:
         with self.subTest(engine=engine.name):
             engine.start(NAME, *SLEEP)
             self.addCleanup(engine.remove, NAME)
             pid = engine.pid(NAME)
-            self.assert_found(engine, pid, expected_name)
+            self.assert_found(engine, pid)
             other = subprocess.Popen([*engine.prefix, "exec", NAME, *SLEEP]) if engine.name != "containerd" else None
             try:
-                self.assert_found(engine, pid, expected_name)
+                self.assert_found(engine, pid)
             finally:
                 engine.remove(NAME)
                 if other:
@@ -99,9 +126,92 @@ class Running(Case):
             self.check(docker)
         self.check(containerd)
 
+    def started(self, *command: str, uid: int = 0) -> int:
+        """The pid of what calls itself conmon, with a child, and is run by that user."""
+        script = self.folder / "conmon"
+        if not script.exists():
+            self.folder.chmod(0o755)
+            script.write_text('#!/bin/sh\nsleep 1000 & echo ready; wait\n')
+            script.chmod(0o755)
+        process = subprocess.Popen(["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", str(script),
+                                    *command], stdout=subprocess.PIPE, text=True, start_new_session=True)
+        self.addCleanup(end, process)
+        assert process.stdout
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        return process.pid
+
+    def test_forged_monitor(self) -> None:
+        """What another user calls a monitor takes over no container of root, and no name."""
+        require_root()
+        self.started("-c", ID, "-n", NAME, uid=USER)
+        self.assertIsNone(module.find_container(NAME, module.running_containers()))
+        real = self.started("-c", ID, "-n", NAME, "-c", OTHER, "-n", "other")
+        self.started("-c", ID, "-n", "another", uid=USER)
+        found = module.find_container(NAME, module.running_containers())
+        assert found
+        self.assertEqual((found.identifier, found.maker, module.proc_status(found.pid)["PPid"]), (ID, 0, str(real)))
+        self.assertEqual(module.identify_container(found.pid, 0), (ID, NAME, False, 0))
+
+    def test_forged_control_group(self) -> None:
+        """A user who has groups below one's own calls them what they like."""
+        require_root()
+        pid = self.started("-c", OTHER, uid=USER)
+        mount = next(mount.path for mount in module.control_group_mounts()
+                     if mount.is_v2 or "name=systemd" in mount.options or "pids" in mount.options)
+        folders = [pathlib.Path(mount, NAME), pathlib.Path(mount, NAME, f"libpod-{ID}.scope"),
+                   pathlib.Path(mount, NAME, f"libpod-{ID}.scope", f"libpod-{OTHER}.scope")]
+        for folder in folders:
+            folder.mkdir()
+            self.addCleanup(folder.rmdir)
+        self.addCleanup(pathlib.Path(mount, "cgroup.procs").write_text, str(pid))
+        (folders[2] / "cgroup.procs").write_text(str(pid))
+        self.assertEqual(module.container_in_groups(pid, 0), ID)  # the outermost
+        os.chown(folders[0], USER, USER)
+        self.assertIsNone(module.container_in_groups(pid, 0))
+        self.assertEqual(module.container_in_groups(pid, USER), ID)
+
+    @contextlib.contextmanager
+    def docker(self, answer: bytes, part: int, pause_s: float = 0) -> Iterator[module.DockerSocket]:
+        """What asks a socket that answers so, a part at a time."""
+        path = self.folder / "docker.sock"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen(8)
+
+            def serve() -> None:
+                with contextlib.suppress(OSError):
+                    while True:
+                        connection, _ = listener.accept()
+                        self.requests.append(connection.recv(4096))
+                        with contextlib.suppress(OSError), connection:
+                            for start in range(0, len(answer), part):
+                                connection.sendall(answer[start:start + part])
+                                time.sleep(pause_s)
+            self.requests: list[bytes] = []
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            with mock.patch.dict(os.environ, {"DOCKER_HOST": f"unix://{path}"}):
+                yield module.DockerSocket()
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+        path.unlink()
+
     def test_docker_that_does_not_answer(self) -> None:
         with mock.patch.dict(os.environ, {"DOCKER_HOST": f"unix://{self.folder}/none"}):
-            self.assertEqual(module.docker_names(), {})
+            self.assertEqual(module.DockerSocket().names(), {})
+
+    def test_docker_that_is_slow(self) -> None:
+        """The whole answer has its time, and who took longer is not asked again soon."""
+        answer = b'HTTP/1.0 200 OK\r\n\r\n[{"Id": "' + ID.encode() + b'", "Names": ["/web"]}]'
+        with self.docker(answer, 10) as docker:
+            self.assertEqual(docker.names(), {ID: "web"})
+            self.assertEqual(docker.names(ID), {ID: "web"})
+            self.assertEqual(docker.names("x%22&limit=1"), {})
+        self.assertEqual(len(self.requests), 2)
+        with mock.patch.object(module.DockerSocket, "TIMEOUT_S", 0.3), self.docker(answer, 1, 0.1) as docker:
+            self.assertEqual(docker.names(), {})
+            self.assertEqual(docker.names(), {})
+        self.assertEqual(len(self.requests), 1)
 
 
 @kernel_tier

@@ -94,18 +94,39 @@ class Everything(EnginesCase):
                 self.addCleanup(engine.remove, name)
                 identifier = engine.identifier(name)
                 short = "" if identifier == name else rf" \({identifier[:12]}\)"
-                self.wait_logged(rf"Recording container {name}{short}, PID {engine.pid(name)}\n")
+                self.wait_logged(rf"Recording container {engine.called(name)}{short}, PID {engine.pid(name)}\n")
                 engine.execute(name, "/three")
                 engine.execute(name, "/bin/id")
                 engine.remove(name)
-                self.wait_written(self.profile(name))
-        self.assertEqual(sorted(path.name for path in self.profiles.glob(f"{ONE}*")),
-                         [f"{ONE}-{number}.json" for number in range(len(engines))])
-        for number, engine in enumerate(engines):
+                self.wait_written(self.profile(engine.called(name)))
+        paths = [self.profile(engine.called(f"{ONE}-{number}")) for number, engine in enumerate(engines)]
+        self.assertEqual({path for path in self.profiles.iterdir() if ONE in path.name}, set(paths))
+        for path, engine in zip(paths, engines):
             with self.subTest(engine=engine.name):
-                names = self.names_in(self.profile(f"{ONE}-{number}"))
+                names = self.names_in(path)
                 self.assertLessEqual({"getdents64", "wait4", "getgroups", "execve", "getppid", "getuid"}, names)
                 self.assertEqual(names & OF_RUNTIMES, set())
+
+    def test_forged_monitor(self) -> None:
+        """Another user's program that calls itself the monitor of a container adds nothing to its profile."""
+        engine = self.engines.podman("crun")
+        script = self.folder / "conmon"
+        self.folder.chmod(0o755)
+        script.write_text('#!/bin/sh\nunshare --user --pid --fork nice -n 1 true\n')
+        script.chmod(0o755)
+        with self.recorded():
+            engine.start(ONE, *SHELL_LOOP)
+            self.addCleanup(engine.remove, ONE)
+            identifier = engine.identifier(ONE)
+            self.wait_logged(rf"Recording container {ONE} ")
+            for _ in range(2):
+                subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(script), "-c",
+                                identifier, "-n", ONE], check=True)
+                if engine("ps", "--quiet", check=False).stdout:
+                    engine.remove(ONE)
+            self.wait_written(self.profile(ONE))
+        self.assertNotIn("setpriority", self.names_in(self.profile(ONE)))
+        self.assertIn("setpriority", self.names_in(self.profile(f"uid-65534-{ONE}")))
 
 
 class Waited(EnginesCase):
@@ -118,8 +139,8 @@ class Waited(EnginesCase):
         with mock.patch.dict(os.environ, {"DOCKER_HOST": f"unix://{self.engines.docker_socket}"}):
             for engine in engines:
                 with self.subTest(engine=engine.name):
-                    with self.attached("record", "-n", "-t", "raw-seccomp", "-o", str(path), "--container", TWO,
-                                       ready=f"Waiting for container {TWO}; "):
+                    with self.attached("record", "-n", "-t", "raw-seccomp", "-o", str(path), "--container",
+                                       engine.called(TWO), ready=f"Waiting for container {engine.called(TWO)}; "):
                         engine.run(ONE, "/bin/id")  # another
                         self.addCleanup(engine.remove, TWO)
                         if engine.name == "docker":  # which forgets its name soon, if it is asked to remove it
@@ -128,7 +149,7 @@ class Waited(EnginesCase):
                         else:
                             engine.run(TWO, "/three")
                     self.assertEqual(seen_syscalls(json.loads(path.read_text()), self.log), THREE_CALLS)
-                    self.assertRegex(self.log, rf"Recording container {TWO}\b")
+                    self.assertRegex(self.log, rf"Recording container {engine.called(TWO)}\b")
                     path.unlink()
 
     def test_typed_wrongly(self) -> None:
