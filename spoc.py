@@ -4170,7 +4170,7 @@ class DockerSocket:
     """Where Docker tells what it calls its containers: GET /containers/json of the Docker Engine API."""
 
     PATH = "/var/run/docker.sock"
-    TIMEOUT_S = 2.0
+    TIMEOUT_S = 5.0
     PAUSE_S = 60.0  # for which it is not asked again when it has not answered in that time
     ANSWER_LIMIT_BYTES = 16 << 20
 
