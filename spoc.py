@@ -6994,8 +6994,6 @@ class ContainerRecorder(BpfRecorder):
     it is its program with the descendants. attach() arms it.
     """
 
-    PAUSE_S = 0.02  # nothing tells user space of the exec; a runtime lets a container wait for its start but shortly
-
     def __init__(self, machine: Machine, pid: int):
         """`pid`: of its first process, as this pid namespace counts."""
         super().__init__(machine)
@@ -7040,17 +7038,12 @@ class ContainerRecorder(BpfRecorder):
     def wait(self, supervisor: Supervisor) -> None:
         """Until nothing that is recorded lives any more, or a signal asks to stop.
 
-        What other hooks start in the container before its program is none of it.
+        What other hooks start in the container before its program is none of it: task_exec sets `joining`.
         """
-        by_end: InputHandlers = {self.end: lambda: None}
-        supervisor.wait_until(lambda: not self.config.armed_tgid or self.has_ended(),
-                              [Timer(self.PAUSE_S, lambda: None)], by_end)
-        self.config.joining = True
-        if self.has_namespace:
-            supervisor.wait_until(self.has_ended, [], by_end)
-        else:
-            supervisor.wait_until(lambda: not self.has_live_tasks() and (
-                self.counters().followed > 0 or self.has_ended()), [], {self.map_descriptor("events"): self.drop_news})
+        supervisor.wait_until(self.has_ended, [], {self.end: lambda: None})
+        if not self.has_namespace:
+            supervisor.wait_until(lambda: not self.has_live_tasks(), [],
+                                  {self.map_descriptor("events"): self.drop_news})
 
 
 class BtfMember(ctypes.Structure):

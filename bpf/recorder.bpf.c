@@ -194,7 +194,7 @@ struct slot {
 	struct task state;	/* of the owner */
 };
 
-/* 0 -> struct config: the settings. The programs change armed_tgid and `returned`. */
+/* 0 -> struct config: the settings. The programs change armed_tgid, `joining` and `returned`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -1099,6 +1099,8 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 
 	if (conf && is_armed(conf)) {
 		conf->armed_tgid = 0;
+		if (conf->scope_ino)
+			conf->joining = 1;	/* to a container */
 		follow(task, NO_SYSCALL, 0, 0, 0);
 		return 0;
 	}
