@@ -2946,6 +2946,13 @@ class Target:
         except OSError as error:
             raise self._error(error) from None
 
+    def exists(self) -> bool:
+        """Does anything stand at the path?"""
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(self.name, dir_fd=self.folder)
+            return True
+        return False
+
     def read(self) -> str:
         """The text of the file; "" if there is none yet. Raises ProfileError."""
         with contextlib.suppress(FileNotFoundError):
@@ -5890,7 +5897,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x266D5778  # `make bpf` writes it
+OBJECT_CRC32 = 0x8EFEC210  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -9454,7 +9461,8 @@ def read_state() -> ContainerState:
         identifier, pid, annotations = document["id"], document["pid"], document.get("annotations") or {}
         for text in annotations.values():
             str.encode(text)  # which lone surrogates of JSON cannot be
-        if type(pid) is not int or not 0 < pid < 1 << 31 or not re.fullmatch(r"[A-Za-z0-9_+.-]{1,200}", identifier):
+        is_name = re.fullmatch(r"[A-Za-z0-9_+.-]{1,200}", identifier) and identifier.strip(".")
+        if type(pid) is not int or not 0 < pid < 1 << 31 or not is_name:
             raise ValueError
         status = document.get("status")
     except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
@@ -9481,6 +9489,7 @@ class HookRequest(NamedTuple):
     output: str
     input: str = ""  # a profile that is added to; "" for none
     type: str = ""
+    is_new: bool = False  # what is there already is another's, and must not be replaced
 
 
 def parse_trace(text: str) -> tuple[str, str]:
@@ -9505,25 +9514,39 @@ def request_of(state: ContainerState, options: HookOptions) -> HookRequest | Non
         raise SpocError("read annotation", TRACE_ANNOTATION, f"{RECORD_ANNOTATION} names a file, too", "remove one")
     if TRACE_ANNOTATION in state.annotations:
         output, source = parse_trace(state.annotations[TRACE_ANNOTATION])
-        request = HookRequest(TRACE_ANNOTATION, output, source, options.type or TYPE_JSON)
-    elif RECORD_ANNOTATION in state.annotations:
-        request = HookRequest(RECORD_ANNOTATION, state.annotations[RECORD_ANNOTATION])
+        return confine(HookRequest(TRACE_ANNOTATION, output, source, options.type or TYPE_JSON), state, options)
+    if RECORD_ANNOTATION in state.annotations:
+        request = HookRequest(RECORD_ANNOTATION, state.annotations[RECORD_ANNOTATION].replace("%i", state.identifier))
     elif options.output_file:
-        request = HookRequest("-o", options.output_file)
+        request = HookRequest("-o", options.output_file.replace("%i", state.identifier))
     else:
         return None
-    folder = os.path.join(os.path.dirname(options.output_file), "")
+    file_type = options.type or type_of_name(request.output) or TYPE_CRD
+    return confine(request._replace(type=file_type), state, options)
+
+
+def folder_of(path: str) -> str:
+    """The folder that the file of an absolute path is in; of two paths the same, however each is spelled."""
+    return os.path.dirname("/" + os.path.normpath(path).lstrip("/"))
+
+
+def confine(request: HookRequest, state: ContainerState, options: HookOptions) -> HookRequest:
+    """Raise SpocError for paths that are not absolute and, with -o, for those of an annotation outside its folder.
+
+    There may be subfolders for others, as that of `record --containers --append`.
+    """
     for path in (request.output, request.input or request.output):
         if not is_absolute(path):
             raise SpocError("read annotation", request.source, f"{path or 'nothing'}: is not an absolute path",
                             "give one")
-        if request.source != "-o" and not os.path.normpath(path).startswith(folder):
-            raise SpocError("read annotation", request.source, f"{path}: is not below {folder}, where -o has profiles "
-                            "go", "name a file there")
-    if request.type:
+    if request.source == "-o" or not options.output_file:
         return request
-    output = request.output.replace("%i", state.identifier)
-    return request._replace(output=output, type=options.type or type_of_name(output) or TYPE_CRD)
+    folder = folder_of(options.output_file.replace("%i", state.identifier))
+    for path in (request.output, request.input or request.output):
+        if ".." in path.split("/") or folder_of(path) != folder:
+            raise SpocError("read annotation", request.source, f"{path}: is not in {folder}, where -o has profiles go",
+                            "name a file there")
+    return request._replace(is_new=state.identifier not in os.path.basename(request.output))
 
 
 class HookCommand:
@@ -9613,14 +9636,21 @@ class HookCommand:
                 close(int(name))
         Log.to_syslog = True
 
-    def _target(self) -> Target:
-        return Target(self.request.output, option=self.request.source)
+    @contextlib.contextmanager
+    def _target(self) -> Iterator[Target]:
+        """Where the profile goes. Raises SpocError if what stands there must not be replaced."""
+        request = self.request
+        with Target(request.output, option=request.source) as target:
+            if not target.is_file:
+                raise SpocError("write profile", target.path, "it is not a regular file", "name another")
+            if request.is_new and target.exists():
+                raise SpocError("write profile", target.path, "it is there already, and may be another container's",
+                                "remove it, or name one with %i, the container's id")
+            yield target
 
     def _check(self) -> None:
         """Raise what writing would raise, as far as that can be known. Only a profile is replaced."""
         with self._target() as target:
-            if not target.is_file:
-                raise SpocError("write profile", target.path, "it is not a regular file", "name another")
             target.check()
             text = target.read()
             if text.strip():

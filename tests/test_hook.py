@@ -13,7 +13,8 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import Any, Dict, Sequence, Set, Tuple
+import time
+from typing import Any, Dict, Optional, Sequence, Set, Tuple
 
 import yaml
 
@@ -48,11 +49,14 @@ class HookCase(AttachCase):
         self.out.mkdir()
         self.install("-n")
 
-    def install(self, *options: str, stage: str = "createRuntime", **hook: Any) -> None:
+    def install(self, *options: str, stage: str = "createRuntime", confined: bool = True, **hook: Any) -> None:
         """The file of the examples, with these options of `hook`, and other keys of the hook."""
         document = json.loads((EXAMPLES / "spoc-hook.json").read_text())
-        self.assertEqual((document["hook"]["path"], document["hook"]["args"]), (INSTALLED, ["spoc", "hook"]))
-        document["hook"].update({"path": sys.executable, "args": ["python3", str(SPOC), "hook", *options], **hook})
+        self.assertEqual((document["hook"]["path"], document["hook"]["args"]),
+                         (INSTALLED, ["spoc", "hook", "-o", "/var/lib/spoc/%i.json"]))
+        output = ("-o", f"{self.out}/%i.json") if confined else ()
+        document["hook"].update({"path": sys.executable, "args": ["python3", str(SPOC), "hook", *output, *options],
+                                 **hook})
         document["stages"] = [stage]
         (self.hooks / "spoc-hook.json").write_text(json.dumps(document))
 
@@ -100,11 +104,12 @@ class State(AttachCase):
         process.communicate("\n", timeout=WAIT_S)
 
     def hook(self, pid: int, *options: str, code: int = 0, wrapper: Sequence[str] = (), program: pathlib.Path = SPOC,
-             **run: Any) -> str:
+             annotations: Optional[Dict[str, str]] = None, identifier: str = "container-1", **run: Any) -> str:
         """Call it for that process; what it says. Its pipes are at their ends, or this would wait."""
         environment = {"PATH": os.environ["PATH"]} if wrapper else {}
         result = subprocess.run([*wrapper, sys.executable, str(program), "hook", *options], input=json.dumps({
-            "ociVersion": "1.0.2", "id": "container-1", "status": "creating", "pid": pid, "bundle": "/"}),
+            "ociVersion": "1.0.2", "id": identifier, "status": "creating", "pid": pid, "bundle": "/",
+            "annotations": annotations or {}}),
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=WAIT_S, **run)
         self.assertEqual((result.returncode, result.stdout), (code, ""), result.stderr)
         self.assertEqual(len(result.stderr.splitlines()), 1 if code else 0, result.stderr)
@@ -117,6 +122,91 @@ class State(AttachCase):
                 if str(path).encode() in file.read_bytes().split(b"\0"):
                     return int(file.parent.name)
         raise AssertionError(f"nothing records to {path}")
+
+    def test_calls_right_after_the_start(self) -> None:
+        """What is executed in the container as soon as its program runs is recorded."""
+        three = build("three.c", "-static", "-nostdlib")
+        for number in range(3):
+            path = self.folder / f"{number}.json"
+            process, pid = self.waiting(text="exec sleep 0.5")
+            self.hook(pid, "-n", "-o", str(path))
+            recorder = self.recorder(path)
+            os.kill(recorder, signal.SIGSTOP)  # so that nothing depends on how soon it looks
+            assert process.stdin
+            process.stdin.write("\n")
+            process.stdin.flush()
+            self.assertTrue(wait_until(lambda: pathlib.Path(f"/proc/{pid}/comm").read_text() == "sleep\n"))
+            subprocess.run(["nsenter", "--target", str(pid), "--pid", three], check=False)
+            os.kill(recorder, signal.SIGCONT)
+            process.wait(WAIT_S)
+            self.assertTrue(wait_until(path.exists))
+            self.assertLessEqual(THREE, names_in(json.loads(path.read_text())))
+
+    def test_waits_without_polling(self) -> None:
+        """A container that is made, and not started, costs nothing."""
+        path = self.folder / "new.json"
+        process, pid = self.waiting()
+        self.hook(pid, "-n", "-o", str(path))
+        status = pathlib.Path(f"/proc/{self.recorder(path)}/status")
+        self.assertTrue(wait_until(lambda: "State:\tS" in status.read_text()))
+        before = status.read_text()
+        time.sleep(0.5)
+        self.assertEqual([line for line in status.read_text().splitlines() if "ctxt_switches" in line],
+                         [line for line in before.splitlines() if "ctxt_switches" in line])
+        self.let_go(process)
+        self.assertTrue(wait_until(path.exists))
+
+    def test_what_takes_the_place(self) -> None:
+        """What has come to the profile's place meanwhile is not written to; the log has what was recorded."""
+        log, path = self.folder / "log", self.folder / "new.json"
+        in_dev = in_mounts(f"mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/urandom c 1 9; "
+                           f"ln -s {log} /dev/log")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(str(log))
+            listener.settimeout(WAIT_S)
+            process, pid = self.waiting()
+            self.hook(pid, "-n", "-o", str(path), wrapper=in_dev)
+            recorder = self.recorder(path)
+            os.mkfifo(path)
+            self.let_go(process)
+            self.assertIn("got syscalls: exit, getppid, getuid", listener.recv(4096).decode())
+            self.assertIn("it is not a regular file", listener.recv(4096).decode())
+            self.assertTrue(wait_until(lambda: not os.path.exists(f"/proc/{recorder}")))
+            path.unlink()
+            process, pid = self.waiting()
+            asks = {"io.spoc.record": str(path)}
+            self.hook(pid, "-n", "-o", f"{self.folder}/%i.json", wrapper=in_dev, annotations=asks)
+            path.write_text("another's")
+            self.let_go(process)
+            self.assertIn("got syscalls: exit, getppid, getuid", listener.recv(4096).decode())
+            self.assertIn("it is there already", listener.recv(4096).decode())
+        self.assertEqual(path.read_text(), "another's")
+
+    def test_confined_annotations(self) -> None:
+        """With -o, in whatever spelling, an annotation names files right in its folder; nothing there is replaced but
+        what bears the container's id.
+        """
+        other, own, below = (self.folder / name for name in ("other.json", "x-container-1.json", "below"))
+        below.mkdir()
+        profile = '{"defaultAction": "SCMP_ACT_ALLOW"}'
+        other.write_text(profile)
+        process, pid = self.waiting()
+        record, trace = "io.spoc.record", "io.containers.trace-syscall"
+        for output in (f"/{self.folder}//%i.json", f"{self.folder}/below/../%i.json", f"{self.folder}/./%i.json"):
+            for annotations, reason in (
+                    ({record: f"{below}/new.json"}, "is not in "), ({record: f"{below}/../new.json"}, "is not in "),
+                    ({record: "/etc/new.json"}, "is not in "), ({record: f"{self.folder}"}, "is not in "),
+                    ({trace: f"of:{self.folder}/new.json;if:/etc/passwd"}, "passwd: is not in "),
+                    ({record: str(other)}, "it is there already"), ({trace: f"of:{other}"}, "it is there already")):
+                with self.subTest((output, annotations)):
+                    self.assertIn(reason, self.hook(pid, "-o", output, code=125, annotations=annotations))
+        self.assertIn("is not the state", self.hook(pid, "-o", f"{below}/%i", code=125, identifier=".."))
+        own.write_text(profile)
+        self.hook(pid, "-n", "-o", f"{self.folder}//%i.json", annotations={record: f"{self.folder}/x-%i.json"})
+        self.let_go(process)
+        self.assertTrue(wait_until(lambda: own.read_text() != profile))
+        self.assertEqual((names_in(json.loads(own.read_text())), other.read_text()), (THREE, profile))
+        self.assertEqual(list(below.iterdir()), [])
 
     def test_holds_nothing_of_its_caller(self) -> None:
         """With no environment; it may be called anywhere, and what it was given is at its end."""
@@ -264,7 +354,7 @@ class Podman(HookCase):
         self.assertEqual((document["kind"], document["metadata"]["name"]), ("SeccompProfile", path.stem))
         self.assertEqual(names_in(document["spec"]), THREE)
         path.unlink()
-        before = self.folder / "in"
+        before = self.out / "in"
         rules = [{"names": ["uname"], "action": "SCMP_ACT_ALLOW"}, {"names": ["getuid"], "action": "SCMP_ACT_LOG"}]
         for text in (json.dumps({"defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": rules,
                                  "architectures": ["SCMP_ARCH_X86_64"]}),
@@ -314,6 +404,7 @@ class Podman(HookCase):
 
     def test_refusals(self) -> None:
         """What cannot be recorded as it should be is not started."""
+        self.install(confined=False)
         engine = self.podman("runc")
         valuable, link, fifo = (self.folder / name for name in ("valuable", "link", "fifo"))
         valuable.write_text("of value\n")
