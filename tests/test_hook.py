@@ -193,13 +193,13 @@ class State(AttachCase):
         process, pid = self.waiting()
         record, trace = "io.spoc.record", "io.containers.trace-syscall"
         for output in (f"/{self.folder}//%i.json", f"{self.folder}/below/../%i.json", f"{self.folder}/./%i.json"):
-            for annotations, reason in (
+            for asks, reason in (
                     ({record: f"{below}/new.json"}, "is not in "), ({record: f"{below}/../new.json"}, "is not in "),
                     ({record: "/etc/new.json"}, "is not in "), ({record: f"{self.folder}"}, "is not in "),
                     ({trace: f"of:{self.folder}/new.json;if:/etc/passwd"}, "passwd: is not in "),
                     ({record: str(other)}, "it is there already"), ({trace: f"of:{other}"}, "it is there already")):
-                with self.subTest((output, annotations)):
-                    self.assertIn(reason, self.hook(pid, "-o", output, code=125, annotations=annotations))
+                with self.subTest((output, asks)):
+                    self.assertIn(reason, self.hook(pid, "-o", output, code=125, annotations=asks))
         self.assertIn("is not the state", self.hook(pid, "-o", f"{below}/%i", code=125, identifier=".."))
         own.write_text(profile)
         self.hook(pid, "-n", "-o", f"{self.folder}//%i.json", annotations={record: f"{self.folder}/x-%i.json"})
@@ -525,12 +525,16 @@ class Wrapper(HookCase):
         for command, changes in (
                 (("create", "--bundle", str(bundle), "id"), True), (("run", f"--bundle={bundle}", "id"), True),
                 (("--root", "state", "--log=x", "--debug", "create", "-b", str(bundle), "id"), True),
+                (("-root", "state", "-log=x", "-debug", "create", "-bundle", str(bundle), "id"), True),
+                (("-root", "create", "state", "id"), False),
                 (("--root", "create", "state", "id"), False), (("--log", "run", "--log-format", "json", "kill", "id"),
                                                                False),
                 (("create", "id"), True), (("--systemd-cgroup",), False), ((), False), (("delete", "create"), False)):
             with self.subTest(command):
                 config.write_text(before)
                 config.chmod(0o640)
+                if changes:
+                    (bundle / "config.json.spoc").write_text("of a call that was killed")
                 os.chown(config, 7, 8)
                 environment: Dict[str, str] = {}
                 for _ in range(2):  # a runtime may be asked again
@@ -547,10 +551,31 @@ class Wrapper(HookCase):
                     continue
                 hook, = hooks["createRuntime"]
                 self.assertEqual(hook["args"], [sys.executable, str(SPOC), "hook", "-o", f"{self.out}/%i.json"])
-        result = subprocess.run([wrapper, "create", "--bundle", "missing", "id"], stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
-        self.assertEqual((result.returncode, result.stdout), (1, ""))
-        self.assertRegex(result.stderr, r"^spoc-runc: missing/config.json: .*No such file.*\n$")
+
+    def test_failures_of_the_wrapper(self) -> None:
+        """One line says what is wrong, and config.json is as it was."""
+        bundle = self.folder / "bundle"
+        bundle.mkdir()
+        config = bundle / "config.json"
+        missing = f"{self.folder}/no-runtime"
+        for text, runtime, reason in (
+                ("", "/bin/echo", "Expecting value"), ("{}", missing, f"{missing}: cannot be executed"),
+                ("{}", str(bundle), "cannot be executed"), ("[]", "/bin/echo", "specification"),
+                ('{"hooks": []}', missing, "cannot be executed"), ('{"hooks": [1]}', "/bin/echo", "specification"),
+                ('{"hooks": {"createRuntime": {"a": 1}}}', "/bin/echo", "specification"),
+                ('{"hooks": "x"}', "/bin/echo", "specification"), (None, "/bin/echo", "No such file")):
+            with self.subTest((text, runtime)):
+                if text is None:
+                    config.unlink()
+                else:
+                    config.write_text(text)
+                result = subprocess.run([str(self.wrapper(runtime=runtime)), "create", "--bundle", str(bundle), "id"],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                self.assertEqual((result.returncode, result.stdout), (1, ""))
+                self.assertRegex(result.stderr, rf"^spoc-runc: [^\n]*{reason}[^\n]*\n$")
+                self.assertEqual([path.name for path in bundle.iterdir()], ["config.json"] if text is not None else [])
+                if text is not None:
+                    self.assertEqual(config.read_text(), text)
 
     def test_settings_for_kubernetes(self) -> None:
         text = (EXAMPLES / "containerd.toml").read_text()
