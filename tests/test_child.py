@@ -543,7 +543,7 @@ class Follow(ChildCase):
 class Purpose(ChildCase):
     """What a profile is for decides what it allows beside what was recorded."""
 
-    def record(self, *options: str, code: int = 0, command: Sequence[str] = ("true",)) -> str:
+    def log_of(self, *options: str, code: int = 0, command: Sequence[str] = ("true",)) -> str:
         """What it says."""
         result = support.spoc("record", "-o", str(self.profile), *options, "--", *command)
         self.assertEqual(result.returncode, code, result.stderr)
@@ -556,31 +556,31 @@ class Purpose(ChildCase):
 
     def test_service(self) -> None:
         """execve, which starts it, and nothing else: run needs no more, and systemd neither."""
-        log = self.record("--for", "service")
+        log = self.log_of("--for", "service")
         self.assertEqual(self.names() - self.made(log), {"execve"})
         self.assertNotIn("high risk", log)
         result = support.spoc("run", "--strict", "-p", str(self.profile), "true")
         self.assertEqual(result.returncode, 0, result.stderr)
-        log = self.record("--for", "service", "-b", "getppid,sync")
+        log = self.log_of("--for", "service", "-b", "getppid,sync")
         self.assertEqual(self.names() - self.made(log), {"execve", "getppid", "sync"})
 
     def test_container(self) -> None:
         """The default; -q leaves only what it says of high risk."""
         for options in ((), ("--for", "container")):
-            log = self.record(*options)
+            log = self.log_of(*options)
             self.assertEqual(self.names() - self.made(log), set(spoc.BASE_SYSCALLS) - self.made(log))
-        self.assertRegex(self.record("-q"), r"\A\S+ Warning: base syscalls of high risk that the program did not make "
-                                            r"are allowed: mount, [^\n]+ --for service leaves them out\n\Z")
-        log = self.record(command=("unshare", "--mount", "true"))
+        self.assertRegex(self.log_of("-q"), r"\A\S+ Warning: base syscalls of high risk that the program did not make "
+                         r"are allowed: mount, [^\n]+ --for service leaves them out\n\Z")
+        log = self.log_of(command=("unshare", "--mount", "true"))
         self.assertNotIn("unshare", re.findall("high risk .*: (.*);", log)[0])  # which the program needs itself
 
     def test_names_alone(self) -> None:
         """-n with -b: just these, as without -n."""
         for options in (("-n", "-b", "getppid,mount"), ("-b", "getppid,mount")):
-            log = self.record(*options)
+            log = self.log_of(*options)
             self.assertEqual(self.names() - self.made(log), {"getppid", "mount"})
             self.assertNotIn("high risk", log)
-        log = self.record("-n")
+        log = self.log_of("-n")
         self.assertEqual(self.names(), self.made(log))
         result = support.spoc("run", "-p", str(self.profile), "true")
         self.assertRegex(result.stderr, "to execve; -b execve is all that it takes, if record -n has written it\n$")
@@ -589,7 +589,7 @@ class Purpose(ChildCase):
 
     def test_drop_in(self) -> None:
         """What convert makes of a recording for a service, at once."""
-        self.record("--for", "service")
+        self.log_of("--for", "service")
         converted = support.spoc("convert", "-t", "systemd", str(self.profile))
         for more in ((), ("--for", "service")):
             result = support.spoc("record", "-q", "-t", "systemd", *more, "-o", "-", "true")
@@ -597,7 +597,7 @@ class Purpose(ChildCase):
         self.assertIn("SystemCallFilter=execve\n", converted.stdout)
         self.assertNotIn("mount", converted.stdout)
         self.assertEqual(converted.stderr, "")
-        self.record()
+        self.log_of()
         converted = support.spoc("convert", "-t", "systemd", str(self.profile))
         self.assertRegex(converted.stderr, r" Warning: the drop-in allows calls of high risk: mount, pivot_root, ")
         result = support.spoc("record", "-q", "-t", "systemd", "--for", "container", "-o", "-", "true")
@@ -612,7 +612,7 @@ class Purpose(ChildCase):
                                 (("-t", "systemd", "--name", "x"), "a drop-in has no name"),
                                 (("-t", "systemd", "--args", "ioctl"), "systemd has no conditions"),
                                 (("-t", "systemd", "--portable"), "systemd has no conditions")):
-            self.assertIn(reason, self.record(*options, code=2, command=("touch", str(started))))
+            self.assertIn(reason, self.log_of(*options, code=2, command=("touch", str(started))))
         result = support.spoc("record", "-t", "systemd", "touch", str(started))
         self.assertIn("no file for the drop-in; -o /etc/systemd/system/NAME.service.d/seccomp.conf", result.stderr)
         self.assertFalse(self.profile.exists() or started.exists())

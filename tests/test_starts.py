@@ -345,7 +345,7 @@ class Namespaces(StartsCase):
         """It says so, prints the profile rather than losing it, and goes on with the others."""
         self.profiles.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(self.profiles)], check=True)
-        self.addCleanup(subprocess.run, ["umount", str(self.profiles)], check=True)
+        self.addCleanup(subprocess.check_call, ["umount", str(self.profiles)])
         with self.recorded(code=125):
             (self.profiles / "filler").write_bytes(bytes(32 << 10))
             with contextlib.suppress(OSError), open(self.profiles / "filler", "ab", buffering=0) as file:
