@@ -1192,9 +1192,9 @@ class Inputs(FormatCase):
         comma = r"a comma before '\{}' is no JSON"
         for old, new, place, reason in (
                 ("\n", "// why\n", "1:36", "JSON has no comments"), ("{", "/* why */ {", "1:1", "JSON has no comments"),
-                ("{", "# why\n{", "1:1", "JSON has no comments"), ("}\n", "} // why\n", "3:67", "JSON has no comments"),
-                ("{", "{ # why\n", "1:3", "JSON has no comments"), ('"]', '", ]', "3:31", comma.format("]")),
-                ("}]", "},\n]", "3:65", comma.format("]")), ("]}\n", "],}\n", "3:66", comma.format("}"))):
+                ("{", "# why\n{", "1:1", "JSON has no comments"), ("}\n", "} // why\n", "3:66", "JSON has no comments"),
+                ("{", "{ # why\n", "1:3", "JSON has no comments"), ('"]', '", ]', "3:33", comma.format("]")),
+                ("}]", "},\n]", "3:63", comma.format("]")), ("]}\n", "],}\n", "3:64", comma.format("}"))):
             text = plain.replace(old, new, 1)
             with self.subTest(text):
                 with self.assertRaises(ValueError):

@@ -760,7 +760,7 @@ class Hostile(support.Case):
             try:
                 new = appended(text, ["uname"], [X86_64])
             except spoc.ProfileError as error:
-                self.assertRegex(str(error), r"\bfile(:\d+:\d+)?: (\S|.+: unknown key$)")
+                self.assertRegex(str(error), r"\bfile(:\d+:\d+)?: (\S|.+: unknown key(; did you mean .+)?$)")
                 continue
             if Parse.pyyaml_accepts(text):
                 accepted += 1
