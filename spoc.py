@@ -3404,7 +3404,6 @@ LIBBPF: Functions = (
     ("bpf_map_lookup_and_delete_elem", check_negative, c_int, (c_int, c_void_p, c_void_p)),
     ("bpf_map_lookup_elem", check_negative, c_int, (c_int, c_void_p, c_void_p)),
     ("bpf_map_update_elem", check_negative, c_int, (c_int, c_void_p, c_void_p, c_uint64)),
-    ("bpf_map_delete_elem", check_negative, c_int, (c_int, c_void_p)),
     ("bpf_obj_get_info_by_fd", check_negative, c_int, (c_int, c_void_p, c_void_p)),
     ("libbpf_set_print", None, c_void_p, (PRINT_CALLBACK,)),
     ("ring_buffer__new", check_pointer, BpfRing, (c_int, RING_CALLBACK, c_void_p, c_void_p)),

@@ -170,7 +170,6 @@ class ExitCodes(ChildCase):
             ("record", "--no-such-option", *touch), ("record", "-o"), ("record", "--output-file"),
             ("record", "-o", "", *touch), ("record", "-t", "yaml", *touch), ("record", "-b", "", *touch),
             ("record", "-b", "read,,write", *touch), ("record", "-b", "no_such_syscall", *touch),
-            ("record", "-n", "-b", "read", *touch),
             *(("record", "--name", name, *touch) for name in ("Upper", "", "a_b", "-a", "a" * 254, "a/b", "a\n", "a.")),
             *(("record", "--checkpoint", value, *touch) for value in ("0", "-1", "x", "", "nan", "inf", "0.5")),
             ("record", "--append", "-o", "-", *touch), ("record", "--checkpoint", "1", "-o", "/dev/stdout", *touch),

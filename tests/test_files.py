@@ -195,7 +195,7 @@ class RegularFile(FilesCase):
     def test_no_owners(self) -> None:
         """Where the kernel refuses to give the file away, as vfat does, it is written all the same."""
         support.require_command("setpriv")
-        for arguments in (("record", "-q", "-o", str(self.target), "true"),
+        for arguments in (("record", "-q", "--for", "service", "-o", str(self.target), "true"),
                           ("run", "-q", "-p", str(self.target), "--events", str(self.folder / "events"), "true")):
             result = subprocess.run(
                 ["setpriv", "--bounding-set=-chown", "--inh-caps=-chown", sys.executable, str(support.SPOC),
