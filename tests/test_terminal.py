@@ -562,7 +562,8 @@ print(json.dumps({
                 result = support.spoc("record", "-o", str(self.profile), "--", "touch", str(self.folder / "started"),
                                       env={**os.environ, **variables})
                 self.assertEqual(result.returncode, 125, result.stderr)
-                self.assertRegex(result.stderr, r"Error: start command: SUDO_UID=[^\n]+: no user; --privileged ")
+                self.assertRegex(result.stderr, r"Error: start command: SUDO_UID=[^\n]+: no user; set both as sudo "
+                                                r"does, or neither\n")
                 self.assertFalse((self.folder / "started").exists())
 
     def test_group_of_the_session(self) -> None:
