@@ -3968,6 +3968,16 @@ def is_unit(name: str) -> bool:
     return name.endswith((".service", ".scope"))
 
 
+def container_depth(parts: Sequence[str]) -> int | None:
+    """Which part of a control group's path is a container's: the outermost with an id, but that of a pod of Podman, as
+    in libpod_parent/POD/libpod-ID.
+    """
+    for depth, part in enumerate(parts):
+        if parse_container_id(part) and not (parse_container_id(part) == part and parts[depth - 1] == "libpod_parent"):
+            return depth
+    return None
+
+
 def owner_of(cgroups: str) -> tuple[str, str]:
     """What the text of a /proc/PID/cgroup belongs to: ("container", its short id), ("unit", its name) or ("", "").
 
@@ -3977,10 +3987,9 @@ def owner_of(cgroups: str) -> tuple[str, str]:
     """
     lines = [line.split(":", 2)[-1].split("/") for line in cgroups.splitlines()]
     for parts in lines:
-        for part in parts:
-            container = parse_container_id(part)
-            if container:
-                return "container", container[:12]
+        depth = container_depth(parts)
+        if depth is not None:
+            return "container", (parse_container_id(parts[depth]) or "")[:12]
     for parts in lines:
         units = [part for part in parts if is_unit(part)]
         if units:
@@ -4067,7 +4076,7 @@ def container_in_groups(pid: int, maker: int) -> str | None:
         return None
     for group in control_groups_of(pid):
         parts = group.split("/")
-        depth = next((depth for depth, part in enumerate(parts) if parse_container_id(part)), 0)
+        depth = container_depth(parts)
         with contextlib.suppress(OSError):
             if depth and os.stat("/".join(parts[:depth])).st_uid in (0, maker):
                 return parse_container_id(parts[depth])

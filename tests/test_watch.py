@@ -283,6 +283,7 @@ class Names(unittest.TestCase):
             user: ("unit", "user@1000.service"), "/init.scope": ("unit", "init.scope"), "/": ("", ""), "": ("", ""),
             f"/docker/{self.ID}": container, f"/docker/{self.ID}/evil.service": container,
             f"/system.slice/docker-{self.ID}.scope/{'f' * 64}": container,
+            f"/libpod_parent/{'f' * 64}/libpod-{self.ID}": container,
             f"/machine.slice/libpod-{self.ID}.scope/container": container,
             f"{user}/user.slice/libpod-{self.ID}.scope/container": container,
             f"/kubepods.slice/kubepods-pod1.slice/cri-containerd-{self.ID}.scope/evil.service": container}
