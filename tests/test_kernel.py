@@ -214,6 +214,7 @@ PROTOTYPES: Dict[str, Tuple[str, ...]] = {
     "bpf_obj_get_info_by_fd": ("int", "int", "void *", "__u32 *"),
     "bpf_program__fd": ("int", "const struct bpf_program *"),
     "bpf_map_delete_elem": ("int", "int", "const void *"),
+    "bpf_map_lookup_and_delete_elem": ("int", "int", "const void *", "void *"),
     "btf__parse_raw": ("struct btf *", "const char *"),
     "btf__free": ("void", "struct btf *"),
     "btf__find_by_name_kind": ("__s32", "const struct btf *", "const char *", "__u32"),
