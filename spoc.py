@@ -393,6 +393,15 @@ def write_syslog(text: str) -> None:
     syslog.syslog(syslog.LOG_ERR if text.startswith("Error:") else syslog.LOG_INFO, text)
 
 
+def notify_service_manager(state: str) -> None:
+    """Tell systemd how far this is, if it is a service of systemd's that waits to be told (sd_notify(3))."""
+    import socket
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if path.startswith(("/", "@")):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notification:
+            notification.sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)
+
+
 class Log:
     """Messages on standard error, as `HH:MM:SS.ffffff message`.
 
@@ -9849,8 +9858,13 @@ class ContainersCommand:
             supervisor.check()
             recorder.on_start, recorder.on_end = self._start, self._end
             self._lost = 0
+            running = len(running_containers())
             recorder.begin_all()
             Log.info(f"Recording every container that starts from now on, each into a profile in {self.folder}")
+            if running:
+                Log.info(count_of(running, "container that runs already is", "containers that run already are")
+                         + " not recorded; `record --container NAME` is for these")
+            notify_service_manager("READY=1")
             failure = self._wait(recorder, supervisor)
             with contextlib.suppress(OSError):
                 recorder.serve()

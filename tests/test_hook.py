@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -591,6 +592,8 @@ class Wrapper(HookCase):
             "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "spoc"}, "handler": "spoc"})
 
 
+# CAP_BPF, CAP_PERFMON, CAP_SYS_RESOURCE, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (linux/capability.h)
+UNIT_CAPABILITIES = 1 << 39 | 1 << 38 | 1 << 24 | 1 << 19 | 1 << 2
 # It runs as root, but with a control group of its own, and a /run, so that it changes nothing of this machine's.
 SYSTEMD = """
 mount -t tmpfs tmpfs /run
@@ -636,15 +639,40 @@ class Unit(AttachCase):
         assert wait_until(lambda: subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-ec", script,
                                                   name], stderr=subprocess.DEVNULL).returncode == 0)
 
+    def test_says_that_it_is_ready(self) -> None:
+        """To whom the environment names, by a path or an abstract name."""
+        for path, name in ((f"{self.folder}/ready",) * 2, (f"\0{self.folder}", f"@{self.folder}")):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+                listener.bind(path)
+                listener.settimeout(WAIT_S)
+                process = self.launch(sys.executable, str(SPOC), "record", "--containers", "-o",
+                                      str(self.folder / "profiles"), env={**os.environ, "NOTIFY_SOCKET": name},
+                                      stderr=subprocess.DEVNULL)
+                self.assertEqual(listener.recv(100), b"READY=1")
+                process.terminate()
+                self.assertIn(process.wait(WAIT_S), (0, 125))
+
     def test_started_by_systemd(self) -> None:
         """What starts while it runs is recorded; it writes that when it is stopped."""
         engines = Engines()
         self.addCleanup(engines.close)
         podman = engines.podman("crun")
+        podman.start(f"{ONE}-before", "/bin/sleep", "1000")
+        self.addCleanup(podman.remove, f"{ONE}-before")
         log, profiles = self.folder / "log", self.folder / "containers"
+        more = (f"[Service]\nStandardError=append:{log}\nReadWritePaths={self.folder}\n"
+                f"ExecStartPost=/bin/cp /proc/self/status {self.folder}/status\n"
+                f"ExecStartPost=/bin/cp {log} {self.folder}/ready")
         systemd = self.systemd(self.text.replace(INSTALLED, f"{sys.executable} {SPOC}").replace(
-            "/var/lib/spoc/containers", str(profiles)).replace("[Service]", f"[Service]\nStandardError=append:{log}"))
-        self.assertTrue(wait_until(lambda: log.exists() and "Processing events" in log.read_text(), WAIT_S))
+            "/var/lib/spoc/containers", str(profiles)).replace("[Service]", more))
+        ready = self.folder / "ready"  # what the log was when systemd went on
+        self.assertTrue(wait_until(lambda: ready.exists() and "Recording every container" in ready.read_text()))
+        self.assertNotIn("Warning", ready.read_text())
+        self.assertRegex(log.read_text(), "[0-9]+ containers? that runs? already (is|are) not recorded; ")
+        status = (self.folder / "status").read_text()
+        self.assertIn("NoNewPrivs:\t1\n", status)
+        bounding, = re.findall("^CapBnd:\t(.*)", status, re.M)
+        self.assertEqual(int(bounding, 16) & ~UNIT_CAPABILITIES, 0)
         podman.run(ONE, "/three")
         podman.start(TWO, "/bin/sleep", "1000")
         self.addCleanup(podman.remove, TWO)
@@ -653,5 +681,6 @@ class Unit(AttachCase):
         self.assertEqual(systemd.wait(WAIT_S), 0)
         documents = {path.stem: yaml.safe_load(path.read_text()) for path in profiles.iterdir()}
         self.assertLessEqual({ONE, TWO}, set(documents))
+        self.assertNotIn(f"{ONE}-before", documents)
         self.assertLessEqual(THREE, set(documents[ONE]["spec"]["syscalls"][0]["names"]))
         self.assertIn("nanosleep", str(documents[TWO]))
