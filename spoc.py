@@ -2942,6 +2942,11 @@ class Target:
         return SpocError("write profile", self.path, error,
                          hints.get(error.errno or 0, "") + f"choose another file with {self._option}")
 
+    def require_file(self) -> None:
+        """Raise SpocError where something else than a regular file stands at the path: a fifo has writers wait."""
+        if not self.is_file:
+            raise SpocError("write profile", self.path, "it is not a regular file", "name another")
+
     def check(self) -> None:
         """Raise what write() would raise, as far as that can be known before."""
         try:
@@ -4090,6 +4095,19 @@ def container_in_groups(pid: int, maker: int) -> str | None:
             if depth and os.stat("/".join(parts[:depth])).st_uid in (0, maker):
                 return parse_container_id(parts[depth])
     return None
+
+
+def parent_of(pid: int) -> int:
+    """0 if it is gone, or its parent cannot be seen."""
+    status = read_stat(pid)
+    return status.parent if status else 0
+
+
+def shares_pid_namespace(pid: int, other: int) -> bool:
+    """Are these two in one? False if either is gone, or another user's."""
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat(f"/proc/{other}/ns/pid"))
+    return False
 
 
 def running_processes() -> Iterator[RunningProcess]:
@@ -5839,7 +5857,9 @@ class Config(ctypes.Structure):
                 ("own_tgid", c_uint32), ("joining", c_uint32), ("everyone", c_uint32), ("filter_offset", c_uint32),
                 ("filter_mask", c_uint32), ("namespaces", c_uint32), ("foreign", c_uint32),
                 ("parent_offset", c_uint32), ("tgid_offset", c_uint32), ("nsproxy_offset", c_uint32),
-                ("mounts_offset", c_uint32), ("inode_offset", c_uint32)]
+                ("mounts_offset", c_uint32), ("inode_offset", c_uint32), ("pid_offset", c_uint32),
+                ("level_offset", c_uint32), ("numbers_offset", c_uint32), ("others_taken", c_uint32),
+                ("others_returned", c_uint32), ("others_most", c_uint32)]
 
 
 class Counters(ctypes.Structure):
@@ -5858,7 +5878,7 @@ class Group(ctypes.Structure):
 class Namespace(ctypes.Structure):
     """Element of the map `namespaces`."""
 
-    _fields_ = [("dev", c_uint64), ("ino", c_uint64), ("group", c_uint32), ("unused", c_uint32)]
+    _fields_ = [("dev", c_uint64), ("ino", c_uint64), ("serial", c_uint32), ("unused", c_uint32)]
 
 
 class CallKey(ctypes.Structure):
@@ -5887,10 +5907,18 @@ class ValueKey(ctypes.Structure):
 
 
 class DenialValue(ctypes.Structure):
-    """Value of the map `denials`, its key first; what comes through `events`."""
+    """Value of the map `denials`, its key first; comes through `events`."""
 
     _fields_ = [("abi", c_uint32), ("nr", c_uint32), ("result", c_int), ("kind", c_uint32), ("comm", c_char * 16),
                 ("origin", c_uint32), ("group", c_uint32), ("tgid", c_uint32), ("tid", c_uint32), ("count", c_uint64)]
+
+
+class StartValue(ctypes.Structure):
+    """A program that has started in another pid namespace; comes through `events`."""
+
+    _fields_ = [("tgid", c_uint32), ("group", c_uint32), ("index", c_uint32), ("serial", c_uint32),
+                ("inner_pid", c_uint32), ("parent", c_uint32), ("mounts", c_uint32), ("is_others", c_uint32),
+                ("comm", c_char * 16)]
 
 
 class TaskValue(ctypes.Structure):
@@ -5914,7 +5942,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x8EFEC210  # `make bpf` writes it
+OBJECT_CRC32 = 0x716B1E26  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -5932,7 +5960,7 @@ VSYSCALLS = "emulate_vsyscall"  # of x86-64; what serves sched_process_exit take
 KERNEL_BTF = "/sys/kernel/btf/vmlinux"
 # enum denial_kind and task_flag of recorder.bpf.c
 (DENIAL_RETURNED, DENIAL_TRACED, DENIAL_VSYSCALL, DENIAL_LOGGED, DENIAL_ENDED, DENIAL_KILLED, DENIAL_TRAPPED,
- DENIAL_UNANSWERED, NEWS_JOINED, NEWS_GONE, NEWS_STARTED) = range(11)
+ DENIAL_UNANSWERED, NEWS_JOINED, NEWS_GONE) = range(10)
 TASK_HELD = 8
 FOREIGN_KNOWN, FOREIGN_ALL = 1, 2  # enum foreign
 MAX_NAMESPACES = 512  # NAMESPACES
@@ -6266,6 +6294,7 @@ def call_index(table: int, number: int) -> int:
 
 MAX_MAP_ITEMS = 16384  # no map here has more, but for one that is not read
 GROUPS = 512  # how many containers, and programs that are started in them from outside, are told apart at a time
+MAX_OTHERS = GROUPS // 4  # of them for what other users make, which could take all
 
 
 def describe_losses(counters: Counters, too_many_tasks: str, unreadable_calls: str) -> list[str]:
@@ -7097,14 +7126,18 @@ def find_member(btf: Btf, type_id: int, name: bytes) -> int | None:
     return None
 
 
-# What tells of a task once it is gone, its parent's tgid and its mount namespace's inode: structs, a member of each.
+# What tells of a task once it is gone, its parent's tgid and its mount namespace's inode, and its pid in its own pid
+# namespace: structs, a member of each.
 MEMBERS = ((b"task_struct", b"real_parent"), (b"task_struct", b"tgid"), (b"task_struct", b"nsproxy"),
-           (b"nsproxy", b"mnt_ns"), (b"mnt_namespace", b"ns"), (b"ns_common", b"inum"))
+           (b"nsproxy", b"mnt_ns"), (b"task_struct", b"thread_pid"), (b"pid", b"level"), (b"pid", b"numbers"),
+           (b"mnt_namespace", b"ns"), (b"ns_common", b"inum"))
 
 
 def member_offsets() -> list[int]:
-    """The offsets of MEMBERS in bytes; none where the kernel does not tell of its types, or has others."""
-    offsets = []
+    """The offsets of MEMBERS in bytes; none where the kernel does not tell of its types, has others, or is 32-bit."""
+    offsets: list[int] = []
+    if ctypes.sizeof(c_void_p) < ctypes.sizeof(c_uint64):
+        return offsets
     try:
         btf = libbpf.btf__parse_raw(KERNEL_BTF.encode())
     except OSError:
@@ -7137,10 +7170,11 @@ class Start(NamedTuple):
     pid: int
     group: int
     comm: str
-    place: int  # in `namespaces`; none where the kernel side did not know the namespace
+    namespace_index: int | None  # in `namespaces`; None where the kernel side did not know the namespace
     mount_namespace: int  # its inode; 0: not known
     descriptor: int  # of its pid namespace; -1: it is gone
-    is_first: bool  # in its pid namespace
+    is_first: bool  # in its pid namespace; also if that is not known
+    is_runtimes: bool  # another program has started it in there which is not recorded
     identity: ContainerIdentity
     is_gone: bool
 
@@ -7156,6 +7190,7 @@ class StartedContainer(Recorder):
         self._programs = programs
         self.identifier, self.pid = identifier, pid
         self.name = name or identifier or f"pid-{pid}"
+        self.is_nameless = not (name or identifier)
         self.maker = 0  # the uid of who has made it
         self.comm = ""
         self.mount_namespace = 0  # its inode, where nothing else tells what container this is
@@ -7220,8 +7255,8 @@ class StartedContainer(Recorder):
     def release_survivors(self) -> None:
         alive = self.live_tasks()
         if alive:
-            Log.info(f"{count_of(alive, 'task', 'tasks')} of container {self.name} "
-                     f"{'runs' if alive == 1 else 'run'} on and {'is' if alive == 1 else 'are'} not recorded any more")
+            tasks, fate = count_of(alive, "task", "tasks"), "runs on and is" if alive == 1 else "run on and are"
+            Log.info(f"{tasks} of container {self.name} {fate} not recorded any more")
 
 
 def merge_calls(some: dict[tuple[int, int], RecordedCall],
@@ -7251,8 +7286,10 @@ class StartRecorder(BpfRecorder):
         self.containers: list[StartedContainer] = []  # that have not ended
         self.on_start: Callable[[StartedContainer], None] = lambda container: None
         self.on_end: Callable[[StartedContainer], None] = lambda container: None
-        self._started: list[DenialValue] = []
+        self._started: list[StartValue] = []
         self._dropped: set[int] = set()  # groups of what is in no container
+        self._others: set[int] = set()  # groups that count in Config.others_taken
+        self._serials = itertools.count(1)
         self._holds: dict[int, HeldNamespace] = {}  # by index in `namespaces`
 
     def __enter__(self) -> StartRecorder:
@@ -7291,7 +7328,9 @@ class StartRecorder(BpfRecorder):
         if offsets:
             config = self.config
             config.parent_offset, config.tgid_offset, config.nsproxy_offset, config.mounts_offset = offsets[:4]
-            config.inode_offset = sum(offsets[4:])
+            config.pid_offset, config.level_offset, config.numbers_offset = offsets[4:7]
+            config.inode_offset = sum(offsets[7:])
+        self.config.others_most = MAX_OTHERS
         super().attach()
         self.open_news()
         try:
@@ -7305,6 +7344,8 @@ class StartRecorder(BpfRecorder):
 
     def free(self, group: int) -> None:
         """Have another container take a group that has no tasks."""
+        if group in self._others:
+            self._release_other(group)
         start = call_index(group * ABIS, 0)
         ctypes.memset(ctypes.addressof(self.seen) + start * ctypes.sizeof(c_uint64), 0,
                       ABIS * NUMBERS * ctypes.sizeof(c_uint64))
@@ -7320,23 +7361,28 @@ class StartRecorder(BpfRecorder):
             self.groups[group] = Group()
             self._push(group)
 
+    def _release_other(self, group: int) -> None:
+        """Do not count it any more among what other users have started."""
+        self._others.remove(group)
+        self.config.others_returned = self.config.others_returned + 1 & MASK_32
+
     def begin_all(self) -> None:
         """Record what starts from now on, and nothing of what is in a pid namespace in which programs run already."""
         import resource
         with contextlib.suppress(OSError, ValueError):  # each namespace takes a descriptor
             _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        for pid in self._begun():
+        for pid in self._first_processes():
             self._ignore(pid)
         self.config.foreign = FOREIGN_ALL
-        late = self._begun()  # before that or, which will have been announced, after it
-        if late:
+        started_meanwhile = self._first_processes()  # before that or, which will have been announced, after it
+        if started_meanwhile:
             time.sleep(self.EXEC_S)
             self.serve()
-            for pid in late:
+            for pid in started_meanwhile:
                 self._ignore(pid)
 
-    def _begun(self) -> list[int]:
+    def _first_processes(self) -> list[int]:
         """The first processes of the foreign pid namespaces in which a program runs, of those that are not held."""
         first: dict[int, int] = {}  # inode of a namespace -> its first process
         begun = set()
@@ -7358,7 +7404,7 @@ class StartRecorder(BpfRecorder):
         with contextlib.suppress(OSError):
             descriptor = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
             if self._index_of(descriptor) is None:
-                self._hold(descriptor, pid, None)
+                self._add_namespace(descriptor, pid, None)
             else:
                 close(descriptor)
 
@@ -7369,7 +7415,7 @@ class StartRecorder(BpfRecorder):
         return next((index for index in self._holds if (self._namespaces[index].dev, self._namespaces[index].ino) == (
             device, status.st_ino)), None)
 
-    def _hold(self, descriptor: int, pid: int, container: StartedContainer | None, group: int = 0) -> int | None:
+    def _add_namespace(self, descriptor: int, pid: int, container: StartedContainer | None) -> int | None:
         """Tell the kernel side of a namespace, if there is room: else each start in it is announced. Give its index."""
         index = next((index for index in range(MAX_NAMESPACES) if index not in self._holds), None)
         if index is None:
@@ -7377,7 +7423,8 @@ class StartRecorder(BpfRecorder):
             return None
         status = os.fstat(descriptor)
         self._holds[index] = HeldNamespace(descriptor, pid, start_time(pid), container)
-        self._namespaces[index] = Namespace(kernel_device(status.st_dev), status.st_ino, group)
+        serial = next(self._serials) if container else 0
+        self._namespaces[index] = Namespace(kernel_device(status.st_dev), status.st_ino, serial)
         self.config.namespaces = max(self._holds) + 1
         return index
 
@@ -7394,17 +7441,19 @@ class StartRecorder(BpfRecorder):
     def inputs(self) -> InputHandlers:
         return {self.map_descriptor("events"): self.serve}
 
-    def _on_news(self, _context: int, address: int, _size: int) -> int:
-        value = DenialValue.from_address(address)
-        if value.kind == NEWS_STARTED:
-            self._started.append(DenialValue.from_buffer_copy(value))
+    def _on_news(self, _context: int, address: int, size: int) -> int:
+        if size == ctypes.sizeof(StartValue):
+            value = StartValue.from_address(address)
+            if value.group:  # else there was none left, which the kernel side has counted
+                self._started.append(StartValue.from_buffer_copy(value))
         return 0
 
     def serve(self) -> None:
         """Deal with all that has started and ended."""
         libbpf.ring_buffer__consume(self._ring)
         news, self._started = self._started, []
-        for start in [self._look_at(each) for each in news]:  # at all of them first: they may be gone soon
+        self._others.update(each.group for each in news if each.is_others)
+        for start in [self._examine(each) for each in news]:  # all of them first: they may be gone soon
             self._start(start)
         for group in [group for group in self._dropped if not self.groups[group].alive]:
             self._dropped.remove(group)
@@ -7417,40 +7466,57 @@ class StartRecorder(BpfRecorder):
         if self._holds:
             self._forget_namespaces()
 
-    def _look_at(self, news: DenialValue) -> Start:
-        pid, descriptor = news.tgid, -1
+    def _examine(self, news: StartValue) -> Start:
+        pid, descriptor, index, is_gone = news.tgid, -1, None, start_time(news.tgid) < 0
         with contextlib.suppress(OSError):
             descriptor = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        # Another namespace may have the index by now.
-        place = news.nr if news.nr in self._holds and self._namespaces[news.nr].group == news.result else NO_SYSCALL
-        return Start(pid, news.group, decode_name(news.comm), place, news.count & MASK_32, descriptor,
-                     is_first_in_pid_namespace(pid), identify_container(pid, news.count >> 32), start_time(pid) < 0)
+        if news.index in self._holds and self._namespaces[news.index].serial == news.serial:
+            index = news.index  # which no other namespace has meanwhile
+        if news.inner_pid:  # the kernel side tells of no program whose parent is in there, too
+            is_first, is_runtimes = news.inner_pid == 1, False
+        else:
+            is_first = is_gone or is_first_in_pid_namespace(pid)
+            is_runtimes = not is_first and shares_pid_namespace(pid, parent_of(pid))
+        return Start(pid, news.group, decode_name(news.comm), index, news.mounts, descriptor, is_first, is_runtimes,
+                     identify_container(pid, news.parent), is_gone)
 
     def _start(self, start: Start) -> None:
         """Put what a program does to the container that it has started in, which may be a new one."""
-        index = self._index_of(start.descriptor) if start.descriptor >= 0 else start.place
-        hold = self._holds.get(NO_SYSCALL if index is None else index)
-        container = hold.container if hold else None
-        if start.identity.identifier:
-            key = start.identity.identifier, start.identity.maker
-            container = next((each for each in self.containers if (each.identifier, each.maker) == key), None)
-        # What is not the first in a namespace that nobody knows is in a sandbox, or in a container that had no room.
-        if not container and (start.is_first or start.is_gone or hold and start.identity.identifier):
-            container = self._add(start)
-        if container:
-            container.groups.add(start.group)
-        else:
+        index = self._index_of(start.descriptor) if start.descriptor >= 0 else start.namespace_index
+        container = self._container_of(start, None if index is None else self._holds.get(index))
+        if not container:
             self.groups[start.group].dropped = True
             self._dropped.add(start.group)
+            if start.descriptor >= 0:
+                close(start.descriptor)
+            return
+        container.groups.add(start.group)
+        if start.group in self._others and start.identity.maker in trusted_users():
+            self._release_other(start.group)
         if start.descriptor >= 0 and index is None:
-            index = self._hold(start.descriptor, start.pid, container, start.group if container else 0)
+            index = self._add_namespace(start.descriptor, start.pid, container)
         elif start.descriptor >= 0:
             close(start.descriptor)
-        if container:
-            container.namespaces.add(NO_SYSCALL if index is None else index)
-            if container not in self.containers:
-                self.containers.append(container)
-                self.on_start(container)
+        if index is not None:
+            container.namespaces.add(index)
+        if container not in self.containers:
+            self.containers.append(container)
+            self.on_start(container)
+
+    def _container_of(self, start: Start, hold: HeldNamespace | None) -> StartedContainer | None:
+        """That which a program has started in. None for what a runtime starts in there before the container's program,
+        as it does hooks, and for what has entered a namespace whose first program is not recorded.
+        """
+        identifier = start.identity.identifier
+        container = hold.container if hold else None
+        if start.is_runtimes:
+            return None
+        if identifier:
+            key = identifier, start.identity.maker
+            container = next((each for each in self.containers if (each.identifier, each.maker) == key), None)
+        if not container and (start.is_first or hold and identifier):
+            container = self._add(start)
+        return container
 
     def _add(self, start: Start) -> StartedContainer:
         identifier, name, is_dockers, maker = start.identity
@@ -7468,7 +7534,7 @@ class StartRecorder(BpfRecorder):
         """Record nothing but this container from now on: of others, what they start."""
         self.config.foreign = FOREIGN_KNOWN
         for index in self._holds.keys() - container.namespaces:
-            self._namespaces[index].group = 0
+            self._namespaces[index].serial = 0
         for other in self.containers:
             if not other.namespaces & container.namespaces:
                 for group in other.groups:

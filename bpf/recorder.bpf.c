@@ -37,6 +37,7 @@
 #define ENOSYS		38
 #define SIGSYS		31
 #define NO_SYSCALL	0xffffffff	/* the number that a tracer writes to have a call skipped */
+#define NO_INDEX	0xffffffff	/* of no array */
 /* Signals whose default action leaves the task alive: SIGCHLD to SIGURG (17 to 23) and SIGWINCH (28) (signal(7)). */
 #define SIGNALS_SURVIVED (0x7fU << 17 | 1U << 28)
 
@@ -72,7 +73,6 @@ enum denial_kind {
 	/* None of a call; in `events` only: */
 	NEWS_JOINED,		/* a process that ran already is watched from now on */
 	NEWS_GONE,		/* perhaps nothing of a group lives any more */
-	NEWS_STARTED,		/* begin_foreign has put a program into a group */
 };
 
 /* Where a 32-bit call shows. */
@@ -112,6 +112,12 @@ struct config {
 	__u32 nsproxy_offset;	/* bytes into task_struct: its struct nsproxy */
 	__u32 mounts_offset;	/* bytes into struct nsproxy: the mount namespace */
 	__u32 inode_offset;	/* bytes into struct mnt_namespace: its inode, a __u32 */
+	__u32 pid_offset;	/* bytes into task_struct: its struct pid */
+	__u32 level_offset;	/* bytes into struct pid: how deep its pid namespace is, a __u32 */
+	__u32 numbers_offset;	/* bytes into struct pid: its struct upid in the initial namespace, then in the next */
+	__u32 others_taken;	/* groups that begin_foreign has given to programs of other users, of no known namespace */
+	__u32 others_returned;	/* how many of them do not count any more; user space raises it */
+	__u32 others_most;	/* how many may count at a time */
 };
 
 /* Which programs begin_foreign puts into groups. */
@@ -127,7 +133,7 @@ struct counters {
 	__u64 tasks_lost;	/* tasks that `tasks` had no room for, or that could not be removed */
 	__u64 reads_lost;	/* calls of which something could not be read from kernel memory */
 	__u64 denials_lost;	/* denials that `denials` or `events` had no room for */
-	__u64 groups_lost;	/* programs that are in no group, or of whose group user space does not know */
+	__u64 groups_lost;	/* programs that should be in a group, and are in none */
 };
 
 struct call_key {
@@ -194,7 +200,7 @@ struct slot {
 	struct task state;	/* of the owner */
 };
 
-/* 0 -> struct config: the settings. The programs change armed_tgid, `joining` and `returned`. */
+/* 0 -> struct config: the settings. The programs change armed_tgid, `joining`, `returned`, others_taken. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -241,7 +247,7 @@ struct {
 struct namespace {
 	__u64 dev;		/* of a pid namespace, as ns_dev */
 	__u64 ino;		/* the same: inode; 0: none */
-	__u32 group;		/* of its first program; 0: it is not recorded */
+	__u32 serial;		/* which no other element has ever had; 0: it is not recorded */
 	__u32 unused;
 };
 
@@ -311,7 +317,20 @@ struct {
 	__type(value, struct denial);
 } denials SEC(".maps");
 
-/* No key; each struct denial that is new in `denials`, which wakes user space. */
+/* A program that has started in another pid namespace than the machine's. What is not known is 0. */
+struct start {
+	__u32 tgid;
+	__u32 group;		/* 0: none was left, and it is not recorded */
+	__u32 index;		/* in `namespaces`, or NO_INDEX */
+	__u32 serial;		/* the one there */
+	__u32 inner_pid;	/* its tid in its own pid namespace */
+	__u32 parent;		/* tgid */
+	__u32 mounts;		/* inode of its mount namespace */
+	__u32 is_others;	/* not 0: it counts in others_taken */
+	char comm[COMM_LEN];
+};
+
+/* No key; each struct denial that is new in `denials`, and each struct start, which wakes user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, EVENT_BYTES);
@@ -1134,26 +1153,41 @@ int list_named(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/*
- * What tells of the current task once it is gone: the inode of its mount namespace and, in the upper half, the tgid of
- * its parent. Each is 0 if it is not known.
- */
-static __always_inline __u64 circumstances(const struct config *conf)
-{
-	__u64 task = bpf_get_current_task();
-	unsigned long parent = 0, mounts = 0;
-	__u32 inode = 0, tgid = 0;
+#define UPID_BYTES	16	/* of struct upid, include/linux/pid.h: an int and a pointer */
 
-	if (!conf->parent_offset)
-		return 0;
-	if (!read_kernel(parent, task + conf->parent_offset))
-		read_kernel(tgid, parent + conf->tgid_offset);
-	if (!read_kernel(mounts, task + conf->nsproxy_offset) && !read_kernel(mounts, mounts + conf->mounts_offset))
-		read_kernel(inode, mounts + conf->inode_offset);
-	return (__u64)tgid << 32 | inode;
+/* How deep the pid namespace of a task is, and the address of its struct pid. */
+static __always_inline __u32 level_of(const struct config *conf, __u64 task, unsigned long *pid)
+{
+	__u32 level = 0;
+
+	if (!read_kernel(*pid, task + conf->pid_offset))
+		read_kernel(level, *pid + conf->level_offset);
+	return level;
 }
 
-/* The index in `namespaces` of the current task's active one; what is no index if it is not there. */
+/* Note what tells of the current task once it is gone. Give whether its parent is in the same pid namespace. */
+static __always_inline __u32 describe_current(const struct config *conf, struct start *start)
+{
+	__u64 task = bpf_get_current_task();
+	unsigned long parent = 0, address = 0;
+	__u32 level;
+
+	start->tgid = bpf_get_current_pid_tgid() >> 32;
+	get_comm(start->comm);
+	if (!conf->parent_offset)
+		return 0;
+	if (!read_kernel(address, task + conf->nsproxy_offset) &&
+	    !read_kernel(address, address + conf->mounts_offset))
+		read_kernel(start->mounts, address + conf->inode_offset);
+	level = level_of(conf, task, &address);
+	read_kernel(start->inner_pid, address + conf->numbers_offset + level * UPID_BYTES);
+	if (read_kernel(parent, task + conf->parent_offset))
+		return 0;
+	read_kernel(start->parent, parent + conf->tgid_offset);
+	return level == level_of(conf, parent, &address);
+}
+
+/* The index in `namespaces` of the current task's active one, or NO_INDEX. */
 static __always_inline __u32 find_namespace(const struct config *conf)
 {
 	struct bpf_pidns_info ns;
@@ -1169,48 +1203,56 @@ static __always_inline __u32 find_namespace(const struct config *conf)
 		if (each->ino && !bpf_get_ns_current_pid_tgid(each->dev, each->ino, &ns, sizeof(ns)))
 			return i;
 	}
-	return NO_SYSCALL;
+	return NO_INDEX;
 }
 
 /*
  * TP_PROTO as of task_exec. A program starts in another pid namespace than the machine's (ns_dev and ns_ino), and
  * nobody recorded has started it: this is a container's first program, or one that is started in it from outside. What
- * the container runtime itself did before comes before the exec. Where there is no group left, a program goes to that of
- * the first one in its namespace.
+ * the container runtime itself did before comes before the exec. What it starts in there meanwhile are its hooks.
  */
 SEC("raw_tp/sched_process_exec")
 int begin_foreign(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
-	struct denial news = { .key.outcome.kind = NEWS_STARTED, .tgid = bpf_get_current_pid_tgid() >> 32 };
+	struct start start = { .index = NO_INDEX }, *told;
 	struct bpf_pidns_info ns;
-	struct namespace *known;
-	__u32 zero = 0, group = 0;
+	const struct namespace *known;
+	__u32 zero = 0;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
 	if (!conf || !conf->foreign || find_task(task) ||
 	    !bpf_get_ns_current_pid_tgid(conf->ns_dev, conf->ns_ino, &ns, sizeof(ns)))
 		return 0;
-	news.key.outcome.nr = find_namespace(conf);
-	known = bpf_map_lookup_elem(&namespaces, &news.key.outcome.nr);
-	if (known ? !known->group : conf->foreign != FOREIGN_ALL)
+	start.index = find_namespace(conf);
+	known = bpf_map_lookup_elem(&namespaces, &start.index);
+	if (known ? !known->serial : conf->foreign != FOREIGN_ALL)
 		return 0;
-	if (bpf_map_pop_elem(&free_groups, &group)) {
-		if (!known) {
-			COUNT(groups_lost, 1);
-			return 0;
-		}
-		group = known->group;
+	if (describe_current(conf, &start) && start.inner_pid > 1)
+		return 0;
+	if (known)
+		start.serial = known->serial;
+	else
+		start.is_others = (__u32)bpf_get_current_uid_gid();
+	/* Where `events` is full user space would not know of the group, and never give it back. */
+	told = bpf_ringbuf_reserve(&events, sizeof(start), 0);
+	if (told && !(start.is_others && conf->others_taken - conf->others_returned >= conf->others_most) &&
+	    !bpf_map_pop_elem(&free_groups, &start.group) &&
+	    !follow(task, NO_SYSCALL, start.tgid, start.group, TASK_COUNTED)) {
+		bpf_map_push_elem(&free_groups, &start.group, 0);
+		start.group = 0;
 	}
-	COUNT(processes, 1);
-	if (!follow(task, NO_SYSCALL, news.tgid, group, TASK_COUNTED))
-		return 0;
-	news.key.group = group;
-	news.key.outcome.result = known ? known->group : 0;
-	news.count = circumstances(conf);
-	get_comm(news.key.comm);
-	if (bpf_ringbuf_output(&events, &news, sizeof(news), 0))
+	if (start.group) {
+		COUNT(processes, 1);
+		if (start.is_others)
+			__sync_fetch_and_add(&conf->others_taken, 1);
+	} else {
 		COUNT(groups_lost, 1);
+	}
+	if (told) {
+		*told = start;
+		bpf_ringbuf_submit(told, 0);
+	}
 	return 0;
 }
 

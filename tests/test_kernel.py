@@ -61,7 +61,7 @@ class Structs(CompiledCase):
 
     def test_as_the_source_has_them(self) -> None:
         require(os.path.exists("/usr/include/bpf/bpf_helpers.h"), "bpf/bpf_helpers.h (libbpf-dev)")
-        for structure, c_name in STRUCTS.items():
+        for structure, c_name in {**STRUCTS, module.StartValue: "start"}.items():
             with self.subTest(c_name):
                 self.assert_layout(structure, c_name, '#include "recorder.bpf.c"', f"-I{OBJECT.parent}", "-w")
 
@@ -70,7 +70,7 @@ class Structs(CompiledCase):
         if not ON_X86_64:
             raise unittest.SkipTest("needs gcc -m32")
         require(os.path.exists("/usr/include/bpf/bpf_helpers.h"), "bpf/bpf_helpers.h (libbpf-dev)")
-        for structure, c_name in STRUCTS.items():
+        for structure, c_name in {**STRUCTS, module.StartValue: "start"}.items():
             with self.subTest(c_name):
                 self.assert_layout(structure, c_name, '#include "recorder.bpf.c"', f"-I{OBJECT.parent}", "-w", "-m32")
 
@@ -105,14 +105,15 @@ class Structs(CompiledCase):
             subprocess.run(["bpftool", "btf", "dump", "file", module.KERNEL_BTF, "format", "c"], stdout=file,
                            check=True)
         wanted = [f"__builtin_offsetof(struct {struct.decode()}, {member.decode()})"
-                  for struct, member in module.MEMBERS]
+                  for struct, member in module.MEMBERS] + ["sizeof(struct upid)"]
         # It declares what printf() and the C compiler declare otherwise.
         source = self.folder / "offsets.c"
         source.write_text('#include "vmlinux.h"\nint printf(const char *, ...);\nint main(void) {\n' + "".join(
             f'printf("%lu\\n", (unsigned long){each});\n' for each in wanted) + "}\n")
         subprocess.run(["gcc", "-w", "-o", str(self.folder / "offsets"), str(source)], check=True)
         found = subprocess.run([str(self.folder / "offsets")], stdout=subprocess.PIPE, check=True).stdout.split()
-        self.assertEqual(list(map(int, found)), module.member_offsets())
+        upid_bytes = int(re.findall(r"#define UPID_BYTES\s+(\d+)", (OBJECT.parent / "recorder.bpf.c").read_text())[0])
+        self.assertEqual(list(map(int, found)), [*module.member_offsets(), upid_bytes])
 
 
 class Constants(CompiledCase):
@@ -180,7 +181,7 @@ class Constants(CompiledCase):
         wanted = {"ABIS": module.ABIS, "NUMBERS": module.NUMBERS, "SLOTS": module.SLOTS, "LISTED": module.LISTED,
                   "TASKS": module.ScopedPrograms.MAX_TASKS, "MARK_LISTED": module.MARK_LISTED,
                   "NEWS_JOINED": module.NEWS_JOINED, "NEWS_GONE": module.NEWS_GONE,
-                  "NEWS_STARTED": module.NEWS_STARTED, "NAMESPACES": module.MAX_NAMESPACES,
+                  "NAMESPACES": module.MAX_NAMESPACES,
                   "COMPAT_NONE": module.COMPAT_NONE.source,
                   "COMPAT_TASK": module.COMPAT_X86.source, "COMPAT_REGS": module.COMPAT_ARM64.source}
         self.assertEqual(self.c_values('#include "recorder.bpf.c"', list(wanted), f"-I{OBJECT.parent}", "-w"), wanted)
