@@ -8916,6 +8916,14 @@ class RecordOutput:
         self.options = options
         self.name = options.name or kubernetes_name(command)
         self.target = self._open(command, owner)
+        try:
+            self._check()
+        except BaseException:
+            self.target.close()
+            raise
+
+    def _check(self) -> None:
+        options = self.options
         if not self.target.is_file and (options.append or options.checkpoint):
             raise UsageError(f"-o {self.target.path}", "--append and --checkpoint need a regular file")
         if options.append or options.drop_in:
@@ -9724,8 +9732,7 @@ class HookCommand:
         """Where the profile goes. Raises SpocError if what stands there must not be replaced."""
         request = self.request
         with Target(request.output, option=request.source) as target:
-            if not target.is_file:
-                raise SpocError("write profile", target.path, "it is not a regular file", "name another")
+            target.require_file()
             if request.is_new and target.exists():
                 raise SpocError("write profile", target.path, "it is there already, and may be another container's",
                                 "remove it, or name one with %i, the container's id")
@@ -9785,9 +9792,10 @@ def describe_container(container: StartedContainer) -> str:
     """Name, short id and pid of a container that has started; what there is instead where it has no id."""
     if container.identifier:
         short = container.identifier[:12]
-        text = container.name if container.name == container.identifier else f"{container.name} ({short})"
+        name = quoted(container.name)
+        text = name if container.name == container.identifier else f"{name} ({short})"
         return f"{text}, PID {container.pid}"
-    text = f"{container.name} ({container.comm})"
+    text = f"{quoted(container.name)} ({container.comm})"
     if container.mount_namespace:
         return f"{text}, which ended before it could be named, in mount namespace {container.mount_namespace}"
     return text
@@ -9893,6 +9901,9 @@ class ContainerCommand(FilteredCommand):
 class ContainersCommand:
     """One run of `record --containers`."""
 
+    MAX_NAMELESS = 256  # any user can start what nothing gives a name to, as often as there is time for
+    MAX_REFUSALS = 3  # of paths for one profile
+
     def __init__(self, options: RecordOptions):
         """Check all that can be known to fail before anything is recorded."""
         self.options = options
@@ -9900,6 +9911,7 @@ class ContainersCommand:
         identity = sudo_identity(os.environ)
         try:
             make_folder(self.folder, (identity.uid, identity.gid) if identity else None)
+            self._check_folder({0, os.geteuid(), identity.uid if identity else 0})
             self.probe = ContainerCommand(options._replace(
                 output_file=os.path.join(self.folder, f".spoc.{os.urandom(6).hex()}")), ["probe"])
         except OSError as error:
@@ -9908,10 +9920,21 @@ class ContainersCommand:
             raise SpocError("write profiles to", self.folder, error.reason, "choose another folder with -o") from None
         self.probe.target.close()
         self._commands: dict[StartedContainer, ContainerCommand] = {}  # of containers that have not ended
-        self._paths: dict[str, str] = {}  # path -> id of the container whose profile it is, of this run
+        self._paths: dict[str, str] = {}  # path -> whose profile it is, of this run: an id, a name, or "" for none
+        self._nameless = 0  # how many containers without id and name have started
         self._blocked: BlockedInContainers | None = None
         self._written = 0
         self._complete = True
+
+    def _check_folder(self, owners: set[int]) -> None:
+        """Refuse one in which others may put something in a profile's place."""
+        status = os.stat(self.folder)
+        if not stat.S_ISDIR(status.st_mode):
+            raise SpocError("", "", os.strerror(errno.ENOTDIR))
+        if status.st_uid not in owners:
+            raise SpocError("", "", f"it belongs to another user ({status.st_uid})")
+        if status.st_mode & stat.S_IWOTH:
+            raise SpocError("", "", "every user may write to it")
 
     def run(self) -> int:
         """Record until a signal asks to stop; give the exit code."""
@@ -9936,11 +9959,11 @@ class ContainersCommand:
                 recorder.serve()
             for container in list(self._commands):
                 self._end(container)
-            self._report_lost(recorder)
+            self._report_lost(recorder, True)
         if failure:
             raise failure
         if not self._written and self._complete:
-            raise SpocError("record", "containers", "none has started", f"{self.folder} is left as it was")
+            Log.info(f"No container has started; nothing was written to {self.folder}")
         return 0 if self._complete else EXIT_FAILURE
 
     def _wait(self, recorder: StartRecorder, supervisor: Supervisor) -> Exception | None:
@@ -9960,19 +9983,28 @@ class ContainersCommand:
         except Exception as error:
             return error
 
-    def _report_lost(self, recorder: StartRecorder) -> None:
-        """Say so once more when programs have started that nothing is recorded of."""
+    def _report_lost(self, recorder: StartRecorder, is_last: bool = False) -> None:
+        """Say so when programs have started that nothing is recorded of, and again when they are twice as many."""
         lost = recorder.counters().groups_lost
-        if lost != self._lost:
+        if lost >= 2 * self._lost + 1 or is_last and lost != self._lost:
             self._lost, self._complete = lost, False
             Log.error(f"{count_of(lost, 'program has', 'programs have')} started in containers unrecorded so far: more "
-                      f"than {GROUPS} containers and programs started in them from outside at a time")
+                      f"than {GROUPS} containers and programs started in them from outside at a time, or more than "
+                      f"{MAX_OTHERS} that belong to other users")
 
     def _checkpoint(self) -> None:
         for container, command in self._commands.items():
-            command._checkpoint(container)
+            if command.target.is_file:
+                command._checkpoint(container)
 
     def _start(self, container: StartedContainer) -> None:
+        self._nameless += container.is_nameless
+        if container.is_nameless and self._nameless > self.MAX_NAMELESS:
+            if self._nameless == self.MAX_NAMELESS + 1:
+                self._complete = False
+                Log.error(f"No further profile is written of what has neither an id nor a name: {self.MAX_NAMELESS} "
+                          "were recorded")
+            return
         Log.info(f"Recording container {describe_container(container)}")
         try:
             command = self._commands[container] = self._command(container)
@@ -9994,24 +10026,58 @@ class ContainersCommand:
                 self._written += 1
 
     def _command(self, container: StartedContainer) -> ContainerCommand:
-        """What writes its profile: to a file that no other container of this run has, unless it is to grow."""
+        """What writes its profile: to a file that no other container of this run has, unless it is to grow, or to
+        standard error where no file can be written.
+        """
+        refusals = 0
         for path in self._candidates(container):
-            owner = self._paths.get(path)
-            is_same = owner is not None and owner == container.identifier
-            if owner is not None and not is_same and not self.options.append:
+            append = self._appends(container, path)
+            if append is None:
                 continue
-            options = self.options._replace(output_file=path, append=self.options.append or is_same)
             try:
-                command = ContainerCommand(options, [container.name])
-            except ProfileError as error:  # what is there is no profile that this one could be added to
+                command = self._open(container, path, append)
+            except (SpocError, OSError) as error:
                 Log.error(error)
+                refusals += 1
+                if refusals == self.MAX_REFUSALS:
+                    break
                 continue
-            self._paths[path] = container.identifier
-            command.start_ns = time.monotonic_ns()
+            self._paths[path] = self._owner_of(container)
             if path != next(self._candidates(container)):
-                Log.info(f"Its profile will be {path}: another container of that name has the other")
+                reason = "" if refusals else ": another container of that name has the other"
+                Log.info(f"Its profile will be {path}{reason}")
             return command
-        raise AssertionError
+        self._complete = False
+        return self._open(container, "/dev/stderr", False)
+
+    @staticmethod
+    def _owner_of(container: StartedContainer) -> str:
+        """What a later container has to be to share its profile; "" for one that has neither an id nor a name."""
+        return "" if container.is_nameless else f"{container.maker} {container.identifier or container.name}"
+
+    def _appends(self, container: StartedContainer, path: str) -> bool | None:
+        """Does its profile at this path add to what is there? None if that is another's."""
+        owner, its_own = self._paths.get(path), self._owner_of(container)
+        if owner is None:
+            return self.options.append and bool(its_own)
+        if not its_own or not owner:
+            return None
+        return self.options.append or owner == its_own or None
+
+    def _open(self, container: StartedContainer, path: str, append: bool) -> ContainerCommand:
+        """Raises SpocError or OSError if no profile can be written there."""
+        is_file = path != "/dev/stderr"
+        options = self.options._replace(output_file=path, append=append,
+                                        checkpoint=self.options.checkpoint if is_file else 0)
+        command = ContainerCommand(options, [container.name])
+        try:
+            if is_file:
+                command.target.require_file()
+        except SpocError:
+            command.target.close()
+            raise
+        command.start_ns = time.monotonic_ns()
+        return command
 
     def _candidates(self, container: StartedContainer) -> Iterator[str]:
         """Paths for its profile, the best first."""

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
@@ -281,6 +282,17 @@ class State(AttachCase):
         self.assertTrue(wait_until(lambda: not os.path.exists(f"/proc/{recorder}")))
         self.assertFalse(path.exists())
         self.assertIn(f"process {pid}", self.hook(pid, "-o", str(path), code=125))
+
+    def test_fifo_meanwhile(self) -> None:
+        """It waits for no reader of what has taken the place of its file, and ends."""
+        path = self.folder / "new.json"
+        process, pid = self.waiting()
+        self.hook(pid, "-n", "-o", str(path))
+        recorder = os.pidfd_open(self.recorder(path))
+        self.addCleanup(os.close, recorder)
+        os.mkfifo(path)
+        self.let_go(process)
+        self.assertEqual(select.select([recorder], [], [], WAIT_S)[0], [recorder])
 
     def test_log(self) -> None:
         """What happens when nobody listens any more goes to the system's log."""

@@ -112,7 +112,7 @@ class Everything(EnginesCase):
         engine = self.engines.podman("crun")
         script = self.folder / "conmon"
         self.folder.chmod(0o755)
-        script.write_text('#!/bin/sh\nunshare --user --pid --fork nice -n 1 true\n')
+        script.write_text('#!/bin/sh\nunshare --user --pid --fork nice -n 1 sleep 0.3\n')
         script.chmod(0o755)
         with self.recorded():
             engine.start(ONE, *SHELL_LOOP)
@@ -291,6 +291,41 @@ class Profiles(EnginesCase):
             found = self.names_in(self.profile(name)) & set(own.values())
             self.assertEqual(found, {own[words]}, (name, words))
 
+    def test_hooks(self) -> None:
+        """What a runtime's hooks do in the container is not in its profile, and has none of its own."""
+        for runtime in ("crun", "runc"):
+            engine = self.engines.podman(runtime)
+            prefix = engine.prefix
+            for stage, path in (("createContainer", f"{self.engines.tree}/bin/id"), ("startContainer", "/bin/id")):
+                with self.subTest(runtime=runtime, stage=stage):
+                    hooks = self.folder / f"{runtime}-{stage}"
+                    hooks.mkdir()
+                    (hooks / "hook.json").write_text(json.dumps({
+                        "version": "1.0.0", "hook": {"path": path}, "when": {"always": True}, "stages": [stage]}))
+                    engine.prefix = (*prefix, "--hooks-dir", str(hooks))
+                    with self.recorded():
+                        engine.run(TWO, "/three")
+                        self.wait_written(self.profile(TWO))
+                    self.assertEqual(self.names_in(self.profile(TWO)), THREE_CALLS - {"exit"})
+                    self.assertNotIn(" (id)", self.log)
+
+    def test_what_is_in_the_way(self) -> None:
+        """The next name is taken; where none can be the profile is printed rather than lost."""
+        engine = self.engines.podman("crun")
+        with self.recorded(code=125):
+            os.mkfifo(self.profile(ONE))
+            engine.run(ONE, "/three")
+            self.wait_logged(f"Wrote seccomp profile to: {self.profiles}/{ONE}-")
+            identifier = engine("create", "--network", "none", "--name", TWO, IMAGE, "/three").stdout[:12]
+            self.addCleanup(engine.remove, TWO)
+            for name in (TWO, f"{TWO}-{identifier}", f"{TWO}-{identifier}-2"):
+                self.profile(name).mkdir()
+            engine("start", TWO)
+            self.wait_logged("Wrote seccomp profile to: /dev/stderr")
+        self.assertIn(f"write profile: {self.profile(ONE)}: it is not a regular file; ", self.log)
+        self.assertIn(f"write profile: {self.profile(TWO)}: Is a directory; ", self.log)
+        self.assertRegex(self.log, r'"getppid"')
+
 
 class Namespaces(StartsCase):
     """--containers of what makes a pid namespace without an engine."""
@@ -344,7 +379,7 @@ class Namespaces(StartsCase):
     def test_full_folder(self) -> None:
         """It says so, prints the profile rather than losing it, and goes on with the others."""
         self.profiles.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(self.profiles)], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", str(self.profiles)], check=True)
         self.addCleanup(subprocess.check_call, ["umount", str(self.profiles)])
         with self.recorded(code=125):
             (self.profiles / "filler").write_bytes(bytes(32 << 10))
@@ -374,6 +409,161 @@ class Namespaces(StartsCase):
             result = spoc("record", "--containers", "-o", str(folder))
             self.assertEqual(result.returncode, 125)
             self.assertRegex(result.stderr, reason)
+
+    # Makes a pid namespace whose first process starts a hook, as runtimes do, and becomes the container's program.
+    RUNTIME = """
+import ctypes, os, sys, time
+ctypes.CDLL(None).unshare(0x20000000)  # CLONE_NEWPID
+first = os.fork()
+if not first:
+    hook = os.fork()
+    if not hook:
+        os.execvp("sh", ["hook", "-c", sys.argv[1]])
+    if sys.argv[2]:
+        os.waitpid(hook, 0)
+    else:
+        time.sleep(0.3)
+    os.execvp("sh", ["program", "-c", sys.argv[3]])
+print(first)
+os.wait()
+"""
+
+    def run_as_runtime(self, hook: str, waits: str) -> pathlib.Path:
+        """Run that hook, and a program that calls rmdir; the profile of the latter."""
+        pid = subprocess.run([sys.executable, "-c", self.RUNTIME, f"mkdir {self.folder}/hook{hook}", waits,
+                              f"rmdir {self.folder}/hook; sleep 0.2"], stdout=subprocess.PIPE, check=True).stdout
+        path = self.profile(f"pid-{int(pid)}")
+        self.wait_written(path)
+        return path
+
+    def test_hooks(self) -> None:
+        """What a runtime starts inside before the container's program is none of it, quick or slow."""
+        with self.recorded():
+            paths = [self.run_as_runtime("", "wait"), self.run_as_runtime("; sleep 1", "")]
+        self.assertEqual([self.names_in(path) & {"mkdir", "rmdir"} for path in paths], [{"rmdir"}] * 2)
+
+    def test_hooks_without_types(self) -> None:
+        """The same where the kernel does not tell where its structs have what: slow ones, which /proc still shows."""
+        with self.attached_with("KERNEL_BTF = '/nonexistent'") as process:
+            path = self.run_as_runtime("; sleep 1", "")
+            process.terminate()
+            self.assertEqual(process.wait(WAIT_S), 0, self.log_so_far())
+        self.assertEqual(self.names_in(path) & {"mkdir", "rmdir"}, {"rmdir"})
+
+    def test_only_first_processes(self) -> None:
+        """A namespace whose first process executes nothing is a sandbox, however long what is in there runs."""
+        program = self.folder / "inside"
+        program.symlink_to("/bin/sleep")
+        sandbox = ("import ctypes, os, sys\nctypes.CDLL(None).unshare(0x20000000)\nif not os.fork():\n"
+                   " if not os.fork():\n  os.execvp(sys.argv[1], sys.argv[1:])\n os.wait()\n os._exit(0)\nos.wait()")
+        with self.recorded():
+            for seconds in ("0", "0.3"):
+                subprocess.run([sys.executable, "-c", sandbox, str(program), seconds], check=True)
+            subprocess.run(["unshare", "-pf", str(program), "0.2"], check=True)
+            self.wait_logged(r"Recording container pid-\d+ \(inside\)")
+        self.assertEqual(len(re.findall(r"Recording container .*\(inside\)", self.log)), 1, self.log)
+
+    @contextlib.contextmanager
+    def attached_with(self, *lines: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """--containers, with some constants changed."""
+        script = self.folder / "changed.py"
+        script.write_text(f"import sys\nsys.path.insert(0, {str(SOURCE.parent)!r})\nimport spoc\n"
+                          + "".join(f"spoc.{line}\n" for line in lines) + "sys.exit(spoc.main())\n")
+        with open(self.folder / "log", "w") as stderr:
+            recorder = self.launch(sys.executable, str(script), "record", "--containers", "-n", "-t", "raw-seccomp",
+                                   "-o", str(self.profiles), stderr=stderr)
+        self.wait_logged(READY)
+        yield recorder
+
+    def test_no_room(self) -> None:
+        """What is started from outside where no room is left goes to nobody; what ends gives its room back."""
+        inside, calls = self.folder / "inside", {"mkdir", "rmdir"}
+        with self.attached_with("GROUPS = 5") as recorder:
+            one, *others = (self.launch("unshare", "-pf", "--kill-child", "sleep", "1000") for _ in range(9))
+            self.wait_logged("programs? ha(s|ve) started in containers unrecorded so far")
+            pids = [pid for process in (one, *others) for pid in module.child_processes()[process.pid]]
+            recorded = [pid for pid in pids if f"Recording container pid-{pid} " in self.log_so_far()]
+            enter = ["nsenter", "-t", str(recorded[0]), "-p", "sh", "-c"]
+            subprocess.run([*enter, f"mkdir {inside}"], check=True)
+            os.kill(recorded[1], signal.SIGKILL)
+            self.wait_written(self.profile(f"pid-{recorded[1]}"))
+            subprocess.run([*enter, f"rmdir {inside}"], check=True)
+            recorder.terminate()
+            self.assertEqual(recorder.wait(WAIT_S), 125)
+        found = [self.names_in(self.profile(f"pid-{pid}")) & calls for pid in recorded]
+        self.assertIn("rmdir", found[0])
+        self.assertEqual(found[1:], [set()] * len(found[1:]))
+
+    def test_one_user(self) -> None:
+        """One user cannot take all the room, and what ends gives it back."""
+        other = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "unshare", "-Upf", "--kill-child")
+        with self.attached_with("GROUPS = 40", "MAX_OTHERS = 2") as recorder:
+            others = [self.launch(*other, "sleep", "1000") for _ in range(50)]
+            self.wait_logged("started in containers unrecorded so far: .* or more than 2 that belong")
+            self.wait_logged("Recording container pid-")
+            subprocess.run(["unshare", "-pf", "sh", "-c", f"mkdir {self.folder}/inside; sleep 0.2"], check=True)
+            self.wait_logged(r"Recording container pid-\d+ \((sh|dash|mkdir)\)")
+            for process in others:
+                process.kill()
+                process.wait()
+            self.wait_logged("Wrote seccomp profile to: ", 2)
+            program = self.folder / "late"
+            program.symlink_to("/bin/sleep")
+            self.folder.chmod(0o755)
+            subprocess.run([*other, str(program), "0.2"], check=True)
+            self.wait_logged(r"Recording container pid-\d+ \(late\)")
+            recorder.terminate()
+            self.assertEqual(recorder.wait(WAIT_S), 125)
+
+    def test_flood(self) -> None:
+        """What has no name fills neither the folder nor the log."""
+        with self.attached_with("ContainersCommand.MAX_NAMELESS = 3") as recorder:
+            for _ in range(10):
+                subprocess.run(["unshare", "-pf", "true"], check=True)
+            self.wait_logged("No further profile is written of what has neither an id nor a name: 3 were recorded")
+            recorder.terminate()
+            self.assertEqual(recorder.wait(WAIT_S), 125)
+        self.assertEqual(len(list(self.profiles.glob("pid-*"))), 3)
+        self.assertEqual(len(re.findall("Recording container pid-|No further", self.log_so_far())), 4)
+
+    @mock.patch.object(module.Log, "info")
+    def test_names_of_nothing(self, _info: object) -> None:
+        """Nothing is added to what another container without a name has left."""
+        with mock.patch.object(module, "this_machine"), mock.patch.object(module.libseccomp, "load"):
+            command = module.ContainersCommand(module.RecordOptions(output_file=str(self.profiles), append=True))
+            programs = mock.Mock()
+            made = [command._command(module.StartedContainer(programs, identifier, name, 77)) for identifier, name in (
+                ("", ""), ("", ""), ("id", "pid-77"), ("id", "pid-77"), ("other", "pid-77"))]
+        self.assertEqual([(pathlib.Path(each.target.path).name, each.options.append) for each in made], [
+            ("pid-77.yaml", False), ("pid-77-77.yaml", False), ("pid-77-id.yaml", True), ("pid-77-id.yaml", True),
+            ("pid-77-other.yaml", True)])
+        for each in made:
+            each.target.close()
+
+    def test_refused_folders(self) -> None:
+        """One in which others may put something in a profile's place."""
+        self.profiles.mkdir()
+        self.profiles.chmod(0o777)
+        theirs = self.folder / "theirs"
+        theirs.mkdir()
+        os.chown(theirs, 65534, 65534)
+        for folder, reason in ((self.profiles, "every user may write to it"), ("/tmp", "every user may write to it"),
+                               (theirs, r"it belongs to another user \(65534\)")):
+            result = spoc("record", "--containers", "-o", str(folder))
+            self.assertEqual(result.returncode, 125)
+            self.assertRegex(result.stderr, f"write profiles to: {folder}: {reason}; choose another folder with -o")
+
+    def test_no_container(self) -> None:
+        """None is no failure: a service that has recorded nothing may be stopped."""
+        with self.recorded(signum=signal.SIGTERM):
+            pass
+        self.assertIn(f"No container has started; nothing was written to {self.profiles}\n", self.log)
+        self.assertEqual(list(self.profiles.iterdir()), [])
+
+    def test_forged_name(self) -> None:
+        """No name can be taken for the rest of the line."""
+        container = module.StartedContainer(mock.Mock(), "0123456789abcdef", "web (98186af1bff0), PID 1", 77)
+        self.assertEqual(module.describe_container(container), '"web (98186af1bff0), PID 1" (0123456789ab), PID 77')
 
     def test_safe_names(self) -> None:
         for name, safe in (("web", "web"), ("../../etc/passwd", "etc-passwd"), ("-rf", "rf"), (".hidden", "hidden"),
