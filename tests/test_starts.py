@@ -515,6 +515,23 @@ os.wait()
             recorder.terminate()
             self.assertEqual(recorder.wait(WAIT_S), 125)
 
+    def test_more_tasks_than_there_is_room_for(self) -> None:
+        """A program that cannot be followed takes no room from those that come later."""
+        small = ("StartRecorder._prepare_maps = lambda self, old=spoc.StartRecorder._prepare_maps: [old(self), *("
+                 "spoc.libbpf.bpf_map__set_max_entries(self._map(name), 1) for name in ('owners', 'tasks'))]")
+        with self.attached_with("GROUPS = 20", small) as recorder:
+            processes = [self.launch("unshare", "-pf", "--kill-child", "sleep", "1000") for _ in range(60)]
+            self.wait_logged("programs? ha(s|ve) started in containers unrecorded so far")
+            for process in processes:
+                process.kill()
+                process.wait()
+            inside = self.folder / "inside"
+            inside.symlink_to("/bin/sleep")
+            subprocess.run(["unshare", "-pf", str(inside), "0.2"], check=True)
+            self.wait_logged(r"Recording container pid-\d+ \(inside\)")
+            recorder.terminate()
+            self.assertEqual(recorder.wait(WAIT_S), 125)
+
     def test_flood(self) -> None:
         """What has no name fills neither the folder nor the log."""
         with self.attached_with("ContainersCommand.MAX_NAMELESS = 3") as recorder:
