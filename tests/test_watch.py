@@ -388,7 +388,7 @@ class ManyKinds(WatchCase):
                   f"while not os.path.exists({str(go)!r}): time.sleep(0.02)\n"
                   f"for number in *range({self.NAMES}), *range({self.TWICE}):\n"
                   "    libc.prctl(15, b'name-%d' % number, 0, 0, 0)\n    libc.uname(0); libc.uname(0); libc.getsid(0)\n"
-                  "    if number % 100 == 0: time.sleep(0.02)\n"
+                  "    if number % 50 == 0: time.sleep(0.04)\n"
                   f"open({str(over)!r}, 'w').close()\ntime.sleep(1000)")
         command = self.filtered(sys.executable, "-c", script)
         self.profile.write_text(self.profile.read_text().replace('"uname"', '"uname", "getsid"'))
