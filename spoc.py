@@ -6792,7 +6792,8 @@ def container_scope(name: str) -> Scope:
         scope = PidNamespace(container)
         is_machines = os.path.samestat(os.stat("/proc/self/ns/pid"), os.stat(f"/proc/{container.pid}/ns/pid"))
     except OSError as error:
-        raise KernelError("attach to", f"container {name}", error, "start it again") from None
+        raise KernelError("attach to", f"container {name}", error, "run it as root, or with CAP_SYS_PTRACE"
+                          if error.errno in (errno.EACCES, errno.EPERM) else "start it again") from None
     if not is_machines and is_first_in_pid_namespace(container.pid):
         return scope
     for path in control_groups_of(container.pid):
@@ -12919,6 +12920,8 @@ def check_value(option: Option, command: str, given: Sequence[str]) -> Any:
         if not all(values):
             raise UsageError(f"{names[0]} {','.join(given)}", "an empty name in the list")
     elif not option.repeated:
+        if option.field in (*SCOPES, "profile") and len(set(given)) > 1:
+            raise UsageError(f"{command} {names[-1]}", f"given more than once: {', '.join(given)}", "give one")
         values = given[-1:]
         if not values[0]:
             raise UsageError(f"{command} {names[-1]}", "an empty value")

@@ -174,6 +174,8 @@ class ExitCodes(ChildCase):
             *(("record", "--checkpoint", value, *touch) for value in ("0", "-1", "x", "", "nan", "inf", "0.5")),
             ("record", "--append", "-o", "-", *touch), ("record", "--checkpoint", "1", "-o", "/dev/stdout", *touch),
             ("record", "--quiet=yes", *touch), ("version", "more"), ("version", "-x"),
+            ("record", "--container", "a", "--container", "b"), ("watch", "--unit", "a", "--unit", "b"),
+            ("run", "-p", "a", "-p", "b", *touch),
         ):
             with self.subTest(arguments=arguments):
                 result = support.spoc(*arguments, cwd=self.folder)
