@@ -32,6 +32,7 @@
 #define LISTED		64	/* tids in an element of `listed`, a power of two */
 #define NAMESPACES	512	/* elements of `namespaces` that begin_foreign looks at */
 #define EVENT_BYTES	(256 << 10)	/* a multiple of every page size */
+#define EVENTS_SPARE	(16 << 10)	/* more than all CPUs write there at a time */
 #define COMM_LEN	16	/* TASK_COMM_LEN, include/linux/sched.h */
 #define EEXIST		17
 #define ENOSYS		38
@@ -1215,7 +1216,7 @@ SEC("raw_tp/sched_process_exec")
 int begin_foreign(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
-	struct start start = { .index = NO_INDEX }, *told;
+	struct start start = { .index = NO_INDEX };
 	struct bpf_pidns_info ns;
 	const struct namespace *known;
 	__u32 zero = 0;
@@ -1235,8 +1236,8 @@ int begin_foreign(struct bpf_raw_tracepoint_args *ctx)
 	else
 		start.is_others = (__u32)bpf_get_current_uid_gid();
 	/* Where `events` is full user space would not know of the group, and never give it back. */
-	told = bpf_ringbuf_reserve(&events, sizeof(start), 0);
-	if (told && !(start.is_others && conf->others_taken - conf->others_returned >= conf->others_most) &&
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < EVENT_BYTES - EVENTS_SPARE &&
+	    !(start.is_others && conf->others_taken - conf->others_returned >= conf->others_most) &&
 	    !bpf_map_pop_elem(&free_groups, &start.group) &&
 	    !follow(task, NO_SYSCALL, start.tgid, start.group, TASK_COUNTED)) {
 		bpf_map_push_elem(&free_groups, &start.group, 0);
@@ -1249,10 +1250,8 @@ int begin_foreign(struct bpf_raw_tracepoint_args *ctx)
 	} else {
 		COUNT(groups_lost, 1);
 	}
-	if (told) {
-		*told = start;
-		bpf_ringbuf_submit(told, 0);
-	}
+	if (bpf_ringbuf_output(&events, &start, sizeof(start), 0) && start.group)
+		COUNT(groups_lost, 1);
 	return 0;
 }
 
