@@ -183,6 +183,25 @@ def attached(*arguments: str) -> Iterator[int]:
                 process.terminate()
 
 
+def calls_beside_containers(bench: Bench, count: int) -> float:
+    """The time that one syscall takes while so many containers are recorded, each of which waits."""
+    with tempfile.TemporaryDirectory() as folder, attached("record", "--containers", "-n", "-o", folder) as pid:
+        children = [subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "sleep", "1000"],
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for _ in range(count)]
+        try:
+            deadline = time.monotonic() + QUIET_TIMEOUT_S
+            while len(os.listdir(f"/proc/{pid}/fd")) < count:  # one for the pid namespace of each
+                if time.monotonic() > deadline:
+                    raise BenchError(f"{count} containers did not start")
+                time.sleep(0.02)
+            time.sleep(0.2)
+            return bench.calls()
+        finally:
+            for child in children:
+                child.kill()
+                child.wait()
+
+
 def is_attached(log: IO[str]) -> bool:
     log.seek(0)
     text = log.read()
@@ -235,10 +254,14 @@ def measure_attached(bench: Bench) -> Iterator[Row]:
         empty=lambda: bench.calls_beside(bench.rawtp, "attach", bench.empty),
         pair=lambda: bench.calls_beside(bench.rawtp, "attach", bench.pair),
         record=beside("record", "-n", "-o", "/dev/null", "--pid", "{pid}"),
+        one=lambda: calls_beside_containers(bench, 1), hundred=lambda: calls_beside_containers(bench, 100),
         machine=beside("watch"), watch=beside("watch", "--pid", "{pid}"))
     yield Row("getppid, added while another process is recorded that ran already",
               median(s - b for b, s in zip(ns["bare"], ns["record"])), "ns")
     yield Row("the same, against the empty program", ratio_of_added(ns["bare"], ns["record"], ns["empty"]), "x", 1.1)
+    for count, way in ((1, "one"), (100, "hundred")):
+        yield Row(f"the same beside {way} recorded container{'' if count == 1 else 's'}, against the empty program",
+                  ratio_of_added(ns["bare"], ns[way], ns["empty"]), "x", 1.1)
     yield Row("getppid, added by watching the whole machine",
               median(s - b for b, s in zip(ns["bare"], ns["machine"])), "ns")
     yield Row("the same, against two empty programs", ratio_of_added(ns["bare"], ns["machine"], ns["pair"]), "x", 1.4)
