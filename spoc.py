@@ -3849,10 +3849,13 @@ def check_machine_pids(subject: str) -> None:
                           "run it outside of the container, or record the command itself")
 
 
-def owner_ioctl(machine: str) -> int:
-    """NS_GET_OWNER_UID, _IO(0xb7, 4) in linux/nsfs.h, on the machine that uname(2) calls so."""
+NS_GET_PARENT, NS_GET_OWNER_UID = 2, 4  # linux/nsfs.h: _IO(0xb7, 2) and so on
+
+
+def namespace_ioctl(number: int, machine: str) -> int:
+    """The request of ioctl_ns(2) with this number, on the machine that uname(2) calls so."""
     no_data = 1 << 29 if machine.startswith("ppc") else 0  # arch/powerpc/include/uapi/asm/ioctl.h; asm-generic/ioctl.h
-    return no_data | 0xB704
+    return no_data | 0xB700 | number
 
 
 def pid_namespace_of(pid: int) -> tuple[int, int] | None:
@@ -3871,7 +3874,7 @@ def namespace_owner(pid: int) -> int:
     """
     uid = bytearray(ctypes.sizeof(c_uint32))
     with open(f"/proc/{pid}/ns/user", "rb") as namespace:
-        fcntl.ioctl(namespace, owner_ioctl(kernel_uname().machine), uid)
+        fcntl.ioctl(namespace, namespace_ioctl(NS_GET_OWNER_UID, kernel_uname().machine), uid)
     return int.from_bytes(uid, sys.byteorder)
 
 
@@ -3987,7 +3990,10 @@ def container_depth(parts: Sequence[str]) -> int | None:
     in libpod_parent/POD/libpod-ID.
     """
     for depth, part in enumerate(parts):
-        if parse_container_id(part) and not (parse_container_id(part) == part and parts[depth - 1] == "libpod_parent"):
+        below = parts[depth + 1] if depth + 1 < len(parts) else ""
+        is_pod = parse_container_id(part) == part and parts[depth - 1] != "docker" and (
+            below.startswith("libpod-") and bool(parse_container_id(below)))
+        if parse_container_id(part) and not is_pod:
             return depth
     return None
 
@@ -4067,24 +4073,27 @@ class RunningProcess(NamedTuple):
     start: int  # in clock ticks since the machine started
     command: str  # its name (comm)
     monitor: Monitor | None
-    maker: int  # the uid of who has made its user namespace, and so its container, if it is in one
+    maker: int  # the uid of who has made its container, if it is in one
     container: str | None  # the id in its control groups
     is_inside: bool  # its pid namespace is not that of this process
 
 
-def container_maker(pid: int) -> int:
-    """The uid of who has made the container that a process may be in: root, where it cannot be told."""
+def container_maker(pid: int) -> int | None:
+    """The uid of who has made the user namespace of a process; None if it is gone, root where that may not be read."""
     try:
         return namespace_owner(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
     except OSError:
         return 0
 
 
-def container_in_groups(pid: int, maker: int) -> str | None:
-    """The id of the container that a process is in by its control groups; None if there is none.
+def container_in_groups(pid: int) -> tuple[str, int] | None:
+    """The id of the container that a process is in by its control groups, and the uid of who has made that one; None if
+    there is none.
 
-    The outermost counts, and only where its group has been made by root or the maker of the container: users may make
-    groups below those that are theirs (Delegate= in systemd.resource-control(5)), and call them what they like.
+    Users may make groups below those that are theirs (Delegate= in systemd.resource-control(5)), and call them what
+    they like: whose the folder is in which it has been made tells who has.
     """
     if not parse_container_id(read_proc(pid, "cgroup")):
         return None
@@ -4092,8 +4101,8 @@ def container_in_groups(pid: int, maker: int) -> str | None:
         parts = group.split("/")
         depth = container_depth(parts)
         with contextlib.suppress(OSError):
-            if depth and os.stat("/".join(parts[:depth])).st_uid in (0, maker):
-                return parse_container_id(parts[depth])
+            if depth:
+                return parse_container_id(parts[depth]) or "", os.stat("/".join(parts[:depth])).st_uid
     return None
 
 
@@ -4116,9 +4125,9 @@ def running_processes() -> Iterator[RunningProcess]:
         stat = read_stat(pid)
         if not stat or stat.state in "ZX":
             continue
-        maker = container_maker(pid)
-        yield RunningProcess(pid, stat.parent, stat.start, stat.command, read_monitor(pid), maker,
-                             container_in_groups(pid, maker), is_in_other_pid_namespace(pid))
+        identifier, maker = container_in_groups(pid) or (None, container_maker(pid) or 0)
+        yield RunningProcess(pid, stat.parent, stat.start, stat.command, read_monitor(pid), maker, identifier,
+                             is_in_other_pid_namespace(pid))
 
 
 class RunningContainer(NamedTuple):
@@ -4145,18 +4154,17 @@ SHORT_ID_LENGTH = 12  # of what engines print
 
 
 def has_id(name: str, identifier: str, maker: int) -> bool:
-    """Is this container meant by its id, or one that is cut? Only who is trusted may choose an id that is a name."""
-    is_short = len(name) >= SHORT_ID_LENGTH and identifier.startswith(name)
-    if maker in trusted_users():
-        return is_short or name == identifier
-    return is_short and bool(parse_container_id(identifier)) and not name.strip(DIGITS + "abcdef")
+    """Is this container meant by its id, or one that is cut? One of another user could have any id."""
+    is_meant = name == identifier or len(name) >= SHORT_ID_LENGTH and identifier.startswith(name)
+    return is_meant and maker in trusted_users()
 
 
 def containers_among(processes: Iterable[RunningProcess], names: dict[str, str]) -> list[RunningContainer]:
     """The containers that these processes are, by name. `names` are what Docker calls its ids.
 
     A container's processes are those whose control groups hold its id, and the children of its monitor where these do
-    not, as with containerd by itself and Podman without root. Those of another maker are none of it.
+    not, as with containerd by itself and Podman without root; but not what the monitor starts to clean up after it.
+    Those of another maker are none of it.
     """
     processes = list(processes)
     monitors = {process.pid: process.monitor for process in processes if process.monitor}
@@ -4165,7 +4173,8 @@ def containers_among(processes: Iterable[RunningProcess], names: dict[str, str])
     first: dict[tuple[str, int], RunningProcess] = {}
     for process in processes:
         monitor = monitors.get(process.parent)
-        watched = monitor.container if monitor and monitor.watches_over(process.maker) else ""
+        cleans_up = process.command == "podman" and not process.is_inside  # conmon's --exit-command
+        watched = monitor.container if monitor and monitor.watches_over(process.maker) and not cleans_up else ""
         identifier = process.container or watched
         if identifier and process.pid not in monitors:
             earlier = first.setdefault((identifier, process.maker), process)
@@ -4193,19 +4202,18 @@ MAX_ANCESTORS = 4  # up to the monitor, from what crun or runc has just started
 def identify_container(pid: int, parent: int) -> ContainerIdentity:
     """The container of a process that has just started in it from outside, or of its parent's if it is gone."""
     stat = read_stat(pid)
-    maker = container_maker(pid)
-    identifier = container_in_groups(pid, maker) or ""
+    identifier, maker = container_in_groups(pid) or ("", container_maker(pid))
     ancestor = stat.parent if stat else parent
     for _ in range(MAX_ANCESTORS):
         monitor = read_monitor(ancestor)
-        if monitor and (not stat or monitor.watches_over(maker)):
-            maker = maker if stat else monitor.uid
+        if monitor and (maker is None or monitor.watches_over(maker)):
+            maker = monitor.uid if maker is None else maker
             return ContainerIdentity(identifier or monitor.container, monitor.name, monitor.is_dockers, maker)
         above = read_stat(ancestor)
         if not above or above.parent <= 1:
             break
         ancestor = above.parent
-    return ContainerIdentity(identifier, maker=maker)
+    return ContainerIdentity(identifier, maker=maker or 0)
 
 
 class DockerSocket:
@@ -7416,6 +7424,17 @@ class StartRecorder(BpfRecorder):
         return next((index for index in self._holds if (self._namespaces[index].dev, self._namespaces[index].ino) == (
             device, status.st_ino)), None)
 
+    def _outer_namespace(self, descriptor: int) -> HeldNamespace | None:
+        """The innermost of those that are held which a namespace is in (NS_GET_PARENT of ioctl_ns(2))."""
+        with contextlib.ExitStack() as resources, contextlib.suppress(OSError):
+            while True:  # until that of this process, whose parent may not be seen
+                descriptor = fcntl.ioctl(descriptor, namespace_ioctl(NS_GET_PARENT, kernel_uname().machine))
+                resources.callback(close, descriptor)
+                index = self._index_of(descriptor)
+                if index is not None:
+                    return self._holds[index]
+        return None
+
     def _add_namespace(self, descriptor: int, pid: int, container: StartedContainer | None) -> int | None:
         """Tell the kernel side of a namespace, if there is room: else each start in it is announced. Give its index."""
         index = next((index for index in range(MAX_NAMESPACES) if index not in self._holds), None)
@@ -7509,9 +7528,12 @@ class StartRecorder(BpfRecorder):
         as it does hooks, and for what has entered a namespace whose first program is not recorded.
         """
         identifier = start.identity.identifier
-        container = hold.container if hold else None
         if start.is_runtimes:
             return None
+        outer = self._outer_namespace(start.descriptor) if not hold and start.descriptor >= 0 else None
+        if outer:
+            return outer.container
+        container = hold.container if hold else None
         if identifier:
             key = identifier, start.identity.maker
             container = next((each for each in self.containers if (each.identifier, each.maker) == key), None)
@@ -9902,7 +9924,9 @@ class ContainerCommand(FilteredCommand):
 class ContainersCommand:
     """One run of `record --containers`."""
 
-    MAX_NAMELESS = 256  # any user can start what nothing gives a name to, as often as there is time for
+    # Any user can start what nothing gives a name to, or calls itself a container, as often as there is time for.
+    MAX_NAMELESS = 256
+    MAX_OF_ONE_USER = 1024  # containers of one who is not trusted
     MAX_REFUSALS = 3  # of paths for one profile
 
     def __init__(self, options: RecordOptions):
@@ -9922,7 +9946,7 @@ class ContainersCommand:
         self.probe.target.close()
         self._commands: dict[StartedContainer, ContainerCommand] = {}  # of containers that have not ended
         self._paths: dict[str, str] = {}  # path -> whose profile it is, of this run: an id, a name, or "" for none
-        self._nameless = 0  # how many containers without id and name have started
+        self._started: dict[tuple[int, bool], int] = {}  # maker, nameless or not -> how many containers
         self._blocked: BlockedInContainers | None = None
         self._written = 0
         self._complete = True
@@ -9998,13 +10022,23 @@ class ContainersCommand:
             if command.target.is_file:
                 command._checkpoint(container)
 
+    def _is_too_much(self, container: StartedContainer) -> bool:
+        """Is this one more than what its maker can have profiles of? Says so once."""
+        is_trusted = container.maker in trusted_users()
+        if is_trusted and not container.is_nameless:
+            return False
+        limit = self.MAX_NAMELESS if container.is_nameless else self.MAX_OF_ONE_USER
+        kind = container.maker, container.is_nameless
+        self._started[kind] = self._started.get(kind, 0) + 1
+        if self._started[kind] == limit + 1:
+            self._complete = False
+            what = "what has neither an id nor a name" if container.is_nameless else "containers"
+            whose = "" if is_trusted else f" of the user {container.maker}"
+            Log.error(f"No further profile is written of {what}{whose}: {limit} were recorded")
+        return self._started[kind] > limit
+
     def _start(self, container: StartedContainer) -> None:
-        self._nameless += container.is_nameless
-        if container.is_nameless and self._nameless > self.MAX_NAMELESS:
-            if self._nameless == self.MAX_NAMELESS + 1:
-                self._complete = False
-                Log.error(f"No further profile is written of what has neither an id nor a name: {self.MAX_NAMELESS} "
-                          "were recorded")
+        if self._is_too_much(container):
             return
         Log.info(f"Recording container {describe_container(container)}")
         try:

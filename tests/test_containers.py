@@ -41,7 +41,8 @@ class Containers(AttachCase):
                 fact = next(check["fact"] for check in found if check["item"] == "attach")
                 self.assertRegex(fact, rf"; [1-9]\d* containers?, by [^;]*\b{process_of(engine)}\b")
                 name = engine.called(ONE)
-                names = self.names_of("--container", name, meanwhile=lambda: engine.execute(ONE, "/three"))
+                names = self.names_of("--container", name, meanwhile=lambda: [
+                    engine.execute(ONE, "/three"), wait_until(lambda: False, 0.5)])
                 self.assertLessEqual({"getppid", "execve", "wait4"}, names)
                 self.assertEqual(names & OF_RUNTIMES, set())
                 self.assertRegex(self.log, rf"Recording \d+ tasks?: container {name}\n")

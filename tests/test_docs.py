@@ -485,6 +485,8 @@ class Texts(unittest.TestCase):
 class Documents(support.Case):
     """The commands are run, and print what is shown."""
 
+    EXCLUSIVE = True  # some are about the whole machine
+
     def setUp(self) -> None:
         super().setUp()
         support.require_root()

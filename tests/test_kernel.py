@@ -151,7 +151,8 @@ class Constants(CompiledCase):
             "AUDIT_ARCH_RISCV64": module.RISCV64.token, "AUDIT_ARCH_PPC64LE": module.PPC64LE.token,
             "CAP_SYS_ADMIN": module.CAP_SYS_ADMIN, "CAP_PERFMON": module.CAP_PERFMON, "CAP_BPF": module.CAP_BPF,
             "SI_KERNEL": module.SI_KERNEL, "PR_SET_CHILD_SUBREAPER": module.PR_SET_CHILD_SUBREAPER,
-            "NS_GET_OWNER_UID": module.owner_ioctl(platform.machine()),
+            "NS_GET_OWNER_UID": module.namespace_ioctl(module.NS_GET_OWNER_UID, platform.machine()),
+            "NS_GET_PARENT": module.namespace_ioctl(module.NS_GET_PARENT, platform.machine()),
         }
         if X86:
             includes += "#include <asm/unistd.h>\n"

@@ -128,6 +128,18 @@ class Everything(EnginesCase):
         self.assertNotIn("setpriority", self.names_in(self.profile(ONE)))
         self.assertIn("setpriority", self.names_in(self.profile(f"uid-65534-{ONE}")))
 
+    def test_below_what_runs(self) -> None:
+        """What a container that runs already starts in a namespace of its own is not taken for the container."""
+        engine = self.engines.podman("crun")
+        engine.start(ONE, *SHELL_LOOP, options=("--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"))
+        self.addCleanup(engine.remove, ONE)
+        with self.recorded():
+            engine.execute(ONE, "/bin/unshare", "-pf", "/bin/id")
+            engine.run(TWO, "/bin/id")
+            self.wait_written(self.profile(TWO))
+        self.assertFalse(self.profile(ONE).exists(), self.log)
+        self.assertNotIn(f"container {ONE}", self.log)
+
 
 class Waited(EnginesCase):
     """--container with the name of one that does not run yet."""

@@ -284,6 +284,8 @@ class Names(unittest.TestCase):
             f"/docker/{self.ID}": container, f"/docker/{self.ID}/evil.service": container,
             f"/system.slice/docker-{self.ID}.scope/{'f' * 64}": container,
             f"/libpod_parent/{'f' * 64}/libpod-{self.ID}": container,
+            f"/pods/{'f' * 64}/libpod-{self.ID}.scope/{'e' * 64}": container,
+            f"/docker/{self.ID}/libpod-{'f' * 64}": container,
             f"/machine.slice/libpod-{self.ID}.scope/container": container,
             f"{user}/user.slice/libpod-{self.ID}.scope/container": container,
             f"/kubepods.slice/kubepods-pod1.slice/cri-containerd-{self.ID}.scope/evil.service": container}
