@@ -678,7 +678,8 @@ class Unit(AttachCase):
         systemd = self.systemd(self.text.replace(INSTALLED, f"{sys.executable} {SPOC}").replace(
             "/var/lib/spoc/containers", str(profiles)).replace("[Service]", more))
         ready = self.folder / "ready"  # what the log was when systemd went on
-        self.assertTrue(wait_until(lambda: ready.exists() and "Recording every container" in ready.read_text()))
+        self.assertTrue(wait_until(lambda: ready.exists() and "Recording every container" in ready.read_text()),
+                        log.read_text() if log.exists() else "it was not started")
         self.assertNotIn("Warning", ready.read_text())
         self.assertRegex(log.read_text(), "[0-9]+ containers? that runs? already (is|are) not recorded; ")
         status = (self.folder / "status").read_text()
