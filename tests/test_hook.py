@@ -672,7 +672,13 @@ class Unit(AttachCase):
         podman.start(f"{ONE}-before", "/bin/sleep", "1000")
         self.addCleanup(podman.remove, f"{ONE}-before")
         log, profiles = self.folder / "log", self.folder / "containers"
-        more = (f"[Service]\nStandardError=append:{log}\nReadWritePaths={self.folder}\n"
+        # Newer managers of a user put what they protect the file system from into a user namespace, where nobody may
+        # load BPF; that of the machine does not.
+        version = subprocess.run(["systemd-analyze", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        if int(version.split()[1]) > 252:
+            self.text = self.text.replace("ProtectSystem=strict\n", "")
+        paths = f"ReadWritePaths={self.folder}\n" if "ProtectSystem" in self.text else ""
+        more = (f"[Service]\nStandardError=append:{log}\n{paths}"
                 f"ExecStartPost=/bin/cp /proc/self/status {self.folder}/status\n"
                 f"ExecStartPost=/bin/cp {log} {self.folder}/ready")
         systemd = self.systemd(self.text.replace(INSTALLED, f"{sys.executable} {SPOC}").replace(
