@@ -155,13 +155,17 @@ def crd_schemas() -> Dict[str, Dict[str, Any]]:
 
 
 def assert_despite_interruption(check: Callable[[], None]) -> None:
-    """Check a shell pipeline; again where SIGCHLD, on a busy machine, has interrupted a call that dash makes once."""
+    """Check a shell pipeline; again where SIGCHLD, on a busy machine, has interrupted a call that dash makes once, so
+    that it fails or waits for ever.
+    """
     for _ in range(9):
         try:
             return check()
         except AssertionError as error:
             if not re.search("sh: 0: (Cannot fork|Pipe call failed)", str(error)):
                 raise
+        except subprocess.TimeoutExpired:
+            pass
     return check()
 
 
