@@ -3858,8 +3858,8 @@ def namespace_ioctl(number: int, machine: str) -> int:
     return no_data | 0xB700 | number
 
 
-def pid_namespace_of(pid: int) -> tuple[int, int] | None:
-    """Device and inode of the pid namespace that a process is in; None if it is gone, or another user's."""
+def pid_namespace_of(pid: int | str) -> tuple[int, int] | None:
+    """Device and inode of the pid namespace that a process (or "self") is in; None if it is gone, or another user's."""
     try:
         status = os.stat(f"/proc/{pid}/ns/pid")
         return status.st_dev, status.st_ino
@@ -4042,12 +4042,12 @@ def option_value(arguments: Sequence[str], option: str) -> str:
 def read_monitor(pid: int) -> Monitor | None:
     """None if this process is none: also not if it is in a container itself."""
     option = MONITORS.get(process_name(pid))
-    uids = proc_status(pid).get("Uid", "").split()
-    if not option or not uids or is_in_other_pid_namespace(pid):
+    if not option or is_in_other_pid_namespace(pid):  # as most processes are none, no more is read of them
         return None
+    uids = proc_status(pid).get("Uid", "").split()
     arguments = read_proc(pid, "cmdline").split("\0")
     container = option_value(arguments, option)
-    if not container:
+    if not uids or not container:
         return None
     return Monitor(container, option_value(arguments, "-n"), option_value(arguments, "-namespace") == "moby",
                    int(uids[0]))
@@ -4055,9 +4055,7 @@ def read_monitor(pid: int) -> Monitor | None:
 
 def is_in_other_pid_namespace(pid: int) -> bool:
     """False if it is gone, or another user's."""
-    with contextlib.suppress(OSError):
-        return not os.path.samestat(os.stat("/proc/self/ns/pid"), os.stat(f"/proc/{pid}/ns/pid"))
-    return False
+    return pid_namespace_of(pid) not in (None, pid_namespace_of("self"))
 
 
 def is_first_in_pid_namespace(pid: int) -> bool:
@@ -4114,9 +4112,8 @@ def parent_of(pid: int) -> int:
 
 def shares_pid_namespace(pid: int, other: int) -> bool:
     """Are these two in one? False if either is gone, or another user's."""
-    with contextlib.suppress(OSError):
-        return os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat(f"/proc/{other}/ns/pid"))
-    return False
+    namespace = pid_namespace_of(pid)
+    return namespace is not None and namespace == pid_namespace_of(other)
 
 
 def running_processes() -> Iterator[RunningProcess]:
@@ -4209,10 +4206,9 @@ def identify_container(pid: int, parent: int) -> ContainerIdentity:
         if monitor and (maker is None or monitor.watches_over(maker)):
             maker = monitor.uid if maker is None else maker
             return ContainerIdentity(identifier or monitor.container, monitor.name, monitor.is_dockers, maker)
-        above = read_stat(ancestor)
-        if not above or above.parent <= 1:
+        ancestor = parent_of(ancestor)
+        if ancestor <= 1:
             break
-        ancestor = above.parent
     return ContainerIdentity(identifier, maker=maker or 0)
 
 
@@ -4249,7 +4245,7 @@ class DockerSocket:
         import socket
         end_s = time.monotonic() + self.TIMEOUT_S
         answer = b""
-        with contextlib.closing(socket.socket(socket.AF_UNIX)) as connection:
+        with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(self.TIMEOUT_S)
             try:
                 connection.connect(path)
