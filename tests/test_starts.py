@@ -135,7 +135,7 @@ class Everything(EnginesCase):
         engine.start(ONE, *SHELL_LOOP, options=("--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"))
         self.addCleanup(engine.remove, ONE)
         with self.recorded():
-            engine.execute(ONE, "/bin/unshare", "-pf", "/bin/id")
+            engine.execute(ONE, "/bin/unshare", "-pf", "/bin/sleep", "1")  # long enough to be looked at
             engine.run(TWO, "/bin/id")
             self.wait_written(self.profile(TWO))
         self.assertFalse(self.profile(ONE).exists(), self.log)
