@@ -12477,9 +12477,9 @@ def check_for_systemd(values: dict[str, Any]) -> None:
 
 def check_no_profile(command: str, option: str, operands: Sequence[str], given: bool) -> None:
     """Refuse what is a profile, by its name, where the command should be; the option takes it, if not another."""
-    import shlex
     word, *rest = operands
     if type_of_name(split_name(word)[0]) and not find_program(word):
+        import shlex  # and re, which each recording would pay for
         rest = rest[rest[:1] == ["--"]:]
         example = shlex.join([command, *([] if given else [option, word]), "--", *rest] if rest else
                              [command, option, word, "--"]) + ("" if rest else " CMD")
