@@ -109,14 +109,16 @@ test-fast:
 
 # The same bytes on any day, in any folder, under any umask. Beside the source lies its bytecode, which spares CPython
 # to compile the whole program at each start; a Python of another version than this takes the source. Columns of code,
-# for tracebacks, would take 0.2 MiB of memory.
+# for tracebacks, would take 0.2 MiB of memory. What zipimport runs or imports it reads twice (get_filename() makes the
+# code as well), so that __main__.py is a line that has it read spoc.py once.
 dist:
 	rm -rf build/spoc && install -d build/spoc/bpf dist
-	install -m 644 spoc.py build/spoc/__main__.py
+	install -m 644 spoc.py build/spoc/
 	install -m 644 bpf/recorder.bpf.o build/spoc/bpf/
-	cd build/spoc && PYTHONHASHSEED=0 PYTHONNODEBUGRANGES=1 $(PYTHON) -c 'import py_compile; py_compile.compile("__main__.py", "__main__.pyc", \
-	    "spoc.py", True, 2, py_compile.PycInvalidationMode.UNCHECKED_HASH)'
-	chmod 644 build/spoc/__main__.pyc && chmod 755 build/spoc/bpf
+	echo 'exec(__loader__.get_code("spoc"))' >build/spoc/__main__.py
+	cd build/spoc && PYTHONHASHSEED=0 PYTHONNODEBUGRANGES=1 $(PYTHON) -c 'import py_compile; \
+	    py_compile.compile("spoc.py", "spoc.pyc", "spoc.py", True, 2, py_compile.PycInvalidationMode.UNCHECKED_HASH)'
+	chmod 644 build/spoc/__main__.py build/spoc/spoc.pyc && chmod 755 build/spoc/bpf
 	find build/spoc -exec touch -d @315532800 {} +
 	TZ=UTC $(PYTHON) -m zipapp -p '/usr/bin/env python3' -o dist/spoc.pyz build/spoc
 	chmod 755 dist/spoc.pyz

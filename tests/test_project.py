@@ -514,6 +514,15 @@ class Archive(support.Case):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(result.stdout, support.spoc("record", "-n", "-o", "-", "true").stdout)
 
+    def test_imports_little(self) -> None:
+        """A short recording is mostly imports: of what functions import when they run, it needs the CRC alone."""
+        support.require_root()
+        result = subprocess.run([sys.executable, "-X", "importtime", self.build(), "record", "--backend", "bpf", "-n",
+                                 "-o", "/dev/null", "true"], stderr=subprocess.PIPE, text=True, check=True)
+        imported = re.findall(r"^import time:.*\| +(\S+)$", result.stderr, re.MULTILINE)
+        self.assertIn("ctypes", imported)
+        self.assertEqual(set(imported) & set(spoc.IMPORTED_LATER), {"binascii", "io"})  # io: Python itself
+
     def test_started_by_any_path(self) -> None:
         """Also by one that is not normal, or leads through a link: it finds the object that it holds."""
         support.require_root()
@@ -569,7 +578,7 @@ class Archive(support.Case):
     def test_bytecode_is_used(self) -> None:
         # Of two copies, one whose source would fail and one whose bytecode is another Python's, both run: the first by
         # its bytecode, the second by its source.
-        for broken, mark in (("__main__.py", b"nonsense("), ("__main__.pyc", b"\0\0\0\0")):
+        for broken, mark in (("spoc.py", b"nonsense("), ("spoc.pyc", b"\0\0\0\0")):
             archive = self.build(broken)
             with zipfile.ZipFile(archive) as whole:
                 members = {name: whole.read(name) for name in whole.namelist()}
