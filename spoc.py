@@ -2640,9 +2640,9 @@ def format_changed(source: LoadedProfile, new: dict[str, Any]) -> str:
     return text
 
 
-def append_profile(source: LoadedProfile, recorded: Profile, host: Host) -> tuple[dict[str, Any], set[str]]:
-    """The document of a profile with what was recorded allowed as well, and the names that it may deny all the same:
-    whoever wrote a rule with another action meant it, also one that is for other machines.
+def append_profile(source: LoadedProfile, recorded: Profile, host: Host) -> tuple[dict[str, Any], set[str], Profile]:
+    """The document of a profile with what was recorded allowed as well, the names that it may deny all the same, and
+    what was added: whoever wrote a rule with another action meant it, also one that is for other machines.
     """
     everywhere = source.profile
     if source.depends_on_machine:
@@ -2651,7 +2651,7 @@ def append_profile(source: LoadedProfile, recorded: Profile, host: Host) -> tupl
     added = additions(everywhere, recorded, {
         name for rule in source.rules if rule["action"] != SCMP_ACT_ALLOW for name in names_in(rule)})
     after = source.profile._replace(rules=(*added.rules, *source.profile.rules))
-    return edit_document(source.document, added), not_allowed(after, recorded)
+    return edit_document(source.document, added), not_allowed(after, recorded), added
 
 
 COVERAGE = "spo.x-k8s.io/syscall-coverage"
@@ -2966,6 +2966,10 @@ class Target:
             os.lstat(self.name, dir_fd=self.folder)
             return True
         return False
+
+    def untouched(self) -> str:
+        """What to say of it where nothing was written."""
+        return f"{self.path} is left as it was" if self.is_file and self.exists() else "no profile is written"
 
     def read(self) -> str:
         """The text of the file; "" if there is none yet. Raises ProfileError."""
@@ -5800,8 +5804,8 @@ class Recorder(Protocol):
     def has_live_tasks(self) -> bool:
         """Does any process or thread of the command live?"""
 
-    def release_survivors(self) -> None:
-        """The command has ended: let those of its descendants that live run on unrecorded, and say so."""
+    def release_survivors(self, advice: str = "") -> None:
+        """The command has ended: let those of its descendants that live run on unrecorded, and say so, with advice."""
 
     def recording(self) -> Recording:
         """All that was recorded so far, and why it may not be all."""
@@ -6398,11 +6402,11 @@ class BpfRecorder(BpfSkeleton, Recorder):
     def has_live_tasks(self) -> bool:
         return bool(self.live_tasks())
 
-    def release_survivors(self) -> None:
+    def release_survivors(self, advice: str = "") -> None:
         alive = self.live_tasks()
         if alive:
             tasks = count_of(alive, "task of the command runs on and is", "tasks of the command run on and are")
-            Log.warning(f"{tasks} not recorded any more; --follow records until all have ended or it is stopped")
+            Log.warning(f"{tasks} not recorded any more{advice}")
 
     def summary(self) -> str:
         return f"Found {count_of(self.counters().followed, 'task', 'tasks')} in bpf map"
@@ -7029,7 +7033,7 @@ class ScopeRecorder(ScopedPrograms, BpfRecorder):
                 found[call] = found.get(call, frozenset()) | values
         return found
 
-    def release_survivors(self) -> None:
+    def release_survivors(self, advice: str = "") -> None:
         alive = self.live_tasks() + self.idle_tasks()
         if alive:
             Log.warning(f"{count_of(alive, 'task runs on and is', 'tasks run on and are')} not recorded any more")
@@ -7257,7 +7261,7 @@ class StartedContainer(Recorder):
     def summary(self) -> str:
         return f"Found {count_of(len(self.first_calls()), 'syscall', 'syscalls')} of container {self.name} in bpf map"
 
-    def release_survivors(self) -> None:
+    def release_survivors(self, advice: str = "") -> None:
         alive = self.live_tasks()
         if alive:
             tasks, fate = count_of(alive, "task", "tasks"), "runs on and is" if alive == 1 else "run on and are"
@@ -7930,7 +7934,7 @@ class NotifyRecorder(Recorder):
             return f"/proc/{pid}/root{path}", path
         return (f"{folder}/{path}" if path else folder), os.path.normpath(os.path.join(os.readlink(folder), path))
 
-    def release_survivors(self) -> None:
+    def release_survivors(self, advice: str = "") -> None:
         """A process of its own answers what lives on until all has ended, or every call would fail with ENOSYS."""
         if not self.has_live_tasks():
             return
@@ -7941,8 +7945,8 @@ class NotifyRecorder(Recorder):
                                 "all their calls will fail"))
             return
         if pid:
-            Log.warning("tasks of the command run on and are not recorded any more; --follow records them until they "
-                        f"end or it is stopped. Process {pid} answers their calls until they have ended")
+            Log.warning(f"tasks of the command run on and are not recorded any more{advice}. Process {pid} answers "
+                        "their calls until they have ended")
             return
         try:
             os.setsid()
@@ -8910,6 +8914,7 @@ class StatusLine:
 
 
 BACKENDS = ("auto", "bpf", "notify")
+FOLLOW = "; --follow records until all have ended or it is stopped"
 
 
 def log_container(pid: int, cgroups: str) -> None:
@@ -8934,6 +8939,9 @@ class RecordOutput:
         """Check all that can be known to fail before the command is started."""
         self.options = options
         self.name = options.name or kubernetes_name(command)
+        self.adds = False  # is there a profile to add to?
+        self._added: set[tuple[str, str]] = set()  # syscalls that it lacked, and as what rule each was added
+        self._added_architectures: set[str] = set()
         self.target = self._open(command, owner)
         try:
             self._check()
@@ -8955,7 +8963,7 @@ class RecordOutput:
                 raise UsageError(f"--name {options.name}", "a profile in JSON has no name",
                                  f"leave it out, or write YAML with -t {TYPE_CRD}")
         if options.append:
-            self._text(Profile(SCMP_ACT_ERRNO, (), ()))
+            self._text(Profile(SCMP_ACT_ERRNO, (this_machine().own.name,), ()))
 
     def _open(self, command: str, owner: tuple[int, int] | None) -> Target:
         """The file that the profile goes to, which must not be the program that is recorded."""
@@ -8972,6 +8980,7 @@ class RecordOutput:
         options, text = self.options, self.target.read() if self.options.append else ""
         chosen = options.type or type_of_name(options.output_file) or TYPE_CRD
         if text.strip():
+            self.adds = True
             source = self._parse(text)
             chosen = options.type or source.type
             if options.name not in ("", source.name):
@@ -9011,11 +9020,23 @@ class RecordOutput:
     def _appended(self, profile: Profile, text: str) -> str:
         source = self._source(text)  # what it says of a sibling stands
         profile = self._portable(profile, [name for rule in source.rules for name in names_in(rule)])
-        new, kept = append_profile(source, profile, container_host())
+        new, kept, added = append_profile(source, profile, container_host())
         text = format_changed(source, new)
         if kept:
             Log.warning(f"kept the other action that {self.target.path} has for: {', '.join(sorted(kept))}")
+        self._added.update((name, rule.answer.text_for(name)) for rule in added.rules for name in rule.names)
+        self._added_architectures |= added_architectures(added, source.profile, added.architectures[0])
         return text
+
+    def tell_added(self) -> None:
+        """List what was added to a profile that was there already, in all writes together."""
+        if not self.adds:
+            return
+        names = {name for name, _ in self._added}
+        parts = [f"{count_of(len(names), 'syscall', 'syscalls')}: {', '.join(sorted(text for _, text in self._added))}"
+                 ] if names else []
+        parts += [f"the architecture {name}" for name in sorted(self._added_architectures)]
+        Log.info(f"Added {'; '.join(parts) or 'nothing'}")
 
     def _source(self, text: str) -> LoadedProfile:
         """The profile in the file, which has to be of the right type."""
@@ -9090,7 +9111,7 @@ class RecordCommand:
 
     def _conclude(self, recorder: Recorder, supervisor: Supervisor, status: int, failure: Exception | None) -> bool:
         """Write what was recorded; say whether that is all. Raises SpocError if it is nothing, or the failure."""
-        recorder.release_survivors()
+        recorder.release_survivors("" if self.options.follow else FOLLOW)
         duration_ns = time.monotonic_ns() - self.start_ns
         recording = recorder.recording()
         if failure:
@@ -9120,7 +9141,7 @@ class RecordCommand:
         reason = START_UNSEEN
         if START_UNSEEN not in recording.losses or os.WIFSIGNALED(status):
             reason = f"it {describe_status(status)} before its first call was seen"
-        raise SpocError("record", self.command[0], reason, f"{self.target.path} is left as it was",
+        raise SpocError("record", self.command[0], reason, self.target.untouched(),
                         exit_code(status) if os.WIFSIGNALED(status) else EXIT_FAILURE)
 
     def _open_recorder(self) -> Recorder:
@@ -9276,6 +9297,7 @@ class RecordCommand:
             if self.options.portable:
                 self.output.tell_portable(profile)
             if self.output.write(profile):
+                self.output.tell_added()
                 Log.info(f"Wrote seccomp profile to: {self.target.location()}")
                 return True
             self.output.write_beside(profile)
@@ -9484,12 +9506,32 @@ class AttachCommand(FilteredCommand):
     def _completion(self) -> str:
         """How to add the start to the profile: a command line, if what runs is known to have been started by one."""
         import shlex
+        options = self.options
+        if self.output.type == TYPE_SYSTEMD:
+            return "record YAML, add the start to that with --append, and then convert -t systemd"
+        if not self.target.is_file:
+            return f"record it into another file, and {PROGRAM} merge both"
+        words = [PROGRAM, "record", *self._repeated_options(), "--append", "-o", self.target.path]
+        if options.container:
+            return f"{shlex.join([*words, '--container', options.container])}, and start the container again"
+        if options.no_proc_start:
+            return f"{shlex.join([*words, '--no-proc-start', self.scope.name])}, and start it again"
+        if options.unit:
+            return f"have the unit's ExecStart= call {shlex.join(words)}, see examples/systemd"
         command = shlex.join(self.scope.command)
-        if not command or len(command) > self.MAX_COMMAND or not self.target.is_file:
+        if not command or len(command) > self.MAX_COMMAND:
             return "record it and add it with --append"
-        options = ["-n"] if self.options.no_base_syscalls else []
-        options += ["-t", self.options.type] if self.options.type else []
-        return f"{PROGRAM} {shlex.join(['record', *options, '--append', '-o', self.target.path])} -- {command}"
+        return f"{shlex.join(words)} -- {command}"
+
+    def _repeated_options(self) -> list[str]:
+        """Those that say what the profile allows, so that what is added to it is no more than that."""
+        options = self.options
+        words = ["-n"] if options.no_base_syscalls else []
+        words += ["-b", ",".join(options.base_syscalls)] if options.base_syscalls else []
+        words += ["--for", options.purpose] if options.purpose else []
+        words += ["--args", ",".join(options.args)] if options.args else []
+        words += ["--portable"] if options.portable else []
+        return words + (["-t", options.type] if options.type else [])
 
     def _watch_filters(self, resources: contextlib.ExitStack) -> None:
         """Hear of what filters stop, where there is a filter."""
@@ -9515,7 +9557,7 @@ class AttachCommand(FilteredCommand):
             if self.scope.is_open_ended:
                 Log.info("Those that start from now on are recorded as well, until SIGINT or SIGTERM")
             failure = self._wait(recorder, supervisor)
-            if tasks:
+            if tasks and not self.output.adds:  # else it may be there already
                 Log.info(f"The start was not seen: to have it in the profile as well, {self._completion()}")
             complete = self._conclude(recorder, supervisor, 0, failure)
         return 0 if complete else EXIT_FAILURE
@@ -9542,7 +9584,7 @@ class AttachCommand(FilteredCommand):
             raise failure
         self._finish_blocked(recording)
         raise SpocError("record", self.scope.title, "no call was made meanwhile",
-                        f"{self.target.path} is left as it was")
+                        self.target.untouched())
 
 
 MAX_STATE_BYTES = 4 << 20  # Kubernetes permits 256 KiB of annotations
@@ -9772,7 +9814,7 @@ class HookCommand:
         if not request.input:
             return format_profile(profile, request.type, name)
         source = read_profile(request.input, container_host(), follow=False)
-        new, kept = append_profile(source, profile, container_host())
+        new, kept, _ = append_profile(source, profile, container_host())
         if kept:
             Log.info(f"{self.title}: kept the other action that {request.input} has for: {', '.join(sorted(kept))}")
         text = format_changed(source, new)
@@ -9784,8 +9826,8 @@ class HookCommand:
         """Write what was recorded."""
         path = self.request.output
         if not recording.calls:
-            raise SpocError("record", self.title, "it has ended before its program made a call",
-                            f"{path} is left as it was")
+            with self._target() as target:
+                raise SpocError("record", self.title, "it has ended before its program made a call", target.untouched())
         nameless = {(call.architecture, call.number) for call in recording.calls if not call.name}
         for reason in [*recording.losses, *describe_nameless(nameless)]:
             Log.error(f"{self.title}: the profile is incomplete: {reason}")
@@ -9848,7 +9890,7 @@ class AwaitCommand(FilteredCommand):
             failure = self._wait(recorder, supervisor, ", ".join(container.name for container in running))
             if not self.found:
                 raise failure or SpocError("record", f"container {self.options.container}", "it has not started",
-                                           f"{self.target.path} is left as it was")
+                                           self.target.untouched())
             complete = self._conclude(self.found, supervisor, 0, failure)
         return 0 if complete else EXIT_FAILURE
 
@@ -9897,7 +9939,7 @@ class AwaitCommand(FilteredCommand):
         if failure:
             raise failure
         raise SpocError("record", f"container {self.options.container}", "it made no call",
-                        f"{self.target.path} is left as it was")
+                        self.target.untouched())
 
 
 class ContainerCommand(FilteredCommand):

@@ -132,7 +132,7 @@ def append_names(document: Any, names: Iterable[str], architectures: Sequence[st
     source = document
     if isinstance(document, dict):
         source = module.parse_profile(json.dumps(document), "file", host)
-    new, _ = module.append_profile(source, module.Profile("SCMP_ACT_ERRNO", tuple(architectures), (
+    new, _, _ = module.append_profile(source, module.Profile("SCMP_ACT_ERRNO", tuple(architectures), (
         module.Rule("SCMP_ACT_ALLOW", tuple(names)),)), host)
     return dict(new)
 

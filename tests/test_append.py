@@ -354,7 +354,7 @@ class Narrow(support.Case):
             rule: Dict[str, Any] = {"names": ["ioctl"], "action": ALLOW, **({"args": conditions} if conditions else {})}
             host = spoc.Host("", "6.1", ())
             source = spoc.parse_profile(json.dumps({"defaultAction": ERRNO, "syscalls": [rule]}), "file", host)
-            after, _ = spoc.append_profile(source, recorded, host)
+            after, _, _ = spoc.append_profile(source, recorded, host)
             self.assertEqual(after["syscalls"], [
                 {"action": ALLOW, "names": ["ioctl"], "args": [one]}] * added + [rule], conditions)
 

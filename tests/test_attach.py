@@ -72,6 +72,28 @@ class Recording(AttachCase):
                 self.assertEqual(self.names_of("--pid", str(process.pid)), {"read"})
                 self.assertEqual(re.findall("have it in the profile as well, (.*)", self.log), [expected])
 
+    def test_the_start_allows_no_more(self) -> None:
+        """What adds it has the options that say what the profile allows; nothing is said where it may be there."""
+        pid, path = self.loop(), self.folder / "attached.json"
+        known = f"{sys.executable} -c "
+        for options, expected in (
+                (("-b", "execve,getuid"), f"spoc.py record -b execve,getuid --append -o {path} -- {known}"),
+                (("--for", "service", "--portable"),
+                 f"spoc.py record --for service --portable --append -o {path} -- {known}"),
+                (("-n", "--args", "futex"), f"spoc.py record -n --args futex --append -o {path} -- {known}"),
+                (("-t", "systemd"), "record YAML, add the start to that with --append, and then convert -t systemd"),
+                (("--append", "-t", "raw-seccomp"), f"spoc.py record -t raw-seccomp --append -o {path} -- {known}"),
+                (("--append",), "")):
+            with self.subTest(options):
+                if expected:
+                    path.unlink(missing_ok=True)
+                with self.attached("record", "-o", str(path), *options, "--pid", str(pid)) as process:
+                    time.sleep(0.1)
+                    process.terminate()
+                self.assertEqual(process.returncode, 0, self.log)
+                hint = re.findall("have it in the profile as well, (.*)", self.log)
+                self.assertEqual([text[:len(expected)] for text in hint], [expected] if expected else [])
+
     def test_one_twice(self) -> None:
         pid = str(self.loop())
         self.assertEqual(self.names_of("--pid", pid, "--pid", pid, meanwhile=lambda: time.sleep(0.2)), LOOP_CALLS)
@@ -277,7 +299,10 @@ class Recording(AttachCase):
         time.sleep(0.2)
         self.names_of("--pid", str(process.pid), code=125)
         self.assertFalse((self.folder / "attached.json").exists())
-        self.assertIn("no call was made meanwhile; ", self.log)
+        self.assertIn("no call was made meanwhile; no profile is written\n", self.log)
+        (self.folder / "attached.json").write_text('{"defaultAction": "SCMP_ACT_ERRNO"}')
+        self.names_of("--pid", str(process.pid), code=125)
+        self.assertIn(f"no call was made meanwhile; {self.folder}/attached.json is left as it was\n", self.log)
 
     def test_started_by_a_script_in_the_background(self) -> None:
         """Its shell has it ignore SIGINT, which ends a recording or a watch all the same; SIGHUP stays ignored."""

@@ -513,6 +513,7 @@ class Follow(ChildCase):
         self.assertTrue(self.is_alive(pid))
         self.assertIn("setsid", self.names())
         self.assertNotIn("getpriority", self.names())
+        self.assertIn("not recorded any more; --follow records", (self.folder / "log").read_text())
 
     def test_until_the_daemon_ends(self) -> None:
         process, pid = self.start_daemon("--follow")
@@ -528,6 +529,9 @@ class Follow(ChildCase):
             process.send_signal(signum)
             self.ended(process, 4)
             self.assertTrue(self.is_alive(pid), "the signal was for the recording alone")
+            log = (self.folder / "log").read_text()
+            self.assertIn("not recorded any more", log)
+            self.assertNotIn("--follow", log)  # which was given
             self.assertIn("setsid", self.names())
             self.trigger.touch()
             self.wait_for(lambda: not self.is_alive(pid), "the daemon's end")

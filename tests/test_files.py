@@ -1098,18 +1098,43 @@ spec:
         for profile_type in ("seccomp", "raw-seccomp"):
             target = self.target.with_suffix("." + profile_type)
             sets: List["set[str]"] = []
+            told: List[str] = []
             for name in ("getpriority", "sync"):
-                self.run_spoc(target, *calling(name), options=("-t", profile_type, "--append"))
+                result = self.run_spoc(target, *calling(name), options=("-t", profile_type, "--append"))
+                told += re.findall(r"(?m)^\S+ (Added .*)$", result.stderr)
                 document = yaml.safe_load(target.read_text())
                 rules = document.get("spec", document)["syscalls"]
                 self.assertEqual(len(rules), 1)
                 self.assertEqual(rules[0]["names"], sorted(set(rules[0]["names"])))
                 sets.append(set(rules[0]["names"]))
             self.assertEqual(sets[1] - sets[0], {"sync"})
+            self.assertEqual(told, ["Added 1 syscall: sync"])
             self.assertGreater(sets[1], sets[0])
             text = target.read_text()
-            self.run_spoc(target, *calling("sync"), options=("-t", profile_type, "--append"))
+            result = self.run_spoc(target, *calling("sync"), options=("-t", profile_type, "--append"))
             self.assertEqual(target.read_text(), text)
+            self.assertRegex(result.stderr, r"(?m)^\S+ Added nothing$")
+
+    def test_says_what_was_added(self) -> None:
+        """With its conditions, as diff says it of the two profiles; what a checkpoint has written is in it."""
+        before, options = self.target.with_name("before.json"), ("-t", "raw-seccomp", "--append", "--args", "socket")
+        script = "import socket, time; socket.socket(socket.AF_{}); time.sleep({})"
+        self.run_spoc(self.target, sys.executable, "-c", script.format("UNIX", 0), options=options)
+        before.write_bytes(self.target.read_bytes())
+        result = self.run_spoc(self.target, sys.executable, "-c", script.format("INET", 1.5),
+                               options=(*options, "--checkpoint", "1"))
+        told = re.findall(r"(?m)^\S+ Added (\d+) syscalls?: (.*)$", result.stderr)
+        lines = support.spoc("diff", str(before), str(self.target)).stdout.splitlines()[2:]
+        self.assertEqual(["+" + text for text in told[0][1].split(", ")], lines)
+        self.assertEqual(int(told[0][0]), len({line.split()[0] for line in lines}))
+        self.assertTrue(any(line.startswith("+socket if args[0] & 0xffffffff == 0x2") for line in lines), lines)
+
+    def test_an_architecture_that_was_added(self) -> None:
+        program = support.build("call.c", "-m32", "-static") if support.ON_X86_64 else ""
+        support.require(program, "a machine that runs programs for another")
+        self.run_spoc(self.target, "true")
+        result = self.run_spoc(self.target, program, options=("--append",))
+        self.assertRegex(result.stderr, r"(?m)^\S+ Added .*; the architecture SCMP_ARCH_X86$")
 
     def test_base_syscalls(self) -> None:
         self.run_spoc(self.target, "true")

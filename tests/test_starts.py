@@ -178,7 +178,7 @@ class Waited(EnginesCase):
                 process.send_signal(signum)
             self.assertEqual(process.returncode, 125, self.log)
             self.assertRegex(self.log, rf"those that run: .*\b{ONE}\b")
-            self.assertIn(f"record: container {TWO}: it has not started; {path} is left as it was", self.log)
+            self.assertIn(f"record: container {TWO}: it has not started; no profile is written", self.log)
             self.assertFalse(path.exists())
 
     def test_ends_with_the_container_or_a_signal(self) -> None:
