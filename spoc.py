@@ -10,6 +10,7 @@ Each section uses only those above it. What goes in and what comes out:
     Policy                 Profile: what it answers to a call; the union, difference and portable form of profiles
     Formats                YAML or JSON -> document -> Profile -> text; a text that is added to in place
     Files                  a path -> text, which others may have written; text -> a file, replaced whole
+    Registry               a profile <-> what an OCI registry holds of it
     Libraries              libbpf, libseccomp and libc: their functions as tables
     Machine                numbers of syscalls <-> names; capabilities, namespaces, what /proc tells
     Filters                Profile -> the BPF program that seccomp(2) takes; what that answers to a call
@@ -77,7 +78,7 @@ except (ImportError, OSError, MemoryError) as failure:
 
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
-IMPORTED_LATER = ("_socket array binascii bisect difflib html io json pwd re resource shlex socket syslog "
+IMPORTED_LATER = ("_socket array binascii bisect difflib hashlib html io json pwd re resource shlex socket syslog "
                   "termios textwrap").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -2610,6 +2611,15 @@ class LoadedProfile(NamedTuple):
     def depends_on_machine(self) -> bool:
         return any(map(depends_on_machine, self.rules))
 
+    def place_of(self, key: str, name: str = "") -> tuple[str, int, int]:
+        """File, line and column of a key of the profile or, with a syscall's name, of its rule."""
+        where = self.spec
+        for rule in self.rules if name else ():
+            if name in names_in(rule):
+                where = rule if where is self.spec or key not in where else where
+        self.reader.seek(entry_offset(where, key))
+        return self.file, self.reader.row + 1, self.reader.indent + 1
+
 
 def parse_profile(text: str, file: str, host: Host, name: str = "") -> LoadedProfile:
     """A profile from its text, see parse_document()."""
@@ -3305,6 +3315,393 @@ def current_umask() -> int:
     umask = os.umask(0o077)
     os.umask(umask)
     return umask
+
+# --- Registry ----------------------------------------------------------------
+
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+MANIFEST_TYPES = (MANIFEST_TYPE, "application/vnd.docker.distribution.manifest.v2+json")
+INDEX_TYPES = (INDEX_TYPE, "application/vnd.docker.distribution.manifest.list.v2+json")
+IMAGE_CONFIG_TYPES = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+# The runtime format, which container runtimes read (Kubernetes' KEP-6061), is known by its config's media type.
+RUNTIME_TYPE = "application/vnd.cncf.seccomp-profile.config.v1+json"
+RUNTIME_LAYER_TYPE, RUNTIME_TITLE = "application/json", "profile.json"
+# The CRD format is what oras makes of plain files (internal/pkg/artifact of SPO; pack.go and content/file of oras-go).
+CRD_ARTIFACT_TYPE = "application/vnd.unknown.config.v1+json"
+CRD_LAYER_TYPE, CRD_TITLE = "application/vnd.oci.image.layer.v1.tar", "profile.yaml"
+EMPTY_TYPE, EMPTY_CONFIG = "application/vnd.oci.empty.v1+json", b"{}"
+TITLE, CREATED = "org.opencontainers.image.title", "org.opencontainers.image.created"
+EPOCH = "1970-01-01T00:00:00Z"
+RFC_3339 = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})"
+SHA256 = r"sha256:[0-9a-f]{64}"
+
+MAX_BLOB_BYTES = 16 << 20  # DefaultMaxBlobSize of SPO
+MAX_LAYERS = 128  # maxArtifactLayers of SPO, for the manifests of an index as well
+# ValidateArtifact of kubernetes-sigs/security-profiles-merger (seccomp/validate.go), which runtimes and SPO call. Each
+# entry that is written here loads one rule, so that its limit of 256 rules for a syscall is never reached.
+MAX_RUNTIME_ENTRIES = 128  # that name one syscall
+MAX_RUNTIME_NAMES = 1024  # in one entry
+MAX_RUNTIME_RULES = 16384
+RUNTIME_FLAGS = ("SECCOMP_FILTER_FLAG_LOG", SPEC_ALLOW)
+# Operators of two conditions on one value, of which always exactly one holds.
+COMPLEMENTS = ({"SCMP_CMP_EQ", "SCMP_CMP_NE"}, {"SCMP_CMP_LT", "SCMP_CMP_GE"}, {"SCMP_CMP_LE", "SCMP_CMP_GT"})
+# How the Go language, and so OCI, calls architectures (go/src/internal/syslist).
+OCI_ARCHITECTURES = {
+    "SCMP_ARCH_X86_64": "amd64", "SCMP_ARCH_X86": "386", "SCMP_ARCH_AARCH64": "arm64", "SCMP_ARCH_ARM": "arm",
+    "SCMP_ARCH_RISCV64": "riscv64", "SCMP_ARCH_PPC64LE": "ppc64le", "SCMP_ARCH_S390X": "s390x",
+    "SCMP_ARCH_LOONGARCH64": "loong64", "SCMP_ARCH_MIPSEL64": "mips64le"}
+# A variant that goes without saying, and the one that is meant where none is given, as containerd has it.
+DEFAULT_VARIANTS = {("arm64", "v8"): "", ("amd64", "v1"): "", ("arm", ""): "v7"}
+
+
+class Platform(NamedTuple):
+    """What a profile in a registry is for."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+    os_version: str = ""
+
+    def __str__(self) -> str:
+        """As parse_platform() takes it."""
+        name = "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+        return f"{name}:{self.os_version}" if self.os_version else name
+
+    @property
+    def normal(self) -> Platform:
+        """The form in which equal platforms are equal."""
+        variant = DEFAULT_VARIANTS.get((self.architecture, self.variant), self.variant)
+        return self._replace(variant=variant)
+
+    @property
+    def title(self) -> str:
+        """The name of the layer that holds a profile for it in the CRD format."""
+        return "-".join(("profile", *(part for part in self if part))) + ".yaml"
+
+
+def parse_platform(text: str) -> Platform:
+    """OS/ARCH[/VARIANT][:OS_VERSION], as oras and SPO's spoc have it. Raises UsageError."""
+    name, colon, os_version = text.partition(":")
+    parts = name.split("/")
+    if len(parts) not in (2, 3) or not all(parts) or bool(colon) != bool(os_version):
+        raise UsageError(f"-p {text}", "is no platform", "give OS/ARCH[/VARIANT], linux/arm64 for example")
+    return Platform(parts[0], parts[1], parts[2] if len(parts) == 3 else "", os_version)
+
+
+def platform_of(host: Host) -> Platform:
+    """The platform whose profiles a machine takes."""
+    name = host.architecture.replace("SCMP_ARCH_", "").lower()
+    return Platform("linux", OCI_ARCHITECTURES.get(host.architecture, name))
+
+
+def sha256_of(data: bytes) -> str:
+    """The digest by which a registry knows these bytes."""
+    import hashlib
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+class Descriptor(NamedTuple):
+    """What a manifest says of a blob, or an index of a manifest (descriptor.md of the image specification)."""
+
+    media_type: str
+    size_bytes: int
+    digest: str
+    title: str = ""
+    platform: Platform | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Its keys in the order in which Go programs write them, for digests depend on it."""
+        document: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size_bytes}
+        if self.title:
+            document["annotations"] = {TITLE: self.title}
+        if self.media_type == EMPTY_TYPE:
+            document["data"] = "e30="  # EMPTY_CONFIG in base64, which oras repeats there
+        if self.platform:
+            document["platform"] = {"architecture": self.platform.architecture, "os": self.platform.os}
+            if self.platform.os_version:
+                document["platform"]["os.version"] = self.platform.os_version
+            if self.platform.variant:
+                document["platform"]["variant"] = self.platform.variant
+        return document
+
+
+class Blob(NamedTuple):
+    """Bytes in a registry."""
+
+    media_type: str
+    data: bytes
+    title: str = ""
+    platform: Platform | None = None
+
+    @property
+    def digest(self) -> str:
+        return sha256_of(self.data)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        return Descriptor(self.media_type, len(self.data), self.digest, self.title, self.platform)
+
+
+class Artifact(NamedTuple):
+    """A profile as a registry holds it: its manifest (MANIFEST_TYPE), and the blobs that have to be there before."""
+
+    manifest: bytes
+    blobs: tuple[Blob, ...]
+
+    @property
+    def digest(self) -> str:
+        return sha256_of(self.manifest)
+
+
+def parse_annotations(given: Iterable[str], epoch: str = "") -> dict[str, str]:
+    """The annotations of a manifest: KEY:VALUE each, and when it was made: `epoch` (SOURCE_DATE_EPOCH, in seconds), or
+    no time in particular, so that a profile has the same digest whenever it is pushed. Raises UsageError.
+    """
+    annotations: dict[str, str] = {}
+    for text in map(spell_name, given):
+        key, colon, value = text.partition(":")
+        if not key.strip() or not colon:
+            raise UsageError(f"-a {text}", "is no annotation", "give KEY:VALUE")
+        if annotations.setdefault(key, value) != value:
+            raise UsageError(f"-a {text}", f"{key} is given another value as well", "leave one of them out")
+    if CREATED not in annotations:
+        try:
+            annotations[CREATED] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch))) if epoch else EPOCH
+        except (ValueError, OverflowError, OSError):
+            raise UsageError(f"SOURCE_DATE_EPOCH={epoch}", "is no number of seconds", "unset it") from None
+    if not compiled(RFC_3339).fullmatch(annotations[CREATED]):
+        raise UsageError(f"{CREATED}: {annotations[CREATED]}", "is no time as RFC 3339 has it", f"give {EPOCH}, say")
+    return annotations
+
+
+def make_artifact(artifact_type: str, config: Blob, layers: Sequence[Blob], annotations: dict[str, str]) -> Artifact:
+    """The manifest of these layers: byte for byte what oras, and so SPO, writes for the same."""
+    import json
+    text = json.dumps({
+        "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "artifactType": artifact_type,
+        "config": config.descriptor.document(), "layers": [layer.descriptor.document() for layer in layers],
+        "annotations": dict(sorted(annotations.items()))}, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":  # as encoding/json of Go escapes them
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Artifact(text.encode(), (config, *layers))
+
+
+def are_exclusive(rules: Iterable[Rule], default: Verdict) -> bool:
+    """Is no call met by two rules for one syscall that answer differently, in what libseccomp makes of them?
+
+    As safeShape of the merger has it: sure are only values that differ in their lower 32 bits, for some architectures
+    compare no more, and a condition with its opposite.
+    """
+    answers = {(rule.verdict, tuple(each for each in rule.conditions if each.op != "SCMP_CMP_MASKED_EQ" or each.value))
+               for rule in rules if rule.verdict != default}
+    if len({verdict for verdict, _ in answers}) < 2:
+        return True
+    conditions = [each for _, listed in answers for each in listed]
+    if {len(listed) for _, listed in answers} != {1} or len({each.argument for each in conditions}) > 1:
+        return False
+    operators = {each.op for each in conditions}
+    if operators == {"SCMP_CMP_EQ"}:
+        return len({each.value & MASK_32 for each in conditions}) == len(conditions)
+    return len(conditions) == 2 and operators in COMPLEMENTS and conditions[0].value == conditions[1].value
+
+
+def runtime_lacks(source: LoadedProfile) -> Iterator[tuple[str, str, str]]:
+    """What the runtime format does not take of a profile: the key, why not and, if it is a rule's, a syscall."""
+    profile = source.profile
+    for key in EXTRA_KEYS:
+        if source.spec.get(key):
+            yield key, ("the profile that it names has to be united with this one before" if key == "baseProfileName"
+                        else "a listener belongs to a node, and not to what all nodes get"), ""
+    if profile.default_action == SCMP_ACT_NOTIFY:
+        yield "defaultAction", f"{SCMP_ACT_NOTIFY} needs a listener on the node", ""
+    for flag in profile.flags or ():
+        if flag not in RUNTIME_FLAGS:
+            yield "flags", f"{flag} is none of {', '.join(RUNTIME_FLAGS)}", ""
+    counts: collections.Counter[str] = collections.Counter()
+    total = 0
+    for rule in profile.rules:
+        counts.update(rule.names)
+        total += len(rule.names) if rule.verdict != profile.default else 0
+        if rule.names and rule.action == SCMP_ACT_NOTIFY:
+            yield "action", f"{SCMP_ACT_NOTIFY} needs a listener on the node", rule.names[0]
+        if "" in rule.names:
+            yield "names", "an empty name is no syscall's", ""
+        if len(rule.names) > MAX_RUNTIME_NAMES:
+            yield "names", f"{len(rule.names)} in one rule are more than {MAX_RUNTIME_NAMES}", rule.names[0]
+    for name, count in sorted(counts.items()):
+        if count > MAX_RUNTIME_ENTRIES:
+            yield "names", f"{count} rules for one syscall are more than {MAX_RUNTIME_ENTRIES}", name
+    if total > MAX_RUNTIME_RULES:
+        yield "syscalls", f"{total} rules are more than {MAX_RUNTIME_RULES}", ""
+    for names, rules in names_by_rules(profile):
+        if names and not are_exclusive(rules, profile.default):
+            yield "action", "its rules contradict each other where both apply", min(names)
+
+
+def runtime_artifact(source: LoadedProfile, annotations: dict[str, str]) -> Artifact:
+    """A profile in the runtime format: OCI JSON in one normal form, whatever dialect it was written in. Raises
+    ProfileError for what that may not hold.
+    """
+    for key, reason, name in runtime_lacks(source):
+        raise ProfileError(*source.place_of(key, name), f"{name and name + ': '}{key}: not in the runtime format: "
+                           f"{reason}", "change the profile, or push it as YAML with -t crd")
+    text = format_profile(source.profile, TYPE_JSON, "")
+    return make_artifact(RUNTIME_TYPE, Blob(RUNTIME_TYPE, EMPTY_CONFIG),
+                         [Blob(RUNTIME_LAYER_TYPE, text.encode(), RUNTIME_TITLE)], annotations)
+
+
+def crd_artifact(profiles: Sequence[tuple[Platform | None, bytes]], annotations: dict[str, str]) -> Artifact:
+    """Profiles in the CRD format: YAML as it is, a layer for each platform; None stands for all others."""
+    platforms = [platform and platform.normal for platform, _ in profiles]
+    for platform in platforms:
+        if platforms.count(platform) > 1:
+            raise UsageError(f"-p {platform}" if platform else "-f", "two profiles are for that platform" if platform
+                             else "two profiles are for no platform in particular", "give each -f another -p")
+    layers = [Blob(CRD_LAYER_TYPE, text, platform.title if platform else CRD_TITLE, platform)
+              for platform, text in profiles]
+    layers.sort(key=lambda layer: layer.title)
+    return make_artifact(CRD_ARTIFACT_TYPE, Blob(EMPTY_TYPE, EMPTY_CONFIG), layers, annotations)
+
+
+class Manifest(NamedTuple):
+    """What a registry says of an artifact, or of those for several platforms: then it is an index."""
+
+    reference: str  # what errors name
+    media_type: str
+    artifact_type: str
+    config_type: str
+    parts: tuple[Descriptor, ...]  # layers, or the manifests of an index
+
+    @property
+    def is_index(self) -> bool:
+        return self.media_type in INDEX_TYPES
+
+    def fail(self, reason: str, hint: str = "check the reference") -> NoReturn:
+        raise SpocError("read profile", self.reference, reason, hint)
+
+    def fail_for(self, platform: Platform) -> NoReturn:
+        """Raise SpocError: none of the parts is for this platform."""
+        names = {str(part.platform or part.title or part.digest)[:80] for part in self.parts}
+        others = sorted(names)
+        more = f" and {len(others) - 8} more" if len(others) > 8 else ""
+        self.fail(f"holds no profile for {platform}, but {', '.join(others[:8]) or 'nothing'}{more}",
+                  "choose one with -p")
+
+    def checked(self, part: Descriptor, limit_bytes: int) -> Descriptor:
+        """A part that was chosen, unless it can be no profile."""
+        name = f"{part.title or part.digest:.100}"
+        if part.size_bytes > limit_bytes:
+            self.fail(f"{name} has {part.size_bytes} bytes, more than {limit_bytes}")
+        if part.media_type.endswith(("gzip", "zstd")):
+            self.fail(f"{name} is packed ({part.media_type:.100}), and so no profile")
+        return part
+
+
+def parse_manifest(data: bytes, reference: str, content_type: str = "") -> Manifest:
+    """A manifest or an index, which a stranger may have made, and the type that came with it. Raises SpocError."""
+    import json
+    given = content_type.partition(";")[0].strip()
+    empty = Manifest(reference, given, "", "", ())
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        empty.fail(f"its manifest is no JSON: {error}")
+    if not isinstance(document, dict) or document.get("schemaVersion") != 2:
+        empty.fail(f"its manifest is no profile's, but of type {given or 'unknown'}")
+    key, other, kinds = ("layers", "manifests", MANIFEST_TYPES)
+    if "manifests" in document:
+        key, other, kinds = ("manifests", "layers", INDEX_TYPES)
+    kind = document.get("mediaType") or kinds[0]
+    if kind not in kinds:
+        empty.fail(f"its manifest is no profile's, but of type {kind!s:.100}")
+    if other in document or given not in (kind, "", "application/json"):  # readers would differ about it
+        empty.fail("its manifest is of two types at once")
+    parts, config = document.get(key), document.get("config")
+    if not isinstance(parts, list):
+        empty.fail(f"its manifest has no list of {key}")
+    if len(parts) > MAX_LAYERS:
+        empty.fail(f"its manifest has {len(parts)} {key}, more than {MAX_LAYERS}")
+    try:
+        return Manifest(reference, kind, string_of(document, "artifactType"),
+                        "" if config is None else parse_descriptor(config).media_type,
+                        tuple(map(parse_descriptor, parts)))
+    except ValueError as error:
+        empty.fail(f"its manifest makes no sense: {error}")
+
+
+def string_of(document: Any, key: str) -> str:
+    """The string at a key; "" if there is none. Raises ValueError."""
+    if document is None:
+        return ""
+    if not isinstance(document, dict):
+        raise ValueError(f"{document!r:.60} stands for a mapping")
+    value = document.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{key}: {value!r:.60} stands for a string")
+    return value or ""
+
+
+def parse_descriptor(document: Any) -> Descriptor:
+    """A descriptor in a manifest. Raises ValueError."""
+    media_type, digest = string_of(document, "mediaType"), string_of(document, "digest")
+    if not compiled(SHA256).fullmatch(digest):
+        raise ValueError(f"digest: {digest!r:.60} is no sha256:...")
+    size = document.get("size")
+    if type(size) is not int or not 0 <= size <= MASK_64:
+        raise ValueError(f"size: {size!r:.60} is no number of bytes")
+    given = document.get("platform")
+    platform = None if given is None else Platform(*(
+        string_of(given, key) for key in ("os", "architecture", "variant", "os.version")))
+    return Descriptor(media_type, size, digest, string_of(document.get("annotations"), TITLE), platform)
+
+
+def choose_manifest(index: Manifest, platform: Platform) -> Descriptor:
+    """The manifest for a platform in an index; one without a platform is for all, if it is the only one. Raises
+    SpocError.
+    """
+    fitting = [part for part in index.parts if part.platform and part.platform.normal == platform.normal]
+    if len(index.parts) == 1 and not index.parts[0].platform:
+        fitting = list(index.parts)
+    if not fitting:
+        index.fail_for(platform)
+    if fitting[0].media_type not in MANIFEST_TYPES:
+        index.fail(f"its index leads to no manifest, but to what is of type {fitting[0].media_type:.100}")
+    return index.checked(fitting[0], MAX_BLOB_BYTES)
+
+
+def choose_layer(manifest: Manifest, platform: Platform, limit_bytes: int = MAX_BLOB_BYTES) -> Descriptor:
+    """The layer of a manifest with the profile for a platform, by the rules of selectLayer (internal/pkg/artifact of
+    SPO). Raises SpocError.
+    """
+    layers = manifest.parts
+    if RUNTIME_TYPE in (manifest.config_type, manifest.artifact_type):
+        if len(layers) != 1:
+            manifest.fail(f"has {len(layers)} layers, but a profile in the runtime format has one")
+        return manifest.checked(layers[0], limit_bytes)
+    if manifest.config_type in IMAGE_CONFIG_TYPES:
+        manifest.fail("is a container image, and no profile")
+    fitting = [layer for layer in layers if (
+        layer.platform.normal == platform.normal if layer.platform else layer.title == platform.title)]
+    for title in (CRD_TITLE, RUNTIME_TITLE):
+        fitting += [layer for layer in layers if not layer.platform and layer.title == title]
+    is_bound = len(layers) != 1 or layers[0].platform or (
+        layers[0].title.startswith("profile-") and layers[0].title.endswith(".yaml"))
+    if not fitting and not is_bound:
+        fitting = list(layers)
+    if not fitting:
+        manifest.fail_for(platform)
+    return manifest.checked(fitting[0], limit_bytes)
+
+
+def check_blob(descriptor: Descriptor, data: bytes, reference: str) -> None:
+    """Raise SpocError unless these bytes are what the descriptor says."""
+    if len(data) != descriptor.size_bytes:
+        raise SpocError("read profile", reference, f"{descriptor.digest} came with {len(data)} bytes, and has "
+                        f"{descriptor.size_bytes}", "try again")
+    if sha256_of(data) != descriptor.digest:
+        raise SpocError("read profile", reference, f"what came for {descriptor.digest} is {sha256_of(data)}",
+                        "tell whoever runs the registry")
 
 # --- Libraries ---------------------------------------------------------------
 
@@ -11230,14 +11627,9 @@ class Conversion:
 
     def refuse(self, key: str, reason: str, name: str = "") -> NoReturn:
         """Fail at this key of the profile or, with a syscall's name, of its rule."""
-        where, rules = self.spec, self.spec.get("syscalls") or []
-        for rule in rules if name else ():
-            if name == rule.get("name") or name in (rule.get("names") or ()):
-                where = rule if where is self.spec or key not in where else where
-        reader = self.source.reader
-        reader.seek(entry_offset(where, key))
-        raise SpocError(f"convert to {self.type}", f"{reader.file}:{reader.row + 1}:{reader.indent + 1}",
-                        f"{name and name + ': '}{key}: {reason}", "change the profile, or choose another type with -t")
+        file, line, column = self.source.place_of(key, name)
+        raise SpocError(f"convert to {self.type}", f"{file}:{line}:{column}", f"{name and name + ': '}{key}: {reason}",
+                        "change the profile, or choose another type with -t")
 
     def convert(self, to_type: str) -> str | bytes:
         """The profile in a format of CONVERT_TYPES."""

@@ -24,7 +24,7 @@ import spoc
 import support
 
 TIER = "kernel"
-SECTIONS = ["Constants", "Messages", "Policy", "Formats", "Files", "Libraries", "Machine", "Filters",
+SECTIONS = ["Constants", "Messages", "Policy", "Formats", "Files", "Registry", "Libraries", "Machine", "Filters",
             "Commands under watch", "BPF", "Notification", "Audit", "record, run, watch", "Profile commands",
             "doctor", "Command line"]
 # A guard against growth: names for fields, options and functions take 20 KB more than the positions and tables of
