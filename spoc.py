@@ -1087,23 +1087,22 @@ def format_statements(profile: Profile, extra: dict[str, Any]) -> list[str]:
 
 # What the kernel has a program call, though the program does not ask for it: a recording may lack it, and the program
 # needs it all the same. None of it has any authority.
-KERNEL_CALLS = {
-    # Set as the call to go on with by the end of a stop, a freeze or a debugger's attachment: kernel/signal.c and each
-    # architecture's (ERESTART_RESTARTBLOCK). So nanosleep, poll and futex go on with the time that is left.
-    "restart_syscall": "goes on with a call that a stop interrupted",
-    # The kernel puts it where a signal's handler returns to: arch/*/kernel/signal.c, vDSO, ARM's sigpage.
-    "rt_sigreturn": "returns from a signal's handler",
-    "sigreturn": "the same, on 32-bit x86 and ARM, for handlers without SA_SIGINFO",
+KERNEL_CALLS = frozenset((
+    # Goes on with a call that a stop, a freeze or a debugger's attachment interrupted, as nanosleep, poll and futex
+    # with the time that is left: kernel/signal.c and each architecture's (ERESTART_RESTARTBLOCK).
+    "restart_syscall",
+    # Return from a signal's handler (arch/*/kernel/signal.c, vDSO, ARM's sigpage), the latter on 32-bit x86 and ARM
+    # from one without SA_SIGINFO.
+    "rt_sigreturn", "sigreturn",
     # Not seen where a signal ended the thread or the program.
-    "exit": "ends a thread",
-    "exit_group": "ends a program",
+    "exit", "exit_group",
     # The vDSO takes these from memory, or calls the kernel: once the clock source has become another (after a suspend,
     # on another machine), for some clocks, early after boot. x86-64's vsyscall page calls them under a filter alone.
-    **dict.fromkeys("""clock_gettime clock_gettime64 clock_getres clock_getres_time64 gettimeofday time getcpu getrandom
-                    riscv_hwprobe""".split(), "served by the vDSO where it can"),
-    # x86-64 from Linux 6.11; from 6.14 on no filter is asked about it.
-    "uretprobe": "returns from a function that perf, bpftrace or the like traces",
-}
+    "clock_gettime", "clock_gettime64", "clock_getres", "clock_getres_time64", "gettimeofday", "time", "getcpu",
+    "getrandom", "riscv_hwprobe",
+    # Returns from a function that perf, bpftrace or the like traces: x86-64 from Linux 6.11; from 6.14 on no filter is
+    # asked about it.
+    "uretprobe"))
 
 # What a program seldom needs, and an attacker likes; those with a ? above only if they are allowed unconditionally.
 HIGH_RISK = """
@@ -1216,7 +1215,7 @@ def portable_names(names: Iterable[str], kept: set[str]) -> set[str]:
     """These names, all their siblings, and what the kernel makes, but for the kept ones."""
     groups = [group.partition(">") for line in SIBLINGS.strip().splitlines()
               for group in line.partition(":")[0].split(",")]
-    found, before = {*names, *KERNEL_CALLS.keys() - kept}, -1
+    found, before = {*names, *KERNEL_CALLS - kept}, -1
     while len(found) > before:
         before = len(found)
         for left, arrow, right in groups:
@@ -11837,11 +11836,11 @@ def to_ascii(name: str) -> str:
     return printable(name).encode("ascii", "backslashreplace").decode()
 
 
-# What the values of arguments are called, by syscall:argument, and in which header of Linux or libc; of flags, several
-# may be set in one value. The architectures in COMMON_VALUES have these; of structs that are in a request's number, the
-# sizes are those of 64-bit programs.
+# What the values of arguments are called, by syscall:argument, and in which header of Linux or libc: * stands for the
+# names that follow. Of flags several may be set in one value. The architectures in COMMON_VALUES have these; of structs
+# that are in a request's number, the sizes are those of 64-bit programs.
 VALUE_NAMES = """
-ioctl:1 values asm/ioctls.h: TCGETS=0x5401 TCSETS=0x5402 TCSETSW=0x5403 TCSETSF=0x5404 TCGETA=0x5405 TCSETA=0x5406
+ioctl:1 values asm/ioctls.h *: TCGETS=0x5401 TCSETS=0x5402 TCSETSW=0x5403 TCSETSF=0x5404 TCGETA=0x5405 TCSETA=0x5406
     TCSETAW=0x5407 TCSETAF=0x5408 TCSBRK=0x5409 TCXONC=0x540a TCFLSH=0x540b TIOCEXCL=0x540c TIOCNXCL=0x540d
     TIOCSCTTY=0x540e TIOCGPGRP=0x540f TIOCSPGRP=0x5410 TIOCOUTQ=0x5411 TIOCSTI=0x5412 TIOCGWINSZ=0x5413
     TIOCSWINSZ=0x5414 TIOCMGET=0x5415 TIOCMBIS=0x5416 TIOCMBIC=0x5417 TIOCMSET=0x5418 TIOCGSOFTCAR=0x5419
@@ -11850,86 +11849,69 @@ ioctl:1 values asm/ioctls.h: TCGETS=0x5401 TCSETS=0x5402 TCSETSW=0x5403 TCSETSF=
     TIOCCBRK=0x5428 TIOCGSID=0x5429 TCGETS2=0x802c542a TCSETS2=0x402c542b TCSETSW2=0x402c542c TCSETSF2=0x402c542d
     TIOCGPTN=0x80045430 TIOCSPTLCK=0x40045431 TIOCGPTPEER=0x5441 FIONCLEX=0x5450 FIOCLEX=0x5451 FIOASYNC=0x5452
     FIOQSIZE=0x5460 TIOCMIWAIT=0x545c TIOCGICOUNT=0x545d
-ioctl:1 values linux/sockios.h: SIOCATMARK=0x8905 SIOCGSTAMP_OLD=0x8906 SIOCADDRT=0x890b SIOCDELRT=0x890c
-    SIOCGIFNAME=0x8910 SIOCGIFCONF=0x8912 SIOCGIFFLAGS=0x8913 SIOCSIFFLAGS=0x8914 SIOCGIFADDR=0x8915
-    SIOCSIFADDR=0x8916 SIOCGIFDSTADDR=0x8917 SIOCGIFBRDADDR=0x8919 SIOCGIFNETMASK=0x891b SIOCSIFNETMASK=0x891c
-    SIOCGIFMETRIC=0x891d SIOCGIFMTU=0x8921 SIOCSIFMTU=0x8922 SIOCGIFHWADDR=0x8927 SIOCSIFHWADDR=0x8924
-    SIOCGIFINDEX=0x8933 SIOCGIFTXQLEN=0x8942 SIOCETHTOOL=0x8946 SIOCGMIIPHY=0x8947 SIOCGARP=0x8954 SIOCBRADDBR=0x89a0
-    SIOCBRADDIF=0x89a2
-ioctl:1 values linux/fs.h: BLKROSET=0x125d BLKROGET=0x125e BLKRRPART=0x125f BLKGETSIZE=0x1260 BLKFLSBUF=0x1261
+ioctl:1 values linux/sockios.h SIOC*: ATMARK=0x8905 GSTAMP_OLD=0x8906 ADDRT=0x890b DELRT=0x890c GIFNAME=0x8910
+    GIFCONF=0x8912 GIFFLAGS=0x8913 SIFFLAGS=0x8914 GIFADDR=0x8915 SIFADDR=0x8916 GIFDSTADDR=0x8917 GIFBRDADDR=0x8919
+    GIFNETMASK=0x891b SIFNETMASK=0x891c GIFMETRIC=0x891d GIFMTU=0x8921 SIFMTU=0x8922 GIFHWADDR=0x8927 SIFHWADDR=0x8924
+    GIFINDEX=0x8933 GIFTXQLEN=0x8942 ETHTOOL=0x8946 GMIIPHY=0x8947 GARP=0x8954 BRADDBR=0x89a0 BRADDIF=0x89a2
+ioctl:1 values linux/fs.h *: BLKROSET=0x125d BLKROGET=0x125e BLKRRPART=0x125f BLKGETSIZE=0x1260 BLKFLSBUF=0x1261
     BLKSSZGET=0x1268 BLKGETSIZE64=0x80081272 BLKDISCARD=0x1277 BLKIOMIN=0x1278 BLKIOOPT=0x1279 BLKPBSZGET=0x127b
-    FIBMAP=0x1 FIGETBSZ=0x2 FIFREEZE=0xc0045877 FITHAW=0xc0045878 FITRIM=0xc0185879 FICLONE=0x40049409
+    FIBMAP=1 FIGETBSZ=2 FIFREEZE=0xc0045877 FITHAW=0xc0045878 FITRIM=0xc0185879 FICLONE=0x40049409
     FICLONERANGE=0x4020940d FIDEDUPERANGE=0xc0189436 FS_IOC_GETFLAGS=0x80086601 FS_IOC_SETFLAGS=0x40086602
     FS_IOC_FIEMAP=0xc020660b FS_IOC_FSGETXATTR=0x801c581f FS_IOC_FSSETXATTR=0x401c5820
-ioctl:1 values linux/if_tun.h: TUNSETIFF=0x400454ca TUNGETIFF=0x800454d2 TUNSETPERSIST=0x400454cb
-ioctl:1 values linux/random.h: RNDGETENTCNT=0x80045200 RNDADDENTROPY=0x40085203
-ioctl:1 values linux/kd.h: KDSKBMODE=0x4b45 KDGKBMODE=0x4b44 KDSETMODE=0x4b3a KDGETMODE=0x4b3b
-ioctl:1 values linux/vt.h: VT_OPENQRY=0x5600 VT_GETSTATE=0x5603 VT_ACTIVATE=0x5606
-ioctl:1 values linux/loop.h: LOOP_SET_FD=0x4c00 LOOP_CLR_FD=0x4c01 LOOP_CTL_GET_FREE=0x4c82
-ioctl:1 values linux/kvm.h: KVM_GET_API_VERSION=0xae00 KVM_CREATE_VM=0xae01 KVM_CHECK_EXTENSION=0xae03
-    KVM_CREATE_VCPU=0xae41 KVM_RUN=0xae80
-ioctl:1 values linux/perf_event.h: PERF_EVENT_IOC_ENABLE=0x2400 PERF_EVENT_IOC_DISABLE=0x2401
-socket:0 socketpair:0 values sys/socket.h: AF_UNSPEC=0 AF_UNIX=0x1 AF_INET=0x2 AF_AX25=0x3 AF_IPX=0x4 AF_APPLETALK=0x5
-    AF_X25=0x9 AF_INET6=0xa AF_NETLINK=0x10 AF_PACKET=0x11 AF_RDS=0x15 AF_PPPOX=0x18 AF_CAN=0x1d AF_TIPC=0x1e
-    AF_BLUETOOTH=0x1f AF_ALG=0x26 AF_NFC=0x27 AF_VSOCK=0x28 AF_KCM=0x29 AF_QIPCRTR=0x2a AF_SMC=0x2b AF_XDP=0x2c
-socket:1 socketpair:1 flags sys/socket.h: SOCK_STREAM=0x1 SOCK_DGRAM=0x2 SOCK_RAW=0x3 SOCK_RDM=0x4 SOCK_SEQPACKET=0x5
-    SOCK_PACKET=0xa SOCK_NONBLOCK=0x800 SOCK_CLOEXEC=0x80000
-clone:0 unshare:0 setns:1 flags linux/sched.h: CLONE_NEWTIME=0x80 CLONE_VM=0x100 CLONE_FS=0x200 CLONE_FILES=0x400
-    CLONE_SIGHAND=0x800 CLONE_PIDFD=0x1000 CLONE_PTRACE=0x2000 CLONE_VFORK=0x4000 CLONE_PARENT=0x8000
-    CLONE_THREAD=0x10000 CLONE_NEWNS=0x20000 CLONE_SYSVSEM=0x40000 CLONE_SETTLS=0x80000 CLONE_PARENT_SETTID=0x100000
-    CLONE_CHILD_CLEARTID=0x200000 CLONE_UNTRACED=0x800000 CLONE_CHILD_SETTID=0x1000000 CLONE_NEWCGROUP=0x2000000
-    CLONE_NEWUTS=0x4000000 CLONE_NEWIPC=0x8000000 CLONE_NEWUSER=0x10000000 CLONE_NEWPID=0x20000000
-    CLONE_NEWNET=0x40000000 CLONE_IO=0x80000000
-prctl:0 values linux/prctl.h: PR_SET_PDEATHSIG=0x1 PR_GET_PDEATHSIG=0x2 PR_GET_DUMPABLE=0x3 PR_SET_DUMPABLE=0x4
-    PR_GET_KEEPCAPS=0x7 PR_SET_KEEPCAPS=0x8 PR_SET_NAME=0xf PR_GET_NAME=0x10 PR_GET_SECCOMP=0x15 PR_SET_SECCOMP=0x16
-    PR_CAPBSET_READ=0x17 PR_CAPBSET_DROP=0x18 PR_GET_SECUREBITS=0x1b PR_SET_SECUREBITS=0x1c PR_SET_TIMERSLACK=0x1d
-    PR_GET_TIMERSLACK=0x1e PR_SET_MM=0x23 PR_SET_PTRACER=0x59616d61 PR_SET_CHILD_SUBREAPER=0x24
-    PR_GET_CHILD_SUBREAPER=0x25 PR_SET_NO_NEW_PRIVS=0x26 PR_GET_NO_NEW_PRIVS=0x27 PR_GET_TID_ADDRESS=0x28
-    PR_SET_THP_DISABLE=0x29 PR_GET_THP_DISABLE=0x2a PR_CAP_AMBIENT=0x2f PR_GET_SPECULATION_CTRL=0x34
-    PR_SET_SPECULATION_CTRL=0x35 PR_SET_TAGGED_ADDR_CTRL=0x37 PR_SET_SYSCALL_USER_DISPATCH=0x3b PR_SCHED_CORE=0x3e
-    PR_SET_VMA=0x53564d41
-fcntl:1 fcntl64:1 values linux/fcntl.h: F_DUPFD=0 F_GETFD=0x1 F_SETFD=0x2 F_GETFL=0x3 F_SETFL=0x4 F_GETLK=0x5
-    F_SETLK=0x6 F_SETLKW=0x7 F_SETOWN=0x8 F_GETOWN=0x9 F_SETSIG=0xa F_GETSIG=0xb F_SETOWN_EX=0xf F_GETOWN_EX=0x10
-    F_OFD_GETLK=0x24 F_OFD_SETLK=0x25 F_OFD_SETLKW=0x26 F_SETLEASE=0x400 F_GETLEASE=0x401 F_NOTIFY=0x402
-    F_DUPFD_CLOEXEC=0x406 F_SETPIPE_SZ=0x407 F_GETPIPE_SZ=0x408 F_ADD_SEALS=0x409 F_GET_SEALS=0x40a
-madvise:2 values linux/mman.h: MADV_NORMAL=0 MADV_RANDOM=0x1 MADV_SEQUENTIAL=0x2 MADV_WILLNEED=0x3 MADV_DONTNEED=0x4
-    MADV_FREE=0x8 MADV_REMOVE=0x9 MADV_DONTFORK=0xa MADV_DOFORK=0xb MADV_MERGEABLE=0xc MADV_UNMERGEABLE=0xd
-    MADV_HUGEPAGE=0xe MADV_NOHUGEPAGE=0xf MADV_DONTDUMP=0x10 MADV_DODUMP=0x11 MADV_WIPEONFORK=0x12
-    MADV_KEEPONFORK=0x13 MADV_COLD=0x14 MADV_PAGEOUT=0x15 MADV_POPULATE_READ=0x16 MADV_POPULATE_WRITE=0x17
-    MADV_COLLAPSE=0x19
-mprotect:2 mmap:2 mmap2:2 flags linux/mman.h: PROT_READ=0x1 PROT_WRITE=0x2 PROT_EXEC=0x4
-lseek:2 values linux/fs.h: SEEK_SET=0 SEEK_CUR=0x1 SEEK_END=0x2 SEEK_DATA=0x3 SEEK_HOLE=0x4
-epoll_ctl:1 values linux/eventpoll.h: EPOLL_CTL_ADD=0x1 EPOLL_CTL_DEL=0x2 EPOLL_CTL_MOD=0x3
-arch_prctl:0 values asm/prctl.h: ARCH_SET_GS=0x1001 ARCH_SET_FS=0x1002 ARCH_GET_FS=0x1003 ARCH_GET_GS=0x1004
-    ARCH_GET_CPUID=0x1011 ARCH_SET_CPUID=0x1012
-futex:1 futex_time64:1 flags linux/futex.h: FUTEX_WAIT=0 FUTEX_WAKE=0x1 FUTEX_REQUEUE=0x3 FUTEX_CMP_REQUEUE=0x4
-    FUTEX_WAKE_OP=0x5 FUTEX_LOCK_PI=0x6 FUTEX_UNLOCK_PI=0x7 FUTEX_TRYLOCK_PI=0x8 FUTEX_WAIT_BITSET=0x9
-    FUTEX_WAKE_BITSET=0xa FUTEX_WAIT_REQUEUE_PI=0xb FUTEX_CMP_REQUEUE_PI=0xc FUTEX_LOCK_PI2=0xd
-    FUTEX_WAIT_PRIVATE=0x80 FUTEX_PRIVATE_FLAG=0x80 FUTEX_CLOCK_REALTIME=0x100
-personality:0 flags linux/personality.h: PER_LINUX=0 PER_LINUX32=0x8 UNAME26=0x20000 ADDR_NO_RANDOMIZE=0x40000
-ptrace:0 values linux/ptrace.h: PTRACE_TRACEME=0 PTRACE_PEEKTEXT=0x1 PTRACE_PEEKDATA=0x2 PTRACE_PEEKUSR=0x3
-    PTRACE_POKETEXT=0x4 PTRACE_POKEDATA=0x5 PTRACE_CONT=0x7 PTRACE_KILL=0x8 PTRACE_SINGLESTEP=0x9 PTRACE_ATTACH=0x10
-    PTRACE_DETACH=0x11 PTRACE_SYSCALL=0x18 PTRACE_SETOPTIONS=0x4200 PTRACE_GETEVENTMSG=0x4201 PTRACE_GETSIGINFO=0x4202
-    PTRACE_GETREGSET=0x4204 PTRACE_SETREGSET=0x4205 PTRACE_SEIZE=0x4206 PTRACE_INTERRUPT=0x4207 PTRACE_LISTEN=0x4208
-bpf:0 values linux/bpf.h: BPF_MAP_CREATE=0 BPF_MAP_LOOKUP_ELEM=0x1 BPF_MAP_UPDATE_ELEM=0x2 BPF_MAP_DELETE_ELEM=0x3
-    BPF_MAP_GET_NEXT_KEY=0x4 BPF_PROG_LOAD=0x5 BPF_OBJ_PIN=0x6 BPF_OBJ_GET=0x7 BPF_PROG_ATTACH=0x8 BPF_PROG_DETACH=0x9
-    BPF_RAW_TRACEPOINT_OPEN=0x11 BPF_BTF_LOAD=0x12 BPF_LINK_CREATE=0x1c
-seccomp:0 values linux/seccomp.h: SECCOMP_SET_MODE_STRICT=0 SECCOMP_SET_MODE_FILTER=0x1 SECCOMP_GET_ACTION_AVAIL=0x2
-    SECCOMP_GET_NOTIF_SIZES=0x3
-prlimit64:1 values sys/resource.h: RLIMIT_CPU=0 RLIMIT_FSIZE=0x1 RLIMIT_DATA=0x2 RLIMIT_STACK=0x3 RLIMIT_CORE=0x4
-    RLIMIT_RSS=0x5 RLIMIT_NPROC=0x6 RLIMIT_NOFILE=0x7 RLIMIT_MEMLOCK=0x8 RLIMIT_AS=0x9 RLIMIT_LOCKS=0xa
-    RLIMIT_SIGPENDING=0xb RLIMIT_MSGQUEUE=0xc RLIMIT_NICE=0xd RLIMIT_RTPRIO=0xe RLIMIT_RTTIME=0xf
-keyctl:0 values linux/keyctl.h: KEYCTL_GET_KEYRING_ID=0 KEYCTL_JOIN_SESSION_KEYRING=0x1 KEYCTL_UPDATE=0x2
-    KEYCTL_REVOKE=0x3 KEYCTL_CHOWN=0x4 KEYCTL_SETPERM=0x5 KEYCTL_DESCRIBE=0x6 KEYCTL_CLEAR=0x7 KEYCTL_LINK=0x8
-    KEYCTL_UNLINK=0x9 KEYCTL_SEARCH=0xa KEYCTL_READ=0xb
-reboot:2 values linux/reboot.h: LINUX_REBOOT_CMD_RESTART=0x1234567 LINUX_REBOOT_CMD_HALT=0xcdef0123
-    LINUX_REBOOT_CMD_CAD_ON=0x89abcdef LINUX_REBOOT_CMD_CAD_OFF=0 LINUX_REBOOT_CMD_POWER_OFF=0x4321fedc
-    LINUX_REBOOT_CMD_KEXEC=0x45584543
-membarrier:0 values linux/membarrier.h: MEMBARRIER_CMD_QUERY=0 MEMBARRIER_CMD_GLOBAL=0x1
-    MEMBARRIER_CMD_PRIVATE_EXPEDITED=0x8 MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED=0x10
-msgctl:1 shmctl:1 semctl:2 values linux/ipc.h: IPC_RMID=0 IPC_SET=0x1 IPC_STAT=0x2 IPC_INFO=0x3
-io_uring_register:1 values linux/io_uring.h: IORING_REGISTER_BUFFERS=0 IORING_REGISTER_FILES=0x2
-    IORING_REGISTER_EVENTFD=0x4 IORING_REGISTER_PROBE=0x8
+ioctl:1 values linux/if_tun.h *: TUNSETIFF=0x400454ca TUNGETIFF=0x800454d2 TUNSETPERSIST=0x400454cb
+ioctl:1 values linux/random.h *: RNDGETENTCNT=0x80045200 RNDADDENTROPY=0x40085203
+ioctl:1 values linux/kd.h *: KDSKBMODE=0x4b45 KDGKBMODE=0x4b44 KDSETMODE=0x4b3a KDGETMODE=0x4b3b
+ioctl:1 values linux/vt.h VT_*: OPENQRY=0x5600 GETSTATE=0x5603 ACTIVATE=0x5606
+ioctl:1 values linux/loop.h LOOP_*: SET_FD=0x4c00 CLR_FD=0x4c01 CTL_GET_FREE=0x4c82
+ioctl:1 values linux/kvm.h KVM_*: GET_API_VERSION=0xae00 CREATE_VM=0xae01 CHECK_EXTENSION=0xae03 CREATE_VCPU=0xae41
+    RUN=0xae80
+ioctl:1 values linux/perf_event.h PERF_EVENT_IOC_*: ENABLE=0x2400 DISABLE=0x2401
+socket:0 socketpair:0 values sys/socket.h AF_*: UNSPEC=0 UNIX=1 INET=2 AX25=3 IPX=4 APPLETALK=5 X25=9 INET6=10
+    NETLINK=16 PACKET=17 RDS=21 PPPOX=24 CAN=29 TIPC=30 BLUETOOTH=31 ALG=38 NFC=39 VSOCK=40 KCM=41 QIPCRTR=42 SMC=43
+    XDP=44
+socket:1 socketpair:1 flags sys/socket.h SOCK_*: STREAM=1 DGRAM=2 RAW=3 RDM=4 SEQPACKET=5 PACKET=0xa NONBLOCK=0x800
+    CLOEXEC=0x80000
+clone:0 unshare:0 setns:1 flags linux/sched.h CLONE_*: NEWTIME=0x80 VM=0x100 FS=0x200 FILES=0x400 SIGHAND=0x800
+    PIDFD=0x1000 PTRACE=0x2000 VFORK=0x4000 PARENT=0x8000 THREAD=0x10000 NEWNS=0x20000 SYSVSEM=0x40000 SETTLS=0x80000
+    PARENT_SETTID=0x100000 CHILD_CLEARTID=0x200000 UNTRACED=0x800000 CHILD_SETTID=0x1000000 NEWCGROUP=0x2000000
+    NEWUTS=0x4000000 NEWIPC=0x8000000 NEWUSER=0x10000000 NEWPID=0x20000000 NEWNET=0x40000000 IO=0x80000000
+prctl:0 values linux/prctl.h PR_*: SET_PDEATHSIG=1 GET_PDEATHSIG=2 GET_DUMPABLE=3 SET_DUMPABLE=4 GET_KEEPCAPS=7
+    SET_KEEPCAPS=8 SET_NAME=15 GET_NAME=16 GET_SECCOMP=21 SET_SECCOMP=22 CAPBSET_READ=23 CAPBSET_DROP=24
+    GET_SECUREBITS=27 SET_SECUREBITS=28 SET_TIMERSLACK=29 GET_TIMERSLACK=30 SET_MM=35 SET_PTRACER=0x59616d61
+    SET_CHILD_SUBREAPER=36 GET_CHILD_SUBREAPER=37 SET_NO_NEW_PRIVS=38 GET_NO_NEW_PRIVS=39 GET_TID_ADDRESS=40
+    SET_THP_DISABLE=41 GET_THP_DISABLE=42 CAP_AMBIENT=47 GET_SPECULATION_CTRL=52 SET_SPECULATION_CTRL=53
+    SET_TAGGED_ADDR_CTRL=55 SET_SYSCALL_USER_DISPATCH=59 SCHED_CORE=62 SET_VMA=0x53564d41
+fcntl:1 fcntl64:1 values linux/fcntl.h F_*: DUPFD=0 GETFD=1 SETFD=2 GETFL=3 SETFL=4 GETLK=5 SETLK=6 SETLKW=7 SETOWN=8
+    GETOWN=9 SETSIG=10 GETSIG=11 SETOWN_EX=15 GETOWN_EX=16 OFD_GETLK=36 OFD_SETLK=37 OFD_SETLKW=38 SETLEASE=0x400
+    GETLEASE=0x401 NOTIFY=0x402 DUPFD_CLOEXEC=0x406 SETPIPE_SZ=0x407 GETPIPE_SZ=0x408 ADD_SEALS=0x409 GET_SEALS=0x40a
+madvise:2 values linux/mman.h MADV_*: NORMAL=0 RANDOM=1 SEQUENTIAL=2 WILLNEED=3 DONTNEED=4 FREE=8 REMOVE=9 DONTFORK=10
+    DOFORK=11 MERGEABLE=12 UNMERGEABLE=13 HUGEPAGE=14 NOHUGEPAGE=15 DONTDUMP=16 DODUMP=17 WIPEONFORK=18 KEEPONFORK=19
+    COLD=20 PAGEOUT=21 POPULATE_READ=22 POPULATE_WRITE=23 COLLAPSE=25
+mprotect:2 mmap:2 mmap2:2 flags linux/mman.h PROT_*: READ=1 WRITE=2 EXEC=4
+lseek:2 values linux/fs.h SEEK_*: SET=0 CUR=1 END=2 DATA=3 HOLE=4
+epoll_ctl:1 values linux/eventpoll.h EPOLL_CTL_*: ADD=1 DEL=2 MOD=3
+arch_prctl:0 values asm/prctl.h ARCH_*: SET_GS=0x1001 SET_FS=0x1002 GET_FS=0x1003 GET_GS=0x1004 GET_CPUID=0x1011
+    SET_CPUID=0x1012
+futex:1 futex_time64:1 flags linux/futex.h FUTEX_*: WAIT=0 WAKE=1 REQUEUE=3 CMP_REQUEUE=4 WAKE_OP=5 LOCK_PI=6
+    UNLOCK_PI=7 TRYLOCK_PI=8 WAIT_BITSET=9 WAKE_BITSET=0xa WAIT_REQUEUE_PI=0xb CMP_REQUEUE_PI=0xc LOCK_PI2=0xd
+    WAIT_PRIVATE=0x80 PRIVATE_FLAG=0x80 CLOCK_REALTIME=0x100
+personality:0 flags linux/personality.h *: PER_LINUX=0 PER_LINUX32=8 UNAME26=0x20000 ADDR_NO_RANDOMIZE=0x40000
+ptrace:0 values linux/ptrace.h PTRACE_*: TRACEME=0 PEEKTEXT=1 PEEKDATA=2 PEEKUSR=3 POKETEXT=4 POKEDATA=5 CONT=7 KILL=8
+    SINGLESTEP=9 ATTACH=16 DETACH=17 SYSCALL=24 SETOPTIONS=0x4200 GETEVENTMSG=0x4201 GETSIGINFO=0x4202 GETREGSET=0x4204
+    SETREGSET=0x4205 SEIZE=0x4206 INTERRUPT=0x4207 LISTEN=0x4208
+bpf:0 values linux/bpf.h BPF_*: MAP_CREATE=0 MAP_LOOKUP_ELEM=1 MAP_UPDATE_ELEM=2 MAP_DELETE_ELEM=3 MAP_GET_NEXT_KEY=4
+    PROG_LOAD=5 OBJ_PIN=6 OBJ_GET=7 PROG_ATTACH=8 PROG_DETACH=9 RAW_TRACEPOINT_OPEN=17 BTF_LOAD=18 LINK_CREATE=28
+seccomp:0 values linux/seccomp.h SECCOMP_*: SET_MODE_STRICT=0 SET_MODE_FILTER=1 GET_ACTION_AVAIL=2 GET_NOTIF_SIZES=3
+prlimit64:1 values sys/resource.h RLIMIT_*: CPU=0 FSIZE=1 DATA=2 STACK=3 CORE=4 RSS=5 NPROC=6 NOFILE=7 MEMLOCK=8 AS=9
+    LOCKS=10 SIGPENDING=11 MSGQUEUE=12 NICE=13 RTPRIO=14 RTTIME=15
+keyctl:0 values linux/keyctl.h KEYCTL_*: GET_KEYRING_ID=0 JOIN_SESSION_KEYRING=1 UPDATE=2 REVOKE=3 CHOWN=4 SETPERM=5
+    DESCRIBE=6 CLEAR=7 LINK=8 UNLINK=9 SEARCH=10 READ=11
+reboot:2 values linux/reboot.h LINUX_REBOOT_CMD_*: RESTART=0x1234567 HALT=0xcdef0123 CAD_ON=0x89abcdef CAD_OFF=0
+    POWER_OFF=0x4321fedc KEXEC=0x45584543
+membarrier:0 values linux/membarrier.h MEMBARRIER_CMD_*: QUERY=0 GLOBAL=1 PRIVATE_EXPEDITED=8
+    REGISTER_PRIVATE_EXPEDITED=16
+msgctl:1 shmctl:1 semctl:2 values linux/ipc.h IPC_*: RMID=0 SET=1 STAT=2 INFO=3
+io_uring_register:1 values linux/io_uring.h IORING_REGISTER_*: BUFFERS=0 FILES=2 EVENTFD=4 PROBE=8
 """
 COMMON_VALUES = {"X86_64", "X86", "X32", "AARCH64", "ARM", "RISCV64", "LOONGARCH64", "S390X", "S390"}
 
@@ -11955,22 +11937,19 @@ class ValueNames(NamedTuple):
         return "|".join([*([f"{value:#x}"] if value and found else []), *found])
 
 
-def parse_value_names(text: str) -> dict[tuple[str, int], list[ValueNames]]:
+@functools.lru_cache()
+def value_names() -> dict[tuple[str, int], list[ValueNames]]:
     """VALUE_NAMES by syscall and argument."""
     found: dict[tuple[str, int], list[ValueNames]] = {}
-    for line in text.strip().replace("\n    ", " ").split("\n"):
+    for line in VALUE_NAMES.strip().replace("\n    ", " ").split("\n"):
         head, _, pairs = line.partition(": ")
-        *calls, kind, header = head.split()
-        values = {name: int(value, 0) for name, value in (pair.split("=") for pair in pairs.split())}
+        *calls, kind, header, pattern = head.split()
+        values = {pattern.replace("*", name): int(value, 0) for name, value in (
+            pair.split("=") for pair in pairs.split())}
         for call in calls:
             name, _, argument = call.partition(":")
             found.setdefault((name, int(argument)), []).append(ValueNames(kind == "flags", header, values))
     return found
-
-
-@functools.lru_cache()
-def value_names() -> dict[tuple[str, int], list[ValueNames]]:
-    return parse_value_names(VALUE_NAMES)
 
 
 def name_condition(syscall: str, condition: Condition) -> str:

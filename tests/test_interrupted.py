@@ -241,7 +241,6 @@ class Table(unittest.TestCase):
                    if rule["action"] == "SCMP_ACT_ALLOW" and not {*rule} & {"includes", "excludes", "args"}}
         self.assertEqual(set(module.KERNEL_CALLS) - allowed, set())
         self.assertEqual(set(module.KERNEL_CALLS) & set(module.ARGUMENTS), set())
-        self.assertTrue(all(module.KERNEL_CALLS.values()))
 
 
 if __name__ == "__main__":
