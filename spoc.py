@@ -4516,6 +4516,12 @@ def shares_pid_namespace(pid: int, other: int) -> bool:
     return namespace is not None and namespace == pid_namespace_of(other)
 
 
+def is_entering(pid: int) -> bool:
+    """Is it a container runtime's, which has entered a pid namespace and is yet to execute what it starts there?"""
+    stat = read_stat(pid)
+    return bool(stat and stat.flags & PF_FORKNOEXEC) and not shares_pid_namespace(pid, parent_of(pid))
+
+
 def running_processes() -> Iterator[RunningProcess]:
     """Every process that runs. One that ends meanwhile is not among them."""
     for pid in all_processes():
@@ -6262,8 +6268,10 @@ class Config(ctypes.Structure):
                 ("filter_mask", c_uint32), ("namespaces", c_uint32), ("foreign", c_uint32),
                 ("parent_offset", c_uint32), ("tgid_offset", c_uint32), ("nsproxy_offset", c_uint32),
                 ("mounts_offset", c_uint32), ("inode_offset", c_uint32), ("pid_offset", c_uint32),
-                ("level_offset", c_uint32), ("numbers_offset", c_uint32), ("others_taken", c_uint32),
-                ("others_returned", c_uint32), ("others_most", c_uint32)]
+                ("level_offset", c_uint32), ("numbers_offset", c_uint32), ("leader_offset", c_uint32),
+                ("flags_offset", c_uint32), ("cred_offset", c_uint32), ("user_offset", c_uint32),
+                ("owner_offset", c_uint32), ("others_taken", c_uint32), ("others_returned", c_uint32),
+                ("others_most", c_uint32), ("unused", c_uint32)]
 
 
 class Counters(ctypes.Structure):
@@ -6346,7 +6354,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x1E629693  # `make bpf` writes it
+OBJECT_CRC32 = 0x9EE4B55A  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -6356,7 +6364,7 @@ PROGRAMS = {
     "enter_direct": "sys_enter", "enter_abis": "sys_enter", "enter_plain": "sys_enter", "run_enter": "sys_enter",
     "run_exit": "sys_exit", "run_signal": "signal_deliver", "run_task_exit": "sched_process_exit",
     "watch_enter": "sys_enter", "watch_enter_direct": "sys_enter", "watch_exit": "sys_exit",
-    "watch_exit_direct": "sys_exit", "join_listed": "sys_exit", "join_pidns": "sys_exit", "join_group": "sys_exit",
+    "watch_exit_direct": "sys_exit", "join_scope": "sys_exit", "join_inside": "sys_exit", "join_group": "sys_exit",
     "list_named": "sched_process_exec", "note_return": "sys_exit", "join_enter": "sys_enter",
     "begin_foreign": "sched_process_exec"}
 WATCHING_PROGRAMS = ("task_fork", "task_exec", "run_exit", "run_signal", "run_task_exit")
@@ -7006,6 +7014,71 @@ def denial_verdicts(kind: int, result: int) -> tuple[tuple[Verdict, ...], str]:
             DENIAL_VSYSCALL: ((Verdict("", -1),), "")}[kind]
 
 
+class BtfMember(ctypes.Structure):
+    """struct btf_member (linux/btf.h)."""
+
+    _fields_ = [("name_off", c_uint32), ("type", c_uint32), ("offset", c_uint32)]
+
+
+BTF_KIND_STRUCT, BTF_KIND_UNION = 4, 5  # linux/btf.h
+
+
+def find_member(btf: Btf, type_id: int, name: bytes) -> int | None:
+    """How many bytes into a struct the member of this name is, also in a nameless one within; None if it has none."""
+    btf_type = libbpf.btf__type_by_id(btf, type_id).contents
+    kind, count, has_bit_fields = btf_type.info >> 24 & 0x1F, btf_type.info & 0xFFFF, btf_type.info >> 31
+    if kind not in (BTF_KIND_STRUCT, BTF_KIND_UNION):
+        return None
+    members = (BtfMember * count).from_address(ctypes.addressof(btf_type) + ctypes.sizeof(BtfType))
+    for member in members:
+        offset = int(member.offset & 0xFFFFFF if has_bit_fields else member.offset) // 8
+        member_name = libbpf.btf__name_by_offset(btf, member.name_off)
+        if member_name == name:
+            return offset
+        below = find_member(btf, member.type, name) if not member_name else None
+        if below is not None:
+            return offset + below
+    return None
+
+
+# Fields of Config, and what of the kernel's structs each tells of: a struct, its member. Offsets of one field add up.
+MEMBERS = (
+    ("parent_offset", b"task_struct", b"real_parent"), ("tgid_offset", b"task_struct", b"tgid"),
+    ("nsproxy_offset", b"task_struct", b"nsproxy"), ("mounts_offset", b"nsproxy", b"mnt_ns"),
+    ("inode_offset", b"mnt_namespace", b"ns"), ("inode_offset", b"ns_common", b"inum"),
+    ("pid_offset", b"task_struct", b"thread_pid"), ("level_offset", b"pid", b"level"),
+    ("numbers_offset", b"pid", b"numbers"), ("leader_offset", b"task_struct", b"group_leader"),
+    ("flags_offset", b"task_struct", b"flags"), ("cred_offset", b"task_struct", b"cred"),
+    ("user_offset", b"cred", b"user_ns"), ("owner_offset", b"user_namespace", b"owner"))
+
+
+def member_offsets() -> list[int]:
+    """The offsets of MEMBERS in bytes; none where the kernel does not tell of its types, has others, or is 32-bit."""
+    offsets: list[int] = []
+    if ctypes.sizeof(c_void_p) < ctypes.sizeof(c_uint64):
+        return offsets
+    try:
+        btf = libbpf.btf__parse_raw(KERNEL_BTF.encode())
+    except OSError:
+        return []
+    try:
+        for _, struct, member in MEMBERS:
+            offset = find_member(btf, libbpf.btf__find_by_name_kind(btf, struct, BTF_KIND_STRUCT), member)
+            if offset is None:
+                return []
+            offsets.append(offset)
+        return offsets
+    except OSError:
+        return []
+    finally:
+        libbpf.btf__free(btf)
+
+
+def set_member_offsets(config: Config, offsets: Sequence[int]) -> None:
+    for (field, _, _), offset in zip(MEMBERS, offsets):
+        setattr(config, field, getattr(config, field) + offset)
+
+
 class Scope(Protocol):
     """What is recorded or watched that runs already."""
 
@@ -7037,7 +7110,7 @@ class Scope(Protocol):
 class ProcessTree:
     """Processes with their threads and descendants."""
 
-    join_program, exec_program = "join_listed", ""
+    join_program, exec_program = "join_scope", ""
     is_open_ended = False
     command: Sequence[str] = ()
 
@@ -7091,7 +7164,7 @@ class ProcessTree:
 class NamedProcesses:
     """What is called so, or is from an exec on, with its threads and descendants."""
 
-    join_program, exec_program = "join_listed", "list_named"
+    join_program, exec_program = "join_scope", "list_named"
     is_open_ended = True
     command: Sequence[str] = ()
     MAX_BYTES = 15  # of a task's name (TASK_COMM_LEN, include/linux/sched.h)
@@ -7133,7 +7206,7 @@ class ControlGroup:
                 self.path + "/release_agent"):
             raise KernelError("attach to", path, "the root of the control groups is the whole machine",
                               "name one below it; `watch` without --cgroup is for all")
-        self.join_program = "join_group" if self._is_v2 else "join_listed"
+        self.join_program = "join_group" if self._is_v2 else "join_scope"
         self.exec_program = "join_group" if self._is_v2 else ""
         if not self._is_v2:
             self.title += " (version 1: what is moved into it later is not seen)"
@@ -7161,7 +7234,7 @@ class ControlGroup:
 class PidNamespace:
     """A container with a pid namespace of its own: all that is in it, also what is started in it from outside."""
 
-    join_program = exec_program = "join_pidns"
+    join_program = exec_program = "join_scope"
     is_open_ended = False
     command: Sequence[str] = ()
 
@@ -7169,19 +7242,20 @@ class PidNamespace:
         """Raises OSError if it is gone."""
         self.name, self._pid = container.name, container.pid
         self.title = f"container {container.name}"
-        self._namespace = os.stat(f"/proc/{container.pid}/ns/pid")
+        namespace = os.stat(f"/proc/{container.pid}/ns/pid")
+        self._namespace = namespace.st_dev, namespace.st_ino
 
     def tasks(self) -> set[int]:
         """Those in the namespace, and the descendants of its first process, which may be in others below it."""
         found = ProcessTree.tasks_below([self._pid])
         for pid in all_processes():
-            with contextlib.suppress(OSError):
-                if os.path.samestat(self._namespace, os.stat(f"/proc/{pid}/ns/pid")):
-                    found.update(threads_of(pid))
+            if pid_namespace_of(pid) == self._namespace and not is_entering(pid):
+                found.update(threads_of(pid))
         return found
 
     def prepare(self, bpf: ScopedPrograms) -> None:
-        bpf.config.scope_dev, bpf.config.scope_ino = kernel_device(self._namespace.st_dev), self._namespace.st_ino
+        device, bpf.config.scope_ino = self._namespace
+        bpf.config.scope_dev = kernel_device(device)
 
 
 def container_scope(name: str) -> Scope:
@@ -7194,7 +7268,7 @@ def container_scope(name: str) -> Scope:
                         f"those that run: {others}" if others else "no container runs")
     try:
         scope = PidNamespace(container)
-        is_machines = os.path.samestat(os.stat("/proc/self/ns/pid"), os.stat(f"/proc/{container.pid}/ns/pid"))
+        is_machines = shares_pid_namespace(container.pid, os.getpid())
     except OSError as error:
         raise KernelError("attach to", f"container {name}", error, "run it as root, or with CAP_SYS_PTRACE"
                           if error.errno in (errno.EACCES, errno.EPERM) else "start it again") from None
@@ -7248,12 +7322,15 @@ class ScopedPrograms(BpfSkeleton):
         self.tids: set[int] = set()  # of all that were listed
         self._joining = contextlib.ExitStack()
         self._resources.enter_context(self._joining)
-        self._notes_returns = "task_exit" in self._other_programs and bool(self.machine.number_offset) and (
-            lockdown_mode() != "confidentiality")
+        reads_kernel = lockdown_mode() != "confidentiality"
+        self._notes_returns = "task_exit" in self._other_programs and bool(self.machine.number_offset) and reads_kernel
+        is_entered = scope.join_program == scope.exec_program == "join_scope"
+        self._members = member_offsets() if is_entered and reads_kernel else []
+        self._joiner = "join_inside" if self._members else scope.join_program
 
     @property
     def _programs(self) -> list[str]:
-        joiners = ["join_enter", *{self.scope.join_program, self.scope.exec_program}.difference([""])]
+        joiners = ["join_enter", *{self._joiner, self.scope.join_program, self.scope.exec_program}.difference([""])]
         notes = ["note_return"] if self._notes_returns else []
         return [*super()._programs, *self.gates, *joiners, *notes]
 
@@ -7298,18 +7375,18 @@ class ScopedPrograms(BpfSkeleton):
         """A program that lets tasks join at a tracepoint has to be there before what else is attached to it."""
         self.config.own_tgid = os.getpid()
         self.config.filter_offset, self.config.filter_mask = self.machine.filtered
-        joiner = self.scope.join_program
+        set_member_offsets(self.config, self._members)
         try:
             self.scope.prepare(self)
-            for index, name in enumerate((self.enter_program, "run_exit", "join_enter")):
+            for index, name in enumerate((self.enter_program, "run_exit", "join_enter", "join_scope")):
                 if name in self._programs:
                     self.set_item("programs", index, libbpf.bpf_program__fd(self._program(name)))
         except OSError as error:
             raise bpf_error("attach to", self.scope.title, error) from None
-        for tracepoint in self.TEMPORARY if joiner else ():
+        for tracepoint in self.TEMPORARY if self._joiner else ():
             # Behind gates a task without a filter does not join by a call: by its forks its children are known.
             is_lasting = bool(self.gates) and tracepoint == "sched_process_fork"
-            self._attach(joiner, tracepoint, None if is_lasting else self._joining)
+            self._attach(self._joiner, tracepoint, None if is_lasting else self._joining)
         super().attach_programs()
         if self._notes_returns:
             self._attach("note_return", PROGRAMS["note_return"], self._joining)
@@ -7468,21 +7545,21 @@ class ContainerRecorder(BpfRecorder):
                               "the state of a container names its first process") from None
         self.has_namespace = self._inner_pid == 1 and not shares_ours
         if self.has_namespace:
-            self._other_programs = (*self._other_programs, "join_pidns")
+            self._other_programs = (*self._other_programs, "join_scope")
 
     def __enter__(self) -> ContainerRecorder:
         return self
 
     @property
     def _attached(self) -> list[str]:
-        return [name for name in self._programs if name != "join_pidns"]
+        return [name for name in self._programs if name != "join_scope"]
 
     def attach(self) -> None:
         super().attach()
         self._namespace = self._scope
         self.config.scope_dev, self.config.scope_ino = kernel_device(self._scope.st_dev), self._scope.st_ino
         if self.has_namespace:
-            self._attach("join_pidns", "sched_process_exec")
+            self._attach("join_scope", "sched_process_exec")
         else:
             self.open_news()
         self.arm(self._inner_pid)
@@ -7502,62 +7579,6 @@ class ContainerRecorder(BpfRecorder):
         if not self.has_namespace:
             supervisor.wait_until(lambda: not self.has_live_tasks(), [],
                                   {self.map_descriptor("events"): self.drop_news})
-
-
-class BtfMember(ctypes.Structure):
-    """struct btf_member (linux/btf.h)."""
-
-    _fields_ = [("name_off", c_uint32), ("type", c_uint32), ("offset", c_uint32)]
-
-
-BTF_KIND_STRUCT, BTF_KIND_UNION = 4, 5  # linux/btf.h
-
-
-def find_member(btf: Btf, type_id: int, name: bytes) -> int | None:
-    """How many bytes into a struct the member of this name is, also in a nameless one within; None if it has none."""
-    btf_type = libbpf.btf__type_by_id(btf, type_id).contents
-    kind, count, has_bit_fields = btf_type.info >> 24 & 0x1F, btf_type.info & 0xFFFF, btf_type.info >> 31
-    if kind not in (BTF_KIND_STRUCT, BTF_KIND_UNION):
-        return None
-    members = (BtfMember * count).from_address(ctypes.addressof(btf_type) + ctypes.sizeof(BtfType))
-    for member in members:
-        offset = int(member.offset & 0xFFFFFF if has_bit_fields else member.offset) // 8
-        member_name = libbpf.btf__name_by_offset(btf, member.name_off)
-        if member_name == name:
-            return offset
-        below = find_member(btf, member.type, name) if not member_name else None
-        if below is not None:
-            return offset + below
-    return None
-
-
-# What tells of a task once it is gone, its parent's tgid and its mount namespace's inode, and its pid in its own pid
-# namespace: structs, a member of each.
-MEMBERS = ((b"task_struct", b"real_parent"), (b"task_struct", b"tgid"), (b"task_struct", b"nsproxy"),
-           (b"nsproxy", b"mnt_ns"), (b"task_struct", b"thread_pid"), (b"pid", b"level"), (b"pid", b"numbers"),
-           (b"mnt_namespace", b"ns"), (b"ns_common", b"inum"))
-
-
-def member_offsets() -> list[int]:
-    """The offsets of MEMBERS in bytes; none where the kernel does not tell of its types, has others, or is 32-bit."""
-    offsets: list[int] = []
-    if ctypes.sizeof(c_void_p) < ctypes.sizeof(c_uint64):
-        return offsets
-    try:
-        btf = libbpf.btf__parse_raw(KERNEL_BTF.encode())
-    except OSError:
-        return []
-    try:
-        for struct, member in MEMBERS:
-            offset = find_member(btf, libbpf.btf__find_by_name_kind(btf, struct, BTF_KIND_STRUCT), member)
-            if offset is None:
-                return []
-            offsets.append(offset)
-        return offsets
-    except OSError:
-        return []
-    finally:
-        libbpf.btf__free(btf)
 
 
 class HeldNamespace(NamedTuple):
@@ -7729,12 +7750,7 @@ class StartRecorder(BpfRecorder):
 
     def attach(self) -> None:
         self.config.ns_dev, self.config.ns_ino = kernel_device(self._namespace.st_dev), self._namespace.st_ino
-        offsets = member_offsets()
-        if offsets:
-            config = self.config
-            config.parent_offset, config.tgid_offset, config.nsproxy_offset, config.mounts_offset = offsets[:4]
-            config.pid_offset, config.level_offset, config.numbers_offset = offsets[4:7]
-            config.inode_offset = sum(offsets[7:])
+        set_member_offsets(self.config, member_offsets())
         self.config.others_most = MAX_OTHERS
         super().attach()
         self.open_news()
@@ -12532,9 +12548,9 @@ class EmptyScope:
     is_open_ended = True
     command: Sequence[str] = ()
 
-    def __init__(self, option: str, join_program: str, group: str = ""):
-        self.title, self.join_program, self._group = option, join_program, group
-        self.exec_program = "" if join_program == "join_listed" else join_program
+    def __init__(self, option: str, join_program: str, exec_program: str, group: str = ""):
+        self.title, self._group = option, group
+        self.join_program, self.exec_program = join_program, exec_program
 
     def tasks(self) -> list[int]:
         return []
@@ -12585,11 +12601,12 @@ def examine_attach() -> Finding:
     check_machine_pids("what runs")
     mounts = [mount for mount in control_group_mounts() if os.path.exists(mount.path + "/cgroup.procs")]
     versions = sorted({2 if mount.is_v2 else 1 for mount in mounts})
-    scopes: list[Scope] = [EmptyScope("--pid", "join_listed"), EmptyScope("--container", "join_pidns"),
-                           EmptyScope("--containers", "begin_foreign")]
-    if mounts:
-        program, group = ("join_group", mounts[0].path) if mounts[0].is_v2 else ("join_listed", "")
-        scopes.append(EmptyScope("--cgroup", program, group))
+    scopes: list[Scope] = [EmptyScope("--pid", "join_scope", ""), EmptyScope("--container", "join_scope", "join_scope"),
+                           EmptyScope("--containers", "begin_foreign", "begin_foreign")]
+    if mounts and mounts[0].is_v2:
+        scopes.append(EmptyScope("--cgroup", "join_group", "join_group", mounts[0].path))
+    elif mounts:
+        scopes.append(EmptyScope("--cgroup", "join_scope", ""))
     working, failures = try_scopes([*scopes, WholeMachine()])
     if not working:
         raise failures["--pid"]

@@ -10,7 +10,7 @@
  *
  * Of tasks that run already user space sets `joining`, and enters into `listed` those that it finds in /proc. A task is
  * recorded from the first thing that it does after that; its descendants are as those of a command are. Two programs,
- * join_pidns and join_group, let the kernel itself tell who belongs: they are attached to sys_enter, sys_exit and
+ * join_scope and join_group, let the kernel itself tell who belongs: they are attached to sys_enter, sys_exit and
  * sched_process_fork until all that run are listed, and to sched_process_exec for good, so that a program that is
  * started in a container or a unit from outside is recorded as well. list_named, at sched_process_exec, enters into
  * `listed` what gets a certain name.
@@ -116,9 +116,15 @@ struct config {
 	__u32 pid_offset;	/* bytes into task_struct: its struct pid */
 	__u32 level_offset;	/* bytes into struct pid: how deep its pid namespace is, a __u32 */
 	__u32 numbers_offset;	/* bytes into struct pid: its struct upid in the initial namespace, then in the next */
-	__u32 others_taken;	/* groups that begin_foreign has given to programs of other users, of no known namespace */
+	__u32 leader_offset;	/* bytes into task_struct: its group_leader */
+	__u32 flags_offset;	/* bytes into task_struct: its flags (PF_), a __u32 */
+	__u32 cred_offset;	/* bytes into task_struct: its struct cred */
+	__u32 user_offset;	/* bytes into struct cred: the user namespace */
+	__u32 owner_offset;	/* bytes into struct user_namespace: the uid of who has made it, a __u32 */
+	__u32 others_taken;	/* groups given to programs in user namespaces of others than root, of no known pid namespace */
 	__u32 others_returned;	/* how many of them do not count any more; user space raises it */
 	__u32 others_most;	/* how many may count at a time */
+	__u32 unused;
 };
 
 /* Which programs begin_foreign puts into groups. */
@@ -353,12 +359,12 @@ struct {
 /* User space sets MARK_LISTED, and a task that joins MARK_JOINED; its end clears it. */
 enum mark { MARK_NONE, MARK_LISTED, MARK_JOINED };
 
-enum program { ENTER, RUN_EXIT, JOIN_ENTER };	/* ENTER: one whose name begins with enter_, or run_enter */
+enum program { ENTER, RUN_EXIT, JOIN_ENTER, JOIN_SCOPE };	/* ENTER: one whose name begins with enter_, or run_enter */
 
 /* enum program -> that program, to which others hand on. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 3);
+	__uint(max_entries, 4);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(__u32));
 } programs SEC(".maps");
@@ -726,52 +732,80 @@ int enter_plain(struct bpf_raw_tracepoint_args *ctx)
 	return enter(ctx, ABI_UNKNOWN);
 }
 
-enum scope {
-	SCOPE_LISTED,		/* tasks in `listed` */
-	SCOPE_PIDNS,		/* those of a pid namespace, ... */
-	SCOPE_GROUP,		/* ... or of a control group and those below it */
-};
-
-static __always_inline __u32 is_in_scope(const struct config *conf, enum scope scope)
+/* Is the current task in the pid namespace that is recorded or, where none is, listed? */
+static __always_inline __u32 is_in_scope(const struct config *conf)
 {
 	struct bpf_pidns_info ns;
 
-	if (scope == SCOPE_GROUP)
-		return bpf_current_task_under_cgroup(&control_group, 0) == 1;
 	/* Only of its active one: a process that enters another's (setns(2)) to start a child there is none of it. */
-	if (scope == SCOPE_PIDNS)
+	if (conf->scope_ino)
 		return !bpf_get_ns_current_pid_tgid(conf->scope_dev, conf->scope_ino, &ns, sizeof(ns));
 	return is_listed();
 }
 
-static __always_inline int join_if_in(enum scope scope)
+static __always_inline int join_if_in(__u32 by_group)
 {
 	__u64 task = bpf_get_current_task();
 	__u32 zero = 0;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
-	if (conf && conf->joining && !find_task(task) && is_in_scope(conf, scope))
+	if (conf && conf->joining && !find_task(task) &&
+	    (by_group ? bpf_current_task_under_cgroup(&control_group, 0) == 1 : is_in_scope(conf)))
 		join(conf, task);
 	return 0;
 }
 
 /* Programs that let the current task join, at whatever tracepoints user space attaches them to. */
 SEC("raw_tp/sys_exit")
-int join_listed(struct bpf_raw_tracepoint_args *ctx)
+int join_scope(struct bpf_raw_tracepoint_args *ctx)
 {
-	return join_if_in(SCOPE_LISTED);
+	return join_if_in(0);
 }
 
+/* How deep the pid namespace of a task is, and the address of its struct pid. */
+static __always_inline __u32 level_of(const struct config *conf, __u64 task, unsigned long *pid)
+{
+	__u32 level = 0;
+
+	if (!read_kernel(*pid, task + conf->pid_offset))
+		read_kernel(level, *pid + conf->level_offset);
+	return level;
+}
+
+#define PF_FORKNOEXEC	0x40	/* include/linux/sched.h */
+
+/*
+ * Is the current task a container runtime's, which has entered a pid namespace to start a program there? Its process
+ * has executed nothing itself, and its parent is in an outer namespace.
+ */
+static __always_inline __u32 is_runtimes(const struct config *conf, __u64 task)
+{
+	unsigned long address = 0;
+	__u32 flags = 0;
+
+	if (read_kernel(address, task + conf->leader_offset) || read_kernel(flags, address + conf->flags_offset) ||
+	    !(flags & PF_FORKNOEXEC) || read_kernel(address, task + conf->parent_offset))
+		return 0;
+	return level_of(conf, address, &address) < level_of(conf, task, &address);
+}
+
+/* In the place of join_scope where kernel memory can be read: what a runtime does before its exec is no container's. */
 SEC("raw_tp/sys_exit")
-int join_pidns(struct bpf_raw_tracepoint_args *ctx)
+int join_inside(struct bpf_raw_tracepoint_args *ctx)
 {
-	return join_if_in(SCOPE_PIDNS);
+	__u32 zero = 0;
+	const struct config *conf = bpf_map_lookup_elem(&config, &zero);
+
+	if (conf && !is_runtimes(conf, bpf_get_current_task()))
+		bpf_tail_call(ctx, &programs, JOIN_SCOPE);
+	return 0;
 }
 
+/* Of a control group and those below it. */
 SEC("raw_tp/sys_exit")
 int join_group(struct bpf_raw_tracepoint_args *ctx)
 {
-	return join_if_in(SCOPE_GROUP);
+	return join_if_in(1);
 }
 
 /* For `record`, while tasks join: what one returns from, which was not recorded when it began, is a call of its own. */
@@ -1156,16 +1190,6 @@ int list_named(struct bpf_raw_tracepoint_args *ctx)
 
 #define UPID_BYTES	16	/* of struct upid, include/linux/pid.h: an int and a pointer */
 
-/* How deep the pid namespace of a task is, and the address of its struct pid. */
-static __always_inline __u32 level_of(const struct config *conf, __u64 task, unsigned long *pid)
-{
-	__u32 level = 0;
-
-	if (!read_kernel(*pid, task + conf->pid_offset))
-		read_kernel(level, *pid + conf->level_offset);
-	return level;
-}
-
 /* Note what tells of the current task once it is gone. Give whether its parent is in the same pid namespace. */
 static __always_inline __u32 describe_current(const struct config *conf, struct start *start)
 {
@@ -1186,6 +1210,18 @@ static __always_inline __u32 describe_current(const struct config *conf, struct 
 		return 0;
 	read_kernel(start->parent, parent + conf->tgid_offset);
 	return level == level_of(conf, parent, &address);
+}
+
+/* The uid of who has made the user namespace of the current task; its own where that is not known. */
+static __always_inline __u32 owner_of_current(const struct config *conf)
+{
+	unsigned long address = 0;
+	__u32 uid = bpf_get_current_uid_gid();
+
+	if (conf->parent_offset && !read_kernel(address, bpf_get_current_task() + conf->cred_offset) &&
+	    !read_kernel(address, address + conf->user_offset))
+		read_kernel(uid, address + conf->owner_offset);
+	return uid;
 }
 
 /* The index in `namespaces` of the current task's active one, or NO_INDEX. */
@@ -1234,7 +1270,7 @@ int begin_foreign(struct bpf_raw_tracepoint_args *ctx)
 	if (known)
 		start.serial = known->serial;
 	else
-		start.is_others = (__u32)bpf_get_current_uid_gid();
+		start.is_others = owner_of_current(conf);
 	/* Where `events` is full user space would not know of the group, and never give it back. */
 	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < EVENT_BYTES - EVENTS_SPARE &&
 	    !(start.is_others && conf->others_taken - conf->others_returned >= conf->others_most) &&

@@ -6,13 +6,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
+import time
 from typing import Any, Dict, List, Tuple
 from unittest import mock
 
 import spoc as module
 from cases import AttachCase
 from engines import IMAGE, OF_RUNTIMES, ONE, SHELL_LOOP, TWO, Engine, Engines
-from support import Case, spoc, wait_until
+from support import Case, require, spoc, wait_until
 
 TIER = "kernel"
 
@@ -108,6 +111,38 @@ class Containers(AttachCase):
                    for identifier in identifiers]
         self.assertEqual(blocked, [set(), {"getgroups"}], self.log)
         self.assertRegex(outputs[0], r"(?s)three\n.*uid=0.*done\n")
+
+    # Starts programs in the container of that process all the time, as runtimes do: what it calls before their exec are
+    # sched_get_priority_max and, in a thread, sched_yield.
+    RUNTIME = """
+import ctypes, os, sys, threading
+ctypes.CDLL(None).setns(os.open(f"/proc/{sys.argv[1]}/ns/pid", os.O_RDONLY), 0x20000000)  # CLONE_NEWPID
+print(flush=True)
+while True:
+    child = os.fork()
+    if not child:
+        threading.Thread(target=lambda: [os.sched_yield() for _ in range(10 ** 5)]).start()
+        for _ in range(2000):
+            os.sched_get_priority_max(0)
+        os.execvp("nice", ["nice", "true"])  # which calls setpriority
+    os.waitpid(child, 0)
+"""
+
+    def test_runtime_at_work(self) -> None:
+        """What a runtime does in the container, at the very moment of attaching, before it executes a program there."""
+        require(os.path.exists(module.KERNEL_BTF), module.KERNEL_BTF)
+        engine = self.engines.podman("crun")
+        engine.start(ONE, "/bin/sleep", "1000")
+        self.addCleanup(engine.remove, ONE)
+        for _ in range(2):
+            runtime = self.launch(sys.executable, "-c", self.RUNTIME, str(engine.pid(ONE)), stdout=subprocess.PIPE)
+            assert runtime.stdout
+            runtime.stdout.readline()
+        for number in range(5):
+            with self.subTest(number):
+                names = self.names_of("--container", ONE, meanwhile=lambda: time.sleep(0.3))
+                self.assertIn("setpriority", names)
+                self.assertEqual(names & {"sched_get_priority_max", "sched_yield"}, set())
 
     def test_podman(self) -> None:
         for runtime in ("crun", "runc"):

@@ -105,7 +105,7 @@ class Structs(CompiledCase):
             subprocess.run(["bpftool", "btf", "dump", "file", module.KERNEL_BTF, "format", "c"], stdout=file,
                            check=True)
         wanted = [f"__builtin_offsetof(struct {struct.decode()}, {member.decode()})"
-                  for struct, member in module.MEMBERS] + ["sizeof(struct upid)"]
+                  for _, struct, member in module.MEMBERS] + ["sizeof(struct upid)"]
         # It declares what printf() and the C compiler declare otherwise.
         source = self.folder / "offsets.c"
         source.write_text('#include "vmlinux.h"\nint printf(const char *, ...);\nint main(void) {\n' + "".join(

@@ -510,7 +510,9 @@ os.wait()
         self.assertEqual(found[1:], [set()] * len(found[1:]))
 
     def test_one_user(self) -> None:
-        """One user cannot take all the room, and what ends gives it back."""
+        """One user cannot take all the room, also not of root's containers whose program is not root's, and what ends
+        gives it back.
+        """
         other = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "unshare", "-Upf", "--kill-child")
         with self.attached_with("GROUPS = 40", "MAX_OTHERS = 2") as recorder:
             others = [self.launch(*other, "sleep", "1000") for _ in range(50)]
@@ -518,6 +520,12 @@ os.wait()
             self.wait_logged("Recording container pid-")
             subprocess.run(["unshare", "-pf", "sh", "-c", f"mkdir {self.folder}/inside; sleep 0.2"], check=True)
             self.wait_logged(r"Recording container pid-\d+ \((sh|dash|mkdir)\)")
+            if os.path.exists(module.KERNEL_BTF):
+                of_roots = self.folder / "of-roots"
+                of_roots.symlink_to("/bin/sleep")
+                self.folder.chmod(0o755)
+                subprocess.run(["unshare", "-pf", "--setuid", "65533", str(of_roots), "0.2"], check=True)
+                self.wait_logged(r"Recording container pid-\d+ \(of-roots\)")
             for process in others:
                 process.kill()
                 process.wait()
