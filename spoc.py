@@ -231,7 +231,7 @@ def decode_name(name: bytes) -> str:
 
 
 def spell_name(name: str) -> str:
-    """The same of a name that Python has decoded."""
+    """The same of what Python has decoded."""
     return decode_name(name.encode(errors="surrogateescape"))
 
 
@@ -262,9 +262,7 @@ def printable(text: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name that others have chosen, for a line with fields between commas: as it is, unless it could be taken for
-    more than a name.
-    """
+    """A name that others have chosen, between fields of a line: in quotes if it could be taken for more than a name."""
     if name and name == name.strip() and not any(mark in name for mark in (",", '"', ": ", " (")):
         return name
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
@@ -272,7 +270,7 @@ def quoted(name: str) -> str:
 
 
 def suggestion(word: object, known: Iterable[str]) -> str:
-    """What to say of an unknown word that is like a known one. What all known words begin with may be missing."""
+    """What to say of an unknown word that is like a known one, less what all known ones begin with."""
     import difflib
     if not isinstance(word, str):
         return ""
@@ -286,34 +284,33 @@ def suggestion(word: object, known: Iterable[str]) -> str:
 
 
 def count_of(number: int, one: str, several: str) -> str:
-    """A number, and the words that agree with it."""
     return f"{number} {one if number == 1 else several}"
 
 
 def close(descriptor: int) -> None:
-    """Close what was not written to: an error tells of nothing else (close(2)), and the descriptor is free."""
+    """Close what was not written to: an error means nothing, and the descriptor is free (close(2))."""
     with contextlib.suppress(OSError):
         os.close(descriptor)
 
 
 def refusal_text(error: OSError) -> str:
-    """What the machine refused, and for which file or function of a library, as far as that is known."""
+    """What was refused and, if known, for which file or C function."""
     return ": ".join(str(part) for part in (error.strerror or error, error.filename) if part)
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of it at once: what a file object still holds fails once more, with a traceback, when it goes away."""
+    """Write all of it: what a file object holds back would fail once more, with a traceback, when it goes away."""
     while data:
         try:
             data = data[os.write(descriptor, data):]
-        except BlockingIOError:  # whoever shares it may have made it so; there is room again when it is writable
+        except BlockingIOError:  # whoever shares it may have made it so
             poll = select.poll()
             poll.register(descriptor, select.POLLOUT)
             poll.poll()
 
 
 def write_stderr(text: str) -> bool:
-    """Say whether all of it was written: no message is worth ending a recording for."""
+    """Say whether it was written: no message is worth ending a recording for."""
     try:
         write_all(2, text.encode(errors="backslashreplace"))
         return True
@@ -342,13 +339,13 @@ def import_now(*names: str) -> None:
 
 
 def is_hollow(module: Any) -> bool:
-    """Was only the folder of a package found, since the file in it could not be looked at?"""
+    """Was only a package's folder found, since the file in it could not be looked at?"""
     specification = getattr(module, "__spec__", None)
     return specification is not None and not specification.origin
 
 
 def terminal_columns(descriptor: int) -> int:
-    """The width of the terminal that a descriptor leads to; 0 where there is none, or it does not tell."""
+    """The width of a terminal; 0 where there is none, or it does not tell."""
     try:
         return os.get_terminal_size(descriptor).columns
     except OSError:
@@ -356,7 +353,6 @@ def terminal_columns(descriptor: int) -> int:
 
 
 def stdout_columns() -> int:
-    """The width of the terminal on standard output; 80 where there is none."""
     return terminal_columns(1) or 80
 
 
@@ -369,14 +365,13 @@ def has_colour(descriptor: int) -> bool:
 
 
 def paint(text: str, code: str) -> str:
-    """The text in a colour of a terminal."""
     return f"\x1b[{code}m{text}\x1b[m" if text and code else text
 
 
 def fold_line(text: str, columns: int, indent: int) -> list[str]:
-    """The text in lines of at most so many columns, broken at blanks only; all but the first are indented.
+    """Lines of at most so many columns, broken at blanks only; all but the first are indented.
 
-    Not textwrap: to import it takes memory, and could fail in mid-recording.
+    Not textwrap, whose import takes memory, and could fail in mid-recording.
     """
     lines = [""]
     for word in text.split(" "):
@@ -388,14 +383,14 @@ def fold_line(text: str, columns: int, indent: int) -> list[str]:
 
 
 def write_syslog(text: str) -> None:
-    """Give a line to the system's log (syslog(3), the journal), if there is one."""
+    """Give a line to the system's log (syslog(3)), if there is one."""
     import syslog
     syslog.openlog("spoc", syslog.LOG_PID, syslog.LOG_DAEMON)
     syslog.syslog(syslog.LOG_ERR if text.startswith("Error:") else syslog.LOG_INFO, text)
 
 
 def notify_service_manager(state: str) -> None:
-    """Tell systemd how far this is, if it is a service of systemd's that waits to be told (sd_notify(3))."""
+    """Tell systemd how far this is, if that waits to be told (sd_notify(3))."""
     import socket
     path = os.environ.get("NOTIFY_SOCKET", "")
     if path.startswith(("/", "@")):
@@ -406,19 +401,19 @@ def notify_service_manager(state: str) -> None:
 class Log:
     """Messages on standard error, as `HH:MM:SS.ffffff message`.
 
-    Not `logging`: to import it costs a third of what a whole recording of `true` does.
+    Not `logging`, whose import takes a third of the time of recording `true`.
     """
 
     quiet = False
     verbose = False
     to_syslog = False  # nobody reads standard error
-    unsaid = False  # a result or an error could not be written: the exit code has to say so
+    unsaid = False  # what could not be written the exit code has to tell
 
     CLOCK_COLUMNS = 16
 
     @classmethod
     def _line(cls, message: str, colour: str = "") -> bool:
-        """Write a line; on a terminal as several, if it is wider than that."""
+        """Write a line, folded to the width of a terminal."""
         if cls.to_syslog:
             write_syslog(printable(message))
             return True
@@ -452,7 +447,7 @@ class Log:
 
     @classmethod
     def warning(cls, message: str) -> None:
-        """What may surprise the user later, though nothing has failed: -q leaves it."""
+        """What may surprise later, though nothing has failed: -q leaves it."""
         cls._line(f"Warning: {message}", YELLOW)
 
     @classmethod
@@ -462,8 +457,8 @@ class Log:
 # --- Policy ------------------------------------------------------------------
 
 
-# What some architectures, i386 among them, do within one syscall, chosen by its first argument: there libseccomp
-# enforces the rules for these names as well (linux/net.h, linux/ipc.h).
+# What some architectures, as i386, do within one syscall, chosen by its first argument: libseccomp enforces the rules
+# for these names there, too (linux/net.h, linux/ipc.h).
 MULTIPLEXED = {
     "socketcall": dict(enumerate("""
         socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown
@@ -482,7 +477,7 @@ class Condition(NamedTuple):
 
     @property
     def compared(self) -> tuple[int, int]:
-        """The bits of the argument that are compared, as a mask, and what they are compared with."""
+        """The bits of the argument that are compared, as a mask, and with what."""
         if self.op == "SCMP_CMP_MASKED_EQ":
             return self.value, self.value & self.value_two
         return MASK_64, self.value
@@ -508,12 +503,12 @@ class Condition(NamedTuple):
 
     @property
     def fixed_bits(self) -> tuple[int, int]:
-        """The bits that can have one value only, as a mask, and that value."""
+        """The bits that can have one value only, and that value."""
         return self.compared if self.op in ("SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ") else (0, 0)
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
-        """The lowest and highest values that meet it; for MASKED_EQ, some between them may not."""
+        """Lowest and highest values that meet it; of MASKED_EQ, some between may not."""
         mask, value = self.compared
         below, above = (0, value - 1), (value + 1, MASK_64)
         ranges = {"SCMP_CMP_NE": [below, above], "SCMP_CMP_LT": [below], "SCMP_CMP_LE": [(0, value)],
@@ -530,7 +525,7 @@ def bits_equal(argument: int, mask: int, value: int) -> Condition:
 
 
 def errno_of(name: str) -> int:
-    """The number of an errno, by any of its names; -1 if it is none."""
+    """An errno by any of its names; -1 if it is none."""
     number = vars(errno).get(name)
     return number if isinstance(number, int) else -1
 
@@ -552,8 +547,8 @@ class Verdict(NamedTuple):
 
     @property
     def leniency(self) -> tuple[int, int]:
-        """Sorts from the most to the least restrictive: of the actions as signed numbers the lowest is the most
-        restrictive (linux/seccomp.h), of errnos here the highest.
+        """A key that sorts from the most to the least restrictive: of actions the lowest as a signed number
+        (linux/seccomp.h), of errnos here the highest.
         """
         return ACTIONS[self.action] ^ 0x80000000, -self.errno
 
@@ -567,7 +562,7 @@ def make_verdict(action: str, number: int) -> Verdict:
 
 
 class Answer(NamedTuple):
-    """What a profile answers to a syscall where all conditions hold; in normal form, so that equal ones are equal."""
+    """What a profile answers to a syscall where all conditions hold, in normal form."""
 
     conditions: tuple[Condition, ...]
     verdict: Verdict
@@ -577,7 +572,7 @@ class Answer(NamedTuple):
         return self.described(lambda condition: condition.text(f"args[{condition.argument}]"))
 
     def described(self, describe: Callable[[Condition], str]) -> str:
-        """The same, with conditions in other words."""
+        """The same with conditions in other words."""
         parts = [] if self.verdict == ALLOW else [str(self.verdict)]
         if self.conditions:
             parts.append("if " + " and ".join(map(describe, self.conditions)))
@@ -608,22 +603,22 @@ class Rule(NamedTuple):
         return Answer(tuple(sorted(each.normal for each in self.conditions)), self.verdict)
 
     def narrowed(self, mask: int) -> Rule:
-        """The rule as an architecture has it whose arguments have these bits."""
+        """The rule where arguments have these bits."""
         return self._replace(conditions=tuple(
             each._replace(value=each.value & mask, value_two=each.value_two & mask) for each in self.conditions))
 
     def multiplexed(self, code: int) -> Rule:
-        """The rule as libseccomp enforces it within a multiplexed call, whose first argument says what it is to do. The
-        other arguments are in memory then, but libseccomp takes its registers for them.
+        """The rule within a multiplexed call, whose first argument is this code. The others are in memory then, but
+        libseccomp compares its registers all the same.
         """
         others = [each for each in self.conditions if each.argument]
         return self._replace(conditions=(Condition(0, "SCMP_CMP_EQ", code), *others))
 
 
 def deciding_rules(rules: Iterable[Rule], default: Verdict | None) -> list[Rule]:
-    """Of the rules for one syscall those that decide what is answered to it.
+    """Of the rules for one syscall those that decide its answer.
 
-    This is libseccomp's precedence: rules that say what the default says are none, and of the others the first without
+    libseccomp's precedence: rules that say what the default says are none, and of the others the first without
     conditions stands before all that have some.
     """
     deciding = [rule for rule in rules if rule.verdict != default]
@@ -634,7 +629,7 @@ def deciding_rules(rules: Iterable[Rule], default: Verdict | None) -> list[Rule]
 
 
 def possible_verdicts(deciding: Iterable[Rule], default: Verdict, arguments: dict[int, int]) -> Iterator[Verdict]:
-    """The verdicts that a call may meet if only these arguments are known. The default comes last, unless a rule surely
+    """The verdicts that a call may meet if only these arguments are known; the default last, unless a rule surely
     applies.
     """
     is_decided = False
@@ -658,18 +653,17 @@ class Profile(NamedTuple):
 
     @property
     def loaded_flags(self) -> set[str]:
-        """The flags that a runtime loads the filter with: runc and crun take SPEC_ALLOW where a profile has no list of
-        them, which is not an empty one.
+        """The flags that a runtime loads the filter with: runc and crun take SPEC_ALLOW where there is no list of them,
+        not even an empty one.
         """
         return set((SPEC_ALLOW,) if self.flags is None else self.flags)
 
     @property
     def default(self) -> Verdict:
-        """The verdict on all that no rule decides."""
         return make_verdict(self.default_action, self.default_errno)
 
     def deciding_rules(self, name: str) -> list[Rule]:
-        """The rules that decide calls of this name, which may be a multiplexed one."""
+        """The rules that decide calls of this name, which may be multiplexed."""
         rules = []
         for rule in self.rules:
             if name in rule.names:
@@ -685,7 +679,7 @@ class Profile(NamedTuple):
 
 
 def deciding_by_name(profile: Profile) -> dict[str, list[Rule]]:
-    """Syscall -> the rules that decide it, by its own name; none where all say what the default says."""
+    """Syscall -> the rules that decide it by its own name."""
     found: dict[str, list[Rule]] = {}
     for names, rules in names_by_rules(profile):
         found.update(dict.fromkeys(names, deciding_rules(rules, profile.default)))
@@ -693,7 +687,7 @@ def deciding_by_name(profile: Profile) -> dict[str, list[Rule]]:
 
 
 def names_by_rules(profile: Profile) -> Iterator[tuple[Sequence[str], list[Rule]]]:
-    """Syscalls that the same rules name, and these rules. Nearly all syscalls of a profile stand in one rule only."""
+    """Syscalls that the same rules name, and these rules. Nearly all syscalls stand in one rule only."""
     named: set[str] = set()
     repeated: set[str] = set()
     for rule in profile.rules:
@@ -715,16 +709,11 @@ def names_by_rules(profile: Profile) -> Iterator[tuple[Sequence[str], list[Rule]
         yield names, [profile.rules[number] for number in group]
 
 
-def names_within(name: str) -> set[str]:
-    """A syscall and, if it is multiplexed, those that it stands for."""
-    return {name, *MULTIPLEXED.get(name, {}).values()}
-
-
 def unite_base(profile: Profile, base: Profile, file: str) -> tuple[Profile, list[str]]:
     """The profile with the rules of the one (in this file) that it builds on, and what was settled between the two.
 
-    As UnionSyscalls of SPO (internal/pkg/util) does, whatever the default is: of two unconditional answers to a syscall
-    the less restrictive holds. Where conditions differ as well, or errnos, its versions install different filters.
+    As UnionSyscalls of SPO (internal/pkg/util): of two unconditional answers to a syscall the less restrictive holds.
+    Where conditions or errnos differ as well, its versions install different filters.
     """
     own_rules, base_rules = decisive_rules(profile), decisive_rules(base)
     settled: list[str] = []
@@ -743,7 +732,7 @@ def unite_base(profile: Profile, base: Profile, file: str) -> tuple[Profile, lis
         taken = max(mine, other, key=lambda verdict: verdict.leniency)
         (base_lost if taken == mine else own_lost).add(name)
         settled.append(f"{name}: {mine} in the profile, {other} in its base {file}: {taken} holds")
-    # What decides nothing in the base, under its own default, must not decide anything under that of the profile.
+    # What decides nothing under the base's own default must not under that of the profile.
     effective = [rule._replace(names=tuple(name for name in rule.names if rule in base_rules[name]))
                  for rule in base.rules]
     rules = [*without_names(profile.rules, own_lost), *without_names(effective, base_lost)]
@@ -759,7 +748,7 @@ def decisive_rules(profile: Profile) -> dict[str, list[Rule]]:
 
 
 def without_names(rules: Iterable[Rule], names: set[str]) -> Iterator[Rule]:
-    """The rules, as far as they are about other syscalls."""
+    """The rules as far as they are about other syscalls."""
     for rule in rules:
         others = tuple(name for name in rule.names if name not in names)
         if others:
@@ -786,7 +775,7 @@ OTHER_RULES = "the other rules for it"
 
 
 def denying_text(rules: Iterable[Rule]) -> str:
-    """What these rules answer, of many the first ones."""
+    """What these rules answer; of many, the first four."""
     answers = list(dict.fromkeys(str(rule.answer) for rule in rules))
     more = f" and {len(answers) - 4} more" if len(answers) > 4 else ""
     start = "the rule that answers" if len(answers) == 1 else "the rules that answer"
@@ -794,10 +783,11 @@ def denying_text(rules: Iterable[Rule]) -> str:
 
 
 def describe_lifted(profile: Profile, name: str) -> str:
-    """What allowing a syscall by its bare name lifts of what the profile says; "" if nothing."""
+    """What allowing a syscall by its bare name lifts of the profile; "" if nothing."""
     if set(profile.verdicts(name)) == {ALLOW}:
         return ""
-    rules = [rule for rule in profile.rules if not names_within(name).isdisjoint(rule.names)]
+    within = {name, *MULTIPLEXED.get(name, {}).values()}
+    rules = [rule for rule in profile.rules if not within.isdisjoint(rule.names)]
     denying = [rule for rule in rules if not rule.verdict.lets_pass]
     if denying:
         return denying_text(denying)
@@ -818,7 +808,7 @@ def conditions_exclude(one: Condition, other: Condition) -> bool:
 
 
 def answers_exclude(one: Answer, other: Answer) -> bool:
-    """Can the conditions of both, as far as one argument tells, never hold at once?"""
+    """Can the conditions of both never hold at once, as far as one argument tells?"""
     return any(each.argument == another.argument and conditions_exclude(each, another)
                for each in one.conditions for another in other.conditions)
 
@@ -834,9 +824,7 @@ def range_conditions(argument: int, low: int, high: int) -> Iterator[Condition]:
 
 
 def block_conditions(argument: int, low: int, high: int) -> Iterator[Condition]:
-    """The same, but each is that some bits are equal: for a block whose size is a power of 2, and which starts at a
-    multiple of that.
-    """
+    """The same, each that some bits are equal: for a block of a power of 2, which starts at a multiple of it."""
     while low <= high:
         size = 1
         while low % (2 * size) == 0 and low + 2 * size - 1 <= high:
@@ -848,7 +836,7 @@ def block_conditions(argument: int, low: int, high: int) -> Iterator[Condition]:
 def intersect_conditions(one: Condition, other: Condition) -> list[Condition]:
     """Conditions, one of which holds where both do: a rule cannot have two on one argument.
 
-    Of values from 2**32 on, and of bits beside a range, a 32-bit architecture sees too little: there it may be more.
+    A 32-bit architecture sees too little of values from 2**32 on, and of bits beside a range: there it may be more.
     """
     always = [(0, MASK_64)]
     if one == other:
@@ -875,7 +863,7 @@ def intersect_conditions(one: Condition, other: Condition) -> list[Condition]:
 
 
 def intersect_answers(one: Answer, other: Answer, name: str) -> list[Answer]:
-    """What both say where the conditions of both hold: the less restrictive answer, of errnos the lowest."""
+    """The less restrictive answer where the conditions of both hold."""
     found = [{each.argument: each for each in one.conditions}]
     for condition in other.conditions:
         argument, wider = condition.argument, found
@@ -893,15 +881,13 @@ def condition_implies(one: Condition, other: Condition) -> bool:
 
 
 def answer_implies(one: Answer, other: Answer) -> bool:
-    """Do the conditions of `other`, as far as one argument tells, hold wherever those of `one` do?"""
+    """Do the conditions of `other` hold wherever those of `one` do, as far as one argument tells?"""
     return all(any(condition_implies(each, wanted) for each in one.conditions) for wanted in other.conditions)
 
 
 def simplify_answers(answers: Iterable[Answer], is_consistent: bool = False) -> Answers:
-    """The answers in normal form, without those that follow from another one of the same verdict with fewer conditions.
-
-    They are dropped only where no two answers of different verdicts can hold at once: where there is one verdict, or
-    the caller knows that the answers are consistent.
+    """The answers in normal form, without those that follow from another of the same verdict with fewer conditions: if
+    no two of different verdicts can hold at once, as where there is one verdict, or the caller knows it.
     """
     found = set(answers)
     if len(found) > 1 and (is_consistent or len({each.verdict for each in found}) == 1):
@@ -912,7 +898,7 @@ def simplify_answers(answers: Iterable[Answer], is_consistent: bool = False) -> 
 
 
 def check_number(name: str, number: int) -> None:
-    """Refuse so many rules of a syscall that comparing each with each would take long."""
+    """Refuse more rules of a syscall than can be compared with each other in little time."""
     if number > MAX_CONDITIONAL:
         raise SpocError("compare rules", name, f"has more than {MAX_CONDITIONAL} rules", "join them")
 
@@ -920,7 +906,7 @@ def check_number(name: str, number: int) -> None:
 def grouped_answers(profile: Profile, default: Verdict | None) -> Iterator[tuple[Sequence[str], Answers]]:
     """Syscalls, and what the profile answers to them other than this default.
 
-    If all rules for a syscall say what the profile's own default says, they matter where that default is replaced.
+    Rules that all say what the profile's own default says matter where that is replaced.
     """
     for names, rules in names_by_rules(profile):
         check_number(min(names, default=""), len(rules))
@@ -952,7 +938,7 @@ def build_profile(default: Verdict, answers: dict[str, Answers], architectures: 
 
 
 def check_consistent(name: str, files: dict[Answer, str]) -> None:
-    """Refuse different answers to one call: of rules that overlap, their values tell which one counts."""
+    """Refuse different answers to one call: of rules that overlap, their values would tell which counts."""
     check_number(name, len(files))
     for one in files:
         for other in files:
@@ -962,10 +948,7 @@ def check_consistent(name: str, files: dict[Answer, str]) -> None:
 
 
 def merge_answers(name: str, files: dict[Answers, str], default: Verdict) -> Answers:
-    """What allows the syscall where one of the answers (with the file that each is from) does, and nowhere else.
-
-    Where the default allows, a syscall is stopped only where all of them stop it.
-    """
+    """What allows the syscall just where one of the answers (with the file that each is from) does."""
     if not default.lets_pass:
         first_files = {answer: file for answers, file in reversed(list(files.items())) for answer in answers}
         check_consistent(name, first_files)
@@ -973,7 +956,7 @@ def merge_answers(name: str, files: dict[Answers, str], default: Verdict) -> Ans
     for answers, file in files.items():
         check_consistent(name, dict.fromkeys(answers, file))
     denials = []
-    # In an order of their own, so that the order of the inputs does not matter; few rules leave few combinations.
+    # In an order of their own, so that that of the inputs does not matter; few rules leave few combinations.
     for answers in sorted(files, key=lambda answers: (len(answers), answers)):
         denials.append(simplify_answers((each for each in answers if not each.verdict.lets_pass), True))
     denied = denials[0]
@@ -990,9 +973,9 @@ def merge_answers(name: str, files: dict[Answers, str], default: Verdict) -> Ans
 
 
 def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | None = None) -> Profile:
-    """The union of profiles, each with the name of its file: it allows what one of them allows, and nothing else.
+    """The union of profiles, each with its file's name: it allows what one of them allows, and nothing else.
 
-    Raises SpocError if they contradict each other: different defaults, unless `default` settles that, or different
+    Raises SpocError if they contradict each other: by their defaults, unless `default` settles that, or by different
     verdicts, other than the default, on one call. The order of the inputs does not matter.
     """
     defaults = {profile.default: file for file, profile in inputs}
@@ -1030,8 +1013,8 @@ def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | Non
 
 
 def additions(profile: Profile, recorded: Profile, kept: set[str]) -> Profile:
-    """The rules that have to be added to a profile so that it allows what was recorded, but for the names in `kept`,
-    which hold all that its rules answer otherwise.
+    """The rules that a profile lacks of what was recorded, but for the names in `kept`, which hold all that its rules
+    answer otherwise.
     """
     own = profile._replace(rules=tuple(without_names(profile.rules, kept)))
     allowed = recorded._replace(rules=tuple(without_names(
@@ -1045,12 +1028,12 @@ def additions(profile: Profile, recorded: Profile, kept: set[str]) -> Profile:
 
 
 def added_architectures(profile: Profile, other: Profile, native: str) -> set[str]:
-    """What a profile lists and the other does not: not the native architecture, which every filter holds."""
+    """What a profile lists and the other does not, but for the native architecture, which every filter holds."""
     return set(profile.architectures) - {*other.architectures, "SCMP_ARCH_NATIVE", native}
 
 
 def diff_profiles(profile: Profile, other: Profile, native: str) -> Profile:
-    """What a profile says and the other does not, by what it means; with its own default."""
+    """What a profile says and the other does not, by meaning; with its own default."""
     other_answers, only = answers_by_name(other, other.default), {}
     for name, answers in answers_by_name(profile, profile.default).items():
         others = set(other_answers.get(name, ()))
@@ -1062,14 +1045,14 @@ def diff_profiles(profile: Profile, other: Profile, native: str) -> Profile:
 
 
 def is_covered(answer: Answer, answers: Answers, default: Verdict) -> bool:
-    """Does a profile with these answers and this default surely let pass what the one answer is about?"""
+    """Do these answers and this default surely let pass what the one answer is about?"""
     if any(not each.verdict.lets_pass and not answers_exclude(answer, each) for each in answers):
         return False
     return default.lets_pass or any(each.verdict.lets_pass and answer_implies(answer, each) for each in answers)
 
 
 def missing_from(profile: Profile, needs: Profile, native: str) -> Profile:
-    """What `needs` allows by its rules and architectures, and a profile does not allow or may not."""
+    """What `needs` allows by its rules and architectures, and a profile may not."""
     given, missing = answers_by_name(profile, profile.default), {}
     for name, answers in answers_by_name(needs, None).items():
         missing[name] = tuple(answer for answer in answers if answer.verdict.lets_pass
@@ -1085,8 +1068,8 @@ def format_statements(profile: Profile, extra: dict[str, Any]) -> list[str]:
             *sorted(rule.answer.text_for(name) for rule in profile.rules for name in rule.names)]
 
 
-# What the kernel has a program call, though the program does not ask for it: a recording may lack it, and the program
-# needs it all the same. None of it has any authority.
+# What the kernel has a program call, which a recording may lack, and the program needs all the same. None of it has any
+# authority.
 KERNEL_CALLS = frozenset((
     # Goes on with a call that a stop, a freeze or a debugger's attachment interrupted, as nanosleep, poll and futex
     # with the time that is left: kernel/signal.c and each architecture's (ERESTART_RESTARTBLOCK).
@@ -1147,9 +1130,8 @@ def high_risk() -> dict[str, str]:
 
 
 # Calls that other libcs, kernels and architectures make for the same work, and why they have no more authority. With
-# --portable, whoever may make one of the names left of > (of all, if there is none) may make all of the group; what has
-# none on its left is for every program: it acts on the calling process alone, or reads what all may know. Commas part
-# the groups of a line.
+# --portable, whoever may make one of the names left of > (of all, if there is no >) may make all of the group; where
+# none is left of it, every program may: it acts on the caller alone, or reads what all may know. Commas part groups.
 SIBLINGS = """
 > set_tid_address set_robust_list rseq arch_prctl set_thread_area get_thread_area set_tls cacheflush membarrier \
     riscv_flush_icache sched_getaffinity sched_yield futex futex_time64 gettid getpid rt_sigprocmask \
@@ -1243,13 +1225,12 @@ def without_idle_names(rules: Iterable[Rule], default: Verdict) -> list[Rule]:
 
 
 def portable_profile(profile: Profile, says_errno: bool, others: Iterable[str] = ()) -> Profile:
-    """Allow the siblings of what is allowed unconditionally, too. What a rule decides already stays as it is, and so do
-    the names in `others`. Rules that say what the default says count for nothing, as for libseccomp and merge.
+    """Allow the siblings of what is allowed unconditionally, too. What a rule decides already stays, and so do the
+    names in `others`. Rules that say what the default says count for nothing, as for libseccomp and merge.
 
-    clone3 is no sibling of a clone whose flags are restricted, since no filter sees the flags of clone3. It is answered
-    with ENOSYS, so that libc calls clone, unless it is a sibling after all. If the format can state a default errno
-    (`says_errno`), ENOSYS takes the place of a plain EPERM there as well, so that libc falls back from other new calls.
-    A profile that allows by default needs no change.
+    clone3, whose flags no filter sees, is no sibling of a clone whose flags are restricted: it is answered with ENOSYS,
+    so that libc calls clone. If the format can state a default errno (`says_errno`), ENOSYS takes the place of a plain
+    EPERM there as well, so that libc falls back from other new calls.
     """
     if profile.default_action == SCMP_ACT_ALLOW:
         return profile
@@ -1288,11 +1269,11 @@ API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
 KIND = "SeccompProfile"
 NAME_MAX_LENGTH = 253
 MAX_DEPTH = 64
-MAX_UNREAD = 1000  # documents in a file that cannot be read, nor chosen: an error takes time
+MAX_UNREAD = 1000  # documents in a file that cannot be read: an error takes time
 MAX_PROFILE_BYTES = 4 << 20  # etcd takes objects of 1.5 MiB; reading takes up to 170 times as much memory
 
 LETTERS, DIGITS = "abcdefghijklmnopqrstuvwxyz", "0123456789"
-# A string of these that begins with a letter or underscore, and is none of the words that YAML 1.1 (yaml.org/type)
+# What consists of these, begins with a letter or underscore, and is none of the words that YAML 1.1 (yaml.org/type)
 # takes for a boolean or null, is a string to every YAML reader; any other is quoted.
 YAML_PLAIN = LETTERS + LETTERS.upper() + DIGITS + "_./-"
 YAML_NOT_FIRST = ("", *DIGITS, *"./-")
@@ -1301,7 +1282,7 @@ YAML_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 
 
 class Unclear:
-    """A value that YAML readers take differently, or that no profile needs: an error where it decides anything."""
+    """What YAML readers take differently, or no profile needs: an error where it decides anything."""
 
     __slots__ = ("text", "reason")
 
@@ -1319,7 +1300,7 @@ class Unclear:
 
 
 def format_scalar(value: object) -> str:
-    """A scalar, or an empty collection, as YAML 1.1 and 1.2 readers both read it."""
+    """A scalar, or an empty collection, that YAML 1.1 and 1.2 readers read alike."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -1351,7 +1332,7 @@ def _yaml_lines(value: Any, indent: str) -> Iterator[str]:
 
 
 def format_yaml(document: dict[str, Any]) -> str:
-    """A mapping of mappings, lists and scalars as block-style YAML, keys in their order."""
+    """A mapping of mappings, lists and scalars as block-style YAML."""
     return "".join(line + "\n" for line in _yaml_lines(document, "")) if document else "{}\n"
 
 
@@ -1362,7 +1343,7 @@ def format_json(document: dict[str, Any]) -> str:
 
 
 def rules_document(profile: Profile) -> list[dict[str, Any]]:
-    """The rules in the form that the CRD and the OCI specification share, names sorted."""
+    """The rules as the CRD and the OCI specification both have them, names sorted."""
     documents = []
     for rule in profile.rules:
         if not rule.names:
@@ -1385,20 +1366,20 @@ def _errno_key(key: str, verdict: Verdict) -> dict[str, int]:
 
 
 def profile_document(profile: Profile) -> dict[str, Any]:
-    """A profile as the OCI runtime specification has it; SCMP_ARCH_NATIVE, which every filter holds, is the CRD's."""
+    """A profile as the OCI runtime specification has it. SCMP_ARCH_NATIVE, which every filter holds, is the CRD's."""
     return {"defaultAction": profile.default_action, **_errno_key("defaultErrnoRet", profile.default),
             "architectures": [name for name in profile.architectures if name != "SCMP_ARCH_NATIVE"],
             **({} if profile.flags is None else {"flags": list(profile.flags)}), "syscalls": rules_document(profile)}
 
 
-# Where Go programs write the profile that a runtime reads, flags,omitempty has them leave an empty list out.
+# Go programs leave an empty list out of what a runtime reads (flags,omitempty).
 NO_FLAGS = f"an empty list means none given there, and so {SPEC_ALLOW}; SECCOMP_FILTER_FLAG_TSYNC alone changes nothing"
 # What the CRD's schema has no word for.
 CRD_LACKS = "SCMP_ARCH_LOONGARCH64 SCMP_ARCH_M68K SCMP_ARCH_SH SCMP_ARCH_SHEB".split()
 
 
 def crd_lacks(profile: Profile) -> Iterator[tuple[str, str, str, str]]:
-    """What the CRD cannot say of a profile: the key, what stands there, why not and, if it is a rule's, a syscall."""
+    """What the CRD cannot say: the key, what stands there, why not and, if it is a rule's, a syscall."""
     if _errno_key("defaultErrnoRet", profile.default):
         yield "defaultErrnoRet", "defaultErrnoRet", "it has no place there, and means EPERM", ""
     if profile.flags == ():
@@ -1417,9 +1398,8 @@ def crd_lacks(profile: Profile) -> Iterator[tuple[str, str, str, str]]:
 
 def format_profile(profile: Profile, profile_type: str, name: str, extra: dict[str, Any] | None = None,
                    metadata: dict[str, Any] | None = None) -> str:
-    """The text of a profile: equal profiles give equal bytes. The CRD has its keys in alphabetical order.
-
-    `extra` are further keys of the specification, and `metadata` of the object.
+    """The text of a profile, with `extra` keys of the specification and `metadata` of the object: equal profiles give
+    equal bytes. The CRD has its keys in alphabetical order.
     """
     document = {**profile_document(profile), **(extra or {})}
     if profile_type == TYPE_JSON:
@@ -1439,15 +1419,14 @@ def format_profile(profile: Profile, profile_type: str, name: str, extra: dict[s
 
 
 def kubernetes_name(command: str) -> str:
-    """A command's base name made an RFC 1123 subdomain, which is what Kubernetes takes as metadata.name."""
+    """A command's base name as an RFC 1123 subdomain, which metadata.name of Kubernetes is."""
     name = "".join(c if c in LETTERS + DIGITS + "." else "-" for c in os.path.basename(command).lower())
     labels = (label.strip("-") for label in name.split("."))
     return ".".join(label for label in labels if label)[:NAME_MAX_LENGTH].strip("-.") or "command"
 
 
 # Numbers in brackets are the productions of YAML 1.2.2 (yaml.org/spec/1.2.2) that a pattern stands for, each with an
-# example. Readers of YAML 1.1 and 1.2 differ about some scalars (yes, 017, 1:30, 1e3, dates): about these the reader
-# does not guess.
+# example. Where readers of YAML 1.1 and 1.2 differ (yes, 017, 1:30, 1e3, dates), this one does not guess.
 YAML_INTEGER = (r"[-+]?(0|[1-9][0-9]{0,30})\Z"  # int of the core schema (10.3.2), and of YAML 1.1: -12
                 r"|0x[0-9a-fA-F]{1,16}\Z")  # 0x7E020000
 YAML_CONSTANTS: dict[str, bool | None] = {  # null and bool of the core schema
@@ -1456,10 +1435,10 @@ YAML_CONSTANTS: dict[str, bool | None] = {  # null and bool of the core schema
 YAML_UNCLEAR_WORDS = frozenset("y n yes no on off".split())  # bool of YAML 1.1
 YAML_ENDS = (".yaml", ".yml")
 JSON_LAST_COMMA = r",\s*[\]}]"
-# A string, or what JSON has not got outside of strings.
+# A string, or what is no JSON outside of strings.
 JSON_FAULT = rf'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|(?P<comment>#|//|/\*)|(?P<comma>{JSON_LAST_COMMA})'
 JSON_CONSTANTS = frozenset("NaN Infinity -Infinity".split())  # which Python's json reads and writes
-# A number or a date to PyYAML, ruamel or Go; not 0.8.4, 1,2 or 2001-01-01-a. See timestamp, int and float of YAML 1.1
+# A number or a date to PyYAML, ruamel or Go; not 0.8.4, 1,2 or 2001-01-01-a: timestamp, int and float of YAML 1.1
 # (yaml.org/type), and the core schema of 1.2.
 YAML_DATE = "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"  # 2001-12-14
 YAML_TIME = r"(t|[ \t]+)[0-9]{1,2}(:[0-9]{1,2}){2}(\.[0-9]*)?([ \t]*(z|[-+][0-9:]+))?"  # t21:59:43.10-05:00
@@ -1482,7 +1461,7 @@ YAML_ESCAPE = "|".join((  # [62] c-ns-esc-char, and [112] s-double-escaped
 YAML_ESCAPED = {  # [42] ns-esc-null to [58] ns-esc-paragraph-separator, in their order
     "0": "\0", "a": "\a", "b": "\b", "t": "\t", "\t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b",
     " ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029"}
-# Where a group repeats, Python's re keeps some 100 bytes for each time: what may be long repeats a class of characters.
+# Python's re keeps some 100 bytes for each time that a group repeats: what may be long repeats a class of characters.
 # [74] s-flow-folded: the end of a line with the blanks about it, but for an escaped one, and the empty lines behind.
 YAML_FOLD = r"(?:(?<![ \t])|(?<=\\[ \t]))[ \t]*\r?\n([ \t\r\n]*)"
 YAML_SEPARATION = r"(?:[ \t\r\n]+(?:#[^\n]*)?)*"  # [80] s-separate: spaces, ends of lines, and comments behind them
@@ -1512,8 +1491,8 @@ YAML_LINE_END = r"[ \t\r]*(?:\Z|(?<=[ \t])#)"  # [77] s-b-comment: nothing, or a
 YAML_BLOCK_HEADER = r"([|>])(?:([1-9])?([-+])?|([-+])([1-9]))(?:[ \t]+#.*)?\Z"
 # [176] l-nb-folded-lines: the end of a line that does not begin with a blank, before another such line.
 YAML_FOLDED_LINE = r"(?m)(^[^ \t\n].*)\n(\n*)(?=[^ \t\n])"
-# [183] l+block-sequence of items that are plain text on a line each, what nearly all of a profile is. It stops at the
-# first of YAML's words: what is behind it would be read again with each of them.
+# [183] l+block-sequence of items that are plain text on a line each, as nearly all of a profile is. It stops at the
+# first of YAML's words, or what is behind would be read again with each of them.
 YAML_PLAIN_ITEM = rf"(?!(?i:{'|'.join(sorted(YAML_WORDS))})\n)[A-Za-z_][A-Za-z0-9_./-]*\n"
 YAML_PLAIN_ITEMS = rf"( *- ){YAML_PLAIN_ITEM}(?:\1{YAML_PLAIN_ITEM})*"  # - read
 YAML_MARKER = r"(?m)^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)"  # [206] c-forbidden: --- or ... at the start of a line
@@ -1526,18 +1505,18 @@ REPEATED_KEYS = ("comment", "_comment")  # that mean nothing
 
 @functools.lru_cache()
 def compiled(pattern: str) -> re.Pattern[str]:
-    """A pattern, compiled when it is first used: most recordings need neither re nor any of them."""
+    """A pattern, compiled when first used: most recordings need neither re nor any of them."""
     import re
     return re.compile(pattern)
 
 
 def fold(match: re.Match[str]) -> str:
-    """What stands for the end of a line within a scalar, see YAML_FOLD."""
+    """What the end of a line within a scalar means, see YAML_FOLD."""
     return "\n" * match.group(match.lastindex or 0).count("\n") or " "
 
 
 def line_starts(text: str) -> array.array[int]:
-    """The offset of each line, and of one behind the last: all lines as strings would take 60 bytes each."""
+    """The offset of each line, and of one behind the last: strings would take 60 bytes more each."""
     import array
     import io
     lines = io.StringIO(text + "\n", newline="\n")
@@ -1545,9 +1524,7 @@ def line_starts(text: str) -> array.array[int]:
 
 
 class MappingNode(dict["Any", "Any"]):
-    """A mapping that was read, with offsets in the text: its own, and those of its keys in their order. In flow style
-    also where each entry ends.
-    """
+    """A mapping that was read, with offsets in the text: its own, its keys' and, in flow style, of each entry's end."""
 
     __slots__ = ("offset", "starts", "ends")
 
@@ -1558,7 +1535,7 @@ class MappingNode(dict["Any", "Any"]):
 
 
 class ListNode(list["Any"]):
-    """The same of a list and its items; in block style an item begins with its dash."""
+    """The same of a list; in block style an item begins with its dash."""
 
     __slots__ = ("offset", "starts", "ends")
 
@@ -1569,7 +1546,7 @@ class ListNode(list["Any"]):
 
 
 def entry_offset(collection: object, key: object) -> int:
-    """Where this key or index stands; the first one if it is missing, the collection if it has none."""
+    """Where this key or index stands; or, if it is missing, the first one; or the collection, if it has none."""
     if not isinstance(collection, (MappingNode, ListNode)):
         return 0  # it was not read
     if not collection:
@@ -1585,16 +1562,16 @@ class YamlText:
         self.file, self.text = file, text.lstrip("\ufeff")
         self.bom = text[:len(text) - len(self.text)]  # the byte order mark
         self.starts = line_starts(self.text)
-        # The line in hand: its number, the column from which it is still to be read, and what stands there.
+        # The line in hand: its number, the column from which it is still to be read, and what is there.
         self.row, self.indent, self.rest = -1, 0, ""
         self.limit = len(self.text)  # where the document ends
         self.is_json = is_json(self.text)
         # An anchor's name -> its value, how many characters make it, and how deep it is nested.
         self.anchors: dict[str, tuple[Any, int, int]] = {}
-        # How deep the node in hand is nested, and the deepest since the last anchor; the characters that aliases stand
-        # for; the documents that could not be read.
+        # How deep the node in hand is nested, and the deepest since the last anchor; how many characters aliases stand
+        # for; how many documents could not be read.
         self.depth, self.deepest, self.aliased, self.unread = 0, 0, 0, 0
-        # What Python calls printable is allowed, and is told faster.
+        # What is printable to Python is allowed, and told faster.
         forbidden = not self.text.replace("\n", "").isprintable() and compiled(YAML_FORBIDDEN).search(self.text)
         if forbidden:
             self.fail_at(forbidden.start(), f"character U+{ord(forbidden.group()):04X} is not allowed")
@@ -1615,7 +1592,7 @@ class YamlText:
         self.indent = offset - self.starts[self.row]
 
     def fail_in(self, collection: object, key: object, reason: str) -> NoReturn:
-        """Fail at this key or index of a collection or, if it is missing, at its first."""
+        """Fail at this key or index of a collection, see entry_offset()."""
         self.fail_at(entry_offset(collection, key), reason)
 
     def check_depth(self, depth: int) -> None:
@@ -1624,7 +1601,6 @@ class YamlText:
             self.fail(f"nested deeper than {MAX_DEPTH} levels")
 
     def add_key(self, pairs: MappingNode, key: Any, offset: int) -> None:
-        """Note a mapping's next key, and where it stands."""
         if isinstance(key, (list, dict)):
             self.fail(f"key {key!r:.60} is no scalar")
         if key in pairs and key not in REPEATED_KEYS:
@@ -1635,7 +1611,7 @@ class YamlText:
 
     def with_properties(self, properties: re.Match[str], value: Any, start: int, end: int,
                         before: tuple[int, int]) -> Any:
-        """Note a value's anchor, or what is unclear because of its tag."""
+        """The value, unclear if it has a tag; note its anchor."""
         if properties.group(2) or properties.group(3):
             value = Unclear(self.text[start:end].strip(), "has a tag, which is not supported in a profile")
         aliased, deepest = before
@@ -1701,10 +1677,10 @@ class YamlText:
 
 
 class YamlFlow(YamlText):
-    """What is in flow style, JSON with it: each method takes an offset, and gives the one behind what it read."""
+    """What is in flow style, as JSON: each method takes an offset, and gives the one behind what it read."""
 
     def flow(self, offset: int) -> tuple[Any, int]:
-        """A value in flow style, which may run over several lines; and the offset behind it."""
+        """A value in flow style, which may run over several lines."""
         token, start, end = self.flow_token(offset)
         if token in ("[", "{"):
             return self.flow_collection(token, start, end)
@@ -1792,18 +1768,15 @@ class YamlReader(YamlFlow):
     """The YAML that profiles are written in: block and flow collections, all scalar styles, comments, documents.
 
     JSON is read as the YAML in flow style that it is. An alias is the very object that its anchor names; what all
-    aliases stand for is bounded as the text is. What has a tag, fractions, and every plain scalar that YAML 1.1 and
-    YAML 1.2 readers disagree about become Unclear. Directives and complex keys are refused. Errors are ProfileError
-    with line and column.
+    stand for is bounded as the text is. What has a tag, fractions, and plain scalars that YAML 1.1 and 1.2 readers
+    disagree about become Unclear. Directives and complex keys are refused. Errors are ProfileError.
 
     A node's method is entered with the node's first character in hand and leaves the next line in hand; indent is -1
     at the end of a document.
     """
 
     def documents(self) -> list[Any]:
-        """Every document of the stream, empty ones left out. For one that cannot be read, and cannot be a profile of
-        the CRD, its ProfileError.
-        """
+        """All documents but empty ones; for one that cannot be read, nor be a profile of the CRD, its ProfileError."""
         found = []
         self.advance()
         while self.rest:
@@ -1833,7 +1806,7 @@ class YamlReader(YamlFlow):
         return value
 
     def beside_marker(self) -> Any:
-        """A document that begins on the line of its '---': no collection in block style can."""
+        """A document that begins beside its '---': no collection in block style can."""
         text = self.rest[3:].lstrip("\t ")
         if self.rest[0] == ".":
             self.fail("unexpected text")
@@ -1877,7 +1850,7 @@ class YamlReader(YamlFlow):
         return value
 
     def key(self) -> tuple[str, int] | None:
-        """The key that the line begins with, as written, and where in it its value begins."""
+        """The key that the line begins with, as written, and the column behind its colon."""
         key = compiled(YAML_KEY).match(self.rest)
         if key:
             return key.group(1), key.end()
@@ -1934,7 +1907,7 @@ class YamlReader(YamlFlow):
         return items
 
     def child(self, indent: int, text: str, of_key: bool) -> Any:
-        """The node behind '-' or 'key:', on the same line or, indented deeper, on those that follow; or null."""
+        """The node behind '-' or 'key:', on that line or indented deeper on those that follow; or null."""
         blanks = text[:len(text) - len(text.lstrip("\t "))]
         if not of_key and "\t" in blanks:
             self.fail("a tab behind '-'; write a space")
@@ -1972,7 +1945,7 @@ class YamlReader(YamlFlow):
         return value
 
     def uncommented(self) -> tuple[str, bool]:
-        """What is of a plain scalar on this line, and whether a comment ends it."""
+        """What of a plain scalar is on this line, and whether a comment ends it."""
         end = compiled(YAML_PLAIN_END).search(self.rest)
         text = self.rest[:end.start()].rstrip("\t ") if end else self.rest
         if end and end.group() == ":" or "\t" in text:
@@ -1980,7 +1953,7 @@ class YamlReader(YamlFlow):
         return text, bool(end)
 
     def plain(self, parent: int, line: str, ended: bool) -> str:
-        """A plain scalar that begins with this, of the line in hand, and goes on where lines are indented deeper."""
+        """A plain scalar that begins with this, and goes on where lines are indented deeper."""
         parts, row = [line], self.row
         self.advance()
         while self.indent > parent:
@@ -2023,7 +1996,7 @@ class YamlReader(YamlFlow):
 
 
 def parse_yaml(text: str, file: str = "-") -> list[Any]:
-    """The documents of a YAML stream. Raises ProfileError, also for YAML beyond what profiles are written in."""
+    """The documents of a YAML stream. Raises ProfileError, also for what no profile is written in."""
     documents = YamlReader(text, file).documents()
     for document in documents:
         if isinstance(document, ProfileError):
@@ -2037,7 +2010,7 @@ def _metadata_name(document: Any) -> Any:
 
 
 def spec_of(document: dict[str, Any]) -> Any:
-    """The part of a profile's document that the OCI specification describes: of the CRD's its spec, else all of it."""
+    """What of a document the OCI specification describes: of the CRD's its spec, else all."""
     return document.get("spec") if document.get("kind") == KIND else document
 
 
@@ -2050,7 +2023,7 @@ def describe_unknown(key: object, keys: Iterable[str]) -> str:
 
 
 def list_objects(reader: YamlReader) -> list[Any]:
-    """Every document of a text, those in a list of Kubernetes' (kubectl get) each for itself."""
+    """Every document of a text, and each in a list of Kubernetes' (kubectl get)."""
     found: list[Any] = []
     for document in reader.documents():
         items = document.get("items") if isinstance(document, dict) else None
@@ -2065,7 +2038,7 @@ CHOOSE_ONE = "choose one as FILE#NAME"
 
 
 def choice_hint(documents: Iterable[Any], name: str) -> str:
-    """What a user can do who has not named one document of the text."""
+    """What to do where no one document of the text is named."""
     found = [each for each in documents if isinstance(each, dict)]
     names = [printable(_metadata_name(each)) for each in found
              if each.get("kind") == KIND and isinstance(_metadata_name(each), str)]
@@ -2077,7 +2050,7 @@ def choice_hint(documents: Iterable[Any], name: str) -> str:
 
 
 def skip_remarks(text: str, offset: int) -> int:
-    """The offset of what stands behind blanks and comments, of whatever language."""
+    """The offset behind blanks and comments, of whatever language."""
     while offset < len(text):
         if text[offset].isspace():
             offset += 1
@@ -2092,8 +2065,8 @@ def skip_remarks(text: str, offset: int) -> int:
 
 
 def refuse_no_json(reader: YamlReader) -> None:
-    """Refuse a comment, or a comma behind the last of several, in what is JSON otherwise. No runtime takes it, though
-    YAML, as which it is read, has either. An object of YAML may begin with a bracket, but has no quotes around keys.
+    """Refuse a comment, or a comma behind the last of several, in what is JSON otherwise: YAML, as which it is read,
+    has both, and no runtime takes them. Keys in quotes tell JSON from YAML in flow style.
     """
     text = reader.text
     if not ("#" in text or "/" in text or compiled(JSON_LAST_COMMA).search(text)) or reader.file.endswith(YAML_ENDS):
@@ -2110,8 +2083,7 @@ def refuse_no_json(reader: YamlReader) -> None:
 def parse_document(text: str, file: str, name: str = "") -> tuple[dict[str, Any], YamlReader]:
     """A profile's document, a mapping, and the reader that knows where in the text it stands.
 
-    Of several documents in the text `name` chooses the profile that has it as metadata.name. What the others hold, and
-    whether they can be read, does not matter then.
+    Of several documents `name` chooses the one with this metadata.name. Whether the others can be read does not matter.
     """
     reader = YamlReader(text, file)
     refuse_no_json(reader)
@@ -2148,12 +2120,12 @@ class Host(NamedTuple):
 
 API_VERSIONS = [f"security-profiles-operator.x-k8s.io/{version}" for version in ("v1alpha1", "v1beta1", "v1")]
 SPEC_KEYS = "defaultAction defaultErrnoRet architectures flags listenerPath listenerMetadata syscalls".split()
-# SPO 0.8.1 to 0.10.1 has `disabled` for `state`; what the oldest versions have as targetWorkload moves the file only.
+# SPO 0.8.1 to 0.10.1 has `disabled` for `state`; targetWorkload, of the oldest versions, moves the file only.
 CRD_KEYS = ["baseProfileName", "state", "disabled", "targetWorkload", *SPEC_KEYS]
 JSON_KEYS = ["archMap", "defaultErrno", *SPEC_KEYS]
 RULE_KEYS = "names action errnoRet args".split()
 JSON_RULE_KEYS = "name errno includes excludes".split() + RULE_KEYS
-# What people write into JSON, which has no comments, for people; a rule's name is a syscall, though.
+# What people write into JSON for people; a rule's name is a syscall, though.
 REMARK_KEYS = "$schema _comment comment description name version".split()
 # How Docker's rules call architectures: goToNative in moby/profiles, seccomp/seccomp_linux.go.
 DOCKER_ARCHITECTURES = {"SCMP_ARCH_X86_64": "amd64", "SCMP_ARCH_X86": "x86", "SCMP_ARCH_AARCH64": "arm64",
@@ -2171,9 +2143,9 @@ TYPE_NAMES = {str: "a string", int: "a whole number", list: "a list", dict: "a m
 
 
 class ProfileDecoder:
-    """What a profile's document means: the OCI runtime specification's (config-linux.md, seccomp), in SPO's CRD or as
-    JSON, with Docker's extensions (moby/profiles) and Podman's (containers/common). Whatever it does not understand is
-    an error at its place in the text.
+    """What a profile's document means: the OCI runtime specification (config-linux.md, seccomp), in SPO's CRD or as
+    JSON, with the extensions of Docker (moby/profiles) and Podman (containers/common). All else is an error at its
+    place in the text.
     """
 
     def __init__(self, reader: YamlReader, host: Host):
@@ -2181,7 +2153,7 @@ class ProfileDecoder:
         self.is_crd = False
 
     def fail(self, where: dict[str, Any], key: Any, reason: str, index: int | None = None) -> NoReturn:
-        """Fail at a key or, with `index`, at an item of the list behind it."""
+        """Fail at a key or, with `index`, at an item of its list."""
         collection, entry = (where, key) if index is None else (where[key], index)
         self.reader.fail_in(collection, entry, f"{key!s:.60}: {reason}")
 
@@ -2192,7 +2164,7 @@ class ProfileDecoder:
             self.fail(where, key, f"expected {TYPE_NAMES[kind]}, found {value!r:.60}", index)
 
     def get(self, where: dict[str, Any], key: str, kind: type, default: Any = None) -> Any:
-        """The value of a key, of the right type; null is as good as no key."""
+        """The value of a key, of this type; null is as good as no key."""
         value = where.get(key)
         if value is None:
             return default
@@ -2242,7 +2214,7 @@ class ProfileDecoder:
             self.fail(spec, "defaultErrnoRet", f"a {KIND} has no such key: its default errno is EPERM")
         action, default_errno = self.action(spec, "defaultAction", "defaultErrnoRet", "defaultErrno")
         flags: tuple[str, ...] | None = tuple(self.known_names(spec, "flags", FILTER_FLAGS, "flag"))
-        # The operator and Docker (archMap) leave an empty list out of what a runtime reads.
+        # The operator and Docker (archMap) leave an empty list out.
         if not flags and (self.is_crd or spec.get("archMap") or spec.get("flags") is None):
             flags = None
         rules = tuple(dict.fromkeys(rule for item in self.items(spec, "syscalls", dict) for rule in self.rules(item)))
@@ -2272,7 +2244,6 @@ class ProfileDecoder:
         return action, errno.EPERM if named < 0 else named
 
     def known_names(self, where: dict[str, Any], key: str, known: Iterable[str], what: str) -> list[str]:
-        """A list of names, all of them known."""
         names = self.items(where, key, str)
         for index, name in enumerate(names):
             if name not in known:
@@ -2296,7 +2267,7 @@ class ProfileDecoder:
         return mapped or tuple(listed)
 
     def rules(self, where: dict[str, Any]) -> list[Rule]:
-        """The rules that one item of syscalls stands for: none if it names none, as runtimes have it."""
+        """The rules that an item of syscalls stands for: none if it names none, as runtimes have it."""
         self.check_keys(where, RULE_KEYS if self.is_crd else JSON_RULE_KEYS)
         name, names = self.get(where, "name", str, ""), self.items(where, "names", str)
         if name and names or "name" not in where and "names" not in where:
@@ -2318,7 +2289,7 @@ class ProfileDecoder:
             return []
         syscalls = tuple(dict.fromkeys(names))
         if len({condition.argument for condition in conditions}) < len(listed):
-            # As runc has it: several conditions on one argument make each condition of the item a rule of its own.
+            # As runc has it: of an item with several conditions on one argument each is a rule of its own.
             return [Rule(action, syscalls, number, (condition,)) for condition in conditions]
         return [Rule(action, syscalls, number, tuple(conditions))]
 
@@ -2353,7 +2324,7 @@ class ProfileDecoder:
 
 
 def errno_number(text: str) -> int:
-    """The errno that goes by this name or, as Podman has it, is this number; -1 if there is none."""
+    """The errno of this name or, as Podman has it, number; -1 if there is none."""
     number = int(text) if compiled("[0-9]{1,4}").fullmatch(text) else errno_of(text)
     return number if number <= MAX_SECCOMP_ERRNO else -1
 
@@ -2365,17 +2336,16 @@ def release_numbers(release: str) -> tuple[int, int]:
 
 
 def depends_on_machine(rule: dict[str, Any]) -> bool:
-    """Is a document's rule, in Docker's dialect, for some kernels, architectures or capabilities only?"""
+    """Is a rule, in Docker's dialect, for some kernels, architectures or capabilities only?"""
     return bool(rule.get("includes") or rule.get("excludes"))
 
 
 def names_in(rule: dict[str, Any]) -> list[str]:
-    """The syscalls that a document's rule names."""
     return [*(rule.get("names") or []), *([rule["name"]] if rule.get("name") else [])]
 
 
 def extend_map(entries: Sequence[dict[str, Any]], own: str = "", *others: str) -> list[dict[str, Any]]:
-    """An archMap under which a machine of its own architecture takes calls of others, too."""
+    """An archMap under which machines of an architecture take calls of these others, too."""
     if others and not any(entry.get("architecture") == own for entry in entries):
         entries = [*entries, {"architecture": own}]
     extended = []
@@ -2388,9 +2358,9 @@ def extend_map(entries: Sequence[dict[str, Any]], own: str = "", *others: str) -
 
 def edit_document(document: dict[str, Any], added: Profile, lifted: Container[str] = ()) -> dict[str, Any]:
     """The document of a profile with the rules and architectures of another, which only allows, and whose first
-    architecture is this machine's own. What rules deny of the names in `lifted` goes; all else stays as it is.
+    architecture is this machine's own. What rules deny of the names in `lifted` goes.
 
-    Names go into the first rule that allows names whatever else, or into a new one; what is new stands first.
+    Names go into the first rule that allows names unconditionally, or into a new one; what is new stands first.
     """
     import bisect
     spec = spec_of(document)
@@ -2428,7 +2398,7 @@ def edit_document(document: dict[str, Any], added: Profile, lifted: Container[st
 
 
 class Edits:
-    """What has to change in the text of a document, so that it reads as a new one that only adds to it.
+    """What has to change in the text of a document, so that it reads as a new one, which only adds to it.
 
     Raises KeyError where nothing can be put between.
     """
@@ -2450,14 +2420,14 @@ class Edits:
         return "".join([*parts, self.text[position:]])
 
     def rewritten(self, document: dict[str, Any]) -> str:
-        """A document, all of it anew, in the language of the old text; in JSON with its indentation."""
+        """All of a document anew, in the language of the old text; JSON with its indentation."""
         if is_json(self.text):
             return self._dump(document, "" if "\n" in self.text.strip() else None) + self.newline
         return format_yaml(document).replace("\n", self.newline)
 
     def compare(self, old: Any, new: Any) -> None:
-        """Note what makes one of two mappings or lists the other. An item of a list that differs is a changed one if as
-        many follow it in both, else an added one.
+        """Note what makes one mapping or list the other. A list's item that differs is a changed one if as many follow
+        it in both, else an added one.
         """
         if isinstance(old, dict):
             self._add_entries(old, 0, [key for key in new if key not in old], new)
@@ -2488,7 +2458,7 @@ class Edits:
         return end
 
     def _add_entries(self, where: Any, at: int, keys: list[Any], new: Any) -> None:
-        """Put entries of the new collection before entry `at` of the old one: in flow style those of a mapping last."""
+        """Put entries of the new collection before entry `at` of the old one, in flow style those of a mapping last."""
         if not keys:
             return
         entries = list(where) if isinstance(where, dict) else list(range(len(where)))
@@ -2574,7 +2544,7 @@ def is_json(text: str) -> bool:
 
 
 class LoadedProfile(NamedTuple):
-    """A profile that was read: from which file, what it means, and the text that says so."""
+    """A profile that was read: its file, meaning, and text."""
 
     file: str
     profile: Profile
@@ -2588,7 +2558,7 @@ class LoadedProfile(NamedTuple):
 
     @property
     def base_profile_name(self) -> str:
-        """The name of the profile that this one builds on, "" if there is none."""
+        """The name of the profile that it builds on, or ""."""
         return str(self.spec.get("baseProfileName") or "")
 
     @property
@@ -2597,7 +2567,7 @@ class LoadedProfile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The object's name, "" if it has none."""
+        """The object's name, or ""."""
         name = _metadata_name(self.document)
         return name if isinstance(name, str) else ""
 
@@ -2627,8 +2597,8 @@ def parse_profile(text: str, file: str, host: Host, name: str = "") -> LoadedPro
 
 
 def format_changed(source: LoadedProfile, new: dict[str, Any]) -> str:
-    """The text that was read, changed so that it says what edit_document() made of it: its comments and layout stay
-    where that can be, and else the text is new. Raises ProfileError if nobody could read that.
+    """The text that was read, changed to say what edit_document() made of it: with its comments and layout if that can
+    be, else anew. Raises ProfileError if nobody could read that.
     """
     import json
     reader = source.reader
@@ -2668,15 +2638,15 @@ EXTRA_KEYS = ("baseProfileName", "listenerPath", "listenerMetadata")
 
 
 def extra_keys(source: LoadedProfile) -> dict[str, Any]:
-    """What a profile's document holds beside what Profile does."""
+    """What a document holds beside what Profile does."""
     return {key: source.spec[key] for key in EXTRA_KEYS if source.spec.get(key)}
 
 
 def coverage_of(source: LoadedProfile) -> tuple[int, Any]:
-    """In how many profiles each syscall stood, and of how many: what the annotation says, as SPO adds it up, else one.
+    """Of how many profiles this is the union, and in how many each syscall stood: what the annotation says, else one.
 
     The annotation (addSyscallCoverage in internal/pkg/manager/recordingmerger/coverage.go of SPO) is information only:
-    where it makes no sense it counts for nothing.
+    one that makes no sense counts for nothing.
     """
     import_now("json")
     import json
@@ -4226,7 +4196,7 @@ def lockdown_mode() -> str:
 
 
 def audit_architecture(machine: Machine, token: int, number: int) -> Architecture:
-    """Whose call it is that the kernel gives this AUDIT_ARCH_ token."""
+    """Whose call has this AUDIT_ARCH_ token."""
     for abi, candidate in enumerate((machine.native, machine.compat)):
         if candidate and candidate.token == token:
             return machine.architecture(abi, number)
@@ -4371,7 +4341,7 @@ def threads_of(pid: int) -> list[int]:
 
 
 def filesystem_type(path: str) -> str:
-    """Of the mount that holds this file, by its device; "" if /proc does not tell (proc_pid_mountinfo(5))."""
+    """Of this file's mount, by its device; "" if /proc does not tell (proc_pid_mountinfo(5))."""
     device = os.stat(path).st_dev
     for line in read_proc("self", "mountinfo").splitlines():
         fields = line.split()
@@ -8947,9 +8917,9 @@ class AuditLogWatcher(AuditWatcher):
 # --- record, run, watch ------------------------------------------------------
 
 
-# What --args can tell apart: per index of the argument, syscalls of which it says what they are to do (a command, a
-# domain, flags). The kernel takes each as an int (include/linux/syscalls.h; of clone, mprotect, ptrace and unshare,
-# which take a long, it refuses or ignores what is in the upper half).
+# The index of the argument that --args tells apart: it says what a syscall is to do (a command, a domain, flags). The
+# kernel takes each as an int (include/linux/syscalls.h; of clone, mprotect, ptrace and unshare, which take a long, it
+# refuses or ignores the upper half).
 ARGUMENTS = {
     **dict.fromkeys("arch_prctl bpf clone keyctl membarrier personality prctl ptrace quotactl seccomp socket "
                     "socketpair syslog unshare".split(), 0),
@@ -8970,7 +8940,7 @@ def lacks_abis(recorder: BpfRecorder) -> bool:
 
 
 def describe_nameless(calls: Iterable[tuple[Architecture, int]]) -> list[str]:
-    """What to say of syscalls for which libseccomp knows no name."""
+    """What to say of syscalls without a name."""
     absent: list[str] = []
     newer: list[str] = []
     for architecture, number in sorted(calls):
@@ -8990,7 +8960,7 @@ def describe_nameless(calls: Iterable[tuple[Architecture, int]]) -> list[str]:
 def narrowed_values(recording: Recording, base: Iterable[str]) -> dict[str, list[int]]:
     """The values that --args found, by name; of all architectures, since a rule is for all that a profile lists.
 
-    Base syscalls are not narrowed: the container runtime that needs them is not what was recorded.
+    Not of base syscalls: the container runtime that needs them was not recorded.
     """
     found: dict[str, set[int]] = {}
     for call in recording.calls:
@@ -9008,8 +8978,8 @@ def profile_architectures(machine: Machine, recording: Recording) -> set[Archite
 def make_profile(machine: Machine, recording: Recording, base: Iterable[str]) -> Profile:
     """Allow what was recorded, the base syscalls, and what the kernel makes; answer an errno to all else.
 
-    Values are compared as the kernel takes them, by their lower 32 bits: what the compiler or libc at hand leaves in
-    the upper half of the register, where some extend the sign and others do not, is neither a need nor a risk.
+    Values are compared as the kernel takes them, by their lower 32 bits: what a compiler or libc leaves in the upper
+    half of the register, as some extend the sign, is neither a need nor a risk.
     """
     architectures = profile_architectures(machine, recording)
     others = sorted(each.name for each in architectures - {machine.own})
@@ -9028,9 +8998,9 @@ CURVE_COLUMNS = 60
 
 def format_statistics(recording: Recording, duration_ns: int, blocks: str, columns: int = 0,
                       colour: bool = False) -> str:
-    """A table of the calls, most frequent first, and how the number of distinct ones grew. `blocks` draws: 8 levels.
+    """A table of the calls, most frequent first, and how the number of distinct ones grew, drawn in `blocks`.
 
-    It folds to so many columns, 0 for any number: then bars become shorter, and who made a call first gets a line.
+    It folds to so many columns (0: to none): bars become shorter, and who made a call first gets a line.
     """
     calls = sorted(recording.calls, key=lambda call: (-call.times, call.first_ns))
     firsts_ns = sorted(call.first_ns for call in calls)
@@ -9087,7 +9057,7 @@ def report_gaps(recording: Recording, calls: Iterable[Call]) -> bool:
 
 
 class Client(NamedTuple):
-    """Programs that ask another process, which is none of their descendants, to do the work."""
+    """Programs that have a process do the work that is none of their descendants."""
 
     names: str
     advice: str  # who does the work, and how to record that
@@ -9121,7 +9091,7 @@ CLIENTS = [
     Client("dbus-send", "the service that is called does the work; record that"),
     Client("busctl gdbus", "the service that is called does the work; record that", "call set-property"),
 ]
-# What starts the command that it is given: letters of its options that take a value, and how many words come before.
+# What starts the command that it is given: letters of options with a value, and how many words come before.
 WRAPPERS = {"sudo": ("CDghpRrTtUu", 0), "doas": ("Cu", 0), "env": ("CSu", 0), "nice": ("n", 0), "ionice": ("cn", 0),
             "nohup": ("", 0), "setsid": ("", 0), "stdbuf": ("ioe", 0), "time": ("fo", 0), "timeout": ("ks", 1),
             "exec": ("a", 0), "k3s": ("", 0), "microk8s": ("", 0)}
@@ -9170,7 +9140,7 @@ def asks_for_background(option: str) -> bool:
 
 
 def find_client(command: Sequence[str], environment: Container[str], follow: bool) -> str:
-    """What to say where the command, or what it is given to start, has the work done by others; "" if it does it."""
+    """What to say if the command, or what it is to start, has the work done by others; "" if it does it."""
     name = os.path.basename(command[0]) if command else ""
     arguments = command[1:]
     if name in SHELLS:
@@ -9221,7 +9191,7 @@ FOR_CONTAINER, FOR_SERVICE = "container", "service"
 
 
 def choose_base(options: RecordOptions) -> Sequence[str]:
-    """The syscalls that a profile allows whether they are recorded or not, beside what the kernel makes."""
+    """The syscalls that a profile allows, recorded or not, beside what the kernel makes."""
     if options.purpose == FOR_SERVICE or options.type == TYPE_SYSTEMD and not options.purpose:
         # What starts a service makes no other call between loading the filter and its program's start.
         return ("execve", *(name for name in options.base_syscalls if name != "execve"))
@@ -9231,7 +9201,7 @@ def choose_base(options: RecordOptions) -> Sequence[str]:
 
 
 def tell_base(added: Sequence[str]) -> None:
-    """Say what a program may call that it does not, for the sake of a container's start."""
+    """Say what is allowed for the sake of a container's start."""
     Log.info(f"{count_of(len(added), 'base syscall is', 'base syscalls are')} allowed that the program did not make")
     risky = sorted(high_risk().keys() & set(added))
     if risky:
@@ -9246,7 +9216,7 @@ def tell_portable(before: Profile, after: Profile) -> None:
 
 
 def tell_status(status: int, identity: Identity | None, consequence: str = "", requests: int = 1) -> None:
-    """Say how a command has failed, and as whom. That it was asked to end is no reason to warn of a consequence."""
+    """Say how a command has failed, and as whom; without a warning if it was asked to end."""
     message = f"command {describe_status(status)}{consequence}"
     if requests:
         Log.info(f"The {message}")
@@ -9284,10 +9254,10 @@ class RecordOptions(NamedTuple):
 
 
 class StatusLine:
-    """One line about the recording in a terminal's last row, which it keeps out of the scrolled region meanwhile.
+    """A line about the recording in a terminal's last row, which is kept out of the scrolled region meanwhile.
 
-    Drawn only while the terminal echoes and edits lines and this process group is in the foreground, so never over a
-    program that has taken the screen. Sequences: ECMA-48 and DEC VT100 (DECSTBM, DECSC, DECRC), see console_codes(4).
+    Drawn only while the terminal echoes and edits lines and this process group is in the foreground: never over a
+    program that has taken the screen. Sequences: DEC VT100 (DECSTBM, DECSC, DECRC), see console_codes(4).
     """
 
     MIN_ROWS = 5
@@ -9378,7 +9348,7 @@ class RecordOutput:
             self._text(Profile(SCMP_ACT_ERRNO, (this_machine().own.name,), ()))
 
     def _open(self, command: str, owner: tuple[int, int] | None) -> Target:
-        """The file that the profile goes to, which must not be the program that is recorded."""
+        """The file that the profile goes to, but not the program that is recorded."""
         path = self.options.output_file
         if not path:
             return default_target(DEFAULT_OUTPUT[self.options.type or TYPE_CRD], owner)
@@ -9466,7 +9436,7 @@ class RecordOutput:
             return free
 
     def write_beside(self, profile: Profile) -> None:
-        """Write the profile to a new file beside the one that it cannot be added to."""
+        """Write the profile beside the one that it cannot be added to."""
         path = self.target.path
         number = 1
         while os.path.lexists(f"{path}.{number}"):
@@ -11535,8 +11505,6 @@ def tell_unknown(names: Iterable[str]) -> None:
 
 
 class MergeOptions(NamedTuple):
-    """The options of `merge`."""
-
     type: str = ""
     output_file: str = "-"
     name: str = ""
@@ -12267,9 +12235,8 @@ def format_page(portrait: Portrait) -> str:
 
 
 class Finding(NamedTuple):
-    """What a check found: a short fact; the remedy, where all is not well; and what `auto` would choose because of it.
-
-    `offers` names backends of record and enrichers of run. What is missing may be chosen all the same, and then fails.
+    """What a check found: a short fact; the remedy, where all is not well; and the backends of record and enrichers of
+    run that `auto` would choose because of it. What is missing may be chosen all the same, and then fails.
     """
 
     fact: str
@@ -12305,7 +12272,7 @@ def examine_python() -> Finding:
 
 
 def describe_capabilities(bits: int) -> str:
-    """The capabilities of these bits, or those that are missing if they are fewer."""
+    """The capabilities of these bits, or all but the missing ones if these are fewer."""
     last = read_kernel_file("/proc/sys/kernel/cap_last_cap") or len(CAPABILITIES) - 1
     names = [name.lower() for name in CAPABILITIES[:int(last) + 1]]
     held = [name for number, name in enumerate(names) if bits >> number & 1]
@@ -12333,8 +12300,8 @@ def examine_libseccomp() -> Finding:
                    "" if libseccomp_version() >= (2, 5) else libseccomp.hint)
 
 
-# Of bpf(2) and seccomp(2) (arch/*/.../syscall.tbl and asm-generic/unistd.h in Linux): known without libseccomp, so that
-# its absence hides nothing else.
+# Of bpf(2) and seccomp(2) (arch/*/.../syscall.tbl, asm-generic/unistd.h in Linux): the absence of libseccomp shall hide
+# nothing else.
 CALL_NUMBERS = {X86_64: (321, 317), X86: (357, 354), AARCH64: (280, 277), RISCV64: (280, 277), ARM: (386, 383),
                 PPC64LE: (361, 358)}
 BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN, BPF_PROG_TYPE_RAW_TRACEPOINT = 5, 17, 17  # linux/bpf.h
@@ -12660,7 +12627,7 @@ EXAMINATION_LIMIT_MS = 20000
 
 
 def isolated(examine: Callable[[], Finding]) -> Finding:
-    """What a check finds, in a process of its own: whatever it opens, loads, starts or breaks goes with that."""
+    """What a check finds in a process of its own, with which goes whatever it opens, loads, starts or breaks."""
     import json
     parent = os.getpid()
     try:
@@ -12737,7 +12704,7 @@ STATE_COLOURS = {"ok": GREEN, "degraded": YELLOW, "missing": RED}
 
 
 def format_diagnosis(diagnosis: dict[str, Any], columns: int = 80, colour: bool = False) -> str:
-    """A table for a terminal of so many columns, at least 50, and what it comes to."""
+    """A table for so many columns, at least 50, and what it comes to."""
     import textwrap
     lines = []
     item_of: dict[str, str] = {}  # remedy -> the first check that has it
@@ -12857,7 +12824,6 @@ def check_containers_options(values: dict[str, Any]) -> None:
 
 
 def run_record(values: dict[str, Any], operands: list[str]) -> int:
-    """The subcommand `record`."""
     values = {"purpose" if name == "for" else name: value for name, value in values.items()}  # which is a keyword
     if "no_base_syscalls" in values and "purpose" in values:
         raise UsageError("record", "-n and --for contradict each other", "-n allows nothing but what was recorded")
@@ -12882,7 +12848,6 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def run_hook(values: dict[str, Any], _operands: list[str]) -> int:
-    """The subcommand `hook`."""
     try:
         options, state = HookOptions(**values), read_state()
         request = request_of(state, options)
@@ -12917,7 +12882,6 @@ def check_no_profile(command: str, option: str, operands: Sequence[str], given: 
 
 
 def run_run(values: dict[str, Any], operands: list[str]) -> int:
-    """The subcommand `run`."""
     check_no_profile("run", "-p", operands, "profile" in values)
     if "as" in values:  # which is a keyword
         values["runtime"] = values.pop("as")
@@ -12937,7 +12901,6 @@ def run_run(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def run_watch(values: dict[str, Any], operands: list[str]) -> int:
-    """The subcommand `watch`."""
     option = scope_option("watch", values, operands)
     scope = make_scope(option, values[option]) if option else None
     if not scope:
@@ -12947,7 +12910,6 @@ def run_watch(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def run_merge(values: dict[str, Any], operands: list[str]) -> int:
-    """The subcommand `merge`."""
     options = MergeOptions(**values)
     if not options.check:
         return merge_files(options, operands)
@@ -12955,7 +12917,7 @@ def run_merge(values: dict[str, Any], operands: list[str]) -> int:
         raise UsageError("merge --check", "no profile to check", "give that as -o FILE alone")
     for field in values:
         if field not in ("check", "output_file"):
-            raise UsageError("merge --check", f"--{field.replace('_', '-')} does not go with it",
+            raise UsageError("merge --check", f"{spell_option(field)} does not go with it",
                              "give that as -o FILE alone")
     if "output_file" in values:
         return check_file(options.output_file, operands)
@@ -12963,7 +12925,6 @@ def run_merge(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def run_diff(values: dict[str, Any], operands: list[str]) -> int:
-    """The subcommand `diff`."""
     try:
         return diff_files(operands[0], operands[1], "json" in values)
     except SpocError as error:
@@ -12972,7 +12933,6 @@ def run_diff(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def run_convert(values: dict[str, Any], operands: list[str]) -> int:
-    """The subcommand `convert`."""
     to_type = values.get("type") or type_of_name(values.get("output_file", ""))
     if not to_type:
         raise UsageError("convert", f"give -t, one of {', '.join(CONVERT_TYPES)}")
@@ -13004,7 +12964,6 @@ def tell_risky(profile: Profile) -> None:
 
 
 def run_show(values: dict[str, Any], operands: list[str]) -> int:
-    """The subcommand `show`."""
     if "html" in values:
         check_written("--html", values["html"], [("show", operands[0])])
     source, = read_profiles(operands)
@@ -13019,7 +12978,6 @@ def run_show(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def run_doctor(values: dict[str, Any], _operands: list[str]) -> int:
-    """The subcommand `doctor`."""
     diagnosis = diagnose()
     write_stdout(format_json(diagnosis) if "json" in values else
                  format_diagnosis(diagnosis, stdout_columns(), has_colour(1)))
@@ -13027,7 +12985,7 @@ def run_doctor(values: dict[str, Any], _operands: list[str]) -> int:
 
 
 def run_version(_values: dict[str, Any], _operands: list[str]) -> int:
-    """The subcommand `version`: a library that is missing is a fact like any other."""
+    """A library that is missing is a fact like any other."""
     lines = [f"{PROGRAM} {VERSION}"]
     for name, version in (("libbpf", libbpf_version), ("libseccomp", format_libseccomp_version)):
         try:
@@ -13164,7 +13122,7 @@ OPTIONS = (
     Option("-q --quiet", "", "run watch", "print errors, warnings and blocked calls only"),
     Option("-v --verbose", "", "record run watch", "print libbpf's messages as well"))
 
-# What stands behind the options: how often at least and at most, and what is wrong with any other number.
+# What stands behind the options: how many at least and at most, and what is wrong with another number.
 OPERANDS = {
     "": (0, 0, "it takes no operands"),
     "FILE": (1, 1, "it takes one profile, not {count}"),
@@ -13310,7 +13268,7 @@ def format_overview(columns: int) -> str:
 
 
 def find_option(command: str, name: str, options: Container[str]) -> str:
-    """The option that this is or, being long, begins; only one may begin so. Raises UsageError."""
+    """The option that this is, or the only long one that begins so. Raises UsageError."""
     if name in options or name in ("-h", "--help"):
         return name
     names = sorted({each for option in options_of(command) for each in option.names.split() if each[1] == "-"}
@@ -13327,7 +13285,7 @@ def find_option(command: str, name: str, options: Container[str]) -> str:
 
 
 def parse_options(command: str, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Options by field, flags as True and values in lists, in the order given; and operands, with a command's own."""
+    """Options by field, flags as True and values in lists; and operands, with a command's own options."""
     options = {name: option for option in options_of(command) for name in option.names.split()}
     values: dict[str, Any] = {}
     operands: list[str] = []
@@ -13414,7 +13372,7 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
 
 
 def hold_standard_descriptors() -> None:
-    """Occupy closed ones of 0 to 2, so that no file of ours gets their numbers; the command finds them closed again."""
+    """Occupy closed ones of 0 to 2, so that no file gets their numbers; the command finds them closed again."""
     with contextlib.suppress(OSError):
         while True:
             descriptor = os.open("/dev/null", os.O_RDONLY)
