@@ -4237,6 +4237,14 @@ def pid_namespace_of(pid: int | str) -> tuple[int, int] | None:
         return None
 
 
+def open_pid_namespace(pid: int) -> int:
+    """A descriptor of the pid namespace that a process is in; -1 if it is gone, or another user's."""
+    try:
+        return os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
 def namespace_owner(pid: int) -> int:
     """The uid of the user who has made the user namespace that a process is in; the machine's is root's (ioctl_ns(2)).
 
@@ -7569,6 +7577,7 @@ class Start(NamedTuple):
     namespace_index: int | None  # in `namespaces`; None where the kernel side did not know the namespace
     mount_namespace: int  # its inode; 0: not known
     descriptor: int  # of its pid namespace; -1: it is gone
+    parent_descriptor: int  # of its parent's, where it is gone itself; -1: that as well
     is_first: bool  # in its pid namespace; also if that is not known
     is_runtimes: bool  # another program has started it in there which is not recorded
     identity: ContainerIdentity
@@ -7687,6 +7696,7 @@ class StartRecorder(BpfRecorder):
         self._others: set[int] = set()  # groups that count in Config.others_taken
         self._serials = itertools.count(1)
         self._holds: dict[int, HeldNamespace] = {}  # by index in `namespaces`
+        self._running: dict[tuple[str, int], tuple[int, int]] = {}  # id, maker -> first process, when that started
 
     def __enter__(self) -> StartRecorder:
         return self
@@ -7757,9 +7767,12 @@ class StartRecorder(BpfRecorder):
         self._others.remove(group)
         self.config.others_returned = self.config.others_returned + 1 & MASK_32
 
-    def begin_all(self) -> None:
-        """Record what starts from now on, and nothing of what is in a pid namespace in which programs run already."""
+    def begin_all(self, running: Iterable[RunningContainer] = ()) -> None:
+        """Record what starts from now on, and nothing of what is in a pid namespace in which programs run already, or
+        that these containers start in one.
+        """
         import resource
+        self._running = {(each.identifier, each.maker): (each.pid, start_time(each.pid)) for each in running}
         with contextlib.suppress(OSError, ValueError):  # each namespace takes a descriptor
             _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -7792,12 +7805,11 @@ class StartRecorder(BpfRecorder):
 
     def _ignore(self, pid: int) -> None:
         """Record nothing that starts in the pid namespace of this process, unless that is recorded already."""
-        with contextlib.suppress(OSError):
-            descriptor = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-            if self._index_of(descriptor) is None:
-                self._add_namespace(descriptor, pid, None)
-            else:
-                close(descriptor)
+        descriptor = open_pid_namespace(pid)
+        if descriptor >= 0 and self._index_of(descriptor) is None:
+            self._add_namespace(descriptor, pid, None)
+        elif descriptor >= 0:
+            close(descriptor)
 
     def _index_of(self, descriptor: int) -> int | None:
         """The index in `namespaces` of the one that this descriptor is of."""
@@ -7806,7 +7818,16 @@ class StartRecorder(BpfRecorder):
         return next((index for index in self._holds if (self._namespaces[index].dev, self._namespaces[index].ino) == (
             device, status.st_ino)), None)
 
-    def _outer_namespace(self, descriptor: int) -> HeldNamespace | None:
+    def _outer_namespace(self, start: Start) -> HeldNamespace | None:
+        """The innermost of those that are held which a program's namespace is in; where that is gone, its parent is."""
+        if start.descriptor >= 0:
+            return self._namespace_around(start.descriptor)
+        if start.parent_descriptor < 0:
+            return None
+        index = self._index_of(start.parent_descriptor)
+        return self._namespace_around(start.parent_descriptor) if index is None else self._holds[index]
+
+    def _namespace_around(self, descriptor: int) -> HeldNamespace | None:
         """The innermost of those that are held which a namespace is in (NS_GET_PARENT of ioctl_ns(2))."""
         with contextlib.ExitStack() as resources, contextlib.suppress(OSError):
             while True:  # until that of this process, whose parent may not be seen
@@ -7869,9 +7890,9 @@ class StartRecorder(BpfRecorder):
             self._forget_namespaces()
 
     def _examine(self, news: StartValue) -> Start:
-        pid, descriptor, index, is_gone = news.tgid, -1, None, start_time(news.tgid) < 0
-        with contextlib.suppress(OSError):
-            descriptor = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        pid, index, is_gone = news.tgid, None, start_time(news.tgid) < 0
+        descriptor = open_pid_namespace(pid)
+        parent_descriptor = open_pid_namespace(parent_of(pid) or news.parent) if descriptor < 0 else -1
         if news.index in self._holds and self._namespaces[news.index].serial == news.serial:
             index = news.index  # which no other namespace has meanwhile
         if news.inner_pid:  # the kernel side tells of no program whose parent is in there, too
@@ -7879,13 +7900,16 @@ class StartRecorder(BpfRecorder):
         else:
             is_first = is_gone or is_first_in_pid_namespace(pid)
             is_runtimes = not is_first and shares_pid_namespace(pid, parent_of(pid))
-        return Start(pid, news.group, decode_name(news.comm), index, news.mounts, descriptor, is_first, is_runtimes,
-                     identify_container(pid, news.parent), is_gone)
+        identity = identify_container(pid, news.parent)
+        return Start(pid, news.group, decode_name(news.comm), index, news.mounts, descriptor, parent_descriptor,
+                     is_first, is_runtimes, identity, is_gone)
 
     def _start(self, start: Start) -> None:
         """Put what a program does to the container that it has started in, which may be a new one."""
         index = self._index_of(start.descriptor) if start.descriptor >= 0 else start.namespace_index
         container = self._container_of(start, None if index is None else self._holds.get(index))
+        if start.parent_descriptor >= 0:
+            close(start.parent_descriptor)
         if not container:
             self.groups[start.group].dropped = True
             self._dropped.add(start.group)
@@ -7907,14 +7931,17 @@ class StartRecorder(BpfRecorder):
 
     def _container_of(self, start: Start, hold: HeldNamespace | None) -> StartedContainer | None:
         """That which a program has started in. None for what a runtime starts in there before the container's program,
-        as it does hooks, and for what has entered a namespace whose first program is not recorded.
+        as it does hooks, for what has entered a namespace whose first program is not recorded, and for what a container
+        that is not recorded starts.
         """
         identifier = start.identity.identifier
         if start.is_runtimes:
             return None
-        outer = self._outer_namespace(start.descriptor) if not hold and start.descriptor >= 0 else None
+        outer = None if hold else self._outer_namespace(start)
         if outer:
             return outer.container
+        if self._is_running(start.identity):
+            return None
         container = hold.container if hold else None
         if identifier:
             key = identifier, start.identity.maker
@@ -7922,6 +7949,11 @@ class StartRecorder(BpfRecorder):
         if not container and (start.is_first or hold and identifier):
             container = self._add(start)
         return container
+
+    def _is_running(self, identity: ContainerIdentity) -> bool:
+        """Does the container run that ran when this began, so that this is no start of it?"""
+        pid, start = self._running.get((identity.identifier, identity.maker), (0, 0))
+        return bool(pid) and start_time(pid) == start
 
     def _add(self, start: Start) -> StartedContainer:
         identifier, name, is_dockers, maker = start.identity
@@ -10392,11 +10424,11 @@ class ContainersCommand:
             supervisor.check()
             recorder.on_start, recorder.on_end = self._start, self._end
             self._lost = 0
-            running = len(running_containers())
-            recorder.begin_all()
+            running = running_containers()
+            recorder.begin_all(running)
             Log.info(f"Recording every container that starts from now on, each into a profile in {self.folder}")
             if running:
-                Log.info(count_of(running, "container that runs already is", "containers that run already are")
+                Log.info(count_of(len(running), "container that runs already is", "containers that run already are")
                          + " not recorded; `record --container NAME` is for these")
             notify_service_manager("READY=1")
             failure = self._wait(recorder, supervisor)

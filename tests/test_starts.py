@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Iterator, Set
+from typing import Any, Iterator, Set
 from unittest import mock
 
 import spoc as module
@@ -36,12 +36,13 @@ class StartsCase(AttachCase):
         self.profiles = self.folder / "profiles"
 
     @contextlib.contextmanager
-    def recorded(self, *options: str, signum: int = signal.SIGINT, code: int = 0) -> Iterator[None]:
-        """All that starts meanwhile is recorded, into raw-seccomp profiles without base syscalls."""
+    def recorded(self, *options: str, signum: int = signal.SIGINT,
+                 code: int = 0) -> Iterator["subprocess.Popen[Any]"]:
+        """All that starts meanwhile is recorded, into raw-seccomp profiles without base syscalls, by this process."""
         with self.attached("record", "--containers", "-n", "-t", "raw-seccomp", "-o", str(self.profiles), *options,
                            ready=READY) as process:
             try:
-                yield
+                yield process
             finally:
                 process.send_signal(signum)
         self.assertEqual(process.returncode, code, self.log)
@@ -132,14 +133,36 @@ class Everything(EnginesCase):
     def test_below_what_runs(self) -> None:
         """What a container that runs already starts in a namespace of its own is not taken for the container."""
         engine = self.engines.podman("crun")
+        for number, options in enumerate(((), ("--pid", "host"))):
+            with self.subTest(options):
+                name = f"{ONE}-{number}"
+                engine.start(name, *SHELL_LOOP, options=(*options, "--cap-add", "SYS_ADMIN", "--security-opt",
+                                                         "seccomp=unconfined"))
+                self.addCleanup(engine.remove, name)
+                with self.recorded():
+                    engine.execute(name, "/bin/unshare", "-pf", "/bin/sleep", "1")  # long enough to be looked at
+                    self.wait_not_taken(engine, name)
+
+    def test_gone_below_what_runs(self) -> None:
+        """Nor is it where it has gone before it is looked at: its parent is looked at then."""
+        engine = self.engines.podman("crun")
         engine.start(ONE, *SHELL_LOOP, options=("--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"))
         self.addCleanup(engine.remove, ONE)
-        with self.recorded():
-            engine.execute(ONE, "/bin/unshare", "-pf", "/bin/sleep", "1")  # long enough to be looked at
-            engine.run(TWO, "/bin/id")
-            self.wait_written(self.profile(TWO))
-        self.assertFalse(self.profile(ONE).exists(), self.log)
-        self.assertNotIn(f"container {ONE}", self.log)
+        root = pathlib.Path(f"/proc/{engine.pid(ONE)}/root")
+        with self.recorded() as recorder:
+            recorder.send_signal(signal.SIGSTOP)
+            engine("exec", "--detach", ONE, "/bin/unshare", "-p", "/bin/sh", "-c",
+                   "/bin/true; : >/gone; exec /bin/sleep 1000")
+            self.assertTrue(wait_until((root / "gone").exists))
+            recorder.send_signal(signal.SIGCONT)
+            self.wait_not_taken(engine, ONE)
+
+    def wait_not_taken(self, engine: Engine, name: str) -> None:
+        """Wait until all that has started by now has been dealt with: nothing of it is this container's."""
+        engine.run(TWO, "/bin/id")
+        self.wait_written(self.profile(TWO))
+        self.assertFalse(self.profile(name).exists(), self.log_so_far())
+        self.assertNotIn(f"container {name}", self.log_so_far())
 
 
 class Waited(EnginesCase):
