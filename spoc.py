@@ -7675,6 +7675,84 @@ def merge_calls(some: dict[tuple[int, int], RecordedCall],
     return merged
 
 
+class HeldNamespaces:
+    """The pid namespaces that the kernel side of a StartRecorder is told of."""
+
+    def __init__(self) -> None:
+        self.by_index: dict[int, HeldNamespace] = {}  # by index in the map `namespaces`
+        self._serials = itertools.count(1)
+
+    def map(self, elements: ctypes.Array[Namespace], config: Config) -> None:
+        """Take these, which the kernel side reads, as the map's."""
+        self._elements, self._config = elements, config
+
+    def close(self) -> None:
+        for hold in self.by_index.values():
+            close(hold.descriptor)
+        self.by_index.clear()
+
+    def inodes(self) -> set[int]:
+        return {self._elements[index].ino for index in self.by_index}
+
+    def has(self, index: int, serial: int) -> bool:
+        """Is the one at this index still that which had this serial number?"""
+        return index in self.by_index and self._elements[index].serial == serial
+
+    def index_of(self, descriptor: int) -> int | None:
+        """The index of the one that this descriptor is of."""
+        status = os.fstat(descriptor)
+        device = kernel_device(status.st_dev)
+        return next((index for index in self.by_index
+                     if (self._elements[index].dev, self._elements[index].ino) == (device, status.st_ino)), None)
+
+    def around(self, descriptor: int) -> HeldNamespace | None:
+        """The innermost which a namespace is in (NS_GET_PARENT of ioctl_ns(2))."""
+        with contextlib.ExitStack() as resources, contextlib.suppress(OSError):
+            while True:  # until that of this process, whose parent may not be seen
+                descriptor = fcntl.ioctl(descriptor, namespace_ioctl(NS_GET_PARENT, kernel_uname().machine))
+                resources.callback(close, descriptor)
+                index = self.index_of(descriptor)
+                if index is not None:
+                    return self.by_index[index]
+        return None
+
+    def add(self, descriptor: int, pid: int, container: StartedContainer | None) -> int | None:
+        """Tell the kernel side of one, if there is room: else each start in it is announced. Give its index."""
+        index = next((index for index in range(MAX_NAMESPACES) if index not in self.by_index), None)
+        if index is None:
+            close(descriptor)
+            return None
+        status = os.fstat(descriptor)
+        self.by_index[index] = HeldNamespace(descriptor, pid, start_time(pid), container)
+        serial = next(self._serials) if container else 0
+        self._elements[index] = Namespace(kernel_device(status.st_dev), status.st_ino, serial)
+        self._config.namespaces = max(self.by_index) + 1
+        return index
+
+    def ignore(self, pid: int) -> None:
+        """Record nothing that starts in the pid namespace of this process, unless that is recorded already."""
+        descriptor = open_pid_namespace(pid)
+        if descriptor >= 0 and self.index_of(descriptor) is None:
+            self.add(descriptor, pid, None)
+        elif descriptor >= 0:
+            close(descriptor)
+
+    def keep_only(self, indices: set[int]) -> None:
+        """Record nothing that starts in others from now on."""
+        for index in self.by_index.keys() - indices:
+            self._elements[index].serial = 0
+
+    def forget_ended(self) -> None:
+        """Let go of those whose containers have ended."""
+        for index, hold in list(self.by_index.items()):
+            is_over = start_time(hold.pid) != hold.start if hold.container is None else not hold.container.groups
+            if is_over:
+                self._elements[index] = Namespace()
+                del self.by_index[index]
+                close(hold.descriptor)
+        self._config.namespaces = max(self.by_index, default=-1) + 1
+
+
 class StartRecorder(BpfRecorder):
     """Records programs that start in pid namespaces other than the machine's: those of each container, apart.
 
@@ -7694,8 +7772,7 @@ class StartRecorder(BpfRecorder):
         self._started: list[StartValue] = []
         self._dropped: set[int] = set()  # groups of what is in no container
         self._others: set[int] = set()  # groups that count in Config.others_taken
-        self._serials = itertools.count(1)
-        self._holds: dict[int, HeldNamespace] = {}  # by index in `namespaces`
+        self._holds = HeldNamespaces()
         self._running: dict[tuple[str, int], tuple[int, int]] = {}  # id, maker -> first process, when that started
 
     def __enter__(self) -> StartRecorder:
@@ -7703,9 +7780,7 @@ class StartRecorder(BpfRecorder):
 
     def close(self) -> None:
         super().close()
-        for hold in self._holds.values():
-            close(hold.descriptor)
-        self._holds.clear()
+        self._holds.close()
 
     def _prepare_maps(self) -> None:
         super()._prepare_maps()
@@ -7724,7 +7799,7 @@ class StartRecorder(BpfRecorder):
         super()._map_arrays(path)
         namespaces = Namespace * MAX_NAMESPACES
         try:
-            self._namespaces = namespaces.from_buffer(self._memory("namespaces", namespaces))
+            self._holds.map(namespaces.from_buffer(self._memory("namespaces", namespaces)), self.config)
         except OSError as error:
             raise bpf_error("map BPF arrays", path, error) from None
 
@@ -7777,20 +7852,20 @@ class StartRecorder(BpfRecorder):
             _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         for pid in self._first_processes():
-            self._ignore(pid)
+            self._holds.ignore(pid)
         self.config.foreign = FOREIGN_ALL
         started_meanwhile = self._first_processes()  # before that or, which will have been announced, after it
         if started_meanwhile:
             time.sleep(self.EXEC_S)
             self.serve()
             for pid in started_meanwhile:
-                self._ignore(pid)
+                self._holds.ignore(pid)
 
     def _first_processes(self) -> list[int]:
         """The first processes of the foreign pid namespaces in which a program runs, of those that are not held."""
         first: dict[int, int] = {}  # inode of a namespace -> its first process
         begun = set()
-        held = {self._namespaces[index].ino for index in self._holds}
+        held = self._holds.inodes()
         for pid in sorted(all_processes()):
             flags = task_flags(pid)
             if flags & (PF_EXITING | PF_KTHREAD) or not is_in_other_pid_namespace(pid):
@@ -7803,63 +7878,14 @@ class StartRecorder(BpfRecorder):
                     begun.add(inode)
         return [first[inode] for inode in begun - held]
 
-    def _ignore(self, pid: int) -> None:
-        """Record nothing that starts in the pid namespace of this process, unless that is recorded already."""
-        descriptor = open_pid_namespace(pid)
-        if descriptor >= 0 and self._index_of(descriptor) is None:
-            self._add_namespace(descriptor, pid, None)
-        elif descriptor >= 0:
-            close(descriptor)
-
-    def _index_of(self, descriptor: int) -> int | None:
-        """The index in `namespaces` of the one that this descriptor is of."""
-        status = os.fstat(descriptor)
-        device = kernel_device(status.st_dev)
-        return next((index for index in self._holds if (self._namespaces[index].dev, self._namespaces[index].ino) == (
-            device, status.st_ino)), None)
-
     def _outer_namespace(self, start: Start) -> HeldNamespace | None:
         """The innermost of those that are held which a program's namespace is in; where that is gone, its parent is."""
         if start.descriptor >= 0:
-            return self._namespace_around(start.descriptor)
+            return self._holds.around(start.descriptor)
         if start.parent_descriptor < 0:
             return None
-        index = self._index_of(start.parent_descriptor)
-        return self._namespace_around(start.parent_descriptor) if index is None else self._holds[index]
-
-    def _namespace_around(self, descriptor: int) -> HeldNamespace | None:
-        """The innermost of those that are held which a namespace is in (NS_GET_PARENT of ioctl_ns(2))."""
-        with contextlib.ExitStack() as resources, contextlib.suppress(OSError):
-            while True:  # until that of this process, whose parent may not be seen
-                descriptor = fcntl.ioctl(descriptor, namespace_ioctl(NS_GET_PARENT, kernel_uname().machine))
-                resources.callback(close, descriptor)
-                index = self._index_of(descriptor)
-                if index is not None:
-                    return self._holds[index]
-        return None
-
-    def _add_namespace(self, descriptor: int, pid: int, container: StartedContainer | None) -> int | None:
-        """Tell the kernel side of a namespace, if there is room: else each start in it is announced. Give its index."""
-        index = next((index for index in range(MAX_NAMESPACES) if index not in self._holds), None)
-        if index is None:
-            close(descriptor)
-            return None
-        status = os.fstat(descriptor)
-        self._holds[index] = HeldNamespace(descriptor, pid, start_time(pid), container)
-        serial = next(self._serials) if container else 0
-        self._namespaces[index] = Namespace(kernel_device(status.st_dev), status.st_ino, serial)
-        self.config.namespaces = max(self._holds) + 1
-        return index
-
-    def _forget_namespaces(self) -> None:
-        """Let go of namespaces whose containers have ended."""
-        for index, hold in list(self._holds.items()):
-            is_over = start_time(hold.pid) != hold.start if hold.container is None else not hold.container.groups
-            if is_over:
-                self._namespaces[index] = Namespace()
-                del self._holds[index]
-                close(hold.descriptor)
-        self.config.namespaces = max(self._holds, default=-1) + 1
+        index = self._holds.index_of(start.parent_descriptor)
+        return self._holds.around(start.parent_descriptor) if index is None else self._holds.by_index[index]
 
     def inputs(self) -> InputHandlers:
         return {self.map_descriptor("events"): self.serve}
@@ -7886,14 +7912,14 @@ class StartRecorder(BpfRecorder):
             if not container.groups:
                 self.containers.remove(container)
                 self.on_end(container)
-        if self._holds:
-            self._forget_namespaces()
+        if self._holds.by_index:
+            self._holds.forget_ended()
 
     def _examine(self, news: StartValue) -> Start:
         pid, index, is_gone = news.tgid, None, start_time(news.tgid) < 0
         descriptor = open_pid_namespace(pid)
         parent_descriptor = open_pid_namespace(parent_of(pid) or news.parent) if descriptor < 0 else -1
-        if news.index in self._holds and self._namespaces[news.index].serial == news.serial:
+        if self._holds.has(news.index, news.serial):
             index = news.index  # which no other namespace has meanwhile
         if news.inner_pid:  # the kernel side tells of no program whose parent is in there, too
             is_first, is_runtimes = news.inner_pid == 1, False
@@ -7906,8 +7932,8 @@ class StartRecorder(BpfRecorder):
 
     def _start(self, start: Start) -> None:
         """Put what a program does to the container that it has started in, which may be a new one."""
-        index = self._index_of(start.descriptor) if start.descriptor >= 0 else start.namespace_index
-        container = self._container_of(start, None if index is None else self._holds.get(index))
+        index = self._holds.index_of(start.descriptor) if start.descriptor >= 0 else start.namespace_index
+        container = self._container_of(start, None if index is None else self._holds.by_index.get(index))
         if start.parent_descriptor >= 0:
             close(start.parent_descriptor)
         if not container:
@@ -7920,7 +7946,7 @@ class StartRecorder(BpfRecorder):
         if start.group in self._others and start.identity.maker in trusted_users():
             self._release_other(start.group)
         if start.descriptor >= 0 and index is None:
-            index = self._add_namespace(start.descriptor, start.pid, container)
+            index = self._holds.add(start.descriptor, start.pid, container)
         elif start.descriptor >= 0:
             close(start.descriptor)
         if index is not None:
@@ -7970,8 +7996,7 @@ class StartRecorder(BpfRecorder):
     def keep_only(self, container: StartedContainer) -> None:
         """Record nothing but this container from now on: of others, what they start."""
         self.config.foreign = FOREIGN_KNOWN
-        for index in self._holds.keys() - container.namespaces:
-            self._namespaces[index].serial = 0
+        self._holds.keep_only(container.namespaces)
         for other in self.containers:
             if not other.namespaces & container.namespaces:
                 for group in other.groups:
