@@ -5337,12 +5337,16 @@ def find_program(name: str) -> str:
     return ""
 
 
-def select_readable(descriptors: Iterable[int], timeout_ms: float | None) -> list[int]:
-    """Those of the descriptors that have input, or are at their end; after a time none."""
+def poll_readable(descriptors: Iterable[int]) -> select.poll:
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
-    return [descriptor for descriptor, _ in poll.poll(timeout_ms)]
+    return poll
+
+
+def select_readable(descriptors: Iterable[int], timeout_ms: float | None) -> list[int]:
+    """Those of the descriptors that have input, or are at their end; after a time none."""
+    return [descriptor for descriptor, _ in poll_readable(descriptors).poll(timeout_ms)]
 
 
 # Meant for a program that knows them: would they end the recorder instead, the recording would be lost.
@@ -5428,14 +5432,9 @@ class Supervisor:
         """
         status: int | None = None
         end_descriptor = -1
-        poll = select.poll()
-        for descriptor in (self._descriptor, *inputs):
-            poll.register(descriptor, select.POLLIN)
+        poll = poll_readable([self._descriptor, *inputs])
         while True:
-            only_inputs = self._serve(poll, inputs, self._timeout_ms(timers) if timers else None)
-            for timer in timers:
-                timer.run_if_due()
-            if only_inputs:
+            if self._serve(poll, inputs, timers):
                 continue
             self._handle_signals(pid if status is None else None)
             status = self._reap(pid, status)
@@ -5448,25 +5447,19 @@ class Supervisor:
 
     def wait_until(self, is_over: Callable[[], bool], timers: Sequence[Timer], inputs: InputHandlers) -> None:
         """Wait where there is no command until that is over, which an input tells, or a signal asks to stop."""
-        poll = select.poll()
-        for descriptor in (self._descriptor, *inputs):
-            poll.register(descriptor, select.POLLIN)
+        poll = poll_readable([self._descriptor, *inputs])
         while not self.requests and not is_over():
-            self._serve(poll, inputs, self._timeout_ms(timers) if timers else None)
-            for timer in timers:
-                timer.run_if_due()
+            self._serve(poll, inputs, timers)
             self._handle_signals(None)
 
-    def _timeout_ms(self, timers: Sequence[Timer]) -> float:
-        """How long it is until the next timer is due."""
-        remaining_s = min(timer.due_s for timer in timers) - time.monotonic()
-        return min(max(0.0, remaining_s), self.MAX_TIMEOUT_S) * 1000
-
-    @staticmethod
-    def _serve(poll: select.poll, handlers: InputHandlers, timeout_ms: float | None) -> bool:
-        """Wait for events, and serve inputs. True if there were no others, as it is nearly always while a listener is
-        served, where time counts.
+    def _serve(self, poll: select.poll, handlers: InputHandlers, timers: Sequence[Timer]) -> bool:
+        """Wait for events, serve inputs, run timers. True if there were inputs alone, as nearly always while a listener
+        is served, where time counts.
         """
+        timeout_ms = None
+        if timers:
+            remaining_s = min(timer.due_s for timer in timers) - time.monotonic()
+            timeout_ms = min(max(0.0, remaining_s), self.MAX_TIMEOUT_S) * 1000
         events = poll.poll(timeout_ms)
         only_inputs = bool(events)
         for descriptor, event in events:
@@ -5476,6 +5469,8 @@ class Supervisor:
             only_inputs = False
             if descriptor in handlers:  # nothing will ever come again
                 poll.unregister(descriptor)
+        for timer in timers:
+            timer.run_if_due()
         return only_inputs
 
     def _handle_signals(self, pid: int | None) -> None:
@@ -6637,6 +6632,15 @@ class BpfSkeleton:
         """Are 32-bit calls told apart, on a machine that has them?"""
         return self.machine.compat is not None and self.enter_program not in ("", "enter_plain")
 
+    def open_ring(self, on_event: Callable[[int, int, int], int]) -> None:
+        """Have this called for all that comes through the map `events`, when its ring is consumed."""
+        self._callback = RING_CALLBACK(on_event)  # referenced as long as libbpf may call it
+        try:
+            self._ring = libbpf.ring_buffer__new(self.map_descriptor("events"), self._callback, None, None)
+        except OSError as error:
+            raise bpf_error("wait for events", "ring buffer", error) from None
+        self._resources.callback(libbpf.ring_buffer__free, self._ring)
+
     def arm(self, tgid: int) -> None:
         """The next exec of this process starts the recording; its tgid counts in the caller's pid namespace."""
         self.config.ns_dev = kernel_device(self._namespace.st_dev)
@@ -6755,12 +6759,7 @@ class BpfRecorder(BpfSkeleton, Recorder):
 
     def open_news(self) -> None:
         """Have the map `events` wake who waits, when perhaps nothing that is recorded lives any more."""
-        self._callback = RING_CALLBACK(self._on_news)
-        try:
-            self._ring = libbpf.ring_buffer__new(self.map_descriptor("events"), self._callback, None, None)
-            self._resources.callback(libbpf.ring_buffer__free, self._ring)
-        except OSError as error:
-            raise bpf_error("wait for events", "ring buffer", error) from None
+        self.open_ring(self._on_news)
 
     def _on_news(self, _context: int, _address: int, _size: int) -> int:
         return 0
@@ -6850,9 +6849,7 @@ class DenialReader(BpfSkeleton):
             self._configure()
             self.attach_programs()
             self.descriptor = self.map_descriptor("events")
-            self._callback = RING_CALLBACK(self._on_event)  # referenced as long as libbpf may call it
-            self._ring = libbpf.ring_buffer__new(self.descriptor, self._callback, None, None)
-            self._resources.callback(libbpf.ring_buffer__free, self._ring)
+            self.open_ring(self._on_event)
         except SpocError:
             self.close()
             raise
@@ -9371,6 +9368,12 @@ def log_container(pid: int, cgroups: str) -> None:
         Log.info(f"No container ID found for PID (pid={pid}, mntns={mount_namespace}, {reason})")
 
 
+def check_name(name: str, profile_type: str) -> None:
+    if name and profile_type == TYPE_JSON:
+        raise UsageError(f"--name {name}", "a profile in JSON has no name",
+                         f"leave it out, or write YAML with -t {TYPE_CRD}")
+
+
 class RecordOutput:
     """Where a profile that is recorded goes, and as what."""
 
@@ -9398,9 +9401,7 @@ class RecordOutput:
         self.type = self._choose_type()
         if self.type == TYPE_JSON:
             import_now("json")
-            if options.name:
-                raise UsageError(f"--name {options.name}", "a profile in JSON has no name",
-                                 f"leave it out, or write YAML with -t {TYPE_CRD}")
+        check_name(options.name, self.type)
         if options.append:
             self._text(Profile(SCMP_ACT_ERRNO, (this_machine().own.name,), ()))
 
@@ -11578,9 +11579,7 @@ def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
         # Where they differ: the type that record has by default, too.
         profile_type = options.type or type_of_name(options.output_file) or (
             TYPE_JSON if files.types == {TYPE_JSON} else TYPE_CRD)
-        if options.name and profile_type == TYPE_JSON:
-            raise UsageError(f"--name {options.name}", "a profile in JSON has no name",
-                             f"leave it out, or write YAML with -t {TYPE_CRD}")
+        check_name(options.name, profile_type)
         warn_of_name(options.output_file, profile_type)
         profile = merge_profiles(files.profiles, options.default_action)
         tell_unknown(name for rule in profile.rules for name in rule.names)
@@ -11661,8 +11660,8 @@ class Conversion:
 
     def __init__(self, source: LoadedProfile, profile: Profile, native: Architecture):
         self.source, self.native, self.type = source, native, source.type
-        self.profile = Profile(profile.default_action, tuple(dict.fromkeys(profile.architectures)), profile.rules,
-                               profile.default_errno, profile.flags and tuple(dict.fromkeys(profile.flags)))
+        self.profile = profile._replace(architectures=tuple(dict.fromkeys(profile.architectures)),
+                                        flags=profile.flags and tuple(dict.fromkeys(profile.flags)))
         self.spec = spec_of(source.document)
 
     def refuse(self, key: str, reason: str, name: str = "") -> NoReturn:
@@ -12041,8 +12040,7 @@ class Portrait:
         others = [name for name in names if name not in self.docker]
         if others:
             self.groups.setdefault("other", []).extend(others)
-        self.risks: dict[str, str] = {}
-        self.risks.update({name: why for name, why in high_risk().items() if name in self.verdicts})
+        self.risks = {name: why for name, why in high_risk().items() if name in self.verdicts}
         # Of high risk, and allowed: what Docker allows under conditions, without any.
         self.risky = {name for name in self.risks if self.level(name) > (
             UNDER_CONDITIONS if self.docker.get(name) == UNDER_CONDITIONS else NOT_ALLOWED)}
