@@ -55,6 +55,7 @@ import collections
 import contextlib
 import errno
 import functools
+import io
 import itertools
 import operator
 import stat
@@ -78,14 +79,18 @@ except (ImportError, OSError, MemoryError) as failure:
 
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
-IMPORTED_LATER = ("_socket array binascii bisect difflib hashlib html io json pwd re resource shlex socket syslog "
-                  "termios textwrap").split()
+IMPORTED_LATER = ("_socket array binascii bisect difflib email.utils hashlib html http.client ipaddress json pwd re "
+                  "resource shlex shutil socket ssl subprocess syslog termios textwrap urllib.parse").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import array
+    import email.message
+    import http.client
     import re
     import signal
-    from typing import (Any, BinaryIO, Callable, Container, Iterable, Iterator, NamedTuple, NoReturn, Protocol,
+    import socket
+    import ssl
+    from typing import (Any, BinaryIO, Callable, Container, Iterable, Iterator, Mapping, NamedTuple, NoReturn, Protocol,
                         Sequence, TypeVar)
 else:
     signal = _signal
@@ -1518,7 +1523,6 @@ def fold(match: re.Match[str]) -> str:
 def line_starts(text: str) -> array.array[int]:
     """The offset of each line, and of one behind the last: strings would take 60 bytes more each."""
     import array
-    import io
     lines = io.StringIO(text + "\n", newline="\n")
     return array.array("I", itertools.accumulate(map(len, lines), initial=0))
 
@@ -3299,6 +3303,7 @@ RUNTIME_LAYER_TYPE, RUNTIME_TITLE = "application/json", "profile.json"
 # The CRD format is what oras makes of plain files (internal/pkg/artifact of SPO; pack.go and content/file of oras-go).
 CRD_ARTIFACT_TYPE = "application/vnd.unknown.config.v1+json"
 CRD_LAYER_TYPE, CRD_TITLE = "application/vnd.oci.image.layer.v1.tar", "profile.yaml"
+ARTIFACT_RUNTIME, ARTIFACT_CRD = "runtime", "crd"  # the values of push -t
 EMPTY_TYPE, EMPTY_CONFIG = "application/vnd.oci.empty.v1+json", b"{}"
 TITLE, CREATED = "org.opencontainers.image.title", "org.opencontainers.image.created"
 EPOCH = "1970-01-01T00:00:00Z"
@@ -3671,6 +3676,942 @@ def check_blob(descriptor: Descriptor, data: bytes, reference: str) -> None:
     if sha256_of(data) != descriptor.digest:
         raise SpocError("read profile", reference, f"what came for {descriptor.digest} is {sha256_of(data)}",
                         "tell whoever runs the registry")
+
+
+OCI_SCHEME = "oci://"
+DEFAULT_TAG = "latest"
+# The grammar of github.com/distribution/reference, and of distribution-spec's spec.md ("Pulling manifests").
+HOST_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+HOST_PATTERN = rf"(?:\[[0-9A-Fa-f:.]+\]|{HOST_LABEL}(?:\.{HOST_LABEL})*)(?::[0-9]{{1,5}})?"
+NAME_PATTERN = "[a-z0-9]+(?:(?:[.]|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[.]|_|__|-+)[a-z0-9]+)*)*"
+TAG_PATTERN = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+TAG_WILDCARDS = "[A-Za-z0-9_*?][A-Za-z0-9._*?-]{0,127}"
+DISTRUST = "do not trust the registry, or what is between"
+MAX_NAME = 255  # characters of host and name: many registries take no more
+
+MAX_MANIFEST_BYTES = 4 << 20  # distribution-spec: what a registry should take at least
+MAX_TOKEN_BYTES = 1 << 20  # of a token service's answer, of a password, of a file with logins
+MAX_HEADER_BYTES = 1 << 20  # beside what is asked for: headers, framing of chunks
+MAX_REFUSAL_BYTES = 8 << 10  # of an answer that is an error: no more is read
+TOKEN = "[A-Za-z0-9._~+/=-]{1,65536}"  # b64token of RFC 6750
+MAX_REDIRECTS, MAX_PAGES, MAX_TAGS = 5, 1000, 100_000
+
+CONNECT_S = 10.0  # for each address of a host
+IDLE_S = 30.0  # without a byte
+REQUEST_S = 60.0  # for a request and its answer, beside what it transfers at SLOWEST_BYTES_S
+SLOWEST_BYTES_S = 64 << 10
+OPERATION_S = 600.0  # for one push, pull or list of tags: all its requests, and the pauses between them
+HELPER_S = 30.0
+ATTEMPTS = 5
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
+RETRIED = (429, 500, 502, 503, 504)
+
+
+class Reference(NamedTuple):
+    """HOST[:PORT]/NAME[:TAG][@DIGEST]: what names a profile in a registry."""
+
+    host: str  # with :PORT where one is given
+    repository: str
+    tag: str  # "" if only the digest says which
+    digest: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.host}/{self.repository}"
+
+    def __str__(self) -> str:
+        return self.place + (self.tag and f":{self.tag}") + (self.digest and f"@{self.digest}")
+
+
+def parse_reference(text: str, is_pattern: bool = False) -> Reference:
+    """Parse HOST[:PORT]/NAME[:TAG][@sha256:DIGEST], with or without oci:// before it. Raises UsageError.
+
+    The tag of a pattern may hold * and ?.
+    """
+    rest, at, digest = (text[len(OCI_SCHEME):] if text.startswith(OCI_SCHEME) else text).partition("@")
+    host, slash, rest = rest.partition("/")
+    repository, colon, tag = rest.partition(":")
+    port = host.rpartition("]")[2].partition(":")[2]
+    hint = "REF is HOST[:PORT]/NAME[:TAG][@sha256:DIGEST]"
+    if "@" in text.partition("/")[0]:  # and the text is not repeated
+        raise UsageError("REF", "it begins with a login", "give that with -u USER --password-stdin")
+    if not slash or not repository:
+        raise UsageError(text, "HOST or NAME is missing", hint)
+    if not compiled(HOST_PATTERN).fullmatch(host) or port and not 0 < int(port) < 1 << 16:
+        raise UsageError(text, f"{quoted(host)}: no host of a registry", hint)
+    if not compiled(NAME_PATTERN).fullmatch(repository) or len(host) + len(repository) > MAX_NAME:
+        raise UsageError(text, f"{quoted(repository)}: no name of a repository",
+                         f"lower-case letters and digits with '.', '_', '-' or '/' between them, {MAX_NAME} at most")
+    if colon and not compiled(TAG_WILDCARDS if is_pattern else TAG_PATTERN).fullmatch(tag):
+        raise UsageError(text, f"{quoted(tag)}: no tag", "letters, digits, '_', '.' and '-', 128 at most")
+    if at and not compiled(SHA256).fullmatch(digest):
+        raise UsageError(text, f"{quoted(digest)}: no digest", "sha256: and 64 hexadecimal digits in lower case")
+    return Reference(host.lower(), repository, tag or ("" if digest else DEFAULT_TAG), digest)
+
+
+class TransferFailure(Exception):
+    """Why a request came to nothing; RegistryClient makes a SpocError of it, which says what the request was for."""
+
+    def __init__(self, reason: str, hint: str = "", is_transient: bool = False, pause_s: float = 0):
+        """What is transient may be tried again, after a pause if the registry asks for one."""
+        super().__init__(reason)
+        self.reason, self.hint, self.is_transient, self.pause_s = reason, hint, is_transient, pause_s
+
+
+class Origin(NamedTuple):
+    """Whom a connection leads to (RFC 6454)."""
+
+    scheme: str
+    host: str  # without the brackets of an IPv6 address
+    port: int
+
+    @property
+    def netloc(self) -> str:
+        """As a URL and the header Host have it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if (self.scheme, self.port) in (("http", 80), ("https", 443)) else f"{host}:{self.port}"
+
+
+def parse_url(url: str) -> tuple[Origin, str]:
+    """The origin of a URL, and its path and query. Raises TransferFailure."""
+    import urllib.parse
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        host = parts.hostname or ""
+    except (KeyError, ValueError):
+        host = ""
+    if not host or parts.username is not None or not url.isascii() or not url.isprintable() or " " in url:
+        raise TransferFailure(f"{quoted(url.partition('?')[0][:100])}: no address for HTTP",
+                              "tell who runs the registry")
+    return Origin(parts.scheme, host, port), (parts.path or "/") + (parts.query and f"?{parts.query}")
+
+
+def is_loopback(host: str) -> bool:
+    """Is this a name or an address of this machine, which needs no TLS?"""
+    import ipaddress
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Deadline:
+    """When a request must have ended, whatever its peer does."""
+
+    def __init__(self, seconds: float):
+        self._end_s = time.monotonic() + seconds
+
+    def wait_s(self, most_s: float) -> float:
+        """How long the next step may last. Raises TimeoutError."""
+        left_s = self._end_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        return min(left_s, most_s)
+
+
+class TimedSocket:
+    """What http.client uses of a socket, so that a request ends in time and its answer is not endless."""
+
+    def __init__(self, peer: socket.socket):
+        self.peer = peer
+        self.begin(Deadline(REQUEST_S), 0)
+
+    def begin(self, deadline: Deadline, most_bytes: int) -> None:
+        """Limit the next request."""
+        self._deadline, self._left_bytes = deadline, most_bytes + MAX_HEADER_BYTES
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(TimedReader(self))
+
+    def sendall(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            self.peer.settimeout(self._deadline.wait_s(IDLE_S))
+            rest = rest[self.peer.send(rest[:1 << 16]):]
+
+    def receive(self, buffer: Any) -> int:
+        self.peer.settimeout(self._deadline.wait_s(IDLE_S))
+        count = self.peer.recv_into(buffer)
+        self._left_bytes -= count
+        if self._left_bytes < 0:
+            raise TransferFailure("the answer does not end", "tell who runs the registry")
+        return count
+
+    def close(self) -> None:
+        """Nothing: http.client calls it before the answer has been read. Transport closes the peer."""
+
+
+class TimedReader(io.RawIOBase):
+    """The bytes that come from such a socket."""
+
+    def __init__(self, source: TimedSocket):
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._source.receive(buffer)
+
+
+class Reply(NamedTuple):
+    """What a server has answered."""
+
+    status: int
+    headers: email.message.Message
+    body: bytes
+    origin: Origin
+    url: str
+
+
+def read_body(response: http.client.HTTPResponse, most_bytes: int) -> bytes:
+    """The whole body of an answer; of one that is an error no more than helps. Raises TransferFailure."""
+    if not 200 <= response.status < 300:
+        return response.read(MAX_REFUSAL_BYTES)
+    size = response.length
+    body = bytearray()
+    part = b"more"
+    while part and max(size or 0, len(body)) <= most_bytes:
+        part = response.read(1 << 16)
+        body += part
+    if part:
+        raise TransferFailure(f"the answer is larger than {most_bytes} bytes", "is this a profile?")
+    if size is not None and len(body) < size:
+        raise TransferFailure(f"the answer ends after {len(body)} of {size} bytes", is_transient=True)
+    return bytes(body)
+
+
+CERTIFICATE_HINTS = {  # by number (X509_V_ERR_ in openssl/x509_vfy.h)
+    9: "set this machine's clock", 10: "have it renewed, or set this machine's clock",
+    18: "give it with --ca FILE if you trust it", 19: "give the certificate of its issuer with --ca FILE",
+    20: "give the certificate of its issuer with --ca FILE", 21: "give the certificate of its issuer with --ca FILE",
+    62: "use a name that the certificate is for", 64: "use a name that the certificate is for"}
+CLOSED = {"IncompleteRead": "the answer is not whole", "RemoteDisconnected": "the connection was closed",
+          "BrokenPipeError": "the connection was closed", "ConnectionResetError": "the connection was closed",
+          "SSLEOFError": "the connection was closed", "SSLZeroReturnError": "the connection was closed"}
+
+
+def explain_transfer(error: Exception, peer: str) -> TransferFailure:
+    """What went wrong between this machine and a peer."""
+    import socket
+    import ssl
+    kind = type(error).__name__
+    if isinstance(error, TransferFailure):
+        return error
+    if kind in CLOSED:
+        return TransferFailure(f"{peer}: {CLOSED[kind]}", "try again later", is_transient=True)
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        return TransferFailure(f"{peer}: unknown host", "check the name, and this machine's network")
+    if isinstance(error, (TimeoutError, socket.timeout)):
+        return TransferFailure(f"{peer}: time-out", "check the network, and whether it takes a proxy (https_proxy)")
+    if isinstance(error, ConnectionRefusedError):
+        return TransferFailure(f"{peer}: connection refused", "check the port, and that the registry runs")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TransferFailure(f"{peer}: its certificate is not trusted: {error.verify_message.rstrip('.')}",
+                               CERTIFICATE_HINTS.get(error.verify_code, "tell who runs the registry"))
+    if isinstance(error, ssl.SSLError):
+        return TransferFailure(f"{peer}: no TLS: {error.reason or error}",
+                               "give --plain-http if the registry speaks HTTP alone")
+    if isinstance(error, OSError):
+        return TransferFailure(f"{peer}: {error.strerror or error}", "check the network")
+    return TransferFailure(f"{peer}: it does not speak HTTP", "check the port")
+
+
+class Proxy(NamedTuple):
+    """What connects to hosts that this machine cannot reach."""
+
+    origin: Origin
+    headers: dict[str, str]  # with the login, if it wants one
+
+
+def is_reached_without(entry: str, origin: Origin) -> bool:
+    """Is this the host that an entry of no_proxy names: a host, what a domain ends with, an address, a network or *?"""
+    import ipaddress
+    name, _, port = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
+    if port and port != str(origin.port):
+        return False
+    name = name.lstrip("*.") or name
+    if name == "*" or origin.host == name or name and origin.host.endswith(f".{name}"):
+        return True
+    try:
+        return ipaddress.ip_address(origin.host) in ipaddress.ip_network(name.strip("[]"), strict=False)
+    except ValueError:
+        return False
+
+
+def proxy_of(origin: Origin) -> Proxy | None:
+    """The proxy that the usual variables name for this origin. Raises TransferFailure."""
+    import urllib.parse
+    variables = os.environ
+    direct = variables.get("no_proxy") or variables.get("NO_PROXY") or ""
+    if is_loopback(origin.host) or any(is_reached_without(entry.strip().lower(), origin)
+                                       for entry in direct.split(",")):
+        return None
+    names = [f"{origin.scheme}_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+    if origin.scheme == "http":
+        names[1] = "HTTP_PROXY"
+    name = next((name for name in names if variables.get(name)), "")
+    if not name:
+        return None
+    url = variables[name] if "://" in variables[name] else f"http://{variables[name]}"
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "http":
+        raise TransferFailure(f"{name}: a proxy that is reached by {quoted(parts.scheme)}", "name one of http://")
+    found, _ = parse_url(f"http://{parts.netloc.rpartition('@')[2]}")
+    if parts.username is None:
+        return Proxy(found, {})
+    login = [urllib.parse.unquote(part or "") for part in (parts.username, parts.password)]
+    return Proxy(found, {"Proxy-Authorization": basic_authorization(*login)})
+
+
+def basic_authorization(user: str, password: str) -> str:
+    """The value of the header (RFC 7617)."""
+    import binascii
+    return "Basic " + binascii.b2a_base64(f"{user}:{password}".encode(), newline=False).decode()
+
+
+def dial(host: str, port: int, deadline: Deadline) -> socket.socket:
+    """Connect to the first address of a host that answers. Raises OSError."""
+    import socket
+    failure: OSError = socket.gaierror(socket.EAI_NONAME, "unknown host")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        peer = socket.socket(family, kind, protocol)
+        try:
+            peer.settimeout(deadline.wait_s(CONNECT_S))
+            peer.connect(address)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return peer
+        except OSError as error:
+            peer.close()
+            failure = error
+    raise failure
+
+
+class Transport:
+    """HTTP over TCP and TLS, through a proxy where there is one. A connection serves one request after the other."""
+
+    def __init__(self, ca: str):
+        self._ca = ca
+        self._context: ssl.SSLContext | None = None
+        self._idle: dict[Origin, http.client.HTTPConnection] = {}
+
+    def close(self) -> None:
+        while self._idle:
+            self._hang_up(self._idle.popitem()[1].sock)
+
+    def request(self, method: str, url: str, headers: dict[str, str], body: bytes, most_bytes: int,
+                deadline: Deadline) -> Reply:
+        """The answer to a request, with a body of at most so many bytes. Raises TransferFailure."""
+        origin, target = parse_url(url)
+        if origin in self._idle:
+            try:
+                return self._exchange(origin, method, target, headers, body, most_bytes, deadline)
+            except TransferFailure as failure:
+                if not failure.is_transient:  # the server may have closed the connection meanwhile
+                    raise
+        self.connect(origin, deadline)
+        return self._exchange(origin, method, target, headers, body, most_bytes, deadline)
+
+    def _exchange(self, origin: Origin, method: str, target: str, headers: dict[str, str], body: bytes,
+                  most_bytes: int, deadline: Deadline) -> Reply:
+        import http.client
+        connection = self._idle.pop(origin)
+        timed: Any = connection.sock
+        timed.begin(deadline, most_bytes)
+        is_whole = False
+        try:
+            proxy = proxy_of(origin) if origin.scheme == "http" else None
+            url = f"{origin.scheme}://{origin.netloc}{target}"
+            headers = {"Host": origin.netloc, "User-Agent": f"spoc.py/{VERSION}", **headers,
+                       **(proxy.headers if proxy else {})}
+            with contextlib.suppress(ConnectionError):  # before it closes the connection, a server may say why
+                connection.request(method, url if proxy else target, body or None, headers)
+                is_whole = True
+            response = connection.getresponse()
+            reply = Reply(response.status, response.headers, read_body(response, most_bytes), origin, url)
+            is_whole = is_whole and connection.sock is not None and response.isclosed()
+            return reply
+        except Exception as error:
+            is_whole = False
+            if isinstance(error, (OSError, http.client.HTTPException, ValueError, TransferFailure)):
+                raise explain_transfer(error, origin.netloc) from None
+            raise
+        finally:
+            if is_whole:
+                self._idle[origin] = connection
+            else:
+                self._hang_up(timed)
+
+    @staticmethod
+    def _hang_up(timed: Any) -> None:
+        with contextlib.suppress(OSError):
+            timed.peer.close()
+
+    def connect(self, origin: Origin, deadline: Deadline) -> None:
+        """Have a new connection at hand for the next request. Raises TransferFailure."""
+        import http.client
+        proxy = proxy_of(origin)
+        peer: socket.socket | None = None
+        title = origin.netloc
+        try:
+            if proxy:
+                title = f"proxy {proxy.origin.netloc}"
+                peer = dial(proxy.origin.host, proxy.origin.port, deadline)
+                if origin.scheme == "https":
+                    self._open_tunnel(peer, origin, proxy, deadline)
+                    title = origin.netloc
+            else:
+                peer = dial(origin.host, origin.port, deadline)
+            if origin.scheme == "https":
+                peer.settimeout(deadline.wait_s(IDLE_S))
+                peer = self._tls().wrap_socket(peer, server_hostname=origin.host)
+        except Exception as error:
+            if peer:
+                peer.close()
+            if isinstance(error, (OSError, http.client.HTTPException, ValueError, TransferFailure)):
+                raise explain_transfer(error, title) from None
+            raise
+        connection = http.client.HTTPConnection(origin.host, origin.port)
+        connection.auto_open = 0
+        timed: Any = TimedSocket(peer)
+        connection.sock = timed
+        self._idle[origin] = connection
+
+    @staticmethod
+    def _open_tunnel(peer: socket.socket, origin: Origin, proxy: Proxy, deadline: Deadline) -> None:
+        """Have the proxy connect to a host (RFC 9110, 9.3.6)."""
+        import http.client
+        host = f"{origin.netloc.rpartition(':')[0] if origin.port != 443 else origin.netloc}:{origin.port}"
+        timed: Any = TimedSocket(peer)
+        timed.begin(deadline, 0)
+        headers = "".join(f"{name}: {value}\r\n" for name, value in {"Host": host, **proxy.headers}.items())
+        timed.sendall(f"CONNECT {host} HTTP/1.1\r\n{headers}\r\n".encode())
+        response = http.client.HTTPResponse(timed, method="CONNECT")
+        response.begin()
+        if response.status == 407:
+            raise TransferFailure(f"proxy {proxy.origin.netloc}: it wants a login",
+                                  "give it as http://USER:PASSWORD@HOST:PORT in https_proxy")
+        if response.status != 200:
+            raise TransferFailure(f"proxy {proxy.origin.netloc}: it does not connect to {host} (HTTP "
+                                  f"{response.status})", "name the host in no_proxy if it is reached without",
+                                  response.status in RETRIED)
+
+    def _tls(self) -> ssl.SSLContext:
+        import ssl
+        if not self._context:
+            self._context = ssl.create_default_context()
+            if self._ca:
+                try:
+                    self._context.load_verify_locations(self._ca)
+                except OSError as error:
+                    raise TransferFailure(f"--ca {self._ca}: {error.strerror or 'no certificate in it'}",
+                                          "give a file with certificates in PEM") from None
+        return self._context
+
+
+class Login(NamedTuple):
+    """Who asks a registry, and what proves it."""
+
+    user: str
+    secret: str
+    is_token: bool = False  # the secret is one of OAuth 2, for a token service alone
+
+
+class Account(NamedTuple):
+    """A user of this machine whose logins may be used."""
+
+    uid: int
+    gid: int
+    environment: Mapping[str, str]
+
+
+@contextlib.contextmanager
+def acting_as(account: Account) -> Iterator[None]:
+    """Open files as this user would."""
+    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
+    if account.uid == uid:
+        yield
+        return
+    try:
+        os.setgroups([account.gid])
+        os.setegid(account.gid)
+        os.seteuid(account.uid)
+        yield
+    finally:
+        os.seteuid(uid)
+        os.setegid(gid)
+        os.setgroups(groups)
+
+
+def login_files(account: Account) -> list[str]:
+    """Where Podman and Docker leave logins: containers-auth.json(5), and docker login's manual."""
+    variables = account.environment
+    if variables.get("REGISTRY_AUTH_FILE"):
+        return [variables["REGISTRY_AUTH_FILE"]]
+    home = variables.get("HOME") or "/"
+    return [os.path.join(variables.get("XDG_RUNTIME_DIR") or f"/run/user/{account.uid}", "containers/auth.json"),
+            f"/run/containers/{account.uid}/auth.json",
+            os.path.join(variables.get("XDG_CONFIG_HOME") or f"{home}/.config", "containers/auth.json"),
+            os.path.join(variables.get("DOCKER_CONFIG") or f"{home}/.docker", "config.json")]
+
+
+def read_logins(path: str, account: Account) -> dict[str, Any]:
+    """The document of such a file; {} if there is none, or if another user may have written it."""
+    import json
+    try:
+        with acting_as(account), open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_uid not in (0, account.uid) or status.st_mode & 0o002 or not stat.S_ISREG(status.st_mode):
+                if status.st_uid != int(os.environ.get("SUDO_UID", "-1")):  # whose logins are read for themselves
+                    Log.warning(f"{path} is not used: another user may have written it")
+                return {}
+            data = file.read(MAX_TOKEN_BYTES)
+        document = json.loads(data)
+        if isinstance(document, dict):
+            return document
+        Log.warning(f"{path} is not used: no object of JSON")
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        Log.debug(f"{path} is not used: {error.strerror}")
+    except (ValueError, RecursionError):
+        Log.warning(f"{path} is not used: no JSON")
+    return {}
+
+
+def section_of(document: dict[str, Any], key: str) -> dict[str, Any]:
+    """What a file with logins holds under a key, which ought to be an object."""
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+DOCKER_HUB, DOCKER_HUB_HOST, DOCKER_HUB_KEY = "docker.io", "registry-1.docker.io", "https://index.docker.io/v1/"
+
+
+def find_login(reference: Reference, accounts: Sequence[Account]) -> Login | None:
+    """The login that Podman or Docker has left for this registry."""
+    for account in accounts:
+        for path in login_files(account):
+            document = read_logins(path, account)
+            login = login_in(document, reference, account, path) if document else None
+            if login:
+                Log.debug(f"login of {path}")
+                return login
+    return None
+
+
+def login_in(document: dict[str, Any], reference: Reference, account: Account, path: str) -> Login | None:
+    """What such a document says of a registry: of the repository or what it is in, or of the host."""
+    server = DOCKER_HUB_KEY if reference.host == DOCKER_HUB else reference.host
+    helpers = section_of(document, "credHelpers")
+    helper = next((helpers[key] for key in (reference.host, server) if key in helpers), None)
+    if helper:
+        return ask_helper(helper, server, account, path)
+    auths = {}
+    for key, entry in section_of(document, "auths").items():
+        name = key.partition("://")[2].partition("/")[0] if "://" in key else key
+        auths[DOCKER_HUB if name == "index.docker.io" else name] = entry
+    names = reference.place.split("/")
+    for count in range(len(names), 0, -1):
+        entry = auths.get("/".join(names[:count]))
+        login = parse_login(entry, path) if isinstance(entry, dict) else None
+        if login:
+            return login
+    store = document.get("credsStore")
+    return ask_helper(store, server, account, path) if store else None
+
+
+def parse_login(entry: dict[str, Any], path: str) -> Login | None:
+    """The login in an entry of auths; it is empty where a helper keeps the login."""
+    import binascii
+    token, encoded = entry.get("identitytoken"), entry.get("auth")
+    try:
+        user, _, password = binascii.a2b_base64(encoded or "").decode().partition(":")
+    except (ValueError, TypeError, AttributeError):
+        Log.warning(f"{path}: an entry that is no login is not used")
+        return None
+    if isinstance(token, str) and token:
+        return Login(user, token, True)
+    return Login(user, password.rstrip("\0")) if user else None
+
+
+def ask_helper(name: object, server: str, account: Account, path: str) -> Login | None:
+    """The login that docker-credential-NAME has (github.com/docker/docker-credential-helpers); None if it has none.
+
+    It runs as the user whose file names it.
+    """
+    import json
+    import shutil
+    import subprocess
+    program = f"docker-credential-{name}"
+    found = isinstance(name, str) and compiled(r"[A-Za-z0-9._-]+").fullmatch(name) and shutil.which(program)
+    if not found or os.stat(found).st_uid not in (0, account.uid):
+        Log.warning(f"{path}: {quoted(program)} is not used: "
+                    + ("it belongs to another user" if found else "no such program on PATH"))
+        return None
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SPOC_")}
+    user: dict[str, Any] = {}
+    if account.uid != os.geteuid():
+        user = {"user": account.uid, "group": account.gid, "extra_groups": []}
+        environment.update(account.environment)
+    try:
+        done = subprocess.run([found, "get"], input=server.encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              timeout=HELPER_S, env=environment, **user)
+        answer = json.loads(done.stdout) if done.returncode == 0 else {}
+        if done.returncode == 0:
+            return Login(answer["Username"], answer["Secret"], answer["Username"] == "<token>")
+        Log.debug(f"{program} has no login for {server}")
+    except subprocess.TimeoutExpired:
+        Log.warning(f"{program} is not used: no answer within {HELPER_S:g} s")
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
+        Log.warning(f"{program} is not used: {getattr(error, 'strerror', '') or 'its answer is no login'}")
+    return None
+
+
+# A scheme, or a parameter of the last one: token = token or "string".
+CHALLENGE = r"""([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?"""
+
+
+def parse_challenges(headers: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The schemes that WWW-Authenticate offers (RFC 9110, 11.6.1), in lower case, with their parameters."""
+    challenges: dict[str, dict[str, str]] = {}
+    parameters: dict[str, str] = {}
+    for match in compiled(CHALLENGE).finditer(", ".join(headers)):
+        if "=" in match[0]:
+            parameters[match[1].lower()] = compiled(r"\\(.)").sub(r"\1", match[2] or match[3] or "")
+        else:
+            parameters = challenges.setdefault(match[1].lower(), {})
+    return challenges
+
+
+def retry_after_s(headers: email.message.Message) -> float:
+    """How long a server asks to wait (RFC 9110, 10.2.3); 0 if it does not say."""
+    import email.utils
+    value = str(headers.get("Retry-After") or "").strip()
+    if value.isdecimal():
+        return float(value[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
+
+
+def refusal_of(reply: Reply) -> str:
+    """What a registry says of an error: its code and message (distribution-spec, "Error Codes")."""
+    import json
+    with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError, IndexError):
+        error = json.loads(reply.body)["errors"][0]
+        words = [error[key] for key in ("code", "message") if isinstance(error.get(key), str) and error[key]]
+        return f"HTTP {reply.status}: {': '.join(words)[:200]}"
+    return f"HTTP {reply.status}"
+
+
+def parse_tags(data: bytes) -> list[str]:
+    """The tags in a page of their list; some registries write null for none. Raises TransferFailure."""
+    import json
+    with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError):
+        tags = json.loads(data)["tags"] or []
+        if isinstance(tags, list) and all(compiled(TAG_PATTERN).fullmatch(tag) for tag in tags):
+            return tags
+    raise TransferFailure("its list of tags is none", "is this a registry?")
+
+
+class Settings(NamedTuple):
+    """How registries are reached."""
+
+    plain_http: bool = False
+    ca: str = ""  # a file of certificates that are trusted beside the system's
+    logins: Mapping[str, Login] = {}  # that the user has given, by host: nobody else gets them
+    accounts: Sequence[Account] = ()
+
+
+class RegistryClient:
+    """Registries by the OCI distribution specification: https://github.com/opencontainers/distribution-spec.
+
+    Methods raise SpocError. What they return has been verified.
+    """
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._transport = Transport(settings.ca)
+        self._origins: dict[str, Origin] = {}  # of hosts
+        self._authorizations: dict[str, str] = {}  # the header for a place
+        self._deadline = Deadline(OPERATION_S)
+
+    def __enter__(self) -> RegistryClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transport.close()
+
+    @contextlib.contextmanager
+    def _operation(self, name: str, reference: Reference) -> Iterator[None]:
+        self._deadline = Deadline(OPERATION_S)
+        try:
+            yield
+        except TransferFailure as failure:
+            raise SpocError(name, str(reference), failure.reason, failure.hint) from None
+
+    def manifest(self, reference: Reference) -> tuple[bytes, Manifest]:
+        """The manifest or index that a reference names: its bytes, which have the reference's digest, and parsed."""
+        with self._operation("pull", reference):
+            name = reference.digest or reference.tag
+            reply = self._retry(lambda: self._call(
+                reference, "GET", f"manifests/{name}", {"Accept": ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))},
+                most_bytes=MAX_MANIFEST_BYTES))
+            if reply.status == 404:
+                raise self._missing(reference)
+            self._expect(reply, reference, 200)
+            digest, told = sha256_of(reply.body), reply.headers.get("Docker-Content-Digest")
+            if digest != (reference.digest or told or digest):
+                raise TransferFailure(f"the manifest has the digest {digest}, not {reference.digest or told}", DISTRUST)
+            return reply.body, parse_manifest(reply.body, str(reference), reply.headers.get("Content-Type") or "")
+
+    def blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
+        """A blob of the repository."""
+        with self._operation("pull", reference):
+            if descriptor.size_bytes > MAX_BLOB_BYTES:
+                raise TransferFailure(f"a layer of {descriptor.size_bytes} bytes, more than {MAX_BLOB_BYTES}",
+                                      "is this a profile?")
+            reply = self._retry(lambda: self._call(reference, "GET", f"blobs/{descriptor.digest}", {},
+                                                   most_bytes=descriptor.size_bytes))
+            self._expect(reply, reference, 200)
+            check_blob(descriptor, reply.body, str(reference))
+            return reply.body
+
+    def tags(self, reference: Reference) -> list[str]:
+        """All tags of the repository, as the registry sorts them."""
+        with self._operation("list tags", reference):
+            return self._tags(reference)
+
+    def _tags(self, reference: Reference) -> list[str]:
+        import urllib.parse
+        url = "tags/list?n=1000"
+        tags: list[str] = []
+        for _ in range(MAX_PAGES):
+            reply = self._retry(functools.partial(self._call, reference, "GET", url, {}, b"", MAX_MANIFEST_BYTES))
+            self._expect(reply, reference, 200)
+            tags += parse_tags(reply.body)
+            link = compiled(r'\s*<([^>]*)>\s*;\s*rel="?next"?').match(reply.headers.get("Link") or "")
+            if not link:
+                return tags
+            if len(tags) > MAX_TAGS:
+                break
+            url = urllib.parse.urljoin(reply.url, link[1])
+        raise TransferFailure("its list of tags does not end", f"at most {MAX_TAGS} tags are read")
+
+    def push(self, reference: Reference, artifact: Artifact, mount_from: str = "") -> str:
+        """Store an artifact, and give its digest. Its blobs may be in the registry's repository mount_from."""
+        with self._operation("push", reference):
+            digest = artifact.digest
+            if reference.digest not in ("", digest):
+                raise TransferFailure(f"what is pushed has the digest {digest}", "leave out the digest, or push what "
+                                      "it was taken from")
+            for digest_of_blob, data in {blob.digest: blob.data for blob in artifact.blobs}.items():
+                self._retry(functools.partial(self._upload, reference, digest_of_blob, data, mount_from))
+            reply = self._retry(lambda: self._call(
+                reference, "PUT", f"manifests/{reference.tag or digest}",
+                {"Content-Type": MANIFEST_TYPE}, artifact.manifest))
+            self._expect(reply, reference, 201)
+            told = reply.headers.get("Docker-Content-Digest") or digest
+            if told != digest:
+                raise TransferFailure(f"the registry has stored it as {told}, not {digest}",
+                                      "it changes what it stores: use another")
+            return digest
+
+    def _upload(self, reference: Reference, digest: str, data: bytes, mount_from: str) -> Reply:
+        """Store a blob that is not there yet: "Pushing a blob monolithically" of the specification."""
+        import urllib.parse
+        reply = self._call(reference, "HEAD", f"blobs/{digest}", {})
+        if reply.status == 200:
+            return reply
+        mount = f"?mount={digest}&from={mount_from}" if mount_from else ""
+        reply = self._call(reference, "POST", f"blobs/uploads/{mount}", {})
+        if reply.status == 201 and mount:
+            return reply
+        self._expect(reply, reference, 202)
+        place = urllib.parse.urljoin(reply.url, reply.headers.get("Location") or "")
+        place += ("&" if "?" in place else "?") + urllib.parse.urlencode({"digest": digest})
+        reply = self._call(reference, "PUT", place, {"Content-Type": "application/octet-stream"}, data)
+        self._expect(reply, reference, 201)
+        return reply
+
+    def _retry(self, action: Callable[[], Reply]) -> Reply:
+        """Do it again where that may help, and wait between as the registry asks, or longer each time."""
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return action()
+            except TransferFailure as failure:
+                chance = int.from_bytes(os.urandom(2), "big") / (1 << 16)  # a fleet must not come back all at once
+                pause_s = (failure.pause_s or FIRST_PAUSE_S * 2 ** attempt) * (1 + chance / 4)
+                if not failure.is_transient or failure.pause_s > LONGEST_PAUSE_S:
+                    raise
+                Log.info(f"{failure.reason}: again in {pause_s:.1f} s")
+                try:
+                    time.sleep(self._deadline.wait_s(pause_s))
+                except TimeoutError:
+                    raise failure from None
+        return action()
+
+    def _origin(self, reference: Reference) -> Origin:
+        """Where the registry of a reference is, and whether it speaks TLS: on loopback it may do without."""
+        if reference.host not in self._origins:
+            host = DOCKER_HUB_HOST if reference.host == DOCKER_HUB else reference.host
+            plain, _ = parse_url(f"http://{host}")
+            origin, _ = parse_url(f"https://{host}")
+            if self._settings.plain_http:
+                origin = plain
+            elif is_loopback(origin.host) and not self._settings.ca:
+                try:
+                    self._transport.connect(origin, Deadline(self._deadline.wait_s(CONNECT_S)))
+                except TransferFailure as failure:
+                    if "certificate" in failure.reason:
+                        raise
+                    origin = plain
+            self._origins[reference.host] = origin
+        return self._origins[reference.host]
+
+    def _call(self, reference: Reference, method: str, path: str, headers: dict[str, str], body: bytes = b"",
+              most_bytes: int = MAX_REFUSAL_BYTES) -> Reply:
+        """The answer to a request about a repository, once the registry knows who asks."""
+        import urllib.parse
+        origin = self._origin(reference)
+        base = f"{origin.scheme}://{origin.netloc}/v2/{reference.repository}/"
+        url = path if "://" in path.partition("?")[0] else urllib.parse.urljoin(base, path)
+        deadline = Deadline(self._deadline.wait_s(REQUEST_S + (len(body) + most_bytes) / SLOWEST_BYTES_S))
+        authorization = self._authorizations.get(reference.place, "")
+        reply = self._follow(origin, method, url, headers, body, most_bytes, deadline, authorization)
+        if reply.status == 401 and reply.origin == origin:
+            authorization = self._authorize(reference, reply, deadline)
+            self._authorizations[reference.place] = authorization
+            reply = self._follow(origin, method, url, headers, body, most_bytes, deadline, authorization)
+        if reply.status in RETRIED:
+            raise TransferFailure(f"{reply.origin.netloc}: {refusal_of(reply)}", "try again later", True,
+                                  retry_after_s(reply.headers))
+        return reply
+
+    def _follow(self, home: Origin, method: str, url: str, headers: dict[str, str], body: bytes, most_bytes: int,
+                deadline: Deadline, authorization: str) -> Reply:
+        """The answer to a request, wherever the registry sends it; only at home anybody learns who asks."""
+        import urllib.parse
+        for _ in range(MAX_REDIRECTS + 1):
+            origin, _path = parse_url(url)
+            if origin.scheme == "http" != home.scheme:
+                raise TransferFailure(f"{home.netloc} leads to {origin.netloc} without TLS",
+                                      "tell who runs the registry")
+            own = {"Authorization": authorization} if authorization and origin == home else {}
+            reply = self._transport.request(method, url, {**headers, **own}, body, most_bytes, deadline)
+            Log.debug(f"{method} {url.partition('?')[0]}: {reply.status}")
+            is_redirect = reply.status in (307, 308) or reply.status in (301, 302, 303) and method in ("GET", "HEAD")
+            if not is_redirect or not reply.headers.get("Location"):
+                return reply
+            url = urllib.parse.urljoin(url, reply.headers["Location"])
+        raise TransferFailure(f"{home.netloc} redirects more than {MAX_REDIRECTS} times", "tell who runs the registry")
+
+    def _login(self, reference: Reference) -> Login | None:
+        return self._settings.logins.get(reference.host) or find_login(reference, self._settings.accounts)
+
+    def _authorize(self, reference: Reference, reply: Reply, deadline: Deadline) -> str:
+        """The header that answers a registry which asks who this is."""
+        challenges = parse_challenges(reply.headers.get_all("WWW-Authenticate") or [])
+        login = self._login(reference)
+        if "bearer" in challenges:
+            return "Bearer " + self._token(reference, reply.origin, challenges["bearer"], login, deadline)
+        if not login or login.is_token or "basic" not in challenges:
+            raise self._unauthorized(reference, reply)
+        return basic_authorization(login.user, login.secret)
+
+    def _token(self, reference: Reference, home: Origin, challenge: dict[str, str], login: Login | None,
+               deadline: Deadline) -> str:
+        """Ask a token service: https://distribution.github.io/distribution/spec/auth/token/ and .../auth/oauth/."""
+        import json
+        import urllib.parse
+        fields = [("service", challenge.get("service", "")), ("client_id", "spoc.py")]
+        scopes = challenge.get("scope", "").split()
+        url, headers, body, authorization = challenge.get("realm", ""), {}, b"", ""
+        origin, _ = parse_url(url)
+        if login and login.is_token:
+            fields += [("grant_type", "refresh_token"), ("refresh_token", login.secret), ("scope", " ".join(scopes))]
+            body = urllib.parse.urlencode(fields).encode()
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        else:
+            fields += [("scope", scope) for scope in scopes]
+            url += ("&" if "?" in url else "?") + urllib.parse.urlencode(fields)
+            authorization = basic_authorization(login.user, login.secret) if login else ""
+        if origin.scheme == "http" != home.scheme:
+            raise TransferFailure(f"{home.netloc} wants a login without TLS, at {origin.netloc}",
+                                  "tell who runs the registry")
+        reply = self._follow(origin, "POST" if body else "GET", url, headers, body, MAX_TOKEN_BYTES, deadline,
+                             authorization)
+        if reply.status in (400, 401, 403):
+            raise self._unauthorized(reference, reply)
+        if reply.status in RETRIED:
+            raise TransferFailure(f"{origin.netloc}: {refusal_of(reply)}", "try again later", True,
+                                  retry_after_s(reply.headers))
+        with contextlib.suppress(ValueError, RecursionError, AttributeError, TypeError):
+            answer = json.loads(reply.body)
+            token = answer.get("token") or answer.get("access_token")
+            if reply.status == 200 and compiled(TOKEN).fullmatch(token):
+                return str(token)
+        raise TransferFailure(f"{origin.netloc}: it has answered without a token", "tell who runs the registry")
+
+    def _unauthorized(self, reference: Reference, reply: Reply) -> TransferFailure:
+        login = self._login(reference)
+        if login:
+            return TransferFailure(f"{reply.origin.netloc} does not take the login of {quoted(login.user)} "
+                                   f"({refusal_of(reply)})", f"log in anew: podman login {reference.host}")
+        return TransferFailure(f"{reply.origin.netloc} wants a login ({refusal_of(reply)})",
+                               f"podman login {reference.host}, or -u USER --password-stdin")
+
+    def _missing(self, reference: Reference) -> TransferFailure:
+        """Why there is no such manifest: registries do not tell a tag that is missing from a repository that is."""
+        what = "holds nothing of this digest" if reference.digest else "has no such tag"
+        try:
+            reply = self._call(reference, "GET", "tags/list", {}, most_bytes=MAX_MANIFEST_BYTES)
+            if reply.status == 404:
+                return TransferFailure("no such repository", "check the name")
+            if not reference.digest:
+                what += suggestion(reference.tag, parse_tags(reply.body))
+        except TransferFailure:
+            pass
+        return TransferFailure(f"the repository {what}", "check the reference")
+
+    def _expect(self, reply: Reply, reference: Reference, status: int) -> None:
+        """Raise TransferFailure unless the registry has answered so."""
+        if reply.status == status:
+            return
+        if reply.status == 401:
+            raise self._unauthorized(reference, reply)
+        if reply.status == 403:
+            raise TransferFailure(f"{reply.origin.netloc} does not allow it ({refusal_of(reply)})",
+                                  "ask who runs the registry for the right, or log in as somebody who has it")
+        if reply.status == 404:
+            raise TransferFailure(f"no such repository, or it lacks what it lists ({refusal_of(reply)})",
+                                  "check the name")
+        raise TransferFailure(f"{reply.origin.netloc}: {refusal_of(reply)}", "is this a registry?")
+
+
+class PulledProfile(NamedTuple):
+    """What a reference leads to."""
+
+    data: bytes  # of the layer
+    reference: Reference  # with the digest of the manifest or index that it named
+
+
+def pull_profile(client: RegistryClient, reference: Reference, platform: Platform) -> PulledProfile:
+    """Read the profile for a platform; what the reference names is looked up once. Raises SpocError."""
+    data, manifest = client.manifest(reference)
+    resolved = reference._replace(digest=sha256_of(data))
+    if manifest.is_index:
+        part = choose_manifest(manifest, platform)
+        inner, manifest = client.manifest(reference._replace(tag="", digest=part.digest))
+        check_blob(part, inner, str(reference))
+        if manifest.is_index:
+            manifest.fail("its index leads to another index")
+    return PulledProfile(client.blob(reference, choose_layer(manifest, platform)), resolved)
 
 # --- Libraries ---------------------------------------------------------------
 
@@ -11501,6 +12442,107 @@ def read_profiles(paths: Sequence[str]) -> Iterator[LoadedProfile]:
         yield read_profile(path, host)
 
 
+def read_password() -> str:
+    """The password on standard input, without the end of its line."""
+    try:
+        with open(0, "rb", closefd=False) as file:
+            data = file.read(MAX_TOKEN_BYTES)
+        password = data.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpocError("read password", "standard input", getattr(error, "strerror", "") or "is not UTF-8",
+                        "echo PASSWORD | spoc.py ... --password-stdin") from None
+    return password[:-1].rstrip("\r") if password.endswith("\n") else password
+
+
+def given_login(values: dict[str, Any]) -> Login | None:
+    """The login that the options, or else the variables of SPO's spoc, give."""
+    user = values.get("username") or os.environ.get("SPOC_USERNAME", "")
+    source = f"-u {user}" if "username" in values else f"SPOC_USERNAME={user}"
+    if not user:
+        if "password_stdin" in values:
+            raise UsageError("--password-stdin", "whose password?", "give -u USER as well")
+        return None
+    if ":" in user or not user.isprintable():
+        raise UsageError(source, "no name of a user: ':' ends it")
+    password = read_password() if "password_stdin" in values else os.environ.get("SPOC_PASSWORD", "")
+    if not password:
+        raise UsageError(source, "no password", "give it with --password-stdin or in SPOC_PASSWORD")
+    return Login(user, password)
+
+
+def registry_settings(values: dict[str, Any], references: Iterable[Reference]) -> Settings:
+    """How to reach the registries that the user has named: nobody else gets a login that was given for them."""
+    login = given_login(values)
+    accounts = [Account(os.geteuid(), os.getegid(), os.environ)]
+    caller = sudo_identity(os.environ)
+    if caller:
+        accounts.append(Account(caller.uid, caller.gid, caller.environment))
+    return Settings("plain_http" in values, values.get("ca", ""),
+                    {reference.host: login for reference in references} if login else {}, accounts)
+
+
+def make_artifact_of(paths: Sequence[str], artifact_type: str, platforms: Sequence[Platform],
+                     annotations: dict[str, str]) -> Artifact:
+    """What is pushed of these files: each with its platform in the CRD format, one for all in the runtime format."""
+    sources = list(read_profiles(paths))
+    kind = artifact_type or (ARTIFACT_RUNTIME if not platforms and {each.type for each in sources} == {TYPE_JSON} else
+                             ARTIFACT_CRD)
+    if kind == ARTIFACT_RUNTIME:
+        if platforms or len(sources) > 1:
+            raise UsageError(f"push -t {kind}", "it holds one profile for all platforms",
+                             f"give one -f and no -p, or -t {ARTIFACT_CRD}")
+        return runtime_artifact(sources[0], annotations)
+    if len(sources) != len(platforms) and (platforms or len(sources) > 1):
+        raise UsageError("push", f"{count_of(len(sources), 'profile', 'profiles')} for "
+                         f"{count_of(len(platforms), 'platform', 'platforms')}", "give each -f a -p")
+    for source in sources:
+        if source.type != TYPE_CRD:
+            raise ProfileError(source.file, 0, 0, "is JSON, and the CRD format holds YAML",
+                               f"{PROGRAM} convert -t {TYPE_CRD} it, or push it with -t {ARTIFACT_RUNTIME}")
+    texts = [(format_yaml(source.document) if split_name(path)[1] else source.reader.text).encode()
+             for source, path in zip(sources, paths)]
+    return crd_artifact(list(zip(platforms or (None,), texts)), annotations)
+
+
+def push_files(values: dict[str, Any], reference: Reference) -> int:
+    """Put profiles into a registry; give the exit code."""
+    identity = sudo_identity(os.environ)
+    paths = values.get("profiles") or (default_profile((identity.uid, identity.gid) if identity else None),)
+    if "password_stdin" in values and "-" in paths:
+        raise UsageError("--password-stdin", "standard input cannot be the profile as well", "name a file with -f")
+    annotations = parse_annotations(values.get("annotations", ()), os.environ.get("SOURCE_DATE_EPOCH", ""))
+    settings = registry_settings(values, [reference])
+    artifact = make_artifact_of(paths, values.get("type", ""), values.get("platforms", ()), annotations)
+    with RegistryClient(settings) as client:
+        digest = client.push(reference, artifact)
+    write_stdout(f"Pushed {reference._replace(digest=digest)}\n")
+    return 0
+
+
+def pull_to_file(values: dict[str, Any], reference: Reference) -> int:
+    """Get a profile from a registry; give the exit code."""
+    host = container_host()
+    path = values.get("output_file", "")
+    with contextlib.ExitStack() as resources:
+        target = resources.enter_context(profile_target(path)) if path else None
+        if target:
+            target.check()
+        client = resources.enter_context(RegistryClient(registry_settings(values, [reference])))
+        pulled = pull_profile(client, reference, values.get("platform") or platform_of(host))
+        try:
+            source = parse_profile(pulled.data.decode(), str(pulled.reference), host)
+        except UnicodeDecodeError:
+            raise ProfileError(str(pulled.reference), 0, 0, "is not UTF-8") from None
+        if not target:
+            identity = sudo_identity(os.environ)
+            target = resources.enter_context(default_target(
+                DEFAULT_OUTPUT[source.type], (identity.uid, identity.gid) if identity else None))
+        warn_of_name(target.path, source.type)
+        target.write(pulled.data)
+        Log.info(f"Pulled {pulled.reference} into: {target.path}")
+    return 0
+
+
 def only_in(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """The keys of the one that the other does not have, or with another value."""
     return {key: value for key, value in one.items() if other.get(key) != value}
@@ -13051,6 +14093,16 @@ def run_version(_values: dict[str, Any], _operands: list[str]) -> int:
     return 0
 
 
+def run_push(values: dict[str, Any], operands: list[str]) -> int:
+    """The subcommand `push`."""
+    return push_files(values, parse_reference(operands[0]))
+
+
+def run_pull(values: dict[str, Any], operands: list[str]) -> int:
+    """The subcommand `pull`."""
+    return pull_to_file(values, parse_reference(operands[0]))
+
+
 class Option(NamedTuple):
     """An option of some commands, which reads the same and means the same in all of them."""
 
@@ -13110,6 +14162,26 @@ OPTIONS = (
     Option("-o --output-file", "FILE", "merge",
            "write the profile to FILE (default -, standard output); with --check, the profile to check (default the "
            "first of several)"),
+    Option("-f --profiles", "FILE", "push",
+           "the profile (default /tmp/profile.yaml or /tmp/profile.json), - for standard input", repeated=True),
+    Option("-t --type", "TYPE", "push",
+           "runtime: JSON for container runtimes, which takes one -f and no -p; crd: YAML as the Security Profiles "
+           "Operator has it, for each -p another -f; the default is runtime if the profile is JSON, else crd",
+           (ARTIFACT_RUNTIME, ARTIFACT_CRD)),
+    Option("-o --output-file", "FILE", "pull",
+           "write the profile to FILE, - for standard output (default /tmp/profile.yaml or /tmp/profile.json)"),
+    Option("-p --platforms", "PLATFORM", "push",
+           "OS/ARCH[/VARIANT], what the profile of the -f in the same place is for",
+           check=parse_platform, repeated=True),
+    Option("-p --platform", "PLATFORM", "pull",
+           "take the profile for OS/ARCH[/VARIANT] (default this machine)",
+           check=parse_platform),
+    Option("-a --annotations", "KEY:VALUE", "push", "what the manifest says beside", repeated=True),
+    Option("-u --username", "USER", "push pull",
+           "log in as USER (default SPOC_USERNAME, or what podman login or docker login left)"),
+    Option("--password-stdin", "", "push pull", "read the password from standard input (default: SPOC_PASSWORD)"),
+    Option("--plain-http", "", "push pull", "do without TLS; on the host localhost this is found out"),
+    Option("--ca", "FILE", "push pull", "trust the certificates in FILE (PEM) beside the system's"),
     Option("-o --output-file", "FILE", "convert", "write it to FILE (default -, standard output)"),
     Option("-t --type", "TYPE", "run", "of the profile: seccomp, the only one", ("seccomp",)),
     Option("-p --profile", "FILE", "run",
@@ -13173,9 +14245,10 @@ OPTIONS = (
     Option("--strict", "", "watch", "exit with 1 if anything was blocked"),
     Option("--html", "FILE", "show", "write it as a page, too; - for standard output, instead of the text"),
     Option("--json", "", "diff doctor", "print JSON"),
-    Option("-q --quiet", "", "record merge", "print errors and warnings only"),
+    Option("-q --quiet", "", "record merge push pull", "print errors and warnings only"),
     Option("-q --quiet", "", "run watch", "print errors, warnings and blocked calls only"),
-    Option("-v --verbose", "", "record run watch", "print libbpf's messages as well"))
+    Option("-v --verbose", "", "record run watch", "print libbpf's messages as well"),
+    Option("-v --verbose", "", "push pull", "print each request as well"))
 
 # What stands behind the options: how many at least and at most, and what is wrong with another number.
 OPERANDS = {
@@ -13183,6 +14256,7 @@ OPERANDS = {
     "FILE": (1, 1, "it takes one profile, not {count}"),
     "A B": (2, 2, "it takes two profiles"),
     "FILE...": (1, sys.maxsize, "no profiles to {command}"),
+    "REF": (1, 1, "it takes one reference, HOST[:PORT]/NAME[:TAG], not {count}"),
     "CMD [ARG...]": (1, sys.maxsize, "no command to {command}")}
 
 
@@ -13241,6 +14315,17 @@ COMMANDS = {
         "allows: how many syscalls and which, those of high risk, how it compares with Docker's default, what the "
         "filter costs.",
         "show --html nginx.html nginx.yaml"),
+    "push": Command(
+        run_push, "REF", "put a profile into an OCI registry",
+        "Put profiles into an OCI registry, where container runtimes and the Security Profiles Operator find them, and "
+        "print the reference that names just these for ever.\n"
+        "REF is HOST[:PORT]/NAME[:TAG][@sha256:DIGEST].",
+        "push -f nginx.json registry.example.com/profiles/nginx:1.27"),
+    "pull": Command(
+        run_pull, "REF", "get a profile from an OCI registry",
+        "Get a profile from an OCI registry, verified: the runtime format's, else the one for this platform.\n"
+        "REF is HOST[:PORT]/NAME[:TAG][@sha256:DIGEST].",
+        "pull -o nginx.json registry.example.com/profiles/nginx:1.27"),
     "doctor": Command(
         run_doctor, "", "tell what this machine can do, and how it could do more",
         "Try what record and run need, and tell what works, what does not, and the remedy. Nothing is changed, and "
@@ -13254,12 +14339,12 @@ COMMANDS = {
         run_version, "", "print the versions of this program and of what it uses",
         "Print the versions of this program and of what it uses.",
         "version")}
-ALIASES = {"r": "record", "x": "run", "m": "merge", "c": "convert", "v": "version"}  # those of the Go tool
+# Those of the Go tool.
+ALIASES = {"r": "record", "x": "run", "m": "merge", "c": "convert", "p": "push", "l": "pull", "v": "version"}
 # What else the Go tool takes, and why there is no such command here.
 NOT_HERE = {
     **dict.fromkeys(("install", "i", "remove", "rm"),
-                    "the operator's spoc does that with AppArmor profiles, and spoc.py knows seccomp alone"),
-    **dict.fromkeys(("push", "p", "pull", "l"), "the operator's spoc has it, but spoc.py talks to no registry")}
+                    "the operator's spoc does that with AppArmor profiles, and spoc.py knows seccomp alone")}
 
 
 def options_of(command: str) -> list[Option]:

@@ -41,6 +41,8 @@ catatonit           is the first process of a container that asks for one
 docker.io           starts containers to record
 docker-cli|docker.io  asks it to; Debian 12 has both in one package
 containerd          the same, by itself
+docker-registry     keeps profiles, and hands them out
+skopeo              reads and writes what is in it
 bubblewrap          starts programs under a compiled filter
 systemd             reads drop-ins and the units in examples, and runs units under them
 busybox-static      the container's programs

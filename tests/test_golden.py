@@ -732,13 +732,18 @@ OPTIONS: Dict[str, Dict[str, str]] = {
     "diff": {"--json": ""},
     "convert": {"-t --type": "raw-seccomp", "-o --output-file": "out", "--portable": ""},
     "show": {"--html": "page.html"},
+    "push": {"-f --profiles": "data/docker-default.json", "-t --type": "runtime", "-p --platforms": "linux/arm64",
+             "-a --annotations": "team:web", "-u --username": "me", "--password-stdin": "", "--plain-http": "",
+             "--ca": "missing", "-q --quiet": "", "-v --verbose": ""},
+    "pull": {"-o --output-file": "out", "-p --platform": "linux/arm64", "-u --username": "me", "--password-stdin": "",
+             "--plain-http": "", "--ca": "missing", "-q --quiet": "", "-v --verbose": ""},
     "doctor": {"--json": ""},
     "version": {},
 }
 RUNC, DOCKER = "data/spo-baseprofile-runc.yaml", "data/docker-default.json"
 OPERANDS = {"record": ("true",), "run": ("true",), "watch": ("--pid", "2147483647"), "hook": (),
             "merge": (RUNC, DOCKER), "diff": (RUNC, DOCKER), "convert": (RUNC,),
-            "show": (RUNC,), "doctor": (), "version": ()}
+            "show": (RUNC,), "push": ("x",), "pull": ("x",), "doctor": (), "version": ()}
 DATA_FILES = sorted(f"data/{path.relative_to(support.DATA)}" for path in support.DATA.rglob("*.*")
                     if path.suffix in (".json", ".yaml") and GOLDEN not in path.parents)
 # The documents of the file that holds several.
@@ -810,6 +815,7 @@ def usage_cases(command: str) -> Iterator[Case]:
         ("--", "--help"),
         ("--h",), ("a", "b", "c"), ("-=",), ("--=x",), ("x", "--help")) if command not in ("record", "run", "doctor",
                                                                                            "show", "watch", "hook",
+                                                                                           "push", "pull",
                                                                                            "merge", "diff") or
         rest not in ((), ("-",), ("a", "b", "c"), ("--",), ("--", "--help"), ("x", "--help")))
     yield Case((command, *OPERANDS[command], "superfluous")) if command in ("diff", "convert", "show", "doctor",
@@ -874,6 +880,34 @@ def hook_cases() -> Iterator[Case]:
                         *(f'"io.spoc.record": "{text}"' for text in ("", "out", "-", "%i", "/out\\n")),
                         '"io.containers.trace-syscall": "of:/a", "io.spoc.record": "/a"'):
         yield Case(("hook",), stdin=f'{{"id": "x", "pid": 1, "annotations": {{{annotations}}}}}', label=annotations)
+
+
+def registry_cases(command: str) -> Iterator[Case]:
+    """Only what fails before a registry is asked."""
+    yield from usage_cases(command)
+    for reference in ("", "nginx", "nginx:1", "docker.io/", "/nginx", "Docker.io/Nginx", "docker.io/a//b",
+                      "docker.io/a:", "docker.io/a:-b", "docker.io/a:" + 129 * "b", "docker.io/a@",
+                      "docker.io/a@sha256:abc",
+                      "docker.io/a@sha512:" + 128 * "0", "docker.io/a@sha256:" + 64 * "A", "docker.io:0/a",
+                      "docker.io:65536/a", "docker.io:x/a", "[::1/a", "::1/a", "a_b/c", "-a/c", "me@docker.io/a",
+                      "https://docker.io/a", "oci://docker.io/A", "docker.io/a:b*", "docker.io/" + 300 * "a"):
+        yield Case((command, reference))
+    for options in ("-u me", "-u a:b", "--password-stdin", "-u me --password-stdin", "-u me -u you --password-stdin"):
+        yield Case((command, *options.split(), "registry.invalid/a"), stdin="")
+
+
+def push_cases() -> Iterator[Case]:
+    yield from registry_cases("push")
+    for options in ("-f missing", "-f - --password-stdin -u me", f"-f {DOCKER} -t crd", f"-f {RUNC} -f {RUNC}",
+                    f"-f {RUNC} -f {DOCKER} -p linux/arm64", f"-f {DOCKER} -f {DOCKER}", "-p linux", "-a x",
+                    f"-f {DOCKER} -t runtime -p linux/arm64", f"-f {RUNC} -f {RUNC} -p linux/arm64 -p linux/arm64/v8"):
+        yield Case(("push", *options.split(), "registry.invalid/a"), stdin="secret")
+
+
+def pull_cases() -> Iterator[Case]:
+    yield from registry_cases("pull")
+    for options in ("-o folder", "-o missing/out", "-p linux"):
+        yield Case(("pull", *options.split(), "registry.invalid/a"))
 
 
 def version_cases() -> Iterator[Case]:
@@ -1317,7 +1351,8 @@ def run_cases() -> Iterator[Case]:
 CASES: Dict[str, Callable[[], Iterator[Case]]] = {
     "main": main_cases, "record": record_cases, "run": run_cases, "merge": merge_cases, "diff": diff_cases,
     "convert": convert_cases,
-    "show": show_cases, "watch": watch_cases, "hook": hook_cases, "doctor": doctor_cases, "version": version_cases}
+    "show": show_cases, "push": push_cases, "pull": pull_cases, "watch": watch_cases, "hook": hook_cases,
+    "doctor": doctor_cases, "version": version_cases}
 
 
 # --- the tests ----------------------------------------------------------------------------------------------
@@ -1472,6 +1507,12 @@ class Golden(unittest.TestCase):
 
     def test_hook(self) -> None:
         self.check("hook")
+
+    def test_push(self) -> None:
+        self.check("push")
+
+    def test_pull(self) -> None:
+        self.check("pull")
 
     def test_version(self) -> None:
         self.check("version")
