@@ -9065,10 +9065,66 @@ def seccomp_ioctls(machine: str) -> tuple[int, int, int, int]:
             write | ctypes.sizeof(c_uint64) << 16 | magic | 4)
 
 
+# What a signal interrupts also where nobody is asked: signal(7) and EINTR in section 2 of the manual pages, but for
+# what is interrupted on network file systems alone.
+INTERRUPTIBLE = frozenset("""
+    accept accept4 clock_nanosleep connect copy_file_range creat epoll_pwait epoll_pwait2 epoll_wait fcntl finit_module
+    flock futex futex_wait futex_waitv getrandom init_module io_getevents io_pgetevents io_uring_enter ioctl
+    mq_timedreceive mq_timedsend msgrcv msgsnd nanosleep open openat openat2 pause perf_event_open poll ppoll pread64
+    preadv preadv2 pselect6 ptrace pwrite64 pwritev pwritev2 read readv recvfrom recvmmsg recvmsg request_key
+    restart_syscall rt_sigsuspend rt_sigtimedwait select semop semtimedop sendfile sendmmsg sendmsg sendto splice
+    swapoff tee vmsplice wait4 waitid write writev""".split())
+
+
+class SignalFrame(NamedTuple):
+    """What the kernel saves when it runs a signal's handler, as the handler's return finds it at the stack pointer:
+    offsets in bytes (struct sigcontext_64 and sigcontext_32 in arch/x86/include/uapi/asm/sigcontext.h).
+    """
+
+    register_bytes: int
+    syscall_instruction: bytes
+    result: int  # EAX or RAX
+    address: int  # EIP or RIP: of the instruction behind the call
+    others: tuple[int, ...]  # by the register's number in an instruction; 0: a call changes it, or it is named above
+
+
+# struct rt_sigframe begins with what the handler's return has taken off the stack, and with the number of the signal in
+# 32-bit programs (arch/x86/include/asm/sigframe.h). Of the others EDX, EBX, EBP, ESI, EDI, R8 to R10, R12 to R15 count.
+SIGNAL_FRAMES = {
+    (X86_64.token, "rt_sigreturn"): SignalFrame(8, b"\x0f\x05", 144, 168, (
+        0, 0, 136, 128, 0, 120, 112, 104, 40, 48, 56, 0, 72, 80, 88, 96)),
+    (X86.token, "rt_sigreturn"): SignalFrame(4, b"\xcd\x80", 204, 216, ()),
+    (X86.token, "sigreturn"): SignalFrame(4, b"\xcd\x80", 44, 56, ())}
+
+
+def decode_syscall_number(code: bytes, frame: SignalFrame, saved: bytes) -> int | None:
+    """The number of a call from the instructions that end with it, if the last but one loads it; else None."""
+    if not code.endswith(frame.syscall_instruction):
+        return None
+    if code[-7] == 0xB8 or code[-8:-6] == b"\xc7\xc0":  # MOV number, EAX or RAX
+        return int.from_bytes(code[-6:-2], sys.byteorder)
+    if code[-4] == 0x89 and code[-3] & 0xC7 == 0xC0:  # MOV register, EAX; behind 0x44 of R8 to R15
+        number = code[-3] >> 3 & 7 | (code[-5] == 0x44) << 3
+        start = frame.others[number] if number < len(frame.others) else 0
+        if start:
+            return int.from_bytes(saved[start:start + 4], sys.byteorder)
+    return None
+
+
 class Listener:
     """Where the kernel asks about the calls that a filter leaves to it (seccomp_unotify(2)): one at a time, each waits
     for its answer. Needs no privilege.
+
+    Until a call is received, a signal interrupts it, also one that nothing interrupts otherwise; before Linux 5.19
+    until it is answered, before 6.18 rarely in between (seccomp_do_user_notification() in kernel/seccomp.c). No flag
+    prevents that. If the signal's handler has no SA_RESTART, the call fails with EINTR and is not made: close(2)
+    leaves a pipe open, getpid(2) gives -4, rt_sigreturn(2) goes on with what happens to stand behind it.
+    _redo_interrupted() has such a call made when the handler returns.
     """
+
+    KEY = slice(SeccompNotif.data.offset, SeccompNotif.data.offset + SeccompData.instruction_pointer.offset)
+    MAX_LOOKS, LOOK_S = 100, 0.0001
+    CODE_BYTES = 8
 
     def __init__(self) -> None:
         """Raises KernelError if it is foreseeable that no filter can have a listener."""
@@ -9092,6 +9148,16 @@ class Listener:
         self._zeros = bytes(self.buffer)
         self._response_buffer = bytearray(max(sizes.seccomp_notif_resp, ctypes.sizeof(SeccompNotifResp)))
         self._response = SeccompNotifResp.from_buffer(self._response_buffer)
+        self.key = 0  # of the call in `request`: its number and, in the upper half, its architecture's token
+        # Another pid namespace's /proc would tell of other processes.
+        self.has_proc = os.path.exists("/proc/self") and os.readlink("/proc/self") == str(os.getpid())
+        self._frames: dict[int, tuple[Architecture, SignalFrame]] = {}
+        for architecture in (X86_64, X86):
+            for name in ("rt_sigreturn", "sigreturn"):
+                frame = SIGNAL_FRAMES.get((architecture.token, name))
+                if frame and self.has_proc:
+                    key = architecture.token << 32 | syscall_number(name, architecture.token)
+                    self._frames[key] = architecture, frame
 
     def begin(self, child: Child) -> None:
         """Release the child, and take over the listener of its filter. Raises ChildError, the process being gone."""
@@ -9122,7 +9188,42 @@ class Listener:
             if error.errno in (errno.ENOENT, errno.EINTR):
                 return False
             raise KernelError("receive a notification", "of the filter", error) from None
+        self.key = int.from_bytes(self.buffer[self.KEY], "little")
+        if self.key in self._frames:
+            with contextlib.suppress(OSError, ValueError, OverflowError):  # it has ended, or may not be looked into
+                self._redo_interrupted(*self._frames[self.key])
         return True
+
+    def _redo_interrupted(self, architecture: Architecture, frame: SignalFrame) -> None:
+        """A handler returns: if the call that it has interrupted would fail with EINTR, and no program expects that of
+        it, let it be made, as with SA_RESTART.
+        """
+        tid, width = self.request.pid, frame.register_bytes
+        with open(f"/proc/{tid}/mem", "r+b", buffering=0) as memory:
+            stack = self._stack_pointer(tid)
+            if not self.is_waiting():
+                return
+            saved = os.pread(memory.fileno(), frame.address + width, stack)
+            result = int.from_bytes(saved[frame.result:frame.result + width], sys.byteorder, signed=True)
+            if result != -errno.EINTR:
+                return
+            address = int.from_bytes(saved[frame.address:], sys.byteorder)
+            code = os.pread(memory.fileno(), self.CODE_BYTES, address - self.CODE_BYTES)
+            number = decode_syscall_number(code, frame, saved)
+            name = number is not None and syscall_name(architecture, number)
+            if number is not None and name and name not in INTERRUPTIBLE:
+                os.pwrite(memory.fileno(), number.to_bytes(width, sys.byteorder), stack + frame.result)
+                address -= len(frame.syscall_instruction)
+                os.pwrite(memory.fileno(), address.to_bytes(width, sys.byteorder), stack + frame.address)
+
+    def _stack_pointer(self, tid: int) -> int:
+        """Of a task that waits, or is about to. Raises ValueError, OSError."""
+        for _ in range(self.MAX_LOOKS):
+            fields = read_proc(tid, "syscall").split()
+            if len(fields) > 1:
+                return int(fields[-2], 16)
+            time.sleep(self.LOOK_S)  # it is "running": it has not gone to sleep yet
+        raise ValueError
 
     def is_waiting(self) -> bool:
         """Does the call still wait? If not, its tid may be another task's."""
@@ -9156,7 +9257,6 @@ class NotifyRecorder(Recorder):
     little-endian as every machine here is, the architecture is in its upper half.
     """
 
-    KEY = slice(SeccompNotif.data.offset, SeccompNotif.data.offset + SeccompData.instruction_pointer.offset)
     MAX_PATH_BYTES = 4096  # PATH_MAX
     MAX_MESSAGES = 100
     MAX_DESCRIPTORS = 4096
@@ -9180,8 +9280,7 @@ class NotifyRecorder(Recorder):
         self._watched = watched or {}
         self._values: dict[int, set[int]] = {}
         self._special = dict(self._find_special())
-        # Another pid namespace's /proc would tell of other processes.
-        self._proc = os.path.exists("/proc/self") and os.readlink("/proc/self") == str(os.getpid())
+        self._proc = self._listener.has_proc
 
     def _find_special(self) -> Iterator[tuple[int, str]]:
         """Keys and names of the calls that go otherwise than without the filter."""
@@ -9211,7 +9310,7 @@ class NotifyRecorder(Recorder):
                 return
         if not listener.receive():
             return
-        key = int.from_bytes(listener.buffer[self.KEY], "little")
+        key = listener.key
         if key in self._special:
             self._explain(self._special[key], listener.request)
         if not self._running:

@@ -154,21 +154,6 @@ def crd_schemas() -> Dict[str, Dict[str, Any]]:
             for version in definition["spec"]["versions"] if version["served"]}
 
 
-def assert_despite_interruption(check: Callable[[], None]) -> None:
-    """Check a shell pipeline; again where SIGCHLD, on a busy machine, has interrupted a call that dash makes once, so
-    that it fails or waits for ever.
-    """
-    for _ in range(9):
-        try:
-            return check()
-        except AssertionError as error:
-            if not re.search("sh: 0: (Cannot fork|Pipe call failed)", str(error)):
-                raise
-        except subprocess.TimeoutExpired:
-            pass
-    return check()
-
-
 def has_taken_signals(pid: int) -> bool:
     """Has a process dealt with all that was sent to it, and does it sleep?"""
     return bool(re.search(r"^State:\tS.*^ShdPnd:\t0+$", pathlib.Path(f"/proc/{pid}/status").read_text(),

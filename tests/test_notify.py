@@ -16,7 +16,7 @@ import unittest
 import unittest.mock
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
-from cases import CompiledCase
+from cases import CompiledCase, TracedCase
 from support import (AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, ON_X86_64, ROOT, SIGSYS, SYS_SCHED_YIELD, SYS_UNAME, WAIT_S,
                      build, require)
 
@@ -25,6 +25,7 @@ import spoc as module  # noqa: E402
 
 TIER = "kernel"
 
+SIGNAL_HEADERS = "#define _GNU_SOURCE\n#include <signal.h>\n#include <stddef.h>\n#include <ucontext.h>"
 # What came with Linux 6.6 (include/uapi/linux/seccomp.h) is not in the headers of Debian 12.
 HEADERS = ("#include <linux/seccomp.h>\n#include <sys/ioctl.h>\n#include <signal.h>\n#include <stddef.h>\n"
            "#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS\n#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)\n"
@@ -84,6 +85,26 @@ class Layouts(CompiledCase):
         wanted.update((f"offsetof(siginfo_t, {name})", getattr(module.SigsysInfo, name).offset)
                       for name, *_ in module.SigsysInfo._fields_[:-1])
         self.assertEqual(self.c_values(HEADERS, list(wanted)), wanted)
+
+    REGISTERS = (None, None, "RDX", "RBX", None, "RBP", "RSI", "RDI", "R8", "R9", "R10", None, "R12", "R13", "R14",
+                 "R15")
+
+    def test_signal_frames(self) -> None:
+        frame = module.SIGNAL_FRAMES[module.X86_64.token, "rt_sigreturn"]
+        wanted = {f"offsetof(ucontext_t, uc_mcontext.gregs[REG_{name}])": frame.others[number]
+                  for number, name in enumerate(self.REGISTERS) if name}
+        wanted["offsetof(ucontext_t, uc_mcontext.gregs[REG_RAX])"] = frame.result
+        wanted["offsetof(ucontext_t, uc_mcontext.gregs[REG_RIP])"] = frame.address
+        require(ON_X86_64, "an x86_64 machine")
+        self.assertEqual(self.c_values(SIGNAL_HEADERS, list(wanted)), wanted)
+        self.assertEqual([bool(name) for name in self.REGISTERS], [bool(start) for start in frame.others])
+        # In 32-bit programs: the signal's number and two pointers, what they point to, the registers.
+        frame = module.SIGNAL_FRAMES[module.X86.token, "rt_sigreturn"]
+        context = "12 + sizeof(siginfo_t) + offsetof(ucontext_t, uc_mcontext.gregs"
+        wanted = {f"{context}[REG_EAX])": frame.result, f"{context}[REG_EIP])": frame.address}
+        frame = module.SIGNAL_FRAMES[module.X86.token, "sigreturn"]
+        wanted.update({"sizeof(int) * REG_EAX": frame.result, "sizeof(int) * REG_EIP": frame.address})
+        self.assertEqual(self.c_values(SIGNAL_HEADERS, list(wanted), "-m32"), wanted)
 
     def test_powerpc(self) -> None:
         """arch/powerpc/include/uapi/asm/ioctl.h: _IOC_WRITE 4, _IOC_READ 2, from bit 29 on."""
@@ -495,6 +516,32 @@ class Recorder(Running):
         self.assertEqual(len(recording.losses), 1, recording.losses)
         told = int(recording.losses[0].split(" calls of unusual numbers")[0])
         self.assertTrue(lost <= told < lost + 100, told)
+
+
+class Handlers(TracedCase):
+    """Handlers without SA_RESTART interrupt calls that wait to be answered: nothing goes otherwise for that."""
+
+    backend = "notify"
+
+    def setUp(self) -> None:
+        super().setUp()
+        require(ON_X86_64, "an x86_64 machine, where the call can be made again")
+
+    def test_returns_from_handlers(self) -> None:
+        """They went on somewhere: SIGSEGV."""
+        for flags in ((), ("-m32",)):
+            with self.subTest(flags=flags):
+                program = build("handlers.c", *flags)
+                self.assertEqual(self.record(program, "returns"), self.traced(program, "returns"))
+
+    def test_calls_that_never_fail_with_eintr(self) -> None:
+        program = build("handlers.c")
+        self.assertEqual(self.record(program, "calls"), self.traced(program, "calls"))
+
+    def test_waits_are_interrupted_as_ever(self) -> None:
+        """A wait that only a handler ends is not made again."""
+        program = build("handlers.c")
+        self.assertEqual(self.record(program, "waits"), self.traced(program, "waits"))
 
 
 class Judge(unittest.TestCase):

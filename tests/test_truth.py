@@ -9,7 +9,7 @@ import sys
 import unittest
 from typing import Any, Dict, List, Set, Tuple
 
-from cases import TracedCase, assert_despite_interruption, calls_after_exec
+from cases import TracedCase, calls_after_exec
 from support import (NATIVE, NEWER_KERNEL_CALLS, ON_X86_64, PROGRAMS, SPOC, WITH_X86, build, kernel_calls, require,
                      require_command, seen_syscalls, spoc)
 
@@ -359,9 +359,6 @@ class NotifyTruth(Truth):
     """The same without BPF."""
 
     backend = "notify"
-
-    def test_shell_pipeline(self) -> None:
-        assert_despite_interruption(super().test_shell_pipeline)
 
 
 class NotifyStart(Start):
