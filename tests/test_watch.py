@@ -15,7 +15,7 @@ from typing import Any, List
 
 import spoc as module
 from cases import RUNC, ContainerCase, WatchCase, cgroup_mount
-from support import AS_NOBODY, NOBODY, SPOC, WAIT_S, require_command, spoc, wait_until
+from support import AS_NOBODY, NOBODY, SPOC, WAIT_S, end, require, require_command, spoc, wait_until
 
 TIER = "kernel"
 LOAD_S = float(os.environ.get("SPOC_LOAD_S", "10"))  # how long a machine without filters is watched: 60 for a release
@@ -215,6 +215,33 @@ class Promptness(WatchCase):
                                 for line in path.read_text().splitlines() if line.startswith("voluntary_ctxt_switches")]
 
 
+# What systemd as the manager of a machine is to have for itself: it is the first process, of a control group that it
+# takes for all there is, and can change nothing of this machine.
+ENTER = """
+echo $$ > "$1/cgroup.procs"
+exec unshare --cgroup --pid --fork --kill-child --mount-proc --uts --ipc --net sh -ec "$2" sh "$3" "$4"
+"""
+MANAGE = """
+mount -t sysfs -o ro none /sys
+mount -t cgroup2 none /sys/fs/cgroup
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd
+cp -r "$1" /run/systemd/system
+mount --bind /proc/sys /proc/sys
+mount -o remount,bind,ro /proc/sys
+mount -o remount,bind,ro /
+exec env -i container=test /lib/systemd/systemd --system "--unit=$2" --log-target=null --show-status=no
+"""
+UNIT = """
+[Unit]
+DefaultDependencies=no
+[Service]
+ExecStart=/bin/sh -c "while :; do uname; sleep 0.1; done"
+SystemCallFilter=~uname
+SystemCallErrorNumber=EPERM
+"""
+
+
 class OfOthers(WatchCase):
     """Filters that others have made."""
 
@@ -237,16 +264,29 @@ class OfOthers(WatchCase):
             for event in map(json.loads, events.read_text().splitlines())])
         self.assertRegex(self.log, r"To allow what was blocked.*: -b \S*clone3")
 
+    def manage(self, unit: str, text: str) -> pathlib.Path:
+        """The control group of a unit that systemd runs, as what manages a machine that has nothing else to do."""
+        require(os.path.exists("/lib/systemd/systemd"), "systemd")
+        group, units = self.cgroup(2), self.folder / "units"
+        units.mkdir()
+        (units / unit).write_text(text)
+        manager = self.launch("unshare", "--mount", "--propagation", "private", "sh", "-ec", ENTER, "sh", str(group),
+                              MANAGE, str(units), unit, stdin=subprocess.DEVNULL)
+
+        def remove_groups() -> None:
+            end(manager)
+            for folder, _, _ in os.walk(group, topdown=False):
+                self.remove_cgroup(pathlib.Path(folder))
+        self.addCleanup(remove_groups)
+        processes = group / "system.slice" / unit / "cgroup.procs"
+        self.assertTrue(wait_until(lambda: manager.poll() is not None or processes.exists() and processes.read_text()))
+        self.assertIsNone(manager.poll())
+        return processes.parent
+
     def test_unit(self) -> None:
         """systemd's SystemCallFilter=, which `record` names as well."""
-        require_command("systemd-run")
-        if not os.path.isdir("/run/systemd/system"):
-            self.skipTest("optional: needs systemd, as what manages the machine")
         unit = f"{self.comm}.service"
-        subprocess.run(["systemd-run", "--quiet", f"--unit={unit}", "--property=SystemCallFilter=~uname",
-                        "--property=SystemCallErrorNumber=EPERM", "sh", "-c", "while :; do uname; sleep 0.1; done"],
-                       check=True, timeout=WAIT_S)
-        self.addCleanup(lambda: subprocess.run(["systemctl", "stop", unit], check=False))
+        self.manage(unit, UNIT)
         lines = self.watch("--unit", unit, meanwhile=self.wait_named)
         self.assertRegex(lines[0], r"^uname \(63\), action: SCMP_ACT_ERRNO \(EPERM\), pid: \d+, comm: uname, unit: "
                          rf"{unit}$")
