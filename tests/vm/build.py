@@ -38,7 +38,7 @@ PACKAGES = {
     "bookworm": "python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libbpf1 libffi8 libelf1",
     "bullseye": "python3.9-minimal libpython3.9-minimal libpython3.9-stdlib libbpf0 libffi7 libelf1",
 }
-COMMON = "busybox-static libc6 libseccomp2 libexpat1 zlib1g libgcc-s1 strace libunwind8 liblzma5"
+COMMON = "busybox-static runc libc6 libseccomp2 libexpat1 zlib1g libgcc-s1 strace libunwind8 liblzma5"
 # For a disk, each with what it needs, if they are modules.
 MODULES = "virtio_mmio virtio_pci virtio_blk ext4 crc32c_generic".split()
 UNUSED = re.compile(r"usr/share|usr/lib/[^/]+/gconv|.*\.pyc$|usr/lib/python3[^/]*/(lib2to3|idlelib|pydoc_data|tkinter|"

@@ -14,6 +14,7 @@ import platform
 import re
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -85,6 +86,21 @@ def ended_with(result: "subprocess.CompletedProcess[str]", code: int) -> "subpro
     return result
 
 
+def fork_spoc(arguments: Sequence[str], stdout: int, stderr: int) -> int:
+    """Start spoc.py with these arguments in a fork of this process; give its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), stdout, stderr)):
+            os.dup2(descriptor, number)
+        import spoc as module
+        os._exit(module.main(arguments))
+    finally:
+        traceback.print_exc()
+        os._exit(255)
+
+
 def spoc(*arguments: str, user: int = 0, code: int = 0) -> "subprocess.CompletedProcess[str]":
     """Run spoc.py with these arguments; it must end with exit code `code`.
 
@@ -95,16 +111,7 @@ def spoc(*arguments: str, user: int = 0, code: int = 0) -> "subprocess.Completed
     if user:
         return run([*IMPORTED, *arguments], user, code)
     outputs = [os.memfd_create("stdout"), os.memfd_create("stderr")]
-    pid = os.fork()
-    if not pid:
-        try:
-            for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), *outputs)):
-                os.dup2(descriptor, number)
-            import spoc as module
-            os._exit(module.main(arguments))
-        finally:
-            traceback.print_exc()
-            os._exit(255)
+    pid = fork_spoc(arguments, *outputs)
     try:
         _, status = os.waitpid(pid, 0)
     except BaseException:
@@ -400,6 +407,117 @@ def backend_auto(job: Job) -> None:
     told = spoc(*command, user=ORDINARY_USER).stderr
     contains(told, "Recording with user notification: load BPF programs: ")
     spoc(*command[:1], "--backend", "bpf", *command[1:], user=ORDINARY_USER, code=125)
+
+
+# --- A container that runc starts --------------------------------------------
+
+# What puts a call's arguments 0, the stack and 1 into the registers of each architecture, then what makes the call of a
+# number; with the lines of an assembler.
+CODE = {
+    "amd64": (b"\x31\xff" b"\x48\x89\xe6" b"\xba\1\0\0\0",  # xor edi, edi; mov rsi, rsp; mov edx, 1
+              lambda number: b"\xb8" + struct.pack("<I", number) + b"\x0f\x05"),  # mov eax, number; syscall
+    "i386": (b"\x31\xdb" b"\x89\xe1" b"\xba\1\0\0\0",  # xor ebx, ebx; mov ecx, esp; mov edx, 1
+             lambda number: b"\xb8" + struct.pack("<I", number) + b"\xcd\x80"),  # mov eax, number; int 0x80
+    "arm64": (struct.pack("<3I", 0xD2800000, 0x910003E1, 0xD2800022),  # mov x0, 0; mov x1, sp; mov x2, 1
+              lambda number: struct.pack("<2I", 0xD2800008 | number << 5, 0xD4000001)),  # mov x8, number; svc 0
+    "armhf": (struct.pack("<3I", 0xE3A00000, 0xE1A0100D, 0xE3A02001),  # mov r0, 0; mov r1, sp; mov r2, 1
+              lambda number: struct.pack("<2I", 0xE3A07000 | number, 0xEF000000)),  # mov r7, number; svc 0
+}
+MACHINE = {"amd64": 62, "i386": 3, "arm64": 183, "armhf": 40}  # EM_* of linux/elf-em.h
+# asm/unistd.h of each: what none of runc, Python and BusyBox has to do here is the second program's.
+NUMBERS = {"amd64": {"read": 0, "getppid": 110, "umask": 95, "exit": 60},
+           "arm64": {"read": 63, "getppid": 173, "umask": 166, "exit": 93},
+           **dict.fromkeys(("i386", "armhf"), {"read": 3, "getppid": 64, "umask": 60, "exit": 1})}
+EF_ARM_EABI_VER5 = 0x05000000
+LOADED_AT = 0x400000
+
+
+def static_program(architecture: str, *names: str) -> bytes:
+    """An ELF file (elf(5)) that makes these calls, each with the arguments 0, the stack and 1, and no other."""
+    arguments, ask = CODE[architecture]
+    code = b"".join(arguments + ask(NUMBERS[architecture][name]) for name in names)
+    is_64_bit = architecture.endswith("64")
+    header_size, segment_size = (64, 56) if is_64_bit else (52, 32)
+    start = header_size + segment_size
+    identity = b"\x7fELF" + bytes([2 if is_64_bit else 1, 1, 1]) + bytes(9)
+    header = struct.pack("<HHIQQQIHHHHHH" if is_64_bit else "<HHIIIIIHHHHHH", 2, MACHINE[architecture], 1,
+                         LOADED_AT + start, header_size, 0, EF_ARM_EABI_VER5 if architecture == "armhf" else 0,
+                         header_size, segment_size, 1, 0, 0, 0)
+    size, readable_executable = start + len(code), 5
+    segment = (struct.pack("<IIQQQQQQ", 1, readable_executable, 0, LOADED_AT, LOADED_AT, size, size, 0x10000)
+               if is_64_bit else
+               struct.pack("<IIIIIIII", 1, 0, LOADED_AT, LOADED_AT, size, size, readable_executable, 0x10000))
+    return identity + header + segment + code
+
+
+def make_bundle(folder: str, architecture: str) -> None:
+    """What runc starts a container from, and another program for `runc exec`."""
+    for name in ("root/proc", "root/dev", "root/sys"):
+        os.makedirs(os.path.join(folder, name))
+    for name, calls in (("first", ("getppid", "read", "exit")), ("second", ("umask", "exit"))):
+        with open(os.open(f"{folder}/root/{name}", os.O_WRONLY | os.O_CREAT, 0o755), "wb") as file:
+            file.write(static_program(architecture, *calls))
+    write(f"{folder}/config.json", json.dumps({
+        "ociVersion": "1.0.2", "root": {"path": "root"},
+        "process": {"user": {"uid": 0, "gid": 0}, "args": ["/first"], "cwd": "/", "env": ["PATH=/"]},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
+                   {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+                   {"destination": "/sys", "source": "/sys", "options": ["rbind", "ro"]}],
+        "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}]}}))
+
+
+@test
+def record_runc(job: Job) -> None:
+    """Of a container that runc makes, all that its programs call and nothing that runc does: waited for by its id, and
+    as one of all.
+    """
+    libc_call("mount", b"cgroup2", b"/sys/fs/cgroup", b"cgroup2", 0, None)
+    with contextlib.suppress(FileExistsError):  # as everywhere: for TOMOYO a copy of runc, executed by its descriptor,
+        os.symlink("/proc/self/fd", "/dev/fd")  # is one of its files
+    architecture = {("x86_64", 64): "amd64", ("i686", 32): "i386", ("aarch64", 64): "arm64"}.get(
+        (job.machine, job.bits), "armhf")
+    make_bundle("/run/bundle", architecture)
+    one, of_all = os.urandom(32).hex(), os.urandom(32).hex()
+    log = run_container_beside(one, "--container", one, "-o", "/run/one.json")
+    contains(log, "Got syscalls: exit, getppid, read, umask\n")
+    run_container_beside(of_all, "--containers", "-o", "/run/all")
+    equal(os.listdir("/run/all"), [f"{of_all}.json"])
+    profiles = [{name for rule in json.loads(read(path))["syscalls"] for name in rule["names"]}
+                for path in ("/run/one.json", f"/run/all/{of_all}.json")]
+    equal(profiles[0], profiles[1])
+
+
+def run_container_beside(identifier: str, *options: str) -> str:
+    """Let runc start a container and execute another program in it beside `record` with these options; give its log."""
+    runc, log = ("runc", "--root", "/run/runc"), "/run/record.log"
+    with open(log, "wb") as file:
+        pid = fork_spoc(("record", "-n", "-t", "raw-seccomp", *options), file.fileno(), file.fileno())
+
+    def logged(text: str) -> None:
+        while text not in read(log):
+            assert os.waitpid(pid, os.WNOHANG)[0] == 0, read(log)
+            time.sleep(0.1)
+
+    try:
+        logged("Processing events")
+        held, release = os.pipe()
+        # An initial file system cannot be pivoted away from (pivot_root(2)).
+        with open("/run/runc.log", "wb") as file:  # which the container holds as well
+            code = subprocess.call([*runc, "run", "--no-pivot", "--detach", "--bundle", "/run/bundle", identifier],
+                                   stdin=held, stdout=file, stderr=file)
+        os.close(held)
+        equal((code, read("/run/runc.log")), (0, ""))
+        run([*runc, "exec", identifier, "/second"])
+        os.close(release)
+        logged("Wrote seccomp profile to: ")
+        if "--containers" in options:  # the other ends with its container
+            os.kill(pid, signal.SIGTERM)
+        equal(os.waitpid(pid, 0)[1], 0)
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        raise
+    return read(log)
 
 
 # --- Running -----------------------------------------------------------------
