@@ -2849,6 +2849,49 @@ def named_descriptor(path: str) -> int | None:
     return names.get(os.path.normpath(path))
 
 
+# What texts that record, convert and show write begin with; the third is libseccomp's (src/gen_pfc.c).
+OWN_STARTS = (f"apiVersion: {API_VERSION}\nkind: {KIND}\n".encode(), b'{\n  "defaultAction": "SCMP_ACT_',
+              b"#\n# pseudo filter code start\n#\n")
+# The first instruction of a compiled filter loads the architecture: BPF_LD | BPF_W | BPF_ABS, offsetof(struct
+# seccomp_data, arch), as struct sock_filter (linux/filter.h, linux/seccomp.h).
+FILTER_START = (0x20).to_bytes(2, sys.byteorder) + bytes(2) + (4).to_bytes(4, sys.byteorder)
+PAGE_TITLE_END = b": seccomp profile</title>\n"
+EVENT_START = b'{"time": '
+
+
+def is_own(data: bytes) -> bool:
+    """Does it look like what these commands write, so that it can be replaced without a closer look?"""
+    if data.startswith(OWN_STARTS):
+        return b"\n---" not in data
+    if data.startswith(b"[Service]\n"):
+        return all(line.startswith(b"SystemCall") for line in data.split()[1:] if b"=" in line)
+    return data.startswith(FILTER_START) and len(data) % 8 == 0 or data.startswith(
+        b"<!DOCTYPE html>\n") and PAGE_TITLE_END in data
+
+
+def reason_to_keep(data: bytes, path: str) -> str:
+    """Why what a file holds is not to be replaced by a profile; "" if it is nothing, or a profile itself."""
+    if len(data) > MAX_PROFILE_BYTES:
+        return f"it is no profile, being larger than {MAX_PROFILE_BYTES >> 20} MiB"
+    if not data.strip() or is_own(data):
+        return ""
+    if b"defaultAction" not in data and KIND.encode() not in data:
+        return "it is no profile"
+    try:
+        text = data.decode()
+        parse_document(text, path)
+    except UnicodeDecodeError:
+        return "it is no profile"
+    except ProfileError as error:
+        if error.line:
+            return f"it is no profile: line {error.line}, column {error.column}: {error.reason}"
+        with contextlib.suppress(ProfileError):
+            if len(list_objects(YamlReader(text, path))) > 1:
+                return "it holds several documents, which would be lost"
+        return f"it {error.reason}"
+    return ""
+
+
 class Target:
     """The file that a profile goes to: replaced whole or not at all, never through a symbolic link.
 
@@ -2860,11 +2903,11 @@ class Target:
     LOCK_S = 3
 
     def __init__(self, path: str, owner: tuple[int, int] | None = None, is_default: bool = False,
-                 option: str = "-o"):
+                 option: str = "-o", any_content: bool = False):
         """With `is_default` nobody has named this path: in /tmp it may be a trap that another user has laid. `option`
-        names another.
+        names another. What stands there and is no profile is refused, unless the caller sees to `any_content`.
         """
-        self.path, self.owner, self._option = path, owner, option
+        self.path, self.owner, self._option, self._any_content = path, owner, option, any_content
         self.name = os.path.basename(path)
         self.descriptor = named_descriptor(path)
         self.is_file = self.descriptor is None
@@ -2877,6 +2920,9 @@ class Target:
             try:
                 self.folder = open_folder(os.path.dirname(path) or ".")
                 self._examine(is_default)
+            except SpocError:
+                self.close()
+                raise
             except OSError as error:
                 self.close()
                 raise self._error(error) from None
@@ -2903,6 +2949,17 @@ class Target:
         if is_regular and mount_of(self.name, self.folder) != mount_of(".", self.folder):
             raise OSError(errno.EBUSY, "it is mounted, and cannot be replaced")
         self.is_file = is_regular or stat.S_ISLNK(status.st_mode)
+        if is_regular and status.st_size and not self._any_content:
+            reason = reason_to_keep(self._content(), self.path)
+            if reason:
+                raise SpocError("write profile", self.path, reason,
+                                f"choose another file with {self._option}, or remove it first")
+
+    def _content(self) -> bytes:
+        """What the regular file holds, as far as a profile may go, and a byte more. Raises OSError."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+        with open(os.open(self.name, flags, dir_fd=self.folder), "rb", buffering=0) as file:
+            return file.read(MAX_PROFILE_BYTES + 1)
 
     def __enter__(self) -> Target:
         return self
@@ -3153,7 +3210,8 @@ class EventsFile:
         except OSError as error:
             self.close()
             reason = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
-            hint = "make the folder, or " if error.errno == errno.ENOENT else ""
+            hints = {errno.ENOENT: "make the folder, or ", errno.EEXIST: "remove it first, or "}
+            hint = hints.get(error.errno or 0, "")
             raise SpocError("write events", path, reason, f"{hint}choose another file with --events") from None
         self._poll.register(self._descriptor, select.POLLOUT)
 
@@ -3172,7 +3230,18 @@ class EventsFile:
                 status.st_nlink > 1 or status.st_uid not in (os.geteuid(), (owner or (0,))[0])):
             close(descriptor)
             raise PermissionError(errno.EPERM, "it is another user's, or has several names")
+        if stat.S_ISREG(status.st_mode) and status.st_size and not self._holds_events(name):
+            close(descriptor)
+            raise FileExistsError(errno.EEXIST, "it holds something else than events")
         return descriptor
+
+    def _holds_events(self, name: str) -> bool:
+        """Does the file begin with one?"""
+        reading = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._folder)
+        try:
+            return os.read(reading, len(EVENT_START)) == EVENT_START
+        finally:
+            close(reading)
 
     def begin(self) -> None:
         """The command has begun: empty the file of what it held before."""
@@ -3235,13 +3304,13 @@ def is_foreign(path: str, owner: tuple[int, int] | None) -> bool:
     return False
 
 
-def default_target(path: str, owner: tuple[int, int] | None) -> Target:
+def default_target(path: str, owner: tuple[int, int] | None, adds: bool) -> Target:
     """The file for a profile without -o: this one in /tmp or, where that is another user's, the working folder's."""
     if is_foreign(path, owner):
         here = os.path.basename(path)
         Log.warning(f"{path} belongs to another user ({os.lstat(path).st_uid}): writing to {here} instead")
         path = here
-    return Target(path, owner, is_default=True)
+    return Target(path, owner, is_default=True, any_content=adds)
 
 
 def default_profile(owner: tuple[int, int] | None) -> str:
@@ -10449,11 +10518,11 @@ class RecordOutput:
         """The file that the profile goes to, but not the program that is recorded."""
         path = self.options.output_file
         if not path:
-            return default_target(DEFAULT_OUTPUT[self.options.type or TYPE_CRD], owner)
+            return default_target(DEFAULT_OUTPUT[self.options.type or TYPE_CRD], owner, self.options.append)
         program = find_program(command)
         if program:
             check_written("-o", path, [("the command", program)])
-        return Target(path, owner)
+        return Target(path, owner, any_content=self.options.append)
 
     def _choose_type(self) -> str:
         """That of -t, of the file that is added to, of the output file's name, or the default."""
@@ -11272,7 +11341,7 @@ class HookCommand:
     def _target(self) -> Iterator[Target]:
         """Where the profile goes. Raises SpocError if what stands there must not be replaced."""
         request = self.request
-        with Target(request.output, option=request.source) as target:
+        with Target(request.output, option=request.source, any_content=request.is_new) as target:
             target.require_file()
             if request.is_new and target.exists():
                 raise SpocError("write profile", target.path, "it is there already, and may be another container's",
@@ -12086,16 +12155,11 @@ class RunCommand:
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
         self.profile = self._read_profile(owner)
         import_now("array", "bisect", "json", "re")
+        self._check_files()
         self.learned = Target(options.learn, owner, option="--learn") if options.learn else None
         if self.learned:
             self.learned.check()
             warn_of_name(options.learn, TYPE_JSON if is_json(self.source.reader.text) else TYPE_CRD)
-            if self.learned.is_file:
-                with contextlib.suppress(ProfileError, FileNotFoundError):
-                    if len(list_objects(YamlReader(read_text(options.learn, follow=True), options.learn))) > 1:
-                        raise UsageError(f"--learn {options.learn}", "holds several documents, which would be lost",
-                                         "choose another file")
-        self._check_files()
         self.events = EventsFile(options.events, owner) if options.events else None
 
     def _check_files(self) -> None:

@@ -171,7 +171,8 @@ class Bench:
         self._name = libseccomp.seccomp_syscall_resolve_num_arch
         self._number = libseccomp.seccomp_syscall_resolve_name
         self.files = {"old.yaml": OLD_YAML, "out.json": profile_text({"uname"}),
-                      **dict.fromkeys(("events", "converted", "page", "bystander"), "old\n")}
+                      "events": '{"time": 1}\n', "converted": profile_text({"uname"}), "bystander": "old\n",
+                      "page": "<!DOCTYPE html>\n<title>old: seccomp profile</title>\n"}
         recorded = names_in(self.run(SCENARIOS["record"]).after["out.json"]) | {"execve"}
         self.files.update({"tight.json": profile_text(recorded - {"getppid"}),
                            "other.json": profile_text(recorded | {"ptrace", "fork"})})

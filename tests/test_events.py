@@ -80,7 +80,7 @@ class Events(RunCase):
         self.assertEqual(len(self.events("\n".join(line for line in result.stdout.splitlines() if line not in own))), 1)
 
     def test_nothing_blocked(self) -> None:
-        self.file.write_text("old")
+        self.file.write_text('{"time": 1}\n')
         self.run_it("true", options=("--events", str(self.file)))
         self.assertEqual(self.file.read_text(), "")
 
@@ -155,7 +155,7 @@ class Events(RunCase):
         refused(SUDO_UID="65534", SUDO_GID="65534")
         for owner in (0, 65534):
             os.chown(self.file, owner, -1)
-            self.file.write_text("old\n")
+            self.file.write_text('{"time": 1}\n')
             self.run_it("true", options=("--events", str(self.file)),
                         env={**os.environ, "SUDO_UID": str(owner), "SUDO_GID": str(owner)})
             self.assertEqual(self.file.read_text(), "")

@@ -381,7 +381,10 @@ class Refused(FilesCase):
         shutil.copy("/bin/sleep", self.target)
         self.launch(str(self.target), "60")
         self.assertRaises(OSError, open, self.target, "r+b")
-        self.run_spoc(self.target)
+        with spoc.Target(str(self.target), any_content=True) as target:
+            target.check()
+            target.write(OLD)
+        self.assertEqual(self.target.read_text(), OLD)
         self.target.chmod(0o444)
         self.run_spoc(self.target)
         self.assertTrue(yaml_names(self.target.read_text()))
@@ -528,7 +531,8 @@ class Trapped(FilesCase):
         self.wait_for((self.strangers / "other").is_symlink, "the folder")
         script = ("import sys; sys.path.insert(0, sys.argv[1]); import spoc\nwritten = refused = 0\n"
                   "while written < 300 or refused < 300:\n"
-                  "    try:\n        with spoc.Target(sys.argv[2]) as target: target.write('x'); written += 1\n"
+                  "    try:\n        with spoc.Target(sys.argv[2], any_content=True) as target: target.write('x')\n"
+                  "        written += 1\n"
                   "    except spoc.SpocError: refused += 1\n")
         subprocess.run([sys.executable, "-c", script, str(support.ROOT), str(self.strangers / "way" / "profile.yaml")],
                        check=True, timeout=WAIT_S)
@@ -786,7 +790,7 @@ class SameFile(FilesCase):
 
     def test_nothing_is_touched_before_the_command_has_begun(self) -> None:
         events = self.folder / "events"
-        for old in ("an old event\n", None):
+        for old in ('{"time": 1}\n', None):
             if old:
                 events.write_text(old)
             result = support.spoc("run", "-p", str(self.other), "--events", str(events), "./missing", cwd=self.folder)
@@ -794,7 +798,7 @@ class SameFile(FilesCase):
             self.assertEqual(events.read_text() if old else events.exists(), old or False)
             if old:
                 events.unlink()
-        events.write_text("an old event\n")
+        events.write_text('{"time": 1}\n')
         self.assertEqual(support.spoc("run", "-p", str(self.other), "--events", str(events), "true").returncode, 0)
         self.assertEqual(events.read_text(), "")
 
@@ -1062,6 +1066,101 @@ class Streams(FilesCase):
         output, mark, profile = result.stdout.partition("apiVersion:")
         self.assertEqual(output, "hello\n")
         self.assertTrue(yaml_names(mark + profile))
+
+
+class NoProfile(FilesCase):
+    """What is neither empty nor a profile is refused by all that write, and stays; what they wrote is replaced."""
+
+    CRD = {"apiVersion": "security-profiles-operator.x-k8s.io/v1beta1", "kind": "SeccompProfile",
+           "metadata": {"name": "mine"}, "spec": {"defaultAction": "SCMP_ACT_ERRNO"}}
+    OTHERS = {  # what it is -> (what it holds, why it is refused)
+        "hosts": (b"127.0.0.1 localhost\n", "it is no profile"),
+        "program": (b"\x7fELF\2\1\1" + bytes(64), "it is no profile"),
+        "letters": ("caf\u00e9 defaultAction".encode("latin-1"), "it is no profile"),
+        "deployment": (b"apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: x\n", "it is no profile"),
+        "bundle": (json.dumps({"ociVersion": "1.0.0", "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}}
+                              ).encode(), "it is no profile: "),
+        "broken": (b'{"defaultAction": "SCMP_ACT_ERRNO",\n', "it is no profile: line 2, column 1: "),
+        "list": (("---\n" + yaml.safe_dump(CRD)).encode() * 2, "it holds several documents, which would be lost"),
+        "ours and more": ((yaml.safe_dump(CRD, sort_keys=False) + "---\nkind: Service\n").encode(),
+                          "it holds several documents, which would be lost"),
+        "drop-in": (b"[Service]\nSystemCallFilter=\nEnvironment=A=1\n", "it is no profile"),
+        "page": (b"<!DOCTYPE html>\n<title>seccomp</title>\n", "it is no profile"),
+        "large": (b"#" + bytes(17 << 20), "it is no profile, being larger than 4 MiB")}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.profile = self.folder / "other.yaml"
+        self.profile.write_text(yaml.safe_dump(self.CRD))
+
+    def writers(self, path: object) -> "Dict[str, Tuple[str, ...]]":
+        """Commands that write there, by the option that names the file."""
+        name, profile = str(path), str(self.profile)
+        return {"record -o": ("record", "-n", "-o", name, "touch", str(self.started)),
+                "merge -o": ("merge", "-t", "seccomp", "-o", name, profile),
+                "convert -o": ("convert", "-t", "raw-seccomp", "-o", name, profile),
+                "run --learn": ("run", "-p", profile, "--learn", name, "touch", str(self.started)),
+                "show --html": ("show", "--html", name, profile)}
+
+    def test_stays(self) -> None:
+        for what, (content, reason) in self.OTHERS.items():
+            self.target.write_bytes(content)
+            before = self.target.stat()
+            for words, arguments in self.writers(self.target).items():
+                with self.subTest(what=what, command=words):
+                    result = support.spoc(*arguments)
+                    self.assertEqual(result.returncode, 125, result.stderr)
+                    hint = f"; choose another file with {words.split()[1]}, or remove it first"
+                    self.assertRegex(result.stderr.splitlines()[-1], rf"Error: write profile: {self.target}: "
+                                     rf"{re.escape(reason)}.*{re.escape(hint)}$")
+                    self.assertEqual((result.stdout, self.started.exists()), ("", False))
+                    self.assertEqual(self.target.read_bytes() == content, True)
+                    self.assertEqual(self.target.stat().st_ino, before.st_ino)
+        self.no_litter()
+
+    def test_is_replaced(self) -> None:
+        """Nothing, blanks, a profile in any layout, and what these commands have written themselves."""
+        comment = "# mine\n" + yaml.safe_dump(self.CRD)
+        oci = "defaultAction: SCMP_ACT_LOG\nsyscalls:\n- names: [read]\n  action: SCMP_ACT_ALOW\n"  # a typing error
+        for content in ("", " \n\n", comment, oci, json.dumps(self.CRD), json.dumps(
+                {"kind": "List", "apiVersion": "v1", "items": [self.CRD]})):
+            for arguments in self.writers(self.target).values():
+                with self.subTest(content=content, arguments=arguments):
+                    self.target.write_text(content)
+                    result = support.spoc(*arguments)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    self.assertNotEqual(self.target.read_text(), content)
+
+    def test_what_was_written_is_replaced(self) -> None:
+        support.spoc("record", "-qo", str(self.profile), "--args", "ioctl", "-b", "execve", "true")
+        written = [("convert", "-t", kind, "-o", str(self.target), str(self.profile))
+                   for kind in spoc.CONVERT_TYPES if kind != "systemd"]
+        written += [*self.writers(self.target).values(), ("record", "-t", "systemd", "-o", str(self.target), "true")]
+        for one, other in zip(written, written[1:] + written[:1]):
+            for arguments in (one, one, other):
+                result = support.spoc(*arguments)
+                self.assertEqual(result.returncode, 0, (arguments, result.stderr))
+
+    def test_a_link_is_replaced_and_not_followed(self) -> None:
+        other = self.folder / "hosts"
+        other.write_bytes(self.OTHERS["hosts"][0])
+        self.target.symlink_to(other)
+        self.run_spoc(self.target)
+        self.assertTrue(yaml_names(self.target.read_text()))
+        self.assertEqual(other.read_bytes(), self.OTHERS["hosts"][0])
+
+    def test_events(self) -> None:
+        events, run = self.folder / "events", ("run", "-q", "-p", str(self.profile))
+        self.profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        for content, code in (("127.0.0.1 localhost\n", 125), ('{"time": 1}\n', 0), ("", 0)):
+            events.write_text(content)
+            result = support.spoc(*run, "--events", str(events), "touch", str(self.started))
+            self.assertEqual(result.returncode, code, result.stderr)
+            self.assertEqual(events.read_text(), content if code else "")
+            self.assertEqual(self.started.exists(), not code)
+            if code:
+                self.assertRegex(result.stderr, rf"Error: write events: {events}: it holds something else than events; "
+                                                "remove it first, or choose another file with --events\n")
 
 
 class Append(FilesCase):

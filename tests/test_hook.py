@@ -426,7 +426,7 @@ class Podman(HookCase):
         trace = "io.containers.trace-syscall"
         for annotation, reason in (
                 (f"io.spoc.record={link}", "is a symbolic link"),
-                (f"io.spoc.record={valuable}", "read profile: "),
+                (f"io.spoc.record={valuable}", "write profile: .*valuable: it is no profile; "),
                 (f"io.spoc.record={fifo}", "it is not a regular file"),
                 ("io.spoc.record=/dev/stdout", "it is not a regular file"),
                 (f"io.spoc.record={self.folder}", "Is a directory"),
