@@ -3304,7 +3304,7 @@ def is_foreign(path: str, owner: tuple[int, int] | None) -> bool:
     return False
 
 
-def default_target(path: str, owner: tuple[int, int] | None, adds: bool) -> Target:
+def default_target(path: str, owner: tuple[int, int] | None, adds: bool = False) -> Target:
     """The file for a profile without -o: this one in /tmp or, where that is another user's, the working folder's."""
     if is_foreign(path, owner):
         here = os.path.basename(path)
@@ -6978,9 +6978,7 @@ class Child:
         if stage == STAGE_FILTER:
             return ChildError("load filter", name, reason,
                               FILTER_HINTS.get(number, "a newer kernel may have that feature"))
-        failure = exec_failure(name, number, self.filter is not None and self.filter.program != ASK_ALL)
-        if number == errno.ENOENT and "/" not in name:
-            failure.hint = missing_hint(self.command) or failure.hint
+        failure = command_failure(self.command, number, self.filter is not None and self.filter.program != ASK_ALL)
         if self.identity and number == errno.EACCES:
             failure.hint += f": {self.identity.title}"
         return failure
@@ -7025,6 +7023,25 @@ def missing_hint(command: Sequence[str]) -> str:
             programs.update(os.listdir(folder))
     near = suggestion(name, sorted(programs))
     return f"check the spelling and PATH{near}" if near else ""
+
+
+def check_command(command: Sequence[str]) -> None:
+    """Raise ChildError for a command that is not there, before anything is made ready for it. What else may be wrong
+    with it shows when it is started, by whom it runs as.
+    """
+    try:
+        search_path(command[0], initial_environment(), os.stat)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise command_failure(command, errno.ENOENT, False) from None
+
+
+def command_failure(command: Sequence[str], number: int, filtered: bool) -> ChildError:
+    """The same as exec_failure(), with what the user may have meant."""
+    failure = exec_failure(command[0], number, filtered)
+    if number == errno.ENOENT and "/" not in command[0]:
+        failure.hint = missing_hint(command) or failure.hint
+    return failure
 
 
 def exec_failure(name: str, number: int, filtered: bool) -> ChildError:
@@ -10093,6 +10110,139 @@ UNSEEN_ARGUMENTS = {"clone": "clone3", **dict.fromkeys("getsockopt setsockopt so
                     **dict.fromkeys("msgctl semctl shmctl".split(), "ipc")}
 
 
+# What the values of arguments are called, by syscall:argument, and in which header of Linux or libc: * stands for the
+# names that follow. Of flags several may be set in one value. The architectures in COMMON_VALUES have these; of structs
+# that are in a request's number, the sizes are those of 64-bit programs. O_DIRECTORY, O_NOFOLLOW, O_DIRECT and
+# O_LARGEFILE have others on ARM.
+VALUE_NAMES = """
+ioctl:1 values asm/ioctls.h *: TCGETS=0x5401 TCSETS=0x5402 TCSETSW=0x5403 TCSETSF=0x5404 TCGETA=0x5405 TCSETA=0x5406
+    TCSETAW=0x5407 TCSETAF=0x5408 TCSBRK=0x5409 TCXONC=0x540a TCFLSH=0x540b TIOCEXCL=0x540c TIOCNXCL=0x540d
+    TIOCSCTTY=0x540e TIOCGPGRP=0x540f TIOCSPGRP=0x5410 TIOCOUTQ=0x5411 TIOCSTI=0x5412 TIOCGWINSZ=0x5413
+    TIOCSWINSZ=0x5414 TIOCMGET=0x5415 TIOCMBIS=0x5416 TIOCMBIC=0x5417 TIOCMSET=0x5418 TIOCGSOFTCAR=0x5419
+    TIOCSSOFTCAR=0x541a FIONREAD=0x541b TIOCLINUX=0x541c TIOCCONS=0x541d TIOCGSERIAL=0x541e TIOCSSERIAL=0x541f
+    TIOCPKT=0x5420 FIONBIO=0x5421 TIOCNOTTY=0x5422 TIOCSETD=0x5423 TIOCGETD=0x5424 TCSBRKP=0x5425 TIOCSBRK=0x5427
+    TIOCCBRK=0x5428 TIOCGSID=0x5429 TCGETS2=0x802c542a TCSETS2=0x402c542b TCSETSW2=0x402c542c TCSETSF2=0x402c542d
+    TIOCGPTN=0x80045430 TIOCSPTLCK=0x40045431 TIOCGPTPEER=0x5441 FIONCLEX=0x5450 FIOCLEX=0x5451 FIOASYNC=0x5452
+    FIOQSIZE=0x5460 TIOCMIWAIT=0x545c TIOCGICOUNT=0x545d
+ioctl:1 values linux/sockios.h SIOC*: ATMARK=0x8905 GSTAMP_OLD=0x8906 ADDRT=0x890b DELRT=0x890c GIFNAME=0x8910
+    GIFCONF=0x8912 GIFFLAGS=0x8913 SIFFLAGS=0x8914 GIFADDR=0x8915 SIFADDR=0x8916 GIFDSTADDR=0x8917 GIFBRDADDR=0x8919
+    GIFNETMASK=0x891b SIFNETMASK=0x891c GIFMETRIC=0x891d GIFMTU=0x8921 SIFMTU=0x8922 GIFHWADDR=0x8927 SIFHWADDR=0x8924
+    GIFINDEX=0x8933 GIFTXQLEN=0x8942 ETHTOOL=0x8946 GMIIPHY=0x8947 GARP=0x8954 BRADDBR=0x89a0 BRADDIF=0x89a2
+ioctl:1 values linux/fs.h *: BLKROSET=0x125d BLKROGET=0x125e BLKRRPART=0x125f BLKGETSIZE=0x1260 BLKFLSBUF=0x1261
+    BLKSSZGET=0x1268 BLKGETSIZE64=0x80081272 BLKDISCARD=0x1277 BLKIOMIN=0x1278 BLKIOOPT=0x1279 BLKPBSZGET=0x127b
+    FIBMAP=1 FIGETBSZ=2 FIFREEZE=0xc0045877 FITHAW=0xc0045878 FITRIM=0xc0185879 FICLONE=0x40049409
+    FICLONERANGE=0x4020940d FIDEDUPERANGE=0xc0189436 FS_IOC_GETFLAGS=0x80086601 FS_IOC_SETFLAGS=0x40086602
+    FS_IOC_FIEMAP=0xc020660b FS_IOC_FSGETXATTR=0x801c581f FS_IOC_FSSETXATTR=0x401c5820
+ioctl:1 values linux/if_tun.h *: TUNSETIFF=0x400454ca TUNGETIFF=0x800454d2 TUNSETPERSIST=0x400454cb
+ioctl:1 values linux/random.h *: RNDGETENTCNT=0x80045200 RNDADDENTROPY=0x40085203
+ioctl:1 values linux/kd.h *: KDSKBMODE=0x4b45 KDGKBMODE=0x4b44 KDSETMODE=0x4b3a KDGETMODE=0x4b3b
+ioctl:1 values linux/vt.h VT_*: OPENQRY=0x5600 GETSTATE=0x5603 ACTIVATE=0x5606
+ioctl:1 values linux/loop.h LOOP_*: SET_FD=0x4c00 CLR_FD=0x4c01 CTL_GET_FREE=0x4c82
+ioctl:1 values linux/kvm.h KVM_*: GET_API_VERSION=0xae00 CREATE_VM=0xae01 CHECK_EXTENSION=0xae03 CREATE_VCPU=0xae41
+    RUN=0xae80
+ioctl:1 values linux/perf_event.h PERF_EVENT_IOC_*: ENABLE=0x2400 DISABLE=0x2401
+socket:0 socketpair:0 values sys/socket.h AF_*: UNSPEC=0 UNIX=1 INET=2 AX25=3 IPX=4 APPLETALK=5 X25=9 INET6=10
+    NETLINK=16 PACKET=17 RDS=21 PPPOX=24 CAN=29 TIPC=30 BLUETOOTH=31 ALG=38 NFC=39 VSOCK=40 KCM=41 QIPCRTR=42 SMC=43
+    XDP=44
+socket:1 socketpair:1 flags sys/socket.h SOCK_*: STREAM=1 DGRAM=2 RAW=3 RDM=4 SEQPACKET=5 PACKET=0xa NONBLOCK=0x800
+    CLOEXEC=0x80000
+clone:0 unshare:0 setns:1 flags linux/sched.h CLONE_*: NEWTIME=0x80 VM=0x100 FS=0x200 FILES=0x400 SIGHAND=0x800
+    PIDFD=0x1000 PTRACE=0x2000 VFORK=0x4000 PARENT=0x8000 THREAD=0x10000 NEWNS=0x20000 SYSVSEM=0x40000 SETTLS=0x80000
+    PARENT_SETTID=0x100000 CHILD_CLEARTID=0x200000 UNTRACED=0x800000 CHILD_SETTID=0x1000000 NEWCGROUP=0x2000000
+    NEWUTS=0x4000000 NEWIPC=0x8000000 NEWUSER=0x10000000 NEWPID=0x20000000 NEWNET=0x40000000 IO=0x80000000
+prctl:0 values linux/prctl.h PR_*: SET_PDEATHSIG=1 GET_PDEATHSIG=2 GET_DUMPABLE=3 SET_DUMPABLE=4 GET_KEEPCAPS=7
+    SET_KEEPCAPS=8 SET_NAME=15 GET_NAME=16 GET_SECCOMP=21 SET_SECCOMP=22 CAPBSET_READ=23 CAPBSET_DROP=24
+    GET_SECUREBITS=27 SET_SECUREBITS=28 SET_TIMERSLACK=29 GET_TIMERSLACK=30 SET_MM=35 SET_PTRACER=0x59616d61
+    SET_CHILD_SUBREAPER=36 GET_CHILD_SUBREAPER=37 SET_NO_NEW_PRIVS=38 GET_NO_NEW_PRIVS=39 GET_TID_ADDRESS=40
+    SET_THP_DISABLE=41 GET_THP_DISABLE=42 CAP_AMBIENT=47 GET_SPECULATION_CTRL=52 SET_SPECULATION_CTRL=53
+    SET_TAGGED_ADDR_CTRL=55 SET_SYSCALL_USER_DISPATCH=59 SCHED_CORE=62 SET_VMA=0x53564d41
+fcntl:1 fcntl64:1 values linux/fcntl.h F_*: DUPFD=0 GETFD=1 SETFD=2 GETFL=3 SETFL=4 GETLK=5 SETLK=6 SETLKW=7 SETOWN=8
+    GETOWN=9 SETSIG=10 GETSIG=11 SETOWN_EX=15 GETOWN_EX=16 OFD_GETLK=36 OFD_SETLK=37 OFD_SETLKW=38 SETLEASE=0x400
+    GETLEASE=0x401 NOTIFY=0x402 DUPFD_CLOEXEC=0x406 SETPIPE_SZ=0x407 GETPIPE_SZ=0x408 ADD_SEALS=0x409 GET_SEALS=0x40a
+madvise:2 values linux/mman.h MADV_*: NORMAL=0 RANDOM=1 SEQUENTIAL=2 WILLNEED=3 DONTNEED=4 FREE=8 REMOVE=9 DONTFORK=10
+    DOFORK=11 MERGEABLE=12 UNMERGEABLE=13 HUGEPAGE=14 NOHUGEPAGE=15 DONTDUMP=16 DODUMP=17 WIPEONFORK=18 KEEPONFORK=19
+    COLD=20 PAGEOUT=21 POPULATE_READ=22 POPULATE_WRITE=23 COLLAPSE=25
+mprotect:2 mmap:2 mmap2:2 flags linux/mman.h PROT_*: READ=1 WRITE=2 EXEC=4
+lseek:2 values linux/fs.h SEEK_*: SET=0 CUR=1 END=2 DATA=3 HOLE=4
+epoll_ctl:1 values linux/eventpoll.h EPOLL_CTL_*: ADD=1 DEL=2 MOD=3
+arch_prctl:0 values asm/prctl.h ARCH_*: SET_GS=0x1001 SET_FS=0x1002 GET_FS=0x1003 GET_GS=0x1004 GET_CPUID=0x1011
+    SET_CPUID=0x1012
+futex:1 futex_time64:1 flags linux/futex.h FUTEX_*: WAIT=0 WAKE=1 REQUEUE=3 CMP_REQUEUE=4 WAKE_OP=5 LOCK_PI=6
+    UNLOCK_PI=7 TRYLOCK_PI=8 WAIT_BITSET=9 WAKE_BITSET=0xa WAIT_REQUEUE_PI=0xb CMP_REQUEUE_PI=0xc LOCK_PI2=0xd
+    WAIT_PRIVATE=0x80 PRIVATE_FLAG=0x80 CLOCK_REALTIME=0x100
+personality:0 flags linux/personality.h *: PER_LINUX=0 PER_LINUX32=8 UNAME26=0x20000 ADDR_NO_RANDOMIZE=0x40000
+ptrace:0 values linux/ptrace.h PTRACE_*: TRACEME=0 PEEKTEXT=1 PEEKDATA=2 PEEKUSR=3 POKETEXT=4 POKEDATA=5 CONT=7 KILL=8
+    SINGLESTEP=9 ATTACH=16 DETACH=17 SYSCALL=24 SETOPTIONS=0x4200 GETEVENTMSG=0x4201 GETSIGINFO=0x4202 GETREGSET=0x4204
+    SETREGSET=0x4205 SEIZE=0x4206 INTERRUPT=0x4207 LISTEN=0x4208
+bpf:0 values linux/bpf.h BPF_*: MAP_CREATE=0 MAP_LOOKUP_ELEM=1 MAP_UPDATE_ELEM=2 MAP_DELETE_ELEM=3 MAP_GET_NEXT_KEY=4
+    PROG_LOAD=5 OBJ_PIN=6 OBJ_GET=7 PROG_ATTACH=8 PROG_DETACH=9 RAW_TRACEPOINT_OPEN=17 BTF_LOAD=18 LINK_CREATE=28
+seccomp:0 values linux/seccomp.h SECCOMP_*: SET_MODE_STRICT=0 SET_MODE_FILTER=1 GET_ACTION_AVAIL=2 GET_NOTIF_SIZES=3
+prlimit64:1 values sys/resource.h RLIMIT_*: CPU=0 FSIZE=1 DATA=2 STACK=3 CORE=4 RSS=5 NPROC=6 NOFILE=7 MEMLOCK=8 AS=9
+    LOCKS=10 SIGPENDING=11 MSGQUEUE=12 NICE=13 RTPRIO=14 RTTIME=15
+keyctl:0 values linux/keyctl.h KEYCTL_*: GET_KEYRING_ID=0 JOIN_SESSION_KEYRING=1 UPDATE=2 REVOKE=3 CHOWN=4 SETPERM=5
+    DESCRIBE=6 CLEAR=7 LINK=8 UNLINK=9 SEARCH=10 READ=11
+reboot:2 values linux/reboot.h LINUX_REBOOT_CMD_*: RESTART=0x1234567 HALT=0xcdef0123 CAD_ON=0x89abcdef CAD_OFF=0
+    POWER_OFF=0x4321fedc KEXEC=0x45584543
+membarrier:0 values linux/membarrier.h MEMBARRIER_CMD_*: QUERY=0 GLOBAL=1 PRIVATE_EXPEDITED=8
+    REGISTER_PRIVATE_EXPEDITED=16
+msgctl:1 shmctl:1 semctl:2 values linux/ipc.h IPC_*: RMID=0 SET=1 STAT=2 INFO=3
+io_uring_register:1 values linux/io_uring.h IORING_REGISTER_*: BUFFERS=0 FILES=2 EVENTFD=4 PROBE=8
+open:1 openat:2 flags fcntl.h O_*: RDONLY=0 WRONLY=1 RDWR=2 CREAT=0x40 EXCL=0x80 NOCTTY=0x100 TRUNC=0x200 APPEND=0x400
+    NONBLOCK=0x800 DSYNC=0x1000 ASYNC=0x2000 NOATIME=0x40000 CLOEXEC=0x80000 SYNC=0x101000 PATH=0x200000
+getsockopt:1 setsockopt:1 values sys/socket.h SOL_*: SOCKET=1 RAW=255 PACKET=263 NETLINK=270 BLUETOOTH=274 ALG=279
+    TLS=282 XDP=283
+getsockopt:1 setsockopt:1 values netinet/in.h *: SOL_IP=0 IPPROTO_TCP=6 IPPROTO_UDP=17 SOL_IPV6=41 SOL_ICMPV6=58
+"""
+COMMON_VALUES = {"X86_64", "X86", "X32", "AARCH64", "ARM", "RISCV64", "LOONGARCH64", "S390X", "S390"}
+
+
+class ValueNames(NamedTuple):
+    """The names of an argument's values."""
+
+    are_flags: bool
+    header: str
+    values: dict[str, int]
+
+    def name_of(self, value: int) -> str:
+        """The name of a value, or those of the flags in it, the lowest first; "" if it has none."""
+        for name, each in self.values.items():
+            if each == value:
+                return name
+        found: list[str] = []
+        pairs = reversed(list(self.values.items()))
+        for name, each in sorted(pairs, key=lambda pair: -pair[1]) if self.are_flags else ():
+            if each and value & each == each:
+                found.insert(0, name)
+                value &= ~each
+        return "|".join([*([f"{value:#x}"] if value and found else []), *found])
+
+
+@functools.lru_cache()
+def value_names() -> dict[tuple[str, int], list[ValueNames]]:
+    """VALUE_NAMES by syscall and argument."""
+    found: dict[tuple[str, int], list[ValueNames]] = {}
+    for line in VALUE_NAMES.strip().replace("\n    ", " ").split("\n"):
+        head, _, pairs = line.partition(": ")
+        *calls, kind, header, pattern = head.split()
+        values = {pattern.replace("*", name): int(value, 0) for name, value in (
+            pair.split("=") for pair in pairs.split())}
+        for call in calls:
+            name, _, argument = call.partition(":")
+            found.setdefault((name, int(argument)), []).append(ValueNames(kind == "flags", header, values))
+    return found
+
+
+def names_are_common(architectures: Iterable[str]) -> bool:
+    """Do the values have these names on all of them? They are what a profile lists."""
+    return {name[10:] for name in architectures} <= COMMON_VALUES | {"NATIVE"}
+
+
+def name_value(syscall: str, argument: int, value: int) -> str:
+    """What a value of an argument is called, "" if it has no name."""
+    found = (names.name_of(value) for names in value_names().get((syscall, argument), ()))
+    return next(filter(None, found), "")
+
+
 ABIS_UNTOLD = ("the kernel (lockdown) does not let 32-bit calls be told apart: the profile is right for 64-bit "
                "programs only")
 
@@ -10646,6 +10796,7 @@ class RecordCommand:
             Log.info(f"Running as {self.identity.title}")
         with contextlib.ExitStack() as resources, Supervisor() as supervisor:
             resources.callback(self.target.close)
+            check_command(self.command)
             recorder = self._open_recorder()
             resources.callback(recorder.close)
             if self.options.follow:
@@ -10782,8 +10933,13 @@ class RecordCommand:
         """Say which syscalls were narrowed and, of the others that --args names, why not."""
         recording = self._to_allow(recording)
         narrowed = narrowed_values(recording, self.base)
+        is_named = names_are_common(each.name for each in profile_architectures(self.machine, recording))
         for name, values in narrowed.items():
-            Log.info(f"Narrowed {name} by argument {ARGUMENTS[name]}: {', '.join(map(hex, values))}")
+            texts = []
+            for value in values:
+                called = name_value(name, ARGUMENTS[name], value) if is_named else ""
+                texts.append(f"{value:#x} ({called})" if called else f"{value:#x}")
+            Log.info(f"Narrowed {name} by argument {ARGUMENTS[name]}: {', '.join(texts)}")
         for name in sorted(recording.names.intersection(self.options.args) - narrowed.keys()):
             reason = ("it is one of the base syscalls: -n, or -b without it, narrows it" if name in self.base else
                       self._reason_not_narrowed(name))
@@ -12244,6 +12400,7 @@ class RunCommand:
                 resources.callback(self.learned.close)
             if self.events:
                 resources.callback(self.events.close)
+            check_command(self.command)
             learner = Learner(self.source, self.host, self.bases, self.machine.own, self.options.force,
                               self._build) if self.learned else None
             applied = self._build(self.profile)
@@ -13081,122 +13238,6 @@ def to_ascii(name: str) -> str:
     return printable(name).encode("ascii", "backslashreplace").decode()
 
 
-# What the values of arguments are called, by syscall:argument, and in which header of Linux or libc: * stands for the
-# names that follow. Of flags several may be set in one value. The architectures in COMMON_VALUES have these; of structs
-# that are in a request's number, the sizes are those of 64-bit programs.
-VALUE_NAMES = """
-ioctl:1 values asm/ioctls.h *: TCGETS=0x5401 TCSETS=0x5402 TCSETSW=0x5403 TCSETSF=0x5404 TCGETA=0x5405 TCSETA=0x5406
-    TCSETAW=0x5407 TCSETAF=0x5408 TCSBRK=0x5409 TCXONC=0x540a TCFLSH=0x540b TIOCEXCL=0x540c TIOCNXCL=0x540d
-    TIOCSCTTY=0x540e TIOCGPGRP=0x540f TIOCSPGRP=0x5410 TIOCOUTQ=0x5411 TIOCSTI=0x5412 TIOCGWINSZ=0x5413
-    TIOCSWINSZ=0x5414 TIOCMGET=0x5415 TIOCMBIS=0x5416 TIOCMBIC=0x5417 TIOCMSET=0x5418 TIOCGSOFTCAR=0x5419
-    TIOCSSOFTCAR=0x541a FIONREAD=0x541b TIOCLINUX=0x541c TIOCCONS=0x541d TIOCGSERIAL=0x541e TIOCSSERIAL=0x541f
-    TIOCPKT=0x5420 FIONBIO=0x5421 TIOCNOTTY=0x5422 TIOCSETD=0x5423 TIOCGETD=0x5424 TCSBRKP=0x5425 TIOCSBRK=0x5427
-    TIOCCBRK=0x5428 TIOCGSID=0x5429 TCGETS2=0x802c542a TCSETS2=0x402c542b TCSETSW2=0x402c542c TCSETSF2=0x402c542d
-    TIOCGPTN=0x80045430 TIOCSPTLCK=0x40045431 TIOCGPTPEER=0x5441 FIONCLEX=0x5450 FIOCLEX=0x5451 FIOASYNC=0x5452
-    FIOQSIZE=0x5460 TIOCMIWAIT=0x545c TIOCGICOUNT=0x545d
-ioctl:1 values linux/sockios.h SIOC*: ATMARK=0x8905 GSTAMP_OLD=0x8906 ADDRT=0x890b DELRT=0x890c GIFNAME=0x8910
-    GIFCONF=0x8912 GIFFLAGS=0x8913 SIFFLAGS=0x8914 GIFADDR=0x8915 SIFADDR=0x8916 GIFDSTADDR=0x8917 GIFBRDADDR=0x8919
-    GIFNETMASK=0x891b SIFNETMASK=0x891c GIFMETRIC=0x891d GIFMTU=0x8921 SIFMTU=0x8922 GIFHWADDR=0x8927 SIFHWADDR=0x8924
-    GIFINDEX=0x8933 GIFTXQLEN=0x8942 ETHTOOL=0x8946 GMIIPHY=0x8947 GARP=0x8954 BRADDBR=0x89a0 BRADDIF=0x89a2
-ioctl:1 values linux/fs.h *: BLKROSET=0x125d BLKROGET=0x125e BLKRRPART=0x125f BLKGETSIZE=0x1260 BLKFLSBUF=0x1261
-    BLKSSZGET=0x1268 BLKGETSIZE64=0x80081272 BLKDISCARD=0x1277 BLKIOMIN=0x1278 BLKIOOPT=0x1279 BLKPBSZGET=0x127b
-    FIBMAP=1 FIGETBSZ=2 FIFREEZE=0xc0045877 FITHAW=0xc0045878 FITRIM=0xc0185879 FICLONE=0x40049409
-    FICLONERANGE=0x4020940d FIDEDUPERANGE=0xc0189436 FS_IOC_GETFLAGS=0x80086601 FS_IOC_SETFLAGS=0x40086602
-    FS_IOC_FIEMAP=0xc020660b FS_IOC_FSGETXATTR=0x801c581f FS_IOC_FSSETXATTR=0x401c5820
-ioctl:1 values linux/if_tun.h *: TUNSETIFF=0x400454ca TUNGETIFF=0x800454d2 TUNSETPERSIST=0x400454cb
-ioctl:1 values linux/random.h *: RNDGETENTCNT=0x80045200 RNDADDENTROPY=0x40085203
-ioctl:1 values linux/kd.h *: KDSKBMODE=0x4b45 KDGKBMODE=0x4b44 KDSETMODE=0x4b3a KDGETMODE=0x4b3b
-ioctl:1 values linux/vt.h VT_*: OPENQRY=0x5600 GETSTATE=0x5603 ACTIVATE=0x5606
-ioctl:1 values linux/loop.h LOOP_*: SET_FD=0x4c00 CLR_FD=0x4c01 CTL_GET_FREE=0x4c82
-ioctl:1 values linux/kvm.h KVM_*: GET_API_VERSION=0xae00 CREATE_VM=0xae01 CHECK_EXTENSION=0xae03 CREATE_VCPU=0xae41
-    RUN=0xae80
-ioctl:1 values linux/perf_event.h PERF_EVENT_IOC_*: ENABLE=0x2400 DISABLE=0x2401
-socket:0 socketpair:0 values sys/socket.h AF_*: UNSPEC=0 UNIX=1 INET=2 AX25=3 IPX=4 APPLETALK=5 X25=9 INET6=10
-    NETLINK=16 PACKET=17 RDS=21 PPPOX=24 CAN=29 TIPC=30 BLUETOOTH=31 ALG=38 NFC=39 VSOCK=40 KCM=41 QIPCRTR=42 SMC=43
-    XDP=44
-socket:1 socketpair:1 flags sys/socket.h SOCK_*: STREAM=1 DGRAM=2 RAW=3 RDM=4 SEQPACKET=5 PACKET=0xa NONBLOCK=0x800
-    CLOEXEC=0x80000
-clone:0 unshare:0 setns:1 flags linux/sched.h CLONE_*: NEWTIME=0x80 VM=0x100 FS=0x200 FILES=0x400 SIGHAND=0x800
-    PIDFD=0x1000 PTRACE=0x2000 VFORK=0x4000 PARENT=0x8000 THREAD=0x10000 NEWNS=0x20000 SYSVSEM=0x40000 SETTLS=0x80000
-    PARENT_SETTID=0x100000 CHILD_CLEARTID=0x200000 UNTRACED=0x800000 CHILD_SETTID=0x1000000 NEWCGROUP=0x2000000
-    NEWUTS=0x4000000 NEWIPC=0x8000000 NEWUSER=0x10000000 NEWPID=0x20000000 NEWNET=0x40000000 IO=0x80000000
-prctl:0 values linux/prctl.h PR_*: SET_PDEATHSIG=1 GET_PDEATHSIG=2 GET_DUMPABLE=3 SET_DUMPABLE=4 GET_KEEPCAPS=7
-    SET_KEEPCAPS=8 SET_NAME=15 GET_NAME=16 GET_SECCOMP=21 SET_SECCOMP=22 CAPBSET_READ=23 CAPBSET_DROP=24
-    GET_SECUREBITS=27 SET_SECUREBITS=28 SET_TIMERSLACK=29 GET_TIMERSLACK=30 SET_MM=35 SET_PTRACER=0x59616d61
-    SET_CHILD_SUBREAPER=36 GET_CHILD_SUBREAPER=37 SET_NO_NEW_PRIVS=38 GET_NO_NEW_PRIVS=39 GET_TID_ADDRESS=40
-    SET_THP_DISABLE=41 GET_THP_DISABLE=42 CAP_AMBIENT=47 GET_SPECULATION_CTRL=52 SET_SPECULATION_CTRL=53
-    SET_TAGGED_ADDR_CTRL=55 SET_SYSCALL_USER_DISPATCH=59 SCHED_CORE=62 SET_VMA=0x53564d41
-fcntl:1 fcntl64:1 values linux/fcntl.h F_*: DUPFD=0 GETFD=1 SETFD=2 GETFL=3 SETFL=4 GETLK=5 SETLK=6 SETLKW=7 SETOWN=8
-    GETOWN=9 SETSIG=10 GETSIG=11 SETOWN_EX=15 GETOWN_EX=16 OFD_GETLK=36 OFD_SETLK=37 OFD_SETLKW=38 SETLEASE=0x400
-    GETLEASE=0x401 NOTIFY=0x402 DUPFD_CLOEXEC=0x406 SETPIPE_SZ=0x407 GETPIPE_SZ=0x408 ADD_SEALS=0x409 GET_SEALS=0x40a
-madvise:2 values linux/mman.h MADV_*: NORMAL=0 RANDOM=1 SEQUENTIAL=2 WILLNEED=3 DONTNEED=4 FREE=8 REMOVE=9 DONTFORK=10
-    DOFORK=11 MERGEABLE=12 UNMERGEABLE=13 HUGEPAGE=14 NOHUGEPAGE=15 DONTDUMP=16 DODUMP=17 WIPEONFORK=18 KEEPONFORK=19
-    COLD=20 PAGEOUT=21 POPULATE_READ=22 POPULATE_WRITE=23 COLLAPSE=25
-mprotect:2 mmap:2 mmap2:2 flags linux/mman.h PROT_*: READ=1 WRITE=2 EXEC=4
-lseek:2 values linux/fs.h SEEK_*: SET=0 CUR=1 END=2 DATA=3 HOLE=4
-epoll_ctl:1 values linux/eventpoll.h EPOLL_CTL_*: ADD=1 DEL=2 MOD=3
-arch_prctl:0 values asm/prctl.h ARCH_*: SET_GS=0x1001 SET_FS=0x1002 GET_FS=0x1003 GET_GS=0x1004 GET_CPUID=0x1011
-    SET_CPUID=0x1012
-futex:1 futex_time64:1 flags linux/futex.h FUTEX_*: WAIT=0 WAKE=1 REQUEUE=3 CMP_REQUEUE=4 WAKE_OP=5 LOCK_PI=6
-    UNLOCK_PI=7 TRYLOCK_PI=8 WAIT_BITSET=9 WAKE_BITSET=0xa WAIT_REQUEUE_PI=0xb CMP_REQUEUE_PI=0xc LOCK_PI2=0xd
-    WAIT_PRIVATE=0x80 PRIVATE_FLAG=0x80 CLOCK_REALTIME=0x100
-personality:0 flags linux/personality.h *: PER_LINUX=0 PER_LINUX32=8 UNAME26=0x20000 ADDR_NO_RANDOMIZE=0x40000
-ptrace:0 values linux/ptrace.h PTRACE_*: TRACEME=0 PEEKTEXT=1 PEEKDATA=2 PEEKUSR=3 POKETEXT=4 POKEDATA=5 CONT=7 KILL=8
-    SINGLESTEP=9 ATTACH=16 DETACH=17 SYSCALL=24 SETOPTIONS=0x4200 GETEVENTMSG=0x4201 GETSIGINFO=0x4202 GETREGSET=0x4204
-    SETREGSET=0x4205 SEIZE=0x4206 INTERRUPT=0x4207 LISTEN=0x4208
-bpf:0 values linux/bpf.h BPF_*: MAP_CREATE=0 MAP_LOOKUP_ELEM=1 MAP_UPDATE_ELEM=2 MAP_DELETE_ELEM=3 MAP_GET_NEXT_KEY=4
-    PROG_LOAD=5 OBJ_PIN=6 OBJ_GET=7 PROG_ATTACH=8 PROG_DETACH=9 RAW_TRACEPOINT_OPEN=17 BTF_LOAD=18 LINK_CREATE=28
-seccomp:0 values linux/seccomp.h SECCOMP_*: SET_MODE_STRICT=0 SET_MODE_FILTER=1 GET_ACTION_AVAIL=2 GET_NOTIF_SIZES=3
-prlimit64:1 values sys/resource.h RLIMIT_*: CPU=0 FSIZE=1 DATA=2 STACK=3 CORE=4 RSS=5 NPROC=6 NOFILE=7 MEMLOCK=8 AS=9
-    LOCKS=10 SIGPENDING=11 MSGQUEUE=12 NICE=13 RTPRIO=14 RTTIME=15
-keyctl:0 values linux/keyctl.h KEYCTL_*: GET_KEYRING_ID=0 JOIN_SESSION_KEYRING=1 UPDATE=2 REVOKE=3 CHOWN=4 SETPERM=5
-    DESCRIBE=6 CLEAR=7 LINK=8 UNLINK=9 SEARCH=10 READ=11
-reboot:2 values linux/reboot.h LINUX_REBOOT_CMD_*: RESTART=0x1234567 HALT=0xcdef0123 CAD_ON=0x89abcdef CAD_OFF=0
-    POWER_OFF=0x4321fedc KEXEC=0x45584543
-membarrier:0 values linux/membarrier.h MEMBARRIER_CMD_*: QUERY=0 GLOBAL=1 PRIVATE_EXPEDITED=8
-    REGISTER_PRIVATE_EXPEDITED=16
-msgctl:1 shmctl:1 semctl:2 values linux/ipc.h IPC_*: RMID=0 SET=1 STAT=2 INFO=3
-io_uring_register:1 values linux/io_uring.h IORING_REGISTER_*: BUFFERS=0 FILES=2 EVENTFD=4 PROBE=8
-"""
-COMMON_VALUES = {"X86_64", "X86", "X32", "AARCH64", "ARM", "RISCV64", "LOONGARCH64", "S390X", "S390"}
-
-
-class ValueNames(NamedTuple):
-    """The names of an argument's values."""
-
-    are_flags: bool
-    header: str
-    values: dict[str, int]
-
-    def name_of(self, value: int) -> str:
-        """The name of a value, or those of the flags in it, the lowest first; "" if it has none."""
-        for name, each in self.values.items():
-            if each == value:
-                return name
-        found: list[str] = []
-        pairs = reversed(list(self.values.items()))
-        for name, each in sorted(pairs, key=lambda pair: -pair[1]) if self.are_flags else ():
-            if each and value & each == each:
-                found.insert(0, name)
-                value &= ~each
-        return "|".join([*([f"{value:#x}"] if value and found else []), *found])
-
-
-@functools.lru_cache()
-def value_names() -> dict[tuple[str, int], list[ValueNames]]:
-    """VALUE_NAMES by syscall and argument."""
-    found: dict[tuple[str, int], list[ValueNames]] = {}
-    for line in VALUE_NAMES.strip().replace("\n    ", " ").split("\n"):
-        head, _, pairs = line.partition(": ")
-        *calls, kind, header, pattern = head.split()
-        values = {pattern.replace("*", name): int(value, 0) for name, value in (
-            pair.split("=") for pair in pairs.split())}
-        for call in calls:
-            name, _, argument = call.partition(":")
-            found.setdefault((name, int(argument)), []).append(ValueNames(kind == "flags", header, values))
-    return found
-
-
 def name_condition(syscall: str, condition: Condition) -> str:
     """A condition for a person, with what the values in it are called."""
     text = condition.text(f"args[{condition.argument}]")
@@ -13221,7 +13262,7 @@ class Portrait:
     def __init__(self, title: str, profile: Profile, native: Architecture, base: str = ""):
         """`base` is the name of the profile that this one builds on, whose rules are not looked at."""
         self.title, self.flags, self.default, self.base = title, profile.flags, profile.default, base
-        self.has_common_values = {name[10:] for name in profile.architectures} <= COMMON_VALUES | {"NATIVE"}
+        self.has_common_values = names_are_common(profile.architectures)
         listed = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
         self.syscalls = {name: architecture_syscalls(architecture_token(name))
                          for name in listed or [native.short_name]}
@@ -14629,6 +14670,11 @@ def check_operands(command: str, operands: Sequence[str]) -> None:
         raise UsageError(subject, reason.format(command=command, count=len(operands)))
 
 
+# What the Go tool takes as a type as well.
+OTHER_TYPES = {
+    **dict.fromkeys(("apparmor", "raw-apparmor"),
+                    "AppArmor profiles are for the operator's spoc; this program knows seccomp alone"),
+    "all": "AppArmor, which is the other one, is for the operator's spoc; this program knows seccomp alone"}
 TYPE_WORDS = {"json": TYPE_JSON, "oci": TYPE_JSON, "yaml": TYPE_CRD, "yml": TYPE_CRD, "crd": TYPE_CRD}
 
 
@@ -14650,6 +14696,8 @@ def check_value(option: Option, command: str, given: Sequence[str]) -> Any:
         values = [option.check(value) for value in values]
     elif option.words:
         for value in values:
+            if "--type" in names and value in OTHER_TYPES:
+                raise UsageError(f"{names[0]} {value}", OTHER_TYPES[value], f"one of {', '.join(option.words)}")
             if value not in option.words:
                 raise UsageError(f"{names[0]} {value}", f"not one of {', '.join(option.words)}"
                                  + suggestion(TYPE_WORDS.get(value, value) if "-t" in names else value, option.words))

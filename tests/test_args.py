@@ -99,7 +99,7 @@ class Narrowed(ArgsCase):
         document = self.record_calls(program, "socket", ("socket", [socket.AF_INET, 2, 0]))
         self.assertEqual({name: values for name, values in values_of(document).items() if values},
                          {"socket": {socket.AF_INET}})
-        self.assertIn("Narrowed socket by argument 0: 0x2\n", self.log)
+        self.assertIn("Narrowed socket by argument 0: 0x2 (AF_INET)\n", self.log)
         tried = [(("socket", [family, 2, 0])) for family in (socket.AF_INET, socket.AF_UNIX, socket.AF_NETLINK,
                                                              UPPER | socket.AF_INET, UPPER | socket.AF_UNIX)]
         expected = ["=", EPERM, EPERM, "=", EPERM]

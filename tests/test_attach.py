@@ -187,7 +187,7 @@ class Recording(AttachCase):
         self.assertTrue(wait_until(lambda: ready.exists() and pathlib.Path(
             f"/proc/{process.pid}/syscall").read_text().startswith("202 ")))
         self.assertEqual(self.names_of("--args", "futex", "--pid", str(process.pid)), {"futex"})
-        self.assertIn("Narrowed futex by argument 1: 0x80\n", self.log)
+        self.assertIn("Narrowed futex by argument 1: 0x80 (FUTEX_WAIT_PRIVATE)\n", self.log)
 
     def test_ends_with_the_last_task(self) -> None:
         """Not with the first process, where others live on."""

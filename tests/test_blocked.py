@@ -141,7 +141,7 @@ class Blocked(WatchCase):
         pid = max(module.ProcessTree([process.pid]).tasks())
         self.assertEqual(self.record_blocked("--args", "socket", "--pid", str(pid)), ["socket; --with-blocked adds it"])
         self.assertNotIn("socket", allowed_by(self.path))
-        self.assertIn("Narrowed socket by argument 0: 0x1\n", self.log)
+        self.assertIn("Narrowed socket by argument 0: 0x1 (AF_UNIX)\n", self.log)
         self.assertEqual(self.record_blocked("--args", "socket", "--with-blocked", "--pid", str(pid)),
                          ["socket; added to the profile"])
         self.assertIn("socket", allowed_by(self.path))

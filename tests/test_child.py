@@ -90,6 +90,8 @@ class ExitCodes(ChildCase):
                 error = self.check(127, name)
                 self.assertRegex(error, rf"Error: start command: {re.escape(name)}[^\n]*No such file or directory; ")
                 self.assertFalse(self.profile.exists())
+                # It is looked for before anything is made ready for it; that its interpreter is there is not known.
+                self.assertEqual(error.count("\n") == 1, name != str(script), error)
         self.assertIn("interpreter", self.check(127, str(script)))
 
     def test_not_executable(self) -> None:
@@ -104,9 +106,9 @@ class ExitCodes(ChildCase):
                 self.assertFalse(self.profile.exists())
 
     def test_old_profile_stays(self) -> None:
-        self.profile.write_text("old\n")
+        self.profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
         self.check(127, "no-such-command")
-        self.assertEqual(self.profile.read_text(), "old\n")
+        self.assertEqual(self.profile.read_text(), '{"defaultAction": "SCMP_ACT_ALLOW"}')
         self.assertEqual(os.listdir(self.folder), [self.profile.name])
 
     def test_path_is_searched_as_the_shell_does(self) -> None:
@@ -613,6 +615,9 @@ class Purpose(ChildCase):
         started = self.folder / "started"
         for options, reason in ((("-n", "--for", "service"), "-n and --for contradict each other"),
                                 (("--for", "daemon"), "not one of container, service"),
+                                (("-t", "apparmor"), "-t apparmor: AppArmor profiles are for the operator's spoc; this "
+                                                     "program knows seccomp alone; one of seccomp, raw-seccomp, "),
+                                (("-t", "all"), "this program knows seccomp alone; one of seccomp"),
                                 (("-t", "systemd", "--append"), "a drop-in is not read"),
                                 (("-t", "systemd", "--name", "x"), "a drop-in has no name"),
                                 (("-t", "systemd", "--args", "ioctl"), "systemd has no conditions"),

@@ -826,7 +826,7 @@ class Remedies(RunCase):
                              r"without it, narrows it\n", told)[0]
         for option in ([options[0]], [options[1], "execve"]):
             told = spoc(*command, *option, "--", "stty", stdin=subprocess.DEVNULL).stderr
-            self.assertIn("Narrowed ioctl by argument 1: 0x5401\n", told)
+            self.assertIn("Narrowed ioctl by argument 1: 0x5401 (TCGETS)\n", told)
 
     def test_type(self) -> None:
         """What record says where --append finds a profile of the other type."""

@@ -138,7 +138,8 @@ class Constants(CompiledCase):
             self.assertTrue(module.is_syscall_name(name), name)
             self.assertLess(index, 6)
             self.assertEqual(module.ARGUMENTS.get(name, index) == index or (name, index) in (
-                ("socket", 1), ("socketpair", 1), ("mmap", 2)), True, (name, index))
+                ("socket", 1), ("socketpair", 1), ("mmap", 2), ("getsockopt", 1),
+                ("setsockopt", 1)), True, (name, index))
 
     """Numbers that spoc.py spells out because Python does not have them."""
 

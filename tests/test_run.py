@@ -173,6 +173,7 @@ os.getpriority(0, 0)
                     with self.subTest(command=command, enricher=enricher, mode=mode):
                         stderr = self.run_it(command, options=("--enricher", enricher), code=code).stderr
                         self.assertRegex(stderr, r"Error: start command: [^\n]+\n$")
+                        self.assertEqual("Load seccomp profile" in stderr, code == 126, stderr)
                         self.assertNotIn("Running command", stderr)
 
     def test_spoc_fails(self) -> None:

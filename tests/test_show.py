@@ -311,7 +311,11 @@ class Text(support.Case):
                 ("futex", condition(1, 0x80), "(FUTEX_WAIT_PRIVATE)"),
                 ("prctl", condition(0, 38), "(PR_SET_NO_NEW_PRIVS)"),
                 ("personality", condition(0, 0x20008), "(PER_LINUX32|UNAME26)"),
-                ("fcntl", condition(1, 1030), "(F_DUPFD_CLOEXEC)")):
+                ("fcntl", condition(1, 1030), "(F_DUPFD_CLOEXEC)"), ("open", condition(1, 0), "(O_RDONLY)"),
+                ("openat", condition(2, 0o102), "(O_RDWR|O_CREAT)"),
+                ("openat", condition(2, 0, 3), "(none of O_WRONLY, O_RDWR)"),
+                ("setsockopt", condition(1, 1), "(SOL_SOCKET)"), ("getsockopt", condition(1, 41), "(SOL_IPV6)"),
+                ("setsockopt", condition(1, 6), "(IPPROTO_TCP)")):
             with self.subTest(name=name, shown=shown):
                 text = " ".join(self.show(profile(rule([name], args=[given]))).split())
                 self.assertIn(shown, text)
