@@ -3835,10 +3835,15 @@ class Origin(NamedTuple):
     port: int
 
     @property
+    def address(self) -> str:
+        """Always with the port."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def netloc(self) -> str:
         """As a URL and the header Host have it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if (self.scheme, self.port) in (("http", 80), ("https", 443)) else f"{host}:{self.port}"
+        is_default = (self.scheme, self.port) in (("http", 80), ("https", 443))
+        return self.address.rpartition(":")[0] if is_default else self.address
 
 
 def parse_url(url: str) -> tuple[Origin, str]:
@@ -4123,20 +4128,21 @@ class Transport:
         """Have a new connection at hand for the next request. Raises TransferFailure."""
         import http.client
         proxy = proxy_of(origin)
+        context = self._tls() if origin.scheme == "https" else None
         peer: socket.socket | None = None
         title = origin.netloc
         try:
             if proxy:
                 title = f"proxy {proxy.origin.netloc}"
                 peer = dial(proxy.origin.host, proxy.origin.port, deadline)
-                if origin.scheme == "https":
+                if context:
                     self._open_tunnel(peer, origin, proxy, deadline)
                     title = origin.netloc
             else:
                 peer = dial(origin.host, origin.port, deadline)
-            if origin.scheme == "https":
+            if context:
                 peer.settimeout(deadline.wait_s(IDLE_S))
-                peer = self._tls().wrap_socket(peer, server_hostname=origin.host)
+                peer = context.wrap_socket(peer, server_hostname=origin.host)
         except Exception as error:
             if peer:
                 peer.close()
@@ -4153,18 +4159,17 @@ class Transport:
     def _open_tunnel(peer: socket.socket, origin: Origin, proxy: Proxy, deadline: Deadline) -> None:
         """Have the proxy connect to a host (RFC 9110, 9.3.6)."""
         import http.client
-        host = f"{origin.netloc.rpartition(':')[0] if origin.port != 443 else origin.netloc}:{origin.port}"
         timed: Any = TimedSocket(peer)
         timed.begin(deadline, 0)
-        headers = "".join(f"{name}: {value}\r\n" for name, value in {"Host": host, **proxy.headers}.items())
-        timed.sendall(f"CONNECT {host} HTTP/1.1\r\n{headers}\r\n".encode())
+        headers = "".join(f"{name}: {value}\r\n" for name, value in {"Host": origin.address, **proxy.headers}.items())
+        timed.sendall(f"CONNECT {origin.address} HTTP/1.1\r\n{headers}\r\n".encode())
         response = http.client.HTTPResponse(timed, method="CONNECT")
         response.begin()
         if response.status == 407:
             raise TransferFailure(f"proxy {proxy.origin.netloc}: it wants a login",
                                   "give it as http://USER:PASSWORD@HOST:PORT in https_proxy")
         if response.status != 200:
-            raise TransferFailure(f"proxy {proxy.origin.netloc}: it does not connect to {host} (HTTP "
+            raise TransferFailure(f"proxy {proxy.origin.netloc}: it does not connect to {origin.address} (HTTP "
                                   f"{response.status})", "name the host in no_proxy if it is reached without",
                                   response.status in RETRIED)
 
@@ -4176,8 +4181,8 @@ class Transport:
                 try:
                     self._context.load_verify_locations(self._ca)
                 except OSError as error:
-                    raise TransferFailure(f"--ca {self._ca}: {error.strerror or 'no certificate in it'}",
-                                          "give a file with certificates in PEM") from None
+                    reason = "no certificate is in it" if isinstance(error, ssl.SSLError) else error.strerror
+                    raise TransferFailure(f"--ca {self._ca}: {reason}", "give a file of certificates (PEM)") from None
         return self._context
 
 

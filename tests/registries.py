@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Real registries for the tests, on loopback: Debian's docker-registry, plain or with TLS, with logins of one kind or
-another.
+"""Registries for the tests, on loopback: Debian's docker-registry, plain or with TLS, with logins of one kind or
+another; a token service, a proxy, and a server that answers whatever a test wants.
 """
 
+import base64
 import contextlib
+import http.client
 import json
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import tempfile
-from typing import Any, Dict, List, Optional, Sequence
+import threading
+import time
+import urllib.parse
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
 
 import support
 
@@ -129,3 +135,196 @@ class Registry:
     def litter(self) -> Sequence[str]:
         """What uploads have begun and not ended."""
         return sorted(str(path) for path in self.folder.glob("data/docker/registry/v2/repositories/**/_uploads/*"))
+
+
+class Authority:
+    """Who issues certificates in a folder, with openssl."""
+
+    def __init__(self, folder: pathlib.Path):
+        support.require_command("openssl")
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self._openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-subj",
+                      "/CN=an authority of the tests", "-days", "2")
+        self.certificate = str(folder / "ca.pem")
+
+    def _openssl(self, *arguments: str, data: bytes = b"") -> bytes:
+        return subprocess.run(["openssl", *arguments], cwd=self.folder, input=data, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, check=True).stdout
+
+    def issue(self, names: str = "IP:127.0.0.1,DNS:localhost,DNS:registry.test", days: int = 1) -> Dict[str, str]:
+        """A certificate for these names, and its key; less than a day makes one that has expired."""
+        stem = f"server-{len(list(self.folder.iterdir()))}"
+        (self.folder / f"{stem}.ext").write_text(f"subjectAltName={names}\n")
+        self._openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{stem}.key", "-out", f"{stem}.csr", "-subj",
+                      "/CN=registry")
+        self._openssl("x509", "-req", "-in", f"{stem}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                      "-days", str(days), "-out", f"{stem}.pem", "-extfile", f"{stem}.ext")
+        return {"certificate": str(self.folder / f"{stem}.pem"), "key": str(self.folder / f"{stem}.key")}
+
+    def token(self, audience: str, user: str, access: List[Dict[str, Any]]) -> str:
+        """A token that a registry takes which trusts this authority (distribution's spec/auth/jwt.md)."""
+        now = int(time.time())
+        lines = pathlib.Path(self.certificate).read_text().split("-----")[2].split()
+        header = {"typ": "JWT", "alg": "RS256", "x5c": ["".join(lines)]}
+        claims = {"iss": "tests", "sub": user, "aud": audience, "exp": now + 60, "nbf": now - 60, "iat": now,
+                  "jti": str(time.monotonic_ns()), "access": access}
+        text = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+                        for part in (header, claims))
+        signature = self._openssl("dgst", "-sha256", "-sign", "ca.key", data=text.encode())
+        return f"{text}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
+class Request(NamedTuple):
+    """What came to a server."""
+
+    method: str
+    target: str
+    headers: Any
+    body: bytes
+
+
+Answer = Union[bytes, Iterable[bytes], None]  # None: nothing at all, until the peer hangs up
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
+    """An answer as a server should write it; _ in the names of headers stands for -."""
+    lines = [f"HTTP/1.1 {status} {http.client.responses.get(status, 'Unknown')}", f"Content-Length: {len(body)}",
+             *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class Server:
+    """A server that answers as a function says, and remembers what it was asked."""
+
+    def __init__(self, case: support.Case, respond: Callable[[Request], Answer],
+                 certificate: Optional[Dict[str, str]] = None):
+        self._respond = respond
+        self.requests: List[Request] = []
+        self.connections = 0
+        self._context = None
+        if certificate:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(certificate["certificate"], certificate["key"])
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = int(self._listener.getsockname()[1])
+        self.host = f"127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        case.addCleanup(self.close)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(support.WAIT_S)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._talk, args=(peer,), daemon=True).start()
+
+    def _talk(self, peer: socket.socket) -> None:
+        with contextlib.suppress(OSError, ValueError), peer:
+            peer.settimeout(support.WAIT_S)
+            if self._context:
+                peer = self._context.wrap_socket(peer, server_side=True)
+            with peer, peer.makefile("rb") as file:
+                while self._answer(peer, file):
+                    pass
+
+    def _answer(self, peer: socket.socket, file: Any) -> bool:
+        line = file.readline(1 << 16).decode("latin-1").split()
+        if len(line) != 3:
+            return False
+        headers = http.client.parse_headers(file)
+        request = Request(line[0], line[1], headers, file.read(int(headers.get("Content-Length") or 0)))
+        self.requests.append(request)
+        given = self._respond(request)
+        if given is None:
+            file.read(1)  # the peer hangs up
+            return False
+        for part in [given] if isinstance(given, bytes) else given:
+            peer.sendall(part)
+        return isinstance(given, bytes) and b"\r\nConnection: close\r\n" not in given
+
+
+class TokenService(Server):
+    """Gives a token for what a user may do: `rights` are actions by user, of whom "" is anybody."""
+
+    def __init__(self, case: support.Case, authority: Authority, passwords: Dict[str, str], rights: Dict[str, str]):
+        self._authority, self._passwords, self._rights = authority, passwords, rights
+        super().__init__(case, self._give)
+
+    def auth(self) -> Dict[str, Any]:
+        """What a registry's configuration says of it."""
+        return {"token": {"realm": f"http://{self.host}/token?of=tests", "service": "registry of the tests",
+                          "issuer": "tests", "rootcertbundle": self._authority.certificate}}
+
+    def _give(self, request: Request) -> bytes:
+        fields = urllib.parse.parse_qs(urllib.parse.urlsplit(request.target).query or request.body.decode())
+        if request.method == "POST":
+            fields = urllib.parse.parse_qs(request.body.decode())
+            user = next((user for user, password in self._passwords.items()
+                         if fields.get("refresh_token") == [f"token of {password}"]), None)
+        elif request.headers.get("Authorization"):
+            login = base64.b64decode(request.headers["Authorization"].partition(" ")[2]).decode()
+            user = next((user for user, password in self._passwords.items() if f"{user}:{password}" == login), None)
+        else:
+            user = ""
+        if user is None:
+            return answer(401, b'{"errors": [{"code": "UNAUTHORIZED", "message": "who is that?"}]}')
+        access = []
+        for scope in " ".join(fields.get("scope", [])).split():
+            kind, name, actions = scope.split(":")
+            access.append({"type": kind, "name": name, "actions": [
+                action for action in actions.split(",") if action in self._rights.get(user, "").split()]})
+        token = self._authority.token(fields["service"][0], user, access)
+        return answer(200, json.dumps({"access_token" if request.method == "POST" else "token": token}).encode())
+
+
+class Proxy(Server):
+    """A proxy that takes every name for this machine; with a login it wants that."""
+
+    def __init__(self, case: support.Case, login: str = ""):
+        self._login = login
+        super().__init__(case, lambda request: None)
+
+    def _answer(self, peer: socket.socket, file: Any) -> bool:
+        line = file.readline(1 << 16).decode("latin-1").split()
+        if len(line) != 3:
+            return False
+        headers = http.client.parse_headers(file)
+        request = Request(line[0], line[1], headers, file.read(int(headers.get("Content-Length") or 0)))
+        self.requests.append(request)
+        wanted = "Basic " + base64.b64encode(self._login.encode()).decode() if self._login else None
+        if headers.get("Proxy-Authorization") != wanted:
+            peer.sendall(answer(407, Proxy_Authenticate="Basic realm=x"))
+            return True
+        if request.method == "CONNECT":
+            with socket.create_connection(("127.0.0.1", int(request.target.rpartition(":")[2]))) as other:
+                peer.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=self._copy, args=(other, peer), daemon=True)
+                back.start()
+                self._copy(peer, other)
+                back.join(support.WAIT_S)
+            return False
+        url = urllib.parse.urlsplit(request.target)
+        connection = http.client.HTTPConnection("127.0.0.1", url.port or 80)
+        connection.request(request.method, f"{url.path}?{url.query}", request.body, dict(headers.items()))
+        reply = connection.getresponse()
+        kept = {name.replace("-", "_"): value for name, value in reply.getheaders()
+                if name.lower() not in ("content-length", "transfer-encoding", "connection")}
+        peer.sendall(answer(reply.status, reply.read(), **kept))
+        return True
+
+    @staticmethod
+    def _copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)

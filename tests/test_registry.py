@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """push and pull, against Debian's docker-registry, skopeo, and a registry that does everything wrong."""
 
+import base64
 import hashlib
 import json
 import subprocess
 import sys
+import urllib.parse
+from typing import Any, Dict, Optional, Tuple
 
 import registries
 import support
@@ -110,3 +113,154 @@ class Plain(registries.Case):
                     env=registries.environment(self.home, REF=f"{registry.host}/app:{kind}"), stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE, text=True)
                 self.assertEqual((result.returncode, result.stdout.splitlines()[1:]), (0, [f"profile.{kind}"]), result)
+
+
+class Secured(registries.Case):
+    """TLS, logins, token services, proxies."""
+
+    USER, PASSWORD = "me", "very: secret\u20ac"
+
+    def setUp(self) -> None:
+        super().setUp()
+        (self.folder / "app.json").write_text(JSON_PROFILE)
+        (self.folder / "password").write_text(self.PASSWORD + "\n")
+        self.spoc("convert", "-t", "raw-seccomp", "-o", "app.json", "app.json")
+        self.authority = registries.Authority(self.folder / "authority")
+
+    def secured(self, names: str = "IP:127.0.0.1,DNS:localhost,DNS:registry.test", days: int = 1,
+                auth: Optional[Dict[str, Any]] = None) -> registries.Registry:
+        return self.registry(http={"tls": self.authority.issue(names, days)}, auth=auth)
+
+    def with_password(self) -> registries.Registry:
+        """A registry that wants a login."""
+        support.require_command("htpasswd")
+        line = subprocess.run(["htpasswd", "-niB", self.USER], input=self.PASSWORD, stdout=subprocess.PIPE, text=True,
+                              check=True).stdout
+        (self.folder / "htpasswd").write_text(line)
+        return self.secured(auth={"htpasswd": {"realm": "x", "path": str(self.folder / "htpasswd")}})
+
+    def round_trip(self, place: str, *options: str, **more: Any) -> str:
+        """Push and pull; what was said."""
+        pushed = self.spoc("push", "-v", "-f", "app.json", *options, place, **more)
+        if "stdin" in more:
+            more["stdin"].seek(0)
+        pulled = self.spoc("pull", "-v", "-o", "-", *options, pushed.stdout.split()[1], **more)
+        self.assertEqual(json.loads(pulled.stdout), json.loads((self.folder / "app.json").read_text()))
+        said = pushed.stderr + pulled.stderr
+        for secret in (self.PASSWORD, base64.b64encode(f"{self.USER}:{self.PASSWORD}".encode()).decode()):
+            self.assertNotIn(secret, said)
+        return said
+
+    def trusted(self, registry: registries.Registry) -> Tuple[str, ...]:
+        return (f"{registry.host}/app", "--ca", self.authority.certificate)
+
+    def test_own_authority(self) -> None:
+        registry = self.secured()
+        said = self.round_trip(*self.trusted(registry))
+        self.assertIn(f"https://{registry.host}/v2/app/", said)
+        self.assertNotIn("http://", said)
+
+    def test_certificates(self) -> None:
+        cases: Tuple[Tuple[str, Dict[str, Any], Tuple[str, ...], str], ...] = (
+            ("unknown issuer", {}, (), "unable to get local issuer certificate; give the certificate of its issuer"),
+            ("expired", {"days": -1}, ("--ca", self.authority.certificate), "certificate has expired"),
+            ("another name", {"names": "DNS:else.test"}, ("--ca", self.authority.certificate),
+             "IP address mismatch, certificate is not valid for '127.0.0.1'"))
+        for label, issued, options, reason in cases:
+            with self.subTest(label):
+                registry = self.secured(**issued)
+                for command in (("push", "-f", "app.json"), ("pull",)):
+                    line = self.refused(*command, *options, f"{registry.host}/app")
+                    self.assertIn(f"{registry.host}: its certificate is not trusted: {reason}", line)
+                registry.stop()
+        self.assertIn(f"--ca {self.folder}/app.json: no certificate is in it",
+                      self.refused("pull", "--ca", f"{self.folder}/app.json", f"{registry.host}/app"))
+        self.assertIn("--ca missing: No such file", self.refused("pull", "--ca", "missing", f"{registry.host}/app"))
+
+    def test_plain_where_tls_was_expected(self) -> None:
+        registry = self.registry()
+        line = self.refused("pull", "--ca", self.authority.certificate, f"{registry.host}/app")
+        self.assertIn("give --plain-http", line)
+        self.round_trip(f"{registry.host}/app", "--plain-http")
+
+    def test_tls_where_plain_was_expected(self) -> None:
+        registry = self.secured()
+        self.assertIn("HTTP 400", self.refused("pull", "--plain-http", f"{registry.host}/app"))
+
+    def test_password(self) -> None:
+        registry = self.with_password()
+        place, *trust = self.trusted(registry)
+        with open(self.folder / "password") as password:
+            self.round_trip(place, *trust, "-u", self.USER, "--password-stdin", stdin=password)
+        logged_in = registries.environment(self.home, SPOC_USERNAME=self.USER, SPOC_PASSWORD=self.PASSWORD)
+        self.round_trip(place, *trust, env=logged_in)
+        self.round_trip(place, *trust, "-u", self.USER, env={**logged_in, "SPOC_USERNAME": "another"})
+        for command in (("push", "-f", "app.json"), ("pull",)):
+            line = self.refused(*command, *trust, place)
+            self.assertIn(f"{registry.host} wants a login (HTTP 401", line)
+            self.assertIn(f"; podman login {registry.host}, or -u USER --password-stdin", line)
+            line = self.refused(*command, *trust, place, env={**logged_in, "SPOC_PASSWORD": "guess7"})
+            self.assertIn(f"{registry.host} does not take the login of {self.USER} (HTTP 401", line)
+            self.assertNotIn("guess7", line)
+
+    def test_token_service(self) -> None:
+        service = registries.TokenService(self, self.authority, {self.USER: self.PASSWORD, "guest": "guest"},
+                                          {self.USER: "pull push", "": "pull"})
+        registry = self.registry(auth=service.auth())
+        logged_in = registries.environment(self.home, SPOC_USERNAME=self.USER, SPOC_PASSWORD=self.PASSWORD)
+        place = f"{registry.host}/team/app"
+        self.round_trip(place, env=logged_in)
+        count = len(service.requests)
+        self.spoc("pull", "-o", "-", place)  # as anybody
+        self.assertEqual(len(service.requests), count + 1)
+        self.assertNotIn("Authorization", service.requests[-1].headers)
+        self.assertIn("wants a login (HTTP 401: UNAUTHORIZED", self.refused("push", "-f", "app.json", place))
+        guest = registries.environment(self.home, SPOC_USERNAME="guest", SPOC_PASSWORD="guest")
+        self.assertIn("does not take the login of guest", self.refused("pull", place, env=guest))
+        guest["SPOC_PASSWORD"] = "guess7"
+        self.assertIn(f"{service.host} does not take the login of guest (HTTP 401: UNAUTHORIZED: who is that?)",
+                      self.refused("pull", place, env=guest))
+
+    def test_identity_token(self) -> None:
+        """What docker login leaves where the registry gives tokens that last (OAuth 2)."""
+        service = registries.TokenService(self, self.authority, {self.USER: self.PASSWORD}, {self.USER: "pull push"})
+        registry = self.registry(auth=service.auth())
+        login = base64.b64encode(b"00000000-0000-0000-0000-000000000000:").decode()
+        (self.home / ".docker").mkdir()
+        (self.home / ".docker/config.json").write_text(json.dumps(
+            {"auths": {registry.host: {"auth": login, "identitytoken": f"token of {self.PASSWORD}"}}}))
+        self.round_trip(f"{registry.host}/app")
+        self.assertEqual({request.method for request in service.requests}, {"POST"})
+
+    def test_proxies(self) -> None:
+        registry = self.secured()
+        plain = registries.Server(self, lambda request: registries.answer(404))
+        trust = ("--ca", self.authority.certificate)
+        for login in ("", "me:p@ss"):
+            proxy = registries.Proxy(self, login)
+            url = f"http://{urllib.parse.quote(login, ':')}@{proxy.host}" if login else proxy.host
+            with self.subTest(login):
+                env = registries.environment(self.home, https_proxy=url)
+                self.round_trip(f"registry.test:{registry.port}/app", *trust, env=env)
+                self.assertEqual({(request.method, request.target) for request in proxy.requests},
+                                 {("CONNECT", f"registry.test:{registry.port}")})
+                proxy.requests.clear()
+                self.spoc("pull", "-o", "-", *trust, f"{registry.host}/app", env=env)  # loopback takes none
+                for direct in ("registry.test", ".test", "*", f"x, registry.test:{registry.port}"):
+                    line = self.refused("pull", *trust, f"registry.test:{registry.port}/app",
+                                        env={**env, "no_proxy": direct})
+                    self.assertIn(f"registry.test:{registry.port}: unknown host", line)
+                self.assertEqual(proxy.requests, [])
+                line = self.refused("pull", "--plain-http", f"registry.test:{plain.port}/app",
+                                    env=registries.environment(self.home, http_proxy=url))
+                self.assertIn("no such repository", line)
+                self.assertEqual({request.target.partition("/v2/")[0] for request in proxy.requests},
+                                 {f"http://registry.test:{plain.port}"})
+        for url, reason in ((f"http://me:guess7@{proxy.host}", f"proxy {proxy.host}: it wants a login"),
+                            (proxy.host, f"proxy {proxy.host}: it wants a login"),
+                            (f"socks5://me:guess7@{proxy.host}", "https_proxy: a proxy that is reached by socks5"),
+                            (f"127.0.0.1:{registries.free_port()}", "connection refused")):
+            line = self.refused("pull", *trust, f"registry.test:{registry.port}/app",
+                                env=registries.environment(self.home, https_proxy=url))
+            self.assertIn(reason, line)
+            self.assertNotIn("guess7", line)
