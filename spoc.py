@@ -4232,14 +4232,21 @@ def login_files(account: Account) -> list[str]:
             os.path.join(variables.get("DOCKER_CONFIG") or f"{home}/.docker", "config.json")]
 
 
+def folder_owners(path: str) -> set[int]:
+    """The users who decide what a path leads to: those of all that is on the way, and of links there."""
+    parts = os.path.abspath(path).split("/")
+    return {os.lstat("/".join(parts[:count]) or "/").st_uid for count in range(1, len(parts) + 1)}
+
+
 def read_logins(path: str, account: Account) -> dict[str, Any]:
     """The document of such a file; {} if there is none, or if another user may have written it."""
     import json
     try:
         with acting_as(account), open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())
-            if status.st_uid not in (0, account.uid) or status.st_mode & 0o002 or not stat.S_ISREG(status.st_mode):
-                if status.st_uid != int(os.environ.get("SUDO_UID", "-1")):  # whose logins are read for themselves
+            strangers = {status.st_uid, *(folder_owners(path) if account.uid == 0 else ())} - {0, account.uid}
+            if strangers or status.st_mode & 0o002 or not stat.S_ISREG(status.st_mode):
+                if {str(uid) for uid in strangers} != {os.environ.get("SUDO_UID")}:  # who is asked as that user
                     Log.warning(f"{path} is not used: another user may have written it")
                 return {}
             data = file.read(MAX_TOKEN_BYTES)

@@ -4,6 +4,8 @@
 import base64
 import hashlib
 import json
+import os
+import pathlib
 import subprocess
 import sys
 import urllib.parse
@@ -264,3 +266,208 @@ class Secured(registries.Case):
                                 env=registries.environment(self.home, https_proxy=url))
             self.assertIn(reason, line)
             self.assertNotIn("guess7", line)
+
+
+class Logins(registries.Case):
+    """What podman login and docker login have left."""
+
+    CALLER = 4321  # a user who exists in mounts of the test alone
+    STRANGER = 4322
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = registries.Server(self, lambda request: registries.answer(404) if request.headers.get(
+            "Authorization") else registries.answer(401, WWW_Authenticate='Basic realm="x, y", charset="UTF-8"'))
+
+    def auth(self, login: str) -> Dict[str, str]:
+        return {"auth": base64.b64encode(login.encode()).decode()}
+
+    def login(self, *command: str, name: str = "team/app", **options: Any) -> str:
+        """Which login the registry gets from pull, that a command may run; "" if none."""
+        self.server.requests.clear()
+        options.setdefault("env", registries.environment(self.home))
+        result = subprocess.run([*command, sys.executable, str(support.SPOC), "pull", "--plain-http", "-o", "-",
+                                 f"{self.server.host}/{name}"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+        self.assertEqual((result.returncode, result.stdout), (125, ""), result.stderr)
+        self.said = result.stderr
+        found = {request.headers.get("Authorization", "Basic ") for request in self.server.requests} - {"Basic "}
+        self.assertLessEqual(len(found), 1)
+        return "".join(base64.b64decode(each.partition(" ")[2]).decode() for each in found)
+
+    def write(self, path: str, document: Any, owner: int = -1) -> pathlib.Path:
+        """A file below the home, and its folders, of this owner."""
+        file = self.home / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(document))
+        for each in (file, *(parent for parent in file.parents if self.home in parent.parents), self.home):
+            os.chown(each, owner, -1)
+        return file
+
+    def helper(self, name: str, login: str, owner: int = -1) -> Dict[str, str]:
+        """A credential helper, and the variables with which it is found; it writes what it was asked to a file."""
+        folder = self.folder / "bin"
+        folder.mkdir(exist_ok=True)
+        (self.folder / "asked").mkdir(mode=0o777, exist_ok=True)
+        os.chmod(self.folder / "asked", 0o777)
+        user, _, secret = login.partition(":")
+        file = folder / f"docker-credential-{name}"
+        file.write_text("#!/bin/sh\n" + f"cd {self.folder}/asked; (id -u; echo $*; cat; echo; env) >{name}\n" + (
+            f"echo '{json.dumps({'ServerURL': self.server.host, 'Username': user, 'Secret': secret})}'\n" if login else
+            "echo credentials not found in native keychain; exit 1\n"))
+        file.chmod(0o755)
+        os.chown(file, owner, -1)
+        return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+    def asked(self, name: str) -> Tuple[str, ...]:
+        """Who ran a helper, its arguments and input, and its variables; nothing if it did not run."""
+        file = self.folder / "asked" / name
+        return tuple(file.read_text().split("\n", 3)) if file.exists() else ()
+
+    def test_places(self) -> None:
+        host = self.server.host
+        self.assertEqual(self.login(), "")
+        self.assertIn(f"wants a login (HTTP 401); podman login {host}", self.said)
+        runtime = self.folder / "runtime"
+        env = registries.environment(self.home, XDG_RUNTIME_DIR=str(runtime))
+        for path, login in ((".docker/config.json", "docker:1"), (".config/containers/auth.json", "config:2"),
+                            ("../runtime/containers/auth.json", "runtime:3")):  # of which the last goes first
+            self.write(path, {"auths": {host: self.auth(login), "other.test": self.auth("other:4")}})
+            self.assertEqual(self.login(env=env), login)
+        for variable, path, login in (("REGISTRY_AUTH_FILE", "named.json", "named:5"),
+                                      ("DOCKER_CONFIG", "folder/config.json", "folder:6"),
+                                      ("XDG_CONFIG_HOME", "xdg/containers/auth.json", "xdg:7")):
+            file = self.write(path, {"auths": {host: self.auth(login)}})
+            value = {"REGISTRY_AUTH_FILE": file, "DOCKER_CONFIG": file.parent, "XDG_CONFIG_HOME": file.parent.parent}
+            (self.home / ".config/containers/auth.json").unlink(missing_ok=True)
+            env = registries.environment(self.home, **{variable: str(value[variable])})
+            self.assertEqual(self.login(env=env), login)
+
+    def test_keys(self) -> None:
+        host = self.server.host
+        for key in (host, f"https://{host}", f"https://{host}/v1/", f"http://{host}/v2/", f"{host}/team",
+                    f"{host}/team/app"):
+            self.write(".docker/config.json", {"auths": {key: self.auth("me:1")}})
+            self.assertEqual(self.login(), "me:1", key)
+        self.write(".docker/config.json", {"auths": {f"{host}/team": self.auth("team:2"), host: self.auth("all:1"),
+                                                     f"{host}/team/app": self.auth("app:3:\u20ac")}})
+        for name, login in (("team/app", "app:3:\u20ac"), ("team/b", "team:2"), ("teams/a", "all:1"), ("a", "all:1")):
+            self.assertEqual(self.login(name=name), login)
+        for key in (f"{host}/tea", "127.0.0.1", f"{host}0", f"x.{host}"):
+            self.write(".docker/config.json", {"auths": {key: self.auth("me:1")}})
+            self.assertEqual(self.login(), "", key)
+
+    def test_podman_and_skopeo(self) -> None:
+        """What they write where a registry takes the login."""
+        self.server.close()
+        self.server = registries.Server(self, lambda request: registries.answer(
+            200 if request.target == "/v2/" else 404) if request.headers.get("Authorization") else registries.answer(
+                401, WWW_Authenticate='Basic realm="x"'))
+        for program in ("podman", "skopeo"):
+            support.require_command(program)
+            file = self.folder / f"{program}.json"
+            subprocess.run([program, "login", "--authfile", str(file), "--tls-verify=false", "-u", "me",
+                            "--password-stdin", self.server.host], input=f"of {program}", text=True, check=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertEqual(self.login(env=registries.environment(self.home, REGISTRY_AUTH_FILE=str(file))),
+                             f"me:of {program}")
+
+    def test_helpers(self) -> None:
+        host = self.server.host
+        env = registries.environment(self.home, SPOC_PASSWORD="guess7", **self.helper("one", "one:1"))
+        for document in ({"credHelpers": {host: "one"}, "auths": {host: self.auth("me:1")}}, {"credsStore": "one"},
+                         {"credsStore": "one", "auths": {host: {}}}):
+            self.write(".docker/config.json", document)
+            self.assertEqual(self.login(env=env), "one:1")
+            uid, arguments, given, variables = self.asked("one")
+            self.assertEqual((uid, arguments, given), (str(os.geteuid()), "get", host))
+            self.assertNotIn("guess7", variables)
+            (self.folder / "asked/one").unlink()
+        self.write(".docker/config.json", {"credsStore": "one", "auths": {host: self.auth("file:2")}})
+        self.assertEqual(self.login(env=env), "file:2")
+        self.helper("none", "")
+        self.write(".docker/config.json", {"credsStore": "none"})
+        self.assertEqual(self.login(env=env), "")
+        self.assertTrue(self.asked("none"))
+        for name in ("missing", "../../bin/sh", "", 7, "x y"):
+            self.write(".docker/config.json", {"credHelpers": {host: name}})
+            self.assertEqual(self.login(env=env), "")
+            if name:
+                self.assertIn("Warning: ", self.said)
+
+    def test_nonsense(self) -> None:
+        for text in ("", "[]", "{", "[" * 100_000, '{"auths": []}', '{"auths": {"%s": 7}}', '{"credHelpers": 7}',
+                     '{"auths": {"%s": {"auth": 7}}}', '{"auths": {"%s": {"auth": "\u20ac"}}}',
+                     '{"auths": {"%s": {"auth": "////"}}}', '{"auths": {"%s": {"identitytoken": {}}}}'):
+            self.write(".docker/config.json", {}).write_text(text.replace("%s", self.server.host))
+            self.assertEqual(self.login(), "", text[:40])
+            self.assertRegex(self.said, r"Error: pull: [^\n]* wants a login")
+
+    def as_root(self, caller: int = CALLER) -> Tuple[str, ...]:
+        """Under sudo, called by a user who exists there alone, and root has a home without logins."""
+        support.require_root()
+        passwd = self.folder / "passwd"
+        passwd.write_text(pathlib.Path("/etc/passwd").read_text()
+                          + f"caller:x:{self.CALLER}:{self.CALLER}::{self.home}:\n")
+        return (*support.in_mounts('mount --bind "$1" /etc/passwd; shift', str(passwd)), "env", f"HOME={self.folder}",
+                f"SUDO_UID={caller}", f"SUDO_GID={caller}", "SUDO_USER=caller")
+
+    def test_sudo(self) -> None:
+        """Root's own login goes first; then the caller's, which is read as that user."""
+        host = self.server.host
+        self.write(".docker/config.json", {"auths": {host: self.auth("caller:1")}}, self.CALLER).chmod(0o600)
+        self.assertEqual(self.login(*self.as_root()), "caller:1")
+        self.assertEqual(self.login(*self.as_root(), f"HOME={self.home}"), "caller:1")  # as sudo -E leaves it
+        mine = self.folder / ".docker/config.json"
+        mine.parent.mkdir()
+        mine.write_text(json.dumps({"auths": {host: self.auth("root:2")}}))
+        self.assertEqual(self.login(*self.as_root()), "root:2")
+        mine.chmod(0o666)
+        self.assertEqual(self.login(*self.as_root()), "caller:1")
+        self.assertIn(f"Warning: {mine} is not used: another user may have written it", self.said)
+        mine.unlink()
+        secret = self.folder / "secret.json"  # which root alone may read
+        secret.write_text(json.dumps({"auths": {host: self.auth("secret:3")}}))
+        secret.chmod(0o600)
+        theirs = self.home / ".docker/config.json"
+        theirs.unlink()
+        theirs.symlink_to(secret)
+        for home in (self.folder, self.home):  # as sudo leaves it, and as sudo -E does
+            self.assertEqual(self.login(*self.as_root(), f"HOME={home}"), "")
+
+    def test_mounted_secret(self) -> None:
+        """As Kubernetes mounts it: links of root's, in folders of root's."""
+        support.require_root()
+        file = self.write("secret/..1/config.json", {"auths": {self.server.host: self.auth("pod:1")}})
+        os.symlink("..1", file.parent.parent / "..data")
+        os.symlink("..data/config.json", file.parent.parent / "config.json")
+        self.assertEqual(self.login(env=registries.environment(
+            self.folder, DOCKER_CONFIG=str(file.parent.parent))), "pod:1")
+
+    def test_files_of_strangers(self) -> None:
+        """Root takes nobody's file but its own and the caller's, whatever HOME says."""
+        host = self.server.host
+        env = registries.environment(self.home, **self.helper("one", "one:1"))
+        for document in ({"auths": {host: self.auth("stranger:1")}}, {"credsStore": "one"}):
+            file = self.write(".docker/config.json", document, self.STRANGER)
+            for command in (self.as_root(), ("env", f"HOME={self.home}")):
+                self.assertEqual(self.login(*command, env=env), "")
+                self.assertEqual(self.asked("one"), ())
+            self.assertIn(f"Warning: {file} is not used: another user may have written it", self.said)
+
+    def test_helpers_under_sudo(self) -> None:
+        """A caller's helper runs as the caller, and no program of another user runs as root."""
+        env = registries.environment(self.home, **self.helper("one", "one:1"))
+        self.write(".docker/config.json", {"credsStore": "one"}, self.CALLER)
+        self.assertEqual(self.login(*self.as_root(), env=env), "one:1")
+        uid, _, _, variables = self.asked("one")
+        self.assertEqual(uid, str(self.CALLER))
+        self.assertIn(f"\nHOME={self.home}\n", f"\n{variables}")
+        (self.folder / "asked/one").unlink()
+        self.write(".docker/config.json", {"credsStore": "one"}, 0)
+        for owner in (self.CALLER, self.STRANGER):
+            self.helper("one", "one:1", owner)
+            self.assertEqual(self.login("env", f"HOME={self.home}", env=env), "")
+            self.assertIn('"docker-credential-one" is not used: it belongs to another user', self.said.replace(
+                "docker-credential-one is", '"docker-credential-one" is'))
+            self.assertEqual(self.asked("one"), ())
