@@ -867,8 +867,8 @@ def intersect_conditions(one: Condition, other: Condition) -> list[Condition]:
     return found
 
 
-def intersect_answers(one: Answer, other: Answer, name: str) -> list[Answer]:
-    """The less restrictive answer where the conditions of both hold."""
+def intersect_answers(one: Answer, other: Answer, name: str, is_strict: bool = False) -> list[Answer]:
+    """The less restrictive answer, or the more restrictive one, where the conditions of both hold."""
     found = [{each.argument: each for each in one.conditions}]
     for condition in other.conditions:
         argument, wider = condition.argument, found
@@ -877,8 +877,27 @@ def intersect_answers(one: Answer, other: Answer, name: str) -> list[Answer]:
             both = intersect_conditions(each[argument], condition) if argument in each else [condition]
             found += [{**each, argument: narrower} for narrower in both]
         check_number(name, len(found))
-    verdict = max(one.verdict, other.verdict, key=lambda verdict: verdict.leniency)
+    choose = min if is_strict else max
+    verdict = choose(one.verdict, other.verdict, key=lambda verdict: verdict.leniency)
     return [Answer(tuple(sorted(each.values())), verdict) for each in found]
+
+
+OPPOSITES = {"SCMP_CMP_EQ": "SCMP_CMP_NE", "SCMP_CMP_NE": "SCMP_CMP_EQ", "SCMP_CMP_LT": "SCMP_CMP_GE",
+             "SCMP_CMP_GE": "SCMP_CMP_LT", "SCMP_CMP_GT": "SCMP_CMP_LE", "SCMP_CMP_LE": "SCMP_CMP_GT"}
+
+
+def negate_condition(condition: Condition) -> list[Condition]:
+    """Conditions, one of which holds for each value that does not meet this one, and none for another."""
+    if condition.op in OPPOSITES:
+        return [condition._replace(op=OPPOSITES[condition.op])]
+    mask, value = condition.compared
+    free = ~mask & MASK_64
+    if free & free + 1:
+        bits = (1 << shift for shift in range(64))
+        return [bits_equal(condition.argument, bit, ~value & bit) for bit in bits if mask & bit]
+    outside = (Condition(condition.argument, "SCMP_CMP_LT", value),  # a block of values, which is a range
+               Condition(condition.argument, "SCMP_CMP_GT", value | free))
+    return [each for each in outside if each.ranges]
 
 
 def condition_implies(one: Condition, other: Condition) -> bool:
@@ -1017,6 +1036,105 @@ def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | Non
         flag for _, profile in inputs for flag in profile.loaded_flags})
 
 
+def default_answers(answers: Answers, default: Verdict, name: str) -> list[Answer]:
+    """That the default is answered where none of these answers is."""
+    found = [Answer((), default)]
+    for answer in answers:
+        outside = [Answer((each,), default) for condition in answer.conditions for each in negate_condition(condition)]
+        found = [both for one in found for other in outside for both in intersect_answers(one, other, name)]
+        check_number(name, len(found))
+        found = list(simplify_answers(found))
+    return found
+
+
+def strictest_answers(name: str, given: set[tuple[Answers, Verdict]], default: Verdict) -> Answers:
+    """The most restrictive of what several profiles answer to a call of this name, as far as that is not this default,
+    the most restrictive one of theirs. Each is given by its answers and its own default.
+    """
+    needs_all = any(answer.verdict.leniency < default.leniency for answers, _ in given for answer in answers)
+    found: Answers = (Answer((), ALLOW),)
+    for answers, own_default in sorted(given, key=lambda each: (len(each[0]), each)):
+        others = list(answers)
+        if needs_all or own_default != default:  # where none of them holds more counts than the default
+            others += default_answers(answers, own_default, name)
+        met = {both for one in found for other in others for both in intersect_answers(one, other, name, True)}
+        check_number(name, len(met))
+        found = simplify_answers(met, True)
+    return tuple(answer for answer in found if answer.verdict != default)
+
+
+# All others that a profile may list have arguments of 32 bits.
+WIDE_ARCHITECTURES = frozenset(f"SCMP_ARCH_{name}" for name in """NATIVE X86_64 AARCH64 LOONGARCH64 MIPS64 MIPSEL64
+                               PARISC64 PPC64 PPC64LE RISCV64 S390X""".split())
+
+
+def check_narrow(name: str, answers: Iterable[Answer], architectures: Iterable[str]) -> None:
+    """Refuse to join conditions that mean something else where arguments have 32 bits."""
+    narrow = sorted(set(architectures) - WIDE_ARCHITECTURES)
+    for condition in (each for answer in answers for each in answer.conditions) if narrow else ():
+        if condition.compared[1] > MASK_32:
+            raise SpocError("intersect", name, f"{condition.text(f'args[{condition.argument}]')} means something else "
+                            f"on {narrow[0]}, whose arguments have 32 bits", "take that out of the architectures")
+
+
+def consistent_answers(profile: Profile, file: str, multiplexed: Iterable[str]) -> dict[str, Answers]:
+    """Syscall -> what a profile answers to it other than its default; answers that contradict each other are refused.
+    Multiplexed calls have what is answered to those within them as well.
+    """
+    found = {}
+    for name, rules in {**deciding_by_name(profile),
+                        **{name: profile.deciding_rules(name) for name in multiplexed}}.items():
+        check_number(name, len(rules))
+        answers = tuple(rule.answer for rule in rules)
+        check_consistent(name, dict.fromkeys(answers, file))
+        found[name] = simplify_answers(answers)
+    return found
+
+
+def check_multiplexed(result: Profile, profile: Profile, file: str) -> None:
+    """Refuse a result that lets a call pass which this profile stops under conditions, where it is made within a
+    multiplexed one: of its arguments no filter sees any there, and what libseccomp enforces in their place differs.
+    """
+    if set(result.architectures) <= WIDE_ARCHITECTURES:
+        return
+    stopped = {name for rule in profile.rules if not rule.verdict.lets_pass for name in rule.names
+               if rule.conditions or name in MULTIPLEXED}
+    for outer, codes in MULTIPLEXED.items():
+        for name in sorted(stopped.intersection((outer, *codes.values()))):
+            if any(verdict.lets_pass for each in (name, outer) for verdict in result.verdicts(each)):
+                raise SpocError("intersect", name, f"{file} stops some of it, and in {outer} no filter sees what of it "
+                                "is called with which arguments", "take the 32-bit architectures out")
+
+
+def intersect_profiles(inputs: Sequence[tuple[str, Profile]]) -> Profile:
+    """What all of these profiles, each with the name of its file, allow, and nothing else.
+
+    Each call gets the most restrictive of their answers, of errnos the highest, as if the filters of all were loaded
+    one after the other. Raises SpocError if rules of one contradict each other. Their order does not matter.
+    """
+    default = min((profile.default for _, profile in inputs), key=lambda verdict: verdict.leniency)
+    architectures = set.intersection(*(set(profile.architectures) for _, profile in inputs))
+    distinct: dict[Profile, str] = {}
+    for file, profile in inputs:
+        distinct.setdefault(profile, file)
+    named = {name for profile in distinct for rule in profile.rules for name in rule.names}
+    multiplexed = MULTIPLEXED.keys() & named
+    found = {profile: consistent_answers(profile, file, multiplexed) for profile, file in distinct.items()}
+    met: dict[str, Answers] = {}
+    for name in sorted(named):
+        given = {(answers.get(name, ()), profile.default) for profile, answers in found.items()}
+        met[name] = strictest_answers(name, given, default)
+        if len(given) > 1:
+            check_narrow(name, [*met[name], *(each for answers, _ in given for each in answers)], architectures)
+    flags = [profile.loaded_flags for _, profile in inputs]
+    is_listed = any(profile.flags is not None for _, profile in inputs)
+    united = set().union(*flags) - {SPEC_ALLOW} | set.intersection(*flags)  # only SPEC_ALLOW lets a program do more
+    result = build_profile(default, met, architectures, united if is_listed else None)
+    for profile, file in distinct.items():
+        check_multiplexed(result, profile, file)
+    return result
+
+
 def additions(profile: Profile, recorded: Profile, kept: set[str]) -> Profile:
     """The rules that a profile lacks of what was recorded, but for the names in `kept`, which hold all that its rules
     answer otherwise.
@@ -1132,6 +1250,17 @@ def high_risk() -> dict[str, str]:
         names, _, why = line.partition(": ")
         found.update(dict.fromkeys(names.split(), why))
     return found
+
+
+def without_rare(profile: Profile, counts: dict[str, int], least: int) -> tuple[Profile, list[str]]:
+    """The profile without the syscalls that it lets pass and fewer than `least` recordings had, and their names. What
+    the kernel makes by itself is needed wherever it was not seen, too.
+    """
+    rare = {name for rule in profile.rules if rule.verdict.lets_pass for name in rule.names
+            if counts.get(name, 0) < least and name not in KERNEL_CALLS}
+    rules = [each for rule in profile.rules for each in (
+        without_names([rule], rare) if rule.verdict.lets_pass else [rule])]
+    return profile._replace(rules=tuple(rules)), sorted(rare)
 
 
 # Calls that other libcs, kernels and architectures make for the same work, and why they have no more authority. With
@@ -2646,7 +2775,7 @@ def extra_keys(source: LoadedProfile) -> dict[str, Any]:
     return {key: source.spec[key] for key in EXTRA_KEYS if source.spec.get(key)}
 
 
-def coverage_of(source: LoadedProfile) -> tuple[int, Any]:
+def coverage_of(source: LoadedProfile) -> tuple[int, dict[str, int]]:
     """Of how many profiles this is the union, and in how many each syscall stood: what the annotation says, else one.
 
     The annotation (addSyscallCoverage in internal/pkg/manager/recordingmerger/coverage.go of SPO) is information only:
@@ -2665,7 +2794,7 @@ def coverage_of(source: LoadedProfile) -> tuple[int, Any]:
             if coverage["version"] == "v1" and type(total) is int and 0 < total < 1 << 63 and all(
                     type(count) is int and 0 < count <= total for _, count in counts):
                 return total, {name: count for name, count in counts if name in names}
-    return 1, names
+    return 1, dict.fromkeys(names, 1)
 
 # --- Files -------------------------------------------------------------------
 
@@ -12884,9 +13013,10 @@ class ProfileFiles:
     """Profiles that become one, or are looked at as one: only what is needed of each stays in memory."""
 
     def __init__(self, paths: Sequence[str]):
-        self.profiles: list[tuple[str, Profile]] = []
+        self.files: dict[Profile, str] = {}  # the first file of each profile: on many nodes they are the same
         self.types: set[str] = set()
         self.extra: dict[str, Any] = {}
+        self.extras: dict[str, dict[str, Any]] = {}
         self.metadata: dict[str, Any] | None = None  # what all objects have in common
         self.total = 0
         self.counts: collections.Counter[str] = collections.Counter()
@@ -12894,9 +13024,10 @@ class ProfileFiles:
             self._add(path, source)
 
     def _add(self, path: str, source: LoadedProfile) -> None:
-        self.profiles.append((path, source.profile))
+        self.files.setdefault(source.profile, path)
         self.types.add(source.type)
-        for key, value in extra_keys(source).items():
+        self.extras[path] = extra_keys(source)
+        for key, value in self.extras[path].items():
             if self.extra.setdefault(key, value) != value:
                 raise SpocError("merge", key, f"{self.extra[key]} elsewhere, but {value} in {path}",
                                 "have them say the same")
@@ -12910,6 +13041,16 @@ class ProfileFiles:
         total, counts = coverage_of(source)
         self.total += total
         self.counts.update(counts)
+
+    @property
+    def profiles(self) -> list[tuple[str, Profile]]:
+        return [(file, profile) for profile, file in self.files.items()]
+
+    def check_bases(self) -> None:
+        """Refuse to intersect profiles of which some add what another allows, or ask another process."""
+        for path, extra in self.extras.items():
+            for key in only_in(self.extra, extra):
+                raise SpocError("intersect", key, f"{path} has none, and others have", "have all say the same")
 
     def text(self, profile: Profile, profile_type: str, name: str) -> str:
         """The text of what the profiles were merged to; the object's name only if they do not agree on one."""
@@ -12936,6 +13077,18 @@ def tell_unknown(names: Iterable[str]) -> None:
         Log.warning(f"libseccomp does not know these syscalls, and skips their rules: {', '.join(sorted(unknown))}")
 
 
+class Least(NamedTuple):
+    """A number of recordings, or a share of them."""
+
+    text: str  # as it was given
+    number: int
+    of_number: int  # of how many, if it is a share; else 0
+
+    def of(self, total: int) -> int:
+        """How many of so many recordings this is, at least."""
+        return -(-total * self.number // self.of_number) if self.of_number else self.number
+
+
 class MergeOptions(NamedTuple):
     type: str = ""
     output_file: str = "-"
@@ -12943,10 +13096,26 @@ class MergeOptions(NamedTuple):
     default_action: Verdict | None = None
     portable: bool = False
     check: bool = False
+    intersect: bool = False
+    at_least: Least | None = None
+
+
+def leave_out_rare(profile: Profile, files: ProfileFiles, least: Least) -> Profile:
+    """The profile without what was seen in fewer recordings, which is listed."""
+    subject, number = f"--at-least {least.text}", least.of(files.total)
+    if profile.default.lets_pass:
+        raise SpocError("merge", subject, f"the default, {profile.default}, lets pass what is left out")
+    if number > files.total:
+        raise SpocError("merge", subject, f"there are {count_of(files.total, 'recording', 'recordings')} only",
+                        "a share of them ends in %: 50%")
+    profile, rare = without_rare(profile, files.counts, number)
+    Log.info(f"Left out what fewer than {number} of {count_of(files.total, 'recording', 'recordings')} have: "
+             f"{', '.join(f'{name} ({files.counts[name]})' for name in rare) or 'nothing'}")
+    return profile
 
 
 def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
-    """The union of these files into one; give the exit code."""
+    """The union of these files into one, or what all of them allow; give the exit code."""
     with profile_target(options.output_file) as target:
         target.check()
         files = ProfileFiles(paths)
@@ -12955,7 +13124,13 @@ def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
             TYPE_JSON if files.types == {TYPE_JSON} else TYPE_CRD)
         check_name(options.name, profile_type)
         warn_of_name(options.output_file, profile_type)
-        profile = merge_profiles(files.profiles, options.default_action)
+        if options.intersect:
+            files.check_bases()
+            profile = intersect_profiles(files.profiles)
+        else:
+            profile = merge_profiles(files.profiles, options.default_action)
+        if options.at_least:
+            profile = leave_out_rare(profile, files, options.at_least)
         tell_unknown(name for rule in profile.rules for name in rule.names)
         if options.portable:
             before, profile = profile, portable_profile(profile, profile_type == TYPE_JSON)
@@ -12964,7 +13139,11 @@ def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
             files.metadata["name"] = options.name
         stem = "merged" if target.descriptor is not None else os.path.basename(options.output_file).rpartition(".")[0]
         target.write(files.text(profile, profile_type, options.name or kubernetes_name(stem or options.output_file)))
-        Log.info(f"Merged {count_of(len(paths), 'profile', 'profiles')} into: {target.path}")
+        if profile_type == TYPE_JSON and files.total > len(paths):
+            Log.info(f"{TYPE_JSON} has no place for the coverage: merged again, this is one recording of "
+                     f"{files.total}; -t {TYPE_CRD} keeps it")
+        verb = "Intersected" if options.intersect else "Merged"
+        Log.info(f"{verb} {count_of(len(paths), 'profile', 'profiles')} into: {target.path}")
     return 0
 
 
@@ -13271,9 +13450,13 @@ NOT_ALLOWED, UNDER_CONDITIONS, ALLOWED = range(3)  # logged calls are allowed
 class Portrait:
     """A profile as a person is to see it: facts, and sections of rows (what, how many, which or why)."""
 
-    def __init__(self, title: str, profile: Profile, native: Architecture, base: str = ""):
-        """`base` is the name of the profile that this one builds on, whose rules are not looked at."""
+    def __init__(self, title: str, profile: Profile, native: Architecture, base: str = "",
+                 coverage: tuple[int, dict[str, int]] = (1, {})):
+        """`base` is the name of the profile that this one builds on, whose rules are not looked at; `coverage` says of
+        how many recordings it is made, and in how many of them each syscall was seen.
+        """
         self.title, self.flags, self.default, self.base = title, profile.flags, profile.default, base
+        self.recordings, self.counts = coverage
         self.has_common_values = names_are_common(profile.architectures)
         listed = [name[10:].lower() for name in profile.architectures if name != "SCMP_ARCH_NATIVE"]
         self.syscalls = {name: architecture_syscalls(architecture_token(name))
@@ -13370,6 +13553,15 @@ class Portrait:
             (f"No syscalls of these architectures: {len(self.unknown)}",
              [("skipped", str(len(self.unknown)), " ".join(unknown))] if unknown else [])]
 
+    def shares(self) -> list[tuple[str, float, str]]:
+        """Which syscalls were seen in how many recordings, and which share of all these are; the fewest first."""
+        names: dict[int, list[str]] = {}
+        for name, verdicts in self.verdicts.items() if self.recordings > 1 else ():
+            if name in self.counts or any(verdict.lets_pass for verdict in verdicts) and not self.default.lets_pass:
+                names.setdefault(self.counts.get(name, 0), []).append(name)
+        return [(f"{count} of {self.recordings}", count / self.recordings, " ".join(names[count]))
+                for count in sorted(names)]
+
     def against_docker(self) -> list[tuple[str, str, str]]:
         """In how many syscalls the profile is tighter and wider than Docker's default, and which."""
         groups, tighter, wider, both = [], [], [], []
@@ -13391,6 +13583,7 @@ class Portrait:
 
 
 BAR_CELLS = 24
+SHARES = "Seen in how many recordings"
 
 
 def format_portrait(portrait: Portrait, columns: int, colour: bool) -> str:
@@ -13400,13 +13593,15 @@ def format_portrait(portrait: Portrait, columns: int, colour: bool) -> str:
     def painted(code: str, text: str) -> str:
         return paint(text, code) if colour else text
 
+    def bar(share: float) -> str:
+        cells = round(BAR_CELLS * share)
+        return painted(GREEN, "█" * cells) + painted(FAINT, "░" * (BAR_CELLS - cells)) + " " if columns > 70 else ""
+
     columns = max(columns, 40)
     lines = textwrap.wrap(to_ascii(portrait.title), columns) + [""]
     for label, text, share in portrait.facts():
-        cells = round(BAR_CELLS * share)
         if share >= 0:
-            bar = painted(GREEN, "█" * cells) + painted(FAINT, "░" * (BAR_CELLS - cells))
-            lines.append(f"{label:12} {bar} {text}" if columns > 70 else f"{label:12} {text}")
+            lines.append(f"{label:12} {bar(share)}{text}")
         else:
             lines += textwrap.wrap(text, columns, initial_indent=f"{label:12} ", subsequent_indent=" " * 13)
     for title, rows in portrait.sections():
@@ -13419,6 +13614,15 @@ def format_portrait(portrait: Portrait, columns: int, colour: bool) -> str:
             wrapped = textwrap.wrap(text, max(columns - len(start), 20), break_on_hyphens=False) or [""]
             lines.append(painted(RED if title.startswith("High") else CYAN, start) + wrapped[0])
             lines += [" " * len(start) + line for line in wrapped[1:]]
+    shares = portrait.shares()
+    if shares:
+        lines += ["", painted(BOLD, SHARES)]
+    for label, share, text in shares:
+        start = f"  {label:>{len(shares[-1][0])}}  "
+        width = len(start) + (BAR_CELLS + 1 if columns > 70 else 0)
+        wrapped = textwrap.wrap(text, max(columns - width, 20), break_on_hyphens=False)
+        lines.append(painted(CYAN, start) + bar(share) + wrapped[0])
+        lines += [" " * width + line for line in wrapped[1:]]
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
@@ -13530,10 +13734,11 @@ def format_page(portrait: Portrait) -> str:
     def escape(text: str) -> str:
         return html.escape(to_ascii(text))
 
-    facts = "".join(
-        f"<dt>{escape(label)}</dt><dd>{escape(text)}" + (
-            f'<div class="bar"><i style="width: {100 * share:.1f}%"></i></div>' if share >= 0 else "") + "</dd>"
-        for label, text, share in portrait.facts())
+    def bar(share: float) -> str:
+        return f'<div class="bar"><i style="width: {100 * share:.1f}%"></i></div>' if share >= 0 else ""
+
+    facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}{bar(share)}</dd>"
+                    for label, text, share in portrait.facts())
     tables = []
     for title, rows in portrait.sections():
         lines = "".join(f'<tr><th scope="row">{escape(what)}</th><td>{escape(count)}</td><td>{escape(text)}</td></tr>'
@@ -13541,6 +13746,10 @@ def format_page(portrait: Portrait) -> str:
         if rows:
             kind = ' class="risk"' if title.startswith("High") else ""
             tables.append(f"<section{kind}><table><caption>{escape(title)}</caption>{lines}</table></section>")
+    shares = "".join(f'<tr><th scope="row">{label}</th><td>{len(text.split())}</td><td>{bar(share)}{text}</td></tr>'
+                     for label, share, text in portrait.shares())
+    if shares:
+        tables.append(f"<section><table><caption>{SHARES}</caption>{shares}</table></section>")
     return PAGE % {"title": escape(portrait.title), "facts": facts,
                    "drawing": format_drawing(portrait), "tables": "\n".join(tables)}
 
@@ -14086,6 +14295,18 @@ def parse_verdict(text: str) -> Verdict:
     return make_verdict(SCMP_ACT_KILL_THREAD if action == "SCMP_ACT_KILL" else action, number if colon else errno.EPERM)
 
 
+def parse_least(text: str) -> Least:
+    """A number of recordings or, before a %, their share in percent."""
+    number, sign, rest = text.partition("%")
+    whole, dot, decimals = number.partition(".")
+    digits = whole + decimals
+    if rest or not digits.isascii() or not digits.isdecimal() or len(digits) > 9 or dot and not sign or not (
+            0 < int(digits) <= (100 * 10 ** len(decimals) if sign else int(digits))):
+        raise UsageError(f"--at-least {text}", "neither a number of recordings, from 1 on, nor a share of them up to "
+                         "100%")
+    return Least(text, int(digits), 100 * 10 ** len(decimals) if sign else 0)
+
+
 SCOPES = ("pid", "container", "unit", "cgroup", "containers")  # the options that say of what there is no command
 NO_START = "no_proc_start"  # the option that makes one of the command
 # What of `record` means nothing without a command, and why.
@@ -14224,6 +14445,10 @@ def run_watch(values: dict[str, Any], operands: list[str]) -> int:
 
 def run_merge(values: dict[str, Any], operands: list[str]) -> int:
     options = MergeOptions(**values)
+    if options.intersect and (options.default_action or options.at_least):
+        raise UsageError("merge --intersect", "it does not go with " + (
+            "--default-action: the most restrictive default holds" if options.default_action else
+            "--at-least: what all allow was seen in all"))
     if not options.check:
         return merge_files(options, operands)
     if "output_file" not in values and len(operands) < 2:
@@ -14281,7 +14506,7 @@ def run_show(values: dict[str, Any], operands: list[str]) -> int:
         check_written("--html", values["html"], [("show", operands[0])])
     source, = read_profiles(operands)
     portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile,
-                        this_machine().native, source.base_profile_name)
+                        this_machine().native, source.base_profile_name, coverage_of(source))
     if "html" in values:
         with profile_target(values["html"], "--html") as target:
             target.write(format_page(portrait))
@@ -14436,6 +14661,10 @@ OPTIONS = (
            "privilege but slows CMD down; auto, the default: bpf where it works", BACKENDS),
     Option("--with-blocked", "", "record",
            "allow also what the filter that is in force blocks of what runs already"),
+    Option("--intersect", "", "merge", "write what all profiles allow, in place of what one of them does"),
+    Option("--at-least", "N|P%", "merge",
+           "leave out, and list, what was seen in fewer than N recordings, or P percent of them; a profile that was "
+           "merged from some counts for as many", check=parse_least),
     Option("--portable", "", "record merge convert",
            "allow what other libcs, kernels and architectures call for the same work, too"),
     Option("-c --check", "", "merge",

@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: MIT
+"""What many nodes recorded: in how many a call was seen, what is too rare to be allowed, what all allow."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import json
+import random
+import re
+import struct
+import subprocess
+import unittest
+from typing import Any, Sequence
+
+import jsonschema
+import spoc
+import support
+from cases import crd_schemas, strict, yaml_documents
+from rules import AUDIT, Source
+from support import ALLOW, ERRNO, MAX_64, ON_X86_64, answer, build
+from test_show import Elements
+
+TIER = "pure"
+COVERAGE = "spo.x-k8s.io/syscall-coverage"
+ARCHITECTURES = ("SCMP_ARCH_X86_64",)
+LENIENT = {ALLOW, "SCMP_ACT_LOG"}
+GETPPID = 110  # asm/unistd_64.h
+
+
+def allowing(*names: str, **fields: Any) -> spoc.Profile:
+    return spoc.Profile(**{"default_action": ERRNO, "architectures": ARCHITECTURES,
+                           "rules": (spoc.Rule(ALLOW, names),), **fields})
+
+
+def restrictiveness(verdict: Sequence[Any]) -> tuple[int, int]:
+    """seccomp(2): of the answers of several filters the lowest action, as a signed number, holds."""
+    value = spoc.ACTIONS[verdict[0]]
+    return value - (1 << 32 if value >> 31 else 0), -verdict[1]
+
+
+class Intersection(unittest.TestCase):
+    """What all allow is what passes the filters of all, loaded one after the other."""
+
+    def filters_answer(self, profiles: Sequence[spoc.Profile], calls: Sequence[Sequence[int]]) -> list[bool]:
+        """Does the kernel let these calls of getppid pass under all of these profiles?"""
+        given = b""
+        for number, profile in enumerate(profiles, 1):
+            code = spoc.FilterBuilder(profile, spoc.X86_64).build().program
+            is_last = number == len(profiles)
+            given += struct.pack("=I", len(code) // 8) + code + struct.pack("=I", is_last * len(calls))
+        for arguments in calls:
+            given += struct.pack("=2I6Q", GETPPID, 0, *arguments, 0)
+        result = subprocess.run([build("filters.c")], input=given, stdout=subprocess.PIPE, check=True, timeout=60)
+        return [each > 0 for each, in struct.iter_unpack("=q", result.stdout)]
+
+    @unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
+    @support.kernel_tier
+    def test_the_kernel_agrees(self) -> None:
+        """With profiles that allow by default as well as such that deny, and all 64 bits of arguments."""
+        passed = collections.Counter[bool]()
+        for seed in range(100):
+            source = Source(seed)
+            profiles = []
+            for _ in range(source.random.choice((2, 2, 3))):
+                rules = source.rules(list(spoc.OPERATORS), (40,), 2)
+                if source.random.random() < 0.6:
+                    rules = [rule._replace(action=ALLOW) for rule in rules]
+                    rules.append(spoc.Rule(ALLOW, ("exit_group", "prctl")))
+                    profiles.append(spoc.Profile(ERRNO, ARCHITECTURES, tuple(rules)))
+                else:
+                    profiles.append(spoc.Profile(ALLOW, ARCHITECTURES, tuple(rules)))
+            try:
+                whole = spoc.intersect_profiles([(str(each), profile) for each, profile in enumerate(profiles)])
+            except spoc.SpocError as error:
+                self.assertIn("has more than 1000 rules", str(error))
+                continue
+            rules = [rule for profile in profiles for rule in profile.rules]
+            calls = [arguments for _, arguments in source.calls(rules, 40)]
+            calls += [tuple(source.random.choice((0, 1, MAX_64)) for _ in range(5)) for _ in range(8)]
+            try:
+                found = self.filters_answer([whole], calls)
+            except spoc.SpocError as error:
+                self.assertIn("4096", str(error))  # instructions
+                continue
+            self.assertEqual(found, self.filters_answer(profiles, calls), f"seed {seed}: {profiles} {whole}")
+            passed.update(found)
+        self.assertGreater(min(passed[True], passed[False]), 300)
+
+    @support.kernel_tier
+    def test_each_call_gets_the_most_restrictive_answer(self) -> None:
+        """Of all actions and errnos, by the evaluation of the tests and by that of libseccomp's filters."""
+        from test_shipping import Laws, calls, decode, encode, random_document
+        done, refused = 0, 0
+        for default, seed in itertools.product((*Laws.DEFAULTS, ""), range(100)):
+            source = random.Random(seed)
+            documents = [random_document(source, default or source.choice(Laws.DEFAULTS))
+                         for _ in range(source.choice((1, 2, 2, 3)))]
+            inputs = [(str(number), decode(document)) for number, document in enumerate(documents)]
+            try:
+                whole = spoc.intersect_profiles(inputs)
+            except spoc.SpocError as error:
+                self.assertIn(error.subject, "read socket clone ioctl mount")
+                refused += 1
+                continue
+            done += 1
+            self.assertEqual(spoc.intersect_profiles(inputs[::-1]), whole)
+            result = encode(whole)
+            for name, *arguments in calls():
+                wanted = min((answer(document, name, arguments) for document in documents), key=restrictiveness)
+                self.assertEqual(answer(result, name, arguments), wanted, (name, arguments, documents, result))
+            self.assertEqual(set(result["architectures"]),
+                             set.intersection(*(set(each["architectures"]) for each in documents)))
+        self.assertGreater(done, 4 * refused)
+
+    @unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
+    def test_multiplexed_calls(self) -> None:
+        """i386 has connect as a part of socketcall, too: what one of the inputs stops there passes nowhere."""
+        numbers = {"socketcall": 102, "connect": 362, "socket": 359, "getppid": 64}  # asm/unistd_32.h
+        seen = collections.Counter[str]()
+        for seed in range(300):
+            source = random.Random(seed)
+            profiles = []
+            for default in source.choices((ALLOW, ERRNO), k=2):
+                rules = tuple(spoc.Rule(
+                    ALLOW if default == ERRNO and source.random() < 0.8 else ERRNO,
+                    tuple(source.sample(list(numbers), source.choice((1, 2)))), source.choice((1, 2)),
+                    tuple(spoc.Condition(argument, source.choice(("SCMP_CMP_EQ", "SCMP_CMP_GE")), source.choice((2, 3)))
+                          for argument in source.sample((0, 1), source.choice((0, 0, 0, 1, 2)))))
+                    for _ in range(source.randint(1, 4)))
+                profiles.append(spoc.Profile(default, ("SCMP_ARCH_X86",), rules))
+            try:
+                judges = [self.simulated(profile) for profile in profiles]
+                judge = self.simulated(spoc.intersect_profiles(list(zip("ab", profiles))))
+            except spoc.SpocError:
+                continue
+            for (name, number), code, other in itertools.product(numbers.items(), range(5), (1, 2, 3)):
+                data = spoc.SeccompData(nr=number, arch=AUDIT[spoc.X86])
+                data.args[:2] = code, other
+                passes = judge(data).action in LENIENT
+                wanted = all(each(data).action in LENIENT for each in judges)
+                self.assertLessEqual(passes, wanted, (seed, name, code, other, profiles))
+                if name != "socketcall":  # of which arguments no filter sees, and so less may pass
+                    self.assertEqual(passes, wanted, (seed, name, code, other, profiles))
+                seen[f"{name} {passes}"] += 1
+        self.assertGreater(min(seen[f"{name} {passes}"] for name in numbers for passes in (True, False)), 50, seen)
+
+    @staticmethod
+    def simulated(profile: spoc.Profile) -> spoc.SimulatedFilter:
+        return spoc.SimulatedFilter(spoc.FilterBuilder(profile, spoc.X86_64).build().program)
+
+    def test_conditions_that_32_bits_cannot_say(self) -> None:
+        """Joined, they would let pass what one of the inputs stops: refused, but only if such a machine is listed."""
+        rules = [spoc.Rule(ALLOW, ("ioctl",), conditions=(spoc.Condition(1, *each),)) for each in (
+            ("SCMP_CMP_MASKED_EQ", 0xF0F, 0x101), ("SCMP_CMP_GE", 5))]
+        profiles = [allowing(rules=(rule,)) for rule in rules]
+        whole = spoc.intersect_profiles(list(zip("ab", profiles)))
+        self.assertTrue(whole.rules)
+        narrow = [each._replace(architectures=(*ARCHITECTURES, "SCMP_ARCH_X86")) for each in profiles]
+        with self.assertRaisesRegex(spoc.SpocError, "ioctl: .* on SCMP_ARCH_X86, whose arguments have 32 bits"):
+            spoc.intersect_profiles(list(zip("ab", narrow)))
+        spoc.intersect_profiles(list(zip("ab", (profiles[0], narrow[1]))))
+
+    def test_flags(self) -> None:
+        """Speculation is let loose only where all do that; runtimes do it where none are listed."""
+        loose, log = spoc.SPEC_ALLOW, "SECCOMP_FILTER_FLAG_LOG"
+        for given, wanted in (([None, None], None), ([None, (log,)], (log,)), ([(loose, log), (loose,)], (log, loose)),
+                              ([(loose, log), None], (log, loose)), ([(), None], ())):
+            profiles = [("x", allowing("read", flags=flags)) for flags in given]
+            self.assertEqual(spoc.intersect_profiles(profiles).flags, wanted, given)
+
+
+class Commands(support.Case):
+    """merge and show as they are typed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        nodes = ("read write", "read write", "read write ptrace", "read mount socket", "read")
+        self.nodes = [self.write(f"node-{number}.yaml", allowing(*names.split()))
+                      for number, names in enumerate(nodes, 1)]
+
+    def write(self, file: str, profile: spoc.Profile, **fields: Any) -> str:
+        path = self.folder / file
+        kind = "raw-seccomp" if file.endswith(".json") else "seccomp"
+        path.write_text(spoc.format_profile(profile, kind, "app", **fields))
+        return str(path)
+
+    def merged(self, *arguments: str) -> tuple[dict[str, Any], str]:
+        result = support.spoc("merge", *arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        document, = yaml_documents(result.stdout)
+        return document, result.stderr
+
+    def write_merged(self, file: str, *paths: str) -> str:
+        path = str(self.folder / file)
+        result = support.spoc("merge", "-o", path, *paths)
+        self.assertEqual((result.returncode, result.stdout), (0, ""), result.stderr)
+        return path
+
+    def refused(self, *arguments: str, code: int = 2) -> str:
+        result = support.spoc("merge", "-o", str(self.folder / "out.yaml"), *arguments)
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertRegex(result.stderr, r"\A\S+ Error: [^\n]+\n\Z")
+        self.assertFalse((self.folder / "out.yaml").exists())
+        return str(result.stderr)
+
+    @staticmethod
+    def names(document: dict[str, Any]) -> set[str]:
+        return {name for rule in document.get("spec", document)["syscalls"] for name in rule["names"]}
+
+    def test_what_few_recorded_is_left_out(self) -> None:
+        everything, rare = "read write ptrace mount socket", "mount (1), ptrace (1), socket (1)"
+        for least, wanted, left in (
+                ("1", everything, "nothing"), ("2", "read write", rare), ("20%", everything, "nothing"),
+                ("20.1%", "read write", rare), ("60%", "read write", rare), ("4", "read", f"{rare}, write (3)"),
+                ("100%", "read", f"{rare}, write (3)")):
+            document, log = self.merged("--at-least", least, *self.nodes)
+            self.assertEqual(self.names(document), set(wanted.split()), least)
+            self.assertRegex(log, rf"Left out what fewer than \d of 5 recordings have: {re.escape(left)}\n")
+            coverage = json.loads(document["metadata"]["annotations"][COVERAGE])
+            self.assertEqual((coverage["total"], set(coverage["syscalls"])), (5, self.names(document)))
+            for schema in crd_schemas().values():
+                jsonschema.validate(document, strict(schema))
+            # It is the same, whether all are merged at once, or some of them before.
+            parts = [self.write_merged("some.yaml", *self.nodes[:2]), self.write_merged("rest.yaml", *self.nodes[2:])]
+            self.assertEqual(self.merged("--at-least", least, *parts)[0], document)
+
+    def test_what_a_rule_denies_stays_denied(self) -> None:
+        """And what the kernel makes by itself stays allowed."""
+        rules = (spoc.Rule("SCMP_ACT_KILL_PROCESS", ("ptrace",)), spoc.Rule(ALLOW, ("read", "restart_syscall")),
+                 spoc.Rule(ALLOW, ("socket",), conditions=(spoc.Condition(0, "SCMP_CMP_EQ", 2),)))
+        denying = self.write("denying.yaml", allowing(rules=rules))
+        others = [self.nodes[0], self.nodes[4]]
+        document, log = self.merged("--at-least", "3", denying, *others)
+        self.assertEqual([(rule["action"], rule["names"]) for rule in document["spec"]["syscalls"]],
+                         [("SCMP_ACT_ALLOW", ["read", "restart_syscall"]), ("SCMP_ACT_KILL_PROCESS", ["ptrace"])])
+        self.assertIn("socket (1), write (1)\n", log)
+
+    def test_what_cannot_be_left_out_is_said(self) -> None:
+        self.assertIn("--at-least 6: there are 5 recordings only; a share", self.refused(
+            "--at-least", "6", *self.nodes, code=125))
+        for wrong in ("0", "-1", "x", "0%", "101%", "100.1%", "1.5", "%", "1%%", "", "1e3", "٣", "9" * 40):
+            self.assertIn("--at-least", self.refused(f"--at-least={wrong}", *self.nodes))
+        lenient = self.write("lenient.yaml", allowing(default_action="SCMP_ACT_LOG"))
+        self.assertIn("the default, SCMP_ACT_LOG, lets pass", self.refused("--at-least", "1", lenient, code=125))
+        for options, reason in ((("--at-least", "2"), "what all allow was seen in all"),
+                                (("--default-action", "SCMP_ACT_LOG"), "the most restrictive default holds")):
+            self.assertIn(reason, self.refused("--intersect", *options, *self.nodes))
+        for option in (("--intersect",), ("--at-least", "2")):
+            self.assertIn("does not go with it", self.refused("--check", *option, *self.nodes))
+
+    def test_json_says_that_it_does_not_count(self) -> None:
+        """Where a recording of many becomes one of one; where it was one before there is nothing to say."""
+        self.write_merged("all.yaml", *self.nodes)
+        out = str(self.folder / "all.json")
+        for inputs, is_said in ((["all.yaml"], True), (["all.yaml", "node-1.yaml"], True), (["node-1.yaml"], False)):
+            result = support.spoc("merge", "-o", out, *(str(self.folder / name) for name in inputs))
+            self.assertEqual("no place for the coverage: merged again, this is one recording" in result.stderr, is_said)
+        document, _ = self.merged("-t", "seccomp", out, out)
+        self.assertEqual(json.loads(document["metadata"]["annotations"][COVERAGE])["total"], 2)
+
+    def test_intersect(self) -> None:
+        document, log = self.merged("--intersect", *self.nodes)
+        self.assertEqual(self.names(document), {"read"})
+        self.assertIn("Intersected 5 profiles into: -\n", log)
+        self.assertEqual(json.loads(document["metadata"]["annotations"][COVERAGE]),
+                         {"version": "v1", "total": 5, "syscalls": {"read": 5}})
+        stricter = self.write("stricter.json", spoc.Profile("SCMP_ACT_KILL_PROCESS", ARCHITECTURES, (
+            spoc.Rule(ALLOW, ("read",), conditions=(spoc.Condition(0, "SCMP_CMP_EQ", 0),)),)))
+        for order in itertools.permutations((self.nodes[0], stricter)):
+            document, _ = self.merged("--intersect", "-t", "raw-seccomp", *order)
+            self.assertEqual(document["defaultAction"], "SCMP_ACT_KILL_PROCESS")
+            self.assertEqual(answer(document, "read", [0]), (ALLOW, 0))
+            for name, argument in (("read", 1), ("write", 0), ("mount", 0)):
+                self.assertEqual(answer(document, name, [argument])[0], "SCMP_ACT_KILL_PROCESS", name)
+
+    def test_bases_that_differ_are_not_intersected(self) -> None:
+        based = self.write("based.yaml", allowing("read"), extra={"baseProfileName": "runc-v1"})
+        self.assertRegex(self.refused("--intersect", based, self.nodes[0], code=125),
+                         "baseProfileName: .*node-1.yaml has none")
+        document, _ = self.merged("--intersect", based, based)
+        self.assertEqual(document["spec"]["baseProfileName"], "runc-v1")
+
+    def show(self, path: str) -> str:
+        result = support.spoc("show", "--html", str(self.folder / "page.html"), path)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        return result.stdout
+
+    def test_bars_say_in_which_share_it_was_seen(self) -> None:
+        path = self.write_merged("all.yaml", *self.nodes)
+        text = self.show(path)
+        self.assertTrue(text.endswith("\n".join((
+            "", "Seen in how many recordings",
+            "  1 of 5  █████░░░░░░░░░░░░░░░░░░░ mount ptrace socket",
+            "  3 of 5  ██████████████░░░░░░░░░░ write",
+            "  5 of 5  ████████████████████████ read", ""))), text)
+        page = Elements((self.folder / "page.html").read_text())
+        words = " ".join(page.text.split())
+        self.assertIn("Seen in how many recordings 1 of 5 3 mount ptrace socket 3 of 5 1 write 5 of 5 1 read", words)
+        widths = [attributes["style"] for tag, attributes in page.found if tag == "i"]
+        self.assertEqual(widths[-3:], ["width: 20.0%", "width: 60.0%", "width: 100.0%"])
+        # What is allowed, and was seen in none.
+        document = json.loads(json.dumps(yaml_documents((self.folder / "all.yaml").read_text())[0]))
+        document["spec"]["syscalls"].append({"action": ALLOW, "names": ["pread64"]})
+        (self.folder / "more.json").write_text(json.dumps(document))
+        self.assertIn("\n  0 of 5  ░░░░░░░░░░░░░░░░░░░░░░░░ pread64\n  1 of 5  ", self.show(
+            str(self.folder / "more.json")))
+
+    def test_no_bars_without_several_recordings(self) -> None:
+        self.assertNotIn("recordings", self.show(self.nodes[0]))
+        self.assertNotIn("recordings", self.show(self.write_merged("one.yaml", self.nodes[0])))
+
+    def test_many_names_fit_the_width(self) -> None:
+        names = sorted(spoc.architecture_syscalls(spoc.X86_64.token))[:100]
+        paths = [self.write(f"many-{number}.yaml", allowing(*names[number:])) for number in range(30)]
+        text = self.show(self.write_merged("many.yaml", *paths))
+        section = text[text.index("Seen in"):].splitlines()[1:]
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        self.assertEqual(sorted(" ".join(line[11:] for line in section).translate({
+            ord("█"): " ", ord("░"): " "}).split()), names)
+        self.assertRegex(section[0], r"^   1 of 30  █░{23} ")
+
+    def test_many_nodes_take_little_memory(self) -> None:
+        """Of nodes with the same profile one is kept."""
+        files = spoc.ProfileFiles(self.nodes * 3)
+        self.assertEqual((len(files.profiles), files.total), (4, 15))
+
+
+if __name__ == "__main__":
+    unittest.main()
