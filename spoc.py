@@ -1399,9 +1399,11 @@ def portable_profile(profile: Profile, says_errno: bool, others: Iterable[str] =
 # --- Formats -----------------------------------------------------------------
 
 
-API_VERSION = "security-profiles-operator.x-k8s.io/v1beta1"
+API_GROUP = "security-profiles-operator.x-k8s.io"
+API_V1BETA1, API_V1 = API_WRITTEN = "v1beta1", "v1"  # those that its CRD serves
+API_VERSION = f"{API_GROUP}/{API_V1BETA1}"
 KIND = "SeccompProfile"
-NAME_MAX_LENGTH = 253
+NAME_MAX_LENGTH, LABEL_MAX_LENGTH = 253, 63
 MAX_DEPTH = 64
 MAX_UNREAD = 1000  # documents in a file that cannot be read: an error takes time
 MAX_PROFILE_BYTES = 4 << 20  # etcd takes objects of 1.5 MiB; reading takes up to 170 times as much memory
@@ -1531,7 +1533,7 @@ def crd_lacks(profile: Profile) -> Iterator[tuple[str, str, str, str]]:
 
 
 def format_profile(profile: Profile, profile_type: str, name: str, extra: dict[str, Any] | None = None,
-                   metadata: dict[str, Any] | None = None) -> str:
+                   metadata: dict[str, Any] | None = None, api_version: str = API_V1BETA1) -> str:
     """The text of a profile, with `extra` keys of the specification and `metadata` of the object: equal profiles give
     equal bytes. The CRD has its keys in alphabetical order.
     """
@@ -1544,7 +1546,7 @@ def format_profile(profile: Profile, profile_type: str, name: str, extra: dict[s
     document["architectures"] = list(profile.architectures)
     document["syscalls"] = [dict(sorted(rule.items())) for rule in document["syscalls"]]
     return format_yaml({
-        "apiVersion": API_VERSION,
+        "apiVersion": f"{API_GROUP}/{api_version}",
         "kind": KIND,
         "metadata": dict(sorted({"creationTimestamp": None, "name": name, **(metadata or {})}.items())),
         "spec": dict(sorted(document.items())),
@@ -2251,7 +2253,7 @@ class Host(NamedTuple):
     capabilities: Sequence[str]
 
 
-API_VERSIONS = [f"security-profiles-operator.x-k8s.io/{version}" for version in ("v1alpha1", "v1beta1", "v1")]
+API_VERSIONS = [f"{API_GROUP}/{version}" for version in ("v1alpha1", *API_WRITTEN)]
 SPEC_KEYS = "defaultAction defaultErrnoRet architectures flags listenerPath listenerMetadata syscalls".split()
 # SPO 0.8.1 to 0.10.1 has `disabled` for `state`; targetWorkload, of the oldest versions, moves the file only.
 CRD_KEYS = ["baseProfileName", "state", "disabled", "targetWorkload", *SPEC_KEYS]
@@ -2767,12 +2769,19 @@ def append_profile(source: LoadedProfile, recorded: Profile, host: Host) -> tupl
 
 
 COVERAGE = "spo.x-k8s.io/syscall-coverage"
+PARTIAL_LABEL = "spo.x-k8s.io/partial"  # the operator merges, and does not install, what has it; a union is no part
 EXTRA_KEYS = ("baseProfileName", "listenerPath", "listenerMetadata")
 
 
 def extra_keys(source: LoadedProfile) -> dict[str, Any]:
     """What a document holds beside what Profile does."""
     return {key: source.spec[key] for key in EXTRA_KEYS if source.spec.get(key)}
+
+
+def labels_of(metadata: dict[str, Any]) -> dict[str, Any]:
+    """An object's labels; none where what stands there cannot be any."""
+    labels = metadata.get("labels")
+    return labels if isinstance(labels, dict) else {}
 
 
 def coverage_of(source: LoadedProfile) -> tuple[int, dict[str, int]]:
@@ -13034,8 +13043,11 @@ class ProfileFiles:
         if source.type == TYPE_CRD:
             metadata = source.document.get("metadata") or {}
             common = self.metadata if self.metadata is not None else metadata
-            self.metadata = {key: common[key] for key in ("name", "namespace", "labels")
+            self.metadata = {key: common[key] for key in ("name", "namespace")
                              if common.get(key) and common[key] == metadata.get(key)}
+            labels, others = labels_of(common), labels_of(metadata)
+            shared = {key: value for key, value in labels.items() if others.get(key) == value and key != PARTIAL_LABEL}
+            self.metadata.update({"labels": shared} if shared else {})
         if source.depends_on_machine:
             Log.info(f"{path}: rules that depend on the machine are taken as for a container on this one")
         total, counts = coverage_of(source)
@@ -13211,8 +13223,11 @@ SYSTEMD_COLUMNS = 119  # of a line; there is no limit that matters
 class Conversion:
     """A profile on its way to another format. What that cannot say is an error, which names the rule and the key."""
 
-    def __init__(self, source: LoadedProfile, profile: Profile, native: Architecture):
+    def __init__(self, source: LoadedProfile, profile: Profile, native: Architecture,
+                 labels: dict[str, str] | None = None, api_version: str = API_V1BETA1):
+        """With `labels` beside those that the object has, in this version of its API."""
         self.source, self.native, self.type = source, native, source.type
+        self.labels, self.api_version = labels or {}, api_version
         self.profile = profile._replace(architectures=tuple(dict.fromkeys(profile.architectures)),
                                         flags=profile.flags and tuple(dict.fromkeys(profile.flags)))
         self.spec = spec_of(source.document)
@@ -13276,10 +13291,14 @@ class Conversion:
             self.refuse("listenerPath", f"the CRD takes {CRD_LISTENER_PATH} only")
         given = self.source.document.get("metadata") if self.source.type == TYPE_CRD else None
         file, _ = os.path.splitext(self.source.file)
+        metadata = {key: given[key] for key in ("annotations", "labels", "namespace") if given and given.get(key)}
+        if self.labels:
+            metadata["labels"] = dict(sorted({**labels_of(metadata), **self.labels}.items(), key=str))
+        if self.api_version == API_V1 and "namespace" in metadata:
+            Log.info(f"Leaving the namespace {metadata.pop('namespace')} out: objects of {API_V1} belong to none")
         return format_profile(
             self.profile, TYPE_CRD, kubernetes_name(self.source.name or ("profile" if file == "-" else file)),
-            extra_keys(self.source),
-            {key: given[key] for key in ("annotations", "labels", "namespace") if given and given.get(key)})
+            extra_keys(self.source), metadata, self.api_version)
 
     def _systemd(self) -> str:
         """A drop-in. Each setting is reset first: they add to what the unit has otherwise."""
@@ -14280,6 +14299,28 @@ def check_kubernetes_name(name: str) -> str:
     return name
 
 
+def is_label_name(text: str) -> bool:
+    """Is this what Kubernetes takes behind the slash of a label's key and, if not empty, as its value?"""
+    return len(text) <= LABEL_MAX_LENGTH and text.isascii() and text.replace("_", "").replace(".", "").replace(
+        "-", "").isalnum() and text[0].isalnum() and text[-1].isalnum()
+
+
+def parse_label(text: str) -> tuple[str, str]:
+    """KEY=VALUE as IsQualifiedName and IsValidLabelValue of Kubernetes (apimachinery, util/validation) take it."""
+    key, sign, value = text.partition("=")
+    prefix, slash, name = key.rpartition("/")
+    if not sign:
+        raise UsageError(f"--label {text}", "no label", "KEY=VALUE, as in spo.x-k8s.io/partial=true")
+    if slash and prefix != kubernetes_name(prefix):
+        raise UsageError(f"--label {text}", f"{prefix or 'nothing'} in front of the / is no domain",
+                         "lower-case letters, digits, '-' and '.', a letter or digit at both ends")
+    for part, what in ((name, "name"), (value, "value")):
+        if not is_label_name(part) and (part or what == "name"):
+            raise UsageError(f"--label {text}", f"{part or 'nothing'} is no {what} of a label", "at most 63 letters, "
+                             "digits, '-', '_' and '.', a letter or digit at both ends")
+    return key, value
+
+
 DEFAULT_ACTIONS = [action for action in ACTIONS if action != SCMP_ACT_NOTIFY]  # which run refuses
 
 
@@ -14474,6 +14515,9 @@ def run_convert(values: dict[str, Any], operands: list[str]) -> int:
     to_type = values.get("type") or type_of_name(values.get("output_file", ""))
     if not to_type:
         raise UsageError("convert", f"give -t, one of {', '.join(CONVERT_TYPES)}")
+    for field in ("label", "api_version"):
+        if field in values and to_type != TYPE_CRD:
+            raise UsageError(spell_option(field), f"means nothing with -t {to_type}: only the Kubernetes object has it")
     warn_of_name(values.get("output_file", ""), to_type)
     with profile_target(values.get("output_file", "-")) as target:
         if to_type == TYPE_BPF and target.is_terminal():
@@ -14487,7 +14531,8 @@ def run_convert(values: dict[str, Any], operands: list[str]) -> int:
         if "portable" in values:
             before, profile = profile, portable_profile(profile, to_type != TYPE_CRD)
             tell_portable(before, profile)
-        target.write(Conversion(source, profile, this_machine().native).convert(to_type))
+        target.write(Conversion(source, profile, this_machine().native, dict(values.get("label", ())),
+                                values.get("api_version", API_V1BETA1)).convert(to_type))
         if to_type == TYPE_SYSTEMD:
             tell_risky(profile)
     return 0
@@ -14661,6 +14706,10 @@ OPTIONS = (
            "privilege but slows CMD down; auto, the default: bpf where it works", BACKENDS),
     Option("--with-blocked", "", "record",
            "allow also what the filter that is in force blocks of what runs already"),
+    Option("--label", "KEY=VALUE", "convert", "give the Kubernetes object this label as well, as partial recordings of "
+           "the Security Profiles Operator have some", check=parse_label, repeated=True),
+    Option("--api-version", "VERSION", "convert", "of the Kubernetes object: v1beta1 (the default) or v1, whose "
+           "objects are in no namespace", API_WRITTEN),
     Option("--intersect", "", "merge", "write what all profiles allow, in place of what one of them does"),
     Option("--at-least", "N|P%", "merge",
            "leave out, and list, what was seen in fewer than N recordings, or P percent of them; a profile that was "

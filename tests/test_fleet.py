@@ -326,5 +326,74 @@ class Commands(support.Case):
         self.assertEqual((len(files.profiles), files.total), (4, 15))
 
 
+class Labels(support.Case):
+    """Partial recordings, as the operator merges them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.profile = self.folder / "node.yaml"
+        self.profile.write_text(spoc.format_profile(allowing("read"), "seccomp", "web", metadata={
+            "namespace": "prod", "labels": {"app": "web"}}))
+
+    def convert(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return support.spoc("convert", *options, str(self.profile))
+
+    def test_partial_recording(self) -> None:
+        """Each version as its CRD has it; v1 has objects of the whole cluster only."""
+        labels = {"spo.x-k8s.io/partial": "true", "spo.x-k8s.io/recording-id": "web",
+                  "spo.x-k8s.io/container-id": "nginx", "app": "other", "empty": ""}
+        given = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
+        for version, schema in crd_schemas().items():
+            result = self.convert("-t", "seccomp", "--api-version", version, *given)
+            document, = yaml_documents(result.stdout)
+            jsonschema.validate(document, strict(schema))
+            self.assertEqual(document["apiVersion"], f"security-profiles-operator.x-k8s.io/{version}")
+            self.assertEqual(document["metadata"]["labels"], labels)
+            self.assertEqual(document["metadata"].get("namespace"), None if version == "v1" else "prod")
+            self.assertEqual("Leaving the namespace prod out" in result.stderr, version == "v1")
+            self.assertEqual(spoc.parse_profile(result.stdout, "-", spoc.container_host()).profile, allowing("read"))
+
+    def test_a_union_is_no_part(self) -> None:
+        """It has the labels that all have, but not the one for which the operator does not install it."""
+        paths = []
+        for number in (1, 2):
+            path = str(self.folder / f"part-{number}.yaml")
+            self.convert("-o", path, "--label", "spo.x-k8s.io/partial=true", "--label", f"part={number}",
+                         "--label", "spo.x-k8s.io/recording-id=web")
+            paths.append(path)
+        for inputs, wanted in ((paths, {"app": "web", "spo.x-k8s.io/recording-id": "web"}), (
+                [*paths, str(self.profile)], {"app": "web"})):
+            document, = yaml_documents(support.spoc("merge", *inputs).stdout)
+            self.assertEqual(document["metadata"]["labels"], wanted)
+
+    def test_labels_that_kubernetes_would_refuse(self) -> None:
+        """By the grammar in its documentation, "Labels and Selectors"."""
+        name = "a" * 63
+        for label in (f"{name}={name}", "a=", "A.b_c-d=1.x_Y-2", f"{'x.' * 126}y/a=b", "1/2=3", "x=%s" % ("a" * 63)):
+            result = self.convert("-t", "seccomp", "--label", label)
+            self.assertEqual(result.returncode, 0, result.stderr)
+        for label in ("a", "=b", "/a=b", "a/=b", "a/b/c=d", "Up/a=b", "a..b/c=d", "-a=b", "a-=b", f"{name}a=b",
+                      f"a={name}b", "a=b c", "a=b=c", "a=-b", "a=ü", "ü=a", f"{'x.' * 127}y/a=b", "a_b/c=d", "a\n=b",
+                      "a=b\n"):
+            result = self.convert("-t", "seccomp", "--label", label)
+            self.assertEqual((result.returncode, result.stdout), (2, ""), label)
+            self.assertRegex(result.stderr, r"\A\S+ Error: usage: --label [^\n]+\n\Z")
+
+    def test_only_for_the_kubernetes_object(self) -> None:
+        for option in ("--label=a=b", "--api-version=v1"):
+            for kind in ("raw-seccomp", "docker", "systemd"):
+                result = self.convert("-t", kind, option)
+                self.assertEqual((result.returncode, result.stdout), (2, ""))
+                self.assertIn(f"means nothing with -t {kind}", result.stderr)
+        self.assertEqual(self.convert("-t", "seccomp", "--api-version", "v1alpha1").returncode, 2)
+
+    def test_labels_that_are_none(self) -> None:
+        """Of an object that no cluster would take."""
+        self.profile.write_text(self.profile.read_text().replace("labels:\n    app: web", "labels: [web]"))
+        document, = yaml_documents(self.convert("-t", "seccomp", "--label", "a=b").stdout)
+        self.assertEqual(document["metadata"]["labels"], {"a": "b"})
+        self.assertEqual(support.spoc("merge", str(self.profile), str(self.profile)).returncode, 0)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -727,10 +727,11 @@ OPTIONS: Dict[str, Dict[str, str]] = {
     "hook": {"-t --type": "raw-seccomp", "-o --output-file": "out", "-b --base-syscalls": "read,write",
              "-n --no-base-syscalls": ""},
     "merge": {"-o --output-file": "out", "-t --type": "raw-seccomp", "--name": "web",
-              "--default-action": "SCMP_ACT_LOG",
+              "--default-action": "SCMP_ACT_LOG", "--intersect": "", "--at-least": "2",
               "--portable": "", "-c --check": "", "-q --quiet": ""},
     "diff": {"--json": ""},
-    "convert": {"-t --type": "raw-seccomp", "-o --output-file": "out", "--portable": ""},
+    "convert": {"-t --type": "raw-seccomp", "-o --output-file": "out", "--portable": "", "--label": "app=web",
+                "--api-version": "v1"},
     "show": {"--html": "page.html"},
     "push": {"-f --profiles": "data/docker-default.json", "-t --type": "runtime", "-p --platforms": "linux/arm64",
              "-a --annotations": "team:web", "-u --username": "me", "--password-stdin": "", "--plain-http": "",
@@ -972,6 +973,10 @@ def merge_cases() -> Iterator[Case]:
                     "--default-action SCMP_ACT_ERRNO:",
                     "--default-action SCMP_ACT_ERRNO:9999", "--default-action EPERM",
                     "--default-action SCMP_ACT_TRACE:7 -t raw-seccomp",
+                    "--intersect", "--intersect -t raw-seccomp", "--intersect --portable -o out.yaml",
+                    "--intersect --at-least 2", "--intersect --default-action SCMP_ACT_LOG", "--at-least 1",
+                    "--at-least 2 -o out.yaml", "--at-least 100% -t raw-seccomp", "--at-least 3", "--at-least 0",
+                    "--at-least 101%", "--check --intersect",
                     "--check", "--check -o out", f"--check -o {RUNC}", f"--check -o {DOCKER}",
                     f"--check -q -o {DOCKER}",
                     f"--check -o {DOCKER} -t seccomp", f"--check -o {DOCKER} --portable",
@@ -1039,7 +1044,11 @@ def convert_cases() -> Iterator[Case]:
             yield Case(("convert", "--portable", "--type", kind, name))
     for options in ("", "-t", "-t yaml x", "-t seccomp -t raw-seccomp", "-t raw-seccomp -o out",
                     "-t seccomp --output-file=out.yaml",
-                    "-t seccomp -o missing/out", "-t seccomp -o folder", "-t seccomp -o -"):
+                    "-t seccomp -o missing/out", "-t seccomp -o folder", "-t seccomp -o -",
+                    "-t seccomp --label spo.x-k8s.io/partial=true --label app=web --api-version v1",
+                    "-t seccomp --label app", "-t seccomp --label -a=b", "-t seccomp --label a=-b",
+                    "-t seccomp --label A/b=c", "-t seccomp --api-version v2", "-t docker --label app=web",
+                    "-t systemd --api-version v1"):
         yield Case(("convert", *options.split(), RUNC))
     for name in ("-", "missing", "data", "", "data/spo-seccompprofile.yaml", "data/spo-seccompprofile.yaml#none",
                  "data/seccompprofile-crd.yaml", "data/README.md", RUNC + "#" + "runc",
