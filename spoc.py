@@ -9426,7 +9426,7 @@ class Listener:
             raise KernelError("receive a notification", "of the filter", error) from None
         self.key = int.from_bytes(self.buffer[self.KEY], "little")
         if self.key in self._frames:
-            with contextlib.suppress(OSError, ValueError, OverflowError):  # it has ended, or may not be looked into
+            with contextlib.suppress(OSError, ValueError, OverflowError, IndexError):  # it has ended or is hidden
                 self._redo_interrupted(*self._frames[self.key])
         return True
 
@@ -9453,13 +9453,25 @@ class Listener:
                 os.pwrite(memory.fileno(), address.to_bytes(width, sys.byteorder), stack + frame.address)
 
     def _stack_pointer(self, tid: int) -> int:
-        """Of a task that waits, or is about to. Raises ValueError, OSError."""
+        """Of a task that waits, or is about to. Raises ValueError, IndexError."""
         for _ in range(self.MAX_LOOKS):
             fields = read_proc(tid, "syscall").split()
-            if len(fields) > 1:
+            if fields != ["running"]:
                 return int(fields[-2], 16)
-            time.sleep(self.LOOK_S)  # it is "running": it has not gone to sleep yet
+            time.sleep(self.LOOK_S)  # it has not gone to sleep yet
         raise ValueError
+
+    def wait_until_killable(self) -> None:
+        """The call has been received and a signal sent: return when that interrupts the call no more.
+
+        The task notices that itself, when the signal wakes it: before Linux 6.18 an answer that comes first finds the
+        call interrupted, so that it fails with EINTR or is made once more.
+        """
+        for _ in range(self.MAX_LOOKS if self.has_proc else 0):
+            status = read_stat(self.request.pid)
+            if status is None or status.state not in "RS":  # but D, as proc_pid_stat(5) has TASK_KILLABLE
+                break
+            time.sleep(self.LOOK_S)
 
     def is_waiting(self) -> bool:
         """Does the call still wait? If not, its tid may be another task's."""
@@ -9806,6 +9818,8 @@ class NotifyWatcher(DenialWatcher):
                 return False
             if not ((handled or dies) and self._send_sigsys(tgid, tid, native)):
                 os.kill(tgid, signal.SIGKILL)
+            elif handled:
+                self._listener.wait_until_killable()
         except ProcessLookupError:
             return False
         except PermissionError:

@@ -223,6 +223,26 @@ class Answers(Running):
                 self.assertEqual(said, [f"trap {SI_QUEUE} {number} 0 {token:#x} {number}"])
                 self.assertEqual([denial.times for denial in self.denials], [1])
 
+    def test_trap_is_answered_when_its_signal_interrupts_no_more(self) -> None:
+        """Before Linux 6.18 the call would be made once more, or fail with EINTR."""
+        states: List[str] = []
+
+        class Looking(module.Listener):
+            def respond(self, value: int, error: int, flags: int = 0) -> bool:
+                status = module.read_stat(self.request.pid)
+                states.append(status.state if status else "")
+                return bool(super().respond(value, error, flags))
+
+        require(module.Listener().killable, "Linux 5.19 or newer")
+        count = 50
+        # On one processor the task cannot notice the signal before the watcher lets it.
+        self.addCleanup(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        with unittest.mock.patch.object(module, "Listener", Looking):
+            said = self.calls([("SCMP_ACT_TRAP", 0)], [f"n {SYS_SCHED_YIELD} 0"] * count)
+        self.assertEqual(len(said), count)
+        self.assertEqual(states, ["D"] * count)
+
     def test_kill(self) -> None:
         """call.c handles SIGSYS, so that only SIGKILL is sure to end it; the parent lives on."""
         for action in ("SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_PROCESS"):
