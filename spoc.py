@@ -288,6 +288,17 @@ def suggestion(word: object, known: Iterable[str]) -> str:
     return f"; did you mean {by_end[found[0]]}?" if found else ""
 
 
+MAX_NAMES_LISTED = 30  # in a message
+
+
+def list_names(names: Iterable[str], lister: str) -> str:
+    """The first of these names, with commas between them, and what lists all where that is not all of them."""
+    ordered = sorted(names)
+    text = ", ".join(map(quoted, ordered[:MAX_NAMES_LISTED]))
+    more = len(ordered) - MAX_NAMES_LISTED
+    return f"{text} and {more} more, which {lister} lists" if more > 0 else text
+
+
 def count_of(number: int, one: str, several: str) -> str:
     return f"{number} {one if number == 1 else several}"
 
@@ -5490,6 +5501,11 @@ def all_processes() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
 
 
+def program_names() -> set[str]:
+    """What the processes that run are called, but for the kernel's."""
+    return {process_name(pid) for pid in all_processes() if not task_flags(pid) & PF_KTHREAD} - {""}
+
+
 def child_processes() -> dict[int, list[int]]:
     """pid -> its children, of all processes that /proc shows."""
     children: dict[int, list[int]] = {}
@@ -5818,6 +5834,12 @@ def running_containers() -> list[RunningContainer]:
     return containers_among(processes, docker_socket.names() if is_docker else {})
 
 
+def describe_running(containers: Iterable[RunningContainer]) -> str:
+    """What containers there are, for who has named another."""
+    names = [container.name for container in containers]
+    return f"those that run: {list_names(names, 'the engine')}" if names else "no container runs"
+
+
 def find_container(name: str, containers: Iterable[RunningContainer]) -> RunningContainer | None:
     """The one with this name or id, or whose id begins so; None if there is none. Raises SpocError for several."""
     containers = list(containers)
@@ -5869,9 +5891,6 @@ def control_groups_of(pid: int) -> Iterator[str]:
                 yield mount.path + path
 
 
-MAX_UNITS_LISTED = 30  # in a message
-
-
 def unit_control_group(unit: str) -> str:
     """The control group of a systemd unit that runs, a user's too; of a service, if the name does not say what it is.
 
@@ -5887,9 +5906,7 @@ def unit_control_group(unit: str) -> str:
             raise SpocError("find unit", unit, "several are called so", "--cgroup takes one of " + ", ".join(found))
         if found:
             return found[0]
-    hint = f"those that run: {', '.join(sorted(running)[:MAX_UNITS_LISTED])}" if running else "no unit runs"
-    if len(running) > MAX_UNITS_LISTED:
-        hint += f" and {len(running) - MAX_UNITS_LISTED} more, which systemd-cgls lists"
+    hint = f"those that run: {list_names(running, 'systemd-cgls')}" if running else "no unit runs"
     raise SpocError("find unit", unit, "no running unit has this name", hint)
 
 # --- Filters -----------------------------------------------------------------
@@ -7846,7 +7863,7 @@ class BpfSkeleton:
         descriptor, previous = self.map_descriptor(name), None
         items: list[tuple[Data, Value]] = []
         try:
-            while len(items) < MAX_MAP_ITEMS:
+            while len(items) < (MAX_VALUE_ITEMS if name == "values" else MAX_MAP_ITEMS):
                 key, value = key_type(), value_type()
                 libbpf.bpf_map_get_next_key(descriptor, previous, ctypes.byref(key))
                 libbpf.bpf_map_lookup_elem(descriptor, ctypes.byref(key), ctypes.byref(value))
@@ -7863,7 +7880,8 @@ def call_index(table: int, number: int) -> int:
     return table * NUMBERS + number
 
 
-MAX_MAP_ITEMS = 16384  # no map here has more, but for one that is not read
+MAX_MAP_ITEMS = 16384  # no map here has more, but for one that is not read and that of values
+MAX_VALUE_ITEMS = 1 << 20  # of --args, where many containers are recorded: what each of them may have
 GROUPS = 512  # how many containers, and programs that are started in them from outside, are told apart at a time
 MAX_OTHERS = GROUPS // 4  # of them for what other users make, which could take all
 
@@ -8333,6 +8351,12 @@ class NamedProcesses:
     def tasks(self) -> set[int]:
         return ProcessTree.tasks_below([pid for pid in all_processes() if process_name(pid) == self._process_name])
 
+    def describe_others(self) -> str:
+        """What is called otherwise, for who has typed the name wrongly."""
+        others = program_names()
+        return (f"No process is called {quoted(self._process_name)} yet; "
+                f"those that run: {list_names(others, 'ps -e')}{suggestion(self._process_name, others)}")
+
     def prepare(self, bpf: ScopedPrograms) -> None:
         ctypes.memmove(bpf.config.scope_comm, self._comm, len(self._comm))
 
@@ -8340,6 +8364,7 @@ class NamedProcesses:
 class ControlGroup:
     """A control group with all below it. Of version 1 the kernel tells nothing: what enters it later is not seen."""
 
+    container = ""  # the name of that whose it is, where it was named by that
     is_open_ended = False
     command: Sequence[str] = ()
 
@@ -8396,6 +8421,7 @@ class PidNamespace:
         self.title = f"container {container.name}"
         namespace = os.stat(f"/proc/{container.pid}/ns/pid")
         self._namespace = namespace.st_dev, namespace.st_ino
+        self.owner = owner_of(read_proc(container.pid, "cgroup"))
 
     def tasks(self) -> set[int]:
         """Those in the namespace, and the descendants of its first process, which may be in others below it."""
@@ -8415,9 +8441,8 @@ def container_scope(name: str) -> Scope:
     containers = running_containers()
     container = find_container(name, containers)
     if container is None:
-        others = ", ".join(each.name for each in containers)
         raise SpocError("find container", name, "no running container has this name or id",
-                        f"those that run: {others}" if others else "no container runs")
+                        describe_running(containers))
     try:
         scope = PidNamespace(container)
         is_machines = shares_pid_namespace(container.pid, os.getpid())
@@ -8429,7 +8454,8 @@ def container_scope(name: str) -> Scope:
     for path in control_groups_of(container.pid):
         if container.identifier in path:
             group = ControlGroup(path)
-            group.name, group.title = container.name, f"container {container.name}, by its {group.title}"
+            group.name = group.container = container.name
+            group.title = f"container {container.name}, by its {group.title}"
             return group
     raise SpocError("attach to", f"container {name}", "neither a pid namespace nor a control group is its own",
                     f"--pid {container.pid} is for its first process and the descendants of that")
@@ -8965,7 +8991,7 @@ class StartRecorder(BpfRecorder):
             sizes["calls"] = MAX_MAP_ITEMS
         if self._arguments:
             sizes["watched"] = calls * self.group_count
-            sizes["values"] = min(MAX_MAP_ITEMS, self._arguments * per_group * GROUPS)
+            sizes["values"] = min(MAX_VALUE_ITEMS, self._arguments * per_group * GROUPS)
         for name, size in sizes.items():
             libbpf.bpf_map__set_max_entries(self._map(name), size)
 
@@ -10524,12 +10550,12 @@ def log_statistics(recording: Recording, duration_ns: int) -> None:
     Log.table(format_statistics(recording, duration_ns, blocks, terminal_columns(2), has_colour(2)))
 
 
-def report_gaps(recording: Recording, calls: Iterable[Call]) -> bool:
-    """Say what is missing of these calls, and whether nothing is."""
+def report_gaps(recording: Recording, calls: Iterable[Call], whose: str = "") -> bool:
+    """Say what is missing of these calls, and whether nothing is. `whose`: of several profiles, which."""
     nameless = {(call.architecture, call.number) for call in calls if not call.name}
     reasons = [*recording.losses, *describe_nameless(nameless)]
     for reason in reasons:
-        Log.error(f"the profile is incomplete: {reason}")
+        Log.error(f"the profile{whose} is incomplete: {reason}")
     return not reasons
 
 
@@ -10934,6 +10960,7 @@ class RecordCommand:
     """One run of `record`."""
 
     STATUS_INTERVAL_S = 1.0
+    where = ""  # in what is said of calls: in which container, where there are several
 
     def __init__(self, options: RecordOptions, command: Sequence[str]):
         """Check all that can be known to fail before the command is started."""
@@ -11103,16 +11130,17 @@ class RecordCommand:
             for value in values:
                 called = name_value(name, ARGUMENTS[name], value) if is_named else ""
                 texts.append(f"{value:#x} ({called})" if called else f"{value:#x}")
-            Log.info(f"Narrowed {name} by argument {ARGUMENTS[name]}: {', '.join(texts)}")
+            Log.info(f"Narrowed {name}{self.where} by argument {ARGUMENTS[name]}: {', '.join(texts)}")
         for name in sorted(recording.names.intersection(self.options.args) - narrowed.keys()):
             reason = ("it is one of the base syscalls: -n, or -b without it, narrows it" if name in self.base else
                       self._reason_not_narrowed(name))
-            Log.warning(f"{name} is allowed whatever its arguments: {reason}")
+            Log.warning(f"{name} is allowed{self.where} whatever its arguments: {reason}")
         unseen = sorted(set(self.options.args) - recording.names.union(self.base))
         if unseen:
-            Log.warning(f"--args has narrowed nothing of what was not called: {', '.join(unseen)}")
+            Log.warning(f"--args has narrowed nothing of what was not called{self.where}: {', '.join(unseen)}")
         for name in sorted({UNSEEN_ARGUMENTS.get(name, "") for name in self.options.args} & recording.names):
-            Log.warning(f"{name} is allowed whatever its arguments: they are in memory, where no filter sees them")
+            Log.warning(f"{name} is allowed{self.where} whatever its arguments: they are in memory, where no filter "
+                        "sees them")
 
     def _reason_not_narrowed(self, name: str) -> str:
         """Why a call that is no base syscall is not, though --args names it."""
@@ -11297,7 +11325,6 @@ class BlockedInContainer(BlockedCalls):
 class FilteredCommand(RecordCommand):
     """One run of `record` of what may be under a filter."""
 
-    where = ""  # in what is said of blocked calls
     blocked: BlockedCalls | None = None
 
     def _open_watcher(self, scope: Scope, resources: contextlib.ExitStack) -> ScopeWatcher | None:
@@ -11423,6 +11450,8 @@ class AttachCommand(FilteredCommand):
                 self.blocked.join()
             tasks = recorder.join()
             Log.info(f"Recording {count_of(tasks, 'task', 'tasks')}: {self.scope.title}")
+            if isinstance(self.scope, NamedProcesses) and not tasks:
+                Log.info(self.scope.describe_others())
             if self.scope.is_open_ended:
                 Log.info("Those that start from now on are recorded as well, until SIGINT or SIGTERM")
             failure = self._wait(recorder, supervisor)
@@ -11756,7 +11785,7 @@ class AwaitCommand(FilteredCommand):
                 scope = container_scope(self.options.container)  # it has started just before
                 resources.close()
                 return AttachCommand(self.options, scope).run()
-            failure = self._wait(recorder, supervisor, ", ".join(container.name for container in running))
+            failure = self._wait(recorder, supervisor, running)
             if not self.found:
                 raise failure or SpocError("record", f"container {self.options.container}", "it has not started",
                                            self.target.untouched())
@@ -11776,12 +11805,13 @@ class AwaitCommand(FilteredCommand):
         if self.found:
             recorder.keep_only(self.found)
 
-    def _wait(self, recorder: StartRecorder, supervisor: Supervisor, running: str) -> Exception | None:
+    def _wait(self, recorder: StartRecorder, supervisor: Supervisor,
+              running: Sequence[RunningContainer]) -> Exception | None:
         """Give what has made waiting fail."""
         Log.info("Processing events")
         if not self.found:
-            Log.info(f"Waiting for container {self.options.container}; "
-                     + (f"those that run: {running}" if running else "none runs yet"))
+            Log.info(f"Waiting for container {self.options.container}; {describe_running(running)}"
+                     + suggestion(self.options.container, [container.name for container in running]))
         try:
             supervisor.wait_until(lambda: bool(self.found), (), self._inputs(recorder))
             if self.found:
@@ -11814,12 +11844,17 @@ class AwaitCommand(FilteredCommand):
 class ContainerCommand(FilteredCommand):
     """The part of a `record --containers` that is about one container."""
 
+    def __init__(self, options: RecordOptions, container: str):
+        super().__init__(options, [container])
+        self.where, self._whose = f" in container {quoted(container)}", f" of container {quoted(container)}"
+
     def conclude(self, recorder: StartedContainer) -> bool:
         """Write its profile, if it did anything; say whether that is all."""
         recorder.release_survivors()
         recording = recorder.recording()
         losses = self._finish_blocked(recording)
-        complete = report_gaps(recording._replace(losses=(*recording.losses, *losses)), self._to_allow(recording).calls)
+        complete = report_gaps(recording._replace(losses=(*recording.losses, *losses)),
+                               self._to_allow(recording).calls, self._whose)
         if recording.calls:
             self._report_values(recording)
             complete &= self._write(recording)
@@ -11845,7 +11880,7 @@ class ContainersCommand:
             make_folder(self.folder, (identity.uid, identity.gid) if identity else None)
             self._check_folder({0, os.geteuid(), identity.uid if identity else 0})
             self.probe = ContainerCommand(options._replace(
-                output_file=os.path.join(self.folder, f".spoc.{os.urandom(6).hex()}")), ["probe"])
+                output_file=os.path.join(self.folder, f".spoc.{os.urandom(6).hex()}")), "probe")
         except OSError as error:
             raise SpocError("make folder", self.folder, error, "choose another folder with -o") from None
         except SpocError as error:
@@ -11950,7 +11985,6 @@ class ContainersCommand:
         Log.info(f"Recording container {describe_container(container)}")
         try:
             command = self._commands[container] = self._command(container)
-            command.where = f" in container {container.name}"
             if self._blocked:
                 self._blocked.read()
                 command.blocked = self._blocked.of_container(container.pid)
@@ -12011,7 +12045,7 @@ class ContainersCommand:
         is_file = path != "/dev/stderr"
         options = self.options._replace(output_file=path, append=append,
                                         checkpoint=self.options.checkpoint if is_file else 0)
-        command = ContainerCommand(options, [container.name])
+        command = ContainerCommand(options, container.name)
         try:
             if is_file:
                 command.target.require_file()
@@ -12744,6 +12778,7 @@ class WatchReport(EventReport):
         super().__init__(events)
         self._native = native
         self.owner_of_all = "", ""  # what all belong to of which /proc does not tell any more, see owner_of_scope()
+        self.names: dict[tuple[str, str], tuple[str, str]] = {}  # what owners are called, see names_of_owners()
         self._owners: dict[int, tuple[str, str]] = {}  # process that has joined -> what it belongs to, see owner_of()
         self._owner_of_kind: dict[tuple[int, int, str], tuple[str, str]] = {}  # origin, tgid and comm of a denial
         # (syscall, what happened to it, owner) -> program -> times
@@ -12789,7 +12824,7 @@ class WatchReport(EventReport):
         comm = denial.comm if denial.comm in programs or len(programs) < self.MAX_PROGRAMS else "(others)"
         if comm not in programs:
             Log.result(f"Seccomp: {label}, action: {outcome.text}, pid: {denial.tgid}, comm: {quoted(comm)}"
-                       + (f", {owner[0]}: {quoted(owner[1])}" if owner[0] else ""), RED)
+                       + self._describe(owner), RED)
         programs[comm] = programs.get(comm, 0) + denial.times
         if outcome.is_blocked:
             self._blocked.setdefault(owner, set()).add(name)
@@ -12803,17 +12838,21 @@ class WatchReport(EventReport):
             "errno": outcome.errno_name, "guess": outcome.is_guess, "count": denial.times,
             **{kind: owner[1] if kind == owner[0] else "" for kind in ("container", "unit")}}).encode() + b"\n"))
 
+    def _describe(self, owner: tuple[str, str]) -> str:
+        kind, name = self.names.get(owner, owner)
+        return f", {kind}: {quoted(name)}" if kind else ""
+
     def has_blocked(self) -> bool:
         return bool(self._blocked)
 
     def summarize(self) -> None:
-        for (label, text, (kind, owner)), programs in sorted(self._counts.items()):
+        for (label, text, owner), programs in sorted(self._counts.items()):
             by = ", ".join(f"{quoted(comm)} ({times})" for comm, times in sorted(programs.items()))
-            where = f", {kind}: {quoted(owner)}" if kind else ""
             Log.result(f"Seccomp summary: {label}, action: {text}, "
-                       f"{count_of(sum(programs.values()), 'time', 'times')}, by: {by}{where}", RED)
-        for (kind, owner), names in sorted(self._blocked.items()):
-            where = f" in {kind} {quoted(owner)}" if kind else ""
+                       f"{count_of(sum(programs.values()), 'time', 'times')}, by: {by}{self._describe(owner)}", RED)
+        for owner, names in sorted(self._blocked.items()):
+            kind, name = self.names.get(owner, owner)
+            where = f" in {kind} {quoted(name)}" if kind else ""
             if names - {""}:
                 Log.result(f"To allow what was blocked{where}: -b {','.join(sorted(names - {''}))}")
 
@@ -12827,6 +12866,15 @@ def owner_of_scope(scope: Scope, tids: Iterable[int]) -> tuple[str, str]:
     owners = {owner_of(read_proc(tid, "cgroup")) for tid in tids} if isinstance(scope, PidNamespace) else set()
     owners.discard(("", ""))  # of what has ended meanwhile
     return owners.pop() if len(owners) == 1 else ("", "")
+
+
+def names_of_owners(scope: Scope) -> dict[tuple[str, str], tuple[str, str]]:
+    """What owner_of() gives for a container that was named -> that name."""
+    if isinstance(scope, PidNamespace):
+        return {scope.owner: ("container", scope.name)}
+    if isinstance(scope, ControlGroup) and scope.container:
+        return {owner_of(scope.path): ("container", scope.container)}
+    return {}
 
 
 class WatchCommand:
@@ -12856,7 +12904,7 @@ class WatchCommand:
             if self.events:
                 self.events.begin()
             tids = watcher.join()
-            report.owner_of_all = owner_of_scope(self.scope, tids)
+            report.owner_of_all, report.names = owner_of_scope(self.scope, tids), names_of_owners(self.scope)
             self._announce(tids)
             failure = self._wait(watcher, report, supervisor)
             if self.events:
@@ -14624,9 +14672,12 @@ OPTIONS = (
     Option("--pid", "PID", "record watch",
            "this process, which runs already, with its threads and descendants", check=parse_pid,
            repeated=True),
-    Option("--container", "NAME", "record watch",
-           "all that is in this container, or is started in it: its name, its id, or how that begins; record waits for "
-           "one that does not run yet, and sees all of it"),
+    Option("--container", "NAME", "record",
+           "all that is in this container, or is started in it: its name, its id, or how that begins; one that does "
+           "not run yet is waited for, and all of it recorded"),
+    Option("--container", "NAME", "watch",
+           "all that is in this container, which runs already, or is started in it: its name, its id, or how that "
+           "begins"),
     Option("--containers", "", "record",
            "every container that starts from now on, each into a profile of its own in the folder that -o names"),
     Option("--unit", "NAME", "record watch",

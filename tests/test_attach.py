@@ -390,6 +390,21 @@ class Named(AttachCase):
             [str(self.folder / "exec"), str(program)], stdin=subprocess.DEVNULL, check=False))
         self.assertEqual(names, {"getppid", "getuid", "exit"})
 
+    def test_typed_wrongly(self) -> None:
+        """What is not there yet is waited for, and what is there is listed, once."""
+        program = self.named("/bin/sleep")
+        process = self.launch(str(program), "1000")
+        self.assertTrue(wait_until(lambda: module.process_name(process.pid) == program.name))
+        self.names_of("--no-proc-start", program.name[:-1], code=125)
+        found = re.findall(r"(?m)^\S+ No process is called (\S+) yet; those that run: (\S.*); did you mean (\S+)\?$",
+                           self.log)
+        self.assertEqual([(name, meant) for name, _, meant in found], [(program.name[:-1], program.name)], self.log)
+        listed = found[0][1].partition(" and ")[0].split(", ")
+        self.assertEqual(listed, sorted(listed))
+        self.assertNotIn("kthreadd", listed)
+        self.assertEqual(self.names_of("--no-proc-start", program.name), {"clock_nanosleep"})
+        self.assertNotIn("those that run", self.log)
+
     def test_nothing(self) -> None:
         for signum in (signal.SIGINT, signal.SIGTERM):
             self.names_of("--no-proc-start", f"none-{os.getpid()}", signum=signum, code=125)

@@ -256,7 +256,7 @@ class InContainers(AttachCase):
 
     def watched(self, engine: Engine) -> Set[str]:
         """What `watch` names of the same, as that container's."""
-        where = f"container: {engine.identifier(self.name)[:12]}"
+        where = f"container: {self.name}"
         with self.attached("watch", "--container", self.name, ready="Calls that a filter lets pass") as process:
             engine.execute(self.name, *self.command)
             process.terminate()

@@ -66,8 +66,11 @@ class Containers(AttachCase):
             self.assertEqual(found, [])
             return
         comm = command.rpartition("/")[2]
-        self.assertTrue(any(re.match(rf"{blocked} .*, comm: {comm}\b", line) for line in found), self.log)
-        self.assertRegex(self.log, rf"To allow what was blocked.*: -b \S*{blocked}")
+        name = engine.called(ONE)
+        self.assertTrue(any(re.match(rf"{blocked} .*, comm: {comm}, container: {name}$", line) for line in found),
+                        self.log)
+        self.assertRegex(self.log, rf"Seccomp summary: {blocked} .*, container: {name}\n")
+        self.assertRegex(self.log, rf"To allow what was blocked in container {name}: -b \S*{blocked}")
 
     def refusing_getuid(self) -> Tuple[str, str]:
         profile = self.folder / "seccomp.json"

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Iterator, Set
+from typing import Any, Iterator, Sequence, Set
 from unittest import mock
 
 import spoc as module
@@ -502,16 +502,45 @@ os.wait()
         self.assertEqual(len(re.findall(r"Recording container .*\(inside\)", self.log)), 1, self.log)
 
     @contextlib.contextmanager
-    def attached_with(self, *lines: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def attached_with(self, *lines: str, options: Sequence[str] = ()) -> Iterator["subprocess.Popen[bytes]"]:
         """--containers, with some constants changed."""
         script = self.folder / "changed.py"
         script.write_text(f"import sys\nsys.path.insert(0, {str(SOURCE.parent)!r})\nimport spoc\n"
                           + "".join(f"spoc.{line}\n" for line in lines) + "sys.exit(spoc.main())\n")
         with open(self.folder / "log", "w") as stderr:
             recorder = self.launch(sys.executable, str(script), "record", "--containers", "-n", "-t", "raw-seccomp",
-                                   "-o", str(self.profiles), stderr=stderr)
+                                   "-o", str(self.profiles), *options, stderr=stderr)
         self.wait_logged(READY)
         yield recorder
+
+    def test_values_of_others(self) -> None:
+        """However many values others have, those of a container are noted, and said with its name."""
+        loop = "import fcntl, sys\nfor request in range(int(sys.argv[1])):\n    try: fcntl.ioctl(0, 1000 + request)\n" \
+               "    except OSError: pass"
+        with self.attached_with("MAX_MAP_ITEMS = 80", options=("--args", "ioctl")) as recorder:
+            for count in (60, 55, 50):
+                subprocess.run(["unshare", "-pf", sys.executable, "-c", loop, str(count)], check=True)
+            self.wait_logged("Wrote seccomp profile to: ", 3)
+            many = self.launch("unshare", "-pf", "--kill-child", sys.executable, "-c",
+                               f"{loop}\nsys.stdin.read()", "60", stdin=subprocess.PIPE)
+            self.wait_logged("Recording container", 4)
+            subprocess.run(["unshare", "-pf", sys.executable, "-c", loop, "40"], check=True)
+            self.wait_logged("Wrote seccomp profile to: ", 4)
+            many.communicate()
+            self.wait_logged("Wrote seccomp profile to: ", 5)
+            recorder.terminate()
+            self.assertEqual(recorder.wait(WAIT_S), 0, self.log_so_far())
+        found = re.findall(r"Narrowed ioctl in container pid-\d+ by argument 1: (.*)", self.log_so_far())
+        self.assertEqual(sorted(len({*line.split(", ")} & {*map(hex, range(1000, 1060))}) for line in found),
+                         [40, 50, 55, 60, 60])
+
+    def test_what_is_missing(self) -> None:
+        """It is said of which container that is."""
+        call = "import ctypes; ctypes.CDLL(None).syscall(5000)"
+        with self.recorded(code=125):
+            subprocess.run(["unshare", "-pf", sys.executable, "-c", call], check=True)
+            self.wait_logged("Wrote seccomp profile to: ")
+        self.assertRegex(self.log, r"Error: the profile of container pid-\d+ is incomplete: 1 syscall exists in no ")
 
     def test_no_room(self) -> None:
         """What is started from outside where no room is left goes to nobody; what ends gives its room back."""
