@@ -5427,6 +5427,11 @@ def namespace_owner(pid: int) -> int:
     return int.from_bytes(uid, sys.byteorder)
 
 
+def count_filters(tid: int) -> int:
+    """How many seccomp filters a task is under; 0 if it is gone, or Linux is older than 5.9, which does not tell."""
+    return int(proc_status(tid).get("Seccomp_filters", 0))
+
+
 class TaskStat(NamedTuple):
     """Of what /proc/PID/stat tells of a task: its fields 2 to 4, 9 and 22 (proc_pid_stat(5))."""
 
@@ -11207,12 +11212,14 @@ class RecordCommand:
 class BlockedCalls:
     """The calls that filters stop of what is recorded: they reach no sys_enter, and so are in no recording.
 
-    What a supervisor or a tracer answered is none of them.
+    What a supervisor or a tracer answered is none of them. Where a task is under more filters than were in force at the
+    beginning, a program has loaded one itself, as sandboxes do: what is stopped only there is told apart.
     """
 
-    def __init__(self, watcher: ScopeWatcher):
-        self._watcher = watcher
-        self._calls: set[tuple[Architecture, int]] = set()
+    def __init__(self, watcher: ScopeWatcher, filters: int):
+        """`filters`: how many are in force; 0 if that is not known, and nothing is told apart."""
+        self._watcher, self._filters = watcher, filters
+        self._told: dict[tuple[Architecture, int, int], float] = {}  # see told_of()
 
     def join(self) -> None:
         self._watcher.join()
@@ -11230,30 +11237,65 @@ class BlockedCalls:
         return self._watcher.losses()
 
     def _note(self, denials: Iterable[Denial]) -> None:
-        self._calls.update((denial.architecture, denial.number) for denial in denials
-                           if denial.other_owner and outcome_of(denial).is_blocked)
+        for denial in denials:
+            self._told.update(told_of(denial))
+
+    def _calls(self) -> tuple[set[tuple[Architecture, int]], set[tuple[Architecture, int]]]:
+        """What the filters that are in force stop, and what is only known to be stopped where there are more."""
+        calls: set[tuple[Architecture, int]] = set()
+        others: set[tuple[Architecture, int]] = set()
+        for architecture, number, filters in self._told:
+            (others if 0 < self._filters < filters else calls).add((architecture, number))
+        return calls, others - calls
 
     def calls(self) -> list[Call]:
         """Those so far; their arguments are not known."""
         return [Call(architecture, number, syscall_name(architecture, number), 0)
-                for architecture, number in sorted(self._calls)]
+                for architecture, number in sorted(self._calls()[0])]
 
     def names(self) -> set[str]:
         return {call.name for call in self.calls() if call.name}
 
+    def names_of_others(self) -> set[str]:
+        """Those which a filter may have stopped that a program has loaded itself."""
+        return {syscall_name(architecture, number) or "" for architecture, number in self._calls()[1]} - {""}
+
+
+def told_of(denial: Denial) -> dict[tuple[Architecture, int, int], float]:
+    """The call, and how many filters the task is under; when that is told, in seconds since the machine started.
+
+    Nothing of what no filter has stopped.
+    """
+    if not denial.other_owner or not outcome_of(denial).is_blocked:
+        return {}
+    return {(denial.architecture, denial.number, count_filters(denial.tid)): time.clock_gettime(time.CLOCK_BOOTTIME)}
+
+
+def place_of(pid: int) -> tuple[int, int, str] | None:
+    """Device and inode of the pid namespace that a process is in, and the short id of its container, "" if it is in
+    none by its control groups; None if it has ended.
+    """
+    namespace = pid_namespace_of(pid)
+    if namespace is None or has_ended(pid):
+        return None
+    kind, owner = owner_of(read_proc(pid, "cgroup"))
+    return (*namespace, owner if kind == "container" else "")
+
 
 class BlockedInContainers:
-    """The same of all containers, apart by the pid namespace that a process is in: for those that are yet to start."""
+    """The same of all containers, apart by the pid namespace that a process is in, and by its control groups where
+    containers share one: for those that are yet to start.
+    """
 
     MAX_PROCESSES = 65536
 
     def __init__(self, watcher: ScopeWatcher):
         """It has to be of the whole machine."""
         self._watcher = watcher
-        self._namespaces: dict[int, tuple[int, int]] = {}  # process that has joined -> device and inode
-        # By namespace or, where that is not known any more, by the process that all who made them descend from: the
-        # calls, and when each was last told of, in seconds since the machine started.
-        self._calls: dict[tuple[int, int] | int, dict[tuple[Architecture, int], float]] = {}
+        self._places: dict[int, tuple[int, int, str]] = {}  # of processes that have joined
+        # By place or, where that is not known any more, by the process that all who made them descend from: the calls,
+        # see told_of().
+        self._calls: dict[tuple[int, int, str] | int, dict[tuple[Architecture, int, int], float]] = {}
 
     def join(self) -> None:
         self._watcher.join()
@@ -11264,20 +11306,20 @@ class BlockedInContainers:
 
     def read(self) -> None:
         denials = self._watcher.read()
-        if len(self._namespaces) > self.MAX_PROCESSES:  # most have ended; of one that has not /proc tells
-            self._namespaces.clear()
+        if len(self._places) > self.MAX_PROCESSES:  # most have ended; of one that has not /proc tells
+            self._places.clear()
             self._calls = {place: calls for place, calls in self._calls.items() if not isinstance(place, int)}
         for pid in self._watcher.joined:
-            namespace = pid_namespace_of(pid)
-            self._namespaces.pop(pid, None)  # of another, which had the id before
-            if namespace:
-                self._namespaces[pid] = namespace
+            place = place_of(pid)
+            self._places.pop(pid, None)  # of another, which had the id before
+            if place:
+                self._places[pid] = place
         self._watcher.joined.clear()
-        now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         for denial in denials:
-            place = pid_namespace_of(denial.tgid) or self._namespaces.get(denial.origin) or denial.origin
-            if denial.other_owner and outcome_of(denial).is_blocked:
-                self._calls.setdefault(place, {})[denial.architecture, denial.number] = now_s
+            told = told_of(denial)
+            if told:
+                found = place_of(denial.tgid) or self._places.get(denial.origin) or denial.origin
+                self._calls.setdefault(found, {}).update(told)
 
     def of_container(self, pid: int) -> BlockedInContainer:
         """That of the container whose first process this is, or was.
@@ -11286,13 +11328,17 @@ class BlockedInContainers:
         """
         start = start_time(pid)
         start_s = start / os.sysconf("SC_CLK_TCK") if start >= 0 else time.clock_gettime(time.CLOCK_BOOTTIME) - 1
-        namespace = pid_namespace_of(pid) or self._namespaces.get(pid)
-        return BlockedInContainer(self, [namespace, pid] if namespace else [pid], start_s)
+        place = place_of(pid) or self._places.get(pid)
+        places: list[tuple[int, int, str] | int] = [pid]
+        places += [place, (place[0], place[1], "")] if place else []  # without an id it is not known to be another's
+        return BlockedInContainer(self, places, start_s, count_filters(pid))
 
-    def calls_in(self, places: Iterable[tuple[int, int] | int], start_s: float) -> set[tuple[Architecture, int]]:
-        return {call for place in places for call, told_s in self._calls.get(place, {}).items() if told_s >= start_s}
+    def told_in(self, places: Iterable[tuple[int, int, str] | int],
+                start_s: float) -> dict[tuple[Architecture, int, int], float]:
+        return {call: told_s for place in places for call, told_s in self._calls.get(place, {}).items()
+                if told_s >= start_s}
 
-    def forget(self, places: Iterable[tuple[int, int] | int]) -> None:
+    def forget(self, places: Iterable[tuple[int, int, str] | int]) -> None:
         """A container has ended: another's namespace may have this inode later."""
         for place in places:
             self._calls.pop(place, None)
@@ -11304,8 +11350,9 @@ class BlockedInContainers:
 class BlockedInContainer(BlockedCalls):
     """What is stopped in one of these."""
 
-    def __init__(self, containers: BlockedInContainers, places: Sequence[tuple[int, int] | int], start_s: float):
-        self._containers, self._places, self._start_s = containers, places, start_s
+    def __init__(self, containers: BlockedInContainers, places: Sequence[tuple[int, int, str] | int], start_s: float,
+                 filters: int):
+        self._containers, self._places, self._start_s, self._filters = containers, places, start_s, filters
 
     def read(self) -> None:
         self._containers.read()
@@ -11314,9 +11361,9 @@ class BlockedInContainer(BlockedCalls):
         self.read()
         return self._containers.losses()
 
-    def calls(self) -> list[Call]:
-        self._calls = self._containers.calls_in(self._places, self._start_s)
-        return super().calls()
+    def _calls(self) -> tuple[set[tuple[Architecture, int]], set[tuple[Architecture, int]]]:
+        self._told = self._containers.told_in(self._places, self._start_s)
+        return super()._calls()
 
     def forget(self) -> None:
         self._containers.forget(self._places)
@@ -11384,6 +11431,10 @@ class FilteredCommand(RecordCommand):
             end = f"; --with-blocked adds {pronoun if added == names else ', '.join(added)}"
         if names:
             Log.info(f"Blocked meanwhile{self.where} by the filter that is in force: {', '.join(names)}{end}")
+        others = sorted(blocked.names_of_others() - set(allowed))
+        if others:
+            Log.info(f"Blocked{self.where} where a program has loaded a filter of its own, and perhaps by that: "
+                     f"{', '.join(others)}; not added: -b {','.join(others)} does that")
         if not self.options.with_blocked:  # else they make the profile incomplete
             for reason in describe_nameless({(call.architecture, call.number)
                                              for call in blocked.calls() if not call.name}):
@@ -11431,9 +11482,10 @@ class AttachCommand(FilteredCommand):
 
     def _watch_filters(self, resources: contextlib.ExitStack) -> None:
         """Hear of what filters stop, where there is a filter."""
-        if any(proc_status(tid).get("Seccomp") == SECCOMP_MODE_FILTER for tid in self.scope.tasks()):
-            watcher = self._open_watcher(self.scope, resources)
-            self.blocked = BlockedCalls(watcher) if watcher else None
+        tasks = [tid for tid in self.scope.tasks() if proc_status(tid).get("Seccomp") == SECCOMP_MODE_FILTER]
+        watcher = self._open_watcher(self.scope, resources) if tasks else None
+        if watcher:
+            self.blocked = BlockedCalls(watcher, min(filter(None, map(count_filters, tasks)), default=0))
 
     def run(self) -> int:
         """Record until the last task has ended, or a signal asks to stop; give the exit code."""

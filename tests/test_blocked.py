@@ -19,7 +19,7 @@ from unittest import mock
 import spoc as module
 from cases import AttachCase, WatchCase, call_line, cgroup_mount
 from engines import Engine, Engines
-from support import ON_X86_64, ROOT, SPOC, WAIT_S, spoc, wait_until
+from support import ON_X86_64, ROOT, SPOC, WAIT_S, require, spoc, wait_until
 
 TIER = "kernel"
 BLOCKED = r"(?m)^\S+ Blocked meanwhile by the filter that is in force: (.*)$"
@@ -199,6 +199,52 @@ class Blocked(WatchCase):
         self.assertIn("Warning: what the filter that is in force stops is not named: read", log.read_text())
         self.assertIn("clock_nanosleep", allowed_by(self.path))
 
+    # Starts a process which loads a filter of its own, that refuses getppid, and then calls uname all the time.
+    SANDBOX = f"""
+import os, time
+if not os.fork():
+    exec({NUMBERS_LOOP.format(numbers=[110])!r})
+while True:
+    try: os.uname()
+    except OSError: pass
+    time.sleep(0.02)
+"""
+    OF_SANDBOX = (r"(?m)^\S+ Blocked(.*) where a program has loaded a filter of its own, and perhaps by that: getppid; "
+                  r"not added: -b getppid does that$")
+
+    def start_sandbox(self, *prefix: str) -> int:
+        """Its pid, under a filter that refuses uname."""
+        process = self.launch(*self.filtered(*prefix, sys.executable, "-c", self.SANDBOX), stderr=subprocess.DEVNULL)
+
+        def found() -> List[int]:
+            return [pid for pid in module.ProcessTree([process.pid]).tasks() if module.count_filters(pid) == 2]
+        self.assertTrue(wait_until(lambda: bool(found())))
+        return module.parent_of(found()[0])
+
+    @unittest.skipUnless(ON_X86_64, "the numbers are those of x86-64")
+    def test_filter_of_its_own(self) -> None:
+        """What a filter stops that a program has loaded itself is said, and not added."""
+        require(bool(module.proc_status(os.getpid()).get("Seccomp_filters")), "the number of filters (Linux 5.9)")
+        pid = self.start_sandbox()
+        self.assertEqual(self.record_blocked("--with-blocked", "--pid", str(pid)), ["uname; added to the profile"])
+        self.assertEqual(re.findall(self.OF_SANDBOX, self.log), [""])
+        self.assertIn("uname", allowed_by(self.path))
+        self.assertNotIn("getppid", allowed_by(self.path))
+
+    @unittest.skipUnless(ON_X86_64, "the numbers are those of x86-64")
+    def test_filter_of_its_own_in_a_container(self) -> None:
+        """The same of one that is recorded from its start."""
+        require(bool(module.proc_status(os.getpid()).get("Seccomp_filters")), "the number of filters (Linux 5.9)")
+        profiles = self.folder / "profiles"
+        with self.attached("record", "--containers", "--with-blocked", "-n", "-t", "raw-seccomp", "-o", str(profiles),
+                           ready="Recording every container") as process:
+            pid = self.start_sandbox("unshare", "-pf", "--kill-child")
+            time.sleep(0.3)
+            process.terminate()
+        self.assertIn(f" in container pid-{pid}", re.findall(self.OF_SANDBOX, self.log), self.log)
+        self.assertIn(f"Blocked meanwhile in container pid-{pid} by the filter that is in force: uname; ", self.log)
+        self.assertNotIn("getppid", allowed_by(profiles / f"pid-{pid}.json"))
+
     def test_refused(self) -> None:
         result = spoc("record", "--with-blocked", "--", "true")
         self.assertEqual(result.returncode, 2)
@@ -292,6 +338,20 @@ class InContainers(AttachCase):
                               "added to the profile\n", self.log)
                 self.assertLessEqual(set(blocked.split(", ")), allowed_by(folder / f"{self.name}.json"))
                 self.assertNotIn(f"in container {self.other} by", self.log)
+
+    def test_shared_pid_namespace(self) -> None:
+        """What is stopped in a container that has joined another's pid namespace is its own."""
+        engine = self.engines.podman("crun")
+        with self.attached("record", "-t", "raw-seccomp", "-o", str(self.folder / "profiles"), "--with-blocked",
+                           "--containers", ready="Recording every container") as process:
+            engine.start(self.other, "/bin/sleep", "1000")
+            self.addCleanup(engine.remove, self.other)
+            engine.run(self.name, "/bin/sh", "-c", f"{self.command[2]}; /bin/sleep 0.3",
+                       options=("--pid", f"container:{self.other}"))
+            self.assertTrue(wait_until((self.folder / "profiles" / f"{self.name}.json").exists))
+            process.terminate()
+        self.assertRegex(self.log, f"Blocked meanwhile in container {self.name} by .*perf_event_open")
+        self.assertNotIn(f"in container {self.other} by", self.log)
 
     def test_no_false_line(self) -> None:
         """A busy container under the default profile, attached to again and again."""
