@@ -9345,29 +9345,34 @@ INTERRUPTIBLE = frozenset("""
 
 class SignalFrame(NamedTuple):
     """What the kernel saves when it runs a signal's handler, as the handler's return finds it at the stack pointer:
-    offsets in bytes (struct sigcontext_64 and sigcontext_32 in arch/x86/include/uapi/asm/sigcontext.h).
+    offsets in bytes.
     """
 
     register_bytes: int
-    syscall_instruction: bytes
-    result: int  # EAX or RAX
-    address: int  # EIP or RIP: of the instruction behind the call
-    others: tuple[int, ...]  # by the register's number in an instruction; 0: a call changes it, or it is named above
+    syscall_instructions: tuple[bytes, ...]
+    result: int  # EAX, RAX, R0 or X0
+    address: int  # the program counter: the instruction behind the call
+    number: int  # R7 or X8, where a call has its number in another register than its result
+    others: tuple[int, ...] = ()  # of x86-64, by the register's number in an instruction; 0: the call changes it
 
 
-# struct rt_sigframe begins with what the handler's return has taken off the stack, and with the number of the signal in
-# 32-bit programs (arch/x86/include/asm/sigframe.h). Of the others EDX, EBX, EBP, ESI, EDI, R8 to R10, R12 to R15 count.
+SVC, SVC_OF_ARM = b"\x01\x00\x00\xd4", (b"\x00\x00\x00\xef", b"\x00\xdf")  # the latter in A32 and T32
+# arch/*/include/uapi/asm/sigcontext.h, behind the beginning of struct ucontext. arch/x86/include/asm/sigframe.h: by
+# then the address and, in 32-bit programs, the signal's number are off the stack. arch/arm64/kernel/signal.c and
+# arch/arm/kernel/signal.h: first comes siginfo_t, but for sigreturn(2).
 SIGNAL_FRAMES = {
-    (X86_64.token, "rt_sigreturn"): SignalFrame(8, b"\x0f\x05", 144, 168, (
+    # EDX, EBX, EBP, ESI, EDI, R8 to R10, R12 to R15
+    (X86_64.token, "rt_sigreturn"): SignalFrame(8, (b"\x0f\x05",), 144, 168, 0, (
         0, 0, 136, 128, 0, 120, 112, 104, 40, 48, 56, 0, 72, 80, 88, 96)),
-    (X86.token, "rt_sigreturn"): SignalFrame(4, b"\xcd\x80", 204, 216, ()),
-    (X86.token, "sigreturn"): SignalFrame(4, b"\xcd\x80", 44, 56, ())}
+    (X86.token, "rt_sigreturn"): SignalFrame(4, (b"\xcd\x80",), 204, 216, 0),
+    (X86.token, "sigreturn"): SignalFrame(4, (b"\xcd\x80",), 44, 56, 0),
+    (AARCH64.token, "rt_sigreturn"): SignalFrame(8, (SVC,), 312, 568, 376),
+    (ARM.token, "rt_sigreturn"): SignalFrame(4, SVC_OF_ARM, 160, 220, 188),
+    (ARM.token, "sigreturn"): SignalFrame(4, SVC_OF_ARM, 32, 92, 60)}
 
 
 def decode_syscall_number(code: bytes, frame: SignalFrame, saved: bytes) -> int | None:
-    """The number of a call from the instructions that end with it, if the last but one loads it; else None."""
-    if not code.endswith(frame.syscall_instruction):
-        return None
+    """The number of a call on x86, from the instructions that end with it, if the last but one loads it; else None."""
     if code[-7] == 0xB8 or code[-8:-6] == b"\xc7\xc0":  # MOV number, EAX or RAX
         return int.from_bytes(code[-6:-2], sys.byteorder)
     if code[-4] == 0x89 and code[-3] & 0xC7 == 0xC0:  # MOV register, EAX; behind 0x44 of R8 to R15
@@ -9376,6 +9381,13 @@ def decode_syscall_number(code: bytes, frame: SignalFrame, saved: bytes) -> int 
         if start:
             return int.from_bytes(saved[start:start + 4], sys.byteorder)
     return None
+
+
+def may_be_redone(name: str, frame: SignalFrame) -> bool:
+    """Can this call be made that should have failed with EINTR, and does no program expect that it fails so?"""
+    if frame.number:  # its result has taken the place of its first argument
+        return name in ("rt_sigreturn", "sigreturn")
+    return name not in INTERRUPTIBLE
 
 
 class Listener:
@@ -9419,7 +9431,7 @@ class Listener:
         # Another pid namespace's /proc would tell of other processes.
         self.has_proc = os.path.exists("/proc/self") and os.readlink("/proc/self") == str(os.getpid())
         self._frames: dict[int, tuple[Architecture, SignalFrame]] = {}
-        for architecture in (X86_64, X86):
+        for architecture in (X86_64, X86, AARCH64, ARM):
             for name in ("rt_sigreturn", "sigreturn"):
                 frame = SIGNAL_FRAMES.get((architecture.token, name))
                 if frame and self.has_proc:
@@ -9476,11 +9488,14 @@ class Listener:
                 return
             address = int.from_bytes(saved[frame.address:], sys.byteorder)
             code = os.pread(memory.fileno(), self.CODE_BYTES, address - self.CODE_BYTES)
+            lengths = [len(each) for each in frame.syscall_instructions if code.endswith(each)]
             number = decode_syscall_number(code, frame, saved)
+            if frame.number:
+                number = int.from_bytes(saved[frame.number:frame.number + 4], sys.byteorder)
             name = number is not None and syscall_name(architecture, number)
-            if number is not None and name and name not in INTERRUPTIBLE:
+            if lengths and number is not None and name and may_be_redone(name, frame):
+                address -= lengths[0]
                 os.pwrite(memory.fileno(), number.to_bytes(width, sys.byteorder), stack + frame.result)
-                address -= len(frame.syscall_instruction)
                 os.pwrite(memory.fileno(), address.to_bytes(width, sys.byteorder), stack + frame.address)
 
     def _stack_pointer(self, tid: int) -> int:

@@ -57,9 +57,9 @@ SUITES = {"trixie": ("6.12.", "3.13", "libbpf.so.1", "2.6.0"),
           "bullseye": ("5.10.", "3.9", "libbpf.so.0", "2.5.1")}
 
 CORE = """
-    machine memory_192_mib record_shell record_follow backend_bpf backend_notify record_then_run denials_tracepoint
-    record_what_runs record_by_name record_containers watch_what_runs denials_notify denials_of_children
-    denial_in_thread doctor portable
+    machine memory_192_mib record_shell record_follow backend_bpf backend_notify backend_notify_under_signals
+    record_then_run denials_tracepoint record_what_runs record_by_name record_containers watch_what_runs
+    denials_notify denials_of_children denial_in_thread doctor portable
 """.split()
 # record_runc has runc start four times, which takes ten seconds where that is emulated slowly: once an architecture.
 ALL = [*CORE, *"""

@@ -184,6 +184,15 @@ PYTHON = ("python3", "-I", "-c", "import os, select\n"
           "os.close(os.memfd_create('m')); select.epoll().close(); os.nice(0); os.getsid(0); os.urandom(4)\n"
           "if os.fork() == 0: os.execv('/bin/busybox', ['busybox', 'true'])\n"
           "os.wait()")
+# Python's handlers have no SA_RESTART. Each signal may come when the other's handler returns.
+SIGNALS = ("python3", "-I", "-c", "import os, signal\n"
+           "for number in (signal.SIGUSR1, signal.SIGUSR2): signal.signal(number, lambda *_: None)\n"
+           "pid = os.getpid()\n"
+           "if os.fork() == 0:\n"
+           "    for _ in range(500): os.kill(pid, signal.SIGUSR1); os.kill(pid, signal.SIGUSR2)\n"
+           "    os._exit(0)\n"
+           "while (ended := os.waitpid(-1, os.WNOHANG)) == (0, 0): pass\n"
+           "os._exit(ended[1] >> 8)")
 # Neither Python nor BusyBox calls getsid(2) unless told to.
 GETSID = ("python3", "-I", "-c",
           "import os\ntry: print(os.getsid(0) >= 0)\nexcept OSError as e: print('errno', e.errno)")
@@ -397,6 +406,13 @@ def backend_notify(job: Job) -> None:
     """An ordinary user records without any privilege."""
     same_as_strace(*SHELL, options=("--backend", "notify"), user=ORDINARY_USER)
     same_as_strace(*PYTHON, options=("--backend", "notify"), user=ORDINARY_USER)
+
+
+@test
+def backend_notify_under_signals(job: Job) -> None:
+    """A handler that is interrupted as it returns, returns all the same."""
+    found = record(*SIGNALS, options=("--backend", "notify"), user=ORDINARY_USER)
+    assert not {"rt_sigreturn", "sigreturn"}.isdisjoint(found), found
 
 
 @test
