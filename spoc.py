@@ -5299,16 +5299,28 @@ READS_CALLS = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")  # of what opens /proc/T
 
 def read_kernel_file(path: str) -> str:
     """The text of a file of /proc or /sys; "" if it cannot be read."""
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
+    return ""
+
+
+@contextlib.contextmanager
+def unless_unseen() -> Iterator[None]:
+    """Suppress how /proc says that a process is gone, or another user's. What else fails, as for want of memory, must
+    not be taken for that: it would leave out what is to be recorded.
+    """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM):
+            raise
 
 
 def read_proc(pid: int | str, name: str) -> str:
-    """A file of a process in /proc; "" if it cannot be read."""
-    return read_kernel_file(f"/proc/{pid}/{name}")
+    """A file of a process in /proc; "" if that is gone, or another user's. Raises OSError if it cannot be read."""
+    with unless_unseen(), open(f"/proc/{pid}/{name}", encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
+    return ""
 
 
 def proc_status(pid: int | str) -> dict[str, str]:
@@ -5401,19 +5413,17 @@ def namespace_ioctl(number: int, machine: str) -> int:
 
 def pid_namespace_of(pid: int | str) -> tuple[int, int] | None:
     """Device and inode of the pid namespace that a process (or "self") is in; None if it is gone, or another user's."""
-    try:
+    with unless_unseen():
         status = os.stat(f"/proc/{pid}/ns/pid")
         return status.st_dev, status.st_ino
-    except OSError:
-        return None
+    return None
 
 
 def open_pid_namespace(pid: int) -> int:
     """A descriptor of the pid namespace that a process is in; -1 if it is gone, or another user's."""
-    try:
+    with unless_unseen():
         return os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return -1
+    return -1
 
 
 def namespace_owner(pid: int) -> int:
@@ -5657,7 +5667,7 @@ def container_in_groups(pid: int) -> tuple[str, int] | None:
     for group in control_groups_of(pid):
         parts = group.split("/")
         depth = container_depth(parts)
-        with contextlib.suppress(OSError):
+        with unless_unseen():
             if depth:
                 return parse_container_id(parts[depth]) or "", os.stat("/".join(parts[:depth])).st_uid
     return None

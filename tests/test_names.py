@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import socket
@@ -11,12 +12,13 @@ import subprocess
 import sys
 import threading
 import time
+import unittest
 from typing import Iterator
 from unittest import mock
 
 import spoc as module
 from engines import Engine, Engines
-from support import Case, end, in_mounts, kernel_tier, require_root
+from support import ROOT, Case, end, in_mounts, kernel_tier, require_root
 
 TIER = "pure"
 NAME = f"names-{os.getpid()}"  # which no other container of this machine has
@@ -97,6 +99,23 @@ class Containers(Case):
 
 
 @kernel_tier
+class Unseen(unittest.TestCase):
+    """A process of which nothing can be read."""
+
+    def test_gone(self) -> None:
+        with subprocess.Popen(["true"]) as ended:
+            pass
+        self.assertEqual(module.read_proc(ended.pid, "stat"), "")
+        self.assertIsNone(module.pid_namespace_of(ended.pid))
+
+    def test_no_descriptor_is_left(self) -> None:
+        """That is not taken for the end of the process, whose container would be left out."""
+        script = ("import resource, spoc\nresource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+                  "try: spoc.read_proc('self', 'stat')\nexcept OSError as error: print(error.errno)")
+        result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        self.assertEqual(result.stdout, f"{errno.EMFILE}\n")
+
+
 class Running(Case):
     """Each engine's containers, as they run."""
 
