@@ -33,6 +33,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 import yaml
 
+from companions import COMPANIONS
 from support import OBJECT, SOURCE, build
 
 ERRORS = ("EPERM ENOENT EINTR EIO EBADF EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST ENODEV EINVAL ENFILE EMFILE ENOSPC "
@@ -55,11 +56,15 @@ ONLY = {
     "wait4": ["EINTR", "ECHILD"],
     "waitid": ["EINTR", "ECHILD"],
 }
+# By which /proc says that a process is gone, or another user's: what is said of that cannot be done.
+GONE = {"ENOENT", "EPERM", "EACCES"}
+LOOKS = {"openat", "newfstatat", "readlink", "read"}
 SECONDS = 600
 LIMIT_S = 60  # a machine may be busy
 DENIED = re.compile(r"(?m)^\S+ Seccomp: getppid \(")
 TIMED = re.compile(r"\d\d:\d\d:\d\d\.\d{6} ")
 LACKING = re.compile("not usable: |cannot be built here: ")  # how version and show say that a part is not there
+RECORDED = re.compile(r" Recording (container NAME|[0-9]+ task)")
 VICTIM = re.compile(r"ran uid=(\d+) seccomp=(\d) getppid=(\w+)\n")
 
 
@@ -82,6 +87,7 @@ class Scenario:
     appends: bool = False
     outputs: Tuple[str, ...] = ()  # other files
     user: int = 0  # that the command is to run as
+    beside: str = ""  # which of COMPANIONS runs beside it
 
 
 RECORD = "record -n -t raw-seccomp -o out.json"
@@ -102,6 +108,11 @@ SCENARIOS = {
     "events": Scenario(f"{RUN} --events events -- VICTIM 7", outputs=("events",), **RUNS),
     "learn": Scenario(f"{RUN} --learn out.json -- VICTIM 7", target="out.json", **RUNS),
     "watch": Scenario("watch --for 0.2"),
+    "record-pid": Scenario(f"{RECORD} --pid PID", target="out.json", beside="process"),
+    "record-container": Scenario(f"{RECORD} --container NAME", target="out.json", beside="container"),
+    "record-containers": Scenario("record -n -t raw-seccomp --containers -o all", target="all/NAME.json",
+                                  beside="all"),
+    "hook": Scenario("hook", target="out.json", beside="hooked"),
     "merge": Scenario("merge -o out.json tight.json other.json", target="out.json"),
     "check": Scenario("merge --check -o tight.json other.json"),
     "diff": Scenario("diff tight.json other.json"),
@@ -154,6 +165,7 @@ class Outcome:
     log: str
     before: Dict[str, bytes]
     after: Dict[str, bytes]
+    companion: List[str] = dataclasses.field(default_factory=list)  # what is wrong with what runs beside it
 
 
 class Bench:
@@ -199,14 +211,25 @@ class Bench:
         environment = {"PATH": "/usr/bin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
         if scenario.user:
             environment.update(SUDO_UID=str(scenario.user), SUDO_GID=str(scenario.user), SUDO_USER="nobody")
-        arguments = [self.victim if word == "VICTIM" else word for word in scenario.arguments.split()]
-        with open(folder / "output", "wb") as output, open(folder / "log", "wb") as log:
-            subprocess.run([self.inject, str(folder / "report"), str(LIMIT_S), *fault, "--", sys.executable,
-                            self.program, *arguments], cwd=work, env=environment, stdin=subprocess.DEVNULL,
-                           stdout=output, stderr=log, start_new_session=True, timeout=LIMIT_S * 3, check=True)
+        companion = COMPANIONS[scenario.beside](self.victim, folder)
+        words = {"VICTIM": self.victim, **companion.words}
+        arguments = [words.get(word, word) for word in scenario.arguments.split()]
+        (folder / "input").write_bytes(companion.stdin)
+        try:
+            with open(folder / "output", "wb") as output, open(folder / "log", "wb") as log, \
+                    open(folder / "input", "rb") as stdin, subprocess.Popen(
+                        [*companion.prefix, self.inject, str(folder / "report"), str(LIMIT_S), *fault, "--",
+                         sys.executable, self.program, *arguments], cwd=work, env=environment, stdin=stdin,
+                        stdout=output, stderr=log, start_new_session=True) as tracer:
+                companion.meanwhile(tracer)
+                assert tracer.wait(LIMIT_S * 3) == 0
+        finally:
+            problems, said = companion.finish()
         outcome = Outcome(None, [], None, [], (folder / "output").read_text("utf-8", "replace"),
-                          (folder / "log").read_text("utf-8", "replace"), before,
-                          {path.name: path.read_bytes() for path in work.iterdir()})
+                          companion.normal((folder / "log").read_text("utf-8", "replace")) + said, before,
+                          {companion.own(str(path.relative_to(work))): path.read_bytes()
+                           for path in work.rglob("*") if path.is_file()}, problems)
+        outcome.after.pop("", None)
         for line in (folder / "report").read_text("utf-8", "replace").splitlines():
             word, *rest = line.split()
             if word == "call":
@@ -217,6 +240,8 @@ class Bench:
                 outcome.status = int(rest[0])
             elif word == "left":
                 outcome.left.append(line)
+        if not outcome.status and " Error: " in said:  # as the exit code of a recorder says that goes on after a hook
+            outcome.status = 125
         return outcome
 
 
@@ -229,6 +254,8 @@ class Judge:
         self.is_mute = call == "write" and run.failed == 2  # no message can be asked for
         victim = VICTIM.search(run.output)
         self.started, self.victim = run.output.startswith("started\n"), victim.groups() if victim else None
+        if self.scenario.beside:
+            self.started = bool(RECORDED.search(run.log))
 
     def problems(self) -> Iterator[str]:
         run = self.run
@@ -236,6 +263,7 @@ class Judge:
             yield f"hung for {LIMIT_S} s"
             return
         yield from run.left
+        yield from run.companion
         yield from self.status()
         yield from self.message()
         yield from self.files()
@@ -288,7 +316,7 @@ class Judge:
 
     def profile(self, name: str) -> Iterator[str]:
         """It is the old one, or right, or the status says that it may be incomplete; no recording is lost."""
-        old, new, right = self.run.before[name], self.run.after.get(name, b""), self.right.after[name]
+        old, new, right = (files.get(name, b"") for files in (self.run.before, self.run.after, self.right.after))
         if new == old:
             if self.is_right:
                 yield f"{name} was not written"
@@ -351,14 +379,17 @@ class Faults:
 
     def drawn(self) -> Iterator[Tuple[str, Place, str]]:
         """Scenario after scenario; of each, every call once before any comes again, with another error then."""
-        decks = {name: self.deck(places) for name, places in self.places.items()}
+        decks = {name: self.deck(places, bool(SCENARIOS[name].beside)) for name, places in self.places.items()}
         while True:
             for name in self.random.sample(list(decks), len(decks)):
                 yield (name, *next(decks[name]))
 
-    def deck(self, places: List[Place]) -> Iterator[Tuple[Place, str]]:
-        errors = {place: self.random.sample(ONLY.get(place.call, ERRORS), len(ONLY.get(place.call, ERRORS)))
-                  for place in places}
+    def deck(self, places: List[Place], looks_at_processes: bool) -> Iterator[Tuple[Place, str]]:
+        errors = {}
+        for place in places:
+            lies = GONE if looks_at_processes and place.call in LOOKS else set()
+            possible = [error for error in ONLY.get(place.call, ERRORS) if error not in lies]
+            errors[place] = self.random.sample(possible, len(possible))
         turn = 0
         while True:
             for place in self.random.sample(places, len(places)):

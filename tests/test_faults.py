@@ -14,7 +14,7 @@ import unittest.mock
 from typing import Any, ClassVar, Dict, List, Tuple
 
 import faults
-from support import SPOC, Case, build, require_root
+from support import SPOC, Case, build, require_command, require_root
 
 import spoc
 
@@ -113,6 +113,20 @@ class Injected(Case):
             self.assert_right(name)
             self.assertIn(self.bench.run(faults.SCENARIOS[name]).status, (0, 1, 7))
 
+    def test_nothing_wrong_beside_what_runs(self) -> None:
+        require_command("runc")
+        for name in ("record-pid", "record-container", "record-containers", "hook"):
+            self.assert_right(name)
+            outcome = self.bench.run(faults.SCENARIOS[name])
+            self.assertEqual(outcome.status, 0, outcome.log)
+            self.assertIn("getppid", faults.names_in(outcome.after[faults.SCENARIOS[name].target]))
+
+    def test_hook_that_cannot_record(self) -> None:
+        """Neither it nor, when it has forked, the recorder: the container does not start."""
+        for outcome in self.assert_right("hook", (faults.Place(0, "clone", 1), "EAGAIN"),
+                                         (faults.Place(1, "setsid", 1), "EPERM")):
+            self.assertEqual(outcome.status, 125)
+
     def test_reading_events_cannot_begin(self) -> None:
         """auto then takes the next enricher."""
         place = faults.Place(0, "epoll_create1", 1)
@@ -173,6 +187,7 @@ class Judging(Case):
         narrower = {**self.before, "out.json": faults.profile_text({"read"}).encode()}
         wrong: List[Tuple[str, Dict[str, Any]]] = [
                 ("hung for 60 s", {"status": None}), ("left 3 sleep", {"left": ["left 3 sleep"]}),
+                ("what was recorded", {"companion": ["what was recorded ended"]}),
                 ("status 1", {"status": 1, "log": error}), ("no message", {"status": 125, "log": ""}),
                 ("says 'Traceback'", {"log": self.right.log + "Traceback"}),
                 ("bystander has changed or gone", {"after": {"out.json": self.written}}),

@@ -210,6 +210,7 @@ int main(int argc, char **argv)
 			break;
 		if (pid == first && !WIFSTOPPED(status)) {
 			fprintf(report, "status %d\n", WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+			fflush(report); // a companion waits for it
 			due_s = now_s() + GRACE_S;
 			first = 0;
 		} else if (pid > 0 && WIFSTOPPED(status))
