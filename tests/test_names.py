@@ -244,7 +244,7 @@ class Units(Case):
 
     def found(self, mounts: str, unit: str, most: int = 1000) -> str:
         script = f"import sys; sys.path.insert(0, {str(module.__file__)!r}.rpartition('/')[0]); import spoc\n" \
-                 f"spoc.MAX_UNITS_LISTED = {most}\n" \
+                 f"spoc.MAX_NAMES_LISTED = {most}\n" \
                  f"try: print(spoc.unit_control_group({unit!r}))\nexcept spoc.SpocError as error: print(error)"
         return subprocess.run(in_mounts(mounts, sys.executable, "-c", script), stdout=subprocess.PIPE, text=True,
                               check=True, timeout=60).stdout.strip()
