@@ -346,9 +346,11 @@ class InContainers(AttachCase):
                            "--containers", ready="Recording every container") as process:
             engine.start(self.other, "/bin/sleep", "1000")
             self.addCleanup(engine.remove, self.other)
-            engine.run(self.name, "/bin/sh", "-c", f"{self.command[2]}; /bin/sleep 0.3",
-                       options=("--pid", f"container:{self.other}"))
-            self.assertTrue(wait_until((self.folder / "profiles" / f"{self.name}.json").exists))
+            engine.start(self.name, "/bin/sh", "-c", f"{self.command[2]}; exec /bin/sleep 1000",
+                         options=("--pid", f"container:{self.other}"))
+            self.addCleanup(engine.remove, self.name)
+            pid = engine.pid(self.name)
+            self.assertTrue(wait_until(lambda: module.process_name(pid) == "sleep"))
             process.terminate()
         self.assertRegex(self.log, f"Blocked meanwhile in container {self.name} by .*perf_event_open")
         self.assertNotIn(f"in container {self.other} by", self.log)
