@@ -8731,12 +8731,11 @@ class ContainerRecorder(BpfRecorder):
             self._resources.callback(close, self.end)
             self._scope = os.stat(f"/proc/{pid}/ns/pid")
             self._inner_pid = int(proc_status(pid)["NSpid"].split()[-1])
-            shares_ours = os.path.samestat(self._scope, os.stat("/proc/self/ns/pid"))
         except (OSError, KeyError) as error:
             self.close()
             raise KernelError("attach to", f"process {pid}", error if isinstance(error, OSError) else "it is gone",
                               "the state of a container names its first process") from None
-        self.has_namespace = self._inner_pid == 1 and not shares_ours
+        self.has_namespace = self._inner_pid == 1 and not shares_pid_namespace(pid, os.getpid())
         if self.has_namespace:
             self._other_programs = (*self._other_programs, "join_scope")
 
@@ -11106,13 +11105,21 @@ class RecordCommand:
         child.wait_started(recorder.inputs())
         Log.info(f"Running command with PID: {child.pid}")
         log_container(child.pid, cgroups)
+        alive = recorder.has_live_tasks if self.options.follow else None
+        with self._shown(recorder, supervisor) as timers:
+            return child.wait(recorder.inputs(), timers, alive)
+
+    @contextlib.contextmanager
+    def _shown(self, recorder: Recorder, supervisor: Supervisor) -> Iterator[list[Timer]]:
+        """What to call while a recording is waited for. Its status is drawn, and cleared in the end; what there is is
+        written before a signal that leaves no time.
+        """
         status_line = StatusLine()
         supervisor.before_stop = status_line.clear
         if self.target.is_file:
             supervisor.before_kill = lambda: self._checkpoint(recorder)
-        alive = recorder.has_live_tasks if self.options.follow else None
         try:
-            return child.wait(recorder.inputs(), self._timers(recorder, status_line), alive)
+            yield self._timers(recorder, status_line)
         finally:
             status_line.clear()
 
@@ -11540,19 +11547,14 @@ class AttachCommand(FilteredCommand):
     def _wait(self, recorder: ScopeRecorder, supervisor: Supervisor) -> Exception | None:
         """Give what has made waiting fail."""
         Log.info("Processing events")
-        status_line = StatusLine()
-        supervisor.before_stop = status_line.clear
-        if self.target.is_file:
-            supervisor.before_kill = lambda: self._checkpoint(recorder)
+        is_over = (lambda: False) if self.scope.is_open_ended else lambda: not recorder.has_live_tasks()
+        inputs = {**recorder.inputs(), **(self.blocked.inputs() if self.blocked else {})}
         try:
-            is_over = (lambda: False) if self.scope.is_open_ended else lambda: not recorder.has_live_tasks()
-            supervisor.wait_until(is_over, self._timers(recorder, status_line),
-                                  {**recorder.inputs(), **(self.blocked.inputs() if self.blocked else {})})
+            with self._shown(recorder, supervisor) as timers:
+                supervisor.wait_until(is_over, timers, inputs)
             return None
         except Exception as error:
             return error
-        finally:
-            status_line.clear()
 
     def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> NoReturn:
         if failure:
@@ -11897,19 +11899,12 @@ class AwaitCommand(FilteredCommand):
         except Exception as error:
             return error
 
+    def _wait_for_end(self, recorder: StartRecorder, supervisor: Supervisor, found: StartedContainer) -> None:
+        with self._shown(found, supervisor) as timers:
+            supervisor.wait_until(lambda: not found.has_live_tasks(), timers, self._inputs(recorder))
+
     def _inputs(self, recorder: StartRecorder) -> InputHandlers:
         return {**recorder.inputs(), **(self._all_blocked.inputs() if self._all_blocked else {})}
-
-    def _wait_for_end(self, recorder: StartRecorder, supervisor: Supervisor, found: StartedContainer) -> None:
-        status_line = StatusLine()
-        supervisor.before_stop = status_line.clear
-        if self.target.is_file:
-            supervisor.before_kill = lambda: self._checkpoint(found)
-        try:
-            supervisor.wait_until(lambda: not found.has_live_tasks(), self._timers(found, status_line),
-                                  self._inputs(recorder))
-        finally:
-            status_line.clear()
 
     def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> NoReturn:
         if failure:
