@@ -245,7 +245,6 @@ LIMITS = {errno.EMFILE: "raise the limit on open files (ulimit -n)",
           errno.ENFILE: "raise the machine's limit on open files (sysctl fs.file-max)",
           errno.EAGAIN: "raise the limit on processes (ulimit -u, pids.max of the cgroup)",
           errno.ENOMEM: "free some memory, or raise the limit (ulimit -v)"}
-REPORT_IT = "report it, with what -v adds"
 REINSTALL = "install the full python3 package, or raise the limits on memory and open files (ulimit)"
 
 
@@ -301,6 +300,12 @@ def list_names(names: Iterable[str], lister: str) -> str:
 
 def count_of(number: int, one: str, several: str) -> str:
     return f"{number} {one if number == 1 else several}"
+
+
+def list_of(words: Sequence[str]) -> str:
+    """One, two and three."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def close(descriptor: int) -> None:
@@ -422,6 +427,7 @@ class Log:
 
     quiet = False
     verbose = False
+    could_be_verbose = False  # does -v mean something that was not given?
     to_syslog = False  # nobody reads standard error
     unsaid = False  # what could not be written the exit code has to tell
 
@@ -469,6 +475,15 @@ class Log:
     @classmethod
     def error(cls, error: object) -> None:
         cls.unsaid |= not cls._line(f"Error: {error}", RED)
+
+
+def with_v(advice: str, otherwise: str = "") -> str:
+    """The first, for a command that takes -v and has not got it; else the other."""
+    return advice if Log.could_be_verbose else otherwise
+
+
+def report_it() -> str:
+    return "report it" + with_v(", with what -v adds")
 
 # --- Policy ------------------------------------------------------------------
 
@@ -2819,8 +2834,8 @@ def coverage_of(source: LoadedProfile) -> tuple[int, dict[str, int]]:
 # --- Files -------------------------------------------------------------------
 
 
-def read_text(path: str, follow: bool = False, owner: tuple[int, int] | None = None,
-              folder: int | None = None) -> str:
+def read_text(path: str, follow: bool = False, owner: tuple[int, int] | None = None, folder: int | None = None,
+              other: str = "name another") -> str:
     """The text of a profile, whose size is not to be trusted. Raises ProfileError, FileNotFoundError if there is none.
 
     With `folder`, a descriptor, it is the file of the path's last name in there.
@@ -2835,10 +2850,9 @@ def read_text(path: str, follow: bool = False, owner: tuple[int, int] | None = N
             if path != "-" and not stat.S_ISREG(status.st_mode):
                 raise ProfileError(path, 0, 0, "is not a regular file", "pass what is no file to standard input: -")
             if not follow and status.st_uid not in (0, os.geteuid(), (owner or (0,))[0]):
-                raise ProfileError(path, 0, 0, f"belongs to another user ({status.st_uid})",
-                                   "chown it, or name one (record -o FILE, run -p FILE)")
+                raise ProfileError(path, 0, 0, f"belongs to another user ({status.st_uid})", f"chown it, or {other}")
             if not follow and path in DEFAULT_OUTPUT.values() and status.st_mode & 0o022:
-                raise ProfileError(path, 0, 0, "others may write to it", "chmod it, or name one (run -p FILE)")
+                raise ProfileError(path, 0, 0, "others may write to it", f"chmod it, or {other}")
             data = file.read(MAX_PROFILE_BYTES + 1)
     except FileNotFoundError:
         raise
@@ -2863,17 +2877,18 @@ def split_name(path: str) -> tuple[str, str]:
     return path, ""
 
 
-def read_profile(path: str, host: Host, follow: bool = True, owner: tuple[int, int] | None = None) -> LoadedProfile:
+def read_profile(path: str, host: Host, follow: bool = True, owner: tuple[int, int] | None = None,
+                 other: str = "name another with -p FILE") -> LoadedProfile:
     """Read a profile in any format: FILE, FILE#NAME, or - for standard input. Raises ProfileError.
 
-    Without `follow` it has to be a trusted user's, or this owner's.
+    Without `follow` it has to be a trusted user's, or this owner's; see read_text().
     """
     file, name = split_name(path)
     try:
-        text = read_text(file, follow, owner)
+        text = read_text(file, follow, owner, other=other)
     except FileNotFoundError:
         raise ProfileError(file, 0, 0, "no such file", "check the path, or record one" if follow else
-                           "record one, or name another with -p FILE") from None
+                           f"record one, or {other}") from None
     source = parse_profile(text, file, host, name)
     for key, disabled in (("state", "Disabled"), ("disabled", True)):
         if source.spec.get(key) == disabled:
@@ -2998,18 +3013,17 @@ def named_descriptor(path: str) -> int | None:
     return names.get(os.path.normpath(path))
 
 
-# What texts that record, convert and show write begin with; the third is libseccomp's (src/gen_pfc.c).
+# What our texts begin with; the third is libseccomp's (src/gen_pfc.c).
 OWN_STARTS = (f"apiVersion: {API_VERSION}\nkind: {KIND}\n".encode(), b'{\n  "defaultAction": "SCMP_ACT_',
               b"#\n# pseudo filter code start\n#\n")
-# The first instruction of a compiled filter loads the architecture: BPF_LD | BPF_W | BPF_ABS, offsetof(struct
-# seccomp_data, arch), as struct sock_filter (linux/filter.h, linux/seccomp.h).
+# A compiled filter first loads the architecture (BPF_LD | BPF_W | BPF_ABS; struct sock_filter in linux/filter.h).
 FILTER_START = (0x20).to_bytes(2, sys.byteorder) + bytes(2) + (4).to_bytes(4, sys.byteorder)
 PAGE_TITLE_END = b": seccomp profile</title>\n"
 EVENT_START = b'{"time": '
 
 
 def is_own(data: bytes) -> bool:
-    """Does it look like what these commands write, so that it can be replaced without a closer look?"""
+    """Does it look like what these commands write?"""
     if data.startswith(OWN_STARTS):
         return b"\n---" not in data
     if data.startswith(b"[Service]\n"):
@@ -3019,7 +3033,7 @@ def is_own(data: bytes) -> bool:
 
 
 def reason_to_keep(data: bytes, path: str) -> str:
-    """Why what a file holds is not to be replaced by a profile; "" if it is nothing, or a profile itself."""
+    """Why what a file holds is not to be replaced; "" if it may be."""
     if len(data) > MAX_PROFILE_BYTES:
         return f"it is no profile, being larger than {MAX_PROFILE_BYTES >> 20} MiB"
     if not data.strip() or is_own(data):
@@ -3033,11 +3047,10 @@ def reason_to_keep(data: bytes, path: str) -> str:
         return "it is no profile"
     except ProfileError as error:
         if error.line:
-            return f"it is no profile: line {error.line}, column {error.column}: {error.reason}"
-        with contextlib.suppress(ProfileError):
-            if len(list_objects(YamlReader(text, path))) > 1:
-                return "it holds several documents, which would be lost"
-        return f"it {error.reason}"
+            return f"it is no profile: {error.line}:{error.column}: {error.reason}"
+        if len(list_objects(YamlReader(text, path))) > 1:
+            return "it holds several documents, which would be lost"
+        return "it is no profile"
     return ""
 
 
@@ -3054,7 +3067,7 @@ class Target:
     def __init__(self, path: str, owner: tuple[int, int] | None = None, is_default: bool = False,
                  option: str = "-o", any_content: bool = False):
         """With `is_default` nobody has named this path: in /tmp it may be a trap that another user has laid. `option`
-        names another. What stands there and is no profile is refused, unless the caller sees to `any_content`.
+        names another. What holds something else than a profile is refused without `any_content`.
         """
         self.path, self.owner, self._option, self._any_content = path, owner, option, any_content
         self.name = os.path.basename(path)
@@ -3105,7 +3118,7 @@ class Target:
                                 f"choose another file with {self._option}, or remove it first")
 
     def _content(self) -> bytes:
-        """What the regular file holds, as far as a profile may go, and a byte more. Raises OSError."""
+        """What the regular file holds, but no more than makes it too large. Raises OSError."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
         with open(os.open(self.name, flags, dir_fd=self.folder), "rb", buffering=0) as file:
             return file.read(MAX_PROFILE_BYTES + 1)
@@ -3163,7 +3176,8 @@ class Target:
     def read(self) -> str:
         """The text of the file; "" if there is none yet. Raises ProfileError."""
         with contextlib.suppress(FileNotFoundError):
-            return read_text(self.path, owner=self.owner, folder=self.folder)
+            return read_text(self.path, owner=self.owner, folder=self.folder,
+                             other=f"choose another file with {self._option}")
         return ""
 
     def write(self, text: str | bytes) -> None:
@@ -5393,13 +5407,14 @@ def in_initial_pid_namespace() -> bool:
     return False
 
 
-def check_machine_pids(subject: str) -> None:
-    """Raise KernelError where the kernel side would not know what tasks user space means."""
+def check_machine_pids(subject: str, otherwise: str = "") -> None:
+    """Raise KernelError where the kernel side would not know what tasks user space means; `otherwise`: what to do else.
+    """
     if not os.path.exists("/proc/self"):
         raise KernelError("attach to", subject, "/proc is not mounted", "mount -t proc proc /proc")
     if not in_initial_pid_namespace():
         raise KernelError("attach to", subject, "this pid namespace is not the machine's, by which the kernel counts",
-                          "run it outside of the container, or record the command itself")
+                          f"run it outside of the container{otherwise}")
 
 
 NS_GET_PARENT, NS_GET_OWNER_UID = 2, 4  # linux/nsfs.h: _IO(0xb7, 2) and so on
@@ -7130,7 +7145,8 @@ class Child:
         if self._report.errno:
             self.kill()  # a filter may keep it from ending itself
             if self._report.bug:
-                raise ChildError("start command", self.command[0], self._report.bug.decode(errors="replace"), REPORT_IT)
+                raise ChildError("start command", self.command[0], self._report.bug.decode(errors="replace"),
+                                 report_it())
             raise self._failure(self._report.stage, self._report.errno)
         if not self._has_execed():
             status = os.waitpid(self.pid, 0)[1]
@@ -7158,8 +7174,11 @@ class Child:
         if stage == STAGE_USER and self.identity:
             return ChildError("start command", f"as user {self.identity.uid}", reason, "--privileged runs it as root")
         if stage == STAGE_FILTER:
-            return ChildError("load filter", name, reason,
-                              FILTER_HINTS.get(number, "a newer kernel may have that feature"))
+            hint = FILTER_HINTS.get(number, "a newer kernel may have that feature")
+            if number in (errno.EPERM, errno.EACCES) and self.filter and (
+                    self.filter.no_new_privs or self.filter.program == ASK_ALL):
+                hint = f"a filter or security module that {PROGRAM} is under may refuse seccomp(2)"
+            return ChildError("load filter", name, reason, hint)
         failure = command_failure(self.command, number, self.filter is not None and self.filter.program != ASK_ALL)
         if self.identity and number == errno.EACCES:
             failure.hint += f": {self.identity.title}"
@@ -7208,9 +7227,7 @@ def missing_hint(command: Sequence[str]) -> str:
 
 
 def check_command(command: Sequence[str]) -> None:
-    """Raise ChildError for a command that is not there, before anything is made ready for it. What else may be wrong
-    with it shows when it is started, by whom it runs as.
-    """
+    """Raise ChildError for a command that is not there, before anything is made ready for it."""
     try:
         search_path(command[0], initial_environment(), os.stat)
     except OSError as error:
@@ -7219,7 +7236,7 @@ def check_command(command: Sequence[str]) -> None:
 
 
 def command_failure(command: Sequence[str], number: int, filtered: bool) -> ChildError:
-    """The same as exec_failure(), with what the user may have meant."""
+    """exec_failure(), with what the user may have meant."""
     failure = exec_failure(command[0], number, filtered)
     if number == errno.ENOENT and "/" not in command[0]:
         failure.hint = missing_hint(command) or failure.hint
@@ -7645,14 +7662,15 @@ def bpf_error(operation: str, subject: str, error: OSError) -> KernelError:
                 "try it outside of the container, or after `ulimit -l unlimited`")
     else:
         # lockdown=confidentiality hides helpers that read kernel memory: to the verifier, unknown functions.
-        unfit = ("Linux 5.8 or newer with CONFIG_BPF_EVENTS is needed, and no kernel lockdown in mode confidentiality; "
-                 "-v tells more")
+        unfit = ("Linux 5.8 or newer with CONFIG_BPF_EVENTS is needed, and no kernel lockdown in mode confidentiality"
+                 + with_v("; -v tells more"))
         if error.errno == errno.EINVAL and jit_setting() in ("0", ""):
             unfit = f"{JIT_REMEDY}, without which Linux from 7.2 on may refuse it; otherwise, {unfit}"
         hint = {**LIMITS, errno.EAGAIN: "try again", errno.EINVAL: unfit, errno.ENOENT: unfit,
                 errno.ENOSYS: "the kernel was built without CONFIG_BPF_SYSCALL",
                 ENOTSUPP: "the kernel has no interpreter (CONFIG_BPF_JIT_ALWAYS_ON), and its JIT cannot compile it: "
-                          "take notify"}.get(error.errno or 0, "-v tells more")
+                          "notify (record --backend, run --enricher) needs none"
+                }.get(error.errno or 0, with_v("-v tells more"))
     return KernelError(operation, subject, error, hint)
 
 
@@ -7717,7 +7735,7 @@ class BpfSkeleton:
         try:
             self._namespace = os.stat("/proc/self/ns/pid")  # where the ids of this process and its children count
         except OSError as error:
-            raise KernelError("record with BPF", "/proc/self/ns/pid", error, "mount -t proc proc /proc") from None
+            raise KernelError("use BPF", "/proc/self/ns/pid", error, "mount -t proc proc /proc") from None
         check_pid_namespace()
         if lacks_jit(self.machine.native):
             raise KernelError("load BPF programs", "net.core.bpf_jit_enable", "is 0, and without the JIT they would "
@@ -8053,7 +8071,7 @@ class DenialReader(BpfSkeleton):
         self._unreadable: list[str] = []
         if not self.machine.number_offset:
             raise KernelError("read tracepoints", self.machine.native.name, "not known how",
-                              "choose another --enricher")
+                              "run --enricher notify names what a profile blocks there")
         try:
             self.load_programs(["run_enter"])
             self._configure()
@@ -8397,7 +8415,7 @@ class ControlGroup:
         if not os.path.exists(self.path + "/cgroup.events") if self._is_v2 else os.path.exists(
                 self.path + "/release_agent"):
             raise KernelError("attach to", path, "the root of the control groups is the whole machine",
-                              "name one below it; `watch` without --cgroup is for all")
+                              "name one below it")
         self.join_program = "join_group" if self._is_v2 else "join_scope"
         self.exec_program = "join_group" if self._is_v2 else ""
         if not self._is_v2:
@@ -9655,15 +9673,14 @@ class NotifyRecorder(Recorder):
         if name == "seccomp":
             if self._wants_listener(request):
                 message = (f"seccomp of process {request.pid} fails with EBUSY: the kernel allows one listener, and "
-                           f"that is {PROGRAM}'s; record with --backend bpf")
+                           f"that is {PROGRAM}'s; record with BPF, for which `doctor` tells what is missing")
         elif self._proc:
             with contextlib.suppress(OSError, OverflowError):
                 path, name = self._executed(request.pid, arguments, name == "execveat")
                 mode = os.stat(path).st_mode
                 changes = mode & stat.S_ISUID or mode & stat.S_ISGID and mode & stat.S_IXGRP
                 if changes or "security.capability" in os.listxattr(path):
-                    message = (f"{name} gets no other user, group or capabilities: no_new_privs is set; record as "
-                               "root, or with --backend bpf")
+                    message = f"{name} gets no other user, group or capabilities: no_new_privs is set; record as root"
         if message and message not in self._messages and len(self._messages) < self.MAX_MESSAGES:
             self._messages.add(message)
             Log.error(message)
@@ -10408,8 +10425,7 @@ msgctl:1 shmctl:1 semctl:2 values linux/ipc.h IPC_*: RMID=0 SET=1 STAT=2 INFO=3
 io_uring_register:1 values linux/io_uring.h IORING_REGISTER_*: BUFFERS=0 FILES=2 EVENTFD=4 PROBE=8
 open:1 openat:2 flags fcntl.h O_*: RDONLY=0 WRONLY=1 RDWR=2 CREAT=0x40 EXCL=0x80 NOCTTY=0x100 TRUNC=0x200 APPEND=0x400
     NONBLOCK=0x800 DSYNC=0x1000 ASYNC=0x2000 NOATIME=0x40000 CLOEXEC=0x80000 SYNC=0x101000 PATH=0x200000
-getsockopt:1 setsockopt:1 values sys/socket.h SOL_*: SOCKET=1 RAW=255 PACKET=263 NETLINK=270 BLUETOOTH=274 ALG=279
-    TLS=282 XDP=283
+getsockopt:1 setsockopt:1 values sys/socket.h SOL_*: SOCKET=1 RAW=255 PACKET=263 NETLINK=270 ALG=279 XDP=283
 getsockopt:1 setsockopt:1 values netinet/in.h *: SOL_IP=0 IPPROTO_TCP=6 IPPROTO_UDP=17 SOL_IPV6=41 SOL_ICMPV6=58
 """
 COMMON_VALUES = {"X86_64", "X86", "X32", "AARCH64", "ARM", "RISCV64", "LOONGARCH64", "S390X", "S390"}
@@ -10452,7 +10468,7 @@ def value_names() -> dict[tuple[str, int], list[ValueNames]]:
 
 
 def names_are_common(architectures: Iterable[str]) -> bool:
-    """Do the values have these names on all of them? They are what a profile lists."""
+    """Have the values these names on all of them?"""
     return {name[10:] for name in architectures} <= COMMON_VALUES | {"NATIVE"}
 
 
@@ -10598,8 +10614,8 @@ class Client(NamedTuple):
     alone: str = ""  # options with which the program does the work itself, or nobody does
 
 
-ENGINE = "the engine's daemon starts the container; record the program itself, in its container"
-MANAGER = f"the service manager starts the program; have the unit's ExecStart= call {PROGRAM}, see examples/systemd"
+ENGINE = "the engine's daemon starts the container; record --container NAME, on that machine, waits for it"
+MANAGER = f"the service manager starts the program; use --unit, or {PROGRAM} in its ExecStart=, see examples/systemd"
 SUPERVISOR = f"the supervisor starts the program; have it start {PROGRAM} with that"
 REMOTE = f"the other machine runs the program; run {PROGRAM} there"
 CLIENTS = [
@@ -10732,13 +10748,13 @@ def choose_base(options: RecordOptions) -> Sequence[str]:
     return BASE_SYSCALLS
 
 
-def tell_base(added: Sequence[str]) -> None:
-    """Say what is allowed for the sake of a container's start."""
+def tell_base(added: Sequence[str], is_wanted: bool) -> None:
+    """Say what is allowed for a container's start, which may be wanted."""
     Log.info(f"{count_of(len(added), 'base syscall is', 'base syscalls are')} allowed that the program did not make")
     risky = sorted(high_risk().keys() & set(added))
     if risky:
         Log.warning(f"base syscalls of high risk that the program did not make are allowed: {', '.join(risky)}; they "
-                    f"start a container, and --for {FOR_SERVICE} leaves them out")
+                    "start a container" + ("" if is_wanted else f", and --for {FOR_SERVICE} leaves them out"))
 
 
 def tell_portable(before: Profile, after: Profile) -> None:
@@ -10947,14 +10963,13 @@ class RecordOutput:
         return text
 
     def tell_added(self) -> None:
-        """List what was added to a profile that was there already, in all writes together."""
-        if not self.adds:
-            return
-        names = {name for name, _ in self._added}
-        parts = [f"{count_of(len(names), 'syscall', 'syscalls')}: {', '.join(sorted(text for _, text in self._added))}"
-                 ] if names else []
-        parts += [f"the architecture {name}" for name in sorted(self._added_architectures)]
-        Log.info(f"Added {'; '.join(parts) or 'nothing'}")
+        """List what was added to a profile that was there already."""
+        parts = [f"the architecture {name}" for name in sorted(self._added_architectures)]
+        if self._added:
+            count = count_of(len({name for name, _ in self._added}), "syscall", "syscalls")
+            parts.insert(0, f"{count}: {', '.join(sorted(text for _, text in self._added))}")
+        if self.adds:
+            Log.info(f"Added {'; '.join(parts) or 'nothing'}")
 
     def _source(self, text: str) -> LoadedProfile:
         """The profile in the file, which has to be of the right type."""
@@ -11216,7 +11231,7 @@ class RecordCommand:
         if added:
             Log.info(f"Adding base syscalls: {', '.join(added)}")
             if self.base is BASE_SYSCALLS:  # else the user has chosen them
-                tell_base(added)
+                tell_base(added, bool(self.options.purpose or self.options.container))
         architectures = profile_architectures(self.machine, self._to_allow(recording))
         made = kernel_calls(architectures) - recording.names.union(self.base)
         if made:
@@ -11483,16 +11498,16 @@ class AttachCommand(FilteredCommand):
         super().__init__(options, [scope.name])
 
     def _completion(self) -> str:
-        """How to add the start to the profile: a command line, if what runs is known to have been started by one."""
+        """How to add the start to the profile."""
         import shlex
         options = self.options
         if self.output.type == TYPE_SYSTEMD:
-            return "record YAML, add the start to that with --append, and then convert -t systemd"
+            return "record YAML, add the start with --append, and convert -t systemd"
         if not self.target.is_file:
             return f"record it into another file, and {PROGRAM} merge both"
         words = [PROGRAM, "record", *self._repeated_options(), "--append", "-o", self.target.path]
         if options.container:
-            return f"{shlex.join([*words, '--container', options.container])}, and start the container again"
+            return f"{shlex.join([*words, '--container', options.container])}, and start it again"
         if options.no_proc_start:
             return f"{shlex.join([*words, '--no-proc-start', self.scope.name])}, and start it again"
         if options.unit:
@@ -11503,7 +11518,7 @@ class AttachCommand(FilteredCommand):
         return f"{shlex.join(words)} -- {command}"
 
     def _repeated_options(self) -> list[str]:
-        """Those that say what the profile allows, so that what is added to it is no more than that."""
+        """Those that say what the profile allows."""
         options = self.options
         words = ["-n"] if options.no_base_syscalls else []
         words += ["-b", ",".join(options.base_syscalls)] if options.base_syscalls else []
@@ -11727,7 +11742,7 @@ class HookCommand:
         self._detach()
         if in_user_namespace() or not may_load_bpf():
             raise KernelError("record", "without root", "its hooks cannot use BPF",
-                              "let root record it: spoc.py record --containers -o FOLDER")
+                              f"let root record it: {PROGRAM} record --containers -o FOLDER")
         import_now("array", "bisect", "json", "re", "syslog")
         libseccomp.load()
         machine = this_machine()
@@ -11780,9 +11795,7 @@ class HookCommand:
         """Raise what writing would raise, as far as that can be known. Only a profile is replaced."""
         with self._target() as target:
             target.check()
-            text = target.read()
-            if text.strip():
-                parse_profile(text, target.path, container_host())
+            target.read()  # refuses a link, and what is another user's
         self._text(Profile(SCMP_ACT_ERRNO, (), ()))
 
     def _text(self, profile: Profile) -> str:
@@ -11790,7 +11803,7 @@ class HookCommand:
         request, name = self.request, kubernetes_name(self.state.identifier)
         if not request.input:
             return format_profile(profile, request.type, name)
-        source = read_profile(request.input, container_host(), follow=False)
+        source = read_profile(request.input, container_host(), follow=False, other=f"name another in {request.source}")
         new, kept, _ = append_profile(source, profile, container_host())
         if kept:
             Log.info(f"{self.title}: kept the other action that {request.input} has for: {', '.join(sorted(kept))}")
@@ -14350,7 +14363,7 @@ def guarded(examine: Callable[[], Finding]) -> Finding:
     except ImportError as error:
         return Finding(f"Python module {error.name}: {error}", "as for python", (), True)
     except Exception as error:
-        return Finding(f"the check failed: {type(error).__name__}: {error}", REPORT_IT, (), True)
+        return Finding(f"the check failed: {type(error).__name__}: {error}", report_it(), (), True)
 
 
 def diagnose() -> dict[str, Any]:
@@ -14491,6 +14504,9 @@ NEEDS_COMMAND = {
     "backend": "only BPF sees what runs already"}
 
 
+OR_COMMAND = ", or record the command itself"
+
+
 def spell_option(field: str) -> str:
     return "--" + field.replace("_", "-")
 
@@ -14548,9 +14564,9 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
         return RecordCommand(options, operands).run()
     if option == "containers":
         check_containers_options(values)
-        check_machine_pids(spell_option(option))
+        check_machine_pids(spell_option(option), OR_COMMAND)
         return ContainersCommand(options).run()
-    check_machine_pids(spell_option(option))
+    check_machine_pids(spell_option(option), OR_COMMAND)
     if option == "container" and not find_container(options.container, running_containers()):
         return AwaitCommand(options).run()
     return AttachCommand(options, make_scope(option, operands[0] if option == NO_START else values[option])).run()
@@ -14631,7 +14647,7 @@ def run_merge(values: dict[str, Any], operands: list[str]) -> int:
     for field in values:
         if field not in ("check", "output_file"):
             raise UsageError("merge --check", f"{spell_option(field)} does not go with it",
-                             "give that as -o FILE alone")
+                             "leave it out")
     if "output_file" in values:
         return check_file(options.output_file, operands)
     return check_file(operands[0], operands[1:])
@@ -15051,7 +15067,7 @@ def find_option(command: str, name: str, options: Container[str]) -> str:
         raise UsageError(f"{command} {name}", f"it may be {' or '.join(found)}", "write more of it")
     others = [other for other in COMMANDS if name in {each for option in options_of(other)
                                                       for each in option.names.split()}]
-    raise UsageError(f"{command} {name}", f"no such option; it is one of {' and '.join(others)}" if others else
+    raise UsageError(f"{command} {name}", f"no such option; it is one of {list_of(others)}" if others else
                      "no such option" + (suggestion(name, names) if name.startswith("--") else ""))
 
 
@@ -15097,11 +15113,7 @@ def check_operands(command: str, operands: Sequence[str]) -> None:
         raise UsageError(subject, reason.format(command=command, count=len(operands)))
 
 
-# What the Go tool takes as a type as well.
-OTHER_TYPES = {
-    **dict.fromkeys(("apparmor", "raw-apparmor"),
-                    "AppArmor profiles are for the operator's spoc; this program knows seccomp alone"),
-    "all": "AppArmor, which is the other one, is for the operator's spoc; this program knows seccomp alone"}
+OTHER_TYPES = ("apparmor", "raw-apparmor", "all")  # of the Go tool
 TYPE_WORDS = {"json": TYPE_JSON, "oci": TYPE_JSON, "yaml": TYPE_CRD, "yml": TYPE_CRD, "crd": TYPE_CRD}
 
 
@@ -15124,7 +15136,8 @@ def check_value(option: Option, command: str, given: Sequence[str]) -> Any:
     elif option.words:
         for value in values:
             if "--type" in names and value in OTHER_TYPES:
-                raise UsageError(f"{names[0]} {value}", OTHER_TYPES[value], f"one of {', '.join(option.words)}")
+                raise UsageError(f"{names[0]} {value}", "AppArmor is for the operator's spoc; this knows seccomp alone",
+                                 f"one of {', '.join(option.words)}")
             if value not in option.words:
                 raise UsageError(f"{names[0]} {value}", f"not one of {', '.join(option.words)}"
                                  + suggestion(TYPE_WORDS.get(value, value) if "-t" in names else value, option.words))
@@ -15144,6 +15157,7 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
         if option.field in values and option.metavar:
             values[option.field] = check_value(option, name, values[option.field])
     Log.quiet, Log.verbose = values.pop("quiet", False), values.pop("verbose", False)
+    Log.could_be_verbose = not Log.verbose and any(option.field == "verbose" for option in options_of(name))
     Log.unsaid = False
     code = command.run(values, operands)
     return EXIT_FAILURE if Log.unsaid else code
@@ -15173,8 +15187,9 @@ def explain_failure(error: Exception) -> SpocError:
     if Log.verbose:
         sys.excepthook(*sys.exc_info())
     if isinstance(error, OSError):  # nothing that a caller could do about it
-        return SpocError("run", PROGRAM, refusal_text(error), remedy_of(error) or "-v shows where")
-    return SpocError("run", PROGRAM, f"{type(error).__name__}: {error}", REPORT_IT)
+        return SpocError("run", PROGRAM, refusal_text(error),
+                         remedy_of(error) or with_v("-v shows where", report_it()))
+    return SpocError("run", PROGRAM, f"{type(error).__name__}: {error}", report_it())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -81,7 +81,7 @@ class Recording(AttachCase):
                 (("--for", "service", "--portable"),
                  f"spoc.py record --for service --portable --append -o {path} -- {known}"),
                 (("-n", "--args", "futex"), f"spoc.py record -n --args futex --append -o {path} -- {known}"),
-                (("-t", "systemd"), "record YAML, add the start to that with --append, and then convert -t systemd"),
+                (("-t", "systemd"), "record YAML, add the start with --append, and convert -t systemd"),
                 (("--append", "-t", "raw-seccomp"), f"spoc.py record -t raw-seccomp --append -o {path} -- {known}"),
                 (("--append",), "")):
             with self.subTest(options):
@@ -667,8 +667,7 @@ class Refusals(AttachCase):
             self.assertEqual(self.refused("record", "--pid", str(pid)), f"attach to: process {pid}: {reason}")
 
     def test_control_groups(self) -> None:
-        root = ("the root of the control groups is the whole machine; name one below it; `watch` without --cgroup is "
-                "for all")
+        root = "the root of the control groups is the whole machine; name one below it"
         example = f"name its folder, as in {cgroup_mount(2)}/system.slice/nginx.service"
         for version in (1, 2):
             mount = str(cgroup_mount(version))

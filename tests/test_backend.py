@@ -319,7 +319,7 @@ class Surroundings(AnybodyCase):
         script = in_mounts("mount -t tmpfs none /proc")
         self.assert_finds_all(*script)
         log = self.assert_finds_all(*script, options=("--stats",), wrapper=())
-        reason = "record with BPF: /proc/self/ns/pid: No such file or directory; mount -t proc proc /proc"
+        reason = "use BPF: /proc/self/ns/pid: No such file or directory; mount -t proc proc /proc"
         self.assertIn(f"Recording with user notification: {reason}", log)
         # Whose id the command's is cannot be told in a namespace of its own.
         for before in (script, ("unshare", "--pid", "--fork", *script)):

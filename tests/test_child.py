@@ -139,6 +139,9 @@ class ExitCodes(ChildCase):
                                     (spoc.STAGE_USER, errno.EPERM, "as user 1234: .*--privileged"),
                                     (spoc.STAGE_FILTER, errno.ENOMEM, "true: .*ulimit -v")):
             self.assertRegex(str(child._failure(stage, number)), text)
+        for child.filter, advised in ((spoc.Filter(b"", 0, False), True), (spoc.Filter(b"", 0, True), False),
+                                      (spoc.Filter(spoc.ASK_ALL, 0, False), False)):  # record has no such option
+            self.assertEqual("--no-new-privs" in str(child._failure(spoc.STAGE_FILTER, errno.EACCES)), advised)
 
     def test_bug(self) -> None:
         """It leaves no command behind, and is not taken for another result."""
@@ -151,7 +154,8 @@ class ExitCodes(ChildCase):
                     "sh", "-c", f"echo $$ > {pid_file}; exec sleep 600", options=("--checkpoint", "1", *options))[2:]],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=WAIT_S)
             self.assertEqual(result.returncode, 125, result.stderr)
-            self.assertRegex(result.stderr, r" Error: run: spoc.py: KeyError: 'bug'; report it[^\n]*\n\Z")
+            self.assertRegex(result.stderr, r" Error: run: spoc.py: KeyError: 'bug'; report it"
+                             + ("" if options else ", with what -v adds") + r"\n\Z")
             self.assertEqual("Traceback" in result.stderr, bool(options))
             pid = int(pid_file.read_text())
             self.addCleanup(self.kill_program, pid, b"sleep\0600\0")
@@ -578,6 +582,7 @@ class Purpose(ChildCase):
             self.assertEqual(self.names() - self.made(log), set(spoc.BASE_SYSCALLS) - self.made(log))
         self.assertRegex(self.log_of("-q"), r"\A\S+ Warning: base syscalls of high risk that the program did not make "
                          r"are allowed: mount, [^\n]+ --for service leaves them out\n\Z")
+        self.assertRegex(self.log_of("-q", "--for", "container"), r"[^;]+; they start a container\n\Z")
         log = self.log_of(command=("unshare", "--mount", "true"))
         self.assertNotIn("unshare", re.findall("high risk .*: (.*);", log)[0])  # which the program needs itself
 
@@ -615,9 +620,9 @@ class Purpose(ChildCase):
         started = self.folder / "started"
         for options, reason in ((("-n", "--for", "service"), "-n and --for contradict each other"),
                                 (("--for", "daemon"), "not one of container, service"),
-                                (("-t", "apparmor"), "-t apparmor: AppArmor profiles are for the operator's spoc; this "
-                                                     "program knows seccomp alone; one of seccomp, raw-seccomp, "),
-                                (("-t", "all"), "this program knows seccomp alone; one of seccomp"),
+                                (("-t", "apparmor"), "-t apparmor: AppArmor is for the operator's spoc; this knows "
+                                                     "seccomp alone; one of seccomp, raw-seccomp, "),
+                                (("-t", "all"), "this knows seccomp alone; one of seccomp"),
                                 (("-t", "systemd", "--append"), "a drop-in is not read"),
                                 (("-t", "systemd", "--name", "x"), "a drop-in has no name"),
                                 (("-t", "systemd", "--args", "ioctl"), "systemd has no conditions"),

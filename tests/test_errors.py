@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import unittest
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -19,7 +20,7 @@ import spoc
 import support
 from cases import (ANY_COMMAND, BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_RAW_TRACEPOINT_OPEN, PR_GET_SECCOMP, PR_SET_SECCOMP,
                    SECCOMP_GET_NOTIF_SIZES, CopyCase, LibraryCase, without)
-from support import (AS_NOBODY, CLOCK, NOBODY, OBJECT, ROOT, SOURCE, build, in_mounts, library_path, require,
+from support import (AS_NOBODY, CLOCK, NOBODY, OBJECT, ROOT, SOURCE, WAIT_S, build, in_mounts, library_path, require,
                      require_command, wait_until, with_capabilities)
 
 TIER = "kernel"
@@ -223,7 +224,7 @@ class Enrichers(LibraryCase):
         namespace = ("unshare", "--pid", "--fork", "--mount", "--propagation", "private", "sh", "-ec",
                      'mount -t tmpfs none /proc; exec "$@"', "sh")
         result = self.attempt_run("tracepoint", *namespace)
-        self.assert_refuses(result, "record with BPF", "/proc/self/ns/pid", "No such file or directory",
+        self.assert_refuses(result, "use BPF", "/proc/self/ns/pid", "No such file or directory",
                             "mount -t proc proc /proc")
 
     def test_no_libseccomp(self) -> None:
@@ -465,7 +466,8 @@ class Meant(support.Case):
             self.assertRegex(self.error(*words),
                              rf"no such option; did you mean {meant}\?; see spoc.py {words[0]} --help$")
         self.assertRegex(self.error("run", "--stats", "true"), "run --stats: no such option; it is one of record; see ")
-        self.assertRegex(self.error("record", "-p", "x", "true"), "record -p: no such option; it is one of run; see ")
+        self.assertRegex(self.error("record", "-p", "x", "true"),
+                         "record -p: no such option; it is one of run, push and pull; see ")
         self.assertRegex(self.error("run", "--frobnicate", "x"), "--frobnicate: no such option; see spoc.py run --help")
 
     def test_beginnings_of_options(self) -> None:
@@ -577,7 +579,7 @@ class Surroundings(CopyCase):
         """Nothing tells whose the command's id is: another process must not be recorded in its place."""
         script = in_mounts("mount -t tmpfs none /proc")
         for before in (script, ("unshare", "--pid", "--fork", *script)):
-            self.assert_refuses(self.attempt(*before), "record with BPF", "/proc/self/ns/pid",
+            self.assert_refuses(self.attempt(*before), "use BPF", "/proc/self/ns/pid",
                                 "No such file or directory", "mount -t proc proc /proc")
 
     def test_no_dev_null(self) -> None:
@@ -858,6 +860,23 @@ class Interrupted(CopyCase):
         self.sweep(signal.SIGINT, 12, *run, "touch", str(self.marker))
         self.sweep(signal.SIGTERM, 6, *run, "touch", str(self.marker))
         self.sweep(signal.SIGINT, 8, *run, "--enricher", "notify", "touch", str(self.marker))
+
+    def test_while_python_compiles_it(self) -> None:
+        """Then Python itself has the signal: it shows no line of spoc.py, and nothing has been started."""
+        interrupted = 0
+        for tenths in range(8):
+            self.marker.unlink(missing_ok=True)
+            process = subprocess.Popen([sys.executable, str(ROOT / "spoc.py"), "record", "-q", "-o", str(self.profile),
+                                        "touch", str(self.marker)], stderr=subprocess.PIPE, text=True)
+            time.sleep(0.05 * tenths)
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=WAIT_S)
+            self.assertNotRegex(told, r"spoc\.py\", line \d+, in \w")
+            if "KeyboardInterrupt" in told:
+                interrupted += 1
+                self.assertIn(process.returncode, (1, -signal.SIGINT))
+                self.assertFalse(self.marker.exists() or self.profile.exists())
+        self.assertGreater(interrupted, 0)
 
     def test_others(self) -> None:
         """What is being written when it comes is written whole."""

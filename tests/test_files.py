@@ -1080,7 +1080,7 @@ class NoProfile(FilesCase):
         "deployment": (b"apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: x\n", "it is no profile"),
         "bundle": (json.dumps({"ociVersion": "1.0.0", "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}}
                               ).encode(), "it is no profile: "),
-        "broken": (b'{"defaultAction": "SCMP_ACT_ERRNO",\n', "it is no profile: line 2, column 1: "),
+        "broken": (b'{"defaultAction": "SCMP_ACT_ERRNO",\n', "it is no profile: 2:1: "),
         "list": (("---\n" + yaml.safe_dump(CRD)).encode() * 2, "it holds several documents, which would be lost"),
         "ours and more": ((yaml.safe_dump(CRD, sort_keys=False) + "---\nkind: Service\n").encode(),
                           "it holds several documents, which would be lost"),

@@ -1414,6 +1414,24 @@ class Net(unittest.TestCase):
                                   title) for flag in spellings.split())
                         for title, text in corpus.items()), (command, spellings, ends))
 
+    def test_advice_is_for_the_command_that_gives_it(self) -> None:
+        """It names only options of that command, or of the command that it names."""
+        checked = 0
+        for command in CASES:
+            own = {name for option in spoc.options_of(command) for name in option.names.split()}
+            for title, text in parse_corpus(path_of(command).read_text(encoding="utf-8")).items():
+                for message in re.findall(r"(?m)^2\| TIME (.*)$", text):
+                    for found in re.finditer(r"(?<![\w-])(?<!ps )--?[a-z][a-z-]*", message):
+                        if found[0] in title or found[0] == "--help":
+                            continue
+                        checked += 1
+                        before = re.split("[;:]", message[:found.start()])[-1].split()
+                        named = [word for word in before if word in spoc.COMMANDS]
+                        names = {name for option in spoc.options_of(named[-1]) for name in option.names.split()
+                                 } if named else set()
+                        self.assertIn(found[0], own | names, (title, message))
+        self.assertGreater(checked, 100)
+
     def test_changed_words_are_noticed(self) -> None:
         """Of the messages in spoc.py's functions a sample is changed: cases with each of them differ."""
         native = is_native(Adapter(spoc))

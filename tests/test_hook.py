@@ -434,7 +434,8 @@ class Podman(HookCase):
                 ("io.spoc.record=/sys/new", "Operation not permitted|Permission denied|Read-only"),
                 ("io.spoc.record=relative", "relative: is not an absolute path"),
                 (f"{trace}={self.out}/new", "is not of:OUT or of:OUT;if:IN"),
-                (f"{trace}=of:{self.out}/new;if:{self.folder}/missing", "no such file"),
+                (f"{trace}=of:{self.out}/new;if:{self.folder}/missing",
+                 f"no such file; record one, or name another in {trace}"),
                 (f"{trace}=of:{self.out}/new;if:{valuable}", "read profile: "),
                 (f"{trace}=of:{self.out}/new;if:{link}", "is a symbolic link")):
             with self.subTest(annotation):
