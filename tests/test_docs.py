@@ -484,9 +484,9 @@ class Texts(unittest.TestCase):
 
 
 class Documents(support.Case):
-    """The commands are run, and print what is shown."""
+    """The commands are run, and print what is shown; some are about the whole machine."""
 
-    EXCLUSIVE = True  # some are about the whole machine
+    EXCLUSIVE = True
 
     def setUp(self) -> None:
         super().setUp()
