@@ -4059,6 +4059,7 @@ class TimedSocket:
     def begin(self, deadline: Deadline, most_bytes: int) -> None:
         """Limit the next request."""
         self._deadline, self._left_bytes = deadline, most_bytes + MAX_HEADER_BYTES
+        self.has_headers = False  # of the answer, all of them
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(TimedReader(self))
@@ -4075,6 +4076,8 @@ class TimedSocket:
         self._left_bytes -= count
         if self._left_bytes < 0:
             raise TransferFailure("the answer does not end", "tell who runs the registry")
+        if not count and not self.has_headers:  # which http.client takes for their end
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         return count
 
     def close(self) -> None:
@@ -4117,7 +4120,7 @@ def read_body(response: http.client.HTTPResponse, most_bytes: int) -> bytes:
     if part:
         raise TransferFailure(f"the answer is larger than {most_bytes} bytes", "is this a profile?")
     if size is not None and len(body) < size:
-        raise TransferFailure(f"the answer ends after {len(body)} of {size} bytes", is_transient=True)
+        raise TransferFailure(f"the answer ends after {len(body)} of {size} bytes", "try again later", True)
     return bytes(body)
 
 
@@ -4268,6 +4271,7 @@ class Transport:
                 connection.request(method, url if proxy else target, body or None, headers)
                 is_whole = True
             response = connection.getresponse()
+            timed.has_headers = True
             reply = Reply(response.status, response.headers, read_body(response, most_bytes), origin, url)
             is_whole = is_whole and connection.sock is not None and response.isclosed()
             return reply
@@ -4677,7 +4681,9 @@ class RegistryClient:
         if reply.status == 201 and mount:
             return reply
         self._expect(reply, reference, 202)
-        place = urllib.parse.urljoin(reply.url, reply.headers.get("Location") or "")
+        if not reply.headers.get("Location"):
+            raise TransferFailure(f"{reply.origin.netloc} does not say where to upload", "is this a registry?")
+        place = urllib.parse.urljoin(reply.url, reply.headers["Location"])
         place += ("&" if "?" in place else "?") + urllib.parse.urlencode({"digest": digest})
         reply = self._call(reference, "PUT", place, {"Content-Type": "application/octet-stream"}, data)
         self._expect(reply, reference, 201)
@@ -4762,7 +4768,7 @@ class RegistryClient:
         """The header that answers a registry which asks who this is."""
         challenges = parse_challenges(reply.headers.get_all("WWW-Authenticate") or [])
         login = self._login(reference)
-        if "bearer" in challenges:
+        if challenges.get("bearer", {}).get("realm"):
             return "Bearer " + self._token(reference, reply.origin, challenges["bearer"], login, deadline)
         if not login or login.is_token or "basic" not in challenges:
             raise self._unauthorized(reference, reply)

@@ -198,8 +198,8 @@ class Server:
     """A server that answers as a function says, and remembers what it was asked."""
 
     def __init__(self, case: support.Case, respond: Callable[[Request], Answer],
-                 certificate: Optional[Dict[str, str]] = None):
-        self._respond = respond
+                 certificate: Optional[Dict[str, str]] = None, keeps_open: bool = True):
+        self._respond, self._keeps_open = respond, keeps_open
         self.requests: List[Request] = []
         self.connections = 0
         self._context = None
@@ -250,7 +250,7 @@ class Server:
             return False
         for part in [given] if isinstance(given, bytes) else given:
             peer.sendall(part)
-        return isinstance(given, bytes) and b"\r\nConnection: close\r\n" not in given
+        return isinstance(given, bytes) and self._keeps_open
 
 
 class TokenService(Server):

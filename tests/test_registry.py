@@ -2,16 +2,27 @@
 """push and pull, against Debian's docker-registry, skopeo, and a registry that does everything wrong."""
 
 import base64
+import concurrent.futures
+import contextlib
+import functools
+import gzip
 import hashlib
+import http.client
 import json
 import os
 import pathlib
+import re
+import shutil
+import socket
 import subprocess
 import sys
+import time
+import unittest.mock
 import urllib.parse
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import registries
+import spoc
 import support
 
 TIER = "kernel"
@@ -21,6 +32,460 @@ YAML_PROFILE = (support.DATA / "spo-baseprofile-runc.yaml").read_text(encoding="
 
 def sha256(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+# Runs commands one after the other, with other limits of time; writes how each ended, and what this took.
+HURRIED = """
+import importlib.machinery, importlib.util, json, os, resource, sys, tempfile, time
+with open(sys.argv[1], "rb") as file:
+    is_compiled = file.read(4) == importlib.util.MAGIC_NUMBER
+make_loader = importlib.machinery.SourcelessFileLoader if is_compiled else importlib.machinery.SourceFileLoader
+loader = make_loader("spoc", sys.argv[1])
+spoc = importlib.util.module_from_spec(importlib.util.spec_from_loader("spoc", loader))
+sys.modules["spoc"] = spoc
+loader.exec_module(spoc)
+spoc.CONNECT_S, spoc.IDLE_S, spoc.REQUEST_S, spoc.OPERATION_S, spoc.FIRST_PAUSE_S = map(float, sys.argv[2:7])
+results = []
+standard = os.dup(1)
+for arguments in json.load(sys.stdin):
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        os.dup2(out.fileno(), 1)
+        os.dup2(err.fileno(), 2)
+        start_s = time.monotonic()
+        code = spoc.main(arguments)
+        took_s = time.monotonic() - start_s
+        texts = [os.pread(file.fileno(), 1 << 20, 0).decode() for file in (out, err)]
+    results.append((code, *texts, took_s, len(os.listdir("/proc/self/fd"))))
+os.write(standard, json.dumps((results, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)).encode())
+"""
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    took_s: float
+    descriptors: int
+
+
+class Scripted(registries.Case):
+    """A registry that answers well, but for what a test puts in the way, at each step of a pull and a push."""
+
+    MAX_S = 15.0  # that a command may take under the limits below, on a busy machine
+    MAX_RSS_KB = 90_000
+    BLOB = JSON_PROFILE.encode()
+    PULL = ("GET manifests/latest", "GET manifests/sha256", "GET blobs/sha256")
+    PUSH = ("HEAD blobs/sha256", "POST blobs/uploads", "PUT blobs/uploads", "PUT manifests/latest")
+    STEPS = (*PULL, *PUSH)
+    NOT_HEAD = (*PULL, *PUSH[1:])  # which is asked whether there is something to do, and need not answer well
+
+    def setUp(self) -> None:
+        super().setUp()
+        (self.folder / "app.json").write_text(JSON_PROFILE)
+        layer = {"mediaType": "application/json", "digest": sha256(self.BLOB), "size": len(self.BLOB),
+                 "annotations": {"org.opencontainers.image.title": "profile.json"}}
+        self.manifest = json.dumps({"schemaVersion": 2, "config": {
+            "mediaType": registries.RUNTIME_TYPE, "digest": sha256(b"{}"), "size": 2}, "layers": [layer]}).encode()
+        self.index = json.dumps({"schemaVersion": 2, "manifests": [
+            {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": sha256(self.manifest),
+             "size": len(self.manifest)}]}).encode()
+        self.faults: Dict[str, Callable[[bytes], registries.Answer]] = {}
+        self.server = registries.Server(self, self.respond)
+
+    def step_of(self, request: registries.Request) -> Tuple[str, str]:
+        """The repository and the step that a request is for."""
+        match = re.fullmatch(r"/v2/([^/]+)/(.*)", request.target)
+        assert match, request.target
+        path = re.split("[:?]", match[2])[0]
+        return match[1], f"{request.method} {'/'.join(path.split('/')[:2])}"
+
+    def respond(self, request: registries.Request) -> registries.Answer:
+        """The right answer; where a step and a fault are the repository's name, that with the fault."""
+        repository, step = self.step_of(request)
+        step_number, _, fault = repository.partition("-")
+        good = {"GET manifests/latest": registries.answer(200, self.index),
+                "GET manifests/sha256": registries.answer(200, self.manifest),
+                "GET blobs/sha256": registries.answer(200, self.BLOB),
+                "HEAD blobs/sha256": registries.answer(404),
+                "POST blobs/uploads": registries.answer(202, Location=f"/v2/{repository}/blobs/uploads/here?state=1"),
+                }.get(step, registries.answer(201 if request.method == "PUT" else 404))
+        if fault and self.STEPS[int(step_number)] == step:
+            return self.faults[fault](good)
+        return good
+
+    def hurried(self, commands: Sequence[Sequence[str]], connect_s: float = 2, idle_s: float = 2, request_s: float = 4,
+                operation_s: float = 10, pause_s: float = 0.01) -> List[Ended]:
+        """How these commands end. They may leave nothing open, and use little memory."""
+        result = subprocess.run(
+            [sys.executable, "-c", HURRIED, str(support.SPOC),
+             *map(str, (connect_s, idle_s, request_s, operation_s, pause_s))], input=json.dumps(commands), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder, env=registries.environment(self.home))
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        results, rss_kb = json.loads(result.stdout)
+        ended = [Ended(*each) for each in results]
+        self.assertEqual({each.descriptors for each in ended}, {ended[0].descriptors})
+        self.assertLess(rss_kb, self.MAX_RSS_KB)
+        return ended
+
+    @staticmethod
+    def without_end(start: bytes, part: bytes, pause_s: float = 0) -> Iterator[bytes]:
+        """It goes on for as long as anybody listens, and 2 GB at most."""
+        yield start
+        for _ in range((2 << 30) // len(part)):
+            time.sleep(pause_s)
+            yield part
+
+
+class Hostile(Scripted):
+    """A registry that does everything wrong."""
+
+    def check_steps(self, faults: Dict[str, Tuple[Callable[[bytes], registries.Answer], str]],
+                    steps: Sequence[str] = Scripted.STEPS) -> None:
+        """Each of these faults, at each of these steps, ends a command with one line that fits a pattern."""
+        self.faults = {name: fault for name, (fault, _) in faults.items()}
+
+        def run(step: str) -> List[Ended]:
+            number = self.STEPS.index(step)
+            verb = ("pull", "-o", "out.json") if step in self.PULL else ("push", "-f", "app.json")
+            return self.hurried([[*verb, "--plain-http", f"{self.server.host}/{number}-{name}"] for name in faults])
+
+        with concurrent.futures.ThreadPoolExecutor(len(steps)) as pool:
+            for step, results in zip(steps, pool.map(run, steps)):
+                for (name, (_, pattern)), ended in zip(faults.items(), results):
+                    with self.subTest(step, fault=name):
+                        self.assertEqual((ended.code, ended.stdout), (125, ""), ended.stderr)
+                        lines = [line for line in ended.stderr.splitlines() if " again in " not in line]
+                        self.assertEqual(len(lines), 1, ended.stderr)
+                        self.assertRegex(lines[0], f" Error: (pull|push|read profile): {self.server.host}/[^ ]*: .*"
+                                                   f"(?:{pattern}).*; ")
+                        self.assertLess(ended.took_s, self.MAX_S)
+        self.assertEqual([path.name for path in self.folder.iterdir() if path.name not in ("home", "app.json")], [])
+
+    def test_good_answers(self) -> None:
+        """Without a fault both commands succeed, over one connection each."""
+        pulled, pushed = self.hurried([["pull", "-o", "-", "--plain-http", f"{self.server.host}/a"],
+                                       ["push", "-f", "app.json", "--plain-http", f"{self.server.host}/a"]])
+        self.assertEqual((pulled.code, pulled.stdout), (0, JSON_PROFILE), pulled.stderr)
+        self.assertEqual(pushed.code, 0, pushed.stderr)
+        self.assertEqual(self.server.connections, 2)
+
+    def test_broken_answers(self) -> None:
+        closed = "connection was closed|not whole|ends after"
+        self.check_steps({
+            "nothing": (lambda good: None, "time-out"),
+            "hang-up": (lambda good: [b""], closed),
+            "status": (lambda good: [good[:12]], closed),
+            "headers": (lambda good: [good[:30]], closed),
+            "no-http": (lambda good: [b"SSH-2.0-OpenSSH_9.2\r\n"], "does not speak HTTP"),
+            "slow": (lambda good: self.without_end(b"", b"H", 0.2), "time-out"),
+            "slow-header": (lambda good: self.without_end(b"HTTP/1.1 200 OK\r\nX: ", b"x", 0.2), "time-out"),
+            "long-header": (lambda good: self.without_end(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 8000), "not speak HTTP"),
+            "headers-2gb": (lambda good: self.without_end(b"HTTP/1.1 200 OK\r\n", b"X: " + b"x" * 8000 + b"\r\n"),
+                            "does not end|not speak HTTP"),
+            "continue": (lambda good: self.without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 99), "does not end"),
+        })
+
+    def test_refusals(self) -> None:
+        """Statuses of errors; their bodies may be anything."""
+        message = json.dumps({"errors": [{"code": "DENIED", "message": "no\x1b[31m way"}]}).encode()
+        self.check_steps({
+            "401": (lambda good: registries.answer(401), "wants a login"),
+            "401-other": (lambda good: registries.answer(401, WWW_Authenticate="Negotiate"), "wants a login"),
+            "401-odd": (lambda good: registries.answer(401, WWW_Authenticate='=,"Bearer"realm,,=x\\'),
+                        "wants a login"),
+            "403": (lambda good: registries.answer(403, message), "does not allow it|HTTP 403"),
+            "418": (lambda good: registries.answer(418, b"{}"), "HTTP 418"),
+            "500": (lambda good: registries.answer(500, b"<html>"), "HTTP 500"),
+            "503": (lambda good: registries.answer(503, b"[" * 5000, Retry_After="x"), "HTTP 503"),
+            "429": (lambda good: registries.answer(429, Retry_After="3600"), "HTTP 429"),
+            "2gb": (lambda good: self.without_end(b"HTTP/1.1 403 No\r\n\r\n", b"x" * 65536), "HTTP 403"),
+            "999": (lambda good: registries.answer(999), "HTTP 999"),
+        }, self.NOT_HEAD)
+        refused, unknown = (lambda good: registries.answer(403)), (lambda good: registries.answer(418))
+        self.faults = {"refused": refused, "unknown": unknown}
+        place = f"{self.server.host}/{self.STEPS.index(self.PUSH[0])}"
+        commands = [["push", "-f", "app.json", "--plain-http", f"{place}-{name}"] for name in self.faults]
+        for ended in self.hurried(commands):
+            self.assertEqual(ended.code, 0, ended.stderr)
+
+    def test_redirects(self) -> None:
+        def to(location: str) -> Callable[[bytes], bytes]:
+            return lambda good: registries.answer(307, Location=location)
+
+        self.check_steps({
+            "itself": (to(""), "HTTP 307|redirects more than 5 times|where to upload"),
+            "endless": (lambda good: registries.answer(308, Location=f"?{os.urandom(4).hex()}"), "more than 5 times"),
+            "file": (to("file:///etc/passwd"), "file:///etc/passwd: no address for HTTP"),
+            "nowhere": (to("http://:80/"), "no address for HTTP"),
+            "login": (to("http://me:secret@127.0.0.1/"), "no address for HTTP"),
+            "lines": (to("/a b\tc"), "no address for HTTP"),
+            "refused": (to(f"http://127.0.0.1:{registries.free_port()}/"), "connection refused"),
+            "none": (lambda good: registries.answer(302), "HTTP 302"),
+        }, self.NOT_HEAD)
+
+    def test_bodies(self) -> None:
+        """What pull gets: too much, too little, something else."""
+        def changed(body: Callable[[bytes], bytes], **headers: Any) -> Callable[[bytes], bytes]:
+            return lambda good: registries.answer(200, body(good.partition(b"\r\n\r\n")[2]), **headers)
+
+        def head(**headers: Any) -> bytes:
+            return registries.answer(200, **headers).replace(b"Content-Length: 0\r\n", b"")
+
+        wrong = "digest|came with|came for|makes no sense|no JSON|no profile"
+        large = "larger than|does not end"
+        self.check_steps({
+            "half": (lambda good: [good[:-40]], "ends after"),
+            "half-chunk": (lambda good: [head(Transfer_Encoding="chunked") + b"ffff\r\n{"], "not whole"),
+            "shorter": (changed(lambda body: body[:-1]), wrong),
+            "longer": (changed(lambda body: body + b" "), f"{wrong}|larger"),
+            "other": (changed(lambda body: body.replace(b"2", b"3")), wrong),
+            "empty": (changed(lambda body: b""), wrong),
+            "gzip": (changed(gzip.compress, Content_Encoding="gzip"), f"{wrong}|larger"),
+            "told-2gb": (lambda good: self.without_end(head(Content_Length=str(2 << 30)), b"x" * 65536), large),
+            "2gb": (lambda good: self.without_end(head(Connection="close"), b"x" * 65536), large),
+            "chunks-2gb": (lambda good: self.without_end(head(Transfer_Encoding="chunked"),
+                                                         b"10000\r\n" + b"x" * 65536 + b"\r\n"), large),
+            "chunk-2gb": (lambda good: self.without_end(head(Transfer_Encoding="chunked") + b"80000000\r\n",
+                                                        b"x" * 65536), large),
+            "chunk-minus": (lambda good: self.without_end(head(Transfer_Encoding="chunked") + b"-1\r\n", b"x" * 65536),
+                            f"{large}|not speak HTTP|not whole"),
+            "slow": (lambda good: self.without_end(head(Content_Length="99"), b"x", 0.2), "time-out"),
+        }, self.PULL[1:])
+        told = changed(lambda body: body, Docker_Content_Digest=f"sha256:{64 * '0'}")
+        self.check_steps({"told-digest": (told, f"the manifest has the digest {sha256(self.index)}, not sha256:0")},
+                         self.PULL[:1])
+
+
+class Bad(Scripted):
+    """A network that is bad, and a registry that is busy."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.place = f"{self.server.host}/app"
+
+    def test_busy(self) -> None:
+        """What a busy registry says of when to come back holds; the command succeeds then."""
+        times: List[float] = []
+
+        def busy(request: registries.Request) -> registries.Answer:
+            times.append(time.monotonic())
+            if len(times) in (1, 3):
+                return registries.answer(429 if len(times) == 1 else 503, Retry_After="2")
+            return self.respond(request)
+
+        server = registries.Server(self, busy)
+        pulled, = self.hurried([["pull", "-o", "-", "--plain-http", f"{server.host}/app"]])
+        self.assertEqual((pulled.code, pulled.stdout), (0, JSON_PROFILE), pulled.stderr)
+        self.assertEqual(len(re.findall(r"HTTP (?:429|503): again in 2\.\d s\n", pulled.stderr)), 2, pulled.stderr)
+        self.assertGreaterEqual(times[1] - times[0], 2)
+        self.assertGreaterEqual(times[3] - times[2], 2)
+
+    def test_pauses_grow(self) -> None:
+        """A date that has passed is no pause; without one the pauses double."""
+        times: List[float] = []
+
+        def busy(request: registries.Request) -> registries.Answer:
+            times.append(time.monotonic())
+            return registries.answer(500, Retry_After="Sat, 01 Jan 2000 00:00:00 GMT")
+
+        server = registries.Server(self, busy)
+        ended, = self.hurried([["pull", "-o", "-", "--plain-http", f"{server.host}/app"]], pause_s=0.1)
+        self.assertEqual(ended.code, 125)
+        pauses = [after - before for before, after in zip(times, times[1:])]
+        self.assertEqual(len(pauses), 4)
+        for number, pause in enumerate(pauses):
+            self.assertGreaterEqual(pause, 0.1 * 2 ** (number + 1))
+
+    def test_connection_that_was_closed_meanwhile(self) -> None:
+        """A server need not say that it closes one that waits; nothing is said of that, and nobody waits."""
+        server = registries.Server(self, self.respond, keeps_open=False)
+        ended = self.hurried([["pull", "-o", "-", "--plain-http", f"{server.host}/app"],
+                              ["push", "-f", "app.json", "--plain-http", f"{server.host}/app"]], pause_s=5)
+        self.assertEqual([each.code for each in ended], [0, 0], ended)
+        self.assertNotIn("again in", ended[0].stderr + ended[1].stderr)
+
+    def test_hang_ups(self) -> None:
+        """At each step once: the command goes on."""
+        for step in self.STEPS:
+            with self.subTest(step):
+                seen: List[str] = []
+
+                def once(request: registries.Request) -> registries.Answer:
+                    seen.append(self.step_of(request)[1])
+                    if seen.count(step) == 1 and seen[-1] == step:
+                        return [b"HTTP/1.1 200"]
+                    return self.respond(request)
+
+                server = registries.Server(self, once)
+                command = ["pull", "-o", "-"] if step in self.PULL else ["push", "-f", "app.json"]
+                ended, = self.hurried([[*command, "--plain-http", f"{server.host}/app"]])
+                self.assertEqual(ended.code, 0, ended.stderr)
+                self.assertGreater(seen.count(step), 1)
+
+    def test_nobody_takes_the_connection(self) -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as waiting:
+            port = listener.getsockname()[1]
+            for _ in range(4):  # until the kernel drops what comes
+                peer = waiting.enter_context(socket.socket())
+                peer.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    peer.connect(("127.0.0.1", port))
+            time.sleep(0.2)
+            ended, = self.hurried([["pull", "--plain-http", f"127.0.0.1:{port}/app"]], connect_s=1)
+        self.assertEqual(ended.code, 125)
+        self.assertIn(f"127.0.0.1:{port}: time-out; check the network, and whether it takes a proxy", ended.stderr)
+        line = self.refused("pull", f"127.0.0.1:{port}/app")
+        self.assertIn(f"127.0.0.1:{port}: connection refused; check the port", line)
+        self.assertIn("registry.invalid: unknown host; check the name", self.refused("pull", "registry.invalid/app"))
+
+    def test_blob_store(self) -> None:
+        """Where a registry sends to another host, that does not learn who asks."""
+        store = registries.Server(self, lambda request: registries.answer(200, self.BLOB))
+
+        def redirect(request: registries.Request) -> registries.Answer:
+            if not request.headers.get("Authorization"):
+                return registries.answer(401, WWW_Authenticate="Basic realm=x")
+            if "/blobs/" in request.target:
+                return registries.answer(307, Location=f"http://{store.host}/bucket?signature=x%2By")
+            return self.respond(request)
+
+        server = registries.Server(self, redirect)
+        result = self.spoc("pull", "-v", "-o", "-", "--plain-http", f"{server.host}/app",
+                           env=registries.environment(self.home, SPOC_USERNAME="me", SPOC_PASSWORD="secret"))
+        self.assertEqual(result.stdout, JSON_PROFILE)
+        request, = store.requests
+        self.assertEqual((request.target, request.headers["Host"]), ("/bucket?signature=x%2By", store.host))
+        self.assertNotIn("Authorization", request.headers)
+        self.assertNotIn("signature", result.stderr)
+
+    def test_upload_elsewhere(self) -> None:
+        """The same of an upload."""
+        store = registries.Server(self, lambda request: registries.answer(201))
+
+        def elsewhere(request: registries.Request) -> registries.Answer:
+            if not request.headers.get("Authorization"):
+                return registries.answer(401, WWW_Authenticate="Basic realm=x")
+            if request.method == "POST":
+                return registries.answer(202, Location=f"http://{store.host}/bucket?a=b")
+            return self.respond(request)
+
+        server = registries.Server(self, elsewhere)
+        self.spoc("push", "-f", "app.json", "--plain-http", f"{server.host}/app",
+                  env=registries.environment(self.home, SPOC_USERNAME="me", SPOC_PASSWORD="secret"))
+        self.assertEqual({request.method for request in store.requests}, {"PUT"})
+        for request in store.requests:
+            self.assertEqual(urllib.parse.parse_qs(request.target.partition("?")[2])["digest"], [sha256(request.body)])
+            self.assertNotIn("Authorization", request.headers)
+
+    @staticmethod
+    def always(reply: bytes, _request: registries.Request) -> registries.Answer:
+        return reply
+
+    def test_never_from_tls_to_none(self) -> None:
+        """Neither a redirect, nor an upload, nor a token service takes TLS away."""
+        authority = registries.Authority(self.folder / "authority")
+        plain = registries.Server(self, lambda request: registries.answer(200, self.BLOB))
+        url, certificate = f"http://{plain.host}/x", authority.issue()
+        for label, reply, reason in (
+                ("redirect", registries.answer(307, Location=url), f"leads to {plain.host} without TLS"),
+                ("upload", registries.answer(202, Location=url), f"leads to {plain.host} without TLS"),
+                ("token", registries.answer(401, WWW_Authenticate=f'Bearer realm="{url}",service="x"'),
+                 f"wants a login without TLS, at {plain.host}")):
+            with self.subTest(label):
+                server = registries.Server(self, functools.partial(self.always, reply), certificate)
+                line = self.refused("push", "-f", "app.json", "--ca", authority.certificate, f"{server.host}/app")
+                self.assertIn(reason, line)
+        self.assertEqual(plain.requests, [])
+
+    def test_pages_of_tags(self) -> None:
+        """Relative and absolute links, over one connection; no page without an end."""
+        names = [f"node-{number:04}" for number in range(1000)]
+
+        def page(request: registries.Request) -> registries.Answer:
+            query = urllib.parse.parse_qs(urllib.parse.urlsplit(request.target).query)
+            first = int(query.get("after", ["0"])[0])
+            found = names[first:first + 100]
+            link = f"/v2/app/tags/list?after={first + 100}"
+            more = {"Link": f'<{link if first % 200 else f"http://{server.host}{link}"}>; rel="next"'}
+            return registries.answer(200, json.dumps({"name": "app", "tags": found}).encode(),
+                                     **(more if first + 100 < len(names) or "/endless/" in request.target else {}))
+
+        server = registries.Server(self, page)
+        settings = spoc.Settings(plain_http=True)
+        with spoc.RegistryClient(settings) as client:
+            self.assertEqual(client.tags(spoc.parse_reference(f"{server.host}/app")), names)
+        self.assertEqual((len(server.requests), server.connections), (10, 1))
+        server = registries.Server(self, lambda request: registries.answer(
+            200, b'{"tags": ["a"]}', Link="<?again>; rel=next"))
+        with spoc.RegistryClient(settings) as client, self.assertRaisesRegex(spoc.SpocError, "tags does not end"):
+            client.tags(spoc.parse_reference(f"{server.host}/app"))
+        for body in (b"", b"[]", b'{"tags": 7}', b'{"tags": [7]}', b'{"tags": ["../x"]}', b'{"tags": {"a": "b"}}',
+                     b"[" * 100_000):
+            server = registries.Server(self, functools.partial(self.always, registries.answer(200, body)))
+            with spoc.RegistryClient(settings) as client, self.assertRaisesRegex(spoc.SpocError, "tags is none"):
+                client.tags(spoc.parse_reference(f"{server.host}/app"))
+        server = registries.Server(self, lambda request: registries.answer(200, b'{"tags": null}'))
+        with spoc.RegistryClient(settings) as client:
+            self.assertEqual(client.tags(spoc.parse_reference(f"{server.host}/app")), [])
+
+    def test_killed(self) -> None:
+        """The registry is killed at each step: nothing is left, what was there stays, and the repeat succeeds."""
+        registry = self.registry()
+        self.spoc("convert", "-t", "raw-seccomp", "-o", "app.json", "app.json")
+        self.spoc("push", "-f", "app.json", f"{registry.host}/app")
+        kept, before_it = self.folder / "kept.json", '{"defaultAction": "SCMP_ACT_LOG"}\n'
+        kept.write_text(before_it)
+        before = sorted(path.name for path in self.folder.iterdir())
+        moments = (("GET manifests/latest", "before within"), ("GET blobs/sha256", "within after"),
+                   ("HEAD blobs/sha256", "before"), ("POST blobs/uploads", "after"),
+                   ("PUT blobs/uploads", "within after"), ("PUT manifests/latest", "within after"))
+        for step, moment in ((step, moment) for step, listed in moments for moment in listed.split()):
+            with self.subTest(step, moment=moment):
+                command = ("pull", "-o", "kept.json") if step in self.PULL else ("push", "-f", "app.json")
+                place = f"{registry.host}/{moment}-{re.sub('[ /]', '-', step.lower())}"
+                if step in self.PULL:
+                    self.spoc("push", "-f", "app.json", place)
+                relay = registries.Server(self, functools.partial(self.relayed, registry, step, moment))
+                ended, = self.hurried([[*command, "--plain-http", place.replace(registry.host, relay.host)]])
+                self.assertEqual((ended.code, ended.stdout), (125, ""), ended.stderr)
+                self.assertIn(": the connection was closed; try again later\n", ended.stderr)
+                self.assertEqual(kept.read_text(), before_it)
+                self.assertEqual(sorted(path.name for path in self.folder.iterdir()), before)
+                self.assertFalse(registries.has_listener("127.0.0.1", registry.port))
+                registry.start()
+                self.spoc(*command[:2], command[2].replace("kept", "new"), place)
+                self.spoc("pull", "-o", "new.json", place)
+                self.spoc("diff", "app.json", "new.json")
+                (self.folder / "new.json").unlink()
+
+    def relayed(self, registry: registries.Registry, step: str, moment: str,
+                request: registries.Request) -> registries.Answer:
+        """What a registry answers; it is killed before the request of this step, or before its answer has come."""
+        is_now = self.step_of(request)[1] == step
+        if is_now and moment == "before":
+            registry.stop()
+        if is_now and moment == "within" and request.body:
+            with socket.create_connection(("127.0.0.1", registry.port)) as peer:
+                head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+                peer.sendall(f"{request.method} {request.target} HTTP/1.1\r\n{head}\r\n".encode() + request.body[:50])
+                time.sleep(0.1)
+                registry.stop()
+            return [b""]
+        try:
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", registry.port)) as connection:
+                connection.request(request.method, request.target, request.body, dict(request.headers.items()))
+                reply = connection.getresponse()
+                headers: Dict[str, Any] = {name.replace("-", "_"): value for name, value in reply.getheaders()
+                                           if name.lower() in ("location", "content-type", "docker-content-digest")}
+                whole = registries.answer(reply.status, reply.read(), **headers)
+        except OSError:
+            return [b""]
+        if is_now and moment != "before":
+            registry.stop()
+            return [whole[:len(whole) // 2] if moment == "within" else b""]
+        return whole
 
 
 class Plain(registries.Case):
@@ -115,6 +580,84 @@ class Plain(registries.Case):
                     env=registries.environment(self.home, REF=f"{registry.host}/app:{kind}"), stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE, text=True)
                 self.assertEqual((result.returncode, result.stdout.splitlines()[1:]), (0, [f"profile.{kind}"]), result)
+
+    def layout(self, *manifests: Tuple[Dict[str, Any], List[bytes]]) -> pathlib.Path:
+        """An OCI layout with these manifests, whose layers and configuration it completes, under the tag x."""
+        folder = self.folder / "layout"
+        (folder / "blobs/sha256").mkdir(parents=True)
+
+        def add(data: bytes, media_type: str) -> Dict[str, Any]:
+            (folder / "blobs/sha256" / sha256(data).partition(":")[2]).write_bytes(data)
+            return {"mediaType": media_type, "digest": sha256(data), "size": len(data)}
+
+        entries = []
+        for document, layers in manifests:
+            config = document.pop("of config", b"{}")
+            platform = document.pop("platform", None)
+            document = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", **document,
+                        "config": add(config, document.pop("config type")),
+                        "layers": [{**add(layer, document.get("layer type", "application/json")),
+                                    "annotations": {"org.opencontainers.image.title": "profile.json"}}
+                                   for layer in layers]}
+            entry = add(json.dumps(document).encode(), "application/vnd.oci.image.manifest.v1+json")
+            entries.append({**entry, "platform": platform} if platform else entry)
+        index = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+                            "manifests": entries}).encode()
+        top = entries[0] if len(entries) == 1 else add(index, "application/vnd.oci.image.index.v1+json")
+        top["annotations"] = {"org.opencontainers.image.ref.name": "x"}
+        (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [top]}))
+        (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+        return folder
+
+    def test_what_skopeo_pushes(self) -> None:
+        """An index of two platforms, each with the profile in the runtime format."""
+        registry = self.registry()
+        texts = {"amd64": JSON_PROFILE, "arm64": JSON_PROFILE.replace('"mount",', "")}
+        self.assertNotEqual(*texts.values())
+        layout = self.layout(*(({"config type": registries.RUNTIME_TYPE,
+                                 "platform": {"os": "linux", "architecture": architecture}}, [text.encode()])
+                               for architecture, text in texts.items()))
+        skopeo = "copy", "--all", "--dest-tls-verify=false", f"oci:{layout}:x", f"docker://{registry.host}/both:1"
+        registries.skopeo(*skopeo)
+        for architecture, text in texts.items():
+            result = self.spoc("pull", "-o", "-", "-p", f"linux/{architecture}", f"{registry.host}/both:1")
+            self.assertEqual(result.stdout, text)
+            digest = sha256(registry.manifest("both:1"))
+            self.assertIn(f" Pulled {registry.host}/both:1@{digest} into: -", result.stderr)
+        self.assertIn("holds no profile for linux/s390x, but linux/amd64, linux/arm64; choose one with -p",
+                      self.refused("pull", "-p", "linux/s390x", f"{registry.host}/both:1"))
+
+    def test_image(self) -> None:
+        """An image is no profile, and neither is any other file."""
+        registry = self.registry()
+        for label, config_type, layer, reason in (
+                ("image", "application/vnd.oci.image.config.v1+json", b"x" * 1024, "is a container image, and no"),
+                ("text", registries.RUNTIME_TYPE, b"hello", "expected a mapping|is no profile"),
+                ("bytes", registries.RUNTIME_TYPE, b"\xff\xfe", "is not UTF-8")):
+            with self.subTest(label):
+                config = b'{"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}'
+                layout = self.layout(({"config type": config_type, "of config": config}, [layer]))
+                registries.skopeo("copy", "--dest-tls-verify=false", f"oci:{layout}:x",
+                                  f"docker://{registry.host}/{label}")
+                shutil.rmtree(layout)
+                line = self.refused("pull", "-o", "out", f"{registry.host}/{label}")
+                self.assertTrue(line.startswith(f"read profile: {registry.host}/{label}:latest"), line)
+                self.assertRegex(line, reason)
+                self.assertFalse((self.folder / "out").exists())
+
+    def test_mount(self) -> None:
+        """What another repository of the registry has is not sent."""
+        registry = self.registry()
+        self.pushed("-f", "app.yaml", f"{registry.host}/one/app:1")
+        manifest = registry.manifest("one/app:1")
+        layer = YAML_PROFILE.encode()
+        artifact = spoc.Artifact(manifest, (spoc.Blob("x", b"{}"), spoc.Blob("y", layer)))
+        proxy = registries.Proxy(self)
+        with unittest.mock.patch.dict(os.environ, http_proxy=proxy.host, no_proxy=""), \
+                spoc.RegistryClient(spoc.Settings(plain_http=True)) as client:
+            client.push(spoc.parse_reference(f"registry.test:{registry.port}/other:2"), artifact, "one/app")
+        self.assertEqual([request.method for request in proxy.requests], ["HEAD", "POST", "HEAD", "POST", "PUT"])
+        self.assertEqual(registry.blobs("other:2"), [layer])
 
 
 class Secured(registries.Case):
