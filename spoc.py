@@ -80,7 +80,7 @@ except (ImportError, OSError, MemoryError) as failure:
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
 IMPORTED_LATER = ("_socket array binascii bisect difflib email.utils hashlib html http.client ipaddress json pwd re "
-                  "resource shlex shutil socket ssl subprocess syslog termios textwrap urllib.parse").split()
+                  "resource shlex shutil socket ssl subprocess syslog termios textwrap threading urllib.parse").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import array
@@ -2741,6 +2741,12 @@ class LoadedProfile(NamedTuple):
     def depends_on_machine(self) -> bool:
         return any(map(depends_on_machine, self.rules))
 
+    def check_enabled(self) -> None:
+        """Raise ProfileError unless it is."""
+        for key, disabled in (("state", "Disabled"), ("disabled", True)):
+            if self.spec.get(key) == disabled:
+                self.reader.fail_in(self.spec, key, f"{key}: the profile is not enabled")
+
     def place_of(self, key: str, name: str = "") -> tuple[str, int, int]:
         """File, line and column of a key of the profile or, with a syscall's name, of its rule."""
         where = self.spec
@@ -2869,6 +2875,14 @@ def read_text(path: str, follow: bool = False, owner: tuple[int, int] | None = N
         raise ProfileError(path, before.count(b"\n") + 1, error.start - before.rfind(b"\n"), "is not UTF-8") from None
 
 
+OCI_SCHEME = "oci://"
+
+
+def is_reference(path: str) -> bool:
+    """Does this name a profile in a registry, and no file?"""
+    return path.startswith(OCI_SCHEME)
+
+
 def split_name(path: str) -> tuple[str, str]:
     """FILE#NAME, which is the document of that name in FILE, as file and name; the name of any other path is ""."""
     if "#" in path and not os.path.lexists(path):
@@ -2890,9 +2904,7 @@ def read_profile(path: str, host: Host, follow: bool = True, owner: tuple[int, i
         raise ProfileError(file, 0, 0, "no such file", "check the path, or record one" if follow else
                            f"record one, or {other}") from None
     source = parse_profile(text, file, host, name)
-    for key, disabled in (("state", "Disabled"), ("disabled", True)):
-        if source.spec.get(key) == disabled:
-            source.reader.fail_in(source.spec, key, f"{key}: the profile is not enabled")
+    source.check_enabled()
     return source
 
 
@@ -3063,12 +3075,15 @@ class Target:
 
     PROBE_BYTES = 16 << 10
     LOCK_S = 3
+    is_remote = False  # in a registry, see RegistryTarget
 
     def __init__(self, path: str, owner: tuple[int, int] | None = None, is_default: bool = False,
                  option: str = "-o", any_content: bool = False):
         """With `is_default` nobody has named this path: in /tmp it may be a trap that another user has laid. `option`
         names another. What holds something else than a profile is refused without `any_content`.
         """
+        if is_reference(path):
+            raise SpocError("write profile", path, f"{option} takes a file", f"name one, and {PROGRAM} push it")
         self.path, self.owner, self._option, self._any_content = path, owner, option, any_content
         self.name = os.path.basename(path)
         self.descriptor = named_descriptor(path)
@@ -3448,7 +3463,7 @@ class EventsFile:
 
 def type_of_name(path: str) -> str:
     """The type of a profile that is to be written there, by the name's extension; "" if that says nothing."""
-    return TYPE_OF_EXTENSION.get(os.path.splitext(path)[1].lower(), "")
+    return "" if is_reference(path) else TYPE_OF_EXTENSION.get(os.path.splitext(path)[1].lower(), "")
 
 
 def warn_of_name(path: str, content_type: str) -> None:
@@ -3910,7 +3925,6 @@ def check_blob(descriptor: Descriptor, data: bytes, reference: str) -> None:
                         "tell whoever runs the registry")
 
 
-OCI_SCHEME = "oci://"
 DEFAULT_TAG = "latest"
 # The grammar of github.com/distribution/reference, and of distribution-spec's spec.md ("Pulling manifests").
 HOST_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -4630,6 +4644,26 @@ class RegistryClient:
             check_blob(descriptor, reply.body, str(reference))
             return reply.body
 
+    def has(self, reference: Reference) -> bool:
+        """Is there anything that this reference names?"""
+        with self._operation("pull", reference):
+            reply = self._retry(lambda: self._call(
+                reference, "HEAD", f"manifests/{reference.digest or reference.tag}",
+                {"Accept": ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))}))
+            if reply.status != 404:
+                self._expect(reply, reference, 200)
+            return reply.status == 200
+
+    def check_push(self, reference: Reference) -> None:
+        """Raise SpocError unless the registry would take something for this repository: begin, and give it up."""
+        import urllib.parse
+        with self._operation("push", reference):
+            reply = self._retry(lambda: self._call(reference, "POST", "blobs/uploads/", {}))
+            self._expect(reply, reference, 202)
+            with contextlib.suppress(TransferFailure):
+                place = urllib.parse.urljoin(reply.url, reply.headers.get("Location") or "")
+                self._call(reference, "DELETE", place, {})
+
     def tags(self, reference: Reference) -> list[str]:
         """All tags of the repository, as the registry sorts them."""
         with self._operation("list tags", reference):
@@ -4851,7 +4885,8 @@ class PulledProfile(NamedTuple):
     reference: Reference  # with the digest of the manifest or index that it named
 
 
-def pull_profile(client: RegistryClient, reference: Reference, platform: Platform) -> PulledProfile:
+def pull_profile(client: RegistryClient, reference: Reference, platform: Platform,
+                 limit_bytes: int = MAX_BLOB_BYTES) -> PulledProfile:
     """Read the profile for a platform; what the reference names is looked up once. Raises SpocError."""
     data, manifest = client.manifest(reference)
     resolved = reference._replace(digest=sha256_of(data))
@@ -4861,7 +4896,262 @@ def pull_profile(client: RegistryClient, reference: Reference, platform: Platfor
         check_blob(part, inner, str(reference))
         if manifest.is_index:
             manifest.fail("its index leads to another index")
-    return PulledProfile(client.blob(reference, choose_layer(manifest, platform)), resolved)
+    return PulledProfile(client.blob(reference, choose_layer(manifest, platform, limit_bytes)), resolved)
+
+
+MAX_BASE_BYTES = 1 << 20  # MaxRuntimeProfileSize of SPO
+MAX_BASE_DEPTH = 15  # MaxBaseProfileDepth of SPO, with the profile that builds on the others
+# What cosign leaves in a repository beside what it signs.
+SIGNATURE_TAG = r"sha256-[0-9a-f]{64}(\.[a-z]+)?"
+
+
+class ProfileReader:
+    """Reads profiles where a command takes them: from files, and from registries, all over the same connections."""
+
+    def __init__(self, host: Host, settings: Settings = Settings()):
+        self.host = host
+        self._client = RegistryClient(settings)
+
+    def __enter__(self) -> ProfileReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.__exit__()
+
+    def read(self, path: str, follow: bool = True, owner: tuple[int, int] | None = None,
+             limit_bytes: int = MAX_PROFILE_BYTES) -> LoadedProfile:
+        """Read oci://REF, or what read_profile() reads. Raises SpocError."""
+        if not is_reference(path):
+            return read_profile(path, self.host, follow, owner)
+        pulled = pull_profile(self._client, parse_reference(path), platform_of(self.host), limit_bytes)
+        Log.info(f"Pulled {pulled.reference}")
+        try:
+            source = parse_profile(pulled.data.decode(), path, self.host)
+        except UnicodeDecodeError:
+            raise ProfileError(path, 0, 0, "is not UTF-8") from None
+        source.check_enabled()
+        return source
+
+    def expand(self, paths: Iterable[str], output: str = "") -> Iterator[str]:
+        """These paths, and for oci://HOST/NAME:PATTERN the tags that fit, but for the one that is written to."""
+        for path in paths:
+            if is_reference(path) and not {"*", "?"}.isdisjoint(path):
+                yield from self._fitting(path, output)
+            else:
+                yield path
+
+    def _fitting(self, path: str, output: str) -> Iterator[str]:
+        import re
+        wanted = parse_reference(path, True)
+        pattern = re.escape(wanted.tag).replace(r"\*", ".*").replace(r"\?", ".")
+        tags = self._client.tags(wanted)
+        fitting = [tag for tag in sorted(tags) if compiled(pattern).fullmatch(tag)
+                   and not compiled(SIGNATURE_TAG).fullmatch(tag)]
+        found = [f"{OCI_SCHEME}{wanted._replace(tag=tag)}" for tag in fitting]
+        if is_reference(output) and f"{OCI_SCHEME}{parse_reference(output)}" in found:
+            found.remove(f"{OCI_SCHEME}{parse_reference(output)}")
+            Log.info(f"{path}: {output} is left out, for it is written to")
+        if not found:
+            raise SpocError("list tags", path, f"none of {count_of(len(tags), 'tag', 'tags')} fits",
+                            "check the pattern, in which * stands for anything and ? for a character")
+        yield from found
+
+    def bases(self, source: LoadedProfile) -> list[LoadedProfile]:
+        """The profiles in registries that this one builds on, the nearest first."""
+        chain = [source]
+        while is_reference(chain[-1].base_profile_name):
+            if len(chain) == MAX_BASE_DEPTH:
+                raise ProfileError(source.file, 0, 0, f"it builds on more than {MAX_BASE_DEPTH - 1} profiles",
+                                   "look for a circle: each names the next as baseProfileName")
+            chain.append(self.read(chain[-1].base_profile_name, limit_bytes=MAX_BASE_BYTES))
+        return chain[1:]
+
+    def united(self, source: LoadedProfile) -> LoadedProfile:
+        """The profile with the rules of those in registries that it builds on, and no longer building on them."""
+        profile, bases = source.profile, self.bases(source)
+        for base in bases:
+            profile, settled = unite_base(profile, base.profile, base.file)
+            for line in settled:
+                Log.info(line)
+        if not bases:
+            return source
+        spec = {key: value for key, value in source.spec.items() if key != "baseProfileName"}
+        if bases[-1].base_profile_name:
+            spec["baseProfileName"] = bases[-1].base_profile_name
+        return source._replace(profile=profile, document=with_spec(source.document, spec))
+
+
+class RegistryTarget(Target):
+    """A tag in a registry as what a profile goes to."""
+
+    is_remote = True
+
+    def __init__(self, path: str, host: Host, settings: Settings):
+        self.reference = parse_reference(path)
+        if self.reference.digest:
+            raise UsageError(f"-o {path}", "what is not there yet has no digest", "give a tag")
+        self.path, self.owner, self.name, self.descriptor = path, None, self.reference.tag, None
+        self.is_file, self.folder = True, -1
+        self._host, self._settings = host, settings
+        self._client = RegistryClient(settings)
+        self._annotations = parse_annotations((), os.environ.get("SOURCE_DATE_EPOCH", ""))
+        self._pusher: BackgroundPusher | None = None
+
+    def close(self) -> None:
+        self._client.__exit__()
+
+    def write_later(self, text: str) -> None:
+        """Push the whole text while the command goes on, unless something newer comes before."""
+        self._pusher = self._pusher or BackgroundPusher(self._host, self._settings)
+        self._pusher.submit(self.reference, text)
+
+    def untouched(self) -> str:
+        return f"{self.path} is left as it was"
+
+    def require_file(self) -> None:
+        """It is as good as one."""
+
+    def check(self) -> None:
+        """Raise SpocError unless the registry would take a profile."""
+        self._client.check_push(self.reference)
+
+    def exists(self) -> bool:
+        return self._client.has(self.reference)
+
+    def read(self) -> str:
+        if not self.exists():
+            return ""
+        return pull_profile(self._client, self.reference, platform_of(self._host), MAX_PROFILE_BYTES).data.decode()
+
+    def write(self, text: str | bytes) -> None:
+        """Push the whole text; a failure leaves what was there."""
+        data = text.encode() if isinstance(text, str) else text
+        if self._pusher:
+            self._pusher.finish(0)
+            if self._pusher.is_busy():  # and might push what is older, after this
+                raise SpocError("push", str(self.reference), "it still takes an earlier profile", "try again later")
+        artifact = artifact_of(data, self.path, self._host, self._annotations)
+        digest = self._client.push(self.reference, artifact)
+        Log.info(f"Pushed {self.reference._replace(digest=digest)}")
+
+    def location(self) -> str:
+        return self.path
+
+    def is_terminal(self) -> bool:
+        return False
+
+    @contextlib.contextmanager
+    def locked(self, wait: bool) -> Iterator[bool]:
+        """There is no lock: where several write to one tag, the last one wins."""
+        yield True
+
+
+def push_command(path: str, reference: Reference, settings: Settings) -> str:
+    """What pushes a file, as the user types it."""
+    import shlex
+    options = [*(["--plain-http"] if settings.plain_http else []), *(["--ca", settings.ca] if settings.ca else [])]
+    return shlex.join([PROGRAM, "push", *options, "-f", path, str(reference)])
+
+
+class BackgroundPusher:
+    """Pushes profiles in a thread of its own, so that nothing waits for a network: of each tag the newest profile, and
+    again until the registry takes it.
+    """
+
+    FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0  # before the same is tried again
+    FINISH_S = 60.0  # a service manager waits little longer
+
+    def __init__(self, host: Host, settings: Settings):
+        import threading
+        self._host, self._settings = host, settings
+        self._annotations = parse_annotations((), os.environ.get("SOURCE_DATE_EPOCH", ""))
+        self._condition = threading.Condition()
+        self._waiting: dict[Reference, bytes] = {}  # what has not been pushed
+        self._due_s: dict[Reference, float] = {}  # of what failed: when it is tried again, and the pause before that
+        self._pause_s: dict[Reference, float] = {}
+        self._end: float | None = None  # when it must have ended
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def submit(self, reference: Reference, text: str) -> None:
+        with self._condition:
+            self._waiting[reference] = text.encode()
+            self._condition.notify()
+
+    def finish(self, limit_s: float = FINISH_S) -> list[Reference]:
+        """Push what is left, once more where that failed before, within this time; give what could not be pushed."""
+        with self._condition:
+            self._end = time.monotonic() + limit_s
+            self._due_s.clear()
+            self._condition.notify()
+        self._thread.join(limit_s + 1)
+        with self._condition:
+            return list(self._waiting)
+
+    def is_busy(self) -> bool:
+        """Is it still at work after finish()?"""
+        return self._thread.is_alive()
+
+    def _next(self) -> Reference | None:
+        """What is to be pushed now: waits for it. None if the end has come."""
+        while True:
+            now_s = time.monotonic()
+            if self._end is not None and (now_s >= self._end or not self._waiting.keys() - self._due_s.keys()):
+                return None
+            due = sorted((self._due_s.get(reference, 0), reference) for reference in self._waiting)
+            if due and due[0][0] <= now_s:
+                return due[0][1]
+            self._condition.wait(due[0][0] - now_s if due else None)
+
+    def _work(self) -> None:
+        with RegistryClient(self._settings) as client:
+            while True:
+                with self._condition:
+                    reference = self._next()
+                    if reference is None:
+                        return
+                    data = self._waiting[reference]
+                failure = self._push(client, reference, data)
+                with self._condition:
+                    self._note(reference, data, failure)
+
+    def _push(self, client: RegistryClient, reference: Reference, data: bytes) -> Exception | None:
+        try:
+            digest = client.push(reference, artifact_of(data, str(reference), self._host, self._annotations))
+            Log.info(f"Pushed {reference._replace(digest=digest)}")
+            return None
+        except Exception as error:  # nobody else would hear of it
+            return error
+
+    def _note(self, reference: Reference, data: bytes, failure: Exception | None) -> None:
+        """Forget what was pushed, unless there is something newer; say once what was not."""
+        if not failure:
+            if self._waiting[reference] is data:
+                del self._waiting[reference]
+            self._due_s.pop(reference, None)
+            self._pause_s.pop(reference, None)
+            return
+        if reference not in self._pause_s:
+            Log.error(failure)
+        pause_s = self._pause_s[reference] = min(2 * self._pause_s.get(reference, self.FIRST_PAUSE_S / 2),
+                                                 self.LONGEST_PAUSE_S)
+        self._due_s[reference] = time.monotonic() + pause_s
+
+
+def artifact_of(data: bytes, path: str, host: Host, annotations: dict[str, str]) -> Artifact:
+    """A profile that this program has written, in the format for its type."""
+    text = data.decode()
+    if is_json(text):
+        return runtime_artifact(parse_profile(text, path, host), annotations)
+    return crd_artifact([(None, data)], annotations)
+
+
+def open_target(path: str, owner: tuple[int, int] | None, host: Host, settings: Settings, option: str = "-o",
+                any_content: bool = False) -> Target:
+    """The file or, by -o, the tag in a registry that a profile goes to."""
+    if is_reference(path) and option == "-o":
+        return RegistryTarget(path, host, settings)
+    return Target(path, owner, option=option, any_content=any_content)
 
 # --- Libraries ---------------------------------------------------------------
 
@@ -10804,6 +11094,7 @@ class RecordOptions(NamedTuple):
     no_proc_start: bool = False
     with_blocked: bool = False
     containers: bool = False
+    registries: Settings = Settings()
     drop_in: Callable[[Profile], str] | None = None  # what writes TYPE_SYSTEMD
 
 
@@ -10895,6 +11186,9 @@ class RecordOutput:
         options = self.options
         if not self.target.is_file and (options.append or options.checkpoint):
             raise UsageError(f"-o {self.target.path}", "--append and --checkpoint need a regular file")
+        if self.target.is_remote and options.append and options.checkpoint:
+            raise UsageError("--checkpoint", f"does not go with --append to {self.target.path}",
+                             "record without one of them")
         if options.append or options.drop_in:
             import_now("array", "bisect", "json", "re", "textwrap")
         self.target.check()
@@ -10913,7 +11207,7 @@ class RecordOutput:
         program = find_program(command)
         if program:
             check_written("-o", path, [("the command", program)])
-        return Target(path, owner, any_content=self.options.append)
+        return open_target(path, owner, container_host(), self.options.registries, any_content=self.options.append)
 
     def _choose_type(self) -> str:
         """That of -t, of the file that is added to, of the output file's name, or the default."""
@@ -10988,22 +11282,45 @@ class RecordOutput:
     def write(self, profile: Profile, wait: bool = True) -> bool:
         """Say whether it was written: not where another is appending, for as long as there is time to `wait`."""
         with self.target.locked(wait) if self.options.append else contextlib.nullcontext(True) as free:
-            if free:
+            if isinstance(self.target, RegistryTarget) and not wait:
+                self.target.write_later(self._text(profile))
+            elif free:
                 self.target.write(self._text(profile))
             return free
 
     def write_beside(self, profile: Profile) -> None:
         """Write the profile beside the one that it cannot be added to."""
         path = self.target.path
-        number = 1
-        while os.path.lexists(f"{path}.{number}"):
-            number += 1
-        with Target(f"{path}.{number}", self.target.owner) as beside:
-            beside.write(self.new_text(profile))
+        written = self._write_new(path, profile)
         import shlex  # which may fail, now that the profile is safe
-        target, other = shlex.quote(path), shlex.quote(beside.path)
+        target, other = shlex.quote(path), shlex.quote(written)
         Log.error(SpocError("append to", path, "another process has its folder locked, so the profile went to "
-                            f"{beside.path}", f"{PROGRAM} merge -o {target} {target} {other} adds it"))
+                            f"{written}", f"{PROGRAM} merge -o {target} {target} {other} adds it"))
+
+    def _write_new(self, path: str, profile: Profile, is_default: bool = False) -> str:
+        """Write the profile to a file beside what stands at a path; give its path."""
+        numbers = itertools.count(1)
+        beside = path if is_default else f"{path}.{next(numbers)}"
+        while os.path.lexists(beside):
+            beside = f"{path}.{next(numbers)}"
+        with Target(beside, self.target.owner, is_default) as target:
+            target.write(self.new_text(profile))
+        return beside
+
+    def write_for_push(self, target: RegistryTarget, profile: Profile) -> None:
+        """Write the profile, which could not be pushed, to a file, and say how to push it. Raises SpocError."""
+        place = target.reference
+        stem = safe_file_name(f"{os.path.basename(place.repository)}-{place.tag}")
+        name = stem + os.path.splitext(DEFAULT_OUTPUT[self.type])[1]
+        try:
+            path = self._write_new(name, profile, True)
+        except (SpocError, OSError):
+            path = self._write_new(os.path.join("/tmp", name), profile, True)
+        import shlex
+        command = push_command(path, place, self.options.registries)
+        if self.options.append:  # what is there stays
+            command = shlex.join([PROGRAM, "merge", "-o", target.path, target.path, path])
+        Log.result(f"The profile is in {path}; when the registry can be reached: {command}")
 
 
 class RecordCommand:
@@ -11258,8 +11575,18 @@ class RecordCommand:
             self.output.write_beside(profile)
         except (SpocError, OSError) as error:
             Log.error(error)
-            Log.table(self.output.new_text(profile))
+            self._save(profile)
         return False
+
+    def _save(self, profile: Profile) -> None:
+        """Keep the profile that could not be written."""
+        if isinstance(self.target, RegistryTarget):
+            try:
+                self.output.write_for_push(self.target, profile)
+                return
+            except (SpocError, OSError) as error:
+                Log.error(error)
+        Log.table(self.output.new_text(profile))
 
 
 class BlockedCalls:
@@ -11954,6 +12281,74 @@ class ContainerCommand(FilteredCommand):
         return complete
 
 
+MAX_TAG = 128  # characters, distribution-spec
+
+
+def container_tag(name: str, node: str) -> str:
+    """The tag of a container's profile: CONTAINER-NODE, as a registry takes it."""
+    tag = "".join(character if character in LETTERS + LETTERS.upper() + DIGITS + "_.-" else "-"
+                  for character in f"{name}-{node}")
+    if len(tag) > MAX_TAG:
+        tag = f"{tag[:MAX_TAG - 17]}-{sha256_of(tag.encode())[-16:]}"
+    return tag if tag[0] not in ".-" else "_" + tag[1:]
+
+
+class ContainerPushes:
+    """The way of the profiles of `record --containers` to a registry: by files, so that nothing is lost on it."""
+
+    def __init__(self, options: RecordOptions):
+        """Make a folder for them. Raises SpocError, also if the registry cannot be reached."""
+        reference = parse_reference(options.output_file)
+        if options.output_file != OCI_SCHEME + reference.place:
+            raise UsageError(f"-o {options.output_file}", "the tag of each profile is CONTAINER-NODE",
+                             f"-o {OCI_SCHEME}{reference.place}")
+        if options.append:
+            raise UsageError("--append", "does not go with --containers and a registry: each tag is written anew",
+                             "leave it out, and merge the tags")
+        with RegistryTarget(options.output_file, container_host(), options.registries) as target:
+            target.check()
+        self.place, self._reference, self._settings = options.output_file, reference, options.registries
+        self._node = os.environ.get("SPOC_NODE") or kernel_uname().nodename
+        parent = os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or "/var/tmp"  # see systemd.exec(5)
+        self.folder = os.path.join(parent, f"spoc.{os.urandom(6).hex()}")
+        self._files: dict[Reference, str] = {}
+        try:
+            os.mkdir(self.folder, 0o700)
+        except OSError as error:
+            raise SpocError("make folder", self.folder, error, "set STATE_DIRECTORY to a folder that can be "
+                            "written to: profiles wait there until the registry has them") from None
+
+    def start(self) -> None:
+        """Only now: signals are blocked, so that the thread gets none."""
+        self._pusher = BackgroundPusher(container_host(), self._settings)
+
+    def submit(self, target: Target) -> None:
+        """Push what was written to a file, if it was."""
+        text = target.read()
+        if text:
+            name, _ = os.path.splitext(os.path.basename(target.path))
+            reference = self._reference._replace(tag=container_tag(name, self._node))
+            self._files[reference] = target.path
+            self._pusher.submit(reference, text)
+
+    def finish(self) -> bool:
+        """Push the rest; say whether all was pushed, else which file was not, and how to push it."""
+        left = self._pusher.finish()
+        for reference in left:
+            path = self._files.pop(reference)
+            Log.error(SpocError("push", str(reference), f"it was not pushed, and is in {path}",
+                                push_command(path, reference, self._settings)))
+        for path in self._files.values():
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        return not left
+
+    def discard(self) -> None:
+        """Remove the folder, if nothing is in it."""
+        with contextlib.suppress(OSError):
+            os.rmdir(self.folder)
+
+
 class ContainersCommand:
     """One run of `record --containers`."""
 
@@ -11964,9 +12359,27 @@ class ContainersCommand:
 
     def __init__(self, options: RecordOptions):
         """Check all that can be known to fail before anything is recorded."""
+        self.pushes: ContainerPushes | None = None
+        if is_reference(options.output_file):
+            self.pushes = ContainerPushes(options)
+            options = options._replace(output_file=self.pushes.folder)
         self.options = options
         self.folder = options.output_file
-        identity = sudo_identity(os.environ)
+        try:
+            self._prepare(sudo_identity(os.environ))
+        except BaseException:
+            if self.pushes:
+                self.pushes.discard()
+            raise
+        self._commands: dict[StartedContainer, ContainerCommand] = {}  # of containers that have not ended
+        self._paths: dict[str, str] = {}  # path -> whose profile it is, of this run: an id, a name, or "" for none
+        self._started: dict[tuple[int, bool], int] = {}  # maker, nameless or not -> how many containers
+        self._blocked: BlockedInContainers | None = None
+        self._written = 0
+        self._complete = True
+
+    def _prepare(self, identity: Identity | None) -> None:
+        options = self.options
         try:
             make_folder(self.folder, (identity.uid, identity.gid) if identity else None)
             self._check_folder({0, os.geteuid(), identity.uid if identity else 0})
@@ -11977,12 +12390,6 @@ class ContainersCommand:
         except SpocError as error:
             raise SpocError("write profiles to", self.folder, error.reason, "choose another folder with -o") from None
         self.probe.target.close()
-        self._commands: dict[StartedContainer, ContainerCommand] = {}  # of containers that have not ended
-        self._paths: dict[str, str] = {}  # path -> whose profile it is, of this run: an id, a name, or "" for none
-        self._started: dict[tuple[int, bool], int] = {}  # maker, nameless or not -> how many containers
-        self._blocked: BlockedInContainers | None = None
-        self._written = 0
-        self._complete = True
 
     def _check_folder(self, owners: set[int]) -> None:
         """Refuse one in which others may put something in a profile's place."""
@@ -11997,6 +12404,8 @@ class ContainersCommand:
     def run(self) -> int:
         """Record until a signal asks to stop; give the exit code."""
         with contextlib.ExitStack() as resources, Supervisor(has_command=False) as supervisor:
+            if self.pushes:
+                resources.callback(self.pushes.discard)
             recorder = StartRecorder(self.probe.machine, self.options.stats, self.probe._watched())
             resources.callback(recorder.close)
             self.probe._attach(recorder)
@@ -12007,7 +12416,10 @@ class ContainersCommand:
             self._lost = 0
             running = running_containers()
             recorder.begin_all(running)
-            Log.info(f"Recording every container that starts from now on, each into a profile in {self.folder}")
+            place = self.pushes.place if self.pushes else self.folder
+            Log.info(f"Recording every container that starts from now on, each into a profile in {place}")
+            if self.pushes:
+                self.pushes.start()
             if running:
                 Log.info(count_of(len(running), "container that runs already is", "containers that run already are")
                          + " not recorded; `record --container NAME` is for these")
@@ -12017,6 +12429,8 @@ class ContainersCommand:
                 recorder.serve()
             for container in list(self._commands):
                 self._end(container)
+            if self.pushes:
+                self._complete &= self.pushes.finish()
             self._report_lost(recorder, True)
         if failure:
             raise failure
@@ -12053,7 +12467,10 @@ class ContainersCommand:
     def _checkpoint(self) -> None:
         for container, command in self._commands.items():
             if command.target.is_file:
+                before = command.written
                 command._checkpoint(container)
+                if self.pushes and command.written is not before:
+                    self.pushes.submit(command.target)
 
     def _is_too_much(self, container: StartedContainer) -> bool:
         """Is this one more than what its maker can have profiles of? Says so once."""
@@ -12088,6 +12505,8 @@ class ContainersCommand:
         if command:
             with command.target:
                 self._complete &= command.conclude(container)
+                if self.pushes and command.target.is_file:
+                    self.pushes.submit(command.target)
                 if isinstance(command.blocked, BlockedInContainer):
                     command.blocked.forget()
                 self._written += 1
@@ -12175,6 +12594,7 @@ class RunOptions(NamedTuple):
     force: bool = False
     events: str = ""
     strict: bool = False
+    registries: Settings = Settings()
 
 
 ENRICHERS = "auto tracepoint notify audit-log netlink kmsg none".split()  # auto takes the first that works
@@ -12598,7 +13018,8 @@ class RunCommand:
             name for number, name in enumerate(CAPABILITIES) if capabilities >> number & 1])
         self.no_new_privs = options.no_new_privs or not may_administer()
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
-        self.profile = self._read_profile(owner)
+        with ProfileReader(self.host, options.registries) as reader:
+            self.profile = self._read_profile(reader, owner)
         import_now("array", "bisect", "json", "re")
         self._check_files()
         self.learned = Target(options.learn, owner, option="--learn") if options.learn else None
@@ -12620,11 +13041,11 @@ class RunCommand:
             check_written("--events", options.events, [("-p", self.source.file), *read],
                           [("--learn", options.learn)] if options.learn else ())
 
-    def _read_profile(self, owner: tuple[int, int] | None) -> Profile:
+    def _read_profile(self, reader: ProfileReader, owner: tuple[int, int] | None) -> Profile:
         options = self.options
         path = options.profile or default_profile(owner)
-        self.source = self._read_one(path, bool(options.profile), owner)  # anybody may put a file into /tmp
-        profile = self._with_bases(path, options.base_profile)
+        self.source = self._read_one(reader, path, bool(options.profile), owner)  # anybody may put a file into /tmp
+        profile = self._with_bases(reader, path, options.base_profile)
         if SCMP_ACT_NOTIFY in profile_actions(profile):
             raise ProfileError(path, 0, 0, f"{SCMP_ACT_NOTIFY} needs a listener, and there is none",
                                "use another action")
@@ -12641,9 +13062,11 @@ class RunCommand:
                              "-b execve is all that it takes, if record -n has written it", EXIT_NOT_EXECUTABLE)
         return profile
 
-    def _with_bases(self, path: str, base_paths: Sequence[str]) -> Profile:
-        """The profile of this path with those that it builds on, which have to be among the base profiles."""
-        self.bases = [self._read_one(base_path) for base_path in base_paths]
+    def _with_bases(self, reader: ProfileReader, path: str, base_paths: Sequence[str]) -> Profile:
+        """The profile of this path with those that it builds on: the base profiles, which have to be all of them, or
+        what registries have.
+        """
+        self.bases = [self._read_one(reader, base_path) for base_path in base_paths] or reader.bases(self.source)
         profile = self.source.profile
         needed_names = {self.source.base_profile_name}
         given_names = {""}
@@ -12654,20 +13077,24 @@ class RunCommand:
             for line in settled:
                 Log.info(line)
         for name in needed_names - given_names:
-            if not base_paths or "://" not in name:  # a profile in a registry goes by no object's name
+            if not is_reference(name):  # a profile in a registry goes by no object's name
                 raise self._missing_base(path, name)
         return profile
 
     def _missing_base(self, path: str, name: str) -> ProfileError:
         """What to say where the profile of this name is not among the base profiles."""
         needing = [path, *(base.file for base in self.bases if base.base_profile_name == name)][-1]
-        given = ", ".join(f"{base.file} is {base.name or 'without a name'}" for base in self.bases)
+        given = ", ".join(f"{base.file} is {base.name or 'without a name'}" for base in self.bases
+                          if self.options.base_profile)
         return ProfileError(needing, 0, 0, f"it builds on the profile {name}{given and f', but {given}'}",
                             "give that as --base-profile FILE")
 
-    def _read_one(self, path: str, follow: bool = True, owner: tuple[int, int] | None = None) -> LoadedProfile:
-        Log.info(f"Reading file {split_name(path)[0]}")
-        source = read_profile(path, self.host, follow, owner)
+    @staticmethod
+    def _read_one(reader: ProfileReader, path: str, follow: bool = True,
+                  owner: tuple[int, int] | None = None) -> LoadedProfile:
+        if not is_reference(path):
+            Log.info(f"Reading file {split_name(path)[0]}")
+        source = reader.read(path, follow, owner)
         if not is_json(source.reader.text):
             Log.info("Assuming YAML profile")
         if source.depends_on_machine:
@@ -13048,21 +13475,36 @@ class WatchCommand:
 # --- Profile commands --------------------------------------------------------
 
 
-def profile_target(path: str, option: str = "-o") -> Target:
-    """The file that a profile goes to: under sudo it belongs to the calling user."""
+def profile_target(path: str, option: str = "-o", registries: Settings = Settings()) -> Target:
+    """The file, or tag in a registry, that a profile goes to: under sudo a file belongs to the calling user."""
     identity = sudo_identity(os.environ)
-    return Target(path, (identity.uid, identity.gid) if identity else None, option=option)
+    return open_target(path, (identity.uid, identity.gid) if identity else None, container_host(), registries, option)
 
 
-def read_profiles(paths: Sequence[str]) -> Iterator[LoadedProfile]:
+def read_profiles(paths: Sequence[str], registries: Settings = Settings()) -> Iterator[LoadedProfile]:
     """These profiles, one after the other; standard input can be only one of them."""
+    check_readable(paths)
+    with ProfileReader(container_host(), registries) as reader:
+        for path in paths:
+            yield reader.read(path)
+
+
+def read_united(paths: Sequence[str], registries: Settings, output: str = "") -> Iterator[tuple[str, LoadedProfile]]:
+    """The same, each with its path and united with those in registries that it builds on; a path may be a pattern of
+    tags, without what is written to.
+    """
+    check_readable(paths)
+    with ProfileReader(container_host(), registries) as reader:
+        for path in reader.expand(paths, output):
+            yield path, reader.united(reader.read(path))
+
+
+def check_readable(paths: Sequence[str]) -> None:
+    """Raise UsageError for paths that cannot be read together."""
     if sum(split_name(path)[0] == "-" for path in paths) > 1:
         raise UsageError("-", "standard input can be read only once")
     if "" in paths:
         raise UsageError("''", "no file has an empty name")
-    host = container_host()
-    for path in paths:
-        yield read_profile(path, host)
 
 
 def read_password() -> str:
@@ -13095,13 +13537,18 @@ def given_login(values: dict[str, Any]) -> Login | None:
 
 def registry_settings(values: dict[str, Any], references: Iterable[Reference]) -> Settings:
     """How to reach the registries that the user has named: nobody else gets a login that was given for them."""
-    login = given_login(values)
+    hosts = {reference.host for reference in references}
+    login = given_login(values) if hosts or "username" in values or "password_stdin" in values else None
+    if login and len(hosts) != 1:
+        where = f"{' and '.join(sorted(hosts))} are named" if hosts else "no registry is named"
+        raise UsageError(f"-u {login.user}", f"a login is for one registry, and {where}",
+                         "podman login HOST for each, and leave -u and SPOC_USERNAME out")
     accounts = [Account(os.geteuid(), os.getegid(), os.environ)]
     caller = sudo_identity(os.environ)
     if caller:
         accounts.append(Account(caller.uid, caller.gid, caller.environment))
     return Settings("plain_http" in values, values.get("ca", ""),
-                    {reference.host: login for reference in references} if login else {}, accounts)
+                    dict.fromkeys(hosts, login) if login else {}, accounts)
 
 
 def make_artifact_of(paths: Sequence[str], artifact_type: str, platforms: Sequence[Platform],
@@ -13174,7 +13621,9 @@ def only_in(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 class ProfileFiles:
     """Profiles that become one, or are looked at as one: only what is needed of each stays in memory."""
 
-    def __init__(self, paths: Sequence[str]):
+    def __init__(self, paths: Sequence[str], registries: Settings = Settings(), output: str = ""):
+        """What is written to is no input, though a pattern of tags may fit it."""
+        self.number = 0
         self.files: dict[Profile, str] = {}  # the first file of each profile: on many nodes they are the same
         self.types: set[str] = set()
         self.extra: dict[str, Any] = {}
@@ -13182,10 +13631,11 @@ class ProfileFiles:
         self.metadata: dict[str, Any] | None = None  # what all objects have in common
         self.total = 0
         self.counts: collections.Counter[str] = collections.Counter()
-        for path, source in zip(paths, read_profiles(paths)):
+        for path, source in read_united(paths, registries, output):
             self._add(path, source)
 
     def _add(self, path: str, source: LoadedProfile) -> None:
+        self.number += 1
         self.files.setdefault(source.profile, path)
         self.types.add(source.type)
         self.extras[path] = extra_keys(source)
@@ -13263,6 +13713,16 @@ class MergeOptions(NamedTuple):
     check: bool = False
     intersect: bool = False
     at_least: Least | None = None
+    registries: Settings = Settings()
+
+    @property
+    def object_name(self) -> str:
+        """A name for the object by what the profile is written to."""
+        if is_reference(self.output_file):
+            return kubernetes_name(parse_reference(self.output_file).repository)
+        stem = os.path.basename(self.output_file).rpartition(".")[0]
+        return kubernetes_name("merged" if named_descriptor(self.output_file) is not None else
+                               stem or self.output_file)
 
 
 def leave_out_rare(profile: Profile, files: ProfileFiles, least: Least) -> Profile:
@@ -13281,9 +13741,9 @@ def leave_out_rare(profile: Profile, files: ProfileFiles, least: Least) -> Profi
 
 def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
     """The union of these files into one, or what all of them allow; give the exit code."""
-    with profile_target(options.output_file) as target:
+    with profile_target(options.output_file, registries=options.registries) as target:
         target.check()
-        files = ProfileFiles(paths)
+        files = ProfileFiles(paths, options.registries, options.output_file)
         # Where they differ: the type that record has by default, too.
         profile_type = options.type or type_of_name(options.output_file) or (
             TYPE_JSON if files.types == {TYPE_JSON} else TYPE_CRD)
@@ -13302,19 +13762,18 @@ def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
             tell_portable(before, profile)
         if options.name and files.metadata:
             files.metadata["name"] = options.name
-        stem = "merged" if target.descriptor is not None else os.path.basename(options.output_file).rpartition(".")[0]
-        target.write(files.text(profile, profile_type, options.name or kubernetes_name(stem or options.output_file)))
-        if profile_type == TYPE_JSON and files.total > len(paths):
+        target.write(files.text(profile, profile_type, options.name or options.object_name))
+        if profile_type == TYPE_JSON and files.total > files.number:
             Log.info(f"{TYPE_JSON} has no place for the coverage: merged again, this is one recording of "
                      f"{files.total}; -t {TYPE_CRD} keeps it")
         verb = "Intersected" if options.intersect else "Merged"
-        Log.info(f"{verb} {count_of(len(paths), 'profile', 'profiles')} into: {target.path}")
+        Log.info(f"{verb} {count_of(files.number, 'profile', 'profiles')} into: {target.path}")
     return 0
 
 
-def check_file(path: str, paths: Sequence[str]) -> int:
+def check_file(path: str, paths: Sequence[str], registries: Settings) -> int:
     """Print what a profile would have to allow as well to allow what others do; 0 if that is nothing, 1 otherwise."""
-    given, needed = ProfileFiles([path]), ProfileFiles(paths)
+    given, needed = ProfileFiles([path], registries), ProfileFiles(paths, registries, path)
     native = this_machine().native.name
     extra = only_in(needed.extra, given.extra)
     (_, profile), = given.profiles
@@ -13336,9 +13795,9 @@ def write_difference(one: str, other: str, lines: Sequence[tuple[int, str]]) -> 
     write_stdout("".join(f"{line}\n" for line in shown))
 
 
-def diff_files(one: str, other: str, as_json: bool) -> int:
+def diff_files(one: str, other: str, as_json: bool, registries: Settings) -> int:
     """Print what only the one says and what only the other; 0 if they mean the same, 1 otherwise."""
-    first, second = read_profiles((one, other))
+    first, second = read_profiles((one, other), registries)
     native = this_machine().native.name
     documents, lines = [], []
     for side, (mine, its) in enumerate(((first, second), (second, first))):
@@ -13752,6 +14211,21 @@ class Portrait:
         if both:
             rows.append(("not compared", str(len(both)), ", ".join(both) + ", which both allow under conditions"))
         return rows
+
+
+def portrait_of(path: str, registries: Settings) -> Portrait:
+    """The portrait of a profile or, of all tags that a pattern stands for, of their union."""
+    native = this_machine().native
+    check_readable([path])
+    with ProfileReader(container_host(), registries) as reader:
+        paths = list(reader.expand([path]))
+        if paths == [path]:
+            source = reader.read(path)
+            return Portrait(source.file + (source.name and f": {source.name}"), source.profile, native,
+                            source.base_profile_name, coverage_of(source))
+    files = ProfileFiles(paths, registries)
+    return Portrait(path, merge_profiles(files.profiles), native, str(files.extra.get("baseProfileName", "")),
+                    (files.total, files.counts))
 
 
 BAR_CELLS = 24
@@ -14593,6 +15067,8 @@ def check_for_systemd(values: dict[str, Any]) -> None:
     if not values.get("output_file"):
         raise UsageError("record -t systemd", "no file for the drop-in",
                          "-o /etc/systemd/system/NAME.service.d/seccomp.conf, or -o - for standard output")
+    if is_reference(values["output_file"]):
+        raise UsageError("record -t systemd", "a drop-in has no format in registries", "name a file with -o")
     reasons = {"append": "a drop-in is not read", "name": "a drop-in has no name", "args": "systemd has no conditions",
                "portable": "systemd has no conditions"}
     for field, reason in reasons.items():
@@ -14651,17 +15127,17 @@ def run_merge(values: dict[str, Any], operands: list[str]) -> int:
     if "output_file" not in values and len(operands) < 2:
         raise UsageError("merge --check", "no profile to check", "give that as -o FILE alone")
     for field in values:
-        if field not in ("check", "output_file"):
+        if field not in ("check", "output_file", "registries"):
             raise UsageError("merge --check", f"{spell_option(field)} does not go with it",
                              "leave it out")
     if "output_file" in values:
-        return check_file(options.output_file, operands)
-    return check_file(operands[0], operands[1:])
+        return check_file(options.output_file, operands, options.registries)
+    return check_file(operands[0], operands[1:], options.registries)
 
 
 def run_diff(values: dict[str, Any], operands: list[str]) -> int:
     try:
-        return diff_files(operands[0], operands[1], "json" in values)
+        return diff_files(operands[0], operands[1], "json" in values, values["registries"])
     except SpocError as error:
         error.exit_code = EXIT_USAGE
         raise
@@ -14674,11 +15150,21 @@ def run_convert(values: dict[str, Any], operands: list[str]) -> int:
     for field in ("label", "api_version"):
         if field in values and to_type != TYPE_CRD:
             raise UsageError(spell_option(field), f"means nothing with -t {to_type}: only the Kubernetes object has it")
-    warn_of_name(values.get("output_file", ""), to_type)
-    with profile_target(values.get("output_file", "-")) as target:
+    output, registries = values.get("output_file", "-"), values["registries"]
+    warn_of_name(output, to_type)
+    if is_reference(output) and to_type not in DEFAULT_OUTPUT:
+        raise UsageError(f"convert -t {to_type}", "it has no format in registries",
+                         f"-t is {' or '.join(DEFAULT_OUTPUT)} for these")
+    with profile_target(output, registries=registries) as target:
         if to_type == TYPE_BPF and target.is_terminal():
             raise UsageError("convert -t bpf", "a terminal cannot show it", "name a file with -o, or redirect it")
-        source, = read_profiles(operands)
+        if target.is_remote:
+            target.check()
+        check_readable(operands)
+        with ProfileReader(container_host(), registries) as reader:
+            source = reader.read(operands[0])
+            if to_type != TYPE_CRD:
+                source = reader.united(source)
         profile = source.profile
         if to_type in DOCUMENT_TYPES:
             tell_unknown(name for rule in profile.rules for name in rule.names)
@@ -14705,9 +15191,7 @@ def tell_risky(profile: Profile) -> None:
 def run_show(values: dict[str, Any], operands: list[str]) -> int:
     if "html" in values:
         check_written("--html", values["html"], [("show", operands[0])])
-    source, = read_profiles(operands)
-    portrait = Portrait(source.file + (source.name and f": {source.name}"), source.profile,
-                        this_machine().native, source.base_profile_name, coverage_of(source))
+    portrait = portrait_of(operands[0], values["registries"])
     if "html" in values:
         with profile_target(values["html"], "--html") as target:
             target.write(format_page(portrait))
@@ -14799,14 +15283,14 @@ OPTIONS = (
            "(the compiled filter) or pfc (libseccomp's listing of it); not needed if the output's name ends in .yaml "
            "(seccomp) or .json (raw-seccomp)", CONVERT_TYPES),
     Option("-o --output-file", "FILE", "record",
-           "write the profile to FILE, - for standard output (default /tmp/profile.yaml or /tmp/profile.json); with "
-           "--containers, the profiles to this folder"),
+           "write the profile to FILE or oci://REF, - for standard output (default /tmp/profile.yaml or "
+           "/tmp/profile.json); with --containers, the profiles to this folder or oci://HOST/NAME"),
     Option("-o --output-file", "FILE", "hook",
            "record containers without an annotation as well, to FILE, an absolute path; %i in it stands for the "
            "container's id; annotations may then only name files in the folder of FILE", check=check_absolute),
     Option("-o --output-file", "FILE", "merge",
-           "write the profile to FILE (default -, standard output); with --check, the profile to check (default the "
-           "first of several)"),
+           "write the profile to FILE or oci://REF (default -, standard output); with --check, the profile to check "
+           "(default the first of several)"),
     Option("-f --profiles", "FILE", "push",
            "the profile (default /tmp/profile.yaml or /tmp/profile.json), - for standard input", repeated=True),
     Option("-t --type", "TYPE", "push",
@@ -14822,16 +15306,19 @@ OPTIONS = (
            "take the profile for OS/ARCH[/VARIANT] (default this machine)",
            check=parse_platform),
     Option("-a --annotations", "KEY:VALUE", "push", "what the manifest says beside", repeated=True),
-    Option("-u --username", "USER", "push pull",
-           "log in as USER (default SPOC_USERNAME, or what podman login or docker login left)"),
-    Option("--password-stdin", "", "push pull", "read the password from standard input (default: SPOC_PASSWORD)"),
-    Option("--plain-http", "", "push pull", "do without TLS; on the host localhost this is found out"),
-    Option("--ca", "FILE", "push pull", "trust the certificates in FILE (PEM) beside the system's"),
-    Option("-o --output-file", "FILE", "convert", "write it to FILE (default -, standard output)"),
+    Option("-u --username", "USER", "push pull merge diff convert show",
+           "log in to the registry as USER (default SPOC_USERNAME, or what podman login or docker login left)"),
+    Option("--password-stdin", "", "push pull merge diff convert show",
+           "read the password from standard input (default: SPOC_PASSWORD)"),
+    Option("--plain-http", "", "push pull record run merge diff convert show",
+           "reach the registry without TLS; on the host localhost this is found out"),
+    Option("--ca", "FILE", "push pull record run merge diff convert show",
+           "trust the certificates in FILE (PEM) beside the system's"),
+    Option("-o --output-file", "FILE", "convert", "write it to FILE or oci://REF (default -, standard output)"),
     Option("-t --type", "TYPE", "run", "of the profile: seccomp, the only one", ("seccomp",)),
     Option("-p --profile", "FILE", "run",
-           "the profile: YAML or JSON, - for standard input, FILE#NAME for one of several documents (default "
-           "/tmp/profile.yaml or /tmp/profile.json)"),
+           "the profile: YAML or JSON, - for standard input, FILE#NAME for one of several documents, or oci://REF "
+           "(default /tmp/profile.yaml or /tmp/profile.json)"),
     Option("--base-profile", "FILE", "run",
            "add the rules of this profile; where both answer a syscall, the less restrictive answer holds",
            repeated=True),
@@ -14950,7 +15437,8 @@ COMMANDS = {
         "hook -o /var/lib/spoc/%i.json < state.json"),
     "merge": Command(
         run_merge, "FILE...", "unite profiles, or check that one allows what others do",
-        "Write the union of profiles: what one of them allows is allowed. FILE is what run -p takes.",
+        "Write the union of profiles: what one of them allows is allowed. FILE is what run -p takes; "
+        "oci://HOST/NAME:PATTERN with * or ? is all tags that fit.",
         "merge -o app.yaml node-1.yaml node-2.yaml"),
     "diff": Command(
         run_diff, "A B", "show what two profiles allow differently",
@@ -14959,14 +15447,14 @@ COMMANDS = {
         "diff old.yaml new.json"),
     "convert": Command(
         run_convert, "FILE", "write a profile in another format: Kubernetes, OCI, Docker, systemd, compiled",
-        "Write the profile FILE (YAML or JSON, - for standard input, FILE#NAME for one of several documents) in "
-        "another format. What that format cannot say is an error.",
+        "Write the profile FILE (YAML or JSON, - for standard input, FILE#NAME for one of several documents, or "
+        "oci://REF) in another format. What that format cannot say is an error.",
         "convert -t systemd -o /etc/systemd/system/nginx.service.d/seccomp.conf nginx.yaml", "type"),
     "show": Command(
         run_show, "FILE", "print what a profile allows, for a person, or write it as a page",
-        "Print what the profile FILE (YAML or JSON, - for standard input, FILE#NAME for one of several documents) "
-        "allows: how many syscalls and which, those of high risk, how it compares with Docker's default, what the "
-        "filter costs.",
+        "Print what the profile FILE (YAML or JSON, - for standard input, FILE#NAME for one of several documents, or "
+        "oci://REF) allows: how many syscalls and which, those of high risk, how it compares with Docker's default, "
+        "what the filter costs.",
         "show --html nginx.html nginx.yaml"),
     "push": Command(
         run_push, "REF", "put a profile into an OCI registry",
@@ -15150,6 +15638,21 @@ def check_value(option: Option, command: str, given: Sequence[str]) -> Any:
     return tuple(values) if option.repeated else values[0]
 
 
+# The commands that take oci://REF where they take a file.
+TAKE_REFERENCES = ("record", "run", "merge", "diff", "convert", "show")
+
+
+def take_settings(name: str, values: dict[str, Any], operands: Sequence[str]) -> Settings:
+    """How a command reaches registries: takes the options away that say so. A login is for what is named here."""
+    paths = [values.get("output_file", ""), values.get("profile", ""), *values.get("base_profile", ())]
+    if not COMMANDS[name].operands.startswith("CMD"):
+        paths += operands
+    settings = registry_settings(values, [parse_reference(path, True) for path in paths if is_reference(path)])
+    for field in ("username", "password_stdin", "plain_http", "ca"):
+        values.pop(field, None)
+    return settings
+
+
 def run_command(name: str, arguments: Sequence[str]) -> int:
     """Run a subcommand; give the exit code."""
     command = COMMANDS[name]
@@ -15165,6 +15668,8 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     Log.quiet, Log.verbose = values.pop("quiet", False), values.pop("verbose", False)
     Log.could_be_verbose = not Log.verbose and any(option.field == "verbose" for option in options_of(name))
     Log.unsaid = False
+    if name in TAKE_REFERENCES:
+        values["registries"] = take_settings(name, values, operands)
     code = command.run(values, operands)
     return EXIT_FAILURE if Log.unsaid else code
 

@@ -708,6 +708,7 @@ HOSTILE: List[Content] = [
 
 # --- the cases of each command ------------------------------------------------------------------------------
 
+LOGIN = {"-u --username": "me", "--password-stdin": "", "--plain-http": "", "--ca": "missing"}
 # Each option's spellings, and an example of its value if it takes one.
 OPTIONS: Dict[str, Dict[str, str]] = {
     "record": {"--pid": "2147483647", "--container": "missing", "--unit": "missing", "--cgroup": "missing",
@@ -715,12 +716,12 @@ OPTIONS: Dict[str, Dict[str, str]] = {
                "-o --output-file": "out", "-b --base-syscalls": "read,write",
                "-n --no-base-syscalls": "", "--args": "socket", "--name": "web", "--append": "", "--follow": "",
                "--checkpoint": "60", "--stats": "", "--backend": "notify", "--with-blocked": "", "--portable": "",
-               "--privileged": "", "-q --quiet": "", "-v --verbose": ""},
+               "--privileged": "", "--plain-http": "", "--ca": "missing", "-q --quiet": "", "-v --verbose": ""},
     "run": {"-t --type": "seccomp",
             "-p --profile": "data/docker-default.json", "--base-profile": "data/spo-baseprofile-runc.yaml",
             "-b --base-syscalls": "execve,uname", "--as": "runc", "--privileged": "", "--no-new-privs": "",
             "--enricher": "notify", "--audit-log": "log", "--learn": "learned", "--force": "", "--events": "events",
-            "--strict": "", "-q --quiet": "", "-v --verbose": ""},
+            "--strict": "", "--plain-http": "", "--ca": "missing", "-q --quiet": "", "-v --verbose": ""},
     "watch": {"--pid": "2147483647", "--container": "missing", "--unit": "missing", "--cgroup": "missing",
               "--events": "events", "--for": "60", "--strict": "",
               "-q --quiet": "", "-v --verbose": ""},
@@ -728,11 +729,11 @@ OPTIONS: Dict[str, Dict[str, str]] = {
              "-n --no-base-syscalls": ""},
     "merge": {"-o --output-file": "out", "-t --type": "raw-seccomp", "--name": "web",
               "--default-action": "SCMP_ACT_LOG", "--intersect": "", "--at-least": "2",
-              "--portable": "", "-c --check": "", "-q --quiet": ""},
-    "diff": {"--json": ""},
+              "--portable": "", "-c --check": "", **LOGIN, "-q --quiet": ""},
+    "diff": {**LOGIN, "--json": ""},
     "convert": {"-t --type": "raw-seccomp", "-o --output-file": "out", "--portable": "", "--label": "app=web",
-                "--api-version": "v1"},
-    "show": {"--html": "page.html"},
+                "--api-version": "v1", **LOGIN},
+    "show": {**LOGIN, "--html": "page.html"},
     "push": {"-f --profiles": "data/docker-default.json", "-t --type": "runtime", "-p --platforms": "linux/arm64",
              "-a --annotations": "team:web", "-u --username": "me", "--password-stdin": "", "--plain-http": "",
              "--ca": "missing", "-q --quiet": "", "-v --verbose": ""},
@@ -897,6 +898,22 @@ def registry_cases(command: str) -> Iterator[Case]:
         yield Case((command, *options.split(), "registry.invalid/a"), stdin="")
 
 
+REFERENCE = "oci://registry.invalid/a"
+
+
+def reference_cases(command: str, *before: str) -> Iterator[Case]:
+    """oci://REF in place of a file: only what fails before a registry is asked, and what asks none."""
+    local = tuple({REFERENCE: "out" if command == "record" else DOCKER}.get(word, word) for word in before)
+    for options in ("--plain-http", "--ca missing"):
+        yield Case((command, *options.split(), *local))
+    for reference in ("oci://", "oci://nginx", "oci://registry.invalid/A", "oci://registry.invalid/a:*@sha256:1"):
+        yield Case((command, *(reference if word == REFERENCE else word for word in before)))
+    if command not in ("record", "run"):
+        for options in ("-u me", "-u a:b", "--password-stdin", "-u me --password-stdin"):
+            yield Case((command, *options.split(), *before), stdin="")
+            yield Case((command, *options.split(), *local), stdin="secret")
+
+
 def push_cases() -> Iterator[Case]:
     yield from registry_cases("push")
     for options in ("-f missing", "-f - --password-stdin -u me", f"-f {DOCKER} -t crd", f"-f {RUNC} -f {RUNC}",
@@ -952,6 +969,7 @@ def doctor_cases() -> Iterator[Case]:
 
 def merge_cases() -> Iterator[Case]:
     yield from usage_cases("merge")
+    yield from reference_cases("merge", "-t", "raw-seccomp", REFERENCE, DOCKER)
     made, oci = list(MADE.items()), [name for name in MADE if not name.startswith("crd")]
     for names in ((RUNC,), (RUNC, DOCKER), (DOCKER,), tuple(PROFILES), (RUNC, RUNC), ("-", "-"), ("-",), ("", RUNC),
                   ("missing",),
@@ -1011,6 +1029,7 @@ def merge_cases() -> Iterator[Case]:
 
 def diff_cases() -> Iterator[Case]:
     yield from usage_cases("diff")
+    yield from reference_cases("diff", REFERENCE, DOCKER)
     made, names = list(MADE.items()), [*PROFILES, "data/spo-seccompprofile.yaml#profile-block-all",
                                        "data/spo-seccompprofile.yaml"]
     for one, other in itertools.product(names, repeat=2):
@@ -1036,6 +1055,7 @@ def diff_cases() -> Iterator[Case]:
 
 def convert_cases() -> Iterator[Case]:
     yield from usage_cases("convert")
+    yield from reference_cases("convert", "-t", "raw-seccomp", REFERENCE)
     kinds = "seccomp raw-seccomp docker systemd bpf pfc".split()
     needs = {"systemd", "bpf", "pfc"}
     for kind, name in itertools.product(kinds, [*PROFILES, "data/spo-seccompprofile.yaml#profile-complain-unsafe"]):
@@ -1078,6 +1098,7 @@ def convert_cases() -> Iterator[Case]:
 
 def show_cases() -> Iterator[Case]:
     yield from usage_cases("show")
+    yield from reference_cases("show", REFERENCE)
     for name in (*PROFILES[:4], "data/spo-seccompprofile.yaml#profile-complain-unsafe"):
         yield Case(("show", name), compiled=True)
     for options in ("--html page.html", "--html -", "--html=-"):
@@ -1151,6 +1172,7 @@ def made_recording(chance: Chance) -> Recorded:
 
 def record_cases() -> Iterator[Case]:
     yield from usage_cases("record")
+    yield from reference_cases("record", "-o", REFERENCE, "--", "true")
     for options in ("-b read -n", "-b ,", "-b read,,write", "-b frobnicate -o out", "-b ' '", "--args frobnicate",
                     "--args ,",
                     "--args read", "-t yaml", "-t docker", "--name Web", "--name a_b", "--name -", "--backend strace",
@@ -1303,6 +1325,7 @@ syscalls:
 
 def run_cases() -> Iterator[Case]:
     yield from usage_cases("run")
+    yield from reference_cases("run", "-p", REFERENCE, "--", "true")
     for options in ("-b frobnicate", "-b ,", "-b ''", "--as docker", "--enricher strace", "--force",
                     "--learn out --enricher none",
                     "--learn out --enricher tracepoint", "--enricher none --force", f"-p {RUNC} --learn missing/x",

@@ -147,11 +147,13 @@ class Annotations(unittest.TestCase):
         self.assertEqual(spoc.parse_annotations([f"{created}:{given}"], "86400")[created], given)
 
     def test_refused(self) -> None:
-        for given, epoch, reason in ((["a"], "", "is no annotation"), ([":b"], "", "is no annotation"),
-                                     (["a:b", "a:c"], "", "a is given another value"),
-                                     (["org.opencontainers.image.created:now"], "", "no time as RFC 3339"),
-                                     ([], "now", "SOURCE_DATE_EPOCH=now: is no number"),
-                                     ([], str(1 << 70), "is no number"), ([], str(1 << 40), "no time as RFC 3339")):
+        table: List[Tuple[List[str], str, str]] = [
+            (["a"], "", "is no annotation"), ([":b"], "", "is no annotation"),
+            (["a:b", "a:c"], "", "a is given another value"),
+            (["org.opencontainers.image.created:now"], "", "no time as RFC 3339"),
+            ([], "now", "SOURCE_DATE_EPOCH=now: is no number"), ([], str(1 << 70), "is no number"),
+            ([], str(1 << 40), "no time as RFC 3339")]
+        for given, epoch, reason in table:
             with self.subTest(given=given, epoch=epoch), self.assertRaisesRegex(spoc.UsageError, reason):
                 spoc.parse_annotations(given, epoch)
 
@@ -214,9 +216,11 @@ class Written(support.Case):
         self.assertEqual(list(json.loads(text)), ["defaultAction", "architectures", "syscalls"])
 
     def test_two_for_one_platform(self) -> None:
-        for profiles, reason in (([(AMD64, YAML), (AMD64, b"")], "-p linux/amd64: two profiles"),
-                                 ([(ARM64, YAML), (spoc.Platform("linux", "arm64", "v8"), b"")], "two profiles"),
-                                 ([(None, YAML), (None, YAML)], "-f: two profiles are for no platform")):
+        table: List[Tuple[List[Tuple[Optional[spoc.Platform], bytes]], str]] = [
+            ([(AMD64, YAML), (AMD64, b"")], "-p linux/amd64: two profiles"),
+            ([(ARM64, YAML), (spoc.Platform("linux", "arm64", "v8"), b"")], "two profiles"),
+            ([(None, YAML), (None, YAML)], "-f: two profiles are for no platform")]
+        for profiles, reason in table:
             with self.assertRaisesRegex(spoc.UsageError, reason):
                 spoc.crd_artifact(profiles, NO_ANNOTATIONS)
 
@@ -231,23 +235,24 @@ class RuntimeRules(unittest.TestCase):
 
     def test_refused(self) -> None:
         notify = "SCMP_ACT_NOTIFY needs a listener"
-        for document, reason in (
-                ({"unknown": 1}, "unknown: unknown key"),
-                ({"defaultAction": "SCMP_ACT_NOTIFY"}, f"defaultAction: not in the runtime format: {notify}"),
-                ({"syscalls": [rule("read"), rule("mknod", action="SCMP_ACT_NOTIFY")]}, f"mknod: action: .*{notify}"),
-                ({"listenerPath": "/run/x"}, "listenerPath: .* a listener belongs to a node"),
-                ({"listenerMetadata": "x"}, "listenerMetadata: .* a listener belongs to a node"),
-                ({"flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]}, "flags: .*WAIT_KILLABLE_RECV is none of"),
-                ({"syscalls": [rule("read", action=ERRNO, errnoRet=4096)]}, "errnoRet: 4096 is not within 0 and"),
-                ({"defaultErrnoRet": 4096}, "defaultErrnoRet: 4096 is not within 0 and"),
-                ({"syscalls": [rule("read", errnoRet=1)]}, "errnoRet: SCMP_ACT_ALLOW returns no errno"),
-                ({"defaultAction": "SCMP_ACT_KILL", "defaultErrnoRet": 1}, "SCMP_ACT_KILL returns no errno"),
-                ({"syscalls": [rule("")]}, "names: .* an empty name"),
-                ({"syscalls": [rule(*map("call{}".format, range(1025)))]}, "names: .* 1025 in one rule are more"),
-                ({"syscalls": [rule("read", args=[when(0, "EQ", value)]) for value in range(129)]},
-                 "read: names: .* 129 rules for one syscall are more than 128"),
-                ({"syscalls": [rule(*map("call{}".format, range(1000)), args=[when(0, "EQ", value)])
-                               for value in range(17)]}, "syscalls: .* 17000 rules are more than 16384")):
+        table: List[Tuple[Dict[str, Any], str]] = [
+            ({"unknown": 1}, "unknown: unknown key"),
+            ({"defaultAction": "SCMP_ACT_NOTIFY"}, f"defaultAction: not in the runtime format: {notify}"),
+            ({"syscalls": [rule("read"), rule("mknod", action="SCMP_ACT_NOTIFY")]}, f"mknod: action: .*{notify}"),
+            ({"listenerPath": "/run/x"}, "listenerPath: .* a listener belongs to a node"),
+            ({"listenerMetadata": "x"}, "listenerMetadata: .* a listener belongs to a node"),
+            ({"flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]}, "flags: .*WAIT_KILLABLE_RECV is none of"),
+            ({"syscalls": [rule("read", action=ERRNO, errnoRet=4096)]}, "errnoRet: 4096 is not within 0 and"),
+            ({"defaultErrnoRet": 4096}, "defaultErrnoRet: 4096 is not within 0 and"),
+            ({"syscalls": [rule("read", errnoRet=1)]}, "errnoRet: SCMP_ACT_ALLOW returns no errno"),
+            ({"defaultAction": "SCMP_ACT_KILL", "defaultErrnoRet": 1}, "SCMP_ACT_KILL returns no errno"),
+            ({"syscalls": [rule("")]}, "names: .* an empty name"),
+            ({"syscalls": [rule(*map("call{}".format, range(1025)))]}, "names: .* 1025 in one rule are more"),
+            ({"syscalls": [rule("read", args=[when(0, "EQ", value)]) for value in range(129)]},
+             "read: names: .* 129 rules for one syscall are more than 128"),
+            ({"syscalls": [rule(*map("call{}".format, range(1000)), args=[when(0, "EQ", value)])
+                           for value in range(17)]}, "syscalls: .* 17000 rules are more than 16384")]
+        for document, reason in table:
             with self.subTest(reason=reason):
                 self.refused(document, reason)
 
@@ -263,11 +268,13 @@ class RuntimeRules(unittest.TestCase):
             spoc.runtime_artifact(source, NO_ANNOTATIONS)
 
     def test_limits_are_taken(self) -> None:
-        for document in ({"syscalls": [rule("read", args=[when(0, "EQ", value)]) for value in range(128)]},
-                         {"syscalls": [rule(*map("call{}".format, range(1024)), args=[when(0, "EQ", value)])
-                                       for value in range(16)]},
-                         {"syscalls": [rule("read", action="SCMP_ACT_TRACE", errnoRet=4094)]},
-                         {"flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"]}, {"flags": []}):
+        documents: List[Dict[str, Any]] = [
+            {"syscalls": [rule("read", args=[when(0, "EQ", value)]) for value in range(128)]},
+            {"syscalls": [rule(*map("call{}".format, range(1024)), args=[when(0, "EQ", value)])
+                          for value in range(16)]},
+            {"syscalls": [rule("read", action="SCMP_ACT_TRACE", errnoRet=4094)]},
+            {"flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"]}, {"flags": []}]
+        for document in documents:
             spoc.runtime_artifact(source_of(document), NO_ANNOTATIONS)
 
     def test_contradictions(self) -> None:
@@ -309,7 +316,7 @@ class RuntimeRules(unittest.TestCase):
                 continue
             taken += 1
             mixed += len({each.action for each in rules}) > 1
-            answers = []
+            answers: List[List[spoc.Verdict]] = []
             for order in itertools.permutations(rules):
                 profile = spoc.Profile(ERRNO, (X86_64,), order)
                 filtered = spoc.SimulatedFilter(spoc.FilterBuilder(profile, spoc.X86_64).build().program)
@@ -355,10 +362,12 @@ class Read(unittest.TestCase):
                 self.assertEqual(found.digest, f"sha256:{sha256(expected.encode()).decode()}")
 
     def test_no_layer(self) -> None:
-        for layers, reason in (([layer("x", ARM64)], "holds no profile for linux/amd64, but linux/arm64; choose one"),
-                               ([layer("profile-linux-arm64.yaml")], "but profile-linux-arm64.yaml; choose"),
-                               ([layer("a"), layer("b")], "but a, b; choose"), ([], "but nothing; choose"),
-                               ([layer(f"x{number:03}") for number in range(20)], "x007 and 12 more; choose")):
+        table: List[Tuple[List[Dict[str, Any]], str]] = [
+            ([layer("x", ARM64)], "holds no profile for linux/amd64, but linux/arm64; choose one"),
+            ([layer("profile-linux-arm64.yaml")], "but profile-linux-arm64.yaml; choose"),
+            ([layer("a"), layer("b")], "but a, b; choose"), ([], "but nothing; choose"),
+            ([layer(f"x{number:03}") for number in range(20)], "x007 and 12 more; choose")]
+        for layers, reason in table:
             with self.assertRaisesRegex(spoc.SpocError, f"^read profile: {ARTIFACT}: .*{reason}"):
                 spoc.choose_layer(manifest(*layers), AMD64)
 
@@ -413,21 +422,22 @@ class Read(unittest.TestCase):
             (b"[]", "no profile's"),
             (b"1" * 5000, "no JSON|no profile's"),
             (RUNTIME_MANIFEST[:300], "no JSON")]
-        for changes, reason in (
-                ({"schemaVersion": 1}, "no profile's"), ({"mediaType": "text/plain"}, "of type text/plain"),
-                ({"mediaType": ["x"]}, "of type"), ({"mediaType": spoc.INDEX_TYPE}, "of type"),
-                ({"manifests": []}, "of type"), ({"manifests": [], "mediaType": ""}, "of two types at once"),
-                ({"layers": None}, "no list of layers"), ({"layers": {}}, "no list of layers"),
-                ({"layers": [1]}, "1 stands for a mapping"), ({"config": []}, r"\[\] stands for a mapping"),
-                ({"artifactType": 1}, "artifactType: 1 stands for a string"), ({"layers": [{}]}, "digest: ''"),
-                ({"layers": [{**layer(), "size": -1}]}, "size: -1"),
-                ({"layers": [{**layer(), "size": True}]}, "size: T"),
-                ({"layers": [{**layer(), "size": 1 << 80}]}, "size"), ({"layers": [{**layer(), "size": "1"}]}, "size"),
-                ({"layers": [{**layer(), "digest": "sha256:00"}]}, "digest: 'sha256:00' is no"),
-                ({"layers": [{**layer(), "digest": "sha256:" + 64 * "A"}]}, "digest"),
-                ({"layers": [{**layer(), "platform": "x"}]}, "'x' stands for a mapping"),
-                ({"layers": [{**layer(), "platform": {"os": 1}}]}, "os: 1"),
-                ({"layers": [{**layer(), "annotations": [1]}]}, "stands for a mapping")):
+        changed: List[Tuple[Dict[str, Any], str]] = [
+            ({"schemaVersion": 1}, "no profile's"), ({"mediaType": "text/plain"}, "of type text/plain"),
+            ({"mediaType": ["x"]}, "of type"), ({"mediaType": spoc.INDEX_TYPE}, "of type"),
+            ({"manifests": []}, "of type"), ({"manifests": [], "mediaType": ""}, "of two types at once"),
+            ({"layers": None}, "no list of layers"), ({"layers": {}}, "no list of layers"),
+            ({"layers": [1]}, "1 stands for a mapping"), ({"config": []}, r"\[\] stands for a mapping"),
+            ({"artifactType": 1}, "artifactType: 1 stands for a string"), ({"layers": [{}]}, "digest: ''"),
+            ({"layers": [{**layer(), "size": -1}]}, "size: -1"),
+            ({"layers": [{**layer(), "size": True}]}, "size: T"),
+            ({"layers": [{**layer(), "size": 1 << 80}]}, "size"), ({"layers": [{**layer(), "size": "1"}]}, "size"),
+            ({"layers": [{**layer(), "digest": "sha256:00"}]}, "digest: 'sha256:00' is no"),
+            ({"layers": [{**layer(), "digest": "sha256:" + 64 * "A"}]}, "digest"),
+            ({"layers": [{**layer(), "platform": "x"}]}, "'x' stands for a mapping"),
+            ({"layers": [{**layer(), "platform": {"os": 1}}]}, "os: 1"),
+            ({"layers": [{**layer(), "annotations": [1]}]}, "stands for a mapping")]
+        for changes, reason in changed:
             texts.append((json.dumps({**good, **changes}).encode(), reason))
         for text, reason in texts:
             with self.subTest(text=text[:100], reason=reason), \
