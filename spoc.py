@@ -6103,11 +6103,13 @@ class DockerSocket:
 
     PATH = "/var/run/docker.sock"
     TIMEOUT_S = 5.0
-    PAUSE_S = 60.0  # for which it is not asked again when it has not answered in that time
+    # For which it is not asked again when it has not answered in that time: each time twice as long.
+    FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
     ANSWER_LIMIT_BYTES = 16 << 20
 
     def __init__(self) -> None:
         self._silent_until_s = 0.0
+        self._pause_s = self.FIRST_PAUSE_S
 
     def names(self, identifier: str = "") -> dict[str, str]:
         """What it calls the containers that it runs, by id, or this one that may still be starting; {} if it does not
@@ -6144,8 +6146,10 @@ class DockerSocket:
                         break
                     answer += part
             except socket.timeout:
-                self._silent_until_s = time.monotonic() + self.PAUSE_S
+                self._silent_until_s = time.monotonic() + self._pause_s
+                self._pause_s = min(2 * self._pause_s, self.LONGEST_PAUSE_S)
                 raise
+        self._pause_s = self.FIRST_PAUSE_S
         return answer.partition(b"\r\n\r\n")[2]
 
 

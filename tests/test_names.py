@@ -225,7 +225,7 @@ class Running(Case):
             self.assertEqual(module.DockerSocket().names(), {})
 
     def test_docker_that_is_slow(self) -> None:
-        """The whole answer has its time, and who took longer is not asked again soon."""
+        """The whole answer has its time; who took longer is left alone, each time for twice as long."""
         answer = b'HTTP/1.0 200 OK\r\n\r\n[{"Id": "' + ID.encode() + b'", "Names": ["/web"]}]'
         with self.docker(answer, 10) as docker:
             self.assertEqual(docker.names(), {ID: "web"})
@@ -235,7 +235,12 @@ class Running(Case):
         with mock.patch.object(module.DockerSocket, "TIMEOUT_S", 0.3), self.docker(answer, 1, 0.1) as docker:
             self.assertEqual(docker.names(), {})
             self.assertEqual(docker.names(), {})
-        self.assertEqual(len(self.requests), 1)
+            self.assertEqual(len(self.requests), 1)
+            time.sleep(module.DockerSocket.FIRST_PAUSE_S)
+            self.assertEqual(docker.names(), {})
+            time.sleep(module.DockerSocket.FIRST_PAUSE_S)
+            self.assertEqual(docker.names(), {})
+        self.assertEqual(len(self.requests), 2)
 
 
 @kernel_tier
