@@ -79,8 +79,9 @@ except (ImportError, OSError, MemoryError) as failure:
 
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
-IMPORTED_LATER = ("_socket array binascii bisect difflib email.utils hashlib html http.client ipaddress json pwd re "
-                  "resource shlex shutil socket ssl subprocess syslog termios textwrap threading urllib.parse").split()
+IMPORTED_LATER = ("_socket _thread array binascii bisect difflib email.utils hashlib html http.client ipaddress json "
+                  "pwd re resource shlex shutil socket ssl subprocess syslog termios textwrap threading "
+                  "urllib.parse").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import array
@@ -4227,11 +4228,38 @@ def basic_authorization(user: str, password: str) -> str:
     return "Basic " + binascii.b2a_base64(f"{user}:{password}".encode(), newline=False).decode()
 
 
+def look_up(host: str, port: int, limit_s: float) -> list[tuple[Any, ...]]:
+    """What getaddrinfo(3) says of a host. It has no limit of its own, so a thread waits for it. Raises OSError."""
+    import _thread
+    import socket
+    answers: list[list[tuple[Any, ...]] | Exception] = []
+    ended = _thread.allocate_lock()
+
+    def ask() -> None:
+        try:
+            answers.append(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except Exception as error:
+            answers.append(error)
+        ended.release()
+
+    ended.acquire()
+    try:
+        _thread.start_new_thread(ask, ())
+    except RuntimeError:  # a limit on tasks
+        ask()
+    if not ended.acquire(timeout=limit_s):
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    answer = answers[0]
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
 def dial(host: str, port: int, deadline: Deadline) -> socket.socket:
     """Connect to the first address of a host that answers. Raises OSError."""
     import socket
     failure: OSError = socket.gaierror(socket.EAI_NONAME, "unknown host")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    for family, kind, protocol, _, address in look_up(host, port, deadline.wait_s(IDLE_S)):
         peer = socket.socket(family, kind, protocol)
         try:
             peer.settimeout(deadline.wait_s(CONNECT_S))
@@ -4601,6 +4629,7 @@ class RegistryClient:
         self._transport = Transport(settings.ca)
         self._origins: dict[str, Origin] = {}  # of hosts
         self._authorizations: dict[str, str] = {}  # the header for a place
+        self._logins: dict[str, Login | None] = {}  # for a place; a helper may ask a person
         self._deadline = Deadline(OPERATION_S)
 
     def __enter__(self) -> RegistryClient:
@@ -4796,7 +4825,10 @@ class RegistryClient:
         raise TransferFailure(f"{home.netloc} redirects more than {MAX_REDIRECTS} times", "tell who runs the registry")
 
     def _login(self, reference: Reference) -> Login | None:
-        return self._settings.logins.get(reference.host) or find_login(reference, self._settings.accounts)
+        if reference.place not in self._logins:
+            self._logins[reference.place] = self._settings.logins.get(reference.host) or find_login(
+                reference, self._settings.accounts)
+        return self._logins[reference.place]
 
     def _authorize(self, reference: Reference, reply: Reply, deadline: Deadline) -> str:
         """The header that answers a registry which asks who this is."""

@@ -43,6 +43,7 @@ docker-cli|docker.io  asks it to; Debian 12 has both in one package
 containerd          the same, by itself
 docker-registry     keeps profiles, and hands them out
 skopeo              reads and writes what is in it
+openssl             issues its certificates
 bubblewrap          starts programs under a compiled filter
 systemd             reads drop-ins and the units in examples, and runs units under them
 busybox-static      the container's programs

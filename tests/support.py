@@ -3,6 +3,7 @@
 
 import atexit
 import contextlib
+import glob
 import json
 import os
 import pathlib
@@ -197,6 +198,20 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 30) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def interpreters(*versions: str) -> Dict[str, str]:
+    """The Pythons of these versions on this machine, by version: those on PATH and those of pyenv."""
+    found: Dict[str, str] = {}
+    for version in versions:
+        paths = [shutil.which(f"python{version}"),
+                 *sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/{version}.*/bin/python{version}")))]
+        for path in filter(None, paths):
+            # A pyenv shim is on PATH for versions that it then refuses to run.
+            if subprocess.run([path, "-c", ""], stderr=subprocess.DEVNULL).returncode == 0:
+                found[version] = path
+                break
+    return found
 
 
 def library_path(module: str) -> pathlib.Path:

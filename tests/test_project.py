@@ -146,20 +146,6 @@ def elf_sections(data: bytes) -> Dict[str, bytes]:
             for name, _, _, _, offset, size in headers}
 
 
-def interpreters(*versions: str) -> Dict[str, str]:
-    """The Pythons of these versions on this machine, by version: those on PATH and those of pyenv."""
-    found: Dict[str, str] = {}
-    for version in versions:
-        paths = [shutil.which(f"python{version}"),
-                 *sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/{version}.*/bin/python{version}")))]
-        for path in filter(None, paths):
-            # A pyenv shim is on PATH for versions that it then refuses to run.
-            if subprocess.run([path, "-c", ""], stderr=subprocess.DEVNULL).returncode == 0:
-                found[version] = path
-                break
-    return found
-
-
 def project_files() -> List[pathlib.Path]:
     support.require_command("git")
     listed = subprocess.run(["git", "-C", str(support.ROOT), "-c", f"safe.directory={support.ROOT}", "ls-files", "-z",
@@ -279,7 +265,7 @@ class Interpreters(support.Case):
         self.assertEqual(result.stdout.split("\n"), ["", "libseccomp", ""])
 
     def test_old_pythons_say_so(self) -> None:
-        found = interpreters("3.7", "3.8")
+        found = support.interpreters("3.7", "3.8")
         if not found:
             self.skipTest("optional: needs a Python 3.7 or 3.8")
         for version, path in found.items():
@@ -291,7 +277,7 @@ class Interpreters(support.Case):
                 self.assertRegex(result.stderr, rb"\A[^\n]*3\.9[^\n]*\n\Z")
 
     def test_supported_pythons_start_it(self) -> None:
-        found = interpreters("3.9", "3.10", "3.11", "3.12", "3.13")
+        found = support.interpreters("3.9", "3.10", "3.11", "3.12", "3.13")
         support.require(found, "a Python from 3.9 to 3.13")
         for version, path in found.items():
             with self.subTest(version):

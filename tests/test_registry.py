@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+import unittest
 import unittest.mock
 import urllib.parse
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -75,6 +76,7 @@ class Scripted(registries.Case):
 
     MAX_S = 15.0  # that a command may take under the limits below, on a busy machine
     MAX_RSS_KB = 90_000
+    interpreter: Tuple[str, ...] = (sys.executable,)
     BLOB = JSON_PROFILE.encode()
     PULL = ("GET manifests/latest", "GET manifests/sha256", "GET blobs/sha256")
     PUSH = ("HEAD blobs/sha256", "POST blobs/uploads", "PUT blobs/uploads", "PUT manifests/latest")
@@ -119,7 +121,7 @@ class Scripted(registries.Case):
                 operation_s: float = 10, pause_s: float = 0.01) -> List[Ended]:
         """How these commands end. They may leave nothing open, and use little memory."""
         result = subprocess.run(
-            [sys.executable, "-c", HURRIED, str(support.SPOC),
+            [*self.interpreter, "-c", HURRIED, str(support.SPOC),
              *map(str, (connect_s, idle_s, request_s, operation_s, pause_s))], input=json.dumps(commands), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder, env=registries.environment(self.home))
         self.assertEqual((result.returncode, result.stderr), (0, ""))
@@ -340,6 +342,23 @@ class Bad(Scripted):
         self.assertIn(f"127.0.0.1:{port}: connection refused; check the port", line)
         self.assertIn("registry.invalid: unknown host; check the name", self.refused("pull", "registry.invalid/app"))
 
+    def test_nobody_answers_for_names(self) -> None:
+        """A name server that is silent holds nothing up for longer than a registry may."""
+        support.require_root()
+        resolv = self.folder / "resolv.conf"
+        resolv.write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
+        script = ('ip link set lo up; mount --bind "$1" /etc/resolv.conf; echo hosts: dns >"$1.nss"; '
+                  'mount --bind "$1.nss" /etc/nsswitch.conf; shift')
+        silent = "import socket, subprocess, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); " \
+                 "s.bind(('127.0.0.1', 53)); sys.exit(subprocess.run(sys.argv[1:]).returncode)"
+        with unittest.mock.patch.object(self, "interpreter", (
+                "unshare", "--net", *support.in_mounts(script, str(resolv)), sys.executable, "-c", silent,
+                sys.executable)):
+            ended, = self.hurried([["pull", "registry.test/app"]])
+        self.assertEqual(ended.code, 125)
+        self.assertIn("registry.test: time-out", ended.stderr)
+        self.assertLess(ended.took_s, self.MAX_S)
+
     def test_blob_store(self) -> None:
         """Where a registry sends to another host, that does not learn who asks."""
         store = registries.Server(self, lambda request: registries.answer(200, self.BLOB))
@@ -488,6 +507,53 @@ class Bad(Scripted):
         return whole
 
 
+class Names(unittest.TestCase):
+    """References, and what they lead to."""
+
+    TIER = "pure"
+
+    def test_references(self) -> None:
+        digest = "sha256:" + 64 * "0"
+        for text, wanted in (
+                ("localhost/a", ("localhost", "a", "latest", "")),
+                ("oci://Docker.IO:443/a/b-c__d.e:T.1", ("docker.io:443", "a/b-c__d.e", "T.1", "")),
+                ("[::1]:5000/a", ("[::1]:5000", "a", "latest", "")), ("[::1]/a", ("[::1]", "a", "latest", "")),
+                (f"10.0.0.1/a@{digest}", ("10.0.0.1", "a", "", digest)),
+                (f"a-b.c:1/d:e@{digest}", ("a-b.c:1", "d", "e", digest))):
+            reference = spoc.parse_reference(text)
+            self.assertEqual(tuple(reference), wanted)
+            self.assertEqual(spoc.parse_reference(str(reference)), reference)
+
+    def test_docker_hub_has_three_names(self) -> None:
+        reference = spoc.parse_reference("docker.io/team/app")
+        with spoc.RegistryClient(spoc.Settings()) as client:
+            self.assertEqual(client._origin(reference), ("https", "registry-1.docker.io", 443))
+        entry = {"auth": base64.b64encode(b"me:1").decode()}
+        account = spoc.Account(0, 0, {})
+        for key in ("https://index.docker.io/v1/", "docker.io", "index.docker.io", "docker.io/team"):
+            self.assertEqual(spoc.login_in({"auths": {key: entry}}, reference, account, ""), ("me", "1", False), key)
+
+    def test_networks_without_a_proxy(self) -> None:
+        origin = spoc.Origin("https", "10.1.2.3", 443)
+        for entry, fits in (("10.0.0.0/8", True), ("10.1.2.3", True), ("10.1.2.3:443", True), ("10.1.2.3:80", False),
+                            ("10.1.2.0/30", True), ("10.1.2.4/30", False), ("fd00::/8", False), ("", False),
+                            ("0.1.2.3", False), ("*", True), (".2.3", True), ("[10.1.2.3]", True)):
+            self.assertEqual(spoc.is_reached_without(entry, origin), fits, entry)
+        self.assertTrue(spoc.is_reached_without("fd00::/8", spoc.Origin("https", "fd00::1", 443)))
+
+    def test_nothing_of_it_is_imported_before(self) -> None:
+        """Other commands start as fast as without it."""
+        script = ("import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1]); import spoc\n"
+                  "spoc.run_command('record', ['--help'])\n"
+                  "print(*sorted(set(sys.modules) - before), file=sys.stderr)")
+        names = subprocess.run([sys.executable, "-B", "-c", script, str(support.ROOT)], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True, check=True).stderr.split()
+        self.assertIn("ctypes", names)
+        self.assertEqual([name for name in names if name.partition(".")[0] in (
+            "_socket", "_ssl", "email", "hashlib", "http", "ipaddress", "shutil", "socket", "ssl", "subprocess",
+            "threading", "urllib")], [])
+
+
 class Plain(registries.Case):
     """A registry that asks for nothing."""
 
@@ -564,6 +630,38 @@ class Plain(registries.Case):
         self.assertEqual(self.refused("pull", f"{registry.host}/app:nod-1"),
                          f"pull: {registry.host}/app:nod-1: the repository has no such tag; did you mean node-1?; "
                          "check the reference")
+
+    def test_supported_pythons(self) -> None:
+        """Each of them pushes and pulls, with TLS and without, and names what is wrong."""
+        found = support.interpreters("3.9", "3.10", "3.11", "3.12", "3.13")
+        support.require(found, "a Python from 3.9 to 3.13")
+        registry = self.registry()
+        authority = registries.Authority(self.folder / "authority")
+        server = registries.Server(self, lambda request: [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"],
+                                   authority.issue(), keeps_open=False)
+        silent = registries.Server(self, lambda request: None)
+        for version, python in found.items():
+            with self.subTest(version):
+                def run(*arguments: str) -> Tuple[int, str, str]:
+                    result = subprocess.run(
+                        [python, "-B", "-W", "error", "-c", HURRIED, str(support.SOURCE), "1", "1", "2", "5", "0.01"],
+                        input=json.dumps([arguments]), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                        cwd=self.folder, env=registries.environment(self.home))
+                    self.assertEqual((result.returncode, result.stderr), (0, ""))
+                    (code, stdout, stderr, *_), = json.loads(result.stdout)[0]
+                    return code, stdout, stderr
+
+                code, stdout, stderr = run("push", "-f", "app.yaml", f"{registry.host}/app")
+                self.assertEqual(code, 0, stderr)
+                self.assertEqual(run("pull", "-o", "-", stdout.split()[1])[:2], (0, YAML_PROFILE))
+                for options, host, reason in (
+                        (("--ca", authority.certificate), server.host, "the answer ends after 1 of 9 bytes; try again"),
+                        ((), server.host, "certificate is not trusted: "), (("--plain-http",), silent.host, "time-out"),
+                        ((), f"127.0.0.1:{registries.free_port()}", "connection refused"),
+                        ((), "registry.invalid", "unknown host")):
+                    code, stdout, stderr = run("pull", *options, f"{host}/app")
+                    self.assertEqual((code, stdout), (125, ""))
+                    self.assertIn(reason, stderr)
 
     def test_default_files(self) -> None:
         """push takes what record wrote, and pull writes what run takes."""
