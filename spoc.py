@@ -4686,14 +4686,9 @@ class RegistryClient:
             return reply.status == 200
 
     def check_push(self, reference: Reference) -> None:
-        """Raise SpocError unless the registry would take something for this repository: begin, and give it up."""
-        import urllib.parse
+        """Raise SpocError unless the registry takes something for this repository: what every profile needs there."""
         with self._operation("push", reference):
-            reply = self._retry(lambda: self._call(reference, "POST", "blobs/uploads/", {}))
-            self._expect(reply, reference, 202)
-            with contextlib.suppress(TransferFailure):
-                place = urllib.parse.urljoin(reply.url, reply.headers.get("Location") or "")
-                self._call(reference, "DELETE", place, {})
+            self._retry(lambda: self._send(reference, sha256_of(EMPTY_CONFIG), EMPTY_CONFIG, ""))
 
     def tags(self, reference: Reference) -> list[str]:
         """All tags of the repository, as the registry sorts them."""
@@ -4736,11 +4731,13 @@ class RegistryClient:
             return digest
 
     def _upload(self, reference: Reference, digest: str, data: bytes, mount_from: str) -> Reply:
-        """Store a blob that is not there yet: "Pushing a blob monolithically" of the specification."""
-        import urllib.parse
+        """Store a blob that is not there yet."""
         reply = self._call(reference, "HEAD", f"blobs/{digest}", {})
-        if reply.status == 200:
-            return reply
+        return reply if reply.status == 200 else self._send(reference, digest, data, mount_from)
+
+    def _send(self, reference: Reference, digest: str, data: bytes, mount_from: str) -> Reply:
+        """Store a blob: "Pushing a blob monolithically" of the specification."""
+        import urllib.parse
         mount = f"?mount={digest}&from={mount_from}" if mount_from else ""
         reply = self._call(reference, "POST", f"blobs/uploads/{mount}", {})
         if reply.status == 201 and mount:
@@ -5020,11 +5017,12 @@ class RegistryTarget(Target):
 
     is_remote = True
 
-    def __init__(self, path: str, host: Host, settings: Settings):
+    def __init__(self, path: str, owner: tuple[int, int] | None, host: Host, settings: Settings):
+        """What cannot be pushed goes to a file of this owner."""
         self.reference = parse_reference(path)
         if self.reference.digest:
             raise UsageError(f"-o {path}", "what is not there yet has no digest", "give a tag")
-        self.path, self.owner, self.name, self.descriptor = path, None, self.reference.tag, None
+        self.path, self.owner, self.name, self.descriptor = path, owner, self.reference.tag, None
         self.is_file, self.folder = True, -1
         self._host, self._settings = host, settings
         self._client = RegistryClient(settings)
@@ -5113,12 +5111,14 @@ class BackgroundPusher:
             self._condition.notify()
 
     def finish(self, limit_s: float = FINISH_S) -> list[Reference]:
-        """Push what is left, once more where that failed before, within this time; give what could not be pushed."""
+        """Push what is left, once more where that failed before, as long as there is time to begin with it; give what
+        could not be pushed.
+        """
         with self._condition:
             self._end = time.monotonic() + limit_s
             self._due_s.clear()
             self._condition.notify()
-        self._thread.join(limit_s + 1)
+        self._thread.join(self.FINISH_S)
         with self._condition:
             return list(self._waiting)
 
@@ -5184,7 +5184,7 @@ def open_target(path: str, owner: tuple[int, int] | None, host: Host, settings: 
                 any_content: bool = False) -> Target:
     """The file or, by -o, the tag in a registry that a profile goes to."""
     if is_reference(path) and option == "-o":
-        return RegistryTarget(path, host, settings)
+        return RegistryTarget(path, owner, host, settings)
     return Target(path, owner, option=option, any_content=any_content)
 
 # --- Libraries ---------------------------------------------------------------
@@ -12343,7 +12343,7 @@ class ContainerPushes:
         if options.append:
             raise UsageError("--append", "does not go with --containers and a registry: each tag is written anew",
                              "leave it out, and merge the tags")
-        with RegistryTarget(options.output_file, container_host(), options.registries) as target:
+        with RegistryTarget(options.output_file, None, container_host(), options.registries) as target:
             target.check()
         self.place, self._reference, self._settings = options.output_file, reference, options.registries
         self._node = os.environ.get("SPOC_NODE") or kernel_uname().nodename
@@ -13941,6 +13941,8 @@ class Conversion:
             self.refuse("listenerPath", f"the CRD takes {CRD_LISTENER_PATH} only")
         given = self.source.document.get("metadata") if self.source.type == TYPE_CRD else None
         file, _ = os.path.splitext(self.source.file)
+        if is_reference(file):
+            file = parse_reference(self.source.file).repository
         metadata = {key: given[key] for key in ("annotations", "labels", "namespace") if given and given.get(key)}
         if self.labels:
             metadata["labels"] = dict(sorted({**labels_of(metadata), **self.labels}.items(), key=str))

@@ -12,6 +12,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import threading
 import unittest
 from typing import Any, Iterator, List
 from unittest import mock
@@ -406,6 +407,7 @@ class Write(ReferenceCase):
             names = names_in(self.layer()) if options else self.names(self.app)
             self.assertLessEqual({"openat", "mmap"}, set(names))
             self.spoc("run", "-b", "execve", "-p", self.app, "--strict", "--", "true")
+        self.assertEqual(self.server.litter(), [])
 
     def test_record_appends(self) -> None:
         support.require_root()
@@ -453,6 +455,7 @@ class Write(ReferenceCase):
         self.spoc("convert", "-t", "raw-seccomp", "-o", f"{self.app}:converted", "a.yaml")
         self.assertEqual(self.kind("converted"), registries.RUNTIME_TYPE)
         self.assertEqual(names_in(self.layer("converted")), ["read"])
+        self.assertIn("\n  name: app\n", self.spoc("convert", "-t", "seccomp", f"{self.app}:converted").stdout)
         self.spoc("convert", "-t", "seccomp", "-o", f"{self.app}:crd", "b.json")
         self.assertIn("kind: SeccompProfile\n", self.layer("crd"))
 
@@ -470,11 +473,26 @@ class Write(ReferenceCase):
         self.assertIn("connection refused", refused.stderr)
         self.assertIn("connection refused", self.spoc(
             "record", "-o", self.app, "--containers", code=125).stderr)
-        with socket.socket() as silent:  # takes connections, and says nothing
-            silent.bind(("127.0.0.1", 0))
-            refused = self.spoc("record", "-o", f"oci://127.0.0.1:{silent.getsockname()[1]}/app", "--", "touch",
+        with socket.socket() as other:  # takes the connection, and says what is no HTTP
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            answering = threading.Thread(target=self.answer_nonsense, args=(other,))
+            answering.start()
+            refused = self.spoc("record", "-o", f"oci://127.0.0.1:{other.getsockname()[1]}/app", "--", "touch",
                                 str(marker), code=125)
+            other.shutdown(socket.SHUT_RDWR)
+            answering.join()
+        self.assertIn("it does not speak HTTP", refused.stderr)
         self.assertFalse(marker.exists())
+
+    @staticmethod
+    def answer_nonsense(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                with peer:
+                    peer.recv(1 << 16)
+                    peer.sendall(b"220 mail.example ESMTP\r\n")
 
     def test_unreachable_at_the_end(self) -> None:
         """Nothing that was recorded is lost: it is in a file, and what is said pushes that."""
@@ -504,6 +522,35 @@ class Write(ReferenceCase):
         self.server.start()
         self.spoc(*shlex.split(found[1]))
         self.assertLessEqual({"bpf", "clock_nanosleep"}, set(self.names(self.app)))
+
+    def test_unreachable_at_the_end_under_sudo(self) -> None:
+        """The file is the calling user's."""
+        support.require_root()
+        os.chown(self.folder, support.NOBODY, support.NOBODY)
+        process = self.launch(
+            "python3", str(support.SPOC), "record", "-n", "-o", self.app, "--", "sh", "-c",
+            "touch started; while [ ! -e go ]; do sleep 0.1; done", cwd=self.folder, env=registries.environment(
+                self.home, SUDO_UID=str(support.NOBODY), SUDO_GID=str(support.NOBODY)),
+            stderr=subprocess.PIPE, text=True)
+        self.assertTrue(wait_until((self.folder / "started").exists, support.WAIT_S))
+        self.server.stop()
+        (self.folder / "go").touch()
+        log = process.communicate(timeout=support.WAIT_S)[1]
+        self.assertEqual(process.returncode, 125, log)
+        self.assertEqual((self.folder / "app-latest.yaml").stat().st_uid, support.NOBODY)
+
+    def test_folder_that_takes_no_file(self) -> None:
+        """Then the profile goes to /tmp."""
+        support.require_root()
+        tag = f"test-{os.getpid()}"
+        path = pathlib.Path(f"/tmp/app-{tag}.yaml")
+        self.addCleanup(path.unlink)
+        result = support.spoc("record", "-n", "-o", f"{self.app}:{tag}", "--", "sh", "-c",
+                              f"kill -KILL {self.server.process.pid}; sleep 0.2", cwd="/proc",
+                              env=registries.environment(self.home))
+        self.assertEqual(result.returncode, 125, result.stderr)
+        self.assertIn(f"The profile is in {path}; ", result.stderr)
+        self.assertIn("clock_nanosleep", path.read_text())
 
     def test_file_that_is_there_is_spared(self) -> None:
         support.require_root()
