@@ -588,6 +588,39 @@ class AttachCase(Case):
         return set(got[0].split(", ")) if got else set()
 
 
+# It runs as root, but with a control group of its own, and a /run, so that it changes nothing of this machine's.
+SYSTEMD = """
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/system
+mount -t cgroup2 none /sys/fs/cgroup
+mkdir "/sys/fs/cgroup/$1"
+echo $$ > "/sys/fs/cgroup/$1/cgroup.procs"
+export XDG_RUNTIME_DIR=/run XDG_CONFIG_HOME="$2" XDG_STATE_HOME="$2" HOME="$2"
+exec /lib/systemd/systemd --user "--unit=$3"
+"""
+
+
+class UnitCase(AttachCase):
+    """Has a systemd of its own start units."""
+
+    def systemd(self, name: str, unit: str) -> "subprocess.Popen[Any]":
+        """A systemd that runs the unit of this name and text, and what it needs."""
+        require(os.path.exists("/lib/systemd/systemd"), "systemd")
+        group = pathlib.Path(self.folder.name)
+        units = self.folder / "systemd" / "user"
+        units.mkdir(parents=True)
+        (units / name).write_text(unit)
+        self.addCleanup(self.remove_groups, group.name)
+        return self.launch("unshare", "--mount", "--propagation", "private", "sh", "-ec", SYSTEMD, "sh", group.name,
+                           str(self.folder), name)
+
+    @staticmethod
+    def remove_groups(name: str) -> None:
+        script = 'mount -t cgroup2 none /sys/fs/cgroup; find "/sys/fs/cgroup/$0" -depth -type d -exec rmdir {} +'
+        assert wait_until(lambda: subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-ec", script,
+                                                  name], stderr=subprocess.DEVNULL).returncode == 0)
+
+
 class WatchCase(AttachCase):
     """Watches programs under a filter that `run` loads and does not look at any more."""
 

@@ -77,6 +77,7 @@ bash-completion     completes the command of record and run
 man-db              shows the manual page
 mandoc              lint: the manual page
 binutils            lists what that libc has
+python3-pip         installs what is not in Debian: see from_pypi
 END
 }
 
@@ -196,6 +197,55 @@ leave_out() {
     [ -z "$lacking" ] || echo "Left out, as $(release | cut -d ' ' -f 2-) has no such package:$lacking"
 }
 
+install_missing() {
+    leave_out
+    # The machines come from where this machine's own packages do.
+    [ -n "$missing" ] || [ "$1" = vm ] || return 0
+    command -v apt-get >/dev/null || die "no apt-get here; install what these Debian packages hold:$missing"
+    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "run it as root, or with sudo installed, to install$missing"
+    if ! has_lists; then
+        apt update >/dev/null
+        find_missing "$1"
+        leave_out
+    fi
+    [ -n "$missing" ] || return 0
+    echo "Installing$missing"
+    log=$(mktemp)
+    trap clean_up EXIT
+    trap 'exit 1' INT TERM HUP
+    # The tests start servers of their own: none that comes with a package may start, now or next to them.
+    if [ ! -e "$policy" ]; then
+        policy_is_ours=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    # shellcheck disable=SC2086
+    apt install --simulate --no-install-recommends $missing >/dev/null 2>&1 || apt update >"$log" 2>&1 || {
+        cat "$log" >&2
+        die "apt-get update failed"
+    }
+    install || { apt update >/dev/null 2>&1 && install; } || {
+        tail -n 60 "$log" >&2
+        die "apt-get could not install$missing"
+    }
+}
+
+# Into a folder of its own, as it brings other versions of what Debian's packages hold.
+from_pypi() {
+    folder=$(dirname "$0")/../build/kubernetes-validate
+    [ ! -d "$folder" ] || return 0
+    new=$(mktemp -d)
+    chmod 755 "$new"
+    if "$python" -m pip --quiet --disable-pip-version-check install --root-user-action=ignore --target "$new" \
+        kubernetes-validate==1.37.0; then
+        mkdir -p "$(dirname "$folder")"
+        mv "$new" "$folder"
+    else
+        rm -rf "$new"
+        echo "Left out, as PyPI does not give it: kubernetes-validate, which has the schema of the Kubernetes API"
+    fi
+}
+
 case ${1-} in
     demo | bpf | check | vm) find_missing "$1" ;;
     lacks)
@@ -205,33 +255,5 @@ case ${1-} in
         ;;
     *) die "usage: tests/install.sh demo|bpf|check|vm, or lacks PACKAGE" ;;
 esac
-leave_out
-# The machines come from where this machine's own packages do.
-[ -n "$missing" ] || [ "$1" = vm ] || exit 0
-command -v apt-get >/dev/null || die "no apt-get here; install what these Debian packages hold:$missing"
-[ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "run it as root, or with sudo installed, to install$missing"
-if ! has_lists; then
-    apt update >/dev/null
-    find_missing "$1"
-    leave_out
-fi
-[ -n "$missing" ] || exit 0
-echo "Installing$missing"
-log=$(mktemp)
-trap clean_up EXIT
-trap 'exit 1' INT TERM HUP
-# The tests start servers of their own: none that comes with a package may start, now or next to them.
-if [ ! -e "$policy" ]; then
-    policy_is_ours=yes
-    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-    as_root chmod 755 "$policy"
-fi
-# shellcheck disable=SC2086
-apt install --simulate --no-install-recommends $missing >/dev/null 2>&1 || apt update >"$log" 2>&1 || {
-    cat "$log" >&2
-    die "apt-get update failed"
-}
-install || { apt update >/dev/null 2>&1 && install; } || {
-    tail -n 60 "$log" >&2
-    die "apt-get could not install$missing"
-}
+install_missing "$1"
+[ "$1" != check ] || from_pypi

@@ -20,10 +20,10 @@ from typing import Any, Dict, Optional, Sequence, Set, Tuple
 
 import yaml
 
-from cases import AttachCase
+from cases import AttachCase, UnitCase
 from engines import FIRST_SUBORDINATE_ID, IMAGE, ONE, TWO, Engine, Engines
 from support import (AS_NOBODY, NEWER_KERNEL_CALLS, NOBODY, ROOT, SPOC, WAIT_S, build, in_mounts, kernel_calls,
-                     require, require_command, wait_until)
+                     require_command, wait_until)
 
 TIER = "kernel"
 
@@ -607,19 +607,9 @@ class Wrapper(HookCase):
 
 # CAP_BPF, CAP_PERFMON, CAP_SYS_RESOURCE, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (linux/capability.h)
 UNIT_CAPABILITIES = 1 << 39 | 1 << 38 | 1 << 24 | 1 << 19 | 1 << 2
-# It runs as root, but with a control group of its own, and a /run, so that it changes nothing of this machine's.
-SYSTEMD = """
-mount -t tmpfs tmpfs /run
-mkdir -p /run/systemd/system
-mount -t cgroup2 none /sys/fs/cgroup
-mkdir "/sys/fs/cgroup/$1"
-echo $$ > "/sys/fs/cgroup/$1/cgroup.procs"
-export XDG_RUNTIME_DIR=/run XDG_CONFIG_HOME="$2" XDG_STATE_HOME="$2" HOME="$2"
-exec /lib/systemd/systemd --user --unit=spoc-containers.service
-"""
 
 
-class Unit(AttachCase):
+class Unit(UnitCase):
     """The systemd unit in examples/, which records all containers."""
 
     def setUp(self) -> None:
@@ -634,23 +624,6 @@ class Unit(AttachCase):
         result = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, text=True)
         self.assertEqual((result.returncode, result.stdout), (0, ""))
-
-    def systemd(self, unit: str) -> "subprocess.Popen[Any]":
-        """A systemd that runs this unit, and what it needs."""
-        require(os.path.exists("/lib/systemd/systemd"), "systemd")
-        group = pathlib.Path(self.folder.name)
-        units = self.folder / "systemd" / "user"
-        units.mkdir(parents=True)
-        (units / "spoc-containers.service").write_text(unit)
-        self.addCleanup(self.remove_groups, group.name)
-        return self.launch("unshare", "--mount", "--propagation", "private", "sh", "-ec", SYSTEMD, "sh", group.name,
-                           str(self.folder))
-
-    @staticmethod
-    def remove_groups(name: str) -> None:
-        script = 'mount -t cgroup2 none /sys/fs/cgroup; find "/sys/fs/cgroup/$0" -depth -type d -exec rmdir {} +'
-        assert wait_until(lambda: subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-ec", script,
-                                                  name], stderr=subprocess.DEVNULL).returncode == 0)
 
     def test_says_that_it_is_ready(self) -> None:
         """To whom the environment names, by a path or an abstract name."""
@@ -682,8 +655,8 @@ class Unit(AttachCase):
         more = (f"[Service]\nStandardError=append:{log}\n{paths}"
                 f"ExecStartPost=/bin/cp /proc/self/status {self.folder}/status\n"
                 f"ExecStartPost=/bin/cp {log} {self.folder}/ready")
-        systemd = self.systemd(self.text.replace(INSTALLED, f"{sys.executable} {SPOC}").replace(
-            "/var/lib/spoc/containers", str(profiles)).replace("[Service]", more))
+        text = self.text.replace(INSTALLED, f"{sys.executable} {SPOC}").replace("[Service]", more)
+        systemd = self.systemd("spoc-containers.service", text.replace("/var/lib/spoc/containers", str(profiles)))
         ready = self.folder / "ready"  # what the log was when systemd went on
         self.assertTrue(wait_until(lambda: ready.exists() and "Recording every container" in ready.read_text()),
                         log.read_text() if log.exists() else "it was not started")

@@ -101,6 +101,12 @@ def merge(*profiles: spoc.Profile) -> Optional[spoc.Profile]:
         return None
 
 
+def restrictiveness(verdict: Tuple[str, int]) -> Tuple[int, int]:
+    """seccomp(2): of the answers of several filters the lowest action, as a signed number, holds."""
+    value = spoc.ACTIONS[verdict[0]]
+    return value - (1 << 32 if value >> 31 else 0), -verdict[1]
+
+
 class Laws(unittest.TestCase):
     """What holds for all profiles, on generated ones."""
 
@@ -187,6 +193,31 @@ class Laws(unittest.TestCase):
             for value in probes:
                 stopped = {answer(each, "write", [value])[0] for each in (one, two)} == {"SCMP_ACT_ERRNO"}
                 self.assertEqual(answer(result, "write", [value])[0] == "SCMP_ACT_ERRNO", stopped, (pair, value))
+
+    @support.kernel_tier
+    def test_each_call_gets_the_most_restrictive_answer(self) -> None:
+        """In an intersection, with the actions and errnos of all inputs."""
+        done, refused = 0, 0
+        for default, seed in itertools.product((*self.DEFAULTS, ""), range(100)):
+            source = random.Random(seed)
+            documents = [random_document(source, default or source.choice(self.DEFAULTS))
+                         for _ in range(source.choice((1, 2, 2, 3)))]
+            inputs = [(str(number), decode(document)) for number, document in enumerate(documents)]
+            try:
+                whole = spoc.intersect_profiles(inputs)
+            except spoc.SpocError as error:
+                self.assertIn(error.subject, NAMES)
+                refused += 1
+                continue
+            done += 1
+            self.assertEqual(spoc.intersect_profiles(inputs[::-1]), whole)
+            result = encode(whole)
+            for name, *arguments in calls():
+                wanted = min((answer(document, name, arguments) for document in documents), key=restrictiveness)
+                self.assertEqual(answer(result, name, arguments), wanted, (name, arguments, documents, result))
+            self.assertEqual(set(result["architectures"]),
+                             set.intersection(*(set(each["architectures"]) for each in documents)))
+        self.assertGreater(done, 4 * refused)
 
     @support.kernel_tier
     def test_files_unite_in_any_order(self) -> None:
