@@ -1039,9 +1039,11 @@ def merge_profiles(inputs: Sequence[tuple[str, Profile]], default: Verdict | Non
     answered: list[set[str]] = []
     seen: dict[Answers, set[str]] = {}
     for file, profile in inputs:
-        answered.append(set())
+        if chosen.lets_pass:
+            answered.append(set())
         for names, answers in grouped_answers(profile, chosen):
-            answered[-1].update(names)
+            if chosen.lets_pass:
+                answered[-1].update(names)
             if not seen.setdefault(answers, set()).issuperset(names):
                 seen[answers].update(names)
                 for name in names:
@@ -13674,7 +13676,8 @@ class ProfileFiles:
 
     def _add(self, path: str, source: LoadedProfile) -> None:
         self.number += 1
-        self.files.setdefault(source.profile, path)
+        rules = [rule._replace(names=tuple(map(sys.intern, rule.names))) for rule in source.profile.rules]
+        self.files.setdefault(source.profile._replace(rules=tuple(rules)), path)
         self.types.add(source.type)
         self.extras[path] = extra_keys(source)
         for key, value in self.extras[path].items():

@@ -18,6 +18,7 @@ import pathlib
 import platform
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -457,6 +458,97 @@ def measure_merging(bench: Bench) -> Iterator[Row]:
     yield Row("the same, against PyYAML's SafeLoader, reading alone", ratio(spent["ours"], spent["peer"]), "x", 0.1)
 
 
+NODES = 1000
+PLACE = "fleet/app"  # in the registry
+
+
+def fill_registry(root: pathlib.Path) -> "List[str]":
+    """Write what a docker-registry stores of the profiles of a fleet, no two of which are the same: to push them would
+    take a minute. Give the paths of their manifests and blobs, in turn, as a registry serves them.
+    """
+    import spoc
+
+    known = sorted(filter(None, (spoc.syscall_name(spoc.X86_64, number) for number in range(450))))
+    chance = random.Random(1)
+    paths: List[str] = []
+
+    def write(path: str, data: bytes) -> None:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+
+    for number in range(NODES):
+        profile = spoc.Profile("SCMP_ACT_ERRNO", ("SCMP_ARCH_X86_64",), (
+            spoc.Rule("SCMP_ACT_ALLOW", tuple(sorted({*known[:90], *chance.sample(known, 10)}))),))
+        text = spoc.format_profile(profile, "seccomp", "app", metadata={"labels": {"node": f"node-{number}"}})
+        artifact = spoc.crd_artifact([(None, text.encode())], {})
+        held = {blob.digest: blob.data for blob in artifact.blobs}
+        for digest in held:
+            write(f"repositories/{PLACE}/_layers/sha256/{digest[7:]}/link", digest.encode())
+        for digest, data in {**held, artifact.digest: artifact.manifest}.items():
+            write(f"blobs/sha256/{digest[7:9]}/{digest[7:]}/data", data)
+        for name in (f"revisions/sha256/{artifact.digest[7:]}", f"tags/node-{number}/current",
+                     f"tags/node-{number}/index/sha256/{artifact.digest[7:]}"):
+            write(f"repositories/{PLACE}/_manifests/{name}/link", artifact.digest.encode())
+        paths += [f"manifests/node-{number}", f"blobs/{spoc.sha256_of(text.encode())}"]
+    return paths
+
+
+@contextlib.contextmanager
+def registry(folder: pathlib.Path) -> Iterator[int]:
+    """The port of Debian's docker-registry on loopback, with what is in this folder."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = int(listener.getsockname()[1])
+    config = folder / "config.json"
+    config.write_text(json.dumps({
+        "version": "0.1", "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder)}}, "http": {"addr": f"127.0.0.1:{port}"}}))
+    with subprocess.Popen(["docker-registry", "serve", str(config)], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            run("curl", "-sSf", "--retry", "50", "--retry-connrefused", "--retry-delay", "1",
+                f"http://127.0.0.1:{port}/v2/")
+            yield port
+        finally:
+            server.terminate()
+
+
+def measure_fleet(bench: Bench) -> Iterator[Row]:
+    """What the profiles of 1,000 nodes cost to merge from a registry, and others to fetch."""
+    folder = pathlib.Path(os.path.dirname(bench.profile), "registry")
+    paths = fill_registry(folder / "docker" / "registry" / "v2")
+
+    def fetch(name: str, wanted: Sequence[str], port: int) -> Callable[[], float]:
+        config = folder / name
+        config.write_text('header = "Accept: application/vnd.oci.image.manifest.v1+json"\n' + "".join(
+            f'url = "http://127.0.0.1:{port}/v2/{PLACE}/{path}"\noutput = "/dev/null"\n' for path in wanted))
+        return lambda: bench.start("curl", "-sSf", "-K", str(config))[0]
+
+    def copy(number: int, port: int) -> float:
+        return bench.start("skopeo", "copy", "-q", "--src-tls-verify=false",
+                           f"docker://127.0.0.1:{port}/{PLACE}:node-{number}", f"dir:{folder}/copy")[0]
+
+    def merge(tags: str, port: int) -> "tuple[float, float]":
+        return bench.start(sys.executable, str(ARCHIVE), "merge", "-q", "-o", f"{folder}/all.yaml",
+                           f"oci://127.0.0.1:{port}/{PLACE}:{tags}")
+
+    with registry(folder) as port:
+        ns = bench.alternate(
+            3, merge=lambda: merge("node-*", port)[0], curl=fetch("all", paths, port),
+            blobs=fetch("blobs", paths[1::2], port),
+            skopeo=lambda: sum(copy(number, port) for number in range(10)) * NODES / 10)
+        few, many = (merge(tags, port)[1] for tags in ("node-?", "node-*"))
+    if '\\"total\\":1000,' not in (folder / "all.yaml").read_text():
+        raise BenchError("not all nodes were merged")
+    yield Row("merging the profiles of 1,000 nodes from a registry", median(ns["merge"]) / 1e6, "ms")
+    yield Row("curl, the same manifests and blobs over one connection", median(ns["curl"]) / 1e6, "ms")
+    yield Row("curl, the blobs alone", median(ns["blobs"]) / 1e6, "ms")
+    yield Row("merging them, against curl, manifests and blobs", ratio(ns["merge"], ns["curl"]), "x", 1.5)
+    yield Row("merging them, against curl, the blobs alone", ratio(ns["merge"], ns["blobs"]), "x")
+    yield Row("merging them, against skopeo, one after the other", ratio(ns["merge"], ns["skopeo"]), "x", 1.5)
+    yield Row("peak memory, 1,000 nodes against 10", many / few, "x", 1.1)
+
+
 def measure_size(bench: Bench) -> Iterator[Row]:
     """What has to be copied to another machine."""
     yield Row("spoc.py and recorder.bpf.o", (SPOC.stat().st_size + OBJECT.stat().st_size) / 1e3, "KB", 300)
@@ -465,7 +557,7 @@ def measure_size(bench: Bench) -> Iterator[Row]:
 MEASUREMENTS: Sequence[Callable[[Bench], Iterator[Row]]] = (
     measure_calls, measure_attached, measure_spawns, measure_start, measure_idle, measure_run, measure_denials,
     measure_reading,
-    measure_merging, measure_arm64, measure_size)
+    measure_merging, measure_fleet, measure_arm64, measure_size)
 
 
 def machine() -> str:
