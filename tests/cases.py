@@ -588,9 +588,11 @@ class AttachCase(Case):
         return set(got[0].split(", ")) if got else set()
 
 
-# It runs as root, but with a control group of its own, and a /run, so that it changes nothing of this machine's.
+# It runs as root, but with a control group of its own, and a /run, so that it changes nothing of this machine's. Into
+# that /run it mounts credentials, from a mount namespace of their own.
 SYSTEMD = """
 mount -t tmpfs tmpfs /run
+mount --make-shared /run
 mkdir -p /run/systemd/system
 mount -t cgroup2 none /sys/fs/cgroup
 mkdir "/sys/fs/cgroup/$1"

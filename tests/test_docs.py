@@ -244,6 +244,16 @@ class World(contextlib.ExitStack):
             raise AssertionError((self.folder / "dockerd.log").read_text("utf-8", "replace")[-4000:])
         self.root("docker import /home/image.tar busybox")
 
+    def start_registry(self) -> None:
+        """An OCI registry at its usual port."""
+        support.require_command("docker-registry")
+        (self.folder / "home" / "registry.json").write_text(json.dumps({
+            "version": "0.1", "log": {"level": "warn", "accesslog": {"disabled": True}},
+            "storage": {"filesystem": {"rootdirectory": "/home/registry"}}, "http": {"addr": "localhost:5000"}}))
+        server = self.start("exec docker-registry serve /home/registry.json", self.folder / "registry.log")
+        self.callback(support.end, server)
+        self.root("until wget -q -O /dev/null http://localhost:5000/v2/; do sleep 0.1; done")
+
     def set_up_podman(self) -> None:
         """Podman, with the same image."""
         support.require_command("podman", "crun")
@@ -535,11 +545,12 @@ class Documents(support.Case):
 
 
 def prepare_readme(world: World) -> None:
-    """Docker, and what three nodes have recorded."""
+    """Docker, and a registry with what two nodes have recorded."""
     support.require_command("nginx", "wget")
     world.start_docker()
-    for number, command in enumerate(("date", "ls", "mkdir new"), 1):
-        world.root(f"python3 spoc.py record -q -o node-{number}.yaml {command}")
+    world.start_registry()
+    for number, name in enumerate(("one", "two"), 1):
+        world.root(f"python3 spoc.py record -q -o oci://localhost:5000/app:node-{number} mkdir {name}")
 
 
 def prepare_manual(world: World) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import collections
 import itertools
 import json
@@ -21,8 +22,9 @@ import yaml
 
 import spoc
 import support
-from cases import AttachCase, crd_schemas, strict, yaml_documents
+from cases import UnitCase, crd_schemas, strict, yaml_documents
 from engines import ONE, TWO, Engines
+from registries import Registry
 from rules import AUDIT, Source
 from support import ALLOW, ERRNO, MAX_64, ON_X86_64, answer, build
 
@@ -367,42 +369,118 @@ class Labels(support.Case):
         self.assertEqual(support.spoc("merge", str(self.profile), str(self.profile)).returncode, 0)
 
 
-MANIFEST = support.ROOT / "examples" / "fleet" / "daemonset.yaml"
+EXAMPLES = support.ROOT / "examples" / "fleet"
+PLACE = "oci://registry.example.com/profiles"  # in the examples
+USER, PASSWORD = "nobody", "secret-of-the-test"
 NODE_IMAGE = "spoc-node:1"
 
 
 @support.kernel_tier
-class Cluster(AttachCase):
+class NodeCase(UnitCase):
+    """A node: an engine, and a registry that asks for a login."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        support.require_command("htpasswd")
+        self.engines = Engines()
+        self.addCleanup(self.engines.close)
+        self.podman = self.engines.podman("crun")
+        line = subprocess.run(["htpasswd", "-niB", USER], input=PASSWORD, stdout=subprocess.PIPE, text=True, check=True)
+        (self.folder / "htpasswd").write_text(line.stdout)
+        self.registry = Registry(self, self.folder / "registry", "127.0.0.1", 0, {}, {
+            "htpasswd": {"realm": "x", "path": str(self.folder / "htpasswd")}})
+        self.place = f"oci://{self.registry.host}/profiles"
+        self.login = json.dumps({"auths": {self.registry.host: {
+            "auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}}})
+        (self.folder / "auth.json").write_text(self.login)
+
+    def tags(self) -> set[str]:
+        """Of the profiles in the registry, those of this test's containers."""
+        result = subprocess.run(
+            ["skopeo", "list-tags", "--tls-verify=false", "--authfile", str(self.folder / "auth.json"),
+             f"docker://{self.registry.host}/profiles"], stdout=subprocess.PIPE, text=True)
+        tags = json.loads(result.stdout or "{}").get("Tags", ())
+        return {tag for tag in tags if tag.startswith(f"spoc-{os.getpid()}-")}
+
+    def names_at(self, tag: str) -> set[str]:
+        """What the profile of this tag allows."""
+        environment = {**os.environ, "REGISTRY_AUTH_FILE": str(self.folder / "auth.json")}
+        result = support.spoc("pull", "-o", "-", f"{self.registry.host}/profiles:{tag}", env=environment)
+        document, = yaml_documents(result.stdout)
+        return set(document["spec"]["syscalls"][0]["names"])
+
+
+class Service(NodeCase):
+    """The unit in examples/fleet, with a systemd of its own."""
+
+    def test_systemd_takes_it(self) -> None:
+        support.require_command("systemd-analyze")
+        unit = self.folder / "spoc-fleet.service"
+        unit.write_text((EXAMPLES / unit.name).read_text().replace("/usr/local/bin/spoc", str(support.SPOC)))
+        result = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True)
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+
+    def test_what_starts_goes_to_the_registry(self) -> None:
+        """With the login of its credentials' file, which nobody else may read, and with nothing in its environment."""
+        text, log = (EXAMPLES / "spoc-fleet.service").read_text(), self.folder / "log"
+        for old, new in (("/usr/local/bin/spoc", f"{sys.executable} {support.SPOC}"),
+                         (f"-o {PLACE}", f"-o {self.place}"), ("--checkpoint 600", "--checkpoint 1"),
+                         ("auth.json:/etc/spoc/auth.json", f"auth.json:{self.folder}/auth.json"),
+                         # A user's manager may load no BPF where it protects the file system: see test_hook.Unit.
+                         ("ProtectSystem=strict\n", ""),
+                         ("[Service]", f"[Service]\nStandardError=append:{log}\n"
+                                       f"ExecStartPost=/bin/cp /proc/self/status {self.folder}/status\n")):
+            self.assertEqual(text.count(old), 1, old)
+            text = text.replace(old, new)
+        systemd = self.systemd("spoc-fleet.service", text)
+        self.assertTrue(support.wait_until(lambda: (self.folder / "status").exists()),
+                        log.read_text() if log.exists() else "it was not started")
+        self.podman.run(ONE, "/three")
+        self.podman.start(TWO, "/bin/sleep", "1000")
+        self.addCleanup(self.podman.remove, TWO)
+        node = os.uname().nodename
+        self.assertTrue(support.wait_until(lambda: self.tags() == {f"{ONE}-{node}", f"{TWO}-{node}"}), log.read_text())
+        systemd.terminate()
+        self.assertEqual(systemd.wait(support.WAIT_S), 0)
+        self.assertLessEqual({"getppid", "getuid", "exit"}, self.names_at(f"{ONE}-{node}"))
+        self.assertIn("nanosleep", str(self.names_at(f"{TWO}-{node}")))
+        self.assertNotIn(PASSWORD, log.read_text() + text)
+        self.assertEqual(list((self.folder / "spoc").iterdir()), [])
+
+
+class Cluster(NodeCase):
     """The DaemonSet in examples/fleet, without a cluster: its container, started by Podman as it says."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.engines = Engines()
-        self.addCleanup(self.engines.close)
-        self.podman = self.engines.podman("crun")
         tree = self.engines.folder / "node"
-        tree.mkdir()
+        (tree / "etc" / "ssl").mkdir(parents=True)
+        (tree / "run" / "registry").mkdir(parents=True)
+        (tree / "var" / "lib" / "spoc").mkdir(parents=True)
         for name in ("bin", "lib", "lib64", "sbin"):
             (tree / name).symlink_to(f"usr/{name}")
         archive = tree.with_suffix(".tar")
         subprocess.run(["tar", "-C", str(tree), "-cf", str(archive), "."], check=True)
         self.podman("import", str(archive), NODE_IMAGE)
-        self.program, self.profiles = self.engines.folder / "opt", self.engines.folder / "profiles"
-        for path in (self.program, self.profiles):
-            path.mkdir()
+        self.places = {"/usr": "/usr", "/etc/ssl": "/etc/ssl"}
+        for path, name in (("/opt/spoc", "opt"), ("/var/lib/spoc", "state"), ("registry", "login")):
+            (self.engines.folder / name).mkdir()
+            self.places[path] = str(self.engines.folder / name)
         subprocess.run(["make", "-s", "-C", str(support.ROOT), "dist"], check=True, stdout=subprocess.DEVNULL)
-        shutil.copy(support.ROOT / "dist" / "spoc.pyz", self.program)
-        _, daemon_set = yaml.safe_load_all(MANIFEST.read_text())
+        shutil.copy(support.ROOT / "dist" / "spoc.pyz", self.places["/opt/spoc"])
+        (self.engines.folder / "login" / ".dockerconfigjson").write_text(self.login)
+        _, daemon_set = yaml.safe_load_all((EXAMPLES / "daemonset.yaml").read_text())
         self.pod = daemon_set["spec"]["template"]["spec"]
         self.container, = self.pod["containers"]
         self.recorder = f"spoc-{os.getpid()}-recorder"
         self.addCleanup(self.podman.remove, self.recorder)
 
     def options(self, capabilities: Sequence[str]) -> Iterator[str]:
-        """What the manifest says, in Podman's words."""
+        """What the manifest says, in Podman's words. The network of this machine stands for that of the cluster."""
         context = self.container["securityContext"]
         yield from ("--pid", "host") if self.pod["hostPID"] else ()
-        yield from ("--network", "none", "--user", str(context["runAsUser"]))
+        yield from ("--network", "host", "--user", str(context["runAsUser"]))
         yield from ("--read-only", "--read-only-tmpfs=false") if context["readOnlyRootFilesystem"] else ()
         yield from ("--security-opt", "seccomp=unconfined") if context["seccompProfile"]["type"] == "Unconfined" else ()
         yield from () if context["allowPrivilegeEscalation"] else ("--security-opt", "no-new-privileges")
@@ -410,50 +488,54 @@ class Cluster(AttachCase):
             yield f"--cap-drop={name}"
         for name in capabilities:
             yield f"--cap-add={name}"
-        here = {"/usr": "/usr", "/opt/spoc": self.program, "/var/lib/spoc": self.profiles}
-        places = {each["name"]: here[each["hostPath"]["path"]] for each in self.pod["volumes"]}
+        for variable in self.container["env"]:
+            yield f"--env={variable['name']}={variable.get('value', 'node-7')}"
+        places = {each["name"]: self.places[each["hostPath"]["path"] if "hostPath" in each else
+                                            each["secret"]["secretName"]] for each in self.pod["volumes"]}
         for mount in self.container["volumeMounts"]:
             mode = ":ro" if mount.get("readOnly") else ""
             yield f"--volume={places[mount['name']]}:{mount['mountPath']}{mode}"
 
     def start(self, capabilities: Sequence[str]) -> None:
+        arguments = [self.place if word == PLACE else word for word in self.container["args"]]
+        self.assertIn(self.place, arguments)
         self.podman("run", "--detach", "--name", self.recorder, *self.options(capabilities), "--entrypoint",
-                    json.dumps(self.container["command"]), NODE_IMAGE, *self.container["args"])
+                    json.dumps(self.container["command"]), NODE_IMAGE, *arguments)
 
     def log(self) -> str:
         return self.podman("logs", self.recorder).stderr
 
     def recorded(self, capabilities: Sequence[str]) -> set[str]:
-        """Of which containers there is a profile: root's and a user's, and one in the pid namespace of another, as all
-        of a pod are with shareProcessNamespace.
+        """The profiles that are new in the registry: of root's container and a user's, and of one in the pid namespace
+        of another, as all of a pod are with shareProcessNamespace.
         """
         self.start(capabilities)
+        one, two = f"{ONE}-of-{len(capabilities)}", f"{TWO}-of-{len(capabilities)}"
         try:
             self.assertTrue(support.wait_until(lambda: "Processing events" in self.log()), self.log())
             for user in (0, 1000):
-                self.podman.run(f"{ONE}-{user}", "/three", options=("--user", str(user)))
-            self.podman.start(TWO, "/bin/sleep", "1000", options=("--user", "1000"))
-            self.assertTrue(support.wait_until(lambda: f"Recording container {TWO}" in self.log()), self.log())
-            self.podman.run(f"{TWO}-inside", "/three", options=("--pid", f"container:{TWO}"))
+                self.podman.run(f"{one}-{user}", "/three", options=("--user", str(user)))
+            self.podman.start(two, "/bin/sleep", "1000", options=("--user", "1000"))
+            self.assertTrue(support.wait_until(lambda: f"Recording container {two}" in self.log()), self.log())
+            self.podman.run(f"{two}-inside", "/three", options=("--pid", f"container:{two}"))
             self.podman("stop", "--time", str(self.pod["terminationGracePeriodSeconds"]), self.recorder)
+            self.assertEqual(self.podman("wait", self.recorder).stdout, "0\n", self.log())
         finally:
-            for name in (TWO, self.recorder):
+            for name in (two, self.recorder):
                 self.podman.remove(name)
-        found = {path.stem: yaml.safe_load(path.read_text()) for path in (self.profiles / "containers").iterdir()
-                 if path.stem.startswith(f"spoc-{os.getpid()}-")}
-        names = found[f"{ONE}-1000"]["spec"]["syscalls"][0]["names"]
-        self.assertLessEqual({"getppid", "getuid", "exit"}, set(names))
-        shutil.rmtree(self.profiles / "containers")
-        return set(found)
+        self.assertLessEqual({"getppid", "getuid", "exit"}, self.names_at(f"{one}-1000-node-7"))
+        self.assertEqual(os.listdir(self.places["/var/lib/spoc"]), [])
+        return {tag for tag in self.tags() if tag.startswith((one, two))}
 
     def test_each_capability_is_needed_and_no_other(self) -> None:
         given = self.container["securityContext"]["capabilities"]["add"]
-        recorded = {f"{ONE}-0", f"{ONE}-1000", TWO}
-        self.assertEqual(self.recorded(given), {*recorded, f"{TWO}-inside"})
+        self.assertEqual(self.recorded(given), {f"{name}-node-7" for name in (
+            f"{ONE}-of-3-0", f"{ONE}-of-3-1000", f"{TWO}-of-3", f"{TWO}-of-3-inside")})
         for name in given:
             others = [other for other in given if other != name]
             if name == "SYS_PTRACE":  # no pid namespace is told from another
-                self.assertEqual(self.recorded(others), recorded)
+                self.assertEqual(self.recorded(others), {f"{name}-node-7" for name in (
+                    f"{ONE}-of-2-0", f"{ONE}-of-2-1000", f"{TWO}-of-2")})
                 continue
             self.start(others)
             self.assertEqual(self.podman("wait", self.recorder).stdout, "125\n")
@@ -472,7 +554,7 @@ class Cluster(AttachCase):
             return subprocess.run([sys.executable, "-m", "kubernetes_validate", "--strict", str(path)], cwd=validate,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-        text = MANIFEST.read_text()
+        text = (EXAMPLES / "daemonset.yaml").read_text()
         result = check(text)
         self.assertEqual(result.returncode, 0, result.stdout)
         self.assertEqual(check(text.replace("hostPID", "hostPid")).returncode, 1)
