@@ -2827,8 +2827,9 @@ def coverage_of(source: LoadedProfile) -> tuple[int, dict[str, int]]:
     """
     import_now("json")
     import json
-    profile = source.profile  # what repeats its default says nothing
-    names = {name for rule in profile.rules if rule.verdict != profile.default for name in rule.names}
+    profile = source.profile  # what repeats its default says nothing, and what it denies like that was not seen
+    names = {name for rule in profile.rules for name in rule.names
+             if rule.verdict != profile.default and (rule.verdict.lets_pass or profile.default.lets_pass)}
     annotations = (source.document.get("metadata") or {}).get("annotations")
     text = annotations.get(COVERAGE) if isinstance(annotations, dict) else None
     if isinstance(text, str):

@@ -211,6 +211,17 @@ class Commands(support.Case):
                          [("SCMP_ACT_ALLOW", ["read", "restart_syscall"]), ("SCMP_ACT_KILL_PROCESS", ["ptrace"])])
         self.assertIn("socket (1), write (1)\n", log)
 
+    def test_what_a_profile_denies_was_not_seen(self) -> None:
+        """As clone3, which --portable answers with ENOSYS where a recording has clone alone."""
+        portable = self.write("portable.json", allowing(rules=(
+            spoc.Rule(ALLOW, ("clone",)), spoc.Rule(ERRNO, ("clone3",), 38))))
+        document, _ = self.merged("-t", "seccomp", portable, portable)
+        self.assertEqual(json.loads(document["metadata"]["annotations"][COVERAGE])["syscalls"], {"clone": 2})
+        other = self.write("other.yaml", allowing("clone", "clone3"))
+        document, log = self.merged("-t", "seccomp", "--at-least", "2", portable, portable, other)
+        self.assertEqual(self.names(document), {"clone"})
+        self.assertIn(": clone3 (1)\n", log)
+
     def test_what_cannot_be_left_out_is_said(self) -> None:
         self.assertIn("--at-least 6: there are 5 recordings only; a share", self.refused(
             "--at-least", "6", *self.nodes, code=125))
