@@ -233,7 +233,7 @@ class Logins(registries.Case):
         self.assertIn("no registry is named", self.spoc("show", "-u", "ann", "app.json", env=self.login, code=2).stderr)
 
     def test_login_that_was_left(self) -> None:
-        """By podman login, of the user who called sudo."""
+        """By podman login, say: in the file that a variable names."""
         support.require_root()
         login = self.home / "auth.json"
         subprocess.run(["skopeo", "login", "--tls-verify=false", "--authfile", str(login), "-u", "ann", "-p", "secret",
@@ -463,6 +463,31 @@ class Write(ReferenceCase):
         (self.folder / "a.yaml").write_text(crd("read", more="  listenerPath: /var/run/x\n"))
         refused = self.spoc("convert", "-t", "raw-seccomp", "-o", self.app, "a.yaml", code=125)
         self.assertIn("listenerPath: not in the runtime format", refused.stderr)
+
+    def test_record_of_what_runs(self) -> None:
+        """The same, with a registry that ends meanwhile."""
+        support.require_root()
+        loop = self.launch("sh", "-c", "while :; do sleep 0.1; done")
+        for ends in (False, True):
+            process = self.launch(
+                "python3", str(support.SPOC), "record", "-n", "--pid", str(loop.pid), "-o", self.app, cwd=self.folder,
+                env=registries.environment(self.home), stderr=subprocess.PIPE, text=True)
+            assert process.stderr
+            log = ""
+            while "Processing events" not in log:
+                line = process.stderr.readline()
+                self.assertTrue(line, log)
+                log += line
+            wait_until(lambda: False, 0.5)
+            if ends:
+                self.server.stop()
+            process.send_signal(signal.SIGINT)
+            log += process.communicate(timeout=support.WAIT_S)[1]
+            self.assertEqual(process.returncode, 125 if ends else 0, log)
+            if not ends:
+                self.assertIn("wait4", self.names(self.app))
+        self.assertIn("The profile is in app-latest.yaml; ", log)
+        self.assertIn("wait4", (self.folder / "app-latest.yaml").read_text())
 
     def test_unreachable_before_the_start(self) -> None:
         """The command is not started, and nothing is merged."""
