@@ -9735,12 +9735,25 @@ SIGNAL_FRAMES = {
     (ARM.token, "sigreturn"): SignalFrame(4, SVC_OF_ARM, 32, 92, 60)}
 
 
+# In front of what looks like MOV number, EAX they have its first byte name operands: EDI and what R8 points to.
+OPERANDS_FOLLOW = b"\x63\x89\x8b\x8d"  # MOVSXD, MOV, MOV, LEA
+
+
+def is_of_r8(prefix: int) -> bool:
+    """Does an instruction that changes RAX change R8 behind this byte (REX.B)?"""
+    return prefix & 0xF1 == 0x41
+
+
 def decode_syscall_number(code: bytes, frame: SignalFrame, saved: bytes) -> int | None:
-    """The number of a call on x86, from the instructions that end with it, if the last but one loads it; else None."""
-    if code[-7] == 0xB8 or code[-8:-6] == b"\xc7\xc0":  # MOV number, EAX or RAX
+    """The number of a call on x86, from the instructions that end with it, if the last but one loads it; else None.
+
+    What is before that one is not known: a byte that may be its prefix is taken for that.
+    """
+    is_loaded = code[-7] == 0xB8 and code[-8] not in OPERANDS_FOLLOW and not is_of_r8(code[-8])
+    if is_loaded or code[-8:-6] == b"\xc7\xc0" and not is_of_r8(code[-9]):  # MOV number, EAX or RAX
         return int.from_bytes(code[-6:-2], sys.byteorder)
-    if code[-4] == 0x89 and code[-3] & 0xC7 == 0xC0:  # MOV register, EAX; behind 0x44 of R8 to R15
-        number = code[-3] >> 3 & 7 | (code[-5] == 0x44) << 3
+    if code[-4] == 0x89 and code[-3] & 0xC7 == 0xC0 and not is_of_r8(code[-5]):  # MOV register, EAX or RAX
+        number = code[-3] >> 3 & 7 | (code[-5] & 0xF4 == 0x44) << 3  # behind REX.R one of R8 to R15
         start = frame.others[number] if number < len(frame.others) else 0
         if start:
             return int.from_bytes(saved[start:start + 4], sys.byteorder)
@@ -9767,7 +9780,7 @@ class Listener:
 
     KEY = slice(SeccompNotif.data.offset, SeccompNotif.data.offset + SeccompData.instruction_pointer.offset)
     MAX_LOOKS, LOOK_S = 100, 0.0001
-    CODE_BYTES = 8
+    CODE_BYTES = 9
 
     def __init__(self) -> None:
         """Raises KernelError if it is foreseeable that no filter can have a listener."""
