@@ -632,7 +632,12 @@ class Rule(NamedTuple):
 
     @property
     def answer(self) -> Answer:
-        return Answer(tuple(sorted(each.normal for each in self.conditions)), self.verdict)
+        return Answer(tuple(sorted(each.normal for each in self.effective_conditions)), self.verdict)
+
+    @property
+    def effective_conditions(self) -> list[Condition]:
+        """Those that compare any bit."""
+        return [each for each in self.conditions if each.compared[0]]
 
     def narrowed(self, mask: int) -> Rule:
         """The rule where arguments have these bits."""
@@ -651,11 +656,11 @@ def deciding_rules(rules: Iterable[Rule], default: Verdict | None) -> list[Rule]
     """Of the rules for one syscall those that decide its answer.
 
     libseccomp's precedence: rules that say what the default says are none, and of the others the first without
-    conditions stands before all that have some.
+    conditions stands before all that have some. One that compares no bit is no condition.
     """
     deciding = [rule for rule in rules if rule.verdict != default]
     for rule in deciding:
-        if not rule.conditions:
+        if not rule.effective_conditions:
             return [rule]
     return deciding
 
@@ -666,9 +671,10 @@ def possible_verdicts(deciding: Iterable[Rule], default: Verdict, arguments: dic
     """
     is_decided = False
     for rule in deciding:
-        known = [each for each in rule.conditions if each.argument in arguments]
+        conditions = rule.effective_conditions
+        known = [each for each in conditions if each.argument in arguments]
         if all(each.is_met_by(arguments[each.argument]) for each in known):
-            is_decided |= len(known) == len(rule.conditions)
+            is_decided |= len(known) == len(conditions)
             yield rule.verdict
     if not is_decided:
         yield default

@@ -85,6 +85,15 @@ def rule_holds(rule: Dict[str, Any], arguments: Sequence[int]) -> bool:
     return any(true) if len({each["index"] for each in rule.get("args") or []}) < len(true) else all(true)
 
 
+def always_holds(rule: Dict[str, Any]) -> bool:
+    """libseccomp takes a condition that compares no bit for none: is the rule, or one of those that runc makes of it,
+    without any?
+    """
+    indices = [each["index"] for each in rule.get("args") or []]
+    compares = [each["op"] != "SCMP_CMP_MASKED_EQ" or bool(each["value"]) for each in rule.get("args") or []]
+    return not all(compares) if len(set(indices)) < len(indices) else not any(compares)
+
+
 def answer(document: Dict[str, Any], name: str, arguments: Sequence[int]) -> Tuple[str, int]:
     """What runc and libseccomp make of a call under a profile of the OCI specification, without spoc.py."""
     spec = document.get("spec", document)
@@ -97,7 +106,7 @@ def answer(document: Dict[str, Any], name: str, arguments: Sequence[int]) -> Tup
     default = verdict(spec, "defaultAction", "defaultErrnoRet")
     rules = [rule for rule in spec["syscalls"]
              if name in rule["names"] and verdict(rule, "action", "errnoRet") != default]  # runc leaves others out
-    for rule in [rule for rule in rules if not rule.get("args")] + rules:
+    for rule in [rule for rule in rules if always_holds(rule)] + rules:
         if rule_holds(rule, arguments):
             return verdict(rule, "action", "errnoRet")
     return default

@@ -89,6 +89,21 @@ class Intersection(unittest.TestCase):
         self.assertGreater(min(passed[True], passed[False]), 300)
 
     @unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
+    @support.kernel_tier
+    def test_a_condition_that_compares_no_bit(self) -> None:
+        """It is none: the first of two such rules decides, in the kernel and in all that is said of the profile."""
+        always = (spoc.Condition(1, "SCMP_CMP_MASKED_EQ", 0, 5),)
+        others = spoc.Profile(ALLOW, ARCHITECTURES, (spoc.Rule(ERRNO, ("mount",)),))
+        for actions, conditions in itertools.product(((ALLOW, ERRNO), (ERRNO, ALLOW)), ((always, ()), ((), always))):
+            rules = [spoc.Rule(action, ("getppid",), 2, each) for action, each in zip(actions, conditions)]
+            profile = spoc.Profile(ERRNO, ARCHITECTURES, (*rules, spoc.Rule(ALLOW, ("exit_group", "prctl"))))
+            whole = spoc.intersect_profiles([("a", profile), ("b", others)])
+            for each in (profile, whole):
+                passes, = self.filters_answer([each], [(0,) * 5])
+                self.assertEqual((passes, [verdict.lets_pass for verdict in each.verdicts("getppid")]),
+                                 (actions[0] == ALLOW, [passes]), each)
+
+    @unittest.skipUnless(ON_X86_64, "needs x86_64, whose syscall numbers are here")
     def test_multiplexed_calls(self) -> None:
         """i386 has connect as a part of socketcall, too: what one of the inputs stops there passes nowhere."""
         numbers = {"socketcall": 102, "connect": 362, "socket": 359, "getppid": 64}  # asm/unistd_32.h
