@@ -9702,15 +9702,18 @@ def seccomp_ioctls(machine: str) -> tuple[int, int, int, int]:
             write | ctypes.sizeof(c_uint64) << 16 | magic | 4)
 
 
-# What a signal interrupts also where nobody is asked: signal(7) and EINTR in section 2 of the manual pages, but for
-# what is interrupted on network file systems alone.
+# What a signal interrupts also where nobody is asked: signal(7), EINTR in section 2 of the manual pages and in the
+# kernel, but for what network file systems alone interrupt. The last lines are what 32-bit programs alone have.
 INTERRUPTIBLE = frozenset("""
-    accept accept4 clock_nanosleep connect copy_file_range creat epoll_pwait epoll_pwait2 epoll_wait fcntl finit_module
-    flock futex futex_wait futex_waitv getrandom init_module io_getevents io_pgetevents io_uring_enter ioctl
-    mq_timedreceive mq_timedsend msgrcv msgsnd nanosleep open openat openat2 pause perf_event_open poll ppoll pread64
-    preadv preadv2 pselect6 ptrace pwrite64 pwritev pwritev2 read readv recvfrom recvmmsg recvmsg request_key
-    restart_syscall rt_sigsuspend rt_sigtimedwait select semop semtimedop sendfile sendmmsg sendmsg sendto splice
-    swapoff tee vmsplice wait4 waitid write writev""".split())
+    accept accept4 bpf clock_nanosleep connect copy_file_range creat epoll_pwait epoll_pwait2 epoll_wait fallocate
+    fcntl finit_module flock ftruncate futex futex_wait futex_waitv getrandom init_module io_getevents io_pgetevents
+    io_uring_enter io_uring_register ioctl keyctl mq_timedreceive mq_timedsend msgrcv msgsnd nanosleep open openat
+    openat2 pause perf_event_open poll ppoll pread64 preadv preadv2 pselect6 ptrace pwrite64 pwritev pwritev2 read
+    readv recvfrom recvmmsg recvmsg request_key restart_syscall rt_sigsuspend rt_sigtimedwait select semop semtimedop
+    sendfile sendmmsg sendmsg sendto splice swapoff syslog tee truncate vmsplice wait4 waitid write writev
+    _newselect clock_nanosleep_time64 fcntl64 ftruncate64 futex_time64 io_pgetevents_time64 ipc mq_timedreceive_time64
+    mq_timedsend_time64 ppoll_time64 pselect6_time64 recvmmsg_time64 rt_sigtimedwait_time64 semtimedop_time64
+    sendfile64 sigsuspend socketcall truncate64 waitpid""".split())
 
 
 class SignalFrame(NamedTuple):

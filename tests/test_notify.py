@@ -560,8 +560,10 @@ class Handlers(TracedCase):
 
     def test_waits_are_interrupted_as_ever(self) -> None:
         """A wait that only a handler ends is not made again."""
-        program = build("handlers.c")
-        self.assertEqual(self.record(program, "waits"), self.traced(program, "waits"))
+        for flags in ((), ("-m32",)):
+            with self.subTest(flags=flags):
+                program = build("handlers.c", *flags)
+                self.assertEqual(self.record(program, "waits"), self.traced(program, "waits"))
 
 
 class Judge(unittest.TestCase):

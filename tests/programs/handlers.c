@@ -3,7 +3,7 @@
 // it does where no handler runs.
 //   handlers returns   handlers return into handlers, of either kind: by sigreturn, of 32-bit programs, or rt_sigreturn
 //   handlers calls     calls that never fail with EINTR
-//   handlers waits     reads of a pipe and pauses that nothing but a handler ends
+//   handlers waits     reads of a pipe and other waits that nothing but a handler ends
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -121,6 +121,14 @@ static const char *wait_for_handlers(const int *ends)
 		return "read";
 	if (left > SIGNALS / 2 && (pause() != -1 || errno != EINTR))
 		return "pause";
+#ifdef __i386__
+	long result = -EINTR;
+
+	if (left > SIGNALS / 2)
+		__asm__ volatile("movl %1, %%eax; int $0x80" : "=a"(result) : "i"(SYS_sigsuspend), "d"(0) : "memory");
+	if (result != -EINTR)
+		return "sigsuspend";
+#endif
 	return NULL;
 }
 
