@@ -9553,8 +9553,8 @@ class StartRecorder(BpfRecorder):
 
     def _is_running(self, identity: ContainerIdentity) -> bool:
         """Does the container run that ran when this began, so that this is no start of it?"""
-        pid, start = self._running.get((identity.identifier, identity.maker), (0, 0))
-        return bool(pid) and start_time(pid) == start
+        pid, start = self._running.get((identity.identifier, identity.maker), (0, -1))
+        return start >= 0 and start_time(pid) == start
 
     def _add(self, start: Start) -> StartedContainer:
         identifier, name, is_dockers, maker = start.identity

@@ -368,6 +368,19 @@ class Profiles(EnginesCase):
 class Namespaces(StartsCase):
     """--containers of what makes a pid namespace without an engine."""
 
+    def test_a_container_that_was_gone_when_it_was_looked_at_may_start_again(self) -> None:
+        """What is listed as running may have ended before its start is asked for."""
+        with self.launch("sleep", "1000") as process:
+            listed = module.RunningContainer("c", "c", process.pid)
+            for is_gone in (False, True):
+                with module.StartRecorder(module.this_machine()) as recorder:
+                    recorder.load()
+                    recorder.attach()
+                    recorder.begin_all([listed])
+                    self.assertEqual(recorder._is_running(module.ContainerIdentity("c")), not is_gone)
+                process.kill()
+                process.wait()
+
     def test_options(self) -> None:
         """--stats counts the calls of each, --args narrows them, and --checkpoint writes meanwhile."""
         program = "import os, sys, time\nfor _ in range(int(sys.argv[1])): os.getppid()\ntime.sleep(float(sys.argv[2]))"
