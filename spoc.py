@@ -3035,9 +3035,9 @@ def named_descriptor(path: str) -> int | None:
     return names.get(os.path.normpath(path))
 
 
-# What our texts begin with; the third is libseccomp's (src/gen_pfc.c).
-OWN_STARTS = (f"apiVersion: {API_VERSION}\nkind: {KIND}\n".encode(), b'{\n  "defaultAction": "SCMP_ACT_',
-              b"#\n# pseudo filter code start\n#\n")
+# What our texts begin with; the last is libseccomp's (src/gen_pfc.c).
+OWN_JSON = b'{\n  "defaultAction": "SCMP_ACT_'
+OWN_STARTS = f"apiVersion: {API_VERSION}\nkind: {KIND}\n".encode(), b"#\n# pseudo filter code start\n#\n"
 # A compiled filter first loads the architecture (BPF_LD | BPF_W | BPF_ABS; struct sock_filter in linux/filter.h).
 FILTER_START = (0x20).to_bytes(2, sys.byteorder) + bytes(2) + (4).to_bytes(4, sys.byteorder)
 PAGE_TITLE_END = b": seccomp profile</title>\n"
@@ -3045,11 +3045,13 @@ EVENT_START = b'{"time": '
 
 
 def is_own(data: bytes) -> bool:
-    """Does it look like what these commands write?"""
+    """Does it look like what these commands write, and nothing more?"""
+    if data.startswith(OWN_JSON):
+        return data.count(b"\n}") == 1 and data.endswith(b"\n}\n")
     if data.startswith(OWN_STARTS):
-        return b"\n---" not in data
+        return b"\n---" not in data and b"\n..." not in data
     if data.startswith(b"[Service]\n"):
-        return all(line.startswith(b"SystemCall") for line in data.split()[1:] if b"=" in line)
+        return all(line.startswith(b"SystemCall") for line in data.splitlines()[1:])
     return data.startswith(FILTER_START) and len(data) % 8 == 0 or data.startswith(
         b"<!DOCTYPE html>\n") and PAGE_TITLE_END in data
 

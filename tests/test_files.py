@@ -1085,6 +1085,10 @@ class NoProfile(FilesCase):
         "ours and more": ((yaml.safe_dump(CRD, sort_keys=False) + "---\nkind: Service\n").encode(),
                           "it holds several documents, which would be lost"),
         "drop-in": (b"[Service]\nSystemCallFilter=\nEnvironment=A=1\n", "it is no profile"),
+        "drop-in with remarks": (b"[Service]\nSystemCallFilter=\n# why this is so\n", "it is no profile"),
+        "ours, its end, and more": ((yaml.safe_dump(CRD, sort_keys=False) + "...\nkind: Service\n").encode(),
+                                    "it holds several documents, which would be lost"),
+        "ours and another": (b'{\n  "defaultAction": "SCMP_ACT_ERRNO"\n}\n{"other": 1}\n', "it is no profile: "),
         "page": (b"<!DOCTYPE html>\n<title>seccomp</title>\n", "it is no profile"),
         "large": (b"#" + bytes(17 << 20), "it is no profile, being larger than 4 MiB")}
 
