@@ -4424,24 +4424,6 @@ class Account(NamedTuple):
     environment: Mapping[str, str]
 
 
-@contextlib.contextmanager
-def acting_as(account: Account) -> Iterator[None]:
-    """Open files as this user would."""
-    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
-    if account.uid == uid:
-        yield
-        return
-    try:
-        os.setgroups([account.gid])
-        os.setegid(account.gid)
-        os.seteuid(account.uid)
-        yield
-    finally:
-        os.seteuid(uid)
-        os.setegid(gid)
-        os.setgroups(groups)
-
-
 def login_files(account: Account) -> list[str]:
     """Where Podman and Docker leave logins: containers-auth.json(5), and docker login's manual."""
     variables = account.environment
@@ -4454,6 +4436,24 @@ def login_files(account: Account) -> list[str]:
             os.path.join(variables.get("DOCKER_CONFIG") or f"{home}/.docker", "config.json")]
 
 
+def open_login_file(path: str, account: Account) -> int:
+    """A descriptor of such a file; of another user's, only if that is its owner. Raises OSError.
+
+    To become that user for the moment would change all threads.
+    """
+    if account.uid == os.geteuid():
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    folder = open_folder(os.path.dirname(path))
+    try:
+        descriptor = os.open(os.path.basename(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=folder)
+    finally:
+        close(folder)
+    if os.fstat(descriptor).st_uid != account.uid:
+        close(descriptor)
+        raise PermissionError(errno.EPERM, "it is not that user's")
+    return descriptor
+
+
 def folder_owners(path: str) -> set[int]:
     """The users who decide what a path leads to: those of all that is on the way, and of links there."""
     parts = os.path.abspath(path).split("/")
@@ -4464,7 +4464,7 @@ def read_logins(path: str, account: Account) -> dict[str, Any]:
     """The document of such a file; {} if there is none, or if another user may have written it."""
     import json
     try:
-        with acting_as(account), open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with open(open_login_file(path, account), "rb") as file:
             status = os.fstat(file.fileno())
             strangers = {status.st_uid, *(folder_owners(path) if account.uid == 0 else ())} - {0, account.uid}
             if strangers or status.st_mode & 0o002 or not stat.S_ISREG(status.st_mode):

@@ -1054,7 +1054,7 @@ class Logins(registries.Case):
                 f"SUDO_UID={caller}", f"SUDO_GID={caller}", "SUDO_USER=caller")
 
     def test_sudo(self) -> None:
-        """Root's own login goes first; then the caller's, which is read as that user."""
+        """Root's own login goes first; then the caller's, from files of that user alone."""
         host = self.server.host
         self.write(".docker/config.json", {"auths": {host: self.auth("caller:1")}}, self.CALLER).chmod(0o600)
         self.assertEqual(self.login(*self.as_root()), "caller:1")
