@@ -360,7 +360,8 @@ def main(args: Sequence[str]) -> int:
     paths = {path.stem: path.read_text("utf-8") for path in sorted(HERE.glob("test_*.py"))}
     modules = [Module(name) for name, text in paths.items() if args[:1] != ["--pure"] or 'TIER = "pure"' in text]
     if args[:1] != ["--pure"]:
-        modules += [Module(name, exclusive=True) for name, text in paths.items() if "\n    EXCLUSIVE = True\n" in text]
+        modules += [Module(name, exclusive=True) for name, text in paths.items()
+                    if re.search(r"^    EXCLUSIVE = True\b", text, re.MULTILINE)]
     began_s = time.monotonic()
     with compiled_program(), audit_backlog():
         run_all(modules, args)

@@ -682,7 +682,7 @@ class Runner(support.Case):
                 "            time.sleep(0.3)\n")
         kernel = f"import time\nclass K(unittest.TestCase):\n{body}"
         result = self.run_modules(
-            one=kernel, two=f"{kernel}class E(unittest.TestCase):\n    EXCLUSIVE = True\n{body}",
+            one=kernel, two=f"{kernel}class E(unittest.TestCase):\n    EXCLUSIVE = True  # why\n{body}",
             three=f'TIER = "pure"\n{kernel.replace("K", "P")}')
         self.assertEqual(result.stdout.splitlines()[-1], "4 passed, 0 failed, 0 skipped")
         lines = [line for line in told.read_text().splitlines() if not line.endswith("P")]
