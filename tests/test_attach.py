@@ -26,6 +26,7 @@ TIER = "kernel"
 
 FIRST_NUMBER = 5000  # of forker.c
 MAX_CALLS = 1 << 19
+SEEN_NS = 1_500_000_000  # for which it runs on once it is recorded
 # Reads a byte in another thread, which then executes what the arguments name.
 EXEC_BY_A_THREAD = """
 #include <pthread.h>
@@ -431,11 +432,11 @@ class Scopes(AttachCase):
                  wrapper: Sequence[str] = ()) -> "tuple[Set[int], List[int], int, int]":
         """Numbers recorded until forker.c has ended; the times of its calls; when joining began, and had ended."""
         calls = self.folder / f"calls-{time.monotonic_ns()}"  # not what another has filled already
-        command = [*wrapper, build("forker.c", "-pthread"), kind, "2.5", str(calls)]
+        command = [*wrapper, build("forker.c", "-pthread"), kind, str(WAIT_S), str(calls)]
         if group:
             command = ["sh", "-c", f'echo $$ >{group}/cgroup.procs; exec "$@"', "sh", *command]
         process = self.launch(*command)
-        self.assertTrue(wait_until(lambda: calls.exists() and calls.stat().st_size > 8 and struct.unpack(
+        self.assertTrue(wait_until(lambda: calls.exists() and calls.stat().st_size > 16 and struct.unpack(
             "Q", calls.read_bytes()[:8])[0] > 1000))
         with contextlib.ExitStack() as patches:
             patches.enter_context(unittest.mock.patch.object(module, "MAX_MAP_ITEMS", 1 << 20))
@@ -448,13 +449,15 @@ class Scopes(AttachCase):
                 begin_ns = time.monotonic_ns()
                 recorder.join()
                 joined_ns = time.monotonic_ns()
+                with open(calls, "r+b") as file:
+                    os.pwrite(file.fileno(), struct.pack("Q", joined_ns + SEEN_NS), 8)
                 self.assertTrue(wait_until(lambda: not recorder.has_live_tasks(), WAIT_S))
                 self.assertIsNotNone(process.wait(WAIT_S))
                 recording = recorder.recording()
         self.assertEqual(recording.losses, ())
         data = calls.read_bytes()
         count = min(struct.unpack("Q", data[:8])[0], MAX_CALLS)  # from there on the numbers begin again
-        return ({call.number for call in recording.calls}, list(struct.unpack(f"{count}Q", data[8:8 * (1 + count)])),
+        return ({call.number for call in recording.calls}, list(struct.unpack(f"{count}Q", data[16:8 * (2 + count)])),
                 begin_ns, joined_ns)
 
     def assert_complete(self, found: "tuple[Set[int], List[int], int, int]", grace_ns: Optional[int]) -> None:

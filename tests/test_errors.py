@@ -479,7 +479,7 @@ class Meant(support.Case):
             self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(self.error("record", "--ba", "x", "true"),
                          "usage: record --ba: it may be --backend or --base-syscalls; write more of it")
-        self.assertIn("it may be --pid or --portable or --privileged;", self.error("record", "--p", "true"))
+        self.assertIn("it may be --pid or --plain-http or --portable or --privileged;", self.error("record", "--p", "true"))
         self.assertIn("no such option", self.error("record", "---", "true"))
 
     def test_values(self) -> None:
@@ -939,6 +939,7 @@ class Interrupted(CopyCase):
         pid = self.launch(sys.executable, "-c", "import os, time\nwhile True: os.getppid(); time.sleep(0.001)").pid
         codes = self.sweep_all(16, "record", "-q", "-t", "raw-seccomp", "-o", str(self.profile), "--pid", str(pid))
         self.assertLessEqual({0, 128 + signal.SIGINT}, set(codes))
+        self.profile.unlink()
         codes = self.sweep_all(10, "watch", "-q", "--events", str(self.profile))
         self.assertLessEqual({0, 128 + signal.SIGINT}, set(codes))
 

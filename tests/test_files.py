@@ -1139,7 +1139,7 @@ class NoProfile(FilesCase):
         support.spoc("record", "-qo", str(self.profile), "--args", "ioctl", "-b", "execve", "true")
         written = [("convert", "-t", kind, "-o", str(self.target), str(self.profile))
                    for kind in spoc.CONVERT_TYPES if kind != "systemd"]
-        written += [*self.writers(self.target).values(), ("record", "-t", "systemd", "-o", str(self.target), "true")]
+        written += [*map(tuple, self.writers(self.target).values()), ("record", "-t", "systemd", "-o", str(self.target), "true")]
         for one, other in zip(written, written[1:] + written[:1]):
             for arguments in (one, one, other):
                 result = support.spoc(*arguments)

@@ -15,7 +15,7 @@ import struct
 import subprocess
 import sys
 import unittest
-from typing import Any, Iterator, Sequence
+from typing import Any, Dict, Iterator, List, Sequence
 
 import jsonschema
 import yaml
@@ -36,8 +36,9 @@ GETPPID = 110  # asm/unistd_64.h
 
 
 def allowing(*names: str, **fields: Any) -> spoc.Profile:
-    return spoc.Profile(**{"default_action": ERRNO, "architectures": ARCHITECTURES,
-                           "rules": (spoc.Rule(ALLOW, names),), **fields})
+    given: Dict[str, Any] = {"default_action": ERRNO, "architectures": ARCHITECTURES,
+                             "rules": (spoc.Rule(ALLOW, names),), **fields}
+    return spoc.Profile(**given)
 
 
 class Intersection(unittest.TestCase):
@@ -141,8 +142,8 @@ class Intersection(unittest.TestCase):
 
     def test_conditions_that_32_bits_cannot_say(self) -> None:
         """Joined, they would let pass what one of the inputs stops: refused, but only if such a machine is listed."""
-        rules = [spoc.Rule(ALLOW, ("ioctl",), conditions=(spoc.Condition(1, *each),)) for each in (
-            ("SCMP_CMP_MASKED_EQ", 0xF0F, 0x101), ("SCMP_CMP_GE", 5))]
+        rules = [spoc.Rule(ALLOW, ("ioctl",), conditions=(each,)) for each in (
+            spoc.Condition(1, "SCMP_CMP_MASKED_EQ", 0xF0F, 0x101), spoc.Condition(1, "SCMP_CMP_GE", 5))]
         profiles = [allowing(rules=(rule,)) for rule in rules]
         whole = spoc.intersect_profiles(list(zip("ab", profiles)))
         self.assertTrue(whole.rules)
@@ -154,8 +155,9 @@ class Intersection(unittest.TestCase):
     def test_flags(self) -> None:
         """Speculation is let loose only where all do that; runtimes do it where none are listed."""
         loose, log = spoc.SPEC_ALLOW, "SECCOMP_FILTER_FLAG_LOG"
-        for given, wanted in (([None, None], None), ([None, (log,)], (log,)), ([(loose, log), (loose,)], (log, loose)),
-                              ([(loose, log), None], (log, loose)), ([(), None], ())):
+        cases: List[Any] = [([None, None], None), ([None, (log,)], (log,)), ([(loose, log), (loose,)], (log, loose)),
+                            ([(loose, log), None], (log, loose)), ([(), None], ())]
+        for given, wanted in cases:
             profiles = [("x", allowing("read", flags=flags)) for flags in given]
             self.assertEqual(spoc.intersect_profiles(profiles).flags, wanted, given)
 

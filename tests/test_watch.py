@@ -279,7 +279,8 @@ class OfOthers(WatchCase):
                 self.remove_cgroup(pathlib.Path(folder))
         self.addCleanup(remove_groups)
         processes = group / "system.slice" / unit / "cgroup.procs"
-        self.assertTrue(wait_until(lambda: manager.poll() is not None or processes.exists() and processes.read_text()))
+        self.assertTrue(wait_until(lambda: manager.poll() is not None or bool(
+            processes.exists() and processes.read_text())))
         self.assertIsNone(manager.poll())
         return processes.parent
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // `forker KIND SECONDS FILE`: tasks that come and go for so long. Each makes calls whose numbers nobody else makes, and
-// notes in FILE, which it maps, when: the count of calls, then the time of each (CLOCK_MONOTONIC, ns). KIND is tree
-// (processes), threads, or orphans: each lives on when its parent has ended. After MAX_CALLS the numbers begin again.
+// notes in FILE, which it maps, when: the count of calls, when to end, which others may write, then the time of each call
+// (CLOCK_MONOTONIC, ns). KIND is tree (processes), threads, or orphans: each lives on when its parent has ended. After
+// MAX_CALLS the numbers begin again.
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,9 +22,9 @@
 
 static struct {
     uint64_t count;
+    volatile uint64_t end_ns;
     uint64_t times_ns[MAX_CALLS];
 } *calls;
-static uint64_t end_ns;
 
 static uint64_t now_ns(void)
 {
@@ -35,7 +36,7 @@ static uint64_t now_ns(void)
 
 static int is_over(void)
 {
-    return now_ns() >= end_ns;
+    return now_ns() >= calls->end_ns;
 }
 
 static void call(void)
@@ -112,7 +113,7 @@ int main(int argc, char **argv)
     CHECK(file >= 0 && !ftruncate(file, sizeof(*calls)));
     calls = mmap(NULL, sizeof(*calls), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     CHECK(calls != MAP_FAILED);
-    end_ns = now_ns() + atof(argv[2]) * 1e9;
+    calls->end_ns = now_ns() + atof(argv[2]) * 1e9;
     signal(SIGCHLD, SIG_IGN);
     if (!strcmp(argv[1], "tree")) {
         while (!is_over())
