@@ -479,7 +479,8 @@ class Meant(support.Case):
             self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(self.error("record", "--ba", "x", "true"),
                          "usage: record --ba: it may be --backend or --base-syscalls; write more of it")
-        self.assertIn("it may be --pid or --plain-http or --portable or --privileged;", self.error("record", "--p", "true"))
+        self.assertIn("it may be --pid or --plain-http or --portable or --privileged;",
+                      self.error("record", "--p", "true"))
         self.assertIn("no such option", self.error("record", "---", "true"))
 
     def test_values(self) -> None:

@@ -1137,9 +1137,10 @@ class NoProfile(FilesCase):
 
     def test_what_was_written_is_replaced(self) -> None:
         support.spoc("record", "-qo", str(self.profile), "--args", "ioctl", "-b", "execve", "true")
-        written = [("convert", "-t", kind, "-o", str(self.target), str(self.profile))
-                   for kind in spoc.CONVERT_TYPES if kind != "systemd"]
-        written += [*map(tuple, self.writers(self.target).values()), ("record", "-t", "systemd", "-o", str(self.target), "true")]
+        written: List[Sequence[str]] = [
+            ("convert", "-t", kind, "-o", str(self.target), str(self.profile))
+            for kind in spoc.CONVERT_TYPES if kind != "systemd"]
+        written += [*self.writers(self.target).values(), ("record", "-t", "systemd", "-o", str(self.target), "true")]
         for one, other in zip(written, written[1:] + written[:1]):
             for arguments in (one, one, other):
                 result = support.spoc(*arguments)

@@ -19,6 +19,7 @@ TIER = "kernel"
 BACKENDS = ("bpf", "notify")
 ENRICHERS = ("tracepoint", "notify", "none")
 OLD = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}
+OLD_EVENT = '{"time": "2026-01-01T00:00:00.000000Z", "syscall": "mount"}\n'
 # Says which signal its parent's end would bring it. PR_GET_PDEATHSIG is 2 (linux/prctl.h).
 PARENT_END = ("import ctypes; number = ctypes.c_int(99); ctypes.CDLL(None).prctl(2, ctypes.byref(number)); "
               "print(number.value)")
@@ -78,9 +79,9 @@ class NeverRan(LifeCase):
         self.assertRegex(result.stderr, rf"\A{CLOCK} Error: {line}\n\Z")
         self.assertEqual(result.returncode, code)
         self.assertFalse(self.marker.exists())
-        for path in (self.profile, self.folder / "events"):
+        for path, content in ((self.profile, self.old), (self.folder / "events", OLD_EVENT)):
             if path.exists():
-                self.assertEqual(path.read_text(), self.old)
+                self.assertEqual(path.read_text(), content)
 
     def setUp(self) -> None:
         super().setUp()
@@ -90,7 +91,7 @@ class NeverRan(LifeCase):
     def test_ended_before_exec(self) -> None:
         """Only the child asks for its parent."""
         events = self.folder / "events"
-        events.write_text('{"syscall": "mount"}\n')
+        events.write_text(OLD_EVENT)
         arguments = [self.record("--backend", backend) for backend in BACKENDS]
         arguments += [self.record("--append"), self.record("--checkpoint", "1")]
         arguments += [self.under(enricher, "--events", str(events)) for enricher in ENRICHERS]
