@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import unittest.mock
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import yaml
 
