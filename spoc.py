@@ -6801,7 +6801,7 @@ class FilterBuilder:
             for name, deciding in deciding_by_name(self.profile).items():
                 if not any(numbers_for(name, token) for token in self._architectures):
                     skipped.append(name)
-                elif deciding and not deciding[0].conditions:
+                elif deciding and not deciding[0].effective_conditions:
                     added.add(name)
                     with self._building(name):
                         libseccomp.seccomp_rule_add_array(context, return_value(*deciding[0].verdict),

@@ -95,7 +95,8 @@ class Intersection(unittest.TestCase):
         """It is none: the first of two such rules decides, in the kernel and in all that is said of the profile."""
         always = (spoc.Condition(1, "SCMP_CMP_MASKED_EQ", 0, 5),)
         others = spoc.Profile(ALLOW, ARCHITECTURES, (spoc.Rule(ERRNO, ("mount",)),))
-        for actions, conditions in itertools.product(((ALLOW, ERRNO), (ERRNO, ALLOW)), ((always, ()), ((), always))):
+        for actions, conditions in itertools.product(((ALLOW, ERRNO), (ERRNO, ALLOW), (ALLOW, ALLOW)),
+                                                     ((always, ()), ((), always))):
             rules = [spoc.Rule(action, ("getppid",), 2, each) for action, each in zip(actions, conditions)]
             profile = spoc.Profile(ERRNO, ARCHITECTURES, (*rules, spoc.Rule(ALLOW, ("exit_group", "prctl"))))
             whole = spoc.intersect_profiles([("a", profile), ("b", others)])
