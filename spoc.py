@@ -4467,7 +4467,8 @@ def read_logins(path: str, account: Account) -> dict[str, Any]:
         with open(open_login_file(path, account), "rb") as file:
             status = os.fstat(file.fileno())
             strangers = {status.st_uid, *(folder_owners(path) if account.uid == 0 else ())} - {0, account.uid}
-            if strangers or status.st_mode & 0o002 or not stat.S_ISREG(status.st_mode):
+            writable = stat.S_IWOTH | (stat.S_IWGRP if status.st_gid not in (0, account.gid) else 0)
+            if strangers or status.st_mode & writable or not stat.S_ISREG(status.st_mode):
                 if {str(uid) for uid in strangers} != {os.environ.get("SUDO_UID")}:  # who is asked as that user
                     Log.warning(f"{path} is not used: another user may have written it")
                 return {}

@@ -1063,9 +1063,11 @@ class Logins(registries.Case):
         mine.parent.mkdir()
         mine.write_text(json.dumps({"auths": {host: self.auth("root:2")}}))
         self.assertEqual(self.login(*self.as_root()), "root:2")
-        mine.chmod(0o666)
-        self.assertEqual(self.login(*self.as_root()), "caller:1")
-        self.assertIn(f"Warning: {mine} is not used: another user may have written it", self.said)
+        for group, mode in ((0, 0o666), (self.STRANGER, 0o660)):
+            os.chown(mine, 0, group)
+            mine.chmod(mode)
+            self.assertEqual(self.login(*self.as_root()), "caller:1")
+            self.assertIn(f"Warning: {mine} is not used: another user may have written it", self.said)
         mine.unlink()
         secret = self.folder / "secret.json"  # which root alone may read
         secret.write_text(json.dumps({"auths": {host: self.auth("secret:3")}}))
