@@ -7219,7 +7219,8 @@ class CommandStart:
         self._command, self._identity, self._filter, self._audited = command, identity, applied, audited
         self._supervisor = supervisor
         self._exit_group = syscall_number("exit_group") if applied else 0
-        self._environment = initial_environment()
+        # A registry's password is not for the command, which may be somebody else's.
+        self._environment = [entry for entry in initial_environment() if not entry.startswith(b"SPOC_PASSWORD=")]
         if identity:
             self._environment = [entry for entry in self._environment
                                  if os.fsdecode(entry.partition(b"=")[0]) not in identity.environment]

@@ -87,7 +87,7 @@ class Case(support.Case):
 class Registry:
     """A docker-registry of its own folder."""
 
-    def __init__(self, case: Case, folder: pathlib.Path, host: str, port: int, http: Dict[str, Any],
+    def __init__(self, case: support.Case, folder: pathlib.Path, host: str, port: int, http: Dict[str, Any],
                  auth: Dict[str, Any]):
         support.require_command("docker-registry")
         self._case, self.folder, self._bind = case, folder, host

@@ -269,6 +269,12 @@ class Kept(ChildCase):
                 bare, recorded = self.both("env", "-0", env=environment)
                 self.assertEqual(sorted(recorded.split(b"\0")), sorted(bare.split(b"\0")))
 
+    def test_password_of_a_registry(self) -> None:
+        environment = {**os.environ, "SPOC_PASSWORD": "secret", "SPOC_USERNAME": "me"}
+        result = subprocess.run(self.recorded("env"), env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        self.assertIn("SPOC_USERNAME=me\n", result.stdout)
+        self.assertNotIn("secret", result.stdout)
+
     def test_strange_environment(self) -> None:
         """Names that are there twice, empty or without a value, in their order; os.execve() takes none of these."""
         environment = [b"PATH=/usr/bin:/bin", b"=empty", b"bare", b"A=1", b"A=2", b"B=x=y", b"\xff=\xfe", b"PATH=/none"]

@@ -531,7 +531,7 @@ class Cluster(NodeCase):
         self.podman("run", "--detach", "--name", self.recorder, *self.options(capabilities), "--entrypoint",
                     json.dumps(self.container["command"]), NODE_IMAGE, *arguments)
 
-    def log(self) -> str:
+    def logged(self) -> str:
         return self.podman("logs", self.recorder).stderr
 
     def recorded(self, capabilities: Sequence[str]) -> set[str]:
@@ -541,14 +541,14 @@ class Cluster(NodeCase):
         self.start(capabilities)
         one, two = f"{ONE}-of-{len(capabilities)}", f"{TWO}-of-{len(capabilities)}"
         try:
-            self.assertTrue(support.wait_until(lambda: "Processing events" in self.log()), self.log())
+            self.assertTrue(support.wait_until(lambda: "Processing events" in self.logged()), self.logged())
             for user in (0, 1000):
                 self.podman.run(f"{one}-{user}", "/three", options=("--user", str(user)))
             self.podman.start(two, "/bin/sleep", "1000", options=("--user", "1000"))
-            self.assertTrue(support.wait_until(lambda: f"Recording container {two}" in self.log()), self.log())
+            self.assertTrue(support.wait_until(lambda: f"Recording container {two}" in self.logged()), self.logged())
             self.podman.run(f"{two}-inside", "/three", options=("--pid", f"container:{two}"))
             self.podman("stop", "--time", str(self.pod["terminationGracePeriodSeconds"]), self.recorder)
-            self.assertEqual(self.podman("wait", self.recorder).stdout, "0\n", self.log())
+            self.assertEqual(self.podman("wait", self.recorder).stdout, "0\n", self.logged())
         finally:
             for name in (two, self.recorder):
                 self.podman.remove(name)
@@ -568,7 +568,7 @@ class Cluster(NodeCase):
                 continue
             self.start(others)
             self.assertEqual(self.podman("wait", self.recorder).stdout, "125\n")
-            self.assertIn("run it as root, or with CAP_BPF and CAP_PERFMON", self.log())
+            self.assertIn("run it as root, or with CAP_BPF and CAP_PERFMON", self.logged())
             self.podman.remove(self.recorder)
 
     def test_kubernetes_takes_it(self) -> None:
