@@ -13,8 +13,9 @@ import unittest.mock
 from typing import Iterator, List, Sequence, Set, Tuple
 
 import spoc
-from support import COMPARISONS, MAX_32, MAX_64, build
+from support import COMPARISONS, MAX_32, MAX_64, X86_64, build
 
+HOST = spoc.Host(X86_64, "6.1.0-13-amd64", ())
 ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32")
 GETPPID = {spoc.X86_64: 110, spoc.X86: 64, spoc.X32: 0x40000000 | 110}  # takes no arguments: the kernel cares for none
 AUDIT = {spoc.X86_64: 0xC000003E, spoc.X86: 0x40000003, spoc.X32: 0xC000003E}

@@ -21,10 +21,10 @@ import yaml
 import spoc
 import support
 from cases import RUNC, ContainerCase, SchemaCase, crd_schemas
+from rules import HOST
 from support import SYS_SCHED_YIELD, SYS_UNAME, X86, X86_64
 
 TIER = "pure"
-HOST = spoc.Host(X86_64, "6.1.0-13-amd64", ())
 JSON_TYPES = ("raw-seccomp", "docker")
 ALL_TYPES = ("seccomp", "raw-seccomp", "docker", "systemd", "bpf", "pfc")
 GETPID, GETPPID, GETUID = 39, 110, 102  # asm/unistd_64.h

@@ -25,18 +25,17 @@ import support
 from cases import UnitCase, crd_schemas, strict, yaml_documents
 from engines import ONE, TWO, Engines
 from registries import Registry
-from rules import AUDIT, Source
+from rules import AUDIT, GETPPID, Source
 from support import ALLOW, ERRNO, MAX_64, ON_X86_64, answer, build
 
 TIER = "pure"
 COVERAGE = "spo.x-k8s.io/syscall-coverage"
-ARCHITECTURES = ("SCMP_ARCH_X86_64",)
+ONLY_X86_64 = ("SCMP_ARCH_X86_64",)
 LENIENT = {ALLOW, "SCMP_ACT_LOG"}
-GETPPID = 110  # asm/unistd_64.h
 
 
 def allowing(*names: str, **fields: Any) -> spoc.Profile:
-    given: Dict[str, Any] = {"default_action": ERRNO, "architectures": ARCHITECTURES,
+    given: Dict[str, Any] = {"default_action": ERRNO, "architectures": ONLY_X86_64,
                              "rules": (spoc.Rule(ALLOW, names),), **fields}
     return spoc.Profile(**given)
 
@@ -52,7 +51,7 @@ class Intersection(unittest.TestCase):
             is_last = number == len(profiles)
             given += struct.pack("=I", len(code) // 8) + code + struct.pack("=I", is_last * len(calls))
         for arguments in calls:
-            given += struct.pack("=2I6Q", GETPPID, 0, *arguments, 0)
+            given += struct.pack("=2I6Q", GETPPID[spoc.X86_64], 0, *arguments, 0)
         result = subprocess.run([build("filters.c")], input=given, stdout=subprocess.PIPE, check=True, timeout=60)
         return [each > 0 for each, in struct.iter_unpack("=q", result.stdout)]
 
@@ -69,9 +68,9 @@ class Intersection(unittest.TestCase):
                 if source.random.random() < 0.6:
                     rules = [rule._replace(action=ALLOW) for rule in rules]
                     rules.append(spoc.Rule(ALLOW, ("exit_group", "prctl")))
-                    profiles.append(spoc.Profile(ERRNO, ARCHITECTURES, tuple(rules)))
+                    profiles.append(spoc.Profile(ERRNO, ONLY_X86_64, tuple(rules)))
                 else:
-                    profiles.append(spoc.Profile(ALLOW, ARCHITECTURES, tuple(rules)))
+                    profiles.append(spoc.Profile(ALLOW, ONLY_X86_64, tuple(rules)))
             try:
                 whole = spoc.intersect_profiles([(str(each), profile) for each, profile in enumerate(profiles)])
             except spoc.SpocError as error:
@@ -94,11 +93,11 @@ class Intersection(unittest.TestCase):
     def test_a_condition_that_compares_no_bit(self) -> None:
         """It is none: the first of two such rules decides, in the kernel and in all that is said of the profile."""
         always = (spoc.Condition(1, "SCMP_CMP_MASKED_EQ", 0, 5),)
-        others = spoc.Profile(ALLOW, ARCHITECTURES, (spoc.Rule(ERRNO, ("mount",)),))
+        others = spoc.Profile(ALLOW, ONLY_X86_64, (spoc.Rule(ERRNO, ("mount",)),))
         for actions, conditions in itertools.product(((ALLOW, ERRNO), (ERRNO, ALLOW), (ALLOW, ALLOW)),
                                                      ((always, ()), ((), always))):
             rules = [spoc.Rule(action, ("getppid",), 2, each) for action, each in zip(actions, conditions)]
-            profile = spoc.Profile(ERRNO, ARCHITECTURES, (*rules, spoc.Rule(ALLOW, ("exit_group", "prctl"))))
+            profile = spoc.Profile(ERRNO, ONLY_X86_64, (*rules, spoc.Rule(ALLOW, ("exit_group", "prctl"))))
             whole = spoc.intersect_profiles([("a", profile), ("b", others)])
             for each in (profile, whole):
                 passes, = self.filters_answer([each], [(0,) * 5])
@@ -148,7 +147,7 @@ class Intersection(unittest.TestCase):
         profiles = [allowing(rules=(rule,)) for rule in rules]
         whole = spoc.intersect_profiles(list(zip("ab", profiles)))
         self.assertTrue(whole.rules)
-        narrow = [each._replace(architectures=(*ARCHITECTURES, "SCMP_ARCH_X86")) for each in profiles]
+        narrow = [each._replace(architectures=(*ONLY_X86_64, "SCMP_ARCH_X86")) for each in profiles]
         with self.assertRaisesRegex(spoc.SpocError, "ioctl: .* on SCMP_ARCH_X86, whose arguments have 32 bits"):
             spoc.intersect_profiles(list(zip("ab", narrow)))
         spoc.intersect_profiles(list(zip("ab", (profiles[0], narrow[1]))))
@@ -269,7 +268,7 @@ class Commands(support.Case):
         self.assertIn("Intersected 5 profiles into: -\n", log)
         self.assertEqual(json.loads(document["metadata"]["annotations"][COVERAGE]),
                          {"version": "v1", "total": 5, "syscalls": {"read": 5}})
-        stricter = self.write("stricter.json", spoc.Profile("SCMP_ACT_KILL_PROCESS", ARCHITECTURES, (
+        stricter = self.write("stricter.json", spoc.Profile("SCMP_ACT_KILL_PROCESS", ONLY_X86_64, (
             spoc.Rule(ALLOW, ("read",), conditions=(spoc.Condition(0, "SCMP_CMP_EQ", 0),)),)))
         for order in itertools.permutations((self.nodes[0], stricter)):
             document, _ = self.merged("--intersect", "-t", "raw-seccomp", *order)

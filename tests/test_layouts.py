@@ -11,10 +11,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import spoc
 import support
+from rules import HOST
 from support import ALLOW, DATA, ERRNO, X86, X86_64
 
 TIER = "pure"
-HOST = spoc.Host(X86_64, "6.1.0-13-amd64", ())
 AMD64, ARM64, ARM = spoc.Platform("linux", "amd64"), spoc.Platform("linux", "arm64"), spoc.Platform("linux", "arm")
 ARTIFACT = "registry.example/profiles/web:v1"
 NO_ANNOTATIONS = {"org.opencontainers.image.created": "1970-01-01T00:00:00Z"}
