@@ -79,8 +79,8 @@ except (ImportError, OSError, MemoryError) as failure:
 
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
-IMPORTED_LATER = ("_socket _thread array binascii bisect difflib email.utils hashlib html http.client ipaddress json "
-                  "pwd re resource shlex shutil socket ssl subprocess syslog termios textwrap threading "
+IMPORTED_LATER = ("_socket _thread array binascii bisect difflib email.utils fnmatch hashlib html http.client "
+                  "ipaddress json pwd re resource shlex shutil socket ssl subprocess syslog termios textwrap threading "
                   "urllib.parse").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -4984,11 +4984,10 @@ class ProfileReader:
                 yield path
 
     def _fitting(self, path: str, output: str) -> Iterator[str]:
-        import re
+        import fnmatch
         wanted = parse_reference(path, True)
-        pattern = re.escape(wanted.tag).replace(r"\*", ".*").replace(r"\?", ".")
         tags = self._client.tags(wanted)
-        fitting = [tag for tag in sorted(tags) if compiled(pattern).fullmatch(tag)
+        fitting = [tag for tag in sorted(tags) if fnmatch.fnmatchcase(tag, wanted.tag)
                    and not compiled(SIGNATURE_TAG).fullmatch(tag)]
         found = [f"{OCI_SCHEME}{wanted._replace(tag=tag)}" for tag in fitting]
         if is_reference(output) and f"{OCI_SCHEME}{parse_reference(output)}" in found:

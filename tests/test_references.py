@@ -288,6 +288,13 @@ class Patterns(ReferenceCase):
         self.push(crd("mount"), f"sha256-{64 * '0'}.sig")
         self.assertEqual(self.merged(f"{self.app}:*"), ["bpf", "openat", "read", "write"])
 
+    def test_many_stars(self) -> None:
+        """To find out that a tag does not fit takes no time that grows with each of them."""
+        tag = 128 * "a"  # as long as they get
+        self.push(crd("getpid"), tag)
+        self.assertEqual(self.merged(f"{self.app}:{20 * '*a'}*"), ["getpid"])
+        self.assertIn("none of 5 tags fits", self.spoc("merge", f"{self.app}:{20 * '*a'}*b", code=125).stderr)
+
     def test_none_fits(self) -> None:
         self.assertIn(f"list tags: {self.app}:x*: none of 4 tags fits; check the pattern",
                       self.spoc("merge", f"{self.app}:x*", code=125).stderr)
