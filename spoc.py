@@ -4613,6 +4613,12 @@ def refusal_of(reply: Reply) -> str:
     return f"HTTP {reply.status}"
 
 
+def told_digest(reply: Reply) -> str:
+    """The digest that a registry gives for a manifest; "" if none, or by another algorithm than ours."""
+    told = str(reply.headers.get("Docker-Content-Digest") or "")
+    return told if told.startswith("sha256:") else ""
+
+
 def parse_tags(data: bytes) -> list[str]:
     """The tags in a page of their list; some registries write null for none. Raises TransferFailure."""
     import json
@@ -4670,9 +4676,10 @@ class RegistryClient:
             if reply.status == 404:
                 raise self._missing(reference)
             self._expect(reply, reference, 200)
-            digest, told = sha256_of(reply.body), reply.headers.get("Docker-Content-Digest")
-            if digest != (reference.digest or told or digest):
-                raise TransferFailure(f"the manifest has the digest {digest}, not {reference.digest or told}", DISTRUST)
+            digest = sha256_of(reply.body)
+            expected = reference.digest or told_digest(reply) or digest
+            if digest != expected:
+                raise TransferFailure(f"the manifest has the digest {digest}, not {expected}", DISTRUST)
             return reply.body, parse_manifest(reply.body, str(reference), reply.headers.get("Content-Type") or "")
 
     def blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
@@ -4736,7 +4743,7 @@ class RegistryClient:
                 reference, "PUT", f"manifests/{reference.tag or digest}",
                 {"Content-Type": MANIFEST_TYPE}, artifact.manifest))
             self._expect(reply, reference, 201)
-            told = reply.headers.get("Docker-Content-Digest") or digest
+            told = told_digest(reply) or digest
             if told != digest:
                 raise TransferFailure(f"the registry has stored it as {told}, not {digest}",
                                       "it changes what it stores: use another")

@@ -173,6 +173,17 @@ class Hostile(Scripted):
         self.assertEqual(pushed.code, 0, pushed.stderr)
         self.assertEqual(self.server.connections, 2)
 
+    def test_digests_of_another_algorithm(self) -> None:
+        """A registry may know its manifests by those (OCI image-spec, "Registered Algorithms")."""
+        told = f"\r\nDocker-Content-Digest: sha512:{hashlib.sha512(b'').hexdigest()}\r\n".encode()
+        self.faults = {"sha512": lambda good: good.replace(b"\r\n", told, 1)}
+        pull, push = (f"{self.STEPS.index(step)}-sha512" for step in ("GET manifests/latest", "PUT manifests/latest"))
+        pulled, pushed = self.hurried([["pull", "-o", "-", "--plain-http", f"{self.server.host}/{pull}"],
+                                       ["push", "-f", "app.json", "--plain-http", f"{self.server.host}/{push}"]])
+        self.assertEqual((pulled.code, pulled.stdout), (0, JSON_PROFILE), pulled.stderr)
+        self.assertEqual(pushed.code, 0, pushed.stderr)
+        self.assertRegex(pushed.stdout, f"^Pushed {self.server.host}/{push}:latest@sha256:[0-9a-f]{{64}}\n$")
+
     def test_broken_answers(self) -> None:
         closed = "connection was closed|not whole|ends after"
         self.check_steps({
