@@ -2921,6 +2921,33 @@ def read_profile(path: str, host: Host, follow: bool = True, owner: tuple[int, i
 MAX_LINKS = 40  # MAXSYMLINKS in linux/namei.h
 
 
+class OthersDecide(Exception):
+    """Another user than those trusted may decide what a path leads to: `uid`, or -1 for all who may write there."""
+
+    def __init__(self, uid: int):
+        super().__init__(uid)
+        self.uid = uid
+
+
+class Trust(NamedTuple):
+    """The user and the group who, beside root's, may decide what a path leads to."""
+
+    uid: int
+    gid: int
+
+    def check(self, descriptor: int) -> None:
+        """Raise OthersDecide if, by its owner or mode, another user may change this link or file, or what has a name
+        in this folder.
+        """
+        status = os.fstat(descriptor)
+        if status.st_uid not in (0, self.uid):
+            raise OthersDecide(status.st_uid)
+        writable = stat.S_IWOTH | (stat.S_IWGRP if status.st_gid not in (0, self.gid) else 0)
+        is_sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        if status.st_mode & writable and not is_sticky and not stat.S_ISLNK(status.st_mode):
+            raise OthersDecide(-1)
+
+
 def open_folder(path: str) -> int:
     """A descriptor (O_PATH) of this folder, unless another user's link leads to it.
 
@@ -2931,21 +2958,79 @@ def open_folder(path: str) -> int:
     return _walk(os.open("/" if path.startswith("/") else ".", os.O_PATH | os.O_DIRECTORY), path, [])
 
 
-def _walk(folder: int, path: str, links: list[str]) -> int:
+def open_trusted(path: str, trust: Trust) -> int:
+    """A descriptor of this file, to read, as none but the trusted users may have put it there: each folder, each link
+    and the file are looked at as open_folder() does. Raises OthersDecide, OSError.
+    """
+    folder = os.open(".", os.O_PATH | os.O_DIRECTORY)
+    try:
+        return _open_trusted(folder, path, [], trust)
+    finally:
+        close(folder)
+
+
+def _open_trusted(start: int, path: str, links: list[str], trust: Trust) -> int:
+    """The file that this path leads to from the folder `start`, see open_trusted()."""
+    parent, name = os.path.split(path)
+    folder = _walk(_first_folder(start, path), parent, links, trust)
+    try:
+        try:
+            file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=folder)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            return _open_trusted(folder, _read_link(folder, name, links, trust), links, trust)
+    finally:
+        close(folder)
+    try:
+        trust.check(file)
+    except OthersDecide:
+        close(file)
+        raise
+    return file
+
+
+def _read_link(folder: int, name: str, links: list[str], trust: Trust) -> str:
+    """What a link in this folder says."""
+    _count_link(name, links)
+    link = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder)
+    try:
+        trust.check(link)
+        return os.readlink("", dir_fd=link)
+    finally:
+        close(link)
+
+
+def _first_folder(start: int, path: str) -> int:
+    """A new descriptor of the folder that a path which is named in the folder `start` goes out from."""
+    return os.open("/", os.O_PATH | os.O_DIRECTORY) if path.startswith("/") else os.dup(start)
+
+
+def _count_link(name: str, links: list[str]) -> None:
+    links.append(name)
+    if len(links) > MAX_LINKS:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _walk(folder: int, path: str, links: list[str], trust: Trust | None = None) -> int:
     """The folder that this path leads to from `folder`, a descriptor, which it takes over."""
     try:
+        if trust:
+            trust.check(folder)
         for name in path.split("/"):
             if name in ("", "."):
                 continue
             step = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder)
             if stat.S_ISLNK(os.fstat(step).st_mode):
                 try:
-                    reached = _follow(folder, name, step, links)
+                    reached = _follow(folder, name, step, links, trust)
                 finally:
                     close(step)
                 step = reached
             close(folder)
             folder = step
+            if trust:
+                trust.check(folder)
         if not stat.S_ISDIR(os.fstat(folder).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return folder
@@ -2954,17 +3039,16 @@ def _walk(folder: int, path: str, links: list[str]) -> int:
         raise
 
 
-def _follow(folder: int, name: str, link: int, links: list[str]) -> int:
+def _follow(folder: int, name: str, link: int, links: list[str], trust: Trust | None) -> int:
     """The folder that a link leads to; `link` is a descriptor of the link itself."""
-    links.append(name)
-    if len(links) > MAX_LINKS:
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    _count_link(name, links)
+    if trust:
+        trust.check(link)
     strangers = {os.fstat(each).st_uid for each in (link, folder)} - {0, os.geteuid()}
     target = os.readlink("", dir_fd=link)
     if not strangers and _is_in_proc(link):  # such a link is more than its text: /proc/PID/root, say
         return os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=folder)
-    start = os.open("/", os.O_PATH | os.O_DIRECTORY) if target.startswith("/") else os.dup(folder)
-    reached = _walk(start, target, links)
+    reached = _walk(_first_folder(folder, target), target, links, trust)
     if strangers - {os.fstat(reached).st_uid}:
         close(reached)
         raise PermissionError(errno.EACCES, f"{name} is a link of user {min(strangers)} to what is not that user's")
@@ -4437,27 +4521,21 @@ def login_files(account: Account) -> list[str]:
 
 
 def open_login_file(path: str, account: Account) -> int:
-    """A descriptor of such a file; of another user's, only if that is its owner. Raises OSError.
+    """A descriptor of such a file, which nobody but root and that user may have written. Raises OthersDecide, OSError.
 
-    To become that user for the moment would change all threads.
+    Root reads it as root, for to become that user for the moment would change all threads: what it opens has to be that
+    user's.
     """
-    if account.uid == os.geteuid():
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    folder = open_folder(os.path.dirname(path))
+    trust = Trust(account.uid, account.gid)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if os.geteuid() else open_trusted(path, trust)
     try:
-        descriptor = os.open(os.path.basename(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=folder)
-    finally:
-        close(folder)
-    if os.fstat(descriptor).st_uid != account.uid:
+        trust.check(descriptor)
+        if os.geteuid() != account.uid != os.fstat(descriptor).st_uid:
+            raise PermissionError(errno.EPERM, "it is not that user's")
+    except BaseException:
         close(descriptor)
-        raise PermissionError(errno.EPERM, "it is not that user's")
+        raise
     return descriptor
-
-
-def folder_owners(path: str) -> set[int]:
-    """The users who decide what a path leads to: those of all that is on the way, and of links there."""
-    parts = os.path.abspath(path).split("/")
-    return {os.lstat("/".join(parts[:count]) or "/").st_uid for count in range(1, len(parts) + 1)}
 
 
 def read_logins(path: str, account: Account) -> dict[str, Any]:
@@ -4465,18 +4543,18 @@ def read_logins(path: str, account: Account) -> dict[str, Any]:
     import json
     try:
         with open(open_login_file(path, account), "rb") as file:
-            status = os.fstat(file.fileno())
-            strangers = {status.st_uid, *(folder_owners(path) if account.uid == 0 else ())} - {0, account.uid}
-            writable = stat.S_IWOTH | (stat.S_IWGRP if status.st_gid not in (0, account.gid) else 0)
-            if strangers or status.st_mode & writable or not stat.S_ISREG(status.st_mode):
-                if {str(uid) for uid in strangers} != {os.environ.get("SUDO_UID")}:  # who is asked as that user
-                    Log.warning(f"{path} is not used: another user may have written it")
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                Log.warning(f"{path} is not used: no regular file")
                 return {}
             data = file.read(MAX_TOKEN_BYTES)
         document = json.loads(data)
         if isinstance(document, dict):
             return document
         Log.warning(f"{path} is not used: no object of JSON")
+    except OthersDecide as error:
+        is_caller = str(error.uid) == os.environ.get("SUDO_UID")  # who is asked as that user
+        if not is_caller and os.path.lexists(path):
+            Log.warning(f"{path} is not used: another user may have written it")
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:

@@ -1109,6 +1109,47 @@ class Logins(registries.Case):
                 self.assertEqual(self.asked("one"), ())
             self.assertIn(f"Warning: {file} is not used: another user may have written it", self.said)
 
+    def test_paths_that_strangers_decide(self) -> None:
+        """Whoever may exchange a folder or a link on the way chooses with which of root's logins root comes."""
+        support.require_root()
+        mine, theirs = self.folder / "mine", self.folder / "theirs"
+        for folder in (mine, theirs, self.folder / "other"):
+            folder.mkdir()
+        file = self.folder / "other/config.json"
+        file.write_text(json.dumps({"auths": {self.server.host: self.auth("root:1")}}))
+        os.chown(theirs, self.STRANGER, self.STRANGER)
+
+        def used(folder: pathlib.Path) -> str:
+            return self.login(env=registries.environment(self.home, DOCKER_CONFIG=str(folder)))
+
+        def link(path: pathlib.Path, target: pathlib.Path, owner: int) -> None:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            path.symlink_to(target)
+            os.chown(path, owner, owner, follow_symlinks=False)
+
+        link(mine / "config.json", file, 0)
+        self.assertEqual(used(mine), "root:1")
+        link(mine / "config.json", file, self.STRANGER)
+        self.assertEqual(used(mine), "")
+        link(mine / "config.json", theirs / "config.json", 0)
+        for owner in (self.STRANGER, 0):  # who has made what stands in the stranger's folder
+            link(theirs / "config.json", file, owner)
+            link(theirs / "folder", file.parent, owner)
+            link(self.folder / "way", theirs / "folder", 0)
+            for folder in (mine, self.folder / "way"):
+                self.assertEqual(used(folder), "")
+                self.assertIn(f"Warning: {folder}/config.json is not used: another user may have written it", self.said)
+        for mode, group, login in ((0o777, 0, ""), (0o770, self.STRANGER, ""), (0o1777, 0, "root:1"),
+                                   (0o770, 0, "root:1")):
+            os.chown(file.parent, 0, group)
+            file.parent.chmod(mode)
+            self.assertEqual(used(file.parent), login, oct(mode))
+        link(mine / "config.json", mine / "config.json", 0)
+        self.assertEqual(used(mine), "")
+        self.assertEqual(used(theirs / "none"), "")
+        self.assertNotIn("is not used", self.said)
+
     def test_helpers_under_sudo(self) -> None:
         """A caller's helper runs as the caller, and no program of another user runs as root."""
         env = registries.environment(self.home, **self.helper("one", "one:1"))
