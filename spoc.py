@@ -11324,6 +11324,7 @@ class RecordOutput:
         self.options = options
         self.name = options.name or kubernetes_name(command)
         self.adds = False  # is there a profile to add to?
+        self._before: Profile | None = None  # that one, as it was at the beginning
         self._added: set[tuple[str, str]] = set()  # syscalls that it lacked, and as what rule each was added
         self._added_architectures: set[str] = set()
         self.target = self._open(command, owner)
@@ -11367,6 +11368,7 @@ class RecordOutput:
         if text.strip():
             self.adds = True
             source = self._parse(text)
+            self._before = source.profile
             chosen = options.type or source.type
             if options.name not in ("", source.name):
                 name = f"the name {source.name}" if source.name else "no name"
@@ -11390,9 +11392,26 @@ class RecordOutput:
         return self._appended(profile, text) if text.strip() else self.new_text(profile)
 
     def new_text(self, profile: Profile) -> str:
+        profile = self._portable(profile)
         if self.options.drop_in and self.type == TYPE_SYSTEMD:
             return self.options.drop_in(profile)
-        return format_profile(self._portable(profile), self.type, self.name)
+        return format_profile(profile, self.type, self.name)
+
+    def rescued_text(self, profile: Profile) -> str:
+        """The text of a profile that could not be written: as YAML if a drop-in cannot say it."""
+        try:
+            return self.new_text(profile)
+        except SpocError:
+            return format_profile(self._portable(profile), TYPE_CRD, self.name)
+
+    def allowed_before(self, name: str) -> bool:
+        """Does the profile that is added to let this call pass?"""
+        return self._before is not None and any(verdict.lets_pass for verdict in self._before.verdicts(name))
+
+    def lets_start(self, profile: Profile) -> bool:
+        """Does what is written let run start a program under it?"""
+        return self.allowed_before("execve") or any(
+            verdict.lets_pass for verdict in self._portable(profile).verdicts("execve"))
 
     def tell_portable(self, profile: Profile) -> None:
         text = self.target.read() if self.options.append else ""
@@ -11400,7 +11419,7 @@ class RecordOutput:
         tell_portable(profile, self._portable(profile, others))
 
     def _portable(self, profile: Profile, others: Iterable[str] = ()) -> Profile:
-        return portable_profile(profile, self.type == TYPE_JSON, others) if self.options.portable else profile
+        return portable_profile(profile, self.type != TYPE_CRD, others) if self.options.portable else profile
 
     def _appended(self, profile: Profile, text: str) -> str:
         source = self._source(text)  # what it says of a sibling stands
@@ -11701,7 +11720,7 @@ class RecordCommand:
     def _report(self, recording: Recording) -> bool:
         """Say what was recorded, and whether it is all."""
         Log.info(f"Got syscalls: {', '.join(sorted(recording.names))}")
-        added = sorted(set(self.base) - recording.names)
+        added = sorted(name for name in set(self.base) - recording.names if not self.output.allowed_before(name))
         if added:
             Log.info(f"Adding base syscalls: {', '.join(added)}")
             if self.base is BASE_SYSCALLS:  # else the user has chosen them
@@ -11710,8 +11729,21 @@ class RecordCommand:
         made = kernel_calls(architectures) - recording.names.union(self.base)
         if made:
             Log.info(f"Adding what the kernel makes by itself: {', '.join(sorted(made))}")
+        self._report_start(recording)
         self._report_values(recording)
         return report_gaps(recording, self._to_allow(recording).calls)
+
+    def _report_start(self, recording: Recording) -> None:
+        """Say it if -n or -b leave out what starts a program under the profile."""
+        options = self.options
+        if not (options.no_base_syscalls or options.base_syscalls) or self.output.lets_start(
+                self._make_profile(recording)):
+            return
+        text = f"he profile{self.where} does not allow execve, so run cannot start a program under it: "
+        if options.base_syscalls:
+            Log.warning(f"t{text}add execve to -b")
+        else:
+            Log.info(f"T{text}-b execve allows it")
 
     def _write(self, recording: Recording) -> bool:
         """Write the profile; if that fails it goes to standard error rather than being lost."""
@@ -11737,7 +11769,7 @@ class RecordCommand:
                 return
             except (SpocError, OSError) as error:
                 Log.error(error)
-        Log.table(self.output.new_text(profile))
+        Log.table(self.output.rescued_text(profile))
 
 
 class BlockedCalls:
@@ -11991,15 +12023,15 @@ class AttachCommand(FilteredCommand):
             return f"record it into another file, and {PROGRAM} merge both"
         words = [PROGRAM, "record", *self._repeated_options(), "--append", "-o", self.target.path]
         if options.container:
-            return f"{shlex.join([*words, '--container', options.container])}, and start it again"
+            return f"stop the container, type {shlex.join([*words, '--container', options.container])}, and start it"
         if options.no_proc_start:
-            return f"{shlex.join([*words, '--no-proc-start', self.scope.name])}, and start it again"
+            return f"stop the program, type {shlex.join([*words, '--no-proc-start', self.scope.name])}, and start it"
         if options.unit:
-            return f"have the unit's ExecStart= call {shlex.join(words)}, see examples/systemd"
+            return f"have the unit's ExecStart= call {shlex.join(words)}, see examples/systemd, and restart the unit"
         command = shlex.join(self.scope.command)
         if not command or len(command) > self.MAX_COMMAND:
             return "record it and add it with --append"
-        return f"{shlex.join(words)} -- {command}"
+        return f"stop it, and type {shlex.join(words)} -- {command}"
 
     def _repeated_options(self) -> list[str]:
         """Those that say what the profile allows."""
@@ -12425,6 +12457,7 @@ class ContainerCommand(FilteredCommand):
         complete = report_gaps(recording._replace(losses=(*recording.losses, *losses)),
                                self._to_allow(recording).calls, self._whose)
         if recording.calls:
+            self._report_start(recording)
             self._report_values(recording)
             complete &= self._write(recording)
             if self.options.stats:
@@ -13210,7 +13243,8 @@ class RunCommand:
         verdicts = profile.verdicts("execve")
         if not options.learn and not any(verdict.lets_pass for verdict in verdicts):
             raise ChildError("start command", self.command[0], f"the profile answers {verdicts[0].action} to execve",
-                             "-b execve is all that it takes, if record -n has written it", EXIT_NOT_EXECUTABLE)
+                             "if record -n or -b has written it, run -b execve is all that it takes",
+                             EXIT_NOT_EXECUTABLE)
         return profile
 
     def _with_bases(self, reader: ProfileReader, path: str, base_paths: Sequence[str]) -> Profile:
@@ -15182,6 +15216,13 @@ def check_containers_options(values: dict[str, Any]) -> None:
         raise UsageError("--name", "means nothing with --containers: each profile has the name of its container")
 
 
+def warn_of_purpose(options: RecordOptions) -> None:
+    """Of a container that may be recorded to become a service."""
+    if options.purpose == FOR_SERVICE and options.type != TYPE_SYSTEMD:
+        Log.warning(f"--for {FOR_SERVICE}: no runtime can start a container with such a profile; for that leave "
+                    f"--for {FOR_SERVICE} out")
+
+
 def run_record(values: dict[str, Any], operands: list[str]) -> int:
     values = {"purpose" if name == "for" else name: value for name, value in values.items()}  # which is a keyword
     if "no_base_syscalls" in values and "purpose" in values:
@@ -15198,9 +15239,12 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
         return RecordCommand(options, operands).run()
     if option == "containers":
         check_containers_options(values)
+        warn_of_purpose(options)
         check_machine_pids(spell_option(option), OR_COMMAND)
         return ContainersCommand(options).run()
     check_machine_pids(spell_option(option), OR_COMMAND)
+    if option == "container":
+        warn_of_purpose(options)
     if option == "container" and not find_container(options.container, running_containers()):
         return AwaitCommand(options).run()
     return AttachCommand(options, make_scope(option, operands[0] if option == NO_START else values[option])).run()
@@ -15223,12 +15267,12 @@ def check_for_systemd(values: dict[str, Any]) -> None:
                          "-o /etc/systemd/system/NAME.service.d/seccomp.conf, or -o - for standard output")
     if is_reference(values["output_file"]):
         raise UsageError("record -t systemd", "a drop-in has no format in registries", "name a file with -o")
-    reasons = {"append": "a drop-in is not read", "name": "a drop-in has no name", "args": "systemd has no conditions",
-               "portable": "systemd has no conditions"}
-    for field, reason in reasons.items():
+    convert = "record YAML, and then convert -t systemd"
+    reasons = {"append": ("a drop-in is not read", convert), "name": ("a drop-in has no name", "leave --name out"),
+               "args": ("systemd has no conditions", "leave --args out")}
+    for field, (reason, remedy) in reasons.items():
         if field in values:
-            raise UsageError(f"--{field}", f"does not go with -t systemd: {reason}",
-                             "record YAML, and then convert -t systemd")
+            raise UsageError(f"--{field}", f"does not go with -t systemd: {reason}", remedy)
 
 
 def check_no_profile(command: str, option: str, operands: Sequence[str], given: bool) -> None:
@@ -15477,7 +15521,8 @@ OPTIONS = (
            "add the rules of this profile; where both answer a syscall, the less restrictive answer holds",
            repeated=True),
     Option("-b --base-syscalls", "NAMES", "record hook",
-           "allow these as well, instead of those that runc and crun need to start a container",
+           "allow these as well; NAMES replaces the base syscalls, those that runc and crun need to start a container: "
+           "name execve, too, for run to start a program under the profile",
            check=check_syscall_name, repeated=True),
     Option("-b --base-syscalls", "NAMES", "run", "allow these, whatever the profile says of them",
            check=check_syscall_name, repeated=True),

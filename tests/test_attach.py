@@ -47,8 +47,9 @@ class Recording(AttachCase):
                 self.assertEqual(self.names_of("--pid", str(pid), meanwhile=lambda: time.sleep(0.2), signum=signum),
                                  LOOP_CALLS)
                 self.assertRegex(self.log, rf"Recording 1 task: process {pid} \(python3\) and its descendants\n")
-                self.assertIn("The start was not seen: to have it in the profile as well, spoc.py record -n -t "
-                              f"raw-seccomp --append -o {self.folder}/attached.json -- {sys.executable} -c ", self.log)
+                self.assertIn("The start was not seen: to have it in the profile as well, stop it, and type "
+                              f"spoc.py record -n -t raw-seccomp --append -o {self.folder}/attached.json -- "
+                              f"{sys.executable} -c ", self.log)
                 self.assertIn("1 task runs on and is not recorded any more", self.log)
         names = [name for rule in json.loads((self.folder / "attached.json").read_text())["syscalls"]
                  for name in rule["names"]]
@@ -64,7 +65,8 @@ class Recording(AttachCase):
     def test_how_to_add_the_start(self) -> None:
         """By the command line that has started it, where that is known and can be repeated."""
         unknown = "record it and add it with --append"
-        known = f"spoc.py record -n -t raw-seccomp --append -o {self.folder}/attached.json -- sh -c 'read x'"
+        known = (f"stop it, and type spoc.py record -n -t raw-seccomp --append -o {self.folder}/attached.json -- "
+                 "sh -c 'read x'")
         for words, expected in ((["sh", "-c", "read x"], known), (["main process", "-c", "read x"], unknown),
                                 (["sh", "-c", f"read x # {200 * 'x'}"], unknown)):
             with self.subTest(words):

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pathlib
+import platform
 import re
 import signal
 import subprocess
@@ -598,10 +599,16 @@ class Purpose(ChildCase):
             log = self.log_of(*options)
             self.assertEqual(self.names() - self.made(log), {"getppid", "mount"})
             self.assertNotIn("high risk", log)
+            self.assertIn("Warning: the profile does not allow execve, so run cannot start a program under it: "
+                          "add execve to -b\n", log)
         log = self.log_of("-n")
+        self.assertEqual(log.count(" The profile does not allow execve, so run cannot start a program under it: "
+                                   "-b execve allows it\n"), 1, log)
+        self.assertNotIn("Warning", log)
         self.assertEqual(self.names(), self.made(log))
         result = support.spoc("run", "-p", str(self.profile), "true")
-        self.assertRegex(result.stderr, "to execve; -b execve is all that it takes, if record -n has written it\n$")
+        self.assertRegex(result.stderr, "to execve; if record -n or -b has written it, run -b execve is all that "
+                         "it takes\n$")
         self.assertEqual(result.returncode, 126)
         self.assertEqual(support.spoc("run", "--strict", "-b", "execve", "-p", str(self.profile), "true").returncode, 0)
 
@@ -621,6 +628,45 @@ class Purpose(ChildCase):
         result = support.spoc("record", "-q", "-t", "systemd", "--for", "container", "-o", "-", "true")
         self.assertRegex(result.stdout, "SystemCallFilter=.* mount ")
 
+    def test_portable_drop_in(self) -> None:
+        """As by way of YAML; where that takes a condition (musl's fork), what was recorded is not lost."""
+        options = ("record", "-q", "--portable", "--for", "service", "-o")
+        result = support.spoc(*options, "-", "-t", "systemd", "true")
+        support.spoc(*options, str(self.profile), "true")
+        converted = support.spoc("convert", "-t", "systemd", "--portable", str(self.profile))
+        self.assertEqual((result.returncode, result.stdout), (0, converted.stdout), result.stderr)
+        fork = ("python3", "-c", "import ctypes, os\nctypes.CDLL(None).syscall(57) or os._exit(0)\nos.wait()")
+        drop_in = self.folder / "drop-in.conf"
+        if platform.machine() == "x86_64":
+            result = support.spoc(*options, str(drop_in), "-t", "systemd", *fork)
+            if result.returncode:
+                self.assertEqual(result.returncode, 125, result.stderr)
+                self.assertIn("condition", result.stderr)
+                self.assertIn("- fork\n", result.stderr)
+
+    def test_whole_start(self) -> None:
+        """Nothing is said where execve is allowed, also by what was there before."""
+        for options in (("-b", "execve"), ("--for", "service", "-b", "mount")):
+            self.assertNotIn("does not allow execve", self.log_of(*options))
+        self.assertNotIn("does not allow execve", self.log_of("--append", "-b", "getppid"))
+        self.assertNotIn("does not allow execve", self.log_of("-n", command=("sh", "-c", "true; /bin/true")))
+
+    def test_service_of_a_container(self) -> None:
+        for options in (("--container", "none.of.this.name"), ("--containers",)):
+            command = [sys.executable, str(support.SPOC), "record", *options, "--for", "service", "-o",
+                       str(self.folder / options[0][2:])]
+            result = subprocess.run(["timeout", "-s", "INT", "2", *command], capture_output=True, text=True)
+            self.assertEqual(result.stderr.count(
+                " Warning: --for service: no runtime can start a container with such a profile; for that leave --for "
+                "service out\n"), 1, result.stderr)
+
+    def test_appended_base(self) -> None:
+        """What is in the profile already is not counted as added."""
+        self.log_of()
+        log = self.log_of("--append", command=("uname",))
+        self.assertNotIn("Adding base syscalls", log)
+        self.assertNotRegex(log, "base syscalls? .* allowed")
+
     def test_refusals(self) -> None:
         """What does not go together is said before the command starts."""
         started = self.folder / "started"
@@ -631,8 +677,7 @@ class Purpose(ChildCase):
                                 (("-t", "all"), "this knows seccomp alone; one of seccomp"),
                                 (("-t", "systemd", "--append"), "a drop-in is not read"),
                                 (("-t", "systemd", "--name", "x"), "a drop-in has no name"),
-                                (("-t", "systemd", "--args", "ioctl"), "systemd has no conditions"),
-                                (("-t", "systemd", "--portable"), "systemd has no conditions")):
+                                (("-t", "systemd", "--args", "ioctl"), "systemd has no conditions; leave --args out")):
             self.assertIn(reason, self.log_of(*options, code=2, command=("touch", str(started))))
         result = support.spoc("record", "-t", "systemd", "touch", str(started))
         self.assertIn("no file for the drop-in; -o /etc/systemd/system/NAME.service.d/seccomp.conf", result.stderr)
