@@ -237,8 +237,11 @@ def decode_name(name: bytes) -> str:
 
 
 def spell_name(name: str) -> str:
-    """The same of what Python has decoded."""
-    return decode_name(name.encode(errors="surrogateescape"))
+    """The same of what Python has decoded. JSON may hold surrogates that stand for no byte: these become \\uNNNN."""
+    try:
+        return decode_name(name.encode(errors="surrogateescape"))
+    except UnicodeEncodeError:
+        return name.encode(errors="backslashreplace").decode()
 
 
 # What this process, or the machine, has no more of, and what to do then.
@@ -4129,9 +4132,20 @@ def parse_url(url: str) -> tuple[Origin, str]:
     except (KeyError, ValueError):
         host = ""
     if not host or parts.username is not None or not url.isascii() or not url.isprintable() or " " in url:
-        raise TransferFailure(f"{quoted(url.partition('?')[0][:100])}: no address for HTTP",
+        scheme, mark, rest = url.partition("?")[0].rpartition("://")
+        raise TransferFailure(f"{quoted((scheme + mark + rest.rpartition('@')[2])[:100])}: no address for HTTP",
                               "tell who runs the registry")
     return Origin(parts.scheme, host, port), (parts.path or "/") + (parts.query and f"?{parts.query}")
+
+
+def join_url(base: str, url: str) -> str:
+    """Where a URL leads that an answer from another holds. Raises TransferFailure."""
+    import urllib.parse
+    try:
+        return urllib.parse.urljoin(base, url)
+    except ValueError:
+        parse_url(url)  # which says so
+        raise
 
 
 def is_loopback(host: str) -> bool:
@@ -4307,7 +4321,10 @@ def proxy_of(origin: Origin) -> Proxy | None:
     if not name:
         return None
     url = variables[name] if "://" in variables[name] else f"http://{variables[name]}"
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        raise TransferFailure(f"{name}: no address of a proxy", "name one as http://HOST:PORT") from None
     if parts.scheme != "http":
         raise TransferFailure(f"{name}: a proxy that is reached by {quoted(parts.scheme)}", "name one of http://")
     found, _ = parse_url(f"http://{parts.netloc.rpartition('@')[2]}")
@@ -4320,7 +4337,8 @@ def proxy_of(origin: Origin) -> Proxy | None:
 def basic_authorization(user: str, password: str) -> str:
     """The value of the header (RFC 7617)."""
     import binascii
-    return "Basic " + binascii.b2a_base64(f"{user}:{password}".encode(), newline=False).decode()
+    text = f"{user}:{password}"  # of a variable, perhaps, which may hold any bytes
+    return "Basic " + binascii.b2a_base64(text.encode(errors="surrogateescape"), newline=False).decode()
 
 
 def look_up(host: str, port: int, limit_s: float) -> list[tuple[Any, ...]]:
@@ -4737,12 +4755,16 @@ class RegistryClient:
         self._transport.close()
 
     @contextlib.contextmanager
-    def _operation(self, name: str, reference: Reference) -> Iterator[None]:
-        self._deadline = Deadline(OPERATION_S)
+    def _operation(self, name: str, reference: Reference, limit_s: float = 0) -> Iterator[None]:
+        limit_s = limit_s or OPERATION_S
+        self._deadline = Deadline(limit_s)
         try:
             yield
         except TransferFailure as failure:
             raise SpocError(name, str(reference), failure.reason, failure.hint) from None
+        except TimeoutError:
+            raise SpocError(name, str(reference), f"time-out: not done within {limit_s:.0f} s",
+                            "try again later") from None
 
     def manifest(self, reference: Reference) -> tuple[bytes, Manifest]:
         """The manifest or index that a reference names: its bytes, which have the reference's digest, and parsed."""
@@ -4793,7 +4815,6 @@ class RegistryClient:
             return self._tags(reference)
 
     def _tags(self, reference: Reference) -> list[str]:
-        import urllib.parse
         url = "tags/list?n=1000"
         tags: list[str] = []
         for _ in range(MAX_PAGES):
@@ -4805,12 +4826,12 @@ class RegistryClient:
                 return tags
             if len(tags) > MAX_TAGS:
                 break
-            url = urllib.parse.urljoin(reply.url, link[1])
+            url = join_url(reply.url, link[1])
         raise TransferFailure("its list of tags does not end", f"at most {MAX_TAGS} tags are read")
 
-    def push(self, reference: Reference, artifact: Artifact, mount_from: str = "") -> str:
+    def push(self, reference: Reference, artifact: Artifact, mount_from: str = "", limit_s: float = 0) -> str:
         """Store an artifact, and give its digest. Its blobs may be in the registry's repository mount_from."""
-        with self._operation("push", reference):
+        with self._operation("push", reference, limit_s):
             digest = artifact.digest
             if reference.digest not in ("", digest):
                 raise TransferFailure(f"what is pushed has the digest {digest}", "leave out the digest, or push what "
@@ -4842,7 +4863,7 @@ class RegistryClient:
         self._expect(reply, reference, 202)
         if not reply.headers.get("Location"):
             raise TransferFailure(f"{reply.origin.netloc} does not say where to upload", "is this a registry?")
-        place = urllib.parse.urljoin(reply.url, reply.headers["Location"])
+        place = join_url(reply.url, reply.headers["Location"])
         place += ("&" if "?" in place else "?") + urllib.parse.urlencode({"digest": digest})
         reply = self._call(reference, "PUT", place, {"Content-Type": "application/octet-stream"}, data)
         self._expect(reply, reference, 201)
@@ -4858,11 +4879,14 @@ class RegistryClient:
                 pause_s = (failure.pause_s or FIRST_PAUSE_S * 2 ** attempt) * (1 + chance / 4)
                 if not failure.is_transient or failure.pause_s > LONGEST_PAUSE_S:
                     raise
-                Log.info(f"{failure.reason}: again in {pause_s:.1f} s")
                 try:
-                    time.sleep(self._deadline.wait_s(pause_s))
+                    has_time = self._deadline.wait_s(pause_s) == pause_s
                 except TimeoutError:
-                    raise failure from None
+                    has_time = False
+                if not has_time:
+                    raise
+                Log.info(f"{failure.reason}: again in {pause_s:.1f} s")
+                time.sleep(pause_s)
         return action()
 
     def _origin(self, reference: Reference) -> Origin:
@@ -4886,10 +4910,9 @@ class RegistryClient:
     def _call(self, reference: Reference, method: str, path: str, headers: dict[str, str], body: bytes = b"",
               most_bytes: int = MAX_REFUSAL_BYTES) -> Reply:
         """The answer to a request about a repository, once the registry knows who asks."""
-        import urllib.parse
         origin = self._origin(reference)
         base = f"{origin.scheme}://{origin.netloc}/v2/{reference.repository}/"
-        url = path if "://" in path.partition("?")[0] else urllib.parse.urljoin(base, path)
+        url = path if "://" in path.partition("?")[0] else join_url(base, path)
         deadline = Deadline(self._deadline.wait_s(REQUEST_S + (len(body) + most_bytes) / SLOWEST_BYTES_S))
         authorization = self._authorizations.get(reference.place, "")
         reply = self._follow(origin, method, url, headers, body, most_bytes, deadline, authorization)
@@ -4905,7 +4928,6 @@ class RegistryClient:
     def _follow(self, home: Origin, method: str, url: str, headers: dict[str, str], body: bytes, most_bytes: int,
                 deadline: Deadline, authorization: str) -> Reply:
         """The answer to a request, wherever the registry sends it; only at home anybody learns who asks."""
-        import urllib.parse
         for _ in range(MAX_REDIRECTS + 1):
             origin, _path = parse_url(url)
             if origin.scheme == "http" != home.scheme:
@@ -4917,7 +4939,7 @@ class RegistryClient:
             is_redirect = reply.status in (307, 308) or reply.status in (301, 302, 303) and method in ("GET", "HEAD")
             if not is_redirect or not reply.headers.get("Location"):
                 return reply
-            url = urllib.parse.urljoin(url, reply.headers["Location"])
+            url = join_url(url, reply.headers["Location"])
         raise TransferFailure(f"{home.netloc} redirects more than {MAX_REDIRECTS} times", "tell who runs the registry")
 
     def _login(self, reference: Reference) -> Login | None:
@@ -5012,6 +5034,13 @@ class PulledProfile(NamedTuple):
     data: bytes  # of the layer
     reference: Reference  # with the digest of the manifest or index that it named
 
+    def text(self) -> str:
+        """Raises ProfileError."""
+        try:
+            return self.data.decode()
+        except UnicodeDecodeError:
+            raise ProfileError(str(self.reference), 0, 0, "is not UTF-8") from None
+
 
 def pull_profile(client: RegistryClient, reference: Reference, platform: Platform,
                  limit_bytes: int = MAX_BLOB_BYTES) -> PulledProfile:
@@ -5053,10 +5082,7 @@ class ProfileReader:
             return read_profile(path, self.host, follow, owner)
         pulled = pull_profile(self._client, parse_reference(path), platform_of(self.host), limit_bytes)
         Log.info(f"Pulled {pulled.reference}")
-        try:
-            source = parse_profile(pulled.data.decode(), path, self.host)
-        except UnicodeDecodeError:
-            raise ProfileError(path, 0, 0, "is not UTF-8") from None
+        source = parse_profile(pulled.text(), path, self.host)
         source.check_enabled()
         return source
 
@@ -5149,17 +5175,27 @@ class RegistryTarget(Target):
     def read(self) -> str:
         if not self.exists():
             return ""
-        return pull_profile(self._client, self.reference, platform_of(self._host), MAX_PROFILE_BYTES).data.decode()
+        pulled = pull_profile(self._client, self.reference, platform_of(self._host), MAX_PROFILE_BYTES)
+        Log.debug(f"Pulled {pulled.reference}")
+        return pulled.text()
 
     def write(self, text: str | bytes) -> None:
         """Push the whole text; a failure leaves what was there."""
+        self._write(text, OPERATION_S)
+
+    def write_in_time(self, text: str) -> None:
+        """The same before a service manager, which has asked this process to end, ends it."""
+        self._write(text, BackgroundPusher.FINISH_S)
+
+    def _write(self, text: str | bytes, limit_s: float) -> None:
         data = text.encode() if isinstance(text, str) else text
+        end_s = time.monotonic() + limit_s
         if self._pusher:
             self._pusher.finish(0)
             if self._pusher.is_busy():  # and might push what is older, after this
                 raise SpocError("push", str(self.reference), "it still takes an earlier profile", "try again later")
         artifact = artifact_of(data, self.path, self._host, self._annotations)
-        digest = self._client.push(self.reference, artifact)
+        digest = self._client.push(self.reference, artifact, limit_s=end_s - time.monotonic())
         Log.info(f"Pushed {self.reference._replace(digest=digest)}")
 
     def location(self) -> str:
@@ -11452,8 +11488,9 @@ class RecordOutput:
     def write(self, profile: Profile, wait: bool = True) -> bool:
         """Say whether it was written: not where another is appending, for as long as there is time to `wait`."""
         with self.target.locked(wait) if self.options.append else contextlib.nullcontext(True) as free:
-            if isinstance(self.target, RegistryTarget) and not wait:
-                self.target.write_later(self._text(profile))
+            if isinstance(self.target, RegistryTarget):
+                push = self.target.write_in_time if wait else self.target.write_later
+                push(self._text(profile))
             elif free:
                 self.target.write(self._text(profile))
             return free
@@ -11759,6 +11796,9 @@ class RecordCommand:
         except (SpocError, OSError) as error:
             Log.error(error)
             self._save(profile)
+        except Exception:  # whatever it is, what was recorded is not lost
+            self._save(profile)
+            raise
         return False
 
     def _save(self, profile: Profile) -> None:
@@ -13784,10 +13824,7 @@ def pull_to_file(values: dict[str, Any], reference: Reference) -> int:
             target.check()
         client = resources.enter_context(RegistryClient(registry_settings(values, [reference])))
         pulled = pull_profile(client, reference, values.get("platform") or platform_of(host))
-        try:
-            source = parse_profile(pulled.data.decode(), str(pulled.reference), host)
-        except UnicodeDecodeError:
-            raise ProfileError(str(pulled.reference), 0, 0, "is not UTF-8") from None
+        source = parse_profile(pulled.text(), str(pulled.reference), host)
         if not target:
             identity = sudo_identity(os.environ)
             target = resources.enter_context(default_target(

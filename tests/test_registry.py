@@ -210,6 +210,8 @@ class Hostile(Scripted):
                         "wants a login"),
             "403": (lambda good: registries.answer(403, message), "does not allow it|HTTP 403"),
             "418": (lambda good: registries.answer(418, b"{}"), "HTTP 418"),
+            "418-surrogate": (lambda good: registries.answer(418, b'{"errors":[{"message":"\\ud800"}]}'),
+                              r"HTTP 418: \\ud800"),
             "500": (lambda good: registries.answer(500, b"<html>"), "HTTP 500"),
             "503": (lambda good: registries.answer(503, b"[" * 5000, Retry_After="x"), "HTTP 503"),
             "429": (lambda good: registries.answer(429, Retry_After="3600"), "HTTP 429"),
@@ -232,7 +234,8 @@ class Hostile(Scripted):
             "endless": (lambda good: registries.answer(308, Location=f"?{os.urandom(4).hex()}"), "more than 5 times"),
             "file": (to("file:///etc/passwd"), "file:///etc/passwd: no address for HTTP"),
             "nowhere": (to("http://:80/"), "no address for HTTP"),
-            "login": (to("http://me:secret@127.0.0.1/"), "no address for HTTP"),
+            "login": (to("http://me:secret@127.0.0.1/"), r"(?<= )http://127\.0\.0\.1/: no address for HTTP"),
+            "no-host": (to("http://[/"), r"http://\[/: no address for HTTP"),
             "lines": (to("/a b\tc"), "no address for HTTP"),
             "refused": (to(f"http://127.0.0.1:{registries.free_port()}/"), "connection refused"),
             "none": (lambda good: registries.answer(302), "HTTP 302"),
@@ -516,6 +519,37 @@ class Bad(Scripted):
             registry.stop()
             return [whole[:len(whole) // 2] if moment == "within" else b""]
         return whole
+
+
+class Recorded(Scripted):
+    """What was recorded is not lost, whatever the registry answers at the end."""
+
+    BLOB = b"\xff"
+
+    def respond(self, request: registries.Request) -> registries.Answer:
+        if request.method == "HEAD" and "/manifests/" in request.target:
+            return registries.answer(200)
+        return super().respond(request)
+
+    def test_append_to_what_is_no_text(self) -> None:
+        support.require_root()
+        line = self.refused("record", "--append", "-o", f"oci://{self.server.host}/app", "true")
+        self.assertIn(f"read profile: {self.server.host}/app:latest@{sha256(self.index)}: is not UTF-8", line)
+
+    def test_answers_at_the_end(self) -> None:
+        support.require_root()
+        step = self.STEPS.index("PUT manifests/latest")
+        for name, fault, reason in (
+                ("location", registries.answer(307, Location="http://[/"), "no address for HTTP"),
+                ("surrogate", registries.answer(400, b'{"errors":[{"message":"\\ud800"}]}'), r"\ud800"),
+                ("later", registries.answer(503, Retry_After="59"), "HTTP 503")):  # a service manager waits less
+            with self.subTest(name):
+                self.faults[name] = functools.partial(lambda fault, _: fault, fault)
+                result = self.spoc("record", "-n", "-o", f"oci://{self.server.host}/{step}-{name}", "true", code=125)
+                self.assertIn(reason, result.stderr)
+                self.assertNotIn(" again in ", result.stderr)
+                self.assertIn(f"The profile is in {step}-{name}-latest.yaml; ", result.stderr)
+                self.assertIn("exit_group", (self.folder / f"{step}-{name}-latest.yaml").read_text())
 
 
 class Names(unittest.TestCase):
@@ -913,6 +947,7 @@ class Secured(registries.Case):
         for url, reason in ((f"http://me:guess7@{proxy.host}", f"proxy {proxy.host}: it wants a login"),
                             (proxy.host, f"proxy {proxy.host}: it wants a login"),
                             (f"socks5://me:guess7@{proxy.host}", "https_proxy: a proxy that is reached by socks5"),
+                            ("http://me:guess7@[::1", "https_proxy: no address of a proxy"),
                             (f"127.0.0.1:{registries.free_port()}", "connection refused")):
             line = self.refused("pull", *trust, f"registry.test:{registry.port}/app",
                                 env=registries.environment(self.home, https_proxy=url))
@@ -1046,6 +1081,13 @@ class Logins(registries.Case):
             self.assertEqual(self.login(env=env), "")
             if name:
                 self.assertIn("Warning: ", self.said)
+
+    def test_password_of_any_bytes(self) -> None:
+        """As the variable has them."""
+        variables = registries.environment(self.home, SPOC_USERNAME="me", SPOC_PASSWORD="\udcffx")
+        self.refused("pull", "--plain-http", f"{self.server.host}/team/app", env=variables)
+        self.assertEqual(self.server.requests[-1].headers["Authorization"],
+                         f"Basic {base64.b64encode(b'me:' + bytes([0xff]) + b'x').decode()}")
 
     def test_nonsense(self) -> None:
         for text in ("", "[]", "{", "[" * 100_000, '{"auths": []}', '{"auths": {"%s": 7}}', '{"credHelpers": 7}',
