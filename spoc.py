@@ -4933,6 +4933,9 @@ class RegistryClient:
             if origin.scheme == "http" != home.scheme:
                 raise TransferFailure(f"{home.netloc} leads to {origin.netloc} without TLS",
                                       "tell who runs the registry")
+            if body and method == "POST" and origin != home:  # it is a login, see _token()
+                raise TransferFailure(f"{home.netloc} sends the login on to {origin.netloc}",
+                                      "tell who runs the registry")
             own = {"Authorization": authorization} if authorization and origin == home else {}
             reply = self._transport.request(method, url, {**headers, **own}, body, most_bytes, deadline)
             Log.debug(f"{method} {url.partition('?')[0]}: {reply.status}")
@@ -4975,7 +4978,8 @@ class RegistryClient:
             fields += [("scope", scope) for scope in scopes]
             url += ("&" if "?" in url else "?") + urllib.parse.urlencode(fields)
             authorization = basic_authorization(login.user, login.secret) if login else ""
-        if origin.scheme == "http" != home.scheme:
+        is_plain_expected = self._settings.plain_http or is_loopback(origin.host)
+        if origin.scheme == "http" and not (home.scheme == "http" and is_plain_expected):
             raise TransferFailure(f"{home.netloc} wants a login without TLS, at {origin.netloc}",
                                   "tell who runs the registry")
         reply = self._follow(origin, "POST" if body else "GET", url, headers, body, MAX_TOKEN_BYTES, deadline,

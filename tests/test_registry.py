@@ -1082,6 +1082,30 @@ class Logins(registries.Case):
             if name:
                 self.assertIn("Warning: ", self.said)
 
+    def test_token_service_that_sends_on(self) -> None:
+        """A token that gives tokens goes to the service that the registry names, and to nobody else."""
+        other = registries.Server(self, lambda request: registries.answer(200, b'{"token": "x"}'))
+        service = registries.Server(self, lambda request: registries.answer(307, Location=f"http://{other.host}/"))
+        self.server = registries.Server(self, lambda request: registries.answer(
+            401, WWW_Authenticate=f'Bearer realm="http://{service.host}/",scope="repository:team/app:pull"'))
+        login = {**self.auth("me:"), "identitytoken": "s3cret"}
+        self.write(".docker/config.json", {"auths": {self.server.host: login}})
+        self.login()
+        self.assertIn(f"{service.host} sends the login on to {other.host}; ", self.said)
+        self.assertIn(b"s3cret", service.requests[0].body)
+        self.assertEqual(other.requests, [])
+
+    def test_token_service_without_tls(self) -> None:
+        """That a registry of this machine does without TLS is no reason to send its login to another without."""
+        service = registries.Proxy(self)  # which answers for tokens.test
+        self.server = registries.Server(self, lambda request: registries.answer(
+            401, WWW_Authenticate='Bearer realm="http://tokens.test/",scope="repository:team/app:pull"'))
+        self.write(".docker/config.json", {"auths": {self.server.host: self.auth("me:s3cret")}})
+        line = self.refused("pull", f"{self.server.host}/team/app",
+                            env=registries.environment(self.home, http_proxy=service.host))
+        self.assertIn(f"{self.server.host} wants a login without TLS, at tokens.test", line)
+        self.assertEqual(service.requests, [])
+
     def test_password_of_any_bytes(self) -> None:
         """As the variable has them."""
         variables = registries.environment(self.home, SPOC_USERNAME="me", SPOC_PASSWORD="\udcffx")
