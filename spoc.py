@@ -5091,16 +5091,25 @@ class ProfileReader:
         return source
 
     def expand(self, paths: Iterable[str], output: str = "") -> Iterator[str]:
-        """These paths, and for oci://HOST/NAME:PATTERN the tags that fit, but for the one that is written to."""
+        """These paths, and for oci://HOST/NAME:PATTERN the tags that fit, but for the one that is written to.
+
+        No reference comes twice: patterns may overlap, and a node counts once.
+        """
+        seen: set[Reference] = set()
         for path in paths:
-            if is_reference(path) and not {"*", "?"}.isdisjoint(path):
-                yield from self._fitting(path, output)
-            else:
-                yield path
+            is_pattern = is_reference(path) and not {"*", "?"}.isdisjoint(path)
+            for each in self._fitting(path, output) if is_pattern else [path]:
+                reference = parse_reference(each) if is_reference(each) else None
+                if reference not in seen:
+                    yield each
+                if reference:
+                    seen.add(reference)
 
     def _fitting(self, path: str, output: str) -> Iterator[str]:
         import fnmatch
         wanted = parse_reference(path, True)
+        if wanted.digest:
+            raise UsageError(path, "a digest names one profile, and a pattern several", "leave one of them out")
         tags = self._client.tags(wanted)
         fitting = [tag for tag in sorted(tags) if fnmatch.fnmatchcase(tag, wanted.tag)
                    and not compiled(SIGNATURE_TAG).fullmatch(tag)]

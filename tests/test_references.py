@@ -283,6 +283,16 @@ class Patterns(ReferenceCase):
             self.assertIn(f" Merged 4 profiles into: {self.app}:all\n", result.stderr)
         self.assertIn(f"{self.app}:all is left out", result.stderr)
 
+    def test_each_counts_once(self) -> None:
+        """Where patterns overlap, or a reference is given twice, that makes no second node."""
+        result = self.spoc("merge", "--at-least", "2", "-t", "raw-seccomp", f"{self.app}:node-*", f"{self.app}:node-1?",
+                           f"{self.app}:node-1", f"{self.app}:node-1")
+        self.assertEqual(names_in(result.stdout), [])
+        self.assertIn(" Left out what fewer than 2 of 3 recordings have: openat (1), read (1), write (1)\n",
+                      result.stderr)
+        digest = f"{self.app}:node-*@sha256:{64 * '0'}"
+        self.assertIn(f"{digest}: a digest names one profile", self.spoc("merge", digest, code=2).stderr)
+
     def test_signatures(self) -> None:
         """What cosign leaves beside profiles are no profiles."""
         self.push(crd("mount"), f"sha256-{64 * '0'}.sig")
