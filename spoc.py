@@ -4388,8 +4388,9 @@ def dial(host: str, port: int, deadline: Deadline) -> socket.socket:
 class Transport:
     """HTTP over TCP and TLS, through a proxy where there is one. A connection serves one request after the other."""
 
-    def __init__(self, ca: str):
-        self._ca = ca
+    def __init__(self, ca: str, plain_http: bool):
+        """Without plain_http a name of this machine has to lead to it where there is no TLS."""
+        self._ca, self._plain_http = ca, plain_http
         self._context: ssl.SSLContext | None = None
         self._idle: dict[Origin, http.client.HTTPConnection] = {}
 
@@ -4462,6 +4463,10 @@ class Transport:
                     title = origin.netloc
             else:
                 peer = dial(origin.host, origin.port, deadline)
+                address = peer.getpeername()[0]
+                if is_loopback(origin.host) and not (context or self._plain_http or is_loopback(address)):
+                    raise TransferFailure(f"{title} leads to {address}, which is not this machine, and does without "
+                                          "TLS", "give --plain-http if you trust the network")
             if context:
                 peer.settimeout(deadline.wait_s(IDLE_S))
                 peer = context.wrap_socket(peer, server_hostname=origin.host)
@@ -4742,7 +4747,7 @@ class RegistryClient:
 
     def __init__(self, settings: Settings):
         self._settings = settings
-        self._transport = Transport(settings.ca)
+        self._transport = Transport(settings.ca, settings.plain_http)
         self._origins: dict[str, Origin] = {}  # of hosts
         self._authorizations: dict[str, str] = {}  # the header for a place
         self._logins: dict[str, Login | None] = {}  # for a place; a helper may ask a person
@@ -4999,8 +5004,10 @@ class RegistryClient:
     def _unauthorized(self, reference: Reference, reply: Reply) -> TransferFailure:
         login = self._login(reference)
         if login:
+            is_given = reference.host in self._settings.logins
             return TransferFailure(f"{reply.origin.netloc} does not take the login of {quoted(login.user)} "
-                                   f"({refusal_of(reply)})", f"log in anew: podman login {reference.host}")
+                                   f"({refusal_of(reply)})", "check the user and the password that you give"
+                                   if is_given else f"log in anew: podman login {reference.host}")
         return TransferFailure(f"{reply.origin.netloc} wants a login ({refusal_of(reply)})",
                                f"podman login {reference.host}, or -u USER --password-stdin")
 

@@ -356,6 +356,25 @@ class Bad(Scripted):
         self.assertIn(f"127.0.0.1:{port}: connection refused; check the port", line)
         self.assertIn("registry.invalid: unknown host; check the name", self.refused("pull", "registry.invalid/app"))
 
+    def test_name_of_this_machine_that_leads_elsewhere(self) -> None:
+        """Not all resolvers keep names below localhost: without TLS others would get the login."""
+        support.require_root()
+        hosts = self.folder / "hosts"
+        hosts.write_text("192.0.2.1 team.localhost\n")
+        script = 'ip link set lo up; ip address add 192.0.2.1/32 dev lo; mount --bind "$1" /etc/hosts; shift'
+        listen = "import http.server as h, subprocess, sys, threading; " \
+                 "s = h.HTTPServer(('192.0.2.1', 5000), h.SimpleHTTPRequestHandler); " \
+                 "threading.Thread(target=s.serve_forever, daemon=True).start(); " \
+                 "sys.exit(subprocess.run(sys.argv[1:]).returncode)"
+        for options, reason in (((), "team.localhost:5000 leads to 192.0.2.1, which is not this machine"),
+                                (("--plain-http",), "no such repository")):
+            result = subprocess.run(
+                ["unshare", "--net", *support.in_mounts(script, str(hosts)), sys.executable, "-c", listen,
+                 sys.executable, str(support.SPOC), "pull", *options, "-o", "-", "team.localhost:5000/app"],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=registries.environment(self.home))
+            self.assertEqual(result.returncode, 125, result.stderr)
+            self.assertIn(reason, result.stderr)
+
     def test_nobody_answers_for_names(self) -> None:
         """A name server that is silent holds nothing up for longer than a registry may."""
         support.require_root()
