@@ -5045,12 +5045,12 @@ class PulledProfile(NamedTuple):
     data: bytes  # of the layer
     reference: Reference  # with the digest of the manifest or index that it named
 
-    def text(self) -> str:
-        """Raises ProfileError."""
+    def text(self, name: str) -> str:
+        """The text of what errors call by this name. Raises ProfileError."""
         try:
             return self.data.decode()
         except UnicodeDecodeError:
-            raise ProfileError(str(self.reference), 0, 0, "is not UTF-8") from None
+            raise ProfileError(name, 0, 0, "is not UTF-8") from None
 
 
 def pull_profile(client: RegistryClient, reference: Reference, platform: Platform,
@@ -5093,7 +5093,7 @@ class ProfileReader:
             return read_profile(path, self.host, follow, owner)
         pulled = pull_profile(self._client, parse_reference(path), platform_of(self.host), limit_bytes)
         Log.info(f"Pulled {pulled.reference}")
-        source = parse_profile(pulled.text(), path, self.host)
+        source = parse_profile(pulled.text(path), path, self.host)
         source.check_enabled()
         return source
 
@@ -5197,7 +5197,7 @@ class RegistryTarget(Target):
             return ""
         pulled = pull_profile(self._client, self.reference, platform_of(self._host), MAX_PROFILE_BYTES)
         Log.debug(f"Pulled {pulled.reference}")
-        return pulled.text()
+        return pulled.text(str(pulled.reference))
 
     def write(self, text: str | bytes) -> None:
         """Push the whole text; a failure leaves what was there."""
@@ -13844,7 +13844,7 @@ def pull_to_file(values: dict[str, Any], reference: Reference) -> int:
             target.check()
         client = resources.enter_context(RegistryClient(registry_settings(values, [reference])))
         pulled = pull_profile(client, reference, values.get("platform") or platform_of(host))
-        source = parse_profile(pulled.text(), str(pulled.reference), host)
+        source = parse_profile(pulled.text(str(pulled.reference)), str(pulled.reference), host)
         if not target:
             identity = sudo_identity(os.environ)
             target = resources.enter_context(default_target(
