@@ -110,12 +110,17 @@ test-fast:
 # The same bytes on any day, in any folder, under any umask. Beside the source lies its bytecode, which spares CPython
 # to compile the whole program at each start; a Python of another version than this takes the source. Columns of code,
 # for tracebacks, would take 0.2 MiB of memory. What zipimport runs or imports it reads twice (get_filename() makes the
-# code as well), so that __main__.py is a line that has it read spoc.py once.
+# code as well), so that __main__.py has it read spoc.py once. In a folder, Python's loader of __main__ has no other code.
 dist:
 	rm -rf build/spoc && install -d build/spoc/bpf dist
 	install -m 644 spoc.py build/spoc/
 	install -m 644 bpf/recorder.bpf.o build/spoc/bpf/
-	echo 'exec(__loader__.get_code("spoc"))' >build/spoc/__main__.py
+	printf '%s\n' 'if hasattr(__loader__, "archive"):' '    exec(__loader__.get_code("spoc"))' \
+	    'else:  # unpacked, and given to Python as a folder, from which nothing is imported' '    import sys' \
+	    '    path = __file__[:-len("__main__.py")] + "spoc.py"' \
+	    '    if sys.flags.isolated or getattr(sys.flags, "safe_path", False):' \
+	    '        del sys.path[0]  # which spoc.py leaves to these options' \
+	    '    exec(compile(__loader__.get_data(path), path, "exec"))' >build/spoc/__main__.py
 	cd build/spoc && PYTHONHASHSEED=0 PYTHONNODEBUGRANGES=1 $(PYTHON) -c 'import py_compile; \
 	    py_compile.compile("spoc.py", "spoc.pyc", "spoc.py", True, 2, py_compile.PycInvalidationMode.UNCHECKED_HASH)'
 	chmod 644 build/spoc/__main__.py build/spoc/spoc.pyc && chmod 755 build/spoc/bpf

@@ -536,6 +536,28 @@ class Archive(support.Case):
                                 text=True)
         self.assertEqual(result.returncode, 0, result.stderr)
 
+    def test_unpacked(self) -> None:
+        """As a folder it works as well, and imports nothing from there."""
+        support.require_root()
+        folder = self.folder / "unpacked"
+        with zipfile.ZipFile(self.build()) as whole:
+            whole.extractall(folder)
+        trap = self.folder / "imported"
+        for name in ("binascii", "json", "textwrap"):  # imported by functions, when they run
+            (folder / f"{name}.py").write_text(f"open({str(trap)!r}, 'w')\nraise SystemExit(99)\n")
+        (folder / "__pycache__").mkdir()
+        shutil.copy(folder / "spoc.pyc", folder / "__pycache__" / f"spoc.{sys.implementation.cache_tag}.pyc")
+        with open(folder / "spoc.py", "a", encoding="utf-8") as source:
+            source.write("# the bytecode is not that of this text\n")
+        for options in ((), ("-I",)):
+            for path, cwd in ((str(folder), "/"), (".", str(folder)), ("unpacked/", str(self.folder))):
+                result = subprocess.run([sys.executable, *options, path, "record", "--backend", "bpf", "-t",
+                                         "raw-seccomp", "-o", "-", "true"], stdout=subprocess.PIPE, text=True,
+                                        stderr=subprocess.PIPE, cwd=cwd)
+                self.assertEqual(result.returncode, 0, (options, path, result.stderr))
+                self.assertIn("execve", result.stdout)
+                self.assertFalse(trap.exists(), (options, path))
+
     def test_without_the_object(self) -> None:
         """It is told, by name an error, and by auto in the line about what is used instead."""
         support.require_root()
