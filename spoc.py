@@ -219,6 +219,10 @@ class ProfileError(SpocError):
         self.file, self.line, self.column = file, line, column
 
 
+class ReplaceError(SpocError):
+    """A file that a profile must not replace: it holds something else."""
+
+
 class LibraryError(SpocError):
     """A C library that is missing, or too old."""
 
@@ -3225,17 +3229,17 @@ class Target:
         if is_regular and mount_of(self.name, self.folder) != mount_of(".", self.folder):
             raise OSError(errno.EBUSY, "it is mounted, and cannot be replaced")
         self.is_file = is_regular or stat.S_ISLNK(status.st_mode)
-        if is_regular and status.st_size and not self._any_content:
-            reason = reason_to_keep(self._content(), self.path)
-            if reason:
-                raise SpocError("write profile", self.path, reason,
-                                f"choose another file with {self._option}, or remove it first")
+        self._check_content(status)
 
-    def _content(self) -> bytes:
-        """What the regular file holds, but no more than makes it too large. Raises OSError."""
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-        with open(os.open(self.name, flags, dir_fd=self.folder), "rb", buffering=0) as file:
-            return file.read(MAX_PROFILE_BYTES + 1)
+    def _check_content(self, status: os.stat_result) -> None:
+        """Raise ReplaceError if the file holds something else than a profile; or OSError."""
+        if stat.S_ISREG(status.st_mode) and status.st_size and not self._any_content:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+            with open(os.open(self.name, flags, dir_fd=self.folder), "rb", buffering=0) as file:
+                reason = reason_to_keep(file.read(MAX_PROFILE_BYTES + 1), self.path)  # no more than makes it too large
+            if reason:
+                raise ReplaceError("write profile", self.path, reason,
+                                   f"choose another file with {self._option}, or remove it first")
 
     def __enter__(self) -> Target:
         return self
@@ -3457,6 +3461,8 @@ class Target:
         """Give the file of this name the target's at the end; remove it if that fails."""
         try:
             yield
+            with contextlib.suppress(FileNotFoundError):  # the command, or an editor, may have written there meanwhile
+                self._check_content(os.lstat(self.name, dir_fd=self.folder))
             os.rename(name, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -11505,24 +11511,26 @@ class RecordOutput:
                                f"it is of type {source.type}: leave -t out")
         return source
 
-    def write(self, profile: Profile, wait: bool = True) -> bool:
-        """Say whether it was written: not where another is appending, for as long as there is time to `wait`."""
+    def write(self, profile: Profile, wait: bool = True) -> str:
+        """Give the reason if it was not written: another is appending, for as long as there is time to `wait`."""
         with self.target.locked(wait) if self.options.append else contextlib.nullcontext(True) as free:
             if isinstance(self.target, RegistryTarget):
                 push = self.target.write_in_time if wait else self.target.write_later
                 push(self._text(profile))
             elif free:
                 self.target.write(self._text(profile))
-            return free
+            return "" if free else "another process has its folder locked"
 
-    def write_beside(self, profile: Profile) -> None:
-        """Write the profile beside the one that it cannot be added to."""
+    def write_beside(self, profile: Profile, reason: str) -> None:
+        """Write the profile beside what it cannot be added to, or must not replace."""
         path = self.target.path
         written = self._write_new(path, profile)
         import shlex  # which may fail, now that the profile is safe
         target, other = shlex.quote(path), shlex.quote(written)
-        Log.error(SpocError("append to", path, "another process has its folder locked, so the profile went to "
-                            f"{written}", f"{PROGRAM} merge -o {target} {target} {other} adds it"))
+        remedy = f"{PROGRAM} merge -o {target} {target} {other} adds it" if self.options.append else (
+            f"mv {other} {target} replaces it")
+        Log.error(SpocError("append to" if self.options.append else "write profile", path,
+                            f"{reason}, so the profile went to {written}", remedy))
 
     def _write_new(self, path: str, profile: Profile, is_default: bool = False) -> str:
         """Write the profile to a file beside what stands at a path; give its path."""
@@ -11769,7 +11777,7 @@ class RecordCommand:
         if profile == self.written or not recording.calls:
             return
         try:
-            if self.output.write(profile, wait=False):
+            if not self.output.write(profile, wait=False):
                 self.written = profile
         except SpocError as error:
             Log.error(error)
@@ -11808,11 +11816,15 @@ class RecordCommand:
         try:
             if self.options.portable:
                 self.output.tell_portable(profile)
-            if self.output.write(profile):
+            try:
+                reason = self.output.write(profile)
+            except ReplaceError as error:  # it has come there during the recording
+                reason = error.reason
+            if not reason:
                 self.output.tell_added()
                 Log.info(f"Wrote seccomp profile to: {self.target.location()}")
                 return True
-            self.output.write_beside(profile)
+            self.output.write_beside(profile, reason)
         except (SpocError, OSError) as error:
             Log.error(error)
             self._save(profile)

@@ -250,7 +250,7 @@ spec:
         options = spoc.RecordOptions(output_file=str(path), append=True)
         command = spoc.RecordCommand(options, ("true",))
         with unittest.mock.patch.dict(sys.modules, shlex=None), self.assertRaises(ImportError):
-            command.output.write_beside(spoc.Profile(ERRNO, (X86_64,), (spoc.Rule(ALLOW, ("brk",)),)))
+            command.output.write_beside(spoc.Profile(ERRNO, (X86_64,), (spoc.Rule(ALLOW, ("brk",)),)), "why")
         self.assertIn("- brk", path.with_name("profile.1").read_text())
 
     def test_type_against_the_file(self) -> None:

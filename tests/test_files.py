@@ -1122,6 +1122,52 @@ class NoProfile(FilesCase):
                     self.assertEqual(self.target.stat().st_ino, before.st_ino)
         self.no_litter()
 
+    def test_has_come_meanwhile(self) -> None:
+        """What a command writes where the profile goes stays, and the profile goes beside it."""
+        self.target = self.target.with_name("it's later.yaml")
+        script = 'printf "%s" "$0" >"$1"'
+        for number, content in enumerate(("precious\n", yaml.safe_dump({**self.CRD, "kind": "Other"})), 1):
+            if number == 2:
+                self.target.write_text("")
+            result = self.run_spoc(self.target, "sh", "-c", script, content, str(self.target), code=125)
+            self.assertEqual(self.target.read_text(), content)
+            beside = pathlib.Path(f"{self.target}.{number}")
+            remedy = re.search(f"Error: write profile: {re.escape(str(self.target))}: it is no profile.*, so the "
+                               f"profile went to {re.escape(str(beside))}; (mv .*) replaces it$", result.stderr,
+                               re.MULTILINE)
+            assert remedy, result.stderr
+            self.assertNotIn("apiVersion:", result.stderr)
+            self.assertIn("write", yaml_names(beside.read_text()))
+        self.no_litter(self.target.name, *(f"{self.target.name}.{number}" for number in (1, 2)))
+        subprocess.run(["sh", "-c", remedy[1]], check=True)
+        self.assertIn("write", yaml_names(self.target.read_text()))
+
+    def test_has_come_meanwhile_without_names(self) -> None:
+        """Also where a file has its name from the start."""
+        with unittest.mock.patch.object(spoc.Target, "_create_unnamed", return_value=0), \
+                spoc.Target(str(self.target)) as target:
+            self.target.write_text("precious\n")
+            with self.assertRaises(spoc.ReplaceError):
+                target.write("profile")
+        self.assertEqual(self.target.read_text(), "precious\n")
+        self.no_litter()
+
+    def test_profile_that_has_come_meanwhile_is_replaced(self) -> None:
+        for content in (yaml.safe_dump(self.CRD), ""):
+            self.run_spoc(self.target, "sh", "-c", 'printf "%s" "$0" >"$1"', content, str(self.target))
+            self.assertIn("openat", yaml_names(self.target.read_text()))
+            self.target.unlink()
+        nested = (sys.executable, str(support.SPOC), "record", "-n", "--backend", "notify", "-o", str(self.target))
+        self.run_spoc(self.target, *nested, "true")
+        self.assertIn("seccomp", yaml_names(self.target.read_text()))  # of the outer recording
+        self.no_litter()
+
+    def test_learned_meanwhile(self) -> None:
+        """run --learn shows what it could not write, as ever."""
+        result = support.spoc("run", "-p", str(self.profile), "--learn", str(self.target), "sh", "-c",
+                              f"echo precious >'{self.target}'")
+        self.assertEqual(self.target.exists() and self.target.read_text(), "precious\n", result.stderr)
+
     def test_is_replaced(self) -> None:
         """Nothing, blanks, a profile in any layout, and what these commands have written themselves."""
         comment = "# mine\n" + yaml.safe_dump(self.CRD)
