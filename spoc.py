@@ -219,6 +219,10 @@ class ProfileError(SpocError):
         self.file, self.line, self.column = file, line, column
 
 
+class ConflictError(SpocError):
+    """Rules that give one call two answers, so that no filter can be built of them."""
+
+
 class ReplaceError(SpocError):
     """A file that a profile must not replace: it holds something else."""
 
@@ -6853,6 +6857,7 @@ class FilterBuilder:
                 hint = "take it out of the profile"
             elif error.errno == errno.EEXIST:
                 hint = "two rules have the same conditions, if only within socketcall or ipc, but other actions"
+                raise ConflictError("build filter", subject, reason, hint) from None
             raise SpocError("build filter", subject, reason, hint) from None
 
     @staticmethod
@@ -6976,6 +6981,21 @@ class FilterBuilder:
             if min(numbers, default=0) < 0 <= max(numbers):
                 libseccomp.seccomp_syscall_priority(
                     context, syscall_number(numbers[max(numbers)]), 255)
+
+
+def check_intersection(profile: Profile, native: Architecture) -> None:
+    """Refuse an intersection of which no filter can be built: a call by its own number and the same call within
+    socketcall or ipc can be answered differently by the profiles, but not by the rules of one.
+    """
+    for name in profile.architectures:
+        try:
+            FilterBuilder(profile._replace(architectures=(name,)), native).build()
+        except ConflictError as error:
+            raise SpocError("intersect", error.subject, f"on {name}, within socketcall or ipc, it would have two "
+                            "answers", "take that out of the architectures") from None
+        except SpocError:  # it is for another machine, which may build it
+            continue
+
 
 # --- Commands under watch ----------------------------------------------------
 
@@ -14015,6 +14035,9 @@ def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
         if options.portable:
             before, profile = profile, portable_profile(profile, profile_type == TYPE_JSON)
             tell_portable(before, profile)
+        if options.intersect:
+            with contextlib.suppress(LibraryError):  # merge works without it
+                check_intersection(profile, this_machine().native)
         if options.name and files.metadata:
             files.metadata["name"] = options.name
         target.write(files.text(profile, profile_type, options.name or options.object_name))

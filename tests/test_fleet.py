@@ -277,6 +277,23 @@ class Commands(support.Case):
             for name, argument in (("read", 1), ("write", 0), ("mount", 0)):
                 self.assertEqual(answer(document, name, [argument])[0], "SCMP_ACT_KILL_PROCESS", name)
 
+    @unittest.skipUnless(ON_X86_64, "needs a filter for i386")
+    def test_no_filter_of_it_can_be_built(self) -> None:
+        """The one lets socketcall make what the other allows under a condition, and denies it by its own number."""
+        rules = ((spoc.Rule(ALLOW, ("socketcall",)), spoc.Rule(ERRNO, ("connect",), 2)),
+                 (spoc.Rule(ALLOW, ("socket",)),
+                  spoc.Rule(ALLOW, ("connect",), conditions=(spoc.Condition(1, "SCMP_CMP_EQ", 1),))))
+        for architectures in ((*ONLY_X86_64, "SCMP_ARCH_X86"), ONLY_X86_64):
+            paths = [self.write(f"{number}.json", spoc.Profile(ERRNO, architectures, each))
+                     for number, each in enumerate(rules)]
+            if architectures == ONLY_X86_64:
+                document, _ = self.merged("--intersect", "-t", "raw-seccomp", *paths)
+                self.assertEqual(answer(document, "connect", [0, 1]), (ERRNO, 2))
+            else:
+                refusal = self.refused("--intersect", *paths, code=125)
+                self.assertIn("intersect: connect: on SCMP_ARCH_X86, within socketcall or ipc, it would have two "
+                              "answers; take that out of the architectures", refusal)
+
     def test_bases_that_differ_are_not_intersected(self) -> None:
         based = self.write("based.yaml", allowing("read"), extra={"baseProfileName": "runc-v1"})
         self.assertRegex(self.refused("--intersect", based, self.nodes[0], code=125),
