@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """oci://REF where a file may stand: what commands read from registries, and write there."""
 
+import base64
 import contextlib
 import hashlib
 import http.client
@@ -12,7 +13,9 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import threading
+import time
 import unittest
 from typing import Any, Iterator, List
 from unittest import mock
@@ -182,6 +185,8 @@ class Read(ReferenceCase):
 class Logins(registries.Case):
     """Who may read is asked of every command."""
 
+    CALLER = 4321  # a user who exists in mounts of the test alone
+
     def setUp(self) -> None:
         super().setUp()
         passwords = self.folder / "htpasswd"
@@ -193,6 +198,35 @@ class Logins(registries.Case):
         self.login = registries.environment(self.home, SPOC_USERNAME="ann", SPOC_PASSWORD="secret")
         (self.folder / "app.json").write_text(json.dumps({"defaultAction": ALLOW}))
         self.spoc("push", "-f", "app.json", self.app[6:], env=self.login)
+
+    def test_nobody_else_while_it_pushes(self) -> None:
+        """Under sudo, with the caller's login: only what goes on to another program changes its user, since that
+        changes all threads, of which one pushes and others record.
+        """
+        support.require_root()
+        support.require_command("strace")
+        (self.folder / "passwd").write_text(
+            pathlib.Path("/etc/passwd").read_text() + f"caller:x:{self.CALLER}:{self.CALLER}::{self.home}:\n")
+        login = self.home / ".docker/config.json"
+        login.parent.mkdir()
+        login.write_text(json.dumps({"auths": {self.server.host: {"auth": base64.b64encode(b"ann:secret").decode()}}}))
+        for path in (login, login.parent, self.home):
+            os.chown(path, self.CALLER, self.CALLER)
+        log = self.folder / "strace.log"
+        result = subprocess.run(
+            [*support.in_mounts('mount --bind "$1" /etc/passwd; shift', str(self.folder / "passwd")), "strace", "-f",
+             "-qq", "-e", "trace=%creds,execve", "-o", str(log), sys.executable, str(support.SPOC), "record", "-n",
+             "--checkpoint", "1", "-o", self.app, "--", "sh", "-c", "id -u; sleep 2.5"], cwd=self.folder, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=registries.environment(
+                self.folder, SUDO_UID=str(self.CALLER), SUDO_GID=str(self.CALLER), SUDO_USER="caller"))
+        self.assertEqual((result.returncode, result.stdout), (0, f"{self.CALLER}\n"), result.stderr)
+        self.assertGreaterEqual(result.stderr.count(" Pushed "), 2)
+        calls = [line.split(maxsplit=1) for line in log.read_text().splitlines()]
+        first_pid = calls[0][0]
+        changed = {pid for pid, call in calls if re.match(r"set(fs|re|res)?[ug]id", call)}
+        executed = {pid for pid, call in calls if call.startswith("execve(")} - {first_pid}
+        self.assertTrue(changed)
+        self.assertLessEqual(changed, executed)
 
     def test_variables(self) -> None:
         for arguments in (("convert", "-t", "raw-seccomp", self.app), ("merge", self.app, "app.json"),
@@ -536,6 +570,52 @@ class Write(ReferenceCase):
                     peer.recv(1 << 16)
                     peer.sendall(b"220 mail.example ESMTP\r\n")
 
+    def silence(self) -> None:
+        """The registry goes on to take connections, and says nothing."""
+        process = self.server.process
+        process.send_signal(signal.SIGSTOP)
+        self.addCleanup(process.send_signal, signal.SIGCONT)
+
+    def test_silent_before_the_start(self) -> None:
+        """It is given up after IDLE_S, and a signal ends the wait; the command is not started."""
+        support.require_root()
+        marker = self.folder / "marker"
+        self.silence()
+        for signum in (signal.SIGINT, signal.SIGTERM, None):
+            process = self.launch("python3", str(support.SPOC), "record", "-o", self.app, "--", "touch", str(marker),
+                                  cwd=self.folder, stderr=subprocess.PIPE, text=True,
+                                  env=registries.environment(self.home))
+            if signum:
+                time.sleep(1)
+                process.send_signal(signum)
+            log = process.communicate(timeout=2 * support.WAIT_S)[1]
+            if not signum:
+                self.assertRegex(log, rf"Error: push: {self.app[6:]}:latest: .*: time-out; ")
+            self.assertEqual(process.returncode, 125 if signum is None else {2: 130, 15: -15}[signum], log)
+        self.assertEqual(list(self.folder.glob("*.yaml")), [])
+        self.assertFalse(marker.exists())
+
+    def test_silent_at_a_checkpoint(self) -> None:
+        """A signal ends the command; the profile is in a file."""
+        support.require_root()
+        process = self.launch(
+            "python3", str(support.SPOC), "record", "-n", "--checkpoint", "1", "-o", self.app, "--", "sh", "-c",
+            "echo; exec sleep 1000", cwd=self.folder, env=registries.environment(self.home), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True)
+        assert process.stdout
+        process.stdout.readline()
+        self.silence()
+        time.sleep(1.5)  # and at the latest then it is pushed
+        process.send_signal(signal.SIGTERM)
+        log = process.communicate(timeout=2 * support.WAIT_S)[1]
+        self.assertEqual(process.returncode, 125, log)
+        self.assertIn("time-out", log)
+        found = re.search(r"The profile is in (\S+); when the registry can be reached: spoc\.py (.*)\n", log)
+        assert found, log
+        self.server.process.send_signal(signal.SIGCONT)
+        self.spoc(*shlex.split(found[2]))
+        self.assertIn("clock_nanosleep", self.names(self.app))
+
     def test_unreachable_at_the_end(self) -> None:
         """Nothing that was recorded is lost: it is in a file, and what is said pushes that."""
         support.require_root()
@@ -682,6 +762,21 @@ class Containers(ReferenceCase, AttachCase):
         self.server.start()
         self.spoc(*shlex.split(found[1]))
         self.assertEqual(self.tags(), [f"{ONE}-node-7"])
+
+    def test_registry_that_is_silent(self) -> None:
+        """It takes connections, but is not waited for beyond IDLE_S when a signal has come."""
+        engine = self.engines.podman("crun")
+        with self.recorded(code=125):
+            engine.start(ONE, *SHELL_LOOP)
+            self.addCleanup(engine.remove, ONE)
+            self.wait_logged(f"Recording container {ONE} ")
+            self.server.process.send_signal(signal.SIGSTOP)
+            self.addCleanup(self.server.process.send_signal, signal.SIGCONT)
+            engine.remove(ONE)
+            self.assertTrue(wait_until(lambda: bool(self.files()), support.WAIT_S))
+        path, = self.files()
+        self.assertIn(f"push: {self.app[6:]}:{ONE}-node-7: it was not pushed, and is in {path}; ", self.log)
+        self.assertIn("getppid", path.read_text())
 
     def test_registry_that_comes_back(self) -> None:
         engine = self.engines.podman("crun")
