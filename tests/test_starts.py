@@ -176,14 +176,20 @@ class Waited(EnginesCase):
             for engine in engines:
                 with self.subTest(engine=engine.name):
                     with self.attached("record", "-n", "-t", "raw-seccomp", "-o", str(path), "--container",
-                                       engine.called(TWO), ready=f"Waiting for container {engine.called(TWO)}; "):
+                                       engine.called(TWO),
+                                       ready=f"Waiting for container {engine.called(TWO)}; ") as process:
                         engine.run(ONE, "/bin/id")  # another
                         self.addCleanup(engine.remove, TWO)
-                        if engine.name == "docker":  # which forgets its name soon, if it is asked to remove it
-                            engine("create", "--network", "none", "--name", TWO, IMAGE, "/three")
-                            engine("start", TWO)
-                        else:
-                            engine.run(TWO, "/three")
+                        for _ in range(4):  # while the machine is busy, its name may be gone before it is looked for
+                            if engine.name == "docker":  # which forgets its name soon, if it is asked to remove it
+                                engine("create", "--network", "none", "--name", TWO, IMAGE, "/three")
+                                engine("start", TWO)
+                            else:
+                                engine.run(TWO, "/three")
+                            with contextlib.suppress(subprocess.TimeoutExpired):
+                                process.wait(15)
+                                break
+                            engine.remove(TWO)
                     self.assertEqual(seen_syscalls(json.loads(path.read_text()), self.log), THREE_CALLS)
                     self.assertRegex(self.log, rf"Recording container {engine.called(TWO)}\b")
                     path.unlink()

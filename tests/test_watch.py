@@ -422,26 +422,35 @@ class ManyKinds(WatchCase):
 
     NAMES, TWICE = 9000, 1000  # more than the kernel side has room for; so many come again
 
-    def test_no_end_of_names(self) -> None:
-        """Nothing is lost, and neither the log nor the memory is flooded."""
-        go, over = self.folder / "go", self.folder / "over"
+    def watched(self, pause_s: float) -> "tuple[subprocess.Popen[Any], int]":
+        """The watch of a process that takes all these names, and the process."""
+        ready, go, over = (self.folder / f"{name}-{pause_s}" for name in ("ready", "go", "over"))
         script = (f"import ctypes, os, time\nlibc = ctypes.CDLL(None)\n"
                   f"open('/proc/self/comm', 'w').write({self.comm!r})\n"
-                  f"open({str(self.folder / 'ready')!r}, 'w').close()\n"
+                  f"open({str(ready)!r}, 'w').close()\n"
                   f"while not os.path.exists({str(go)!r}): time.sleep(0.02)\n"
                   f"for number in *range({self.NAMES}), *range({self.TWICE}):\n"
                   "    libc.prctl(15, b'name-%d' % number, 0, 0, 0)\n    libc.uname(0); libc.uname(0); libc.getsid(0)\n"
-                  "    if number % 50 == 0: time.sleep(0.04)\n"
+                  f"    if number % 50 == 0: time.sleep({pause_s})\n"
                   f"open({str(over)!r}, 'w').close()\ntime.sleep(1000)")
         command = self.filtered(sys.executable, "-c", script)
         self.profile.write_text(self.profile.read_text().replace('"uname"', '"uname", "getsid"'))
-        process = self.launch(*command, stderr=subprocess.DEVNULL)
-        self.assertTrue(wait_until((self.folder / "ready").exists))
-        pid = next(pid for pid in module.ProcessTree([process.pid]).tasks() if module.process_name(pid) == self.comm)
+        program = self.launch(*command, stderr=subprocess.DEVNULL)
+        self.assertTrue(wait_until(ready.exists))
+        pid = next(pid for pid in module.ProcessTree([program.pid]).tasks() if module.process_name(pid) == self.comm)
         with self.attached("watch", "--pid", str(pid), ready="Calls that a filter lets pass and logs") as process:
             go.touch()
             self.assertTrue(wait_until(over.exists, WAIT_S))
             process.terminate()
+        end(program)
+        return process, pid
+
+    def test_no_end_of_names(self) -> None:
+        """Nothing is lost, and neither the log nor the memory is flooded."""
+        for pause_s in (0.04, 0.2):  # what a busy machine has no time for counts as not named
+            process, pid = self.watched(pause_s)
+            if "too many different ones at a time" not in self.log:
+                break
         self.assertEqual(process.returncode, 0, self.log[-2000:])
         limit, names = module.WatchReport.MAX_PROGRAMS, self.NAMES + self.TWICE
         for call, times in ("uname", 2), ("getsid", 1):
