@@ -285,7 +285,7 @@ def quoted(name: str) -> str:
     return f'"{escaped}"'
 
 
-def suggestion(word: object, known: Iterable[str]) -> str:
+def suggestion(word: object, known: Iterable[str], likeness: float = LIKENESS) -> str:
     """What to say of an unknown word that is like a known one, less what all known ones begin with."""
     import difflib
     if not isinstance(word, str):
@@ -295,7 +295,7 @@ def suggestion(word: object, known: Iterable[str]) -> str:
     by_end = {name[len(start):].lower(): name for name in names}
     end = word[:MAX_WORD].lower()
     end = end[len(start):] if end.startswith(start.lower()) else end
-    found = [end] if end in by_end else difflib.get_close_matches(end, by_end, 1, LIKENESS)
+    found = [end] if end in by_end else difflib.get_close_matches(end, by_end, 1, likeness)
     return f"; did you mean {by_end[found[0]]}?" if found else ""
 
 
@@ -2261,11 +2261,17 @@ def refuse_no_json(reader: YamlReader) -> None:
                            f"a comma before {match.group()[-1]!r} is no JSON")
 
 
+CONVERT_OTHER = "record YAML or JSON, and convert that"
+DROP_IN = r"\s*([#;].*\n\s*)*\[(Service|Unit|Install|Socket|Mount|Swap)\][ \t]*(\n|$)"
+
+
 def parse_document(text: str, file: str, name: str = "") -> tuple[dict[str, Any], YamlReader]:
     """A profile's document, a mapping, and the reader that knows where in the text it stands.
 
     Of several documents `name` chooses the one with this metadata.name. Whether the others can be read does not matter.
     """
+    if "[" in text[:4096] and compiled(DROP_IN).match(text):
+        raise ProfileError(file, 0, 0, "is a systemd drop-in, which is not read", CONVERT_OTHER)
     reader = YamlReader(text, file)
     refuse_no_json(reader)
     documents = objects = list_objects(reader)
@@ -2889,6 +2895,8 @@ def read_text(path: str, follow: bool = False, owner: tuple[int, int] | None = N
         raise ProfileError(path, 0, 0, error) from None
     if len(data) > MAX_PROFILE_BYTES:
         raise ProfileError(path, 0, 0, f"is larger than {MAX_PROFILE_BYTES >> 20} MiB")
+    if data.startswith(FILTER_START) and len(data) % 8 == 0:
+        raise ProfileError(path, 0, 0, "is a compiled filter, which is not read", CONVERT_OTHER)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -5777,6 +5785,21 @@ def architecture_syscalls(token: int) -> set[str]:
     architecture = Architecture("", token)
     names = (syscall_name(architecture, start + number) for start in NUMBER_STARTS for number in range(MAX_SYSCALLS))
     return {name for name in names if name}
+
+
+TYPING_LIKENESS = 0.85  # of an unknown name, which may also be that of a newer kernel's call
+MAX_COMPARED = 20  # names that are unknown: to find like ones takes time
+
+
+def list_unknown(unknown: Iterable[str], names: Iterable[str]) -> str:
+    """These unknown syscalls of a profile that has such names, each with what is like it and is not in the profile."""
+    listed = sorted(set(unknown))
+    if len(listed) > MAX_COMPARED:
+        return ", ".join(listed)
+    alike = sorted(architecture_syscalls(this_machine().native.token))
+    near = {name: suggestion(name, alike, TYPING_LIKENESS)[2:] for name in listed}
+    present = {f"did you mean {name}?" for name in names}
+    return ", ".join(f"{name} ({near[name]})" if near[name] and near[name] not in present else name for name in listed)
 
 
 def check_syscall_name(name: str) -> str:
@@ -11143,8 +11166,12 @@ class Client(NamedTuple):
     alone: str = ""  # options with which the program does the work itself, or nobody does
 
 
-ENGINE = "the engine's daemon starts the container; record --container NAME, on that machine, waits for it"
-MANAGER = f"the service manager starts the program; use --unit, or {PROGRAM} in its ExecStart=, see examples/systemd"
+ENGINE = ("the engine's daemon starts the container; before it starts, type on that machine: "
+          f"{PROGRAM} record --container NAME")
+MANAGER = (f"the service manager starts the program; when it runs, type: {PROGRAM} record --unit NAME; to have its "
+           f"start as well, have its ExecStart= call {PROGRAM} record, see examples/systemd")
+ENGINE_TOO = ("podman and what it starts the container with are recorded, too; for the container alone, type before it "
+              f"starts: {PROGRAM} record --container NAME")
 SUPERVISOR = f"the supervisor starts the program; have it start {PROGRAM} with that"
 REMOTE = f"the other machine runs the program; run {PROGRAM} there"
 CLIENTS = [
@@ -11232,6 +11259,8 @@ def find_client(command: Sequence[str], environment: Container[str], follow: boo
         name = "podman"
     if name == "podman" and is_podman_remote(arguments, environment):
         name = "podman-remote"
+    if name == "podman" and asks_for_work(CLIENTS[0], arguments):
+        return ENGINE_TOO
     for client in CLIENTS:
         if name in client.names.split() and asks_for_work(client, arguments):
             return f"only {name} itself is recorded: {client.advice}"
@@ -11603,7 +11632,7 @@ class RecordCommand:
             Log.info(f"{PROGRAM} itself is under a seccomp filter: calls of the command that it stops are not recorded")
         client = find_client(self.command, os.environ, self.options.follow)
         if client:
-            Log.error(client)
+            Log.warning(client)
         self._announce_args()
         if self.identity:
             Log.info(f"Running as {self.identity.title}")
@@ -13403,7 +13432,8 @@ class RunCommand:
                 resources.callback(watcher.close)
                 applied = watcher.adapt_filter(applied, self.profile.default_action)
             if applied.skipped:
-                Log.info(f"Skipping syscalls that are not known here: {', '.join(sorted(set(applied.skipped)))}")
+                names = {name for rule in self.profile.rules for name in rule.names}
+                Log.info(f"Skipping syscalls that are not known here: {list_unknown(applied.skipped, names)}")
             if applied.no_new_privs:
                 Log.info("Setting no_new_privs: set-uid programs will not change the user")
             Log.info("Load seccomp profile")
@@ -13649,7 +13679,8 @@ class WatchReport(EventReport):
             kind, name = self.names.get(owner, owner)
             where = f" in {kind} {quoted(name)}" if kind else ""
             if names - {""}:
-                Log.result(f"To allow what was blocked{where}: -b {','.join(sorted(names - {''}))}")
+                Log.result(f"To allow what was blocked{where}: {PROGRAM} merge -b {','.join(sorted(names - {''}))} "
+                           "-o PROFILE PROFILE")
 
 
 def owner_of_scope(scope: Scope, tids: Iterable[int]) -> tuple[str, str]:
@@ -13960,11 +13991,13 @@ def tell_unknown(names: Iterable[str]) -> None:
     """List those that the installed libseccomp does not know: spelled wrongly, or newer; runtimes skip them, too. What
     the kernel makes by itself is no mistake.
     """
+    names = set(names)
     unknown: set[str] = set()
     with contextlib.suppress(LibraryError):  # merge works without it
         unknown.update(name for name in names if name not in KERNEL_CALLS and not is_syscall_name(name))
     if unknown:
-        Log.warning(f"libseccomp does not know these syscalls, and skips their rules: {', '.join(sorted(unknown))}")
+        Log.warning("libseccomp does not know these syscalls, and skips their rules: "
+                    + list_unknown(unknown, names))
 
 
 class Least(NamedTuple):
@@ -13984,6 +14017,7 @@ class MergeOptions(NamedTuple):
     output_file: str = "-"
     name: str = ""
     default_action: Verdict | None = None
+    base_syscalls: tuple[str, ...] = ()
     portable: bool = False
     check: bool = False
     intersect: bool = False
@@ -14031,6 +14065,9 @@ def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
             profile = merge_profiles(files.profiles, options.default_action)
         if options.at_least:
             profile = leave_out_rare(profile, files, options.at_least)
+        if options.base_syscalls:
+            named = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, options.base_syscalls),))
+            profile = merge_profiles([(", ".join(paths), profile), ("-b", named)])
         tell_unknown(name for rule in profile.rules for name in rule.names)
         if options.portable:
             before, profile = profile, portable_profile(profile, profile_type == TYPE_JSON)
@@ -14045,7 +14082,8 @@ def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
             Log.info(f"{TYPE_JSON} has no place for the coverage: merged again, this is one recording of "
                      f"{files.total}; -t {TYPE_CRD} keeps it")
         verb = "Intersected" if options.intersect else "Merged"
-        Log.info(f"{verb} {count_of(files.number, 'profile', 'profiles')} into: {target.path}")
+        place = "standard output" if options.output_file == "-" else target.path
+        Log.info(f"{verb} {count_of(files.number, 'profile', 'profiles')} into: {place}")
     return 0
 
 
@@ -15616,6 +15654,8 @@ OPTIONS = (
            "allow these as well; NAMES replaces the base syscalls, those that runc and crun need to start a container: "
            "name execve, too, for run to start a program under the profile",
            check=check_syscall_name, repeated=True),
+    Option("-b --base-syscalls", "NAMES", "merge", "allow these as well, as another profile would",
+           check=check_syscall_name, repeated=True),
     Option("-b --base-syscalls", "NAMES", "run", "allow these, whatever the profile says of them",
            check=check_syscall_name, repeated=True),
     Option("-n --no-base-syscalls", "", "record hook",
@@ -15874,6 +15914,8 @@ def parse_options(command: str, arguments: Sequence[str]) -> tuple[dict[str, Any
         name, joined, value = word[:2], word[2:], word[2:]
         if word.startswith("--") or joined.startswith("="):  # -o=FILE is how Go's flags are written
             name, joined, value = word.partition("=")
+        if f"-{word}".partition("=")[0] in options and name not in options:
+            raise UsageError(f"{command} {word}", f"no such option; did you mean -{word}?")
         name = find_option(command, name, options)
         if name in ("-h", "--help"):
             return {"help": True}, []
@@ -15891,11 +15933,14 @@ def parse_options(command: str, arguments: Sequence[str]) -> tuple[dict[str, Any
     return values, operands
 
 
-def check_operands(command: str, operands: Sequence[str]) -> None:
+def check_operands(command: str, operands: Sequence[str], arguments: Sequence[str]) -> None:
     least, most, reason = OPERANDS[COMMANDS[command].operands]
     if not least <= len(operands) <= most:
         subject = f"{command} {operands[0]}" if most == 0 else command
-        raise UsageError(subject, reason.format(command=command, count=len(operands)))
+        hint = ""
+        if least and len(arguments) > 1 and arguments[-2][:1] == "-" != arguments[-1][:1]:  # the value of an option
+            hint = f"{arguments[-2]} has taken {arguments[-1]}"
+        raise UsageError(subject, reason.format(command=command, count=len(operands)), hint)
 
 
 OTHER_TYPES = ("apparmor", "raw-apparmor", "all")  # of the Go tool
@@ -15952,7 +15997,7 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
         write_stdout(format_help(name, stdout_columns()))
         return 0
     if not values.keys() & set(SCOPES):
-        check_operands(name, operands)
+        check_operands(name, operands, arguments)
     for option in options_of(name):
         if option.field in values and option.metavar:
             values[option.field] = check_value(option, name, values[option.field])

@@ -63,9 +63,9 @@ ssh -V
 ssh -Q cipher
 at -l
 busctl list
-podman run debian
-podman run -c 512 debian
-podman exec web sh
+podman
+podman ps
+podman stop run
 sudo -u docker nginx run
 sudo -ubob nginx
 sudo docker --version
@@ -89,6 +89,12 @@ class Found(unittest.TestCase):
         for line in CLIENTS.strip().splitlines():
             said = module.find_client(shlex.split(line), {}, False)
             self.assertRegex(said, r"\Aonly [\w -]+ is recorded: .+; .+", line)
+
+    def test_an_engine_that_starts_it_itself(self) -> None:
+        for line in ("podman run debian", "sudo podman run -c 512 debian", "podman exec web sh",
+                     "podman --log-level=info container run a"):
+            self.assertRegex(module.find_client(shlex.split(line), {}, False), r"\Apodman and .* are recorded, too; "
+                             r".* type before it starts: \S+ record --container NAME\Z")
 
     def test_others_are_not(self) -> None:
         for line in OTHERS.strip().splitlines():
@@ -121,16 +127,16 @@ class Said(Case):
 
     def test_one_line_that_stays_when_quiet(self) -> None:
         said = self.said(str(self.docker), "run", "debian")
-        self.assertRegex(said, r"\A\S+ Error: only docker itself is recorded: [^\n]+\n\Z")
+        self.assertRegex(said, r"\A\S+ Warning: only docker itself is recorded: [^\n]+\n\Z")
         self.assertEqual(self.said(str(self.docker), "--version"), "")
         self.assertEqual(len(re.findall("only docker", self.said("sh", "-c", f"{self.docker} run a"))), 1)
 
     def test_the_script_of_podman_docker(self) -> None:
-        """Its containers are descendants."""
+        """Its containers are descendants, and so is what starts them."""
         pathlib.Path(self.docker).write_text('#!/bin/sh\n: exec /usr/bin/podman "$@"\n')
-        self.assertEqual(self.said(str(self.docker), "run", "debian"), "")
+        self.assertRegex(self.said(str(self.docker), "run", "debian"), r"\A\S+ Warning: podman and [^\n]*\n\Z")
         environment = {**os.environ, "PATH": f"{self.folder}:/usr/bin:/bin"}
-        self.assertEqual(self.said("docker", "run", "debian", env=environment), "")
+        self.assertIn("podman and", self.said("docker", "run", "debian", env=environment))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ class Containers(AttachCase):
         self.assertTrue(any(re.match(rf"{blocked} .*, comm: {comm}, container: {name}$", line) for line in found),
                         self.log)
         self.assertRegex(self.log, rf"Seccomp summary: {blocked} .*, container: {name}\n")
-        self.assertRegex(self.log, rf"To allow what was blocked in container {name}: -b \S*{blocked}")
+        self.assertRegex(self.log, rf"To allow what was blocked in container {name}: spoc.py merge -b \S*{blocked}")
 
     def refusing_getuid(self) -> Tuple[str, str]:
         profile = self.folder / "seccomp.json"
@@ -255,7 +255,8 @@ while True:
                          {(identifier, "getuid", "EPERM") for identifier in identifiers})
         self.assertEqual([event["count"] for event in found()], [1] * len(names))
         for identifier in identifiers:
-            self.assertRegex(self.log, rf"To allow what was blocked in container {identifier}: -b \S*getuid")
+            self.assertRegex(self.log, rf"To allow what was blocked in container {identifier}: spoc.py merge -b "
+                                       r"\S*getuid")
 
     def test_docker_and_containerd(self) -> None:
         docker, containerd = self.engines.docker_and_containerd()

@@ -469,6 +469,41 @@ class Meant(support.Case):
         self.assertRegex(self.error("record", "-p", "x", "true"),
                          "record -p: no such option; it is one of run, push and pull; see ")
         self.assertRegex(self.error("run", "--frobnicate", "x"), "--frobnicate: no such option; see spoc.py run --help")
+        for command in ("record", "watch"):
+            self.assertEqual(self.error(command, "-pid", "1"), f"usage: {command} -pid: no such option; did you mean "
+                             f"--pid?; see spoc.py {command} --help")
+
+    def test_an_option_that_has_taken_the_command(self) -> None:
+        self.assertEqual(self.error("run", "-p", "nginx.yaml", "--learn", "date"),
+                         "usage: run: no command to run; --learn has taken date")
+        self.assertEqual(self.error("record", "-o", "date"), "usage: record: no command to record; -o has taken date")
+        for words in (("-n",), ("-o=date",), ("-o", "x", "-n")):
+            self.assertRegex(self.error("record", *words), r"no command to record; see spoc.py record --help")
+
+    def test_formats_that_are_not_read(self) -> None:
+        """What convert writes, and record -t systemd, is recognised where a profile is read."""
+        for kind, what in (("systemd", "systemd drop-in"), ("bpf", "compiled filter")):
+            written = support.spoc("convert", "-t", kind, "-o", "written", "nginx.yaml", cwd=self.folder)
+            self.assertEqual(written.returncode, 0, written.stderr)
+            for words in (("show", "written"), ("run", "-p", "written", "true"), ("merge", "nginx.yaml", "written")):
+                self.assertEqual(self.error(*words, code=125), f"read profile: written: is a {what}, which is not "
+                                 "read; record YAML or JSON, and convert that")
+        for text in ("# mine\n\n; too\n[Unit]\nAfter=a\n", "[Service]\nUser=nobody\n"):
+            (self.folder / "written").write_text(text)
+            self.assertIn("is a systemd drop-in", self.error("show", "written", code=125))
+        (self.folder / "written").write_text("[Service, Unit]\n")
+        self.assertNotIn("drop-in", self.error("show", "written", code=125))
+
+    def test_syscalls_in_profiles(self) -> None:
+        """Unless the profile has the one that is like it: then it is of a newer kernel."""
+        for names, meant in (("opennat, read", "opennat (did you mean openat?)"), ("opennat, openat", "opennat")):
+            self.profile.write_text("defaultAction: SCMP_ACT_ALLOW\nsyscalls:\n"
+                                    f"- action: SCMP_ACT_LOG\n  names: [{names}]\n")
+            log = support.spoc("run", "-p", "nginx.yaml", "--enricher", "none", "true", cwd=self.folder).stderr
+            self.assertIn(f" Skipping syscalls that are not known here: {meant}\n", log)
+            log = support.spoc("merge", "nginx.yaml", cwd=self.folder).stderr
+            self.assertIn(f" libseccomp does not know these syscalls, and skips their rules: {meant}\n",
+                          log.replace("Warning: ", ""))
 
     def test_beginnings_of_options(self) -> None:
         """One that begins no other is as good as the whole; with several none is taken."""

@@ -265,7 +265,7 @@ class Commands(support.Case):
     def test_intersect(self) -> None:
         document, log = self.merged("--intersect", *self.nodes)
         self.assertEqual(self.names(document), {"read"})
-        self.assertIn("Intersected 5 profiles into: -\n", log)
+        self.assertIn("Intersected 5 profiles into: standard output\n", log)
         self.assertEqual(json.loads(document["metadata"]["annotations"][COVERAGE]),
                          {"version": "v1", "total": 5, "syscalls": {"read": 5}})
         stricter = self.write("stricter.json", spoc.Profile("SCMP_ACT_KILL_PROCESS", ONLY_X86_64, (

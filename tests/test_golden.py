@@ -172,7 +172,7 @@ class Adapter:
             recording = self.recording(recorded)
             client = module.find_client(command.command, {}, command.options.follow)
             if client:
-                module.Log.error(client)
+                module.Log.warning(client)
             with contextlib.closing(command.target):
                 if not recording.calls:
                     return int(command._conclude_nothing(recording, recorded.status, None))
@@ -729,6 +729,7 @@ OPTIONS: Dict[str, Dict[str, str]] = {
              "-n --no-base-syscalls": ""},
     "merge": {"-o --output-file": "out", "-t --type": "raw-seccomp", "--name": "web",
               "--default-action": "SCMP_ACT_LOG", "--intersect": "", "--at-least": "2",
+              "-b --base-syscalls": "kill,mkdir",
               "--portable": "", "-c --check": "", **LOGIN, "-q --quiet": ""},
     "diff": {**LOGIN, "--json": ""},
     "convert": {"-t --type": "raw-seccomp", "-o --output-file": "out", "--portable": "", "--label": "app=web",
@@ -996,6 +997,8 @@ def merge_cases() -> Iterator[Case]:
                     "--at-least 2 -o out.yaml", "--at-least 100% -t raw-seccomp", "--at-least 3", "--at-least 0",
                     "--at-least 101%", "--check --intersect",
                     "--check", "--check -o out", f"--check -o {RUNC}", f"--check -o {DOCKER}",
+                    "-b kill,kexec_load", "-b kill --at-least 2", "-b kill --intersect", "-b no_such",
+                    "-b kill --check",
                     f"--check -q -o {DOCKER}",
                     f"--check -o {DOCKER} -t seccomp", f"--check -o {DOCKER} --portable",
                     f"--check -o {DOCKER} --name x",

@@ -301,7 +301,7 @@ class Patterns(ReferenceCase):
         assert coverage
         self.assertEqual(json.loads(coverage[1].replace('\\"', '"')), {
             "version": "v1", "total": 4, "syscalls": {"openat": 1, "read": 2, "write": 2}})
-        self.assertIn(" Merged 4 profiles into: -\n", result.stderr)
+        self.assertIn(" Merged 4 profiles into: standard output\n", result.stderr)
 
     def test_show(self) -> None:
         """As what merge would write, with its coverage."""

@@ -548,7 +548,8 @@ class InContainer(ContainerCase):
         self.assertRegex(found[0], r"Seccomp: uname \(63\), action: SCMP_ACT_ERRNO \(EPERM\), pid: \d+, comm: \w+, "
                          rf"{where}$")
         self.assertRegex(found[-1], rf"Seccomp summary: uname .*, by: .*uname \(\d\), {where}$")
-        self.assertIn(f"To allow what was blocked in container {identity[:12]}: -b uname\n", text)
+        self.assertIn(f"To allow what was blocked in container {identity[:12]}: spoc.py merge -b uname -o PROFILE "
+                      "PROFILE\n", text)
         self.assertIn(identity[:12], {json.loads(line)["container"] for line in events.read_text().splitlines()})
 
 
