@@ -137,6 +137,7 @@ TYPE_JSON = "raw-seccomp"
 TYPE_SYSTEMD = "systemd"  # of record as well: a drop-in for a service
 DEFAULT_OUTPUT = {TYPE_CRD: "/tmp/profile.yaml", TYPE_JSON: "/tmp/profile.json"}
 TYPE_OF_EXTENSION = {".yaml": TYPE_CRD, ".yml": TYPE_CRD, ".json": TYPE_JSON}
+DROP_IN_EXTENSION = ".conf"  # without which systemd takes no file for a drop-in (systemd.unit(5))
 
 SCMP_ACT_ALLOW = "SCMP_ACT_ALLOW"
 SCMP_ACT_ERRNO = "SCMP_ACT_ERRNO"
@@ -3190,6 +3191,7 @@ class Target:
 
     PROBE_BYTES = 16 << 10
     LOCK_S = 3
+    READER_S = 10  # for who starts to read a fifo only when it is written to
     is_remote = False  # in a registry, see RegistryTarget
 
     def __init__(self, path: str, owner: tuple[int, int] | None = None, is_default: bool = False,
@@ -3375,11 +3377,28 @@ class Target:
         if self.descriptor is not None:
             os.set_blocking(self.descriptor, True)  # a command may have left it otherwise
             return open(self.descriptor, "wb", closefd=False)
-        file = open(os.open(self.name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY, dir_fd=self.folder), "wb")
+        file = open(self._open_for_reader(), "wb")
+        os.set_blocking(file.fileno(), True)
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()
             raise OSError(errno.EEXIST, "it has become a regular file meanwhile")
         return file
+
+    def _open_for_reader(self) -> int:
+        """Open what stands there, and wait a while for the reader of a fifo. Raises OSError."""
+        due_s = 0.0
+        while True:
+            try:
+                return os.open(self.name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK, dir_fd=self.folder)
+            except OSError as error:
+                if error.errno != errno.ENXIO or not stat.S_ISFIFO(os.lstat(self.name, dir_fd=self.folder).st_mode):
+                    raise
+            if not due_s:
+                Log.info(f"Waiting {self.READER_S} s for a reader of {self.path}")
+                due_s = time.monotonic() + self.READER_S
+            elif time.monotonic() >= due_s:
+                raise OSError(errno.ENXIO, "it is a fifo that nobody reads")
+            time.sleep(0.1)
 
     def _probe(self) -> None:
         """Write and drop a file of a profile's size beside the target, and see that the target may be replaced."""
@@ -3583,13 +3602,21 @@ def type_of_name(path: str) -> str:
     return "" if is_reference(path) else TYPE_OF_EXTENSION.get(os.path.splitext(path)[1].lower(), "")
 
 
+def written_type(path: str) -> str:
+    """The same for what can write a drop-in as well."""
+    is_drop_in = not is_reference(path) and path.lower().endswith(DROP_IN_EXTENSION)
+    return TYPE_SYSTEMD if is_drop_in else type_of_name(path)
+
+
 def warn_of_name(path: str, content_type: str) -> None:
     """Say where the name of an output file promises another format than it gets."""
-    formats = {TYPE_CRD: "YAML", TYPE_JSON: "JSON"}
-    promised = formats.get(type_of_name(path), "")
+    formats = {TYPE_CRD: "YAML", TYPE_JSON: "JSON", TYPE_SYSTEMD: "a drop-in"}
+    is_page = not is_reference(path) and path.lower().endswith((".html", ".htm"))
+    promised = "HTML" if is_page else formats.get(written_type(path), "")
     content = formats.get(content_type, content_type)
     if promised and promised != content:
-        Log.warning(f"{path} is named like {promised}, but gets {content}")
+        Log.warning(f"{path} is named like {promised}, but gets {content}"
+                    + (f"; {PROGRAM} show --html makes a page of a profile" if is_page else ""))
 
 
 def is_foreign(path: str, owner: tuple[int, int] | None) -> bool:
@@ -11321,6 +11348,17 @@ def tell_portable(before: Profile, after: Profile) -> None:
     Log.info(f"Adding what does the same work elsewhere (--portable): {', '.join(names) or 'nothing'}")
 
 
+def tell_misplaced(options: Sequence[str], command: Sequence[str], example: Sequence[str]) -> None:
+    """Say of a command that has failed that one of these options, with a profile's name, went to it."""
+    for index, (word, value) in enumerate(zip(command[1:], command[2:]), 1):
+        if word in options and type_of_name(value):
+            import shlex
+            rest = [*command[:index], *command[index + 2:]]
+            Log.info(f"{word} {value} behind {command[0]} went to {command[0]}; for {PROGRAM}: "
+                     + shlex.join([PROGRAM, *example, word, value, "--", *rest]))
+            return
+
+
 def tell_status(status: int, identity: Identity | None, consequence: str = "", requests: int = 1) -> None:
     """Say how a command has failed, and as whom; without a warning if it was asked to end."""
     message = f"command {describe_status(status)}{consequence}"
@@ -11665,6 +11703,8 @@ class RecordCommand:
         complete = self._report(recording)
         if status:
             tell_status(status, self.identity, ": the profile lacks what would have come after", supervisor.requests)
+            if not self.options.output_file:
+                tell_misplaced(("-o", "--output-file"), self.command, ["record"])
         if not self.target.is_file:
             supervisor.restore()  # nobody may read the fifo that is waited for
         complete &= self._write(recording)
@@ -13512,6 +13552,8 @@ class RunCommand:
         code = exit_code(status)
         if code:
             tell_status(status, self.identity)
+            if not self.options.profile:
+                tell_misplaced(("-p", "--profile"), self.command, ["run"])
         if self.options.enricher == "none":
             Log.info("The profile was applied; what it blocked was not watched")
         else:
@@ -15340,6 +15382,9 @@ def check_containers_options(values: dict[str, Any]) -> None:
     if values.get("output_file", "-") == "-":
         raise UsageError("record --containers", "each container has a profile of its own",
                          "name a folder for them with -o FOLDER")
+    if written_type(values["output_file"]) and not os.path.lexists(values["output_file"]):
+        raise UsageError(f"record --containers -o {values['output_file']}", "it is named like a file, and each "
+                         "container has a profile of its own", "name a folder for them with -o FOLDER")
     if values.get("type") == TYPE_SYSTEMD:
         raise UsageError("-t systemd", "means nothing with --containers: a drop-in is for a service")
     if "name" in values:
@@ -15357,6 +15402,9 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
     values = {"purpose" if name == "for" else name: value for name, value in values.items()}  # which is a keyword
     if "no_base_syscalls" in values and "purpose" in values:
         raise UsageError("record", "-n and --for contradict each other", "-n allows nothing but what was recorded")
+    is_drop_in = written_type(values.get("output_file", "")) == TYPE_SYSTEMD
+    if is_drop_in and not {"type", "append", "containers"}.intersection(values):
+        values["type"] = TYPE_SYSTEMD
     if values.get("type") == TYPE_SYSTEMD:
         check_for_systemd(values)
         values["drop_in"] = drop_in_of
@@ -15472,13 +15520,15 @@ def run_diff(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def run_convert(values: dict[str, Any], operands: list[str]) -> int:
-    to_type = values.get("type") or type_of_name(values.get("output_file", ""))
+    to_type = values.get("type") or written_type(values.get("output_file", ""))
     if not to_type:
         raise UsageError("convert", f"give -t, one of {', '.join(CONVERT_TYPES)}")
     for field in ("label", "api_version"):
         if field in values and to_type != TYPE_CRD:
             raise UsageError(spell_option(field), f"means nothing with -t {to_type}: only the Kubernetes object has it")
     output, registries = values.get("output_file", "-"), values["registries"]
+    if to_type not in DOCUMENT_TYPES:  # it would replace the profile by what cannot be read again
+        check_written("-o", output, [(f"convert -t {to_type}", path) for path in operands])
     warn_of_name(output, to_type)
     if is_reference(output) and to_type not in DEFAULT_OUTPUT:
         raise UsageError(f"convert -t {to_type}", "it has no format in registries",
@@ -15596,7 +15646,8 @@ OPTIONS = (
            "stop; its arguments do not count"),
     Option("-t --type", "TYPE", "record",
            "seccomp (Kubernetes YAML), raw-seccomp (OCI JSON) or systemd (a drop-in for a service); the default is "
-           "raw-seccomp for a FILE that ends in .json, else seccomp", (*DEFAULT_OUTPUT, TYPE_SYSTEMD)),
+           "raw-seccomp for a FILE that ends in .json, systemd for .conf, else seccomp",
+           (*DEFAULT_OUTPUT, TYPE_SYSTEMD)),
     Option("-t --type", "TYPE", "hook",
            "seccomp (Kubernetes YAML) or raw-seccomp (OCI JSON); the default is raw-seccomp for a FILE that ends in "
            ".json, else seccomp", tuple(DEFAULT_OUTPUT)),
@@ -15609,7 +15660,7 @@ OPTIONS = (
     Option("-t --type", "TYPE", "convert",
            "seccomp (Kubernetes YAML), raw-seccomp (OCI JSON), docker (Docker and Podman), systemd (a drop-in), bpf "
            "(the compiled filter) or pfc (libseccomp's listing of it); not needed if the output's name ends in .yaml "
-           "(seccomp) or .json (raw-seccomp)", CONVERT_TYPES),
+           "(seccomp), .json (raw-seccomp) or .conf (systemd)", CONVERT_TYPES),
     Option("-o --output-file", "FILE", "record",
            "write the profile to FILE or oci://REF, - for standard output (default /tmp/profile.yaml or "
            "/tmp/profile.json); with --containers, the profiles to this folder or oci://HOST/NAME"),

@@ -732,6 +732,18 @@ class LogLines(ChildCase):
         result = support.spoc("record", "-o", str(self.profile), "--", "true")
         self.assertNotIn("the command", result.stderr)
 
+    def test_option_that_went_to_the_command(self) -> None:
+        """Where that has failed, and the word behind it is named like a profile."""
+        result = support.spoc("record", "-n", "date", "-o", "x.yaml", "-u", cwd=self.folder)
+        self.assertIn(" -o x.yaml behind date went to date; for spoc.py: spoc.py record -o x.yaml -- date -u\n",
+                      result.stderr)
+        support.spoc("record", "-q", "-n", "-o", str(self.profile), "--", "true")
+        for words in (("true", "-o", "x.yaml"), ("sh", "-c", "exit 1", "-o", "x"),
+                      ("-o", str(self.profile), "sh", "-c", "exit 1", "-o", "x.yaml")):
+            result = support.spoc("record", *words, cwd=self.folder)
+            self.assertIn("Wrote seccomp profile to: ", result.stderr)
+            self.assertNotIn(" went to ", result.stderr)
+
     def test_command_that_is_asked_to_end(self) -> None:
         """That is what the user wants, and no reason to warn."""
         process = self.start("sh", "-c", "echo started; exec sleep 100")

@@ -782,6 +782,13 @@ class SameFile(FilesCase):
     def test_show(self) -> None:
         self.refused("show", "--html", "{}", "a")
 
+    def test_convert(self) -> None:
+        """To what no command reads: the profile would be gone."""
+        for words in (("-t", "systemd"), ("-t", "bpf"), ("-t", "pfc")):
+            self.refused("convert", *words, "-o", "{}", "a")
+            self.refused("convert", *words, "-o", "a", "{}", paths=("./a", "here/a", "link", "hard"))
+        self.refused("convert", "-t", "systemd", "-o", "{}", "c#one", paths=("c", "here/c"))
+
     def test_what_is_allowed(self) -> None:
         for words in (("run", "-q", "-p", "b", "--learn", "b", "true"), ("merge", "-o", "b", "b", "b"),
                       ("convert", "-t", "raw-seccomp", "-o", "b", "b"),
@@ -849,12 +856,52 @@ class Names(FilesCase):
     def test_converted_without_a_type(self) -> None:
         profile = self.folder / "profile.json"
         profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
-        for options in ((), ("-o", str(self.folder / "drop-in.conf"))):
+        for options in ((), ("-o", str(self.folder / "drop-in.profile"))):
             result = support.spoc("convert", *options, str(profile))
             self.assertEqual(result.returncode, 2)
             self.assertRegex(result.stderr, r"give -t, one of seccomp, [^\n]*pfc; see \S+ convert --help\n$")
         result = support.spoc("convert", "-t", "docker", "-o", str(self.folder / "x.yaml"), str(profile))
         self.assertIn("is named like YAML, but gets docker", result.stderr)
+
+    def test_drop_in(self) -> None:
+        """.conf is a drop-in, which systemd takes by no other name; to add to what stands there, or -t, comes first."""
+        path, profile = self.folder / "drop-in.CONF", self.folder / "profile.json"
+        profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        for words in (("record", "-o", str(path), "true"), ("convert", "-o", str(path), str(profile))):
+            result = support.spoc(*words)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertTrue(path.read_text().startswith("[Service]\n"))
+            self.assertNotIn("is named like", result.stderr)
+            path.unlink()
+        for words, text in ((("record", "-t", "seccomp", "-o", str(path), "true"), "YAML"),
+                            (("record", "--append", "-o", str(path), "true"), "YAML"),
+                            (("merge", "-o", str(path), str(profile)), "JSON")):
+            result = support.spoc(*words)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn(f" Warning: {path} is named like a drop-in, but gets {text}\n", result.stderr)
+            path.unlink()
+
+    def test_page(self) -> None:
+        path = self.folder / "page.html"
+        result = self.run_spoc(path, "true")
+        self.assertIn(f" Warning: {path} is named like HTML, but gets YAML; spoc.py show --html makes a page of a "
+                      "profile\n", result.stderr)
+        self.assertTrue(path.read_text().startswith("apiVersion:"))
+        result = support.spoc("show", "--html", str(path), str(support.DATA / "docker-default.json"))
+        self.assertRegex(result.stderr, "page.html: [^\n]*; choose another file with --html, or remove it first\n\\Z" if
+                         result.returncode else "\\A\\Z")
+
+    def test_folder(self) -> None:
+        """Of --containers: a new one is not called like a file."""
+        for name in ("a.json", "a.yaml", "a.conf"):
+            result = support.spoc("record", "--containers", "-o", name, cwd=self.folder)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn(f"-o {name}: it is named like a file, and each container has a profile of its own; name a "
+                          "folder", result.stderr)
+            self.assertFalse((self.folder / name).exists())
+        (self.folder / "file.json").touch()
+        result = support.spoc("record", "--containers", "-o", "file.json/", cwd=self.folder)
+        self.assertIn("Not a directory", result.stderr)
 
     def test_names_of_objects(self) -> None:
         """JSON has none, and what is added to keeps its own."""
@@ -964,8 +1011,7 @@ class Unread(FilesCase):
             process = self.run_with(f"open({str(self.started)!r}, 'w')", "--learn", str(self.fifo))
             self.wait_for(self.started.exists, "the command")
             self.started.unlink()
-            self.wait_for(lambda: "wait_for_partner" in pathlib.Path(f"/proc/{process.pid}/wchan").read_text()
-                          or "fifo_open" in pathlib.Path(f"/proc/{process.pid}/wchan").read_text(), "the open")
+            self.wait_for(lambda: "nanosleep" in pathlib.Path(f"/proc/{process.pid}/wchan").read_text(), "the wait")
             process.send_signal(signum)
             self.assertEqual(process.wait(WAIT_S), -signum)
 
@@ -987,6 +1033,25 @@ class Streams(FilesCase):
         self.assertTrue(stat.S_ISFIFO(self.target.lstat().st_mode))
         self.assertTrue(self.started.exists())
         self.no_litter()
+
+    def test_fifo_that_is_read_late(self) -> None:
+        """Only once it is written to, as in `spoc.py record -o FIFO CMD; cat FIFO` with the first in the background."""
+        os.mkfifo(self.target)
+        process = self.start("-o", str(self.target), "--", "true", stderr=subprocess.PIPE)
+        assert process.stderr
+        while f" Waiting 10 s for a reader of {self.target}\n" not in process.stderr.readline():
+            self.assertIsNone(process.poll())
+        self.assertTrue(yaml_names(self.target.read_text()))
+        self.assertIn(f"Wrote seccomp profile to: {self.target}\n", process.communicate(timeout=WAIT_S)[1])
+        self.assertEqual(process.returncode, 0)
+
+    def test_fifo_that_nobody_reads(self) -> None:
+        os.mkfifo(self.target)
+        result = self.run_spoc(self.target, "true", code=125)
+        self.assertIn(f" Waiting 10 s for a reader of {self.target}\n", result.stderr)
+        self.assertIn(f" Error: write profile: {self.target}: it is a fifo that nobody reads; choose another file with "
+                      "-o\n", result.stderr)
+        self.assertTrue(shown(result.stderr))
 
     def test_null(self) -> None:
         before = os.stat("/dev/null")
