@@ -6416,6 +6416,13 @@ def describe_running(containers: Iterable[RunningContainer]) -> str:
     return f"those that run: {list_names(names, 'the engine')}" if names else "no container runs"
 
 
+def suggest_container(name: str, containers: Iterable[RunningContainer]) -> str:
+    """What to say of a name that none has: the one that begins so is meant, or one that is like it."""
+    names = [container.name for container in containers]
+    longer = [each for each in names if each.startswith(name)]
+    return f"; did you mean {quoted(longer[0])}?" if longer else suggestion(name, names)
+
+
 def find_container(name: str, containers: Iterable[RunningContainer]) -> RunningContainer | None:
     """The one with this name or id, or whose id begins so; None if there is none. Raises SpocError for several."""
     containers = list(containers)
@@ -9038,7 +9045,7 @@ def container_scope(name: str) -> Scope:
     container = find_container(name, containers)
     if container is None:
         raise SpocError("find container", name, "no running container has this name or id",
-                        describe_running(containers))
+                        describe_running(containers) + suggest_container(name, containers))
     try:
         scope = PidNamespace(container)
         is_machines = shares_pid_namespace(container.pid, os.getpid())
@@ -11136,8 +11143,9 @@ def format_statistics(recording: Recording, duration_ns: int, blocks: str, colum
     for call in calls:
         suffix = "" if call.architecture is calls[0].architecture else f" ({call.architecture.short_name})"
         rows.append(((call.name or f"number {call.number}") + suffix, str(call.times),
-                     f"{(call.first_ns - start_ns) / 1e9:.3f} s", printable(f"{call.comm} ({call.tgid})"),
-                     blocks[-1] * max(1, round(BAR_COLUMNS * call.times / max(1, calls[0].times)))))
+                     f"{(call.first_ns - start_ns) / 1e9:.3f} s",
+                     printable(f"{call.comm} ({call.tgid})") if call.times else "in it at the start",
+                     blocks[-1] * bool(call.times) * max(1, round(BAR_COLUMNS * call.times / max(1, calls[0].times)))))
     lines = fold_rows(rows, columns or sys.maxsize, CYAN if colour else "")
     if colour:
         lines[0] = paint(lines[0], BOLD)
@@ -12580,7 +12588,7 @@ class AwaitCommand(FilteredCommand):
         Log.info("Processing events")
         if not self.found:
             Log.info(f"Waiting for container {self.options.container}; {describe_running(running)}"
-                     + suggestion(self.options.container, [container.name for container in running]))
+                     + suggest_container(self.options.container, running))
         try:
             supervisor.wait_until(lambda: bool(self.found), (), self._inputs(recorder))
             if self.found:
@@ -15629,11 +15637,11 @@ OPTIONS = (
            "this process, which runs already, with its threads and descendants", check=parse_pid,
            repeated=True),
     Option("--container", "NAME", "record",
-           "all that is in this container, or is started in it: its name, its id, or how that begins; one that does "
-           "not run yet is waited for, and all of it recorded"),
+           "all that is in this container, or is started in it: its whole name, or its id or how the id begins; one "
+           "that does not run yet is waited for, and all of it recorded"),
     Option("--container", "NAME", "watch",
-           "all that is in this container, which runs already, or is started in it: its name, its id, or how that "
-           "begins"),
+           "all that is in this container, which runs already, or is started in it: its whole name, or its id "
+           "or how the id begins"),
     Option("--containers", "", "record",
            "every container that starts from now on, each into a profile of its own in the folder that -o names"),
     Option("--unit", "NAME", "record watch",

@@ -287,6 +287,15 @@ class Recording(AttachCase):
         self.names_of("--stats", "--pid", str(process.pid), meanwhile=work)
         self.assertRegex(self.log, rf"(?m)^getppid +321 +\d\.\d{{3}} s  python3 \({process.pid}\)")
 
+    def test_statistics_of_a_call_in_progress(self) -> None:
+        """It was not seen being made: nobody has made it first, and there is no bar of it."""
+        process = self.launch("sleep", "1000")
+        number = f"{module.syscall_number('clock_nanosleep')} "
+        self.assertTrue(wait_until(lambda: pathlib.Path(f"/proc/{process.pid}/syscall").read_text().startswith(number)))
+        with self.attached("record", "-o", "-", "--stats", "--pid", str(process.pid)) as recorder:
+            recorder.terminate()
+        self.assertRegex(self.log, r"(?m)^clock_nanosleep +0 +0\.000 s  in it at the start$")
+
     def test_names_the_profile(self) -> None:
         pid = self.loop()
         for options, name in (((), "python3"), (("--name", "other"), "other")):

@@ -591,6 +591,22 @@ class Wrapper(HookCase):
                 if text is not None:
                     self.assertEqual(config.read_text(), text)
 
+    def test_no_folder_for_profiles(self) -> None:
+        """It is known before the container is made, where only the system's log would say it of the hook."""
+        bundle = self.folder / "bundle"
+        bundle.mkdir()
+        (bundle / "config.json").write_text("{}")
+        wrapper = self.wrapper(runtime="/bin/echo")
+        command = [str(wrapper), "create", "--bundle", str(bundle), "id"]
+        self.out.rmdir()
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertEqual(result.stderr, f"spoc-runc: {self.out}: no such folder, where profiles are to go: install -d "
+                                        f"{self.out}\n")
+        self.assertEqual((bundle / "config.json").read_text(), "{}")
+        self.out.mkdir()
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+
     def test_settings_for_kubernetes(self) -> None:
         text = (EXAMPLES / "containerd.toml").read_text()
         self.assertIn('BinaryName = "/usr/local/bin/spoc-runc"', text)

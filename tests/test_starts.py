@@ -209,6 +209,11 @@ class Waited(EnginesCase):
             self.assertRegex(self.log, rf"those that run: .*\b{ONE}\b")
             self.assertIn(f"record: container {TWO}: it has not started; no profile is written", self.log)
             self.assertFalse(path.exists())
+        with self.attached("record", "-o", str(path), "--container", ONE[:3],
+                           ready="Waiting for container ") as process:
+            process.terminate()
+        self.assertRegex(self.log, r"(?m); did you mean spoc-\d+-[^ ]*\?$")
+        self.assertRegex(spoc("watch", "--container", ONE[:3]).stderr, r"; did you mean spoc-\d+-[^ ]*\?\n\Z")
 
     def test_ends_with_the_container_or_a_signal(self) -> None:
         """What is started in it counts as well; neighbours do not."""
