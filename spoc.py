@@ -3182,6 +3182,23 @@ def reason_to_keep(data: bytes, path: str) -> str:
     return ""
 
 
+def open_for_reader(name: str, folder: int, path: str, limit_s: int) -> int:
+    """Open what stands there, and wait a while for the reader of a fifo. Raises OSError."""
+    due_s = 0.0
+    while True:
+        try:
+            return os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK, dir_fd=folder)
+        except OSError as error:
+            if error.errno != errno.ENXIO or not stat.S_ISFIFO(os.lstat(name, dir_fd=folder).st_mode):
+                raise
+        if not due_s:
+            Log.info(f"Waiting {limit_s} s for a reader of {path}")
+            due_s = time.monotonic() + limit_s
+        elif time.monotonic() >= due_s:
+            raise OSError(errno.ENXIO, "it is a fifo that nobody reads")
+        time.sleep(0.1)
+
+
 class Target:
     """The file that a profile goes to: replaced whole or not at all, never through a symbolic link.
 
@@ -3377,28 +3394,12 @@ class Target:
         if self.descriptor is not None:
             os.set_blocking(self.descriptor, True)  # a command may have left it otherwise
             return open(self.descriptor, "wb", closefd=False)
-        file = open(self._open_for_reader(), "wb")
+        file = open(open_for_reader(self.name, self.folder, self.path, self.READER_S), "wb")
         os.set_blocking(file.fileno(), True)
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()
             raise OSError(errno.EEXIST, "it has become a regular file meanwhile")
         return file
-
-    def _open_for_reader(self) -> int:
-        """Open what stands there, and wait a while for the reader of a fifo. Raises OSError."""
-        due_s = 0.0
-        while True:
-            try:
-                return os.open(self.name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK, dir_fd=self.folder)
-            except OSError as error:
-                if error.errno != errno.ENXIO or not stat.S_ISFIFO(os.lstat(self.name, dir_fd=self.folder).st_mode):
-                    raise
-            if not due_s:
-                Log.info(f"Waiting {self.READER_S} s for a reader of {self.path}")
-                due_s = time.monotonic() + self.READER_S
-            elif time.monotonic() >= due_s:
-                raise OSError(errno.ENXIO, "it is a fifo that nobody reads")
-            time.sleep(0.1)
 
     def _probe(self) -> None:
         """Write and drop a file of a profile's size beside the target, and see that the target may be replaced."""
