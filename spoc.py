@@ -8016,6 +8016,12 @@ class DenialWatcher(Protocol):
     def finish(self) -> list[Denial]:
         """The rest, now that the command has ended."""
 
+    def release_survivors(self) -> str:
+        """The command has ended: let those of its descendants that live run on unwatched. Gives what that means for
+        them, as a sentence; "" if nothing.
+        """
+        return ""
+
     def losses(self) -> list[str]:
         """Why what was read may not be all."""
 
@@ -10018,6 +10024,7 @@ class Listener:
     KEY = slice(SeccompNotif.data.offset, SeccompNotif.data.offset + SeccompData.instruction_pointer.offset)
     MAX_LOOKS, LOOK_S = 100, 0.0001
     CODE_BYTES = 9
+    MAX_DESCRIPTORS = 4096
 
     def __init__(self) -> None:
         """Raises KernelError if it is foreseeable that no filter can have a listener."""
@@ -10157,6 +10164,29 @@ class Listener:
         """Let the call happen."""
         return self.respond(0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
 
+    def has_live_tasks(self) -> bool:
+        """Does anything live that has the filter?"""
+        with contextlib.suppress(OSError):  # then some are taken to live
+            self.pending()
+        return not self.hung_up
+
+    def leave_to_process(self, serve: Callable[[], object]) -> int:
+        """Have a process of its own serve, call by call, what lives on until all has ended, or those calls would fail
+        with ENOSYS. Gives its pid. Raises OSError.
+        """
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            os.setsid()
+            os.chdir("/")
+            os.closerange(0, self.descriptor)
+            os.closerange(self.descriptor + 1, self.MAX_DESCRIPTORS)
+            while self.pending(None) or not self.hung_up:
+                serve()
+        finally:
+            os._exit(0)
+
 
 class NotifyRecorder(Recorder):
     """Records without BPF and any privilege, by a filter that asks about every call. Each is let happen.
@@ -10167,7 +10197,6 @@ class NotifyRecorder(Recorder):
 
     MAX_PATH_BYTES = 4096  # PATH_MAX
     MAX_MESSAGES = 100
-    MAX_DESCRIPTORS = 4096
     close_message = ""
 
     def __init__(self, machine: Machine, statistics: bool = False,
@@ -10322,33 +10351,23 @@ class NotifyRecorder(Recorder):
         if not self.has_live_tasks():
             return
         try:
-            pid = os.fork()
+            pid = self._listener.leave_to_process(self._let_pass)
         except OSError as error:
             Log.error(SpocError("leave tasks of the command", "to another process", error,
                                 "all their calls will fail"))
             return
-        if pid:
-            Log.warning(f"tasks of the command run on and are not recorded any more{advice}. Process {pid} answers "
-                        "their calls until they have ended")
-            return
-        try:
-            os.setsid()
-            os.chdir("/")
-            os.closerange(0, self._listener.descriptor)
-            os.closerange(self._listener.descriptor + 1, self.MAX_DESCRIPTORS)
-            while self._listener.pending(None) or not self._listener.hung_up:
-                if self._listener.receive():
-                    self._listener.proceed()
-        finally:
-            os._exit(0)
+        Log.warning(f"tasks of the command run on and are not recorded any more{advice}. Process {pid} answers "
+                    "their calls until they have ended")
+
+    def _let_pass(self) -> None:
+        if self._listener.receive():
+            self._listener.proceed()
 
     def processes(self) -> int:
         return 0
 
     def has_live_tasks(self) -> bool:
-        with contextlib.suppress(OSError):  # then some are taken to live
-            self._listener.pending()
-        return not self._listener.hung_up
+        return self._listener.has_live_tasks()
 
     def summary(self) -> str:
         return f"Answered {count_of(sum(self._times.values()), 'notification', 'notifications')}"
@@ -10420,6 +10439,19 @@ class NotifyWatcher(DenialWatcher):
             if not more:
                 break
         return denials
+
+    def release_survivors(self) -> str:
+        """A process of its own gives the answers until all has ended."""
+        if not self._listener.has_live_tasks():
+            return ""
+        self._forget(list(self._tasks))  # that process closes what it does not need
+        try:
+            pid = self._listener.leave_to_process(self._serve)
+        except OSError as error:
+            calls = "calls that the profile does not allow" if self._learn else "calls that it blocks or logs"
+            return f"No process could be left to answer them ({error.strerror}): {calls} fail with ENOSYS from now on"
+        answers = "lets all their calls pass" if self._learn else "answers their calls as the profile says"
+        return f"Process {pid} {answers} until they have ended"
 
     def losses(self) -> list[str]:
         return []
@@ -12946,6 +12978,7 @@ class RunOptions(NamedTuple):
     audit_log: str = DEFAULT_AUDIT_LOG
     learn: str = ""
     force: bool = False
+    follow: bool = False
     events: str = ""
     strict: bool = False
     registries: Settings = Settings()
@@ -13356,6 +13389,51 @@ class DenialReport(EventReport):
             Log.result(f"Cannot be allowed: {text}")
 
 
+class Survivors:
+    """What the command leaves behind, when its own process has ended.
+
+    This process is made the reaper of all descendants before the command is started: none can leave it.
+    """
+
+    MAX_NAMED = 4
+
+    def __init__(self) -> None:
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._has_proc = os.path.exists("/proc/self") and os.readlink("/proc/self") == str(os.getpid())
+        self._others = set(self._children())  # that whoever has become this process by exec had
+
+    def _children(self) -> list[int]:
+        return child_processes().get(os.getpid(), []) if self._has_proc else []
+
+    def is_alive(self) -> bool:
+        """Has anything not ended that has come of the command?"""
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        return not self._others or bool(self.count())
+
+    def roots(self) -> list[int]:
+        """The processes that all others of the command descend from, as far as /proc shows them."""
+        return [pid for pid in self._children() if pid not in self._others and not has_ended(pid)]
+
+    def count(self) -> int:
+        """How many tasks, that is threads of all its processes, /proc shows."""
+        return sum(not has_ended(tid) for tid in ProcessTree.tasks_below(self.roots()))
+
+    def title(self, one: str, several: str) -> str:
+        """"1 task runs", with these verbs in the place of `runs`."""
+        number = self.count()
+        return count_of(number, f"task of the command {one}", f"tasks of the command {several}") if number else (
+            f"tasks of the command {several}")
+
+    def advice(self) -> str:
+        """What names what is blocked there from now on."""
+        roots = self.roots()
+        pids = "".join(f" --pid {pid}" for pid in roots) if len(roots) <= self.MAX_NAMED else ""
+        return f"{PROGRAM} watch{pids} names it"
+
+
 class RunCommand:
     """One run of `run`."""
 
@@ -13491,19 +13569,20 @@ class RunCommand:
                 Log.info(f"Enricher reading from {watcher.reads}")
             supervisor = resources.enter_context(Supervisor())
             supervisor.check()
+            survivors = Survivors() if watcher or self.options.follow else None
             child = resources.enter_context(Child(self.command, self.identity, supervisor, applied,
                                                   watcher is not None and watcher.needs_audit_session))
-            status, failure = self._run_command(child, watcher, report)
+            status, failure = self._run_command(child, watcher, report, survivors)
             if failure:
                 report.losses.append("the watch was cut short")
-            complete = self._conclude(watcher, report, supervisor)
+            complete = self._conclude(watcher, report, supervisor, survivors)
             if failure:
                 raise failure
         code = self._exit_code(status, complete, report)
         return EXIT_BLOCKED if self.options.strict and complete and report.has_blocked() else code
 
-    def _run_command(self, child: Child, watcher: DenialWatcher | None,
-                     report: DenialReport) -> tuple[int, Exception | None]:
+    def _run_command(self, child: Child, watcher: DenialWatcher | None, report: DenialReport,
+                     survivors: Survivors | None) -> tuple[int, Exception | None]:
         """As Child.wait()."""
         inputs: InputHandlers = {}
         if watcher:
@@ -13516,9 +13595,44 @@ class RunCommand:
         Log.info(f"Running command with PID: {child.pid}")
         if self.events:
             self.events.begin()
-        return child.wait(inputs)
+        if not survivors or not (self.options.follow or self.options.learn):
+            return child.wait(inputs)
+        doing = "learning" if self.options.learn else "naming what is blocked"
+        return child.wait(inputs, alive=self._announcing(survivors, doing if watcher else "waiting"))
 
-    def _conclude(self, watcher: DenialWatcher | None, report: DenialReport, supervisor: Supervisor) -> bool:
+    @staticmethod
+    def _announcing(survivors: Survivors, doing: str) -> Callable[[], bool]:
+        """What tells whether anything of the command lives; the first time, a line says what is waited for."""
+        is_announced = False
+
+        def is_alive() -> bool:
+            nonlocal is_announced
+            if not survivors.is_alive():
+                return False
+            if not is_announced:
+                is_announced = True
+                Log.result(f"{survivors.title('runs', 'run')} on; {doing} until the last has ended or this is stopped")
+            return True
+
+        return is_alive
+
+    def _release(self, watcher: DenialWatcher, survivors: Survivors) -> None:
+        """Let what has outlived the command run on, and say so."""
+        if not survivors.is_alive():
+            return
+        advice = survivors.advice()
+        title = survivors.title("runs", "run")
+        consequence = watcher.release_survivors()
+        if self.options.learn:
+            what, advice = "what the profile would block there is not learned any more", ""
+        else:
+            what = "what is blocked there is not named any more"
+            advice = f"; {advice}" if self.options.follow else (
+                f"; --follow names it until all have ended or it is stopped, or {advice}")
+        Log.warning(f"{title} on under the filter; {what}{advice}{consequence and f'. {consequence}'}")
+
+    def _conclude(self, watcher: DenialWatcher | None, report: DenialReport, supervisor: Supervisor,
+                  survivors: Survivors | None) -> bool:
         """Report what is left, and learn; say whether that is all."""
         if watcher:
             try:
@@ -13526,6 +13640,8 @@ class RunCommand:
             except (SpocError, OSError) as error:
                 report.losses.append(str(error))
             report.losses += watcher.losses()
+            if survivors:
+                self._release(watcher, survivors)
         if self.events or self.learned and not self.learned.is_file:
             supervisor.restore()  # nobody may read the fifo that is waited for
         report.finish_events(self.READER_LIMIT_MS if supervisor.requests else None)
@@ -15735,6 +15851,8 @@ OPTIONS = (
     Option("--append", "", "record", "add to the profile that is in FILE, if there is one"),
     Option("--follow", "", "record",
            "record until the last descendant has ended or a signal asks to stop, not only until CMD has"),
+    Option("--follow", "", "run",
+           "go on until the last descendant has ended or a signal asks to stop, not only until CMD has"),
     Option("--checkpoint", "SECONDS", "record", "write the profile at this interval while CMD runs, too",
            check=lambda text: parse_seconds("--checkpoint", text, 1)),
     Option("--stats", "", "record", "count the calls, and print a table of them at the end"),
@@ -15766,7 +15884,7 @@ OPTIONS = (
            "the log that the enricher audit-log reads (default /var/log/audit/audit.log)"),
     Option("--learn", "FILE", "run",
            "block nothing; write the profile with what it would have blocked allowed: where it has conditions, with "
-           "the arguments seen; what a rule denies stays denied"),
+           "the arguments seen; what a rule denies stays denied; goes on as with --follow"),
     Option("--force", "", "run", "with --learn, remove the rules and conditions that deny what was seen"),
     Option("--events", "FILE", "run", "write each blocked or logged call as a line of JSON"),
     Option("--events", "FILE", "watch", "write each blocked call as a line of JSON"),

@@ -207,7 +207,7 @@ class Adapter:
                 command.events.begin()
             report.add(found)
             report.losses += losses
-            complete = command._conclude(None, report, types.SimpleNamespace(requests=0, restore=lambda: None))
+            complete = command._conclude(None, report, types.SimpleNamespace(requests=0, restore=lambda: None), None)
             for file in (command.learned, command.events):
                 if file:
                     file.close()
@@ -720,8 +720,9 @@ OPTIONS: Dict[str, Dict[str, str]] = {
     "run": {"-t --type": "seccomp",
             "-p --profile": "data/docker-default.json", "--base-profile": "data/spo-baseprofile-runc.yaml",
             "-b --base-syscalls": "execve,uname", "--as": "runc", "--privileged": "", "--no-new-privs": "",
-            "--enricher": "notify", "--audit-log": "log", "--learn": "learned", "--force": "", "--events": "events",
-            "--strict": "", "--plain-http": "", "--ca": "missing", "-q --quiet": "", "-v --verbose": ""},
+            "--enricher": "notify", "--audit-log": "log", "--learn": "learned", "--force": "", "--follow": "",
+            "--events": "events", "--strict": "", "--plain-http": "", "--ca": "missing", "-q --quiet": "",
+            "-v --verbose": ""},
     "watch": {"--pid": "2147483647", "--container": "missing", "--unit": "missing", "--cgroup": "missing",
               "--events": "events", "--for": "60", "--strict": "",
               "-q --quiet": "", "-v --verbose": ""},
@@ -1371,7 +1372,8 @@ def run_cases() -> Iterator[Case]:
         yield Case(("run", "-p", "rules", "--learn", "rules", "-b", "uname", "prog"), {"rules": MEANT["rules"]},
                    denied=DENIALS[label],
                    label=label, compiled=True)
-        yield Case(("run", "-p", "rules", "--learn", "-", "--no-new-privs", "prog"), {"rules": MEANT["rules"]},
+        yield Case(("run", "-p", "rules", "--learn", "-", "--no-new-privs", "--follow", "prog"),
+                   {"rules": MEANT["rules"]},
                    denied=DENIALS[label],
                    label=label, compiled=True)
         yield Case(("run", "-p", "crd", "--base-profile", "rules", "--learn", "out", "prog"), {

@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 import os
+import pathlib
 import pty
 import re
 import select
@@ -207,6 +208,112 @@ os.getpriority(0, 0)
         result = spoc("run", "-p", str(self.profile), "--events", same, "--learn", same, "true")
         self.assertEqual(result.returncode, 2, result.stderr)
         self.assertIn("it is the file that --learn names", result.stderr)
+
+
+class Survivors(RunCase):
+    """What forks away from the command stays under its filter when the command has ended."""
+
+    # TRIGGER RESULT: nice calls getpriority(2) when the trigger is there, and nothing else does.
+    SCRIPT = ('(exec <&- >"$1.new" 2>&1; until [ -e "$0" ]; do sleep 0.05; done; LC_ALL=C nice; mv "$1.new" "$1") & '
+              "exit 4")
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.trigger, self.result, self.learned = (self.folder / name for name in ("trigger", "result", "learned.json"))
+        self.block("getpriority")
+
+    def start(self, *options: str) -> "subprocess.Popen[Any]":
+        for path in (self.trigger, self.result, self.learned):
+            path.unlink(missing_ok=True)
+        self.addCleanup(self.trigger.touch)
+        with open(self.folder / "log", "w") as log:
+            return self.launch(*self.arguments("sh", "-c", self.SCRIPT, str(self.trigger), str(self.result),
+                                               options=options), stderr=log)
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def wait_for(self, text: str) -> None:
+        self.assertTrue(wait_until(lambda: re.search(text, self.log()) is not None), self.log())
+
+    def let_go_on(self) -> str:
+        """What getpriority(2) comes to where the command has gone on."""
+        self.trigger.touch()
+        self.assertTrue(wait_until(self.result.exists), self.log())
+        return self.result.read_text()
+
+    def ended(self, process: "subprocess.Popen[Any]", code: int) -> None:
+        self.assertEqual(process.wait(WAIT_S), code, self.log())
+        self.assertNotIn("Traceback", self.log())
+
+    def test_learns_until_the_last_has_ended(self) -> None:
+        process = self.start("--force", "--learn", str(self.learned))
+        self.wait_for(r"\d+ tasks? of the command runs? on; learning until the last has ended or this is stopped\n")
+        self.assertIsNone(process.poll())
+        self.assertEqual(self.let_go_on(), "0\n")
+        self.ended(process, 4)
+        self.assertIn("Learned syscalls: getpriority\n", self.log())
+        self.assertNotIn("Warning", self.log())
+        self.assertEqual(json.loads(self.learned.read_text())["syscalls"], [])
+
+    def test_learning_that_is_stopped_blocks_nothing(self) -> None:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            process = self.start("--force", "--learn", str(self.learned))
+            self.wait_for("; learning until")
+            process.send_signal(signum)
+            self.ended(process, 4)
+            self.assertTrue(self.learned.exists())
+            self.wait_for(r"Warning: \d+ tasks? of the command runs? on under the filter; what the profile would block "
+                          r"there is not learned any more. Process \d+ lets all their calls pass until they have ended")
+            found = re.search(r"Process (\d+)", self.log())
+            assert found
+            self.assertEqual(self.let_go_on(), "0\n")
+            self.assertTrue(wait_until(lambda: not pathlib.Path(f"/proc/{found[1]}/exe").exists()))
+
+    def test_without_following(self) -> None:
+        """They stay under the profile, and it is said that they are not watched."""
+        for enricher in ("tracepoint", "notify", "netlink"):
+            with self.subTest(enricher):
+                self.ended(self.start("--enricher", enricher), 4)
+                found = re.search(r"Warning: \d+ tasks? of the command runs? on under the filter; what is blocked "
+                                  r"there is not named any more; --follow names it until all have ended or it is "
+                                  r"stopped, or spoc.py watch --pid (\d+) names it", self.log())
+                assert found, self.log()
+                self.assertIn(str(self.trigger), pathlib.Path(f"/proc/{found[1]}/cmdline").read_text())
+                self.assertRegex(self.let_go_on(), "Operation not permitted")
+
+    def test_following(self) -> None:
+        for enricher in ("tracepoint", "notify", "netlink"):
+            with self.subTest(enricher):
+                process = self.start("--follow", "--strict", "--enricher", enricher)
+                self.wait_for("on; naming what is blocked until the last has ended or this is stopped\n")
+                self.assertRegex(self.let_go_on(), "Operation not permitted")
+                self.ended(process, 1)
+                self.assertEqual([line.split(" ")[0] for line in self.denials(self.log())], ["getpriority"])
+                self.assertNotIn("Warning", self.log())
+
+    def test_following_that_is_stopped(self) -> None:
+        process = self.start("--follow", "--enricher", "tracepoint")
+        self.wait_for("; naming")
+        process.send_signal(signal.SIGTERM)
+        self.ended(process, 4)
+        self.assertRegex(self.log(), r"is not named any more; spoc.py watch --pid \d+ names it\n")
+        self.assertRegex(self.let_go_on(), "Operation not permitted")
+
+    def test_nothing_is_left(self) -> None:
+        for options in (("--learn", str(self.learned)), ("--follow",), ()):
+            self.assertNotIn("of the command", self.run_it("true", options=options).stderr)
+
+    def test_children_from_before_are_not_the_commands(self) -> None:
+        """A shell that becomes spoc.py leaves it those that it has begun."""
+        for options in (("--learn", str(self.learned)), ("--follow",), ()):
+            result = subprocess.run(
+                ["sh", "-c", 'sleep 1000 >/dev/null 2>&1 & echo "$!"; exec "$@"', "sh",
+                 *self.arguments("true", options=options)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                timeout=WAIT_S)
+            os.kill(int(result.stdout), signal.SIGKILL)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertNotIn("of the command", result.stderr)
 
 
 class Start(RunCase):
