@@ -13238,6 +13238,13 @@ class EventReport:
                 self.losses.append(f"events could not be written: {error.strerror}")
                 self.events = None
 
+    def _count_text(self, number: int, one: str, several: str) -> str:
+        """How many syscalls were blocked, in a sentence with these verbs."""
+        complete = not self.losses
+        if not number:
+            return f"Nothing {one} blocked" if complete else "Nothing is known to have been blocked"
+        return f"{'' if complete else 'At least '}{count_of(number, f'syscall {one}', f'syscalls {several}')} blocked"
+
     def finish_events(self, limit_ms: int | None) -> None:
         """Write the events that wait, see EventsFile.finish()."""
         self._use_events(lambda events: events.finish(limit_ms))
@@ -13268,12 +13275,8 @@ class DenialReport(EventReport):
 
     def count_text(self) -> str:
         """How many syscalls the profile has blocked, in a sentence."""
-        complete = not self.losses
         one, several = ("would be", "would be") if self.learner else ("was", "were")
-        if not self.stopped:
-            return f"Nothing {one} blocked" if complete else "Nothing is known to have been blocked"
-        number = count_of(len(self.stopped), f"syscall {one}", f"syscalls {several}")
-        return f"{'' if complete else 'At least '}{number} blocked"
+        return self._count_text(len(self.stopped), one, several)
 
     def _attribute(self, denial: Denial, name: str) -> tuple[Verdict, str]:
         """The verdict that met a call, and whose it is: a command may filter itself, or trace."""
@@ -13837,6 +13840,10 @@ class WatchReport(EventReport):
     def has_blocked(self) -> bool:
         return bool(self._blocked)
 
+    def count_text(self) -> str:
+        """How many syscalls filters have blocked, in a sentence."""
+        return self._count_text(len(set().union(*self._blocked.values())), "was", "were")
+
     def summarize(self) -> None:
         for (label, text, owner), programs in sorted(self._counts.items()):
             by = ", ".join(f"{quoted(comm)} ({times})" for comm, times in sorted(programs.items()))
@@ -13908,6 +13915,7 @@ class WatchCommand:
                 Log.error(f"not all blocked calls may be known: {loss}")
             if failure:
                 raise failure
+            Log.info(report.count_text(), RED if report.has_blocked() else GREEN)
         if report.losses:
             return EXIT_FAILURE
         return EXIT_BLOCKED if self.options.strict and report.has_blocked() else 0
@@ -13918,7 +13926,8 @@ class WatchCommand:
         else:
             modes = [proc_status(tid).get("Seccomp") for tid in tids]
             filtered = modes.count(SECCOMP_MODE_FILTER)
-            Log.info(f"Watching {count_of(len(modes), 'task', 'tasks')}, {filtered} under a seccomp filter: "
+            until = "" if filtered else ", so that nothing is blocked until one loads a filter"
+            Log.info(f"Watching {count_of(len(modes), 'task', 'tasks')}, {filtered} under a seccomp filter{until}: "
                      f"{self.scope.title}")
         Log.info("Calls that a filter lets pass and logs (SCMP_ACT_LOG) are not told from others")
 

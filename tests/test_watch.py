@@ -52,6 +52,16 @@ class Watch(WatchCase):
                     f"uname (63), action: SCMP_ACT_ERRNO (EPERM), pid: {pid}, comm: {self.comm}"])
                 self.assertIn("Watching 1 task, 1 under a seccomp filter: ", self.log)
 
+    def test_verdict(self) -> None:
+        """Silence is not all that tells that nothing was blocked."""
+        idle = self.launch("sleep", "1000").pid
+        idle_text = ", so that nothing is blocked until one loads a filter"
+        for pid, verdict, until in ((idle, "Nothing was blocked", idle_text),
+                                    (self.filtered_loop(), "1 syscall was blocked", "")):
+            stderr = spoc("watch", "--for", "0.5", "--pid", str(pid)).stderr
+            self.assertRegex(stderr, rf"Watching 1 task, \d under a seccomp filter{until}: process")
+            self.assertRegex(stderr, rf" {verdict}\n$")
+
     def test_every_answer(self) -> None:
         """Of tasks that begin while all are watched."""
         program = self.program("deny.c", "-static")
