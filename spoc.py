@@ -3182,8 +3182,8 @@ def reason_to_keep(data: bytes, path: str) -> str:
     return ""
 
 
-def open_for_reader(name: str, folder: int, path: str, limit_s: int) -> int:
-    """Open what stands there, and wait a while for the reader of a fifo. Raises OSError."""
+def open_for_reader(name: str, folder: int, path: str, limit_s: int = 10) -> int:
+    """Open what stands there, and wait a while for who reads a fifo only once it is written to. Raises OSError."""
     due_s = 0.0
     while True:
         try:
@@ -3208,7 +3208,6 @@ class Target:
 
     PROBE_BYTES = 16 << 10
     LOCK_S = 3
-    READER_S = 10  # for who starts to read a fifo only when it is written to
     is_remote = False  # in a registry, see RegistryTarget
 
     def __init__(self, path: str, owner: tuple[int, int] | None = None, is_default: bool = False,
@@ -3394,7 +3393,7 @@ class Target:
         if self.descriptor is not None:
             os.set_blocking(self.descriptor, True)  # a command may have left it otherwise
             return open(self.descriptor, "wb", closefd=False)
-        file = open(open_for_reader(self.name, self.folder, self.path, self.READER_S), "wb")
+        file = open(open_for_reader(self.name, self.folder, self.path), "wb")
         os.set_blocking(file.fileno(), True)
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()

@@ -867,6 +867,7 @@ class Names(FilesCase):
         """.conf is a drop-in, which systemd takes by no other name; to add to what stands there, or -t, comes first."""
         path, profile = self.folder / "drop-in.CONF", self.folder / "profile.json"
         profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        words: Tuple[str, ...]
         for words in (("record", "-o", str(path), "true"), ("convert", "-o", str(path), str(profile))):
             result = support.spoc(*words)
             self.assertEqual(result.returncode, 0, result.stderr)
@@ -1136,8 +1137,9 @@ class Streams(FilesCase):
 class NoProfile(FilesCase):
     """What is neither empty nor a profile is refused by all that write, and stays; what they wrote is replaced."""
 
-    CRD = {"apiVersion": "security-profiles-operator.x-k8s.io/v1beta1", "kind": "SeccompProfile",
-           "metadata": {"name": "mine"}, "spec": {"defaultAction": "SCMP_ACT_ERRNO"}}
+    CRD: Dict[str, Any] = {
+        "apiVersion": "security-profiles-operator.x-k8s.io/v1beta1", "kind": "SeccompProfile",
+        "metadata": {"name": "mine"}, "spec": {"defaultAction": "SCMP_ACT_ERRNO"}}
     OTHERS = {  # what it is -> (what it holds, why it is refused)
         "hosts": (b"127.0.0.1 localhost\n", "it is no profile"),
         "program": (b"\x7fELF\2\1\1" + bytes(64), "it is no profile"),
@@ -1191,7 +1193,7 @@ class NoProfile(FilesCase):
         """What a command writes where the profile goes stays, and the profile goes beside it."""
         self.target = self.target.with_name("it's later.yaml")
         script = 'printf "%s" "$0" >"$1"'
-        for number, content in enumerate(("precious\n", yaml.safe_dump({**self.CRD, "kind": "Other"})), 1):
+        for number, content in enumerate(("precious\n", yaml.safe_dump(dict(self.CRD, kind="Other"))), 1):
             if number == 2:
                 self.target.write_text("")
             result = self.run_spoc(self.target, "sh", "-c", script, content, str(self.target), code=125)
@@ -1201,10 +1203,11 @@ class NoProfile(FilesCase):
                                f"profile went to {re.escape(str(beside))}; (mv .*) replaces it$", result.stderr,
                                re.MULTILINE)
             assert remedy, result.stderr
+            command = remedy[1]
             self.assertNotIn("apiVersion:", result.stderr)
             self.assertIn("write", yaml_names(beside.read_text()))
         self.no_litter(self.target.name, *(f"{self.target.name}.{number}" for number in (1, 2)))
-        subprocess.run(["sh", "-c", remedy[1]], check=True)
+        subprocess.run(["sh", "-c", command], check=True)
         self.assertIn("write", yaml_names(self.target.read_text()))
 
     def test_has_come_meanwhile_without_names(self) -> None:

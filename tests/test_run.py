@@ -267,8 +267,9 @@ class Survivors(RunCase):
                           r"there is not learned any more. Process \d+ lets all their calls pass until they have ended")
             found = re.search(r"Process (\d+)", self.log())
             assert found
+            program = pathlib.Path("/proc", found[1], "exe")
             self.assertEqual(self.let_go_on(), "0\n")
-            self.assertTrue(wait_until(lambda: not pathlib.Path(f"/proc/{found[1]}/exe").exists()))
+            self.assertTrue(wait_until(lambda: not program.exists()))
 
     def test_without_following(self) -> None:
         """They stay under the profile, and it is said that they are not watched."""
