@@ -432,7 +432,7 @@ class Command(support.Case):
         for to_type in ("bpf", "pfc", "systemd"):
             result = support.spoc("convert", "-t", to_type, str(path), text=False)
             self.assertEqual(result.returncode, 0)
-            self.assertIn(b"skips their rules: red\n", result.stderr)
+            self.assertIn(b"skips their rules: red (did you mean read?)\n", result.stderr)
 
 
 @support.kernel_tier

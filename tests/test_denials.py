@@ -814,7 +814,7 @@ class Remedies(RunCase):
         self.write("SCMP_ACT_ERRNO", [{"names": [name for name in OWN_CALLS if name != "execve"],
                                        "action": "SCMP_ACT_ALLOW"}])
         result = self.calls([], code=126)
-        option, name = re.findall(r"; (-b) (execve) is all that it takes", result.stderr)[0]
+        option, name = re.findall(r"run (-b) (execve) is all that it takes", result.stderr)[0]
         self.calls([], [option, name])
 
     def test_arguments(self) -> None:

@@ -1116,7 +1116,8 @@ class Keys(FormatCase):
         self.assertEqual(len(lines), 1, stderr)
         listed = lines[0].split(": ", 1)[1].split(", ")
         self.assertEqual(sorted(filter(None, listed)), sorted(
-            ["no_such_call", "sys_read", "READ", "é", "a\\x00b", "\\x1b[31m", "arm_sync_file_range", "another_one"]))
+            ["no_such_call", "sys_read", "READ (did you mean read?)", "é", "a\\x00b", "\\x1b[31m",
+             "arm_sync_file_range (did you mean sync_file_range?)", "another_one"]))
 
 
 @support.kernel_tier
