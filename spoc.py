@@ -3371,8 +3371,7 @@ class Target:
         except OSError as error:
             raise self._error(error) from None
         try:
-            due_s = time.monotonic() + (self.LOCK_S if wait else 0)
-            yield self._locks(folder, due_s)
+            yield self._locks(folder, time.monotonic() + (self.LOCK_S if wait else 0))
         finally:
             close(folder)
 

@@ -78,14 +78,14 @@ class Recording(AttachCase):
     def test_the_start_allows_no_more(self) -> None:
         """What adds it has the options that say what the profile allows; nothing is said where it may be there."""
         pid, path = self.loop(), self.folder / "attached.json"
-        known = f"{sys.executable} -c "
+        start, known = "stop it, and type spoc.py record", f"{sys.executable} -c "
         for options, expected in (
-                (("-b", "execve,getuid"), f"spoc.py record -b execve,getuid --append -o {path} -- {known}"),
+                (("-b", "execve,getuid"), f"{start} -b execve,getuid --append -o {path} -- {known}"),
                 (("--for", "service", "--portable"),
-                 f"spoc.py record --for service --portable --append -o {path} -- {known}"),
-                (("-n", "--args", "futex"), f"spoc.py record -n --args futex --append -o {path} -- {known}"),
+                 f"{start} --for service --portable --append -o {path} -- {known}"),
+                (("-n", "--args", "futex"), f"{start} -n --args futex --append -o {path} -- {known}"),
                 (("-t", "systemd"), "record YAML, add the start with --append, and convert -t systemd"),
-                (("--append", "-t", "raw-seccomp"), f"spoc.py record -t raw-seccomp --append -o {path} -- {known}"),
+                (("--append", "-t", "raw-seccomp"), f"{start} -t raw-seccomp --append -o {path} -- {known}"),
                 (("--append",), "")):
             with self.subTest(options):
                 if expected:

@@ -32,7 +32,7 @@ DOCUMENTS = [README, *sorted((support.ROOT / "docs").glob("*.md"))]
 # What no single machine without a network can run; everything else is run.
 NOT_RUN = {
     r"(scp|ssh) ": "needs another machine",
-    r"kubectl ": "needs a cluster",
+    r"(cosign|notation) ": "needs keys, and a registry that others reach",
     r"(apt-get|apk|dnf|opkg|pacman|zypper) ": "installs packages, most of them another distribution's",
     r"make (bench|check|check-vm|faults|fuzz|test|test-fast)( |$)": "takes minutes, and runs this test, too",
     r"python3 spoc\.py .*\bregistry\.example\.com": "needs a registry with a certificate",
