@@ -31,7 +31,7 @@ class Watch(WatchCase):
         self.assertRegex(self.log, "Watching every task of this machine that is under a seccomp filter\n")
         self.assertRegex(self.named("Seccomp summary")[0],
                          rf"^uname \(63\), action: SCMP_ACT_ERRNO \(EPERM\), \d+ times?, by: .*{self.comm} \(\d+\)")
-        self.assertRegex(self.log, r"To allow what was blocked: -b \S*uname")
+        self.assertRegex(self.log, r"To allow what was blocked: spoc.py merge -b \S*uname")
         found = [json.loads(line) for line in events.read_text().splitlines()]
         for event in found:
             self.assertEqual(set(event), EVENT_FIELDS)
@@ -272,7 +272,7 @@ class OfOthers(WatchCase):
         self.assertIn(("clone3", "SCMP_ACT_ERRNO", "ENOSYS"), [
             (event["name"], event["action"], event["errno"])
             for event in map(json.loads, events.read_text().splitlines())])
-        self.assertRegex(self.log, r"To allow what was blocked.*: -b \S*clone3")
+        self.assertRegex(self.log, r"To allow what was blocked.*: spoc.py merge -b \S*clone3")
 
     def manage(self, unit: str, text: str) -> pathlib.Path:
         """The control group of a unit that systemd runs, as what manages a machine that has nothing else to do."""

@@ -393,7 +393,7 @@ def watch_what_runs(job: Job) -> None:
             named = re.findall(r"Seccomp: (.*), pid: \d+, comm: (.*)", log)
             assert len(named) == 1 and re.fullmatch(r"getsid \(\d+\), action: SCMP_ACT_ERRNO \((EOPNOTSUPP|ENOTSUP)\)",
                                                     named[0][0]), log
-            contains(log, "To allow what was blocked: -b getsid")
+            contains(log, "To allow what was blocked: spoc.py merge -b getsid")
 
 
 @test
