@@ -14927,7 +14927,10 @@ def examine_python() -> Finding:
             __import__(name)
         except ImportError:
             lacking.append(name)
-    return Finding(f"{sys.version.split()[0]} ({sys.executable}){' without ' if lacking else ''}{', '.join(lacking)}",
+    without = f" without {', '.join(lacking)}" if lacking else ""
+    if lacking == ["ssl"]:
+        return Finding(f"{sys.version.split()[0]} ({sys.executable}){without}, which registries need")
+    return Finding(f"{sys.version.split()[0]} ({sys.executable}){without}",
                    "install the full python3 package" if lacking else "")
 
 
@@ -16220,7 +16223,7 @@ def explain_failure(error: Exception) -> SpocError:
         sys.excepthook(*sys.exc_info())
     if isinstance(error, OSError):  # nothing that a caller could do about it
         return SpocError("run", PROGRAM, refusal_text(error),
-                         remedy_of(error) or with_v("-v shows where", report_it()))
+                         remedy_of(error) or with_v("-v shows where", "try again"))
     return SpocError("run", PROGRAM, f"{type(error).__name__}: {error}", report_it())
 
 

@@ -421,12 +421,15 @@ class Machines(DoctorCase):
         import select
 
         path = getattr(select, "__file__", None) or ""
-        resource = next(iter(pathlib.Path(os.__file__).parent.glob("lib-dynload/resource.*")), None)
-        if path or not resource:
-            raise unittest.SkipTest("needs a Python whose module resource is a file, and select is none")
-        found = self.check(self.doctor(*self.hiding(resource.parent, resource.name)), "python")
-        self.assertRegex(found["fact"], "without resource")
-        self.assertEqual(found["remedy"], "install the full python3 package")
+        files = [file for name in ("resource", "_ssl")
+                 for file in pathlib.Path(os.__file__).parent.glob(f"lib-dynload/{name}.*")]
+        if path or len(files) != 2:
+            raise unittest.SkipTest("needs a Python whose modules resource and _ssl are files, and select is none")
+        for file, fact, remedy in ((files[0], "without resource$", "install the full python3 package"),
+                                   (files[1], "without ssl, which registries need$", "")):
+            found = self.check(self.doctor(*self.hiding(file.parent, file.name)), "python")
+            self.assertRegex(found["fact"], fact)
+            self.assertEqual(found["remedy"], remedy)
 
 
 class Remedies(DoctorCase):

@@ -759,7 +759,7 @@ def no_proc(job: Job) -> None:
     assert not os.listdir("/proc"), os.listdir("/proc")
     works(job, enricher="auto")
     contains(spoc("record", "-o", "/run/w.yaml", "--", "busybox", "true").stderr,
-             "notification: record with BPF: /proc/self/ns/pid: No such file or directory; mount -t proc proc /proc")
+             "notification: use BPF: /proc/self/ns/pid: No such file or directory; mount -t proc proc /proc")
 
 
 @test
