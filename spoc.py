@@ -11590,7 +11590,8 @@ class RecordOutput:
         try:
             return self.new_text(profile)
         except SpocError:
-            return format_profile(self._portable(profile), TYPE_CRD, self.name)
+            return format_profile(portable_profile(profile, False) if self.options.portable else profile, TYPE_CRD,
+                                  self.name)
 
     def allowed_before(self, name: str) -> bool:
         """Does the profile that is added to let this call pass?"""
