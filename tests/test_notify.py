@@ -555,6 +555,9 @@ class Handlers(TracedCase):
                 self.assertEqual(self.record(program, "returns"), self.traced(program, "returns"))
 
     def test_calls_that_never_fail_with_eintr(self) -> None:
+        version = tuple(map(int, platform.libc_ver()[1].split(".")))
+        if version >= (2, 41):
+            self.skipTest("optional: needs glibc before 2.41, which makes close(2) where no number is before the call")
         program = build("handlers.c")
         self.assertEqual(self.record(program, "calls"), self.traced(program, "calls"))
 
