@@ -158,8 +158,12 @@ class Authority:
         (self.folder / f"{stem}.ext").write_text(f"subjectAltName={names}\n")
         self._openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{stem}.key", "-out", f"{stem}.csr", "-subj",
                       "/CN=registry")
+        validity = ["-days", str(days)]
+        usage = subprocess.run(["openssl", "x509", "-help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+        if days < 0 and b"-not_after" in usage:  # OpenSSL 3.4 and newer, which takes no negative number
+            validity = ["-not_before", "20200101000000Z", "-not_after", "20200102000000Z"]
         self._openssl("x509", "-req", "-in", f"{stem}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                      "-days", str(days), "-out", f"{stem}.pem", "-extfile", f"{stem}.ext")
+                      *validity, "-out", f"{stem}.pem", "-extfile", f"{stem}.ext")
         return {"certificate": str(self.folder / f"{stem}.pem"), "key": str(self.folder / f"{stem}.key")}
 
     def token(self, audience: str, user: str, access: List[Dict[str, Any]]) -> str:

@@ -392,8 +392,8 @@ class Bases(ReferenceCase):
     def test_base_profile_in_a_registry(self) -> None:
         support.require_root()
         self.push(json.dumps({**REFUSING, "defaultAction": ERRNO}), "refusing")
-        result = self.spoc("run", "--base-profile", f"{self.app}:refusing", "-p", f"{self.app}:lowest", "-b", "execve",
-                           "--", "true")
+        result = self.spoc("run", "--base-profile", f"{self.app}:refusing", "-p", f"{self.app}:lowest", "-b",
+                           "execve,fstat", "--", "true")
         self.assertIn(f"Pulled {self.app[6:]}:refusing@sha256:", result.stderr)
 
     def test_depth(self) -> None:
