@@ -241,13 +241,19 @@ class Server:
                 while self._answer(peer, file):
                     pass
 
-    def _answer(self, peer: socket.socket, file: Any) -> bool:
+    def _read(self, file: Any) -> Optional[Request]:
+        """The next request, which is kept as well; None if the peer has hung up."""
         line = file.readline(1 << 16).decode("latin-1").split()
         if len(line) != 3:
-            return False
+            return None
         headers = http.client.parse_headers(file)
-        request = Request(line[0], line[1], headers, file.read(int(headers.get("Content-Length") or 0)))
-        self.requests.append(request)
+        self.requests.append(Request(line[0], line[1], headers, file.read(int(headers.get("Content-Length") or 0))))
+        return self.requests[-1]
+
+    def _answer(self, peer: socket.socket, file: Any) -> bool:
+        request = self._read(file)
+        if not request:
+            return False
         given = self._respond(request)
         if given is None:
             file.read(1)  # the peer hangs up
@@ -299,12 +305,10 @@ class Proxy(Server):
         super().__init__(case, lambda request: None)
 
     def _answer(self, peer: socket.socket, file: Any) -> bool:
-        line = file.readline(1 << 16).decode("latin-1").split()
-        if len(line) != 3:
+        request = self._read(file)
+        if not request:
             return False
-        headers = http.client.parse_headers(file)
-        request = Request(line[0], line[1], headers, file.read(int(headers.get("Content-Length") or 0)))
-        self.requests.append(request)
+        headers = request.headers
         wanted = "Basic " + base64.b64encode(self._login.encode()).decode() if self._login else None
         if headers.get("Proxy-Authorization") != wanted:
             peer.sendall(answer(407, Proxy_Authenticate="Basic realm=x"))

@@ -745,16 +745,20 @@ class Containers(ReferenceCase, AttachCase):
             self.wait_logged(f" Pushed {self.app[6:]}:{ONE}-node-7@sha256:")
             self.assertIn("wait4", self.names(f"{self.app}:{ONE}-node-7"))
 
+    def lose_the_registry(self) -> None:
+        """Stop it, record a container, and wait until its profile could not be pushed."""
+        engine = self.engines.podman("crun")
+        self.server.stop()
+        engine.start(ONE, *SHELL_LOOP)
+        self.addCleanup(engine.remove, ONE)
+        self.wait_logged(f"Recording container {ONE} ")
+        engine.remove(ONE)
+        self.wait_logged("connection refused")
+
     def test_registry_that_goes_away(self) -> None:
         """It is tried again, and what it does not take in the end stays in a file, which is named."""
-        engine = self.engines.podman("crun")
         with self.recorded(code=125):
-            self.server.stop()
-            engine.start(ONE, *SHELL_LOOP)
-            self.addCleanup(engine.remove, ONE)
-            self.wait_logged(f"Recording container {ONE} ")
-            engine.remove(ONE)
-            self.wait_logged("connection refused")
+            self.lose_the_registry()
         path, = self.files()
         found = re.search(rf"push: {self.app[6:]}:{ONE}-node-7: it was not pushed, and is in {path}; "
                           r"spoc\.py (push .*)\n", self.log)
@@ -779,14 +783,8 @@ class Containers(ReferenceCase, AttachCase):
         self.assertIn("getppid", path.read_text())
 
     def test_registry_that_comes_back(self) -> None:
-        engine = self.engines.podman("crun")
         with self.recorded():
-            self.server.stop()
-            engine.start(ONE, *SHELL_LOOP)
-            self.addCleanup(engine.remove, ONE)
-            self.wait_logged(f"Recording container {ONE} ")
-            engine.remove(ONE)
-            self.wait_logged("connection refused")
+            self.lose_the_registry()
             self.server.start()
         self.assertEqual(self.tags(), [f"{ONE}-node-7"])
         self.assertEqual(self.files(), [])
