@@ -21,6 +21,7 @@ Each section uses only those above it. What goes in and what comes out:
     record, run, watch     options and a command, or what runs -> a profile; a profile and a command, or what runs ->
                            what is blocked
     Profile commands       merge, diff, convert, show: profiles -> text
+    Gaps                   what a program imports -> the syscalls that it may make
     doctor                 what this machine can do
     Command line           options, help, main()
 
@@ -14891,6 +14892,72 @@ def format_page(portrait: Portrait) -> str:
         tables.append(f"<section><table><caption>{SHARES}</caption>{shares}</table></section>")
     return PAGE % {"title": escape(portrait.title), "facts": facts,
                    "drawing": format_drawing(portrait), "tables": "\n".join(tables)}
+
+# --- Gaps --------------------------------------------------------------------
+
+
+# What functions of libc call under other names than their own, measured on x86-64: tests/programs/functions.c calls
+# each under glibc 2.31, 2.36 and 2.41, and musl 1.2. Functions: calls of glibc's | musl's, where they differ.
+LIBC_CALLS = """
+stat lstat fstatat: newfstatat | stat lstat newfstatat
+fstat: newfstatat fstat | fstat
+xstat lxstat fxstat fxstatat: stat lstat fstat newfstatat
+open: openat | open
+fork: clone | fork
+waitpid wait wait3: wait4
+opendir fdopendir scandir readdir: openat newfstatat fcntl getdents64 close | open fcntl getdents64 close
+pipe: pipe2 | pipe
+pread: pread64
+pwrite: pwrite64
+getdents64: getdents64
+exit: exit_group
+raise abort: rt_sigprocmask gettid getpid tgkill
+isatty tcgetattr tcsetattr: ioctl
+send: sendto
+recv: recvfrom
+sigaction signal: rt_sigaction
+sigprocmask pthread_sigmask: rt_sigprocmask
+getrlimit setrlimit prlimit: prlimit64
+setegid: setresgid
+seteuid: setresuid
+getaddrinfo: socket connect bind sendto recvfrom sendmmsg poll ioctl getsockname openat read newfstatat lseek close
+syscall:
+sleep usleep nanosleep thrd_sleep: clock_nanosleep | nanosleep
+select: pselect6 | select
+system popen posix_spawn posix_spawnp: clone3 clone vfork execve wait4 pipe2 dup2 rt_sigprocmask rt_sigaction
+pthread_create thrd_create: clone3 clone mmap mprotect munmap madvise rt_sigprocmask rt_sigaction set_robust_list \
+    rseq exit futex
+"""
+# What headers put around the name of a function: for large files and long times, for checks, for standards.
+DECORATED = r"(?:__libc_|__isoc\d+_|__xpg_|__posix_|_*)(\w+?)(?:_unlocked|_nocancel|_chk|_2|_time64|64|_r)*"
+
+
+@functools.lru_cache(None)
+def libc_calls() -> dict[str, tuple[str, str]]:
+    """The rows of LIBC_CALLS by function: what glibc's calls, and musl's."""
+    table = {}
+    for row in LIBC_CALLS.strip().splitlines():
+        functions, _, calls = row.partition(":")
+        glibc, bar, musl = calls.partition(" | ")
+        table.update(dict.fromkeys(functions.split(), (glibc, musl if bar else glibc)))
+    return table
+
+
+@functools.lru_cache(None)
+def calls_of_function(name: str, is_musl: bool = False) -> tuple[str, ...]:
+    """The syscalls that a function of libc may make; () if its name tells of none.
+
+    What LIBC_CALLS has of the name, with or without what headers put around it (open64, __openat64_2, __poll_chk); else
+    the syscall of that name.
+    """
+    import re
+
+    match = re.fullmatch(DECORATED, name)
+    names = (name, match[1] if match else name)
+    rows = [libc_calls()[each] for each in names if each in libc_calls()]
+    if rows:
+        return tuple(rows[0][is_musl].split())
+    return next(((each,) for each in names[::-1] if is_syscall_name(each)), ())
 
 # --- doctor ------------------------------------------------------------------
 
