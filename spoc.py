@@ -5523,7 +5523,7 @@ LIBSECCOMP: Functions = (
 # one, in every ABI that is supported.
 LIBC: Functions = (
     ("free", None, None, (c_void_p,)),
-    ("vsnprintf", None, c_int, (c_char_p, c_size_t, c_char_p, c_void_p)),
+    ("vasprintf", None, c_int, (ctypes.POINTER(c_char_p), c_char_p, c_void_p)),
     ("prctl", check_errno, c_int, (c_int, c_ulong, c_ulong, c_ulong, c_ulong)),
     ("personality", check_errno, c_int, (c_ulong,)),
     ("signalfd", check_errno, c_int, (c_int, c_char_p, c_int)),
@@ -8268,12 +8268,15 @@ def locked_memory() -> Iterator[None]:
 
 
 def _print_libbpf(_level: int, message_format: bytes, arguments: int) -> int:
-    """Pass on libbpf's messages when -v asks for them. An exception could go nowhere from here."""
-    if Log.verbose:
-        buffer = ctypes.create_string_buffer(4096)
-        libc.vsnprintf(buffer, len(buffer), message_format, arguments)
-        for line in buffer.value.decode(errors="replace").splitlines():
+    """Pass on libbpf's messages when -v asks for them. An exception could go nowhere from here.
+
+    One of them holds the verifier's whole log, of up to 16 MiB, and what was wrong is at its end.
+    """
+    text = c_char_p()
+    if Log.verbose and libc.vasprintf(ctypes.byref(text), message_format, arguments) >= 0:
+        for line in (text.value or b"").decode(errors="replace").splitlines():
             Log.debug(line)
+        libc.free(text)
     return 0
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import unittest
+import zlib
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import spoc
@@ -81,6 +82,26 @@ class Kernel(CopyCase):
             with self.subTest(f"error {number} to command {command}"):
                 result = self.attempt(build("refuse.c"), str(number), str(command))
                 self.assert_refuses(result, operation, subject, os.strerror(number), remedy)
+
+    def test_refusal_of_the_verifier(self) -> None:
+        """-v shows its log to the end, which says what was wrong."""
+        return_0, load_above_the_stack, leave = (bytes.fromhex(code.ljust(16, "0")) for code in ("b7", "79a008", "95"))
+        data = self.object.read_bytes()
+        self.assertIn(return_0 + leave, data)
+        data = data.replace(return_0 + leave, load_above_the_stack + leave)
+        self.object.write_bytes(data)
+        self.program.write_text(SOURCE.read_text().replace(f"0x{spoc.OBJECT_CRC32:08X}", hex(zlib.crc32(data))))
+        results = [subprocess.run([sys.executable, str(self.program), "record", *options, "--backend", "bpf", "-o",
+                                   str(self.profile), "true"], stderr=subprocess.PIPE, text=True)
+                   for options in ((), ("-v",))]
+        self.assertRegex(results[0].stderr, r"Error: load BPF programs: .*; [^\n]*-v tells more\n")
+        begin = results[1].stderr.index("BEGIN PROG LOAD LOG")
+        log = results[1].stderr[begin:results[1].stderr.index("END PROG LOAD LOG")].splitlines()[1:-1]
+        self.assertGreater(len("\n".join(line[16:] for line in log)), 4096)
+        self.assertRegex(log[-2], "invalid read from stack")
+        self.assertRegex(log[-1], r"processed \d+ insns")
+        self.assertEqual([result.returncode for result in results], [125, 125])
+        self.assert_nothing_done()
 
     def test_refusal_without_the_jit(self) -> None:
         """Linux 7.2 answers EINVAL where it has to be on: that comes first, if it is off or that is not known."""
