@@ -38,16 +38,18 @@ import sys
 if sys.version_info < (3, 9):
     sys.stderr.write("spoc: start: Python %d.%d: too old; run it with Python 3.9 or newer\n" % sys.version_info[:2])
     sys.exit(125)
+if sys.implementation.name == "cpython":
+    _signal = __import__("_signal")  # signal without its enumerations, which take as long to make as all of ctypes
+else:
+    sys.stderr.write("spoc: start: %s: has not all of CPython's functions for Linux, such as os.waitid; run it with "
+                     "CPython 3.9 or newer (/usr/bin/python3)\n" % sys.implementation.name)
+    sys.exit(125)
 if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
     # Run as root from a folder that others may write to (/tmp, say), this file must not import what lies beside it.
     del sys.path[0]
 
 import os
 
-try:
-    _signal = __import__("_signal")  # signal without its enumerations, which take as long to make as all of ctypes
-except ImportError:  # a part of CPython that another Python need not have
-    _signal = __import__("signal")
 if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     # That would show a traceback of imports. What must be tidied up holds signals: signals_held(), Supervisor.
     _signal.signal(_signal.SIGINT, lambda number, _: os._exit(128 + number))

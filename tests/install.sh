@@ -77,6 +77,7 @@ bash-completion     completes the command of record and run
 man-db              shows the manual page
 mandoc              lint: the manual page
 binutils            lists what that libc has
+pypy3               is another Python, which spoc.py refuses
 python3-pip         installs what is not in Debian: see from_pypi
 END
 }

@@ -276,6 +276,18 @@ class Interpreters(support.Case):
                 self.assertEqual(result.stdout, b"")
                 self.assertRegex(result.stderr, rb"\A[^\n]*3\.9[^\n]*\n\Z")
 
+    @support.kernel_tier
+    def test_pypy_says_so(self) -> None:
+        """It lacks some of what CPython has of Linux, and from the filter to execve it would make calls of its own."""
+        support.require_command("pypy3")
+        archive = copy_of_tree(self.folder / "tree") / "dist/spoc.pyz"
+        make(archive.parent.parent, "dist")
+        for path in (support.SOURCE, archive):
+            result = subprocess.run(["pypy3", "-B", str(path), "version"], stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, text=True)
+            self.assertEqual((result.returncode, result.stdout), (125, ""))
+            self.assertRegex(result.stderr, r"\Aspoc: start: pypy: [^\n]+; run it with CPython 3\.9[^\n]*\n\Z")
+
     def test_supported_pythons_start_it(self) -> None:
         found = support.interpreters("3.9", "3.10", "3.11", "3.12", "3.13")
         support.require(found, "a Python from 3.9 to 3.13")
