@@ -4189,7 +4189,7 @@ def join_url(base: str, url: str) -> str:
     """Where a URL leads that an answer from another holds. Raises TransferFailure."""
     import urllib.parse
     try:
-        return urllib.parse.urljoin(base, url)
+        return urllib.parse.urldefrag(urllib.parse.urljoin(base, url)).url
     except ValueError:
         parse_url(url)  # which says so
         raise
@@ -5020,7 +5020,7 @@ class RegistryClient:
         import urllib.parse
         fields = [("service", challenge.get("service", "")), ("client_id", "spoc.py")]
         scopes = challenge.get("scope", "").split()
-        url, headers, body, authorization = challenge.get("realm", ""), {}, b"", ""
+        url, headers, body, authorization = challenge.get("realm", "").partition("#")[0], {}, b"", ""
         origin, _ = parse_url(url)
         if login and login.is_token:
             fields += [("grant_type", "refresh_token"), ("refresh_token", login.secret), ("scope", " ".join(scopes))]
@@ -5302,22 +5302,26 @@ class BackgroundPusher:
         self._pause_s: dict[Reference, float] = {}
         self._end: float | None = None  # when it must have ended
         self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # and no more is said
+            raise SpocError("start", "a thread that pushes", os.strerror(errno.EAGAIN), LIMITS[errno.EAGAIN]) from None
 
     def submit(self, reference: Reference, text: str) -> None:
         with self._condition:
             self._waiting[reference] = text.encode()
             self._condition.notify()
 
-    def finish(self, limit_s: float = FINISH_S) -> list[Reference]:
-        """Push what is left, once more where that failed before, as long as there is time to begin with it; give what
-        could not be pushed.
-        """
+    def finish(self, limit_s: float = FINISH_S) -> None:
+        """Push what is left, once more where that failed before, as long as there is time to begin with it."""
         with self._condition:
             self._end = time.monotonic() + limit_s
             self._due_s.clear()
             self._condition.notify()
         self._thread.join(self.FINISH_S)
+
+    def left(self) -> list[Reference]:
+        """What has not been pushed."""
         with self._condition:
             return list(self._waiting)
 
@@ -7200,6 +7204,24 @@ class Supervisor:
             self._descriptor = -1
             signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
             signal.signal(signal.SIGCHLD, self.sigchld)
+
+    @contextlib.contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Have the first signal to end that comes now end what is done here: by KeyboardInterrupt with its number."""
+        list(self._received())  # what arrived so far was meant for a command that is gone
+        taken = [signum for signum in self.signals if signum in SIGNALS_TO_END]
+
+        def interrupt(signum: int, _: object) -> NoReturn:
+            signal.pthread_sigmask(signal.SIG_BLOCK, taken)
+            raise KeyboardInterrupt(signum)
+        before = {signum: signal.signal(signum, interrupt) for signum in taken}
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, taken)
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, taken)
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
 
     def wait(self, pid: int, timers: Sequence[Timer], alive: Callable[[], bool] | None, inputs: InputHandlers) -> int:
         """Wait for the command and give its status, as waitpid(2) does.
@@ -11521,6 +11543,7 @@ class RecordOutput:
         self._before: Profile | None = None  # that one, as it was at the beginning
         self._added: set[tuple[str, str]] = set()  # syscalls that it lacked, and as what rule each was added
         self._added_architectures: set[str] = set()
+        self._kept = ""  # the file in which a profile is that is to be pushed
         self.target = self._open(command, owner)
         try:
             self._check()
@@ -11675,20 +11698,44 @@ class RecordOutput:
             target.write(self.new_text(profile))
         return beside
 
-    def write_for_push(self, target: RegistryTarget, profile: Profile) -> None:
-        """Write the profile, which could not be pushed, to a file, and say how to push it. Raises SpocError."""
-        place = target.reference
+    def keep(self, profile: Profile) -> bool:
+        """Have a profile that is to be pushed in a file until it is, whatever ends this process meanwhile; say whether
+        it is there.
+        """
+        if not isinstance(self.target, RegistryTarget):
+            return False
+        place = self.target.reference
         stem = safe_file_name(f"{os.path.basename(place.repository)}-{place.tag}")
         name = stem + os.path.splitext(DEFAULT_OUTPUT[self.type])[1]
-        try:
-            path = self._write_new(name, profile, True)
-        except (SpocError, OSError):
-            path = self._write_new(os.path.join("/tmp", name), profile, True)
+        failure: Exception | None = None
+        for path in (self._kept,) if self._kept else (name, os.path.join("/tmp", name)):
+            try:
+                if self._kept:
+                    with Target(path, self.target.owner, True) as target:
+                        target.write(self.new_text(profile))
+                else:
+                    self._kept = self._write_new(path, profile, True)
+                    Log.info(f"The profile is in {self._kept} until the registry has it")
+                return True
+            except (SpocError, OSError) as error:
+                failure = failure or error
+        Log.error(failure)
+        return False
+
+    def drop_kept(self) -> None:
+        """The registry has the profile: remove the file."""
+        if self._kept:
+            with contextlib.suppress(OSError):
+                os.unlink(self._kept)
+
+    def tell_kept(self) -> None:
+        """Say where the profile is, which could not be pushed, and how to push it."""
         import shlex
-        command = push_command(path, place, self.options.registries)
+        assert isinstance(self.target, RegistryTarget)
+        command = push_command(self._kept, self.target.reference, self.options.registries)
         if self.options.append:  # what is there stays
-            command = shlex.join([PROGRAM, "merge", "-o", target.path, target.path, path])
-        Log.result(f"The profile is in {path}; when the registry can be reached: {command}")
+            command = shlex.join([PROGRAM, "merge", "-o", self.target.path, self.target.path, self._kept])
+        Log.result(f"The profile is in {self._kept}; when the registry can be reached: {command}")
 
 
 class RecordCommand:
@@ -11753,7 +11800,7 @@ class RecordCommand:
                 tell_misplaced(("-o", "--output-file"), self.command, ["record"])
         if not self.target.is_file:
             supervisor.restore()  # nobody may read the fifo that is waited for
-        complete &= self._write(recording)
+        complete &= self._write(recording, supervisor)
         if self.options.stats:
             log_statistics(recording, duration_ns)
         if failure:
@@ -11911,6 +11958,7 @@ class RecordCommand:
         profile = self._make_profile(recording)
         if profile == self.written or not recording.calls:
             return
+        self.output.keep(profile)
         try:
             if not self.output.write(profile, wait=False):
                 self.written = profile
@@ -11945,38 +11993,43 @@ class RecordCommand:
         else:
             Log.info(f"T{text}-b execve allows it")
 
-    def _write(self, recording: Recording) -> bool:
-        """Write the profile; if that fails it goes to standard error rather than being lost."""
+    def _write(self, recording: Recording, supervisor: Supervisor | None = None) -> bool:
+        """Write the profile; if that fails it goes to standard error rather than being lost. A signal may end that
+        where a registry is waited for.
+        """
         profile = self._make_profile(recording)
+        kept = self.output.keep(profile)
         try:
-            if self.options.portable:
-                self.output.tell_portable(profile)
             try:
-                reason = self.output.write(profile)
+                with supervisor.interrupting() if supervisor and self.target.is_remote else contextlib.nullcontext():
+                    if self.options.portable:
+                        self.output.tell_portable(profile)
+                    reason = self.output.write(profile)
             except ReplaceError as error:  # it has come there during the recording
                 reason = error.reason
             if not reason:
                 self.output.tell_added()
                 Log.info(f"Wrote seccomp profile to: {self.target.location()}")
+                self.output.drop_kept()
                 return True
             self.output.write_beside(profile, reason)
+        except KeyboardInterrupt as interrupt:
+            Log.error(SpocError("push", self.target.path, f"ended by {signal_name(*interrupt.args)}"))
+            self._save(profile, kept)
         except (SpocError, OSError) as error:
             Log.error(error)
-            self._save(profile)
+            self._save(profile, kept)
         except Exception:  # whatever it is, what was recorded is not lost
-            self._save(profile)
+            self._save(profile, kept)
             raise
         return False
 
-    def _save(self, profile: Profile) -> None:
-        """Keep the profile that could not be written."""
-        if isinstance(self.target, RegistryTarget):
-            try:
-                self.output.write_for_push(self.target, profile)
-                return
-            except (SpocError, OSError) as error:
-                Log.error(error)
-        Log.table(self.output.rescued_text(profile))
+    def _save(self, profile: Profile, kept: bool) -> None:
+        """Show where the profile is that could not be written, or what is in it."""
+        if kept:
+            self.output.tell_kept()
+        else:
+            Log.table(self.output.rescued_text(profile))
 
 
 class BlockedCalls:
@@ -12722,9 +12775,16 @@ class ContainerPushes:
             self._files[reference] = target.path
             self._pusher.submit(reference, text)
 
-    def finish(self) -> bool:
-        """Push the rest; say whether all was pushed, else which file was not, and how to push it."""
-        left = self._pusher.finish()
+    def finish(self, supervisor: Supervisor) -> bool:
+        """Push the rest, unless another signal comes; say whether all was pushed, else which file was not, and how to
+        push it.
+        """
+        try:
+            with supervisor.interrupting():
+                self._pusher.finish()
+        except KeyboardInterrupt:
+            pass
+        left = self._pusher.left()
         for reference in left:
             path = self._files.pop(reference)
             Log.error(SpocError("push", str(reference), f"it was not pushed, and is in {path}",
@@ -12807,7 +12867,7 @@ class ContainersCommand:
             self._lost = 0
             running = running_containers()
             recorder.begin_all(running)
-            place = self.pushes.place if self.pushes else self.folder
+            place = f"{self.pushes.place}; they wait in {self.folder}" if self.pushes else self.folder
             Log.info(f"Recording every container that starts from now on, each into a profile in {place}")
             if self.pushes:
                 self.pushes.start()
@@ -12821,7 +12881,7 @@ class ContainersCommand:
             for container in list(self._commands):
                 self._end(container)
             if self.pushes:
-                self._complete &= self.pushes.finish()
+                self._complete &= self.pushes.finish(supervisor)
             self._report_lost(recorder, True)
         if failure:
             raise failure

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import unittest
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Sequence, Tuple
 from unittest import mock
 
 import registries
@@ -459,6 +459,7 @@ class Write(ReferenceCase):
             self.assertLessEqual({"openat", "mmap"}, set(names))
             self.spoc("run", "-b", "execve", "-p", self.app, "--strict", "--", "true")
         self.assertEqual(self.server.litter(), [])
+        self.assertEqual(list(self.folder.glob("app-*")), [])
 
     def test_record_appends(self) -> None:
         support.require_root()
@@ -488,6 +489,7 @@ class Write(ReferenceCase):
             self.assertEqual(process.returncode, 0, log)
             self.assertGreaterEqual(log.count(" Pushed "), 2)
             self.assertIn("exit_group", self.names(f"{self.app}:{number}"))
+            self.assertEqual(list(self.folder.glob("app-*")), [])
 
     def has_tag(self, tag: str) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=support.WAIT_S)
@@ -594,6 +596,81 @@ class Write(ReferenceCase):
             self.assertEqual(process.returncode, 125 if signum is None else {2: 130, 15: -15}[signum], log)
         self.assertEqual(list(self.folder.glob("*.yaml")), [])
         self.assertFalse(marker.exists())
+
+    def recording(self, *options: str, script: str = "read line <go; exec sleep 0.1",
+                  wrapper: Sequence[str] = ()) -> "Tuple[subprocess.Popen[Any], pathlib.Path]":
+        """Start to record a shell that waits for a line in the fifo `go`; give its log as well."""
+        os.mkfifo(self.folder / "go")
+        path = self.folder / "log"
+        with open(path, "w", encoding="utf-8") as log:
+            process = self.launch(*wrapper, sys.executable, str(support.SPOC), "record", "-n", *options, "-o", self.app,
+                                  "--", "sh", "-c", script, cwd=self.folder, env=registries.environment(self.home),
+                                  stderr=log)
+        self.wait_logged(path, "Running command with PID")
+        return process, path
+
+    def wait_logged(self, path: pathlib.Path, text: str) -> None:
+        self.assertTrue(wait_until(lambda: text in path.read_text(), support.WAIT_S), path.read_text())
+
+    def go(self) -> None:
+        """Let that shell go on."""
+        (self.folder / "go").write_text("\n")
+
+    def check_kept(self, log: str, name: str = "app-latest.yaml") -> None:
+        """What is said pushes the profile, which is in this file."""
+        found = re.search(r"The profile is in (\S+); when the registry can be reached: spoc\.py (.*)\n", log)
+        assert found, log
+        self.assertEqual(found[1], name)
+        self.spoc(*shlex.split(found[2]))
+        self.assertIn("clock_nanosleep", self.names(self.app))
+
+    def test_signal_while_it_is_pushed(self) -> None:
+        """It ends that at once, and the profile is in a file; SIGKILL leaves that, too."""
+        support.require_root()
+        for number, signum in enumerate((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)):
+            with self.subTest(signum=signum):
+                process, path = self.recording()
+                self.silence()
+                self.go()
+                self.wait_logged(path, "The profile is in app-latest.yaml until the registry has it")
+                process.send_signal(signum)
+                process.wait(timeout=support.WAIT_S / 3)  # a silent registry is given up after IDLE_S
+                self.assertEqual(process.returncode, -9 if signum == signal.SIGKILL else 125, path.read_text())
+                self.server.process.send_signal(signal.SIGCONT)
+                if signum != signal.SIGKILL:
+                    self.assertIn(f"push: {self.app}: ended by {signum.name}\n", path.read_text())
+                    self.check_kept(path.read_text())
+                kept = self.folder / "app-latest.yaml"
+                self.assertIn("clock_nanosleep", kept.read_text())
+                kept.unlink()
+                (self.folder / "go").unlink()
+
+    def test_killed_after_a_checkpoint(self) -> None:
+        """What the registry did not take by then is in a file."""
+        support.require_root()
+        process, path = self.recording("--checkpoint", "1", script="sleep 0.1; read line <go")
+        self.server.stop()
+        self.wait_logged(path, "connection refused")
+        process.kill()
+        process.wait()
+        self.go()
+        self.assertIn("clock_nanosleep", (self.folder / "app-latest.yaml").read_text())
+
+    def test_no_thread_for_a_checkpoint(self) -> None:
+        """A user who may start nothing more records on, and what was recorded is pushed in the end."""
+        support.require_root()
+        user = 40_000 + os.getpid() % 10_000  # the limit counts what the user has anywhere
+        os.chown(self.folder, user, user)
+        as_user = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups")
+        process, path = self.recording(*support.NOTIFY, "--checkpoint", "2", script="read line <go",
+                                       wrapper=as_user)
+        subprocess.run([*as_user, "prlimit", "--nproc=0", "--pid", str(process.pid)], check=True)
+        self.wait_logged(path, "start: a thread that pushes: Resource temporarily unavailable; raise the limit on "
+                         "processes (ulimit -u, pids.max of the cgroup)\n")
+        self.assertIsNone(process.poll())
+        self.go()
+        self.assertEqual(process.wait(timeout=support.WAIT_S), 0, path.read_text())
+        self.assertIn("exit_group", self.names(self.app))
 
     def test_silent_at_a_checkpoint(self) -> None:
         """A signal ends the command; the profile is in a file."""
@@ -704,12 +781,12 @@ class Containers(ReferenceCase, AttachCase):
         self.states.mkdir()
 
     @contextlib.contextmanager
-    def recorded(self, *options: str, code: int = 0) -> Iterator[None]:
+    def recorded(self, *options: str, code: int = 0) -> "Iterator[subprocess.Popen[Any]]":
         with mock.patch.dict(os.environ, {"STATE_DIRECTORY": str(self.states), "SPOC_NODE": "node 7"}), \
                 self.attached("record", "--containers", "-n", "-o", self.app, *options,
                               ready="Recording every container that starts from now on") as process:
             try:
-                yield
+                yield process
             finally:
                 process.send_signal(signal.SIGTERM)
         self.assertEqual(process.returncode, code, self.log)
@@ -781,6 +858,25 @@ class Containers(ReferenceCase, AttachCase):
         path, = self.files()
         self.assertIn(f"push: {self.app[6:]}:{ONE}-node-7: it was not pushed, and is in {path}; ", self.log)
         self.assertIn("getppid", path.read_text())
+        self.assertIn(f"each into a profile in {self.app}; they wait in {path.parent}\n", self.log)
+
+    def test_signal_while_it_is_pushed(self) -> None:
+        """The second one ends that at once; what has not been pushed stays in files, which are named."""
+        engine = self.engines.podman("crun")
+        with self.recorded(code=125) as process:
+            engine.start(ONE, *SHELL_LOOP)
+            self.addCleanup(engine.remove, ONE)
+            self.wait_logged(f"Recording container {ONE} ")
+            self.server.process.send_signal(signal.SIGSTOP)
+            self.addCleanup(self.server.process.send_signal, signal.SIGCONT)
+            process.send_signal(signal.SIGTERM)
+            self.assertTrue(wait_until(lambda: bool(self.files()), support.WAIT_S))
+            self.assertIsNone(process.poll())
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=support.WAIT_S / 3)  # a silent registry is given up after IDLE_S
+        path, = self.files()
+        self.assertIn(f"push: {self.app[6:]}:{ONE}-node-7: it was not pushed, and is in {path}; ", self.log)
 
     def test_registry_that_comes_back(self) -> None:
         with self.recorded():

@@ -413,14 +413,14 @@ class Bad(Scripted):
         self.assertNotIn("signature", result.stderr)
 
     def test_upload_elsewhere(self) -> None:
-        """The same of an upload."""
+        """The same of an upload, where what stands behind # in an address is for nobody's eyes."""
         store = registries.Server(self, lambda request: registries.answer(201))
 
         def elsewhere(request: registries.Request) -> registries.Answer:
             if not request.headers.get("Authorization"):
                 return registries.answer(401, WWW_Authenticate="Basic realm=x")
             if request.method == "POST":
-                return registries.answer(202, Location=f"http://{store.host}/bucket?a=b")
+                return registries.answer(202, Location=f"http://{store.host}/bucket?a=b#c")
             return self.respond(request)
 
         server = registries.Server(self, elsewhere)
@@ -428,7 +428,8 @@ class Bad(Scripted):
                   env=registries.environment(self.home, SPOC_USERNAME="me", SPOC_PASSWORD="secret"))
         self.assertEqual({request.method for request in store.requests}, {"PUT"})
         for request in store.requests:
-            self.assertEqual(urllib.parse.parse_qs(request.target.partition("?")[2])["digest"], [sha256(request.body)])
+            self.assertEqual(urllib.parse.parse_qs(request.target.partition("?")[2]),
+                             {"a": ["b"], "digest": [sha256(request.body)]})
             self.assertNotIn("Authorization", request.headers)
 
     @staticmethod
