@@ -11,13 +11,19 @@
 # make fuzz     read documents and load rules made by chance for SECONDS=600, from a SEED= that it prints
 # make dist     build dist/spoc.pyz (program and BPF object in one file), the completion for bash, the manual page
 # make install  put these in place: PREFIX=/usr/local DESTDIR=
+# make install-docs  README.md, docs and examples, too
+# make deb      build dist/spoc_VERSION_all.deb of all these, for Debian and Ubuntu
+# make check-deb  install, use, upgrade and purge that in trees of Debian 11, 12 and 13 (installs mmdebstrap)
 
 PREFIX  = /usr/local
 DESTDIR =
+VERSION = $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' spoc.py)
 TESTS   =
 MACHINES =
 SECONDS = 600
 SEED    =
+# The first line of the program in one file.
+INTERPRETER = /usr/bin/env python3
 
 # The distribution's own Python: the packages that the tests compare with belong to it.
 PYTHON = $(firstword $(wildcard /usr/bin/python3) python3)
@@ -42,7 +48,8 @@ UNLESS_LACKING = ! command -v $(CLANG) >/dev/null && why=$$(tests/install.sh lac
 SHELL_FILES  = .ci/run $(wildcard tests/*.sh examples/busybox/*)
 PYTHON_FILES = spoc.py docs/generate.py $(wildcard tests/*.py tests/*/*.py)
 
-.PHONY: all demo check check-vm bench faults fuzz lint bpf verify-bpf test golden dist install uninstall clean
+.PHONY: all demo check check-vm check-deb bench faults fuzz lint bpf verify-bpf test golden dist install install-docs
+.PHONY: uninstall deb clean
 .NOTPARALLEL:
 
 all: $(if $(shell command -v $(CLANG)),verify-bpf)
@@ -125,21 +132,57 @@ dist:
 	    py_compile.compile("spoc.py", "spoc.pyc", "spoc.py", True, 2, py_compile.PycInvalidationMode.UNCHECKED_HASH)'
 	chmod 644 build/spoc/__main__.py build/spoc/spoc.pyc && chmod 755 build/spoc/bpf
 	find build/spoc -exec touch -d @315532800 {} +
-	TZ=UTC $(PYTHON) -m zipapp -p '/usr/bin/env python3' -o dist/spoc.pyz build/spoc
+	TZ=UTC $(PYTHON) -m zipapp -p '$(INTERPRETER)' -o dist/spoc.pyz build/spoc
 	chmod 755 dist/spoc.pyz
 	$(PYTHON) -B docs/generate.py completion >dist/spoc.bash-completion
 	$(PYTHON) -B docs/generate.py manual >dist/spoc.1
 
 COMPLETION = $(DESTDIR)$(PREFIX)/share/bash-completion/completions/spoc
 MANUAL     = $(DESTDIR)$(PREFIX)/share/man/man1/spoc.1
+DOCUMENTS  = $(DESTDIR)$(PREFIX)/share/doc/spoc
 
 install: dist
 	install -D -m 755 dist/spoc.pyz '$(DESTDIR)$(PREFIX)/bin/spoc'
 	install -D -m 644 dist/spoc.bash-completion '$(COMPLETION)'
 	install -D -m 644 dist/spoc.1 '$(MANUAL)'
 
+# The examples name the program as this installs it. What makes packages of the source stays with that.
+install-docs:
+	for file in README.md $(wildcard docs/*.md docs/*.svg) \
+	    $(filter-out examples/packaging/%,$(wildcard examples/*/*)); do \
+	    install -D -m "$$(test -x $$file && echo 755 || echo 644)" $$file "$(DOCUMENTS)/$$file" || exit 1; \
+	done
+	grep -rlZ /usr/local/bin/ '$(DOCUMENTS)/examples' | xargs -0r sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|'
+
 uninstall:
 	rm -f '$(DESTDIR)$(PREFIX)/bin/spoc' '$(COMPLETION)' '$(MANUAL)'
+	rm -rf '$(DOCUMENTS)'
+
+# By dpkg-deb alone, which any Debian has. The same bytes on any day, in any folder, under any umask: all files are of
+# SOURCE_DATE_EPOCH or the changelog's date. In xz, as Debian 11 reads no zstd.
+DEBIAN = examples/packaging/debian
+DOC    = build/deb/usr/share/doc/spoc
+deb:
+	@command -v dpkg-deb >/dev/null || { echo 'make deb: no dpkg-deb here; install the package dpkg' >&2; exit 1; }
+	@grep -q "^spoc ($(VERSION)) " $(DEBIAN)/changelog || { \
+	    echo 'make deb: $(DEBIAN)/changelog: no entry for version $(VERSION), which spoc.py has; add one' >&2; exit 1; }
+	rm -rf build/deb
+	$(MAKE) --no-print-directory install install-docs DESTDIR=build/deb PREFIX=/usr INTERPRETER=/usr/bin/python3
+	install -m 644 $(DEBIAN)/changelog $(DEBIAN)/copyright $(DOC)
+	gzip -9n $(DOC)/changelog build/deb/usr/share/man/man1/spoc.1
+	install -d -m 755 build/deb/DEBIAN
+	cd build/deb && find usr -type f | LC_ALL=C sort | xargs md5sum >DEBIAN/md5sums
+	size=$$(find build/deb/usr -printf '%y %s\n' | \
+	    awk '{ sum += $$1 == "f" ? int(($$2 + 1023) / 1024) : 1 } END { print sum }') && \
+	sed "s/^Architecture:.*/Version: $(VERSION)\n&\nInstalled-Size: $$size/" $(DEBIAN)/control >build/deb/DEBIAN/control
+	chmod 644 build/deb/DEBIAN/*
+	epoch="$${SOURCE_DATE_EPOCH:-$$(date -d "$$(sed -n '/^ -- /{s/.*>  //p;q}' $(DEBIAN)/changelog)" +%s)}" && \
+	    find build/deb -exec touch -h -d "@$$epoch" {} + && \
+	    SOURCE_DATE_EPOCH="$$epoch" dpkg-deb -Zxz --root-owner-group --build build/deb dist/spoc_$(VERSION)_all.deb
+
+check-deb:
+	@tests/install.sh deb
+	@$(SUDO) $(PYTHON) -B tests/trees.py
 
 clean:
 	rm -rf build dist .mypy_cache __pycache__ tests/__pycache__ tests/*/__pycache__

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs what `make demo`, `make verify-bpf`, `make check` or `make check-vm` needs, by package name, and only what is
-# not there yet. What later releases of Debian have no more is left out there, and what needs it is skipped by name.
-# usage: tests/install.sh demo|bpf|check|vm
+# Installs what `make demo`, `make verify-bpf`, `make check`, `make check-vm` or `make check-deb` needs, by package name,
+# and only what is not there yet. What later releases of Debian have no more is left out there, and what needs it is
+# skipped by name.
+# usage: tests/install.sh demo|bpf|check|vm|deb
 #        tests/install.sh lacks PACKAGE    says so if this release has no such package, and fails if it has
 set -eu
 
@@ -88,6 +89,14 @@ qemu-system-arm          the ARM machines, 32 and 64 bits
 qemu-system-x86          the x86 machines
 debian-archive-keyring   apt verifies the machines' packages with it
 e2fsprogs                makes the disk of the machine that loses its power
+END
+}
+
+deb_packages() {
+    cat <<'END'
+mmdebstrap               builds the trees that the package is installed in
+debian-archive-keyring   apt verifies their packages with it
+lintian                  checks the package
 END
 }
 
@@ -180,6 +189,7 @@ find_missing() {
         bpf) missing=$(bpf_packages | missing_packages) ;;
         check) missing=$(check_packages | missing_packages) ;;
         vm) missing=$(vm_packages | missing_packages) ;;
+        deb) missing=$(deb_packages | missing_packages) ;;
     esac
 }
 
@@ -200,8 +210,8 @@ leave_out() {
 
 install_missing() {
     leave_out
-    # The machines come from where this machine's own packages do.
-    [ -n "$missing" ] || [ "$1" = vm ] || return 0
+    # The machines and trees come from where this machine's own packages do.
+    [ -n "$missing" ] || [ "$1" = vm ] || [ "$1" = deb ] || return 0
     command -v apt-get >/dev/null || die "no apt-get here; install what these Debian packages hold:$missing"
     [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "run it as root, or with sudo installed, to install$missing"
     if ! has_lists; then
@@ -248,13 +258,13 @@ from_pypi() {
 }
 
 case ${1-} in
-    demo | bpf | check | vm) find_missing "$1" ;;
+    demo | bpf | check | vm | deb) find_missing "$1" ;;
     lacks)
         lacks "${2:?which package?}" || exit 1
         echo "$(release | cut -d ' ' -f 2-) has no package $2"
         exit 0
         ;;
-    *) die "usage: tests/install.sh demo|bpf|check|vm, or lacks PACKAGE" ;;
+    *) die "usage: tests/install.sh demo|bpf|check|vm|deb, or lacks PACKAGE" ;;
 esac
 install_missing "$1"
 [ "$1" != check ] || from_pypi

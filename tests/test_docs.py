@@ -34,7 +34,7 @@ NOT_RUN = {
     r"(scp|ssh) ": "needs another machine",
     r"(cosign|notation) ": "needs keys, and a registry that others reach",
     r"(apt-get|apk|dnf|opkg|pacman|zypper) ": "installs packages, most of them another distribution's",
-    r"make (bench|check|check-vm|faults|fuzz|test|test-fast)( |$)": "takes minutes, and runs this test, too",
+    r"make (bench|check|check-deb|check-vm|faults|fuzz|test|test-fast)( |$)": "takes minutes, and runs this test, too",
     r"python3 spoc\.py .*\bregistry\.example\.com": "needs a registry with a certificate",
     r"systemctl |.*/etc/init\.d/": "needs a machine that has booted with this service",
 }
