@@ -9,7 +9,8 @@
 # make bench    measure speed and size against strace and an empty BPF program
 # make faults   let every syscall of spoc.py fail, one a run, and judge the outcome: make faults SECONDS=600 SEED=1
 # make fuzz     read documents and load rules made by chance for SECONDS=600, from a SEED= that it prints
-# make dist     build dist/spoc.pyz (program and BPF object in one file), the completion for bash, the manual page
+# make dist     build dist/spoc.pyz (program and BPF object in one file), the completion for bash, the manual page;
+#               make dist PYTHONS='python3.9 python3.13' has its start as short under each of these
 # make install  put these in place: PREFIX=/usr/local DESTDIR=
 # make install-docs  README.md, docs and examples, too
 # make deb      build dist/spoc_VERSION_all.deb of all these, for Debian and Ubuntu
@@ -27,6 +28,7 @@ INTERPRETER = /usr/bin/env python3
 
 # The distribution's own Python: the packages that the tests compare with belong to it.
 PYTHON = $(firstword $(wildcard /usr/bin/python3) python3)
+PYTHONS = $(PYTHON)
 SUDO   = $(if $(filter 0,$(shell id -u)),,sudo)
 
 # Pinned: another compiler makes other bytes, and then nobody could check the committed object.
@@ -114,25 +116,41 @@ golden:
 test-fast:
 	@$(PYTHON) -B tests/run.py --pure $(TESTS)
 
-# The same bytes on any day, in any folder, under any umask. Beside the source lies its bytecode, which spares CPython
-# to compile the whole program at each start; a Python of another version than this takes the source. Columns of code,
-# for tracebacks, would take 0.2 MiB of memory. What zipimport runs or imports it reads twice (get_filename() makes the
-# code as well), so that __main__.py has it read spoc.py once. In a folder, Python's loader of __main__ has no other code.
+# zipapp would take the files in the order in which the folder has them. Not compressed: that would take time at a start.
+define ZIP
+import pathlib, sys, zipfile
+target, interpreter, *names = sys.argv[1:]
+with open(target, "wb") as file:
+    file.write(f"#!{interpreter}\n".encode())
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in sorted(names):
+            member = zipfile.ZipInfo(name)  # of 1980, and nobody's
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, pathlib.Path(name).read_bytes())
+endef
+export ZIP
+
+# The same bytes on any day, in any folder, under any umask. Beside the source lies its bytecode for each of PYTHONS,
+# which spares CPython to compile the whole program at each start; of one whose magic number is not its own zipimport
+# takes none, and then the source is compiled. Columns of code, for tracebacks, would take 0.2 MiB of memory. What
+# zipimport runs or imports it reads twice (get_filename() makes the code as well), so that __main__.py has it read the
+# code once. In a folder, Python's loader of __main__ has no other code.
 dist:
-	rm -rf build/spoc && install -d build/spoc/bpf dist
-	install -m 644 spoc.py build/spoc/
-	install -m 644 bpf/recorder.bpf.o build/spoc/bpf/
-	printf '%s\n' 'if hasattr(__loader__, "archive"):' '    exec(__loader__.get_code("spoc"))' \
-	    'else:  # unpacked, and given to Python as a folder, from which nothing is imported' '    import sys' \
+	rm -rf build/spoc dist/spoc.pyz && mkdir -p build/spoc/bpf dist
+	cp spoc.py build/spoc/
+	cp bpf/recorder.bpf.o build/spoc/bpf/
+	printf '%s\n' 'import sys' 'if hasattr(__loader__, "archive"):' '    try:' \
+	    '        code = __loader__.get_code(sys.implementation.cache_tag)' '    except ImportError:' \
+	    '        code = __loader__.get_code("spoc")' '    exec(code)' \
+	    'else:  # unpacked, and given to Python as a folder, from which nothing is imported' \
 	    '    path = __file__[:-len("__main__.py")] + "spoc.py"' \
 	    '    if sys.flags.isolated or getattr(sys.flags, "safe_path", False):' \
 	    '        del sys.path[0]  # which spoc.py leaves to these options' \
 	    '    exec(compile(__loader__.get_data(path), path, "exec"))' >build/spoc/__main__.py
-	cd build/spoc && PYTHONHASHSEED=0 PYTHONNODEBUGRANGES=1 $(PYTHON) -c 'import py_compile; \
-	    py_compile.compile("spoc.py", "spoc.pyc", "spoc.py", True, 2, py_compile.PycInvalidationMode.UNCHECKED_HASH)'
-	chmod 644 build/spoc/__main__.py build/spoc/spoc.pyc && chmod 755 build/spoc/bpf
-	find build/spoc -exec touch -d @315532800 {} +
-	TZ=UTC $(PYTHON) -m zipapp -p '$(INTERPRETER)' -o dist/spoc.pyz build/spoc
+	cd build/spoc && for python in $(PYTHONS); do PYTHONHASHSEED=0 PYTHONNODEBUGRANGES=1 $$python -c 'import py_compile; \
+	    import sys; py_compile.compile("spoc.py", sys.implementation.cache_tag + ".pyc", "spoc.py", True, 2, \
+	    py_compile.PycInvalidationMode.UNCHECKED_HASH)' || exit; done
+	cd build/spoc && $(PYTHON) -c "$$ZIP" ../../dist/spoc.pyz '$(INTERPRETER)' *.py *.pyc bpf/recorder.bpf.o
 	chmod 755 dist/spoc.pyz
 	$(PYTHON) -B docs/generate.py completion >dist/spoc.bash-completion
 	$(PYTHON) -B docs/generate.py manual >dist/spoc.1

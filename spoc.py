@@ -83,8 +83,8 @@ except (ImportError, OSError, MemoryError) as failure:
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
 IMPORTED_LATER = ("_socket _thread array binascii bisect difflib email.utils fnmatch hashlib html http.client "
-                  "ipaddress json pwd re resource shlex shutil socket ssl subprocess syslog termios textwrap threading "
-                  "urllib.parse").split()
+                  "ipaddress json pwd re resource shlex shutil socket ssl subprocess syslog termios "
+                  "textwrap threading urllib.parse zipfile").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import array
@@ -15067,6 +15067,31 @@ def examine_python() -> Finding:
                    "install the full python3 package" if lacking else "")
 
 
+def held_bytecode() -> list[str]:
+    """The Pythons whose bytecode spoc.pyz holds, such as 3.11; spoc.py holds none."""
+    import re
+    import zipfile
+    archive = getattr(globals().get("__loader__"), "archive", "")
+    if not archive:
+        return []
+    with zipfile.ZipFile(archive) as whole:
+        minors = re.findall(r"(?m)^cpython-3(\d+)\.pyc$", "\n".join(whole.namelist()))
+    return [f"3.{minor}" for minor in sorted(minors, key=int)]
+
+
+def examine_bytecode() -> Finding:
+    held = held_bytecode()
+    if not held:
+        return Finding("none: each start compiles the source")
+    fact = f"for Python {list_of(held)}"
+    try:  # as its __main__.py does
+        globals()["__loader__"].get_code(sys.implementation.cache_tag)
+    except ImportError:
+        pythons = " ".join(f"python{version}" for version in dict.fromkeys([*held, f"3.{sys.version_info.minor}"]))
+        return Finding(f"{fact}, not for this one: each start compiles the source", f"make dist PYTHONS='{pythons}'")
+    return Finding(fact)
+
+
 def describe_capabilities(bits: int) -> str:
     """The capabilities of these bits, or all but the missing ones if these are fewer."""
     last = read_kernel_file("/proc/sys/kernel/cap_last_cap") or len(CAPABILITIES) - 1
@@ -15415,10 +15440,10 @@ EXAMINATIONS: dict[str, Callable[[], Finding]] = {
     "bpf": examine_bpf, "jit": examine_jit, "tracepoints": examine_tracepoints, "memlock": examine_memlock,
     "unprivileged_bpf": examine_unprivileged_bpf, "lockdown": examine_lockdown, "seccomp": examine_seccomp,
     "actions_logged": examine_actions_logged, "notification": examine_notification, "audit": examine_audit,
-    "filter": examine_filter, "container": examine_container, "object": examine_object, "recorder": examine_recorder,
-    "attach": examine_attach, "proc": examine_proc, "tmp": examine_tmp}
-# What these find matters only to who asks for it: an enricher by name, a scope.
-NEEDED_BY_NAME = ("actions_logged", "audit", "attach")
+    "filter": examine_filter, "container": examine_container, "object": examine_object, "bytecode": examine_bytecode,
+    "recorder": examine_recorder, "attach": examine_attach, "proc": examine_proc, "tmp": examine_tmp}
+# What these find matters only to who asks for it: an enricher by name, a scope, a short start.
+NEEDED_BY_NAME = ("actions_logged", "audit", "attach", "bytecode")
 EXAMINATION_LIMIT_MS = 20000
 
 
@@ -15861,7 +15886,10 @@ def run_version(_values: dict[str, Any], _operands: list[str]) -> int:
             lines.append(f"{name} {version()}")
         except LibraryError as error:
             lines.append(f"{name} not usable: {error}")
-    write_stdout("\n".join([*lines, f"Python {sys.version.split()[0]}", ""]))
+    lines.append(f"Python {sys.version.split()[0]}")
+    if held_bytecode():
+        lines.append(f"bytecode {examine_bytecode().fact}")
+    write_stdout("\n".join([*lines, ""]))
     return 0
 
 

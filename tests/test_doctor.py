@@ -23,7 +23,8 @@ from support import (AS_NOBODY, DATA, NOBODY, OBJECT, ROOT, build, in_mounts, li
 
 TIER = "kernel"
 ITEMS = ("kernel architecture python privileges libbpf libseccomp bpf jit tracepoints memlock unprivileged_bpf "
-         "lockdown seccomp actions_logged notification audit filter container object recorder attach proc tmp").split()
+         "lockdown seccomp actions_logged notification audit filter container object bytecode recorder attach proc "
+         "tmp").split()
 OWN_PID_NAMESPACE = ("unshare", "--pid", "--fork", "--mount", "--propagation", "private", "sh", "-ec",
                      'mount -t tmpfs none /proc; exec "$@"', "sh")
 

@@ -5,6 +5,7 @@ import ast
 import dis
 import functools
 import glob
+import json
 import os
 import pathlib
 import re
@@ -18,7 +19,7 @@ import types
 import unittest
 import zipfile
 import zlib
-from typing import Dict, Iterator, List, Set, Tuple
+from typing import Dict, Iterator, List, Sequence, Set, Tuple
 
 import spoc
 import support
@@ -289,8 +290,8 @@ class Interpreters(support.Case):
             self.assertRegex(result.stderr, r"\Aspoc: start: pypy: [^\n]+; run it with CPython 3\.9[^\n]*\n\Z")
 
     def test_supported_pythons_start_it(self) -> None:
-        found = support.interpreters("3.9", "3.10", "3.11", "3.12", "3.13")
-        support.require(found, "a Python from 3.9 to 3.13")
+        found = support.interpreters("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+        support.require(found, "a Python from 3.9 to 3.14")
         for version, path in found.items():
             with self.subTest(version):
                 result = subprocess.run([path, "-B", "-W", "error", str(support.SOURCE), "record", "--help"],
@@ -488,13 +489,28 @@ class Generated(support.Case):
             self.assertIn(option.names.split()[-1], shown.stdout)
 
 
+BYTECODE = f"{sys.implementation.cache_tag}.pyc"  # of this Python, in spoc.pyz
+
+
+def read_members(archive: pathlib.Path) -> Dict[str, bytes]:
+    with zipfile.ZipFile(archive) as whole:
+        return {name: whole.read(name) for name in whole.namelist()}
+
+
+def write_members(archive: pathlib.Path, members: Dict[str, bytes]) -> None:
+    with zipfile.ZipFile(archive, "w") as changed:
+        for name, data in members.items():
+            changed.writestr(name, data)
+
+
 class Archive(support.Case):
     """dist/spoc.pyz, the program in one file."""
 
-    def build(self, folder: str = "tree", umask: int = 0o022, **environment: str) -> pathlib.Path:
+    def build(self, folder: str = "tree", umask: int = 0o022, pythons: Sequence[str] = (sys.executable,),
+              **environment: str) -> pathlib.Path:
         support.require_command("make")
         tree = copy_of_tree(self.folder / folder)
-        make(tree, "dist", f"PYTHON={sys.executable}", umask=umask, **environment)
+        make(tree, "dist", f"PYTHON={sys.executable}", f"PYTHONS={' '.join(pythons)}", umask=umask, **environment)
         return tree / "dist/spoc.pyz"
 
     def test_same_bytes_anywhere(self) -> None:
@@ -558,7 +574,7 @@ class Archive(support.Case):
         for name in ("binascii", "json", "textwrap"):  # imported by functions, when they run
             (folder / f"{name}.py").write_text(f"open({str(trap)!r}, 'w')\nraise SystemExit(99)\n")
         (folder / "__pycache__").mkdir()
-        shutil.copy(folder / "spoc.pyc", folder / "__pycache__" / f"spoc.{sys.implementation.cache_tag}.pyc")
+        shutil.copy(folder / BYTECODE, folder / "__pycache__" / f"spoc.{sys.implementation.cache_tag}.pyc")
         with open(folder / "spoc.py", "a", encoding="utf-8") as source:
             source.write("# the bytecode is not that of this text\n")
         for options in ((), ("-I",)):
@@ -574,11 +590,7 @@ class Archive(support.Case):
         """It is told, by name an error, and by auto in the line about what is used instead."""
         support.require_root()
         archive = self.build()
-        with zipfile.ZipFile(archive) as whole:
-            members = {name: whole.read(name) for name in whole.namelist() if not name.endswith(".o")}
-        with zipfile.ZipFile(archive, "w") as changed:
-            for name, data in members.items():
-                changed.writestr(name, data)
+        write_members(archive, {name: data for name, data in read_members(archive).items() if not name.endswith(".o")})
         allow = self.folder / "allow.json"
         allow.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
         reason = (f"read BPF object: {archive}/bpf/recorder.bpf.o: the archive does not hold it; copy spoc.py and "
@@ -598,16 +610,56 @@ class Archive(support.Case):
     def test_bytecode_is_used(self) -> None:
         # Of two copies, one whose source would fail and one whose bytecode is another Python's, both run: the first by
         # its bytecode, the second by its source.
-        for broken, mark in (("spoc.py", b"nonsense("), ("spoc.pyc", b"\0\0\0\0")):
+        running = "3.%d" % sys.version_info[1]
+        for broken, mark, also in (("spoc.py", b"nonsense(", ""),
+                                   (BYTECODE, b"\0\0\0\0", ", not for this one: each start compiles the source")):
             archive = self.build(broken)
-            with zipfile.ZipFile(archive) as whole:
-                members = {name: whole.read(name) for name in whole.namelist()}
-            members[broken] = mark + members[broken][len(mark):]
-            with zipfile.ZipFile(archive, "w") as changed:
-                for name, data in members.items():
-                    changed.writestr(name, data)
+            members = read_members(archive)
+            write_members(archive, {**members, broken: mark + members[broken][len(mark):]})
             result = subprocess.run([sys.executable, str(archive), "version"], stdout=subprocess.PIPE, text=True)
-            self.assertEqual(result.stdout, support.spoc("version").stdout.replace("spoc.py", "spoc.pyz"), broken)
+            self.assertEqual(result.stdout, support.spoc("version").stdout.replace("spoc.py", "spoc.pyz")
+                             + f"bytecode for Python {running}{also}\n", broken)
+
+    def test_several_pythons(self) -> None:
+        """Each takes its own bytecode, and one that has none the source; in which order they are named does not matter.
+        """
+        found = support.interpreters("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+        if len(found) < 3:
+            self.skipTest("optional: needs three Pythons from 3.9 on; make check-vm has them")
+        (other, source_only), *held = found.items()
+        pythons = [path for _, path in held]
+        one = self.build("one", umask=0o000, pythons=pythons, TZ="America/St_Johns")
+        again = self.build("another, and deeper/tree", umask=0o077, pythons=pythons[::-1], LC_ALL="C")
+        self.assertEqual(one.read_bytes(), again.read_bytes())
+        told = f"bytecode for Python {', '.join(version for version, _ in held[:-1])} and {held[-1][0]}"
+
+        def version(python: str, archive: pathlib.Path) -> str:
+            result = subprocess.run([python, str(archive), "version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                    text=True)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            return result.stdout.splitlines()[-1]
+
+        members = read_members(one)
+        self.assertEqual(version(source_only, one), f"{told}, not for this one: each start compiles the source")
+        no_source, foreign = self.folder / "no-source", self.folder / "foreign"
+        write_members(no_source, {name: data for name, data in members.items() if name != "spoc.py"})
+        tags = [f"cpython-{version.replace('.', '')}.pyc" for version, _ in held]
+        write_members(foreign, {**members, tags[0]: members[tags[1]]})
+        for python in pythons:
+            self.assertEqual(version(python, no_source), told)
+        self.assertEqual(version(pythons[0], foreign), f"{told}, not for this one: each start compiles the source")
+        doctor = json.loads(subprocess.run([source_only, str(one), "doctor", "--json"], stdout=subprocess.PIPE).stdout)
+        check = next(check for check in doctor["checks"] if check["item"] == "bytecode")
+        self.assertEqual(check["state"], "degraded")
+        self.assertEqual(set(re.findall(r"python(3\.\d+)", check["remedy"])), {other, *(each for each, _ in held)})
+
+    def test_a_python_that_fails(self) -> None:
+        support.require_command("make")
+        tree = copy_of_tree(self.folder / "tree")
+        result = subprocess.run(["make", "-s", "-C", str(tree), "dist", f"PYTHONS=/no/python3 {sys.executable}"],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.assertNotEqual(result.returncode, 0, result.stdout)
+        self.assertFalse((tree / "dist/spoc.pyz").exists())
 
     def test_damaged_object(self) -> None:
         support.require_root()

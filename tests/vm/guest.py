@@ -641,9 +641,9 @@ def denial_in_thread(job: Job) -> None:
     """KILL_THREAD ends a thread, and the process goes on. What a signal ends is not named: neither after a call that
     returned its argument, as getpgid(0) does here, nor in one that would have started anew.
     """
-    # ctypes, so that the thread does not end with the interpreter's lock
-    program = ("import ctypes, os, threading, time\n"
-               "threading.Thread(target=ctypes.CDLL(None).getsid, args=(0,), daemon=True).start()\n"
+    # ctypes, so that the thread does not end with the interpreter's lock; threading gives names from Python 3.14 on
+    program = ("import _thread, ctypes, os, time\n"
+               "_thread.start_new_thread(ctypes.CDLL(None).getsid, (0,))\n"
                "time.sleep(0.3); print('alive', os.getpgid(0), flush=True)\n"
                "ends = os.pipe()\n"
                "for number in range(40):\n"
