@@ -13496,6 +13496,7 @@ class Survivors:
     """
 
     MAX_NAMED = 4
+    MAX_LOOKS, LOOK_S = 20, 0.005  # at what makes no more calls, until it can be reaped
 
     def __init__(self) -> None:
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -13506,16 +13507,24 @@ class Survivors:
         return child_processes().get(os.getpid(), []) if self._has_proc else []
 
     def is_alive(self) -> bool:
-        """Has anything not ended that has come of the command?"""
-        try:
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return False
-        return not self._others or bool(self.count())
+        """Has anything not ended that has come of the command? Its own process has, and its status has been taken."""
+        for _ in range(self.MAX_LOOKS):
+            try:
+                while os.waitpid(-1, os.WNOHANG)[0]:  # an orphan that has ended is none that runs on
+                    pass
+            except ChildProcessError:
+                return False
+            if self.count() or not self._has_proc:
+                return True
+            if self._others:
+                return False
+            time.sleep(self.LOOK_S)
+        return True  # of whom /proc does not tell
 
     def roots(self) -> list[int]:
         """The processes that all others of the command descend from, as far as /proc shows them."""
-        return [pid for pid in self._children() if pid not in self._others and not has_ended(pid)]
+        return [pid for pid in self._children() if pid not in self._others
+                and not all(map(has_ended, threads_of(pid)))]  # the first thread of one may end before the others
 
     def count(self) -> int:
         """How many tasks, that is threads of all its processes, /proc shows."""
@@ -13717,9 +13726,7 @@ class RunCommand:
         return is_alive
 
     def _release(self, watcher: DenialWatcher, survivors: Survivors) -> None:
-        """Let what has outlived the command run on, and say so."""
-        if not survivors.is_alive():
-            return
+        """Let what outlives the command run on, and say so."""
         advice = survivors.advice()
         title = survivors.title("runs", "run")
         consequence = watcher.release_survivors()
@@ -13735,12 +13742,16 @@ class RunCommand:
                   survivors: Survivors | None) -> bool:
         """Report what is left, and learn; say whether that is all."""
         if watcher:
+            outlive = survivors is not None and survivors.is_alive()  # before all that they have done is read
             try:
                 report.add(watcher.finish())
+                if outlive and not (survivors and survivors.is_alive()):
+                    report.add(watcher.read())  # the rest
+                    outlive = False
             except (SpocError, OSError) as error:
                 report.losses.append(str(error))
             report.losses += watcher.losses()
-            if survivors:
+            if survivors and outlive:
                 self._release(watcher, survivors)
         if self.events or self.learned and not self.learned.is_file:
             supervisor.restore()  # nobody may read the fifo that is waited for

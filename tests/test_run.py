@@ -305,6 +305,34 @@ class Survivors(RunCase):
         for options in (("--learn", str(self.learned)), ("--follow",), ()):
             self.assertNotIn("of the command", self.run_it("true", options=options).stderr)
 
+    def survivors(self, script: str) -> str:
+        """What a script prints that has made Survivors, in a process that may have any children."""
+        folder = str(pathlib.Path(str(module.__file__)).parent)
+        script = f"import os, sys, threading, time; sys.path.insert(0, {folder!r}); import spoc\n{script}"
+        return subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True, text=True,
+                              timeout=WAIT_S).stdout
+
+    def test_what_has_ended_runs_on_no_more(self) -> None:
+        """Also where nobody has waited for it yet."""
+        self.assertEqual(self.survivors(
+            "survivors = spoc.Survivors()\n"
+            "pid = os.fork() or os._exit(0)\n"
+            "os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)\n"
+            "print(survivors.is_alive())"), "False\n")
+
+    def test_the_first_thread_may_end_before_the_others(self) -> None:
+        """A process is there until the last has ended."""
+        self.assertEqual(self.survivors(
+            "def end_first(): spoc.libc.syscall(spoc.syscall_number('exit'), 0, 0, 0)\n"
+            "other = os.fork() or time.sleep(1000)\n"
+            "survivors = spoc.Survivors()\n"
+            "pid = os.fork()\n"
+            "if not pid: threading.Thread(target=time.sleep, args=(1000,)).start(); end_first()\n"
+            "while not spoc.has_ended(pid): time.sleep(0.01)\n"
+            "print(survivors.is_alive(), survivors.roots() == [pid], survivors.count())\n"
+            "os.kill(pid, 9)\nos.waitpid(pid, 0)\nprint(survivors.is_alive())\n"
+            "os.kill(other, 9)"), "True True 1\nFalse\n")
+
     def test_children_from_before_are_not_the_commands(self) -> None:
         """A shell that becomes spoc.py leaves it those that it has begun."""
         for options in (("--learn", str(self.learned)), ("--follow",), ()):
