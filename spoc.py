@@ -3689,6 +3689,7 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST_TYPES = (MANIFEST_TYPE, "application/vnd.docker.distribution.manifest.v2+json")
 INDEX_TYPES = (INDEX_TYPE, "application/vnd.docker.distribution.manifest.list.v2+json")
+ACCEPTED = {"Accept": ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))}
 IMAGE_CONFIG_TYPES = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
 # The runtime format, which container runtimes read (Kubernetes' KEP-6061), is known by its config's media type.
 RUNTIME_TYPE = "application/vnd.cncf.seccomp-profile.config.v1+json"
@@ -3703,7 +3704,6 @@ EPOCH = "1970-01-01T00:00:00Z"
 RFC_3339 = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})"
 SHA256 = r"sha256:[0-9a-f]{64}"
 
-MAX_BLOB_BYTES = 16 << 20  # DefaultMaxBlobSize of SPO
 MAX_LAYERS = 128  # maxArtifactLayers of SPO, for the manifests of an index as well
 # ValidateArtifact of kubernetes-sigs/security-profiles-merger (seccomp/validate.go), which runtimes and SPO call. Each
 # entry that is written here loads one rule, so that its limit of 256 rules for a syscall is never reached.
@@ -3959,7 +3959,7 @@ class Manifest(NamedTuple):
         """A part that was chosen, unless it can be no profile."""
         name = f"{part.title or part.digest:.100}"
         if part.size_bytes > limit_bytes:
-            self.fail(f"{name} has {part.size_bytes} bytes, more than {limit_bytes}")
+            self.fail(f"{name} has {part.size_bytes} bytes, more than {limit_bytes}", "is this a profile?")
         if part.media_type.endswith(("gzip", "zstd")):
             self.fail(f"{name} is packed ({part.media_type:.100}), and so no profile")
         return part
@@ -4034,10 +4034,10 @@ def choose_manifest(index: Manifest, platform: Platform) -> Descriptor:
         index.fail_for(platform)
     if fitting[0].media_type not in MANIFEST_TYPES:
         index.fail(f"its index leads to no manifest, but to what is of type {fitting[0].media_type:.100}")
-    return index.checked(fitting[0], MAX_BLOB_BYTES)
+    return index.checked(fitting[0], MAX_MANIFEST_BYTES)
 
 
-def choose_layer(manifest: Manifest, platform: Platform, limit_bytes: int = MAX_BLOB_BYTES) -> Descriptor:
+def choose_layer(manifest: Manifest, platform: Platform, limit_bytes: int = MAX_PROFILE_BYTES) -> Descriptor:
     """The layer of a manifest with the profile for a platform, by the rules of selectLayer (internal/pkg/artifact of
     SPO). Raises SpocError.
     """
@@ -4821,10 +4821,8 @@ class RegistryClient:
     def manifest(self, reference: Reference) -> tuple[bytes, Manifest]:
         """The manifest or index that a reference names: its bytes, which have the reference's digest, and parsed."""
         with self._operation("pull", reference):
-            name = reference.digest or reference.tag
-            reply = self._retry(lambda: self._call(
-                reference, "GET", f"manifests/{name}", {"Accept": ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))},
-                most_bytes=MAX_MANIFEST_BYTES))
+            reply = self._retry(lambda: self._call(reference, "GET", f"manifests/{reference.digest or reference.tag}",
+                                                   ACCEPTED, most_bytes=MAX_MANIFEST_BYTES))
             if reply.status == 404:
                 raise self._missing(reference)
             self._expect(reply, reference, 200)
@@ -4837,9 +4835,6 @@ class RegistryClient:
     def blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
         """A blob of the repository."""
         with self._operation("pull", reference):
-            if descriptor.size_bytes > MAX_BLOB_BYTES:
-                raise TransferFailure(f"a layer of {descriptor.size_bytes} bytes, more than {MAX_BLOB_BYTES}",
-                                      "is this a profile?")
             reply = self._retry(lambda: self._call(reference, "GET", f"blobs/{descriptor.digest}", {},
                                                    most_bytes=descriptor.size_bytes))
             self._expect(reply, reference, 200)
@@ -4850,8 +4845,7 @@ class RegistryClient:
         """Is there anything that this reference names?"""
         with self._operation("pull", reference):
             reply = self._retry(lambda: self._call(
-                reference, "HEAD", f"manifests/{reference.digest or reference.tag}",
-                {"Accept": ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))}))
+                reference, "HEAD", f"manifests/{reference.digest or reference.tag}", ACCEPTED))
             if reply.status != 404:
                 self._expect(reply, reference, 200)
             return reply.status == 200
@@ -4906,13 +4900,19 @@ class RegistryClient:
         return reply if reply.status == 200 else self._send(reference, digest, data, mount_from)
 
     def _send(self, reference: Reference, digest: str, data: bytes, mount_from: str) -> Reply:
-        """Store a blob: "Pushing a blob monolithically" of the specification."""
+        """Store a blob, as the specification has it: "Mounting a blob from another repository", or else monolithically.
+        """
         import urllib.parse
         mount = f"?mount={digest}&from={mount_from}" if mount_from else ""
-        reply = self._call(reference, "POST", f"blobs/uploads/{mount}", {})
-        if reply.status == 201 and mount:
-            return reply
-        self._expect(reply, reference, 202)
+        try:
+            reply = self._call(reference, "POST", f"blobs/uploads/{mount}", {})
+            if reply.status == 201 and mount:
+                return reply
+            self._expect(reply, reference, 202)
+        except TransferFailure as failure:
+            if failure.is_transient or not mount:
+                raise
+            return self._send(reference, digest, data, "")
         if not reply.headers.get("Location"):
             raise TransferFailure(f"{reply.origin.netloc} does not say where to upload", "is this a registry?")
         place = join_url(reply.url, reply.headers["Location"])
@@ -5101,7 +5101,7 @@ class PulledProfile(NamedTuple):
 
 
 def pull_profile(client: RegistryClient, reference: Reference, platform: Platform,
-                 limit_bytes: int = MAX_BLOB_BYTES) -> PulledProfile:
+                 limit_bytes: int = MAX_PROFILE_BYTES) -> PulledProfile:
     """Read the profile for a platform; what the reference names is looked up once. Raises SpocError."""
     data, manifest = client.manifest(reference)
     resolved = reference._replace(digest=sha256_of(data))
@@ -5118,6 +5118,16 @@ MAX_BASE_BYTES = 1 << 20  # MaxRuntimeProfileSize of SPO
 MAX_BASE_DEPTH = 15  # MaxBaseProfileDepth of SPO, with the profile that builds on the others
 # What cosign leaves in a repository beside what it signs.
 SIGNATURE_TAG = r"sha256-[0-9a-f]{64}(\.[a-z]+)?"
+
+
+def profile_identity(path: str) -> object:
+    """What is equal for all names of one profile; None if that may be another each time."""
+    if is_reference(path):
+        reference = parse_reference(path)
+        return reference.place, reference.digest or reference.tag
+    file, name = split_name(path)
+    identity = file_identity(file, 0)
+    return identity and (identity, name)
 
 
 class ProfileReader:
@@ -5147,17 +5157,19 @@ class ProfileReader:
     def expand(self, paths: Iterable[str], output: str = "") -> Iterator[str]:
         """These paths, and for oci://HOST/NAME:PATTERN the tags that fit, but for the one that is written to.
 
-        No reference comes twice: patterns may overlap, and a node counts once.
+        Nothing comes twice, be it that patterns overlap: a recording counts once.
         """
-        seen: set[Reference] = set()
+        seen: set[object] = set()
         for path in paths:
             is_pattern = is_reference(path) and not {"*", "?"}.isdisjoint(path)
             for each in self._fitting(path, output) if is_pattern else [path]:
-                reference = parse_reference(each) if is_reference(each) else None
-                if reference not in seen:
+                identity = profile_identity(each)
+                if identity not in seen:
                     yield each
-                if reference:
-                    seen.add(reference)
+                elif not is_pattern:
+                    Log.info(f"{path}: given before, and counts once")
+                if identity:
+                    seen.add(identity)
 
     def _fitting(self, path: str, output: str) -> Iterator[str]:
         import fnmatch
@@ -5242,7 +5254,7 @@ class RegistryTarget(Target):
     def read(self) -> str:
         if not self.exists():
             return ""
-        pulled = pull_profile(self._client, self.reference, platform_of(self._host), MAX_PROFILE_BYTES)
+        pulled = pull_profile(self._client, self.reference, platform_of(self._host))
         Log.debug(f"Pulled {pulled.reference}")
         return pulled.text(str(pulled.reference))
 
@@ -14073,7 +14085,7 @@ def profile_target(path: str, option: str = "-o", registries: Settings = Setting
     return open_target(path, (identity.uid, identity.gid) if identity else None, container_host(), registries, option)
 
 
-def read_profiles(paths: Sequence[str], registries: Settings = Settings()) -> Iterator[LoadedProfile]:
+def read_profiles(paths: Sequence[str], registries: Settings) -> Iterator[LoadedProfile]:
     """These profiles, one after the other; standard input can be only one of them."""
     check_readable(paths)
     with ProfileReader(container_host(), registries) as reader:
@@ -14144,9 +14156,9 @@ def registry_settings(values: dict[str, Any], references: Iterable[Reference]) -
 
 
 def make_artifact_of(paths: Sequence[str], artifact_type: str, platforms: Sequence[Platform],
-                     annotations: dict[str, str]) -> Artifact:
+                     annotations: dict[str, str], registries: Settings = Settings()) -> Artifact:
     """What is pushed of these files: each with its platform in the CRD format, one for all in the runtime format."""
-    sources = list(read_profiles(paths))
+    sources = list(read_profiles(paths, registries))
     kind = artifact_type or (ARTIFACT_RUNTIME if not platforms and {each.type for each in sources} == {TYPE_JSON} else
                              ARTIFACT_CRD)
     if kind == ARTIFACT_RUNTIME:
@@ -14173,10 +14185,12 @@ def push_files(values: dict[str, Any], reference: Reference) -> int:
     if "password_stdin" in values and "-" in paths:
         raise UsageError("--password-stdin", "standard input cannot be the profile as well", "name a file with -f")
     annotations = parse_annotations(values.get("annotations", ()), os.environ.get("SOURCE_DATE_EPOCH", ""))
-    settings = registry_settings(values, [reference])
-    artifact = make_artifact_of(paths, values.get("type", ""), values.get("platforms", ()), annotations)
+    copied = [parse_reference(path) for path in paths if is_reference(path)]
+    settings = registry_settings(values, [reference, *copied])
+    artifact = make_artifact_of(paths, values.get("type", ""), values.get("platforms", ()), annotations, settings)
+    others = [each.repository for each in copied if each.host == reference.host and each.place != reference.place]
     with RegistryClient(settings) as client:
-        digest = client.push(reference, artifact)
+        digest = client.push(reference, artifact, "".join(others[:1]))
     write_stdout(f"Pushed {reference._replace(digest=digest)}\n")
     return 0
 

@@ -244,7 +244,7 @@ class Server:
     def _read(self, file: Any) -> Optional[Request]:
         """The next request, which is kept as well; None if the peer has hung up."""
         line = file.readline(1 << 16).decode("latin-1").split()
-        if len(line) != 3:
+        if len(line) != 3 or not line[2].startswith("HTTP/"):  # TLS, say
             return None
         headers = http.client.parse_headers(file)
         self.requests.append(Request(line[0], line[1], headers, file.read(int(headers.get("Content-Length") or 0))))

@@ -167,6 +167,7 @@ class Commands(support.Case):
 
     def setUp(self) -> None:
         super().setUp()
+        self.copies = 0
         nodes = ("read write", "read write", "read write ptrace", "read mount socket", "read")
         self.nodes = [self.write(f"node-{number}.yaml", allowing(*names.split()))
                       for number, names in enumerate(nodes, 1)]
@@ -176,6 +177,11 @@ class Commands(support.Case):
         kind = "raw-seccomp" if file.endswith(".json") else "seccomp"
         path.write_text(spoc.format_profile(profile, kind, "app", **fields))
         return str(path)
+
+    def copy(self, path: str) -> str:
+        """Another file that says the same."""
+        self.copies += 1
+        return shutil.copy(path, f"{path}.{self.copies}")
 
     def merged(self, *arguments: str) -> tuple[dict[str, Any], str]:
         result = support.spoc("merge", *arguments)
@@ -217,6 +223,29 @@ class Commands(support.Case):
             parts = [self.write_merged("some.yaml", *self.nodes[:2]), self.write_merged("rest.yaml", *self.nodes[2:])]
             self.assertEqual(self.merged("--at-least", least, *parts)[0], document)
 
+    def test_a_file_given_twice_counts_once(self) -> None:
+        """By whatever name; a copy is another recording, and so is another document of the file."""
+        path = self.write("app.yaml", allowing("read"))
+        copy = self.copy(path)
+        link = self.folder / "link.yaml"
+        link.symlink_to("app.yaml")
+        os.link(path, self.folder / "name.yaml")
+        same = (f"{self.folder}/./app.yaml", str(link), str(self.folder / "name.yaml"), "-")
+        with open(path, encoding="utf-8") as file:
+            result = support.spoc("merge", path, *same, copy, stdin=file)
+        document, = yaml_documents(result.stdout)
+        coverage = json.loads(document["metadata"]["annotations"][COVERAGE])
+        self.assertEqual((coverage["total"], coverage["syscalls"]), (2, {"read": 2}), result.stderr)
+        for name in same:
+            self.assertIn(f" {name}: given before, and counts once\n", result.stderr)
+        self.assertIn(" Merged 2 profiles into: ", result.stderr)
+        several = self.folder / "several.yaml"
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        several.write_text("".join(text.replace("name: app", f"name: {name}") + "---\n" for name in "ab"))
+        _, log = self.merged(f"{several}#a", f"{several}#b", f"{several}#a")
+        self.assertIn(" Merged 2 profiles into: ", log)
+
     def test_what_a_rule_denies_stays_denied(self) -> None:
         """And what the kernel makes by itself stays allowed."""
         rules = (spoc.Rule("SCMP_ACT_KILL_PROCESS", ("ptrace",)), spoc.Rule(ALLOW, ("read", "restart_syscall")),
@@ -232,10 +261,11 @@ class Commands(support.Case):
         """As clone3, which --portable answers with ENOSYS where a recording has clone alone."""
         portable = self.write("portable.json", allowing(rules=(
             spoc.Rule(ALLOW, ("clone",)), spoc.Rule(ERRNO, ("clone3",), 38))))
-        document, _ = self.merged("-t", "seccomp", portable, portable)
+        again = self.copy(portable)
+        document, _ = self.merged("-t", "seccomp", portable, again)
         self.assertEqual(json.loads(document["metadata"]["annotations"][COVERAGE])["syscalls"], {"clone": 2})
         other = self.write("other.yaml", allowing("clone", "clone3"))
-        document, log = self.merged("-t", "seccomp", "--at-least", "2", portable, portable, other)
+        document, log = self.merged("-t", "seccomp", "--at-least", "2", portable, again, other)
         self.assertEqual(self.names(document), {"clone"})
         self.assertIn(": clone3 (1)\n", log)
 
@@ -259,7 +289,7 @@ class Commands(support.Case):
         for inputs, is_said in ((["all.yaml"], True), (["all.yaml", "node-1.yaml"], True), (["node-1.yaml"], False)):
             result = support.spoc("merge", "-o", out, *(str(self.folder / name) for name in inputs))
             self.assertEqual("no place for the coverage: merged again, this is one recording" in result.stderr, is_said)
-        document, _ = self.merged("-t", "seccomp", out, out)
+        document, _ = self.merged("-t", "seccomp", out, self.copy(out))
         self.assertEqual(json.loads(document["metadata"]["annotations"][COVERAGE])["total"], 2)
 
     def test_intersect(self) -> None:
@@ -341,7 +371,7 @@ class Commands(support.Case):
 
     def test_many_nodes_take_little_memory(self) -> None:
         """Of nodes with the same profile one is kept."""
-        files = spoc.ProfileFiles(self.nodes * 3)
+        files = spoc.ProfileFiles([*self.nodes, *map(self.copy, self.nodes * 2)])
         self.assertEqual((len(files.profiles), files.total), (4, 15))
 
 
@@ -411,7 +441,9 @@ class Labels(support.Case):
         self.profile.write_text(self.profile.read_text().replace("labels:\n    app: web", "labels: [web]"))
         document, = yaml_documents(self.convert("-t", "seccomp", "--label", "a=b").stdout)
         self.assertEqual(document["metadata"]["labels"], {"a": "b"})
-        self.assertEqual(support.spoc("merge", str(self.profile), str(self.profile)).returncode, 0)
+        other = self.folder / "other.yaml"
+        other.write_text(self.profile.read_text())
+        self.assertEqual(support.spoc("merge", str(self.profile), str(other)).returncode, 0)
 
 
 EXAMPLES = support.ROOT / "examples" / "fleet"

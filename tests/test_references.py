@@ -324,6 +324,11 @@ class Patterns(ReferenceCase):
         self.assertEqual(names_in(result.stdout), [])
         self.assertIn(" Left out what fewer than 2 of 3 recordings have: openat (1), read (1), write (1)\n",
                       result.stderr)
+        self.assertIn(f" {self.app}:node-1: given before, and counts once\n", result.stderr)
+        self.assertNotIn("node-10: given before", result.stderr)
+        pinned = self.push(crd("read"), "node-1")
+        result = self.spoc("merge", pinned, pinned.replace(":node-1@", "@"))
+        self.assertIn(" Merged 1 profile into: ", result.stderr)
         digest = f"{self.app}:node-*@sha256:{64 * '0'}"
         self.assertIn(f"{digest}: a digest names one profile", self.spoc("merge", digest, code=2).stderr)
 

@@ -432,6 +432,18 @@ class Bad(Scripted):
                              {"a": ["b"], "digest": [sha256(request.body)]})
             self.assertNotIn("Authorization", request.headers)
 
+    def test_mount_that_is_refused(self) -> None:
+        """The blobs are sent then: who asks may not read there, or the registry mounts nothing."""
+        for status in (400, 401, 403, 404, 405):
+            def refuse(request: registries.Request) -> registries.Answer:
+                if request.method == "POST" and "mount=" in request.target:
+                    return registries.answer(status, WWW_Authenticate="Basic realm=x")
+                return self.respond(request)
+            server = registries.Server(self, refuse)
+            self.spoc("push", "-f", f"oci://{server.host}/one", f"{server.host}/other")
+            self.assertEqual([request.method for request in server.requests if request.target.startswith("/v2/other/")],
+                             [*2 * ["HEAD", "POST", "POST", "PUT"], "PUT"])
+
     @staticmethod
     def always(reply: bytes, _request: registries.Request) -> registries.Answer:
         return reply
@@ -809,18 +821,27 @@ class Plain(registries.Case):
                 self.assertFalse((self.folder / "out").exists())
 
     def test_mount(self) -> None:
-        """What another repository of the registry has is not sent."""
+        """What another repository of the registry has is not sent: it answers 201, and not 202."""
         registry = self.registry()
-        self.pushed("-f", "app.yaml", f"{registry.host}/one/app:1")
-        manifest = registry.manifest("one/app:1")
-        layer = YAML_PROFILE.encode()
-        artifact = spoc.Artifact(manifest, (spoc.Blob("x", b"{}"), spoc.Blob("y", layer)))
-        proxy = registries.Proxy(self)
-        with unittest.mock.patch.dict(os.environ, http_proxy=proxy.host, no_proxy=""), \
-                spoc.RegistryClient(spoc.Settings(plain_http=True)) as client:
-            client.push(spoc.parse_reference(f"registry.test:{registry.port}/other:2"), artifact, "one/app")
-        self.assertEqual([request.method for request in proxy.requests], ["HEAD", "POST", "HEAD", "POST", "PUT"])
-        self.assertEqual(registry.blobs("other:2"), [layer])
+        for name in ("app.yaml", "app.json"):
+            self.pushed("-f", name, f"{registry.host}/one/app:1")
+            log = self.spoc("push", "-v", "-f", f"oci://{registry.host}/one/app:1", f"{registry.host}/{name}:2").stderr
+            uploads = re.findall(r"(POST|PUT) (\S+)/blobs/\S+: (\d+)", log)
+            self.assertEqual(uploads, 2 * [("POST", f"http://{registry.host}/v2/{name}", "201")])
+            self.assertEqual(registry.manifest(f"{name}:2"), registry.manifest("one/app:1"))
+            self.assertEqual(registry.blobs(f"{name}:2"), registry.blobs("one/app:1"))
+
+    def test_copy(self) -> None:
+        """To another registry it is sent; and so are the other profiles of several."""
+        one, other = self.registry(), registries.Registry(self, self.folder / "other", "127.0.0.1", 0, {}, {})
+        self.pushed("-f", "app.yaml", f"{one.host}/app:1")
+        self.pushed("-f", f"oci://{one.host}/app:1", f"{other.host}/app:2")
+        self.assertEqual(other.manifest("app:2"), one.manifest("app:1"))
+        (self.folder / "more.yaml").write_text(YAML_PROFILE + "# more\n")
+        self.pushed("-f", "more.yaml", f"{one.host}/more:1")
+        self.pushed("-f", f"oci://{one.host}/app:1", "-p", "linux/amd64", "-f", f"oci://{one.host}/more:1", "-p",
+                    "linux/arm64", f"{one.host}/both:1")
+        self.assertEqual(sorted(one.blobs("both:1")), sorted(one.blobs("app:1") + one.blobs("more:1")))
 
 
 class Secured(registries.Case):
@@ -923,6 +944,8 @@ class Secured(registries.Case):
         self.assertEqual(len(service.requests), count + 1)
         self.assertNotIn("Authorization", service.requests[-1].headers)
         self.assertIn("wants a login (HTTP 401: UNAUTHORIZED", self.refused("push", "-f", "app.json", place))
+        log = self.spoc("push", "-v", "-f", f"oci://{place}", f"{registry.host}/other", env=logged_in).stderr
+        self.assertEqual(re.findall(r"POST \S+: (\d+)", log).count("201"), 2, log)
         guest = registries.environment(self.home, SPOC_USERNAME="guest", SPOC_PASSWORD="guest")
         self.assertIn("does not take the login of guest", self.refused("pull", place, env=guest))
         guest["SPOC_PASSWORD"] = "guess7"
