@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import signal
@@ -53,6 +54,36 @@ class Console(unittest.TestCase):
         machine = check.MACHINES[0]
         table = check.table([machine], [check.Result(machine.name, "a", "failed", "", 0)])
         self.assertRegex(table, r"\na +FAILED$")
+
+
+class Table(unittest.TestCase):
+    """docs/machines.md: CI boots a machine, or it is said when it was tried."""
+
+    def rows(self) -> "List[List[str]]":
+        text = (ROOT / "docs" / "machines.md").read_text("utf-8").partition("\n## Machines\n")[2]
+        rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+        self.assertGreater(len(rows), 10)
+        return rows
+
+    def test_each_machine(self) -> None:
+        dated = {row[0].strip("`"): row[-1] for row in self.rows() if re.fullmatch(r"20\d\d-\d\d-\d\d", row[-1])}
+        others = [row for row in self.rows() if row[0].strip("`") not in dated]
+        self.assertEqual(sorted(row[0].strip("`") for row in others),
+                         sorted(machine.name for machine in check.MACHINES if not machine.occasional))
+        for machine in check.MACHINES:
+            if machine.occasional:
+                self.assertIn(f"make check-vm MACHINES={machine.name}", dated)
+
+    def test_what_is_there(self) -> None:
+        """The versions are those that the machine itself checks."""
+        for row in self.rows():
+            machine = next((each for each in check.MACHINES if row[0].strip("`").split("=")[-1] == each.name), None)
+            if machine:
+                release, python, libbpf, libseccomp = check.SUITES[machine.suite]
+                self.assertTrue(row[1].startswith(release.rstrip(".")), row)
+                self.assertEqual(row[3], python)
+                self.assertEqual(row[4].startswith("0."), libbpf.endswith(".0"), row)
+                self.assertTrue(row[5].startswith(libseccomp), row)
 
 
 class Archives(Case):

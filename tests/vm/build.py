@@ -12,7 +12,6 @@ import functools
 import gzip
 import hashlib
 import importlib.util
-import io
 import lzma
 import marshal
 import os
@@ -24,7 +23,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "spoc-vm"
@@ -33,6 +32,8 @@ KEPT_S = 7 * 86400  # of what was built; packages are kept for good, and fetched
 
 # What spoc.py needs of each suite, and what the tests compare it with.
 PACKAGES = {
+    "unstable": "python3.14-minimal libpython3.14-minimal libpython3.14-stdlib libbpf1 libffi8 libelf1t64 "
+                "libzstd1",
     "trixie": "python3.13-minimal libpython3.13-minimal libpython3.13-stdlib libbpf1 libffi8 libelf1t64 "
               "libzstd1",
     "bookworm": "python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libbpf1 libffi8 libelf1",
@@ -50,10 +51,10 @@ SAME_PYTHON = "{}.{}".format(*sys.version_info)
 
 
 class Base(NamedTuple):
-    """What a machine boots: a kernel, and an initial file system to which more can be appended."""
+    """What a machine boots: a kernel, and the parts of its initial file system, to which more can be appended."""
 
     kernel: pathlib.Path
-    initrd: pathlib.Path
+    initrd: "Tuple[pathlib.Path, ...]"
 
 
 class BuildError(Exception):
@@ -106,7 +107,7 @@ class Apt:
         self._run("apt-get", "update", "--error-on=any")
 
     def fetch(self, names: Sequence[str]) -> "Dict[str, pathlib.Path]":
-        """The packages' files, verified; name -> path. A name that ends in + stands for what it depends on."""
+        """The packages' files, verified; name -> path. A name that ends in + stands for the kernel that it leads to."""
         try:
             return self._fetch(names)
         except (BuildError, OSError):  # nothing is there yet, it is damaged, or the mirror has a newer version
@@ -114,7 +115,7 @@ class Apt:
             return self._fetch(names)
 
     def _fetch(self, names: Sequence[str]) -> "Dict[str, pathlib.Path]":
-        real = [self._dependency(name[:-1]) if name.endswith("+") else name for name in names]
+        real = [self._kernel(name[:-1]) if name.endswith("+") else name for name in names]
         files = {}
         for _ in range(2):
             files = dict(self._files(real))
@@ -127,11 +128,11 @@ class Apt:
             self._run("apt-get", "download", *missing)
         raise BuildError(f"what was downloaded is not what the signed lists say: {' '.join(missing)}")
 
-    def _dependency(self, name: str) -> str:
-        match = re.search(r"^  Depends: (\S+)", self._run("apt-cache", "depends", name), re.MULTILINE)
-        if not match:
-            raise BuildError(f"{name} ({self.suite} {self.architecture}) depends on nothing")
-        return match[1]
+    def _kernel(self, name: str) -> str:
+        """The package that holds the kernel: one names the version that is the newest, and may lead to yet another."""
+        match = re.search(r"^  Depends: (linux-(?:image|binary)-\d\S*)", self._run("apt-cache", "depends", name),
+                          re.MULTILINE)
+        return self._kernel(match[1]) if match else name
 
     def _files(self, names: Sequence[str]) -> "Iterator[Tuple[str, Tuple[pathlib.Path, str]]]":
         """Each package's file, as apt-get download names it, and the digest that it must have by the lists."""
@@ -189,12 +190,15 @@ def add_bytecode(archive: Archive, name: str, source: bytes) -> None:
 
 
 def package_members(path: pathlib.Path) -> "Iterator[Tuple[str, tarfile.TarInfo, bytes]]":
-    """What a package would install: name, kind, content."""
-    data = subprocess.run(["dpkg-deb", "--fsys-tarfile", str(path)], stdout=subprocess.PIPE, check=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+    """What a package would install: name, kind, content. No more of it is unpacked than is asked for."""
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(path)], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL) as process, \
+            tarfile.open(fileobj=process.stdout, mode="r|") as tar:
         for member in tar:
             file = tar.extractfile(member) if member.isfile() else None
             yield member.name.strip("./"), member, file.read() if file else b""
+        if process.wait():
+            raise BuildError(f"dpkg-deb cannot unpack {path}")
 
 
 def add_package(archive: Archive, path: pathlib.Path) -> None:
@@ -212,14 +216,20 @@ def add_package(archive: Archive, path: pathlib.Path) -> None:
                 add_bytecode(archive, name, data)
 
 
-def kernel_files(path: pathlib.Path) -> "Tuple[bytes, Dict[str, bytes]]":
-    """A kernel package's kernel, and the modules of MODULES, each after those that it needs."""
-    image, modules = b"", {}
-    for name, member, data in package_members(path):
-        if name.startswith("boot/vmlinuz-"):
-            image = data
-        elif name.endswith(".ko"):
-            modules[pathlib.Path(name).stem.replace("-", "_")] = data
+def kernel_image(package: pathlib.Path, architecture: str) -> bytes:
+    """A kernel package's kernel, as QEMU boots it."""
+    for name, _, image in package_members(package):
+        if re.match("boot/vmlinu[xz]-|usr/lib/modules/[^/]+/vmlinuz$", name):
+            if image[:2] == b"\x1f\x8b":
+                image = gzip.decompress(image)
+            return unpacked(image) if architecture == "amd64" else image
+    raise BuildError(f"{package} holds no kernel")
+
+
+def module_archive(package: pathlib.Path) -> bytes:
+    """Of a kernel package the modules of MODULES, each after those that it needs: numbers say in which order."""
+    modules = {pathlib.Path(name).stem.replace("-", "_"): data
+               for name, _, data in package_members(package) if name.endswith(".ko")}
     ordered: "Dict[str, bytes]" = {}
 
     def take(name: str) -> None:
@@ -231,47 +241,57 @@ def kernel_files(path: pathlib.Path) -> "Tuple[bytes, Dict[str, bytes]]":
 
     for name in MODULES:
         take(name)
-    return image, ordered
+    archive = Archive()
+    for number, (name, data) in enumerate(ordered.items()):
+        archive.add(f"modules/{number:02d}-{name}.ko", data)
+    return archive.finish()
 
 
 def unpacked(image: bytes) -> bytes:
     """The ELF file in a bzImage that xz has packed (Documentation/arch/x86/boot.rst), which QEMU boots as well if the
-    kernel has an entry for PVH; to have the machine unpack it takes as long as the rest of its boot.
+    kernel has an entry for PVH; to have the machine unpack it takes as long as the rest of its boot. What zstd has
+    packed is left as it is: this Python may not know it, and the machine is quick at it.
     """
     setup_sectors, = struct.unpack_from("<B", image, 0x1f1)
     payload_offset, payload_length = struct.unpack_from("<II", image, 0x248)
     start = (setup_sectors + 1) * 512 + payload_offset
-    return lzma.LZMADecompressor().decompress(image[start:start + payload_length])
+    payload = image[start:start + payload_length]
+    return image if payload.startswith(b"\x28\xb5\x2f\xfd") else lzma.LZMADecompressor().decompress(payload)
 
 
 @functools.lru_cache(maxsize=None)
-def build(suite: str, kernel: str, kernel_architecture: str, architecture: str, more: "Tuple[str, ...]" = ()) -> Base:
-    """A machine with that kernel package and a userland of that architecture; `more`: packages as NAME:ARCHITECTURE."""
+def build(suite: str, kernel: str, kernel_architecture: str, architecture: str, more: "Tuple[str, ...]" = (),
+          with_modules: bool = False) -> Base:
+    """A machine with that kernel package and a userland of that architecture; `more`: packages as NAME:ARCHITECTURE.
+
+    Machines of one kernel, or of one userland, share what is made from its packages.
+    """
     CACHE.mkdir(parents=True, exist_ok=True)
     with locked(CACHE / "lock"):
-        kernel_package, = Apt(suite, kernel_architecture).fetch([kernel + "+"]).values()
+        package, = Apt(suite, kernel_architecture).fetch([kernel + "+"]).values()
         packages = list(Apt(suite, architecture).fetch([*COMMON.split(), *PACKAGES[suite].split()]).values())
         others = [(name.split(":")[1], path) for name in more
                   for path in Apt(suite, name.split(":")[1]).fetch([name.split(":")[0]]).values()]
-        key = hashlib.sha256(pathlib.Path(__file__).read_bytes() + importlib.util.MAGIC_NUMBER)
-        for path in (kernel_package, *packages, *(path for _, path in others)):
-            key.update(path.name.encode() + file_digest(path).encode())
-        folder = CACHE / "built"
-        base = Base(folder / f"{key.hexdigest()[:32]}.kernel", folder / f"{key.hexdigest()[:32]}.initrd")
-        if not all(is_whole(path) for path in base):
-            remove_old(folder)
-            image, modules = kernel_files(kernel_package)
-            if image[:2] == b"\x1f\x8b":
-                image = gzip.decompress(image)
-            if kernel_architecture == "amd64":
-                image = unpacked(image)
-            write_whole(base.initrd, initial_system(packages, others, modules))
-            write_whole(base.kernel, image)
-        return base
+        initrd = [made_from([*packages, *(path for _, path in others)], "system",
+                            lambda: initial_system(packages, others))]
+        if with_modules:
+            initrd.append(made_from([package], "modules", lambda: module_archive(package)))
+        return Base(made_from([package], "kernel", lambda: kernel_image(package, kernel_architecture)), tuple(initrd))
 
 
-def initial_system(packages: "Sequence[pathlib.Path]", others: "Sequence[Tuple[str, pathlib.Path]]",
-                   modules: "Dict[str, bytes]") -> bytes:
+def made_from(packages: "Sequence[pathlib.Path]", kind: str, make: "Callable[[], bytes]") -> pathlib.Path:
+    """The file of that kind that comes of the packages; made now unless the cache has it whole."""
+    key = hashlib.sha256(pathlib.Path(__file__).read_bytes() + importlib.util.MAGIC_NUMBER)
+    for path in packages:
+        key.update(path.name.encode() + file_digest(path).encode())
+    built = CACHE / "built" / f"{key.hexdigest()[:32]}.{kind}"
+    if not is_whole(built):
+        remove_old(built.parent)
+        write_whole(built, make())
+    return built
+
+
+def initial_system(packages: "Sequence[pathlib.Path]", others: "Sequence[Tuple[str, pathlib.Path]]") -> bytes:
     archive = Archive()
     for folder, mode in (("tmp", 0o041777), ("root", 0o040700), ("run", 0o040755), ("proc", 0o040755),
                          ("sys", 0o040755), ("dev", 0o040755), ("mnt", 0o040755), ("usr/sbin", 0o040755)):
@@ -288,8 +308,6 @@ def initial_system(packages: "Sequence[pathlib.Path]", others: "Sequence[Tuple[s
     for architecture, path in others:  # one program each: a busybox of another architecture
         data = next(data for name, member, data in package_members(path) if re.match("(usr/)?bin/", name) and data)
         archive.add(f"opt/{architecture}/busybox", data, 0o100755)
-    for number, (name, data) in enumerate(modules.items()):
-        archive.add(f"lib/modules/{number:02d}-{name}.ko", data)
     return archive.finish()
 
 

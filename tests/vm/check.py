@@ -4,8 +4,8 @@
 
 usage: check.py [MACHINE...]
 
-What is fetched for it, some 300 MB of Debian packages, is kept (see build.py). The last line is `N passed, N failed,
-N skipped`.
+Those that are marked as occasional are booted only if they are named. What is fetched for it, some 700 MB of Debian
+packages, is kept (see build.py). The last line is `N passed, N failed, N skipped`.
 """
 
 import concurrent.futures
@@ -41,6 +41,7 @@ QEMU = {
     "armhf": ("qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15"),
     "i386": ("qemu-system-i386", "-M", "pc", "-cpu", "qemu32,+rdrand"),
     "amd64": ("qemu-system-x86_64", "-M", "pc", "-cpu", "qemu64,+rdrand"),
+    "riscv64": ("qemu-system-riscv64", "-M", "virt", "-cpu", "rv64"),
 }
 # Random numbers at once, and none of what only takes time when it is emulated: with page tables of the kernel's own
 # each system call empties QEMU's TLB, and at random addresses each process is translated anew.
@@ -48,11 +49,12 @@ COMMAND_LINE = ("quiet oops=panic panic=-1 rdinit=/init random.trust_cpu=on cryp
                 "norandmaps")
 # The console; on x86 not the test of the timer, which takes a busy host for a broken one.
 APPEND = {"arm64": "console=ttyAMA0", "armhf": "console=ttyAMA0", "i386": "console=ttyS0 no_timer_check",
-          "amd64": "console=ttyS0 no_timer_check"}
-UNAME = {"arm64": "aarch64", "armhf": "armv7l", "i386": "i686", "amd64": "x86_64"}
+          "amd64": "console=ttyS0 no_timer_check", "riscv64": "console=ttyS0"}
+UNAME = {"arm64": "aarch64", "armhf": "armv7l", "i386": "i686", "amd64": "x86_64", "riscv64": "riscv64"}
 # The number of getsid(2): asm/unistd.h of each.
-GETSID_NUMBER = {"arm64": 156, "armhf": 147, "i386": 147, "amd64": 124}
-SUITES = {"trixie": ("6.12.", "3.13", "libbpf.so.1", "2.6.0"),
+GETSID_NUMBER = {"arm64": 156, "armhf": 147, "i386": 147, "amd64": 124, "riscv64": 156}
+SUITES = {"unstable": ("7.", "3.14", "libbpf.so.1", "2.6."),
+          "trixie": ("6.12.", "3.13", "libbpf.so.1", "2.6.0"),
           "bookworm": ("6.1.", "3.11", "libbpf.so.1", "2.5.4"),
           "bullseye": ("5.10.", "3.9", "libbpf.so.0", "2.5.1")}
 
@@ -69,6 +71,10 @@ ALL = [*CORE, *"""
 # Each boot of the machine with a disk: what it tests, and the script of examples/busybox that starts its service.
 BOOTS = [("power_cut", "record-service"), ("power_cut_loses_nothing", "record-service"),
          ("shutdown_writes service_runs_under_profile", "run-service")]
+JIT = """
+    machine jit_off jit_off_unseen backend_notify denials_notify jit_remedy backend_bpf denials_tracepoint portable
+    doctor
+""".split()
 LOCKED = "machine record_shell run_filters denials_notify lockdown doctor".split()
 
 
@@ -86,15 +92,17 @@ class Machine(NamedTuple):
     tests: Sequence[str] = CORE
     processors: int = 1
     parameters: str = ""  # of the kernel, beside the others
+    occasional: bool = False  # booted only if it is named
 
 
+NEWER_ARM64 = ("trixie", "linux-image-arm64", "arm64", "arm64", ("busybox-static:armhf",))
 ARM64 = ("bookworm", "linux-image-arm64", "arm64", "arm64", ("busybox-static:armhf",))
 # The slowest first, so that none is left for the end.
 MACHINES = [
-    Machine("jit", "64-bit ARM, Debian 13, booted with BPF's JIT off, which is turned on later", "trixie",
-            "linux-image-arm64", "arm64", "arm64", ("busybox-static:armhf",),
-            tests=["jit_off", "jit_off_unseen", "jit_remedy", *CORE, "record_32_bit"], processors=2,
-            parameters="sysctl.net.core.bpf_jit_enable=0"),
+    Machine("newer", "64-bit ARM, with 32-bit programs, Debian 13", *NEWER_ARM64, tests=[*CORE, "record_32_bit"],
+            processors=2),
+    Machine("jit", "64-bit ARM, Debian 13, booted with BPF's JIT off, which is turned on later", *NEWER_ARM64,
+            tests=JIT, processors=2, parameters="sysctl.net.core.bpf_jit_enable=0"),
     Machine("armhf", "32-bit ARM", "bookworm", "linux-image-armmp", "armhf", "armhf",
             tests=[*CORE, "record_runc", "interrupted_on_arm"]),
     Machine("init", "64-bit ARM, booted three times: init scripts of examples/busybox, a disk, a power cut", *ARM64,
@@ -127,7 +135,7 @@ reboot -f
 """
 # The machine that loses its power is started by BusyBox's own init, as such systems are.
 BUSYBOX_INIT = MOUNT + """
-for module in /lib/modules/*.ko; do
+for module in /modules/*.ko; do
     insmod $module
 done
 mount -t ext4 /dev/vda /var/lib/spoc
@@ -152,7 +160,7 @@ class Result(NamedTuple):
     test: str
     outcome: str
     detail: str
-    took_s: float
+    cpu_s: float
 
 
 class Console:
@@ -224,7 +232,8 @@ def boot(machine: Machine, base: build.Base, job: "Dict[str, Any]", disk: str = 
          boot_number: int = 0) -> "Tuple[List[Dict[str, Any]], str]":
     """Boot a machine and wait for its end; give what guest.py told, and all that was on the console.
 
-    When it tells "cut" the power goes.
+    Each event gets the processor time that QEMU took for it; that of the first includes the boot. When it tells "cut"
+    the power goes.
     """
     if not MACHINES:
         raise build.BuildError("stopped")
@@ -238,11 +247,12 @@ def boot(machine: Machine, base: build.Base, job: "Dict[str, Any]", disk: str = 
         command += ["-drive", f"if=none,id=disk,format=raw,file={disk}", "-device", "virtio-blk-device,drive=disk"]
     console, events = Console(job["secret"]), []
     with tempfile.NamedTemporaryFile(prefix="spoc-initrd-") as initrd:
-        initrd.write(base.initrd.read_bytes() + overlay(job, boot_number))
+        initrd.writelines([*(part.read_bytes() for part in base.initrd), overlay(job, boot_number)])
         initrd.flush()
         with subprocess.Popen([*command, "-initrd", initrd.name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, errors="replace") as process:
             RUNNING.append(process)
+            spent_s = 0.0
             timer = threading.Timer(BOOT_TIMEOUT_S, process.kill)
             timer.start()
             try:
@@ -250,6 +260,8 @@ def boot(machine: Machine, base: build.Base, job: "Dict[str, Any]", disk: str = 
                 for line in process.stdout:
                     event = console.event(line)
                     if event:
+                        until_now_s = processor_time_s(process.pid)
+                        event["cpu_s"], spent_s = until_now_s - spent_s, until_now_s
                         events.append(event)
                     if event and "cut" in event:
                         time.sleep(random.uniform(0, CUT_WITHIN_S))
@@ -259,6 +271,12 @@ def boot(machine: Machine, base: build.Base, job: "Dict[str, Any]", disk: str = 
                 process.kill()
                 RUNNING.remove(process)
     return events, console.text
+
+
+def processor_time_s(pid: int) -> float:
+    """The processor time that a process has taken (proc_pid_stat(5): utime and stime)."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def stop(signum: int, _frame: object) -> None:
@@ -284,7 +302,7 @@ def boot_thrice(machine: Machine, base: build.Base, secret: str) -> "Tuple[List[
             events += more
             text += console
             if number == 1 and any("cut" in event for event in more):
-                events.append({"test": tests, "outcome": "passed", "detail": "", "took_s": 0})
+                events.append({"test": tests, "outcome": "passed", "detail": "", "cpu_s": 0.0})
     return events, text
 
 
@@ -294,7 +312,7 @@ def check(machine: Machine) -> "List[Result]":
     secret = secrets.token_hex(16)
     try:
         base = build.build(machine.suite, machine.kernel, machine.kernel_architecture, machine.architecture,
-                           machine.more)
+                           machine.more, machine.name == "init")
         if machine.name == "init":
             events, text = boot_thrice(machine, base, secret)
         else:
@@ -302,19 +320,21 @@ def check(machine: Machine) -> "List[Result]":
     except (build.BuildError, OSError, subprocess.SubprocessError) as error:
         return [Result(machine.name, test, "failed", f"not booted: {error}", 0) for test in machine.tests]
     told = {event["test"]: event for event in events if "test" in event}
-    results = [Result(machine.name, test, told[test]["outcome"], told[test]["detail"], told[test]["took_s"])
+    results = [Result(machine.name, test, told[test]["outcome"], told[test]["detail"], told[test]["cpu_s"])
                if test in told else Result(machine.name, test, "failed", "the machine did not tell", 0)
                for test in machine.tests]
     if any(result.outcome == "failed" for result in results):
         print(f"---- the console of {machine.name}\n{text[-20000:]}")
-    print(f"{machine.name}: {len(results)} tests, {time.monotonic() - began_s:.1f} s", flush=True)
+    spent_s = sum(event.get("cpu_s", 0) for event in events)
+    print(f"{machine.name}: {len(results)} tests, {time.monotonic() - began_s:.1f} s, {spent_s:.1f} s of CPU time",
+          flush=True)
     return results
 
 
 def table(machines: Sequence[Machine], results: Sequence[Result]) -> str:
-    """Tests in rows, machines in columns."""
-    marks = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
-    cells = {(result.test, result.machine): marks[result.outcome] for result in results}
+    """Tests in rows, machines in columns; of what passed, the seconds of CPU time that it took."""
+    marks = {"failed": "FAILED", "skipped": "-"}
+    cells = {(result.test, result.machine): marks.get(result.outcome, f"{result.cpu_s:.1f}") for result in results}
     tests = list(dict.fromkeys(result.test for result in results))
     width = max(map(len, tests))
     widths = [max(len(machine.name), 6) for machine in machines]
@@ -326,7 +346,11 @@ def table(machines: Sequence[Machine], results: Sequence[Result]) -> str:
 
 def main(names: Sequence[str]) -> int:
     began_s = time.monotonic()
-    machines = [machine for machine in MACHINES if not names or machine.name in names]
+    unknown = set(names) - {machine.name for machine in MACHINES}
+    if unknown:
+        sys.exit(f"no such machine: {' '.join(sorted(unknown))}")
+    machines = [machine for machine in MACHINES
+                if (machine.name in names if names else not machine.occasional)]
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, stop)
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
