@@ -7575,7 +7575,8 @@ class CommandStart:
             self.report.stage, self.report.errno = STAGE_LISTENER, error.errno or errno.EIO
         finally:
             if not self.report.taken:
-                os.kill(child, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # the parent saw it fail, and has reaped it
+                    os.kill(child, signal.SIGKILL)
             os._exit(0)
 
     def _pass_listener(self) -> None:
