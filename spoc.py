@@ -15019,37 +15019,74 @@ def format_page(portrait: Portrait) -> str:
 # --- Gaps --------------------------------------------------------------------
 
 
-# What functions of libc call under other names than their own, measured on x86-64: tests/programs/functions.c calls
-# each under glibc 2.31, 2.36 and 2.41, and musl 1.2. Functions: calls of glibc's | musl's, where they differ.
+# What functions of libc call under other names than their own, traced with glibc 2.31, 2.36 and 2.41 and musl 1.2 on
+# x86-64 (tests/functions.py). Functions: what glibc's call | musl's, where that differs; semicolons part rows. A row
+# leaves out what every program calls as it starts, unless there is nothing else.
 LIBC_CALLS = """
-stat lstat fstatat: newfstatat | stat lstat newfstatat
-fstat: newfstatat fstat | fstat
-xstat lxstat fxstat fxstatat: stat lstat fstat newfstatat
-open: openat | open
-fork: clone | fork
-waitpid wait wait3: wait4
-opendir fdopendir scandir readdir: openat newfstatat fcntl getdents64 close | open fcntl getdents64 close
-pipe: pipe2 | pipe
-pread: pread64
-pwrite: pwrite64
-getdents64: getdents64
-exit: exit_group
-raise abort: rt_sigprocmask gettid getpid tgkill
-isatty tcgetattr tcsetattr: ioctl
-send: sendto
-recv: recvfrom
-sigaction signal: rt_sigaction
-sigprocmask pthread_sigmask: rt_sigprocmask
-getrlimit setrlimit prlimit: prlimit64
-setegid: setresgid
-seteuid: setresuid
-getaddrinfo: socket connect bind sendto recvfrom sendmmsg poll ioctl getsockname openat read newfstatat lseek close
-syscall:
-sleep usleep nanosleep thrd_sleep: clock_nanosleep | nanosleep
-select: pselect6 | select
-system popen posix_spawn posix_spawnp: clone3 clone vfork execve wait4 pipe2 dup2 rt_sigprocmask rt_sigaction
-pthread_create thrd_create: clone3 clone mmap mprotect munmap madvise rt_sigprocmask rt_sigaction set_robust_list \
-    rseq exit futex
+_exit: exit_group; abort pthread_kill raise: futex getpid gettid rt_sigprocmask tgkill | rt_sigprocmask tkill;
+adjtimex: clock_adjtime | adjtimex; alarm: alarm | setitimer;
+canonicalize_file_name realpath: faccessat2 getcwd readlink | getcwd readlink; closedir: close | close munmap;
+creat: creat | open; daemon: chdir clone dup2 rt_sigprocmask setsid | chdir dup2 fork gettid rt_sigprocmask setsid;
+dlopen: futex | fcntl; eaccess euidaccess: access getegid geteuid getgid getuid | faccessat2;
+epoll_create: epoll_create | epoll_create1; epoll_wait: epoll_wait | epoll_pwait;
+error fclose fflush fprintf fputc fputs fwrite overflow printf putc putchar puts vfprintf vprintf warn warnx:
+    lseek write | lseek writev;
+eventfd: eventfd2; execl execle execlp execv execvp execvpe: execve; exit: exit_group write | exit_group writev;
+faccessat: faccessat faccessat2; fchmodat: chmod fchmodat fchmodat2 | fchmodat; fdopen: fcntl lseek | fcntl ioctl;
+fdopendir lockf: fcntl; fexecve: execveat;
+fgetc fgets fread fscanf getc getdelim getline uflow: fstat newfstatat read | readv;
+fgetpos fseek fseeko fsetpos ftell ftello rewind rewinddir: lseek; fopen: lseek | fcntl ioctl;
+fork: clone rt_sigprocmask | fork gettid rt_sigprocmask;
+forkpty: clone dup2 ioctl rt_sigprocmask setsid | dup2 fork gettid ioctl pipe2 rt_sigprocmask setsid;
+fpathconf fstatvfs: access fstatfs readlink | fstatfs; free: brk munmap | madvise; freopen: dup3 | dup2 fcntl;
+fstat: fstat newfstatat | fstat; fstatat fxstatat: newfstatat;
+fts_read ftw nftw: fchdir fcntl getdents64 | fcntl getdents64; futimens futimes lutimes: utimensat;
+futimesat: futimesat utimensat | utimensat; fxstat: fstat; get_current_dir_name: getcwd;
+getaddrinfo gethostbyaddr gethostbyname: bind connect futex getsockname ioctl lseek poll recvfrom recvmsg sendmmsg
+    sendto setsockopt socket uname | bind connect fcntl poll recvfrom sendto socket;
+getcontext pthread_sigmask setcontext siglongjmp sigprocmask sigsetjmp swapcontext: rt_sigprocmask;
+getdents64: getdents64; getdtablesize getrlimit prlimit setrlimit: prlimit64; getentropy: getrandom;
+getgrent getgrgid getgrnam getgrouplist getpwent getpwnam getpwuid getservbyname getservbyport: connect lseek
+    socket | connect fcntl lseek socket;
+gethostname: uname; getifaddrs: bind getsockname recvmsg sendto socket | recvfrom sendto socket;
+getloadavg sysconf: getdents64 prlimit64 sysinfo | prlimit64 sched_getaffinity sysinfo;
+getnameinfo: connect futex lseek socket uname | fcntl; getpgrp: getpgrp | getpgid;
+glob opendir readdir scandir: getdents64 | fcntl getdents64;
+grantpt isatty openpty ptsname tcdrain tcflush tcgetattr tcgetpgrp tcsendbreak tcsetattr tcsetpgrp ttyname
+    unlockpt: ioctl readlink;
+iconv_open newlocale setlocale: futex |; if_indextoname if_nametoindex: access ioctl socket | ioctl socket;
+initgroups: connect lseek setgroups socket | connect fcntl rt_sigprocmask setgroups socket;
+inotify_init: inotify_init | inotify_init1; killpg: kill; localtime mktime tzset: lseek | close open;
+login_tty: dup2 ioctl setsid; lstat: newfstatat | lstat; lxstat: lstat; mkdtemp: getpid mkdir rt_sigprocmask | mkdir;
+mkfifo mknod: mknod mknodat | mknod; mkfifoat: mknodat; mkostemp mkstemp mkstemps: getpid rt_sigprocmask | open;
+mq_getattr mq_setattr: mq_getsetattr; mq_receive: mq_timedreceive; mq_send: mq_timedsend;
+nanosleep sleep usleep: clock_nanosleep | nanosleep; nice: getpriority setpriority; open posix_openpt: openat | open;
+openlog syslog vsyslog: connect lseek sendto socket | connect sendto socket;
+pathconf statvfs: access readlink statfs | statfs; pclose wait waitpid: wait4; perror: dup fcntl ioctl write | writev;
+pipe: pipe pipe2 | pipe;
+popen posix_spawn posix_spawnp system: clone clone3 dup2 execve fcntl pipe2 prlimit64 rt_sigaction rt_sigprocmask
+    wait4 | clone dup2 execve fcntl ioctl pipe2 rt_sigaction rt_sigprocmask wait4;
+posix_fadvise: fadvise64; posix_fallocate: fallocate; posix_madvise: madvise; pread: pread64; pselect: pselect6;
+pthread_cancel: futex getpid gettid rt_sigaction rt_sigprocmask tgkill writev | rt_sigaction rt_sigprocmask tkill;
+pthread_cond_broadcast pthread_cond_signal pthread_cond_timedwait pthread_cond_wait pthread_join
+    pthread_mutex_lock pthread_mutex_unlock pthread_rwlock_rdlock pthread_rwlock_unlock pthread_rwlock_wrlock sem_post
+    sem_timedwait sem_wait: futex;
+pthread_create: clone clone3 futex madvise rt_sigaction rt_sigprocmask | clone futex madvise membarrier
+    rt_sigprocmask;
+pthread_getaffinity_np: sched_getaffinity; pthread_getattr_np: prlimit64 sched_getaffinity | mremap;
+pthread_getname_np: prctl;
+pthread_getschedparam: sched_getparam sched_getscheduler | rt_sigprocmask sched_getparam sched_getscheduler;
+pthread_setaffinity_np: sched_setaffinity; pthread_setname_np: prctl write | fcntl prctl write;
+pthread_setschedparam: sched_setscheduler | rt_sigprocmask sched_setscheduler; pwrite: pwrite64;
+realloc reallocarray: mremap | madvise mremap; recv: recvfrom; remove: rmdir unlink; select: pselect6 select | select;
+sem_open sem_unlink shm_open shm_unlink: futex getpid link rt_sigprocmask statfs unlink write | fcntl link unlink
+    write;
+semop: semtimedop | semop; send: sendto; setegid: setresgid | rt_sigprocmask setresgid;
+seteuid: setresuid | rt_sigprocmask setresuid; setpgrp: setpgid; settimeofday: clock_settime;
+sigaction siginterrupt signal: rt_sigaction; signalfd: signalfd4; sigpending: rt_sigpending;
+sigqueue: getpid getuid rt_sigqueueinfo | getpid getuid rt_sigprocmask rt_sigqueueinfo; sigsuspend: rt_sigsuspend;
+sigtimedwait sigwait sigwaitinfo: rt_sigtimedwait; stat: newfstatat | stat; tmpfile: fcntl | ioctl unlink;
+umount: umount2; utime utimes: utime utimensat utimes | utimensat; xstat: stat; syscall:
 """
 # What headers put around the name of a function: for large files and long times, for checks, for standards.
 DECORATED = r"(?:__libc_|__isoc\d+_|__xpg_|__posix_|_*)(\w+?)(?:_unlocked|_nocancel|_chk|_2|_time64|64|_r)*"
@@ -15059,9 +15096,9 @@ DECORATED = r"(?:__libc_|__isoc\d+_|__xpg_|__posix_|_*)(\w+?)(?:_unlocked|_nocan
 def libc_calls() -> dict[str, tuple[str, str]]:
     """The rows of LIBC_CALLS by function: what glibc's calls, and musl's."""
     table = {}
-    for row in LIBC_CALLS.strip().splitlines():
+    for row in LIBC_CALLS.split(";"):
         functions, _, calls = row.partition(":")
-        glibc, bar, musl = calls.partition(" | ")
+        glibc, bar, musl = calls.partition("|")
         table.update(dict.fromkeys(functions.split(), (glibc, musl if bar else glibc)))
     return table
 
