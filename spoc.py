@@ -5675,11 +5675,11 @@ class Machine(NamedTuple):
     """What a kernel runs: calls of its own convention, of its 32-bit one if it has one, and how to tell them apart."""
 
     native: Architecture
+    number_offset: int  # of the syscall's number in pt_regs, in bytes
+    original_offset: int  # of what syscall_rollback() has a call return (asm/syscall.h), in pt_regs
+    arguments: tuple[tuple[int, ...], ...]  # where pt_regs holds the first three: of native, then of compat calls
     compat: Architecture | None = None
     compat_test: CompatTest = COMPAT_NONE
-    number_offset: int = 0  # of the syscall's number in pt_regs, in bytes; 0: not known
-    arguments: tuple[tuple[int, ...], ...] = ()  # where pt_regs holds the first three: of native, then of compat calls
-    original_offset: int = 0  # of what syscall_rollback() has a call return (asm/syscall.h), in pt_regs
     # Where task_struct, which begins with thread_info, says that a tracer makes the calls itself: offset and mask of
     # TIF_SYSCALL_EMU (asm/thread_info.h), or SYSCALL_WORK_SYSCALL_EMU (linux/thread_info.h), on x86 since Linux 5.11.
     emulated: tuple[int, int] = (0, 0)
@@ -5706,19 +5706,19 @@ def machine_of(name: str, release: str) -> Machine:
     has_work = release_numbers(release) >= (5, 11)  # thread_info.syscall_work
     if name == "x86_64":
         return Machine(
-            X86_64, X86, COMPAT_X86 if has_work else COMPAT_X86_BEFORE_5_11,
-            number_offset=120, original_offset=120,  # orig_ax
+            X86_64, number_offset=120, original_offset=120,  # orig_ax
             arguments=((112, 104, 96), (40, 88, 96)),  # di, si, dx; bx, cx, dx
+            compat=X86, compat_test=COMPAT_X86 if has_work else COMPAT_X86_BEFORE_5_11,
             emulated=(8, 1 << 3) if has_work else (0, 1 << 6),
             filtered=(8, 1 << 0) if has_work else (0, 1 << 8))
     if name == "aarch64":
         return Machine(
-            AARCH64, ARM, COMPAT_ARM64,
-            number_offset=280, original_offset=272,  # syscallno; orig_x0
+            AARCH64, number_offset=280, original_offset=272,  # syscallno; orig_x0
             arguments=((272, 8, 16), (272, 8, 16)),  # orig_x0, regs[1], regs[2]
+            compat=ARM, compat_test=COMPAT_ARM64,
             emulated=(0, 1 << 12),
             filtered=(0, 1 << 11))
-    if name.startswith("arm"):
+    if name.startswith("arm") and not name.endswith("b"):  # as armv7b, which is big-endian
         return Machine(ARM, number_offset=28, original_offset=68,  # ARM_r7; ARM_ORIG_r0
                        arguments=((68, 4, 8),))  # ARM_ORIG_r0, ARM_r1, ARM_r2
     if name in ("i386", "i486", "i586", "i686"):
@@ -5727,9 +5727,11 @@ def machine_of(name: str, release: str) -> Machine:
                        emulated=(4, 1 << 3) if has_work else (0, 1 << 6),
                        filtered=(4, 1 << 0) if has_work else (0, 1 << 8))
     if name == "riscv64":
-        return Machine(RISCV64)
+        return Machine(RISCV64, number_offset=136, original_offset=280,  # a7; orig_a0
+                       arguments=((280, 88, 96),))  # orig_a0, a1, a2
     if name == "ppc64le":
-        return Machine(PPC64LE)
+        return Machine(PPC64LE, number_offset=0, original_offset=272,  # gpr[0]; orig_gpr3
+                       arguments=((272, 32, 40),))  # orig_gpr3, gpr[4], gpr[5]
     raise SpocError("start", f"machine {name}", "not supported", "x86, ARM, RISC-V 64 and POWER LE are")
 
 
@@ -8166,7 +8168,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x9EE4B55A  # `make bpf` writes it
+OBJECT_CRC32 = 0x9E41D6AF  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -8576,8 +8578,6 @@ class BpfRecorder(BpfSkeleton, Recorder):
 
     def load(self) -> None:
         """Load programs and maps into the kernel."""
-        if self._watched and not self.machine.arguments:
-            raise KernelError("read arguments", self.machine.native.name, "not known how", "leave --args out")
         self.load_programs(self._enter_programs())
 
     def _enter_programs(self) -> list[str]:
@@ -8685,9 +8685,6 @@ class DenialReader(BpfSkeleton):
         """Load and attach the programs, and make `descriptor` readable when there is something to read()."""
         self._denials: list[Denial] = []  # that read() has not given yet
         self._unreadable: list[str] = []
-        if not self.machine.number_offset:
-            raise KernelError("read tracepoints", self.machine.native.name, "not known how",
-                              "run --enricher notify names what a profile blocks there")
         try:
             self.load_programs(["run_enter"])
             self._configure()
@@ -9150,7 +9147,7 @@ class ScopedPrograms(BpfSkeleton):
         self._joining = contextlib.ExitStack()
         self._resources.enter_context(self._joining)
         reads_kernel = lockdown_mode() != "confidentiality"
-        self._notes_returns = "task_exit" in self._other_programs and bool(self.machine.number_offset) and reads_kernel
+        self._notes_returns = "task_exit" in self._other_programs and reads_kernel
         is_entered = scope.join_program == scope.exec_program == "join_scope"
         self._members = member_offsets() if is_entered and reads_kernel else []
         self._joiner = "join_inside" if self._members else scope.join_program
@@ -9996,16 +9993,18 @@ class SignalFrame(NamedTuple):
 
     register_bytes: int
     syscall_instructions: tuple[bytes, ...]
-    result: int  # EAX, RAX, R0 or X0
+    result: int  # EAX, RAX, R0, X0 or a0; on POWER, where r3 is the error's number, pt_regs.result
     address: int  # the program counter: the instruction behind the call
-    number: int  # R7 or X8, where a call has its number in another register than its result
+    number: int  # R7, X8, a7 or r0, where a call has its number in another register than its result
     others: tuple[int, ...] = ()  # of x86-64, by the register's number in an instruction; 0: the call changes it
 
 
 SVC, SVC_OF_ARM = b"\x01\x00\x00\xd4", (b"\x00\x00\x00\xef", b"\x00\xdf")  # the latter in A32 and T32
+ECALL, SC, SCV = b"\x73\x00\x00\x00", b"\x02\x00\x00\x44", b"\x01\x00\x00\x44"  # of RISC-V; of POWER
 # arch/*/include/uapi/asm/sigcontext.h, behind the beginning of struct ucontext. arch/x86/include/asm/sigframe.h: by
-# then the address and, in 32-bit programs, the signal's number are off the stack. arch/arm64/kernel/signal.c and
-# arch/arm/kernel/signal.h: first comes siginfo_t, but for sigreturn(2).
+# then the address and, in 32-bit programs, the signal's number are off the stack. signal.c of arch/arm64/kernel and
+# arch/riscv/kernel, arch/arm/kernel/signal.h: first comes siginfo_t, but for sigreturn(2). signal_64.c of
+# arch/powerpc/kernel: none does.
 SIGNAL_FRAMES = {
     # EDX, EBX, EBP, ESI, EDI, R8 to R10, R12 to R15
     (X86_64.token, "rt_sigreturn"): SignalFrame(8, (b"\x0f\x05",), 144, 168, 0, (
@@ -10014,7 +10013,9 @@ SIGNAL_FRAMES = {
     (X86.token, "sigreturn"): SignalFrame(4, (b"\xcd\x80",), 44, 56, 0),
     (AARCH64.token, "rt_sigreturn"): SignalFrame(8, (SVC,), 312, 568, 376),
     (ARM.token, "rt_sigreturn"): SignalFrame(4, SVC_OF_ARM, 160, 220, 188),
-    (ARM.token, "sigreturn"): SignalFrame(4, SVC_OF_ARM, 32, 92, 60)}
+    (ARM.token, "sigreturn"): SignalFrame(4, SVC_OF_ARM, 32, 92, 60),
+    (RISCV64.token, "rt_sigreturn"): SignalFrame(8, (ECALL,), 384, 304, 440),
+    (PPC64LE.token, "rt_sigreturn"): SignalFrame(8, (SC, SCV), 576, 488, 232)}
 
 
 # In front of what looks like MOV number, EAX they have its first byte name operands: EDI and what R8 points to.
@@ -10110,7 +10111,7 @@ class Listener:
         # Another pid namespace's /proc would tell of other processes.
         self.has_proc = os.path.exists("/proc/self") and os.readlink("/proc/self") == str(os.getpid())
         self._frames: dict[int, tuple[Architecture, SignalFrame]] = {}
-        for architecture in (X86_64, X86, AARCH64, ARM):
+        for architecture in (X86_64, X86, AARCH64, ARM, RISCV64, PPC64LE):
             for name in ("rt_sigreturn", "sigreturn"):
                 frame = SIGNAL_FRAMES.get((architecture.token, name))
                 if frame and self.has_proc:
@@ -10161,11 +10162,11 @@ class Listener:
             stack = self._stack_pointer(tid)
             if not self.is_waiting():
                 return
-            saved = os.pread(memory.fileno(), frame.address + width, stack)
+            saved = os.pread(memory.fileno(), max(frame[2:5]) + width, stack)
             result = int.from_bytes(saved[frame.result:frame.result + width], sys.byteorder, signed=True)
             if result != -errno.EINTR:
                 return
-            address = int.from_bytes(saved[frame.address:], sys.byteorder)
+            address = int.from_bytes(saved[frame.address:frame.address + width], sys.byteorder)
             code = os.pread(memory.fileno(), self.CODE_BYTES, address - self.CODE_BYTES)
             lengths = [len(each) for each in frame.syscall_instructions if code.endswith(each)]
             number = decode_syscall_number(code, frame, saved)
@@ -15144,8 +15145,7 @@ def examine_kernel() -> Finding:
 
 
 def examine_architecture() -> Finding:
-    return Finding(f"{kernel_uname().machine}, {8 * ctypes.sizeof(c_void_p)}-bit userland",
-                   "" if this_machine().number_offset else "run --enricher notify: the tracepoints are not known here")
+    return Finding(f"{kernel_uname().machine}, {8 * ctypes.sizeof(c_void_p)}-bit userland")
 
 
 def examine_python() -> Finding:

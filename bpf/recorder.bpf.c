@@ -926,22 +926,21 @@ static __always_inline int enter_call(struct bpf_raw_tracepoint_args *ctx, struc
 static __always_inline int leave_call(struct bpf_raw_tracepoint_args *ctx, struct config *conf, struct task *state)
 {
 	__u64 words[2] = {};	/* the number, and the word after it */
-	__u32 nr, forked_in = NO_SYSCALL, rollback, emulated = 0, filtered = 0;
+	__u32 nr, forked_in = NO_SYSCALL, rollback = 0, emulated = 0, filtered = 0;
 	__s32 result = ctx->args[1];
 	const struct outcome *last;
-	__u32 on_x86;
 
 	if (state->flags & TASK_INSIDE) {
 		state->flags &= ~TASK_INSIDE;
 		if (state->regs || state->entered == NO_SYSCALL)
 			return 0;
-		/* A child returns from fork here on x86, but not elsewhere (ret_from_fork): this is its first call. */
+		/* A child returns from fork here, but for ARM (ret_from_fork): this is its first call. */
 		forked_in = state->entered;
 		state->regs = ctx->args[0];
 	}
 	if (read_kernel(words, ctx->args[0] + conf->number_offset))
 		goto lost;
-	nr = rollback = words[0];
+	nr = words[0];
 	if (nr == NO_SYSCALL || nr == forked_in)
 		return 0;
 	last = &state->last.outcome;
@@ -952,8 +951,7 @@ static __always_inline int leave_call(struct bpf_raw_tracepoint_args *ctx, struc
 		return 0;
 	}
 	state->instruction = words[1];
-	on_x86 = conf->original_offset == conf->number_offset;
-	if ((!on_x86 && read_kernel(rollback, ctx->args[0] + conf->original_offset)) ||
+	if (read_kernel(rollback, ctx->args[0] + conf->original_offset) ||
 	    read_kernel(emulated, bpf_get_current_task() + conf->emulated_offset) ||
 	    read_kernel(filtered, bpf_get_current_task() + conf->filter_offset))
 		goto lost;
@@ -968,9 +966,9 @@ static __always_inline int leave_call(struct bpf_raw_tracepoint_args *ctx, struc
 		/*
 		 * It stays held if more may come. A call that a filter kills or traps returns what syscall_rollback()
 		 * has set, and SIGSYS follows. A task that dies while its tracer stops it, before the filter is asked,
-		 * returns ENOSYS on x86, the value of ax before there is an answer; on ARM its number is gone.
+		 * returns ENOSYS, as there is no answer yet; on ARM its number is gone.
 		 */
-		if (result == (__s32)rollback || (on_x86 && result == -ENOSYS))
+		if (result == (__s32)rollback || result == -ENOSYS)
 			break;
 	}
 	return 0;

@@ -185,8 +185,7 @@ class Blocked(WatchCase):
         """The recording goes on where the kernel side cannot tell what is stopped, which is said."""
         pid, script = self.filtered_loop(), self.folder / "spoc-elsewhere.py"
         script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nimport spoc\n"
-                          "machine = spoc.this_machine()._replace(number_offset=0)\n"
-                          "spoc.this_machine = lambda: machine\nsys.exit(spoc.main())\n")
+                          "spoc.PROGRAMS['run_signal'] = 'no_tracepoint'\nsys.exit(spoc.main())\n")
         log = self.folder / "log"
         with open(log, "w") as stderr:
             process = self.launch(sys.executable, str(script), "record", "-t", "raw-seccomp", "-o", str(self.path),
@@ -196,7 +195,8 @@ class Blocked(WatchCase):
         time.sleep(0.3)
         process.terminate()
         self.assertEqual(process.wait(WAIT_S), 0, log.read_text())
-        self.assertIn("Warning: what the filter that is in force stops is not named: read", log.read_text())
+        self.assertIn("Warning: what the filter that is in force stops is not named: attach to tracepoint",
+                      log.read_text())
         self.assertIn("clock_nanosleep", allowed_by(self.path))
 
     # Starts a process which loads a filter of its own, that refuses getppid, and then calls uname all the time.

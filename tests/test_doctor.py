@@ -713,6 +713,12 @@ class Tables(unittest.TestCase):
         for machine in ("x86_64", "aarch64", "armv7l", "i686", "riscv64", "ppc64le"):
             self.assertIn(spoc.machine_of(machine, "6.1.0").native, spoc.CALL_NUMBERS)
 
+    def test_other_machines(self) -> None:
+        """Big-endian ones are none of these, nor are those of which no kernel was tried."""
+        for machine in ("armv7b", "aarch64_be", "ppc64", "ppc", "s390x", "mips", "loongarch64", "riscv32"):
+            with self.subTest(machine), self.assertRaisesRegex(spoc.SpocError, f"machine {machine}: not supported"):
+                spoc.machine_of(machine, "6.1.0")
+
     def test_enrichers(self) -> None:
         """The order is that in which run tries them."""
         tried = re.findall(r'^            "([a-z-]+)": lambda|"notify": (self\._notify_source)',

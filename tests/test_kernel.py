@@ -427,7 +427,7 @@ class Loaded(Case):
     @property
     def plain_machine(self) -> Any:
         """The machine as one without 32-bit calls, for which the program without bpf_probe_read_kernel is loaded."""
-        return module.Machine(self.machine.native, None, module.COMPAT_NONE)
+        return self.machine._replace(compat=None, compat_test=module.COMPAT_NONE)
 
     def without_btf(self) -> Any:
         return unittest.mock.patch.object(module, "KERNEL_BTF", str(self.folder / "no BTF"))
