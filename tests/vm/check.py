@@ -59,9 +59,9 @@ SUITES = {"unstable": ("7.", "3.14", "libbpf.so.1", "2.6."),
           "bullseye": ("5.10.", "3.9", "libbpf.so.0", "2.5.1")}
 
 CORE = """
-    machine memory_192_mib record_shell record_follow backend_bpf backend_notify backend_notify_under_signals
-    record_then_run denials_tracepoint record_what_runs record_by_name record_containers watch_what_runs
-    denials_notify denials_of_children denial_in_thread doctor portable
+    machine memory_192_mib record_shell record_args record_follow backend_bpf backend_notify
+    backend_notify_under_signals record_then_run denials_tracepoint record_what_runs record_by_name record_containers
+    watch_what_runs denials_notify denials_of_children denial_in_thread doctor portable
 """.split()
 # record_runc has runc start four times, which takes ten seconds where that is emulated slowly: once an architecture.
 ALL = [*CORE, *"""
@@ -104,7 +104,7 @@ MACHINES = [
     Machine("jit", "64-bit ARM, Debian 13, booted with BPF's JIT off, which is turned on later", *NEWER_ARM64,
             tests=JIT, processors=2, parameters="sysctl.net.core.bpf_jit_enable=0"),
     Machine("armhf", "32-bit ARM", "bookworm", "linux-image-armmp", "armhf", "armhf",
-            tests=[*CORE, "record_runc", "interrupted_on_arm"]),
+            tests=[*CORE, "record_runc", "interrupted"]),
     Machine("init", "64-bit ARM, booted three times: init scripts of examples/busybox, a disk, a power cut", *ARM64,
             tests=" ".join(tests for tests, _ in BOOTS).split()),
     Machine("floor", "x86-64 with 32-bit programs, the oldest of all that is needed", "bullseye", "linux-image-amd64",

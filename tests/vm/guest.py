@@ -159,6 +159,9 @@ def record(*command: str, options: Sequence[str] = (), user: int = 0) -> "Set[st
     return got
 
 
+UNNAMED = {"syscall_0x102": "riscv_hwprobe"}  # of which strace 6.13 has no name
+
+
 def traced(*command: str, user: int = 0) -> "Set[str]":
     """The names that strace sees after the command's execve has succeeded."""
     path = f"/tmp/strace.{user}"
@@ -167,7 +170,7 @@ def traced(*command: str, user: int = 0) -> "Set[str]":
     os.unlink(path)
     assert "execve(" in lines[0] and lines[0].endswith(" = 0"), lines[0]
     calls = [re.match(r"\d+ +(\w+)\(", line) for line in lines[1:]]
-    return {call[1] for call in calls if call}
+    return {UNNAMED.get(call[1], call[1]) for call in calls if call}
 
 
 def same_as_strace(*command: str, options: Sequence[str] = (), user: int = 0) -> None:
@@ -284,6 +287,22 @@ def record_stats(job: Job) -> None:
     report = spoc("record", "-q", "-n", "--stats", "-o", "/dev/null", "--", "python3", "-I", "-c", program).stderr
     for name, times in (("getppid", 321), ("getsid", 123)):
         assert re.search(rf"^ *{name} +{times} ", report, re.MULTILINE), report
+
+
+@test
+def record_args(job: Job) -> None:
+    """The values of a call's first, second and third argument are those that it was made with."""
+    program = ("import ctypes\nlibc = ctypes.CDLL(None)\n"
+               "for value in (3, 7): libc.prctl(value, 0, 0, 0, 0)\n"
+               "libc.setns(-1, 4660); libc.madvise(None, 0, 4661)")
+    profile = spoc("record", "-q", "-n", "--args", "prctl,setns,madvise", "-t", "raw-seccomp", "-o", "-", "--",
+                   "python3", "-I", "-c", program).stdout
+    found: "Dict[str, Set[int]]" = {}
+    for rule in json.loads(profile)["syscalls"]:
+        for condition in rule.get("args", []):
+            found.setdefault(rule["names"][0], set()).add(condition["valueTwo"])
+    assert 4661 in found["madvise"], found  # which libc makes, too
+    equal((found["prctl"], found["setns"]), ({3, 7}, {4660}))
 
 
 @test
@@ -435,7 +454,7 @@ def backend_auto(job: Job) -> None:
 
 # What puts a call's arguments 0, the stack and 1 into the registers of each architecture, then what makes the call of a
 # number; with the lines of an assembler.
-CODE = {
+CODE: "Dict[str, Tuple[bytes, Callable[[int], bytes]]]" = {
     "amd64": (b"\x31\xff" b"\x48\x89\xe6" b"\xba\1\0\0\0",  # xor edi, edi; mov rsi, rsp; mov edx, 1
               lambda number: b"\xb8" + struct.pack("<I", number) + b"\x0f\x05"),  # mov eax, number; syscall
     "i386": (b"\x31\xdb" b"\x89\xe1" b"\xba\1\0\0\0",  # xor ebx, ebx; mov ecx, esp; mov edx, 1
@@ -444,13 +463,17 @@ CODE = {
               lambda number: struct.pack("<2I", 0xD2800008 | number << 5, 0xD4000001)),  # mov x8, number; svc 0
     "armhf": (struct.pack("<3I", 0xE3A00000, 0xE1A0100D, 0xE3A02001),  # mov r0, 0; mov r1, sp; mov r2, 1
               lambda number: struct.pack("<2I", 0xE3A07000 | number, 0xEF000000)),  # mov r7, number; svc 0
+    "riscv64": (struct.pack("<3I", 0x00000513, 0x00010593, 0x00100613),  # li a0, 0; mv a1, sp; li a2, 1
+                lambda number: struct.pack("<2I", 0x00000893 | number << 20, 0x00000073)),  # li a7, number; ecall
+    "ppc64el": (struct.pack("<3I", 0x38600000, 0x7C240B78, 0x38A00001),  # li r3, 0; mr r4, r1; li r5, 1
+                lambda number: struct.pack("<2I", 0x38000000 | number, 0x44000002)),  # li r0, number; sc
 }
-MACHINE = {"amd64": 62, "i386": 3, "arm64": 183, "armhf": 40}  # EM_* of linux/elf-em.h
+MACHINE = {"amd64": 62, "i386": 3, "arm64": 183, "armhf": 40, "riscv64": 243, "ppc64el": 21}  # linux/elf-em.h: EM_*
 # asm/unistd.h of each: what none of runc, Python and BusyBox has to do here is the second program's.
 NUMBERS = {"amd64": {"read": 0, "getppid": 110, "umask": 95, "exit": 60},
-           "arm64": {"read": 63, "getppid": 173, "umask": 166, "exit": 93},
-           **dict.fromkeys(("i386", "armhf"), {"read": 3, "getppid": 64, "umask": 60, "exit": 1})}
-EF_ARM_EABI_VER5 = 0x05000000
+           **dict.fromkeys(("arm64", "riscv64"), {"read": 63, "getppid": 173, "umask": 166, "exit": 93}),
+           **dict.fromkeys(("i386", "armhf", "ppc64el"), {"read": 3, "getppid": 64, "umask": 60, "exit": 1})}
+FLAGS = {"armhf": 0x05000000, "ppc64el": 2}  # EF_ARM_EABI_VER5; version 2 of the ABI
 LOADED_AT = 0x400000
 
 
@@ -458,12 +481,12 @@ def static_program(architecture: str, *names: str) -> bytes:
     """An ELF file (elf(5)) that makes these calls, each with the arguments 0, the stack and 1, and no other."""
     arguments, ask = CODE[architecture]
     code = b"".join(arguments + ask(NUMBERS[architecture][name]) for name in names)
-    is_64_bit = architecture.endswith("64")
+    is_64_bit = "64" in architecture
     header_size, segment_size = (64, 56) if is_64_bit else (52, 32)
     start = header_size + segment_size
     identity = b"\x7fELF" + bytes([2 if is_64_bit else 1, 1, 1]) + bytes(9)
     header = struct.pack("<HHIQQQIHHHHHH" if is_64_bit else "<HHIIIIIHHHHHH", 2, MACHINE[architecture], 1,
-                         LOADED_AT + start, header_size, 0, EF_ARM_EABI_VER5 if architecture == "armhf" else 0,
+                         LOADED_AT + start, header_size, 0, FLAGS.get(architecture, 0),
                          header_size, segment_size, 1, 0, 0, 0)
     size, readable_executable = start + len(code), 5
     segment = (struct.pack("<IIQQQQQQ", 1, readable_executable, 0, LOADED_AT, LOADED_AT, size, size, 0x10000)
@@ -496,7 +519,8 @@ def record_runc(job: Job) -> None:
     libc_call("mount", b"cgroup2", b"/sys/fs/cgroup", b"cgroup2", 0, None)
     with contextlib.suppress(FileExistsError):  # as everywhere: for TOMOYO a copy of runc, executed by its descriptor,
         os.symlink("/proc/self/fd", "/dev/fd")  # is one of its files
-    architecture = {("x86_64", 64): "amd64", ("i686", 32): "i386", ("aarch64", 64): "arm64"}.get(
+    architecture = {("x86_64", 64): "amd64", ("i686", 32): "i386", ("aarch64", 64): "arm64",
+                    ("riscv64", 64): "riscv64", ("ppc64le", 64): "ppc64el"}.get(
         (job.machine, job.bits), "armhf")
     make_bundle("/run/bundle", architecture)
     one, of_all = os.urandom(32).hex(), os.urandom(32).hex()
@@ -667,15 +691,25 @@ def denial_in_thread(job: Job) -> None:
     equal(len(re.findall("Seccomp: ", result.stderr)), 1)
 
 
+# What puts -1 where a call returns its result and a number where that of a call is, and goes round for ever.
+SPIN: "Dict[str, Callable[[int], Tuple[int, ...]]]" = {
+    "armv7l": lambda number: (0xE3E00000, 0xE3A07000 | number, 0xEAFFFFFE),  # mvn r0, #0; mov r7, #NUMBER; b .
+    "riscv64": lambda number: (0xFFF00513, 0x00000893 | number << 20, 0x0000006F),  # li a0, -1; li a7, NUMBER; j .
+    "ppc64le": lambda number: (0x3860FFFF, 0x38000000 | number, 0x48000000),  # li r3, -1; li r0, NUMBER; b .
+}
+
+
 @test
-def interrupted_on_arm(job: Job) -> None:
-    """After an interrupt ORIG_r0 is -1, and so may be r0, with a number in r7: what a signal ends is not named."""
+def interrupted(job: Job) -> None:
+    """A number may be where that of a call is, and an interrupt makes it look like one (on ARM ORIG_r0 is -1 then, and
+    so may be r0): what a signal ends is not named.
+    """
     program = ("import ctypes, mmap, os, struct, time\n"
                "page = mmap.mmap(-1, 4096, prot=7)\n"
-               f"page.write(struct.pack('<3I', 0xe3e00000, 0xe3a07000 | {job.getsid_number}, 0xeafffffe))\n"
+               f"page.write(struct.pack('<3I', *{SPIN[job.machine](job.getsid_number)}))\n"
                "spin = ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(page)))\n"
                "pid = os.fork()\n"
-               "if not pid: spin()  # mvn r0, #0; mov r7, #NUMBER; b .\n"
+               "if not pid: spin()\n"
                "time.sleep(0.3); os.kill(pid, 9); print(os.wait()[1])")
     result = spoc("run", "-q", "-p", blocking("SCMP_ACT_KILL_PROCESS"), "--enricher", "tracepoint", "--",
                   "python3", "-I", "-c", program)
