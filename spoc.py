@@ -14348,6 +14348,21 @@ def leave_out_rare(profile: Profile, files: ProfileFiles, least: Least) -> Profi
     return profile
 
 
+def add_base(profile: Profile, names: Sequence[str], file: str) -> Profile:
+    """The profile of this file with these syscalls allowed, and nothing else; says what that lifts of it."""
+    added = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, tuple(names)),))
+    if profile.default.lets_pass:  # a union with what lets all else pass would lift each of its denials
+        added = profile._replace(rules=(*without_names(profile.rules, set(names)), *added.rules))
+        united = merge_profiles([("-b", added)])
+    else:
+        united = merge_profiles([(file, profile), ("-b", added)])
+    for name in names:
+        lifted = describe_lifted(profile, name)
+        if lifted:
+            Log.warning(f"-b {name} lifts {lifted}")
+    return united
+
+
 def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
     """The union of these files into one, or what all of them allow; give the exit code."""
     with profile_target(options.output_file, registries=options.registries) as target:
@@ -14366,8 +14381,7 @@ def merge_files(options: MergeOptions, paths: Sequence[str]) -> int:
         if options.at_least:
             profile = leave_out_rare(profile, files, options.at_least)
         if options.base_syscalls:
-            named = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, options.base_syscalls),))
-            profile = merge_profiles([(", ".join(paths), profile), ("-b", named)])
+            profile = add_base(profile, options.base_syscalls, ", ".join(paths))
         tell_unknown(name for rule in profile.rules for name in rule.names)
         if options.portable:
             before, profile = profile, portable_profile(profile, profile_type == TYPE_JSON)

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import spoc as module
 from cases import FREE, FREE_32, OWN_CALLS, RunCase, call_line
-from support import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, COMPARISONS, MAX_64, ON_X86_64, SIGSYS, build, rule_holds
+from support import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, COMPARISONS, MAX_64, ON_X86_64, SIGSYS, build, rule_holds, spoc
 
 TIER = "kernel"
 
@@ -134,6 +134,21 @@ class Answers(RunCase):
         self.assertIn("no_such_call", warnings[0])
         self.assertNotIn("getppid", warnings[0])
         self.assertEqual(self.call(call_line("n", FREE["getppid"])), ["! 1"])
+
+    def test_what_merge_adds(self) -> None:
+        """-b allows these, whatever the default, and nothing else; what it lifts is said."""
+        for default, added in itertools.product(("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_ERRNO"),
+                                                ("getuid", "getppid")):
+            with self.subTest(default=default, added=added):
+                self.write(default, [{"names": ["getuid", "getgid"], "action": "SCMP_ACT_ERRNO"},
+                                     {"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}])
+                merged = spoc("merge", "-b", added, "-o", str(self.profile), str(self.profile))
+                self.assertEqual(merged.returncode, 0, merged.stderr)
+                self.assertEqual("lifts the rule that answers SCMP_ACT_ERRNO (EPERM)" in merged.stderr,
+                                 added == "getuid" and default != "SCMP_ACT_ERRNO", merged.stderr)
+                denied = [answer == "! 1" for answer in self.call(*(
+                    call_line("n", FREE[name]) for name in ("getuid", "getgid")))]
+                self.assertEqual(denied, [added != "getuid", True])
 
     def test_base_syscalls_win(self) -> None:
         """-b allows a call whatever the profile says of it."""
