@@ -335,6 +335,9 @@ def refusal_text(error: OSError) -> str:
     return ": ".join(str(part) for part in (error.strerror or error, error.filename) if part)
 
 
+UNREAD_MS = 200  # after which signals have their turn
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of it: what a file object holds back would fail once more, with a traceback, when it goes away."""
     while data:
@@ -347,9 +350,20 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def write_stderr(text: str) -> bool:
-    """Say whether it was written: no message is worth ending a recording for."""
+    """Say whether it was written: no message is worth ending a recording for. What nobody reads, as in a pipe to a pager,
+    is waited for until a signal asks to end, which is blocked while a command is waited for.
+    """
+    data = text.encode(errors="backslashreplace")
+    poll = select.poll()
+    poll.register(2, select.POLLOUT)
     try:
-        write_all(2, text.encode(errors="backslashreplace"))
+        while data:
+            while not poll.poll(0 if Log.unread else UNREAD_MS):
+                Log.unread |= not signal.sigpending().isdisjoint(SIGNALS_TO_END)
+                if Log.unread:
+                    return False
+            with contextlib.suppress(BlockingIOError):
+                data = data[os.write(2, data[:select.PIPE_BUF]):]  # for which a pipe that can be written to has room
         return True
     except OSError:
         return False
@@ -446,6 +460,7 @@ class Log:
     could_be_verbose = False  # does -v mean something that was not given?
     to_syslog = False  # nobody reads standard error
     unsaid = False  # what could not be written the exit code has to tell
+    unread = False  # nobody reads standard error, and a signal has asked to end
 
     CLOCK_COLUMNS = 16
 
@@ -16461,7 +16476,7 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
             values[option.field] = check_value(option, name, values[option.field])
     Log.quiet, Log.verbose = values.pop("quiet", False), values.pop("verbose", False)
     Log.could_be_verbose = not Log.verbose and any(option.field == "verbose" for option in options_of(name))
-    Log.unsaid = False
+    Log.unsaid = Log.unread = False
     if name in TAKE_REFERENCES:
         values["registries"] = take_settings(name, values, operands)
     code = command.run(values, operands)

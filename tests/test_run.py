@@ -161,6 +161,20 @@ os.getpriority(0, 0)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
 
+    def test_signal_where_nobody_reads_standard_error(self) -> None:
+        """As in a pipe to a pager: what is asked to end does."""
+        self.block("getpriority")
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        self.addCleanup(os.close, writing)
+        process = self.launch(*self.arguments(
+            sys.executable, "-c", "import ctypes\nlibc = ctypes.CDLL(None)\nwhile True:\n"
+            "  for number in range(1000): libc.prctl(15, b'name%d' % number), libc.getpriority(0, 0)",  # PR_SET_NAME
+            options=("--enricher", "notify")), stderr=writing)
+        self.assertTrue(wait_until(lambda: not select.select([], [writing], [], 0)[1]))
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(WAIT_S), 125)
+
     def test_not_started(self) -> None:
         self.write()
         script = self.folder / "script"
