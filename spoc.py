@@ -13595,6 +13595,9 @@ class RunCommand:
         self.learned = Target(options.learn, owner, option="--learn") if options.learn else None
         if self.learned:
             self.learned.check()
+            identity = file_identity(options.learn, 1)
+            self._replaces_source = bool(identity) and self.source.file != "-" and (
+                identity == file_identity(self.source.file, 0))
             warn_of_name(options.learn, TYPE_JSON if is_json(self.source.reader.text) else TYPE_CRD)
         self.events = EventsFile(options.events, owner) if options.events else None
 
@@ -13804,6 +13807,7 @@ class RunCommand:
         text = learner.text()
         Log.info(f"Learned syscalls: {', '.join(learner.learned) or 'none'}")
         try:
+            self._check_source(target)
             target.write(text)
         except SpocError as error:  # it goes to standard error rather than being lost
             Log.error(error)
@@ -13811,6 +13815,13 @@ class RunCommand:
             return False
         Log.info(f"Wrote seccomp profile to: {target.location()}")
         return not nameless and not learner.left_out
+
+    def _check_source(self, target: Target) -> None:
+        """Raise SpocError if what was learned would replace the profile, and somebody has edited that meanwhile."""
+        with contextlib.suppress(FileNotFoundError):
+            if self._replaces_source and read_text(self.source.file, True).lstrip("\ufeff") != self.source.reader.text:
+                raise SpocError("write profile", target.path, "it has been edited since it was read",
+                                "merge into it what follows")
 
     def _exit_code(self, status: int, complete: bool, report: DenialReport) -> int:
         """Say how the command has ended, and what the profile has done; give the exit code."""

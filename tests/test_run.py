@@ -285,6 +285,22 @@ class Survivors(RunCase):
             self.assertEqual(self.let_go_on(), "0\n")
             self.assertTrue(wait_until(lambda: not program.exists()))
 
+    def test_learning_keeps_what_was_edited_meanwhile(self) -> None:
+        """It may go on for days; what it would have written is printed."""
+        process = self.start("--force", "--learn", str(self.profile))
+        self.wait_for("; learning until")
+        edited = self.profile.read_text() + "\n"
+        self.profile.write_text(edited)
+        self.assertEqual(self.let_go_on(), "0\n")
+        self.ended(process, 125)
+        self.assertIn(f"Error: write profile: {self.profile}: it has been edited since it was read; ", self.log())
+        self.assertIn('"syscalls": []', self.log())
+        self.assertEqual(self.profile.read_text(), edited)
+        process = self.start("--force", "--learn", str(self.profile))
+        self.let_go_on()
+        self.ended(process, 4)
+        self.assertNotIn("getpriority", self.profile.read_text())
+
     def test_without_following(self) -> None:
         """They stay under the profile, and it is said that they are not watched."""
         for enricher in ("tracepoint", "notify", "netlink"):
