@@ -10133,6 +10133,13 @@ class Listener:
                     key = architecture.token << 32 | syscall_number(name, architecture.token)
                     self._frames[key] = architecture, frame
 
+    def ask_about_returns(self) -> bytes:
+        """What has a filter ask about each return of a handler, for the sake of _redo_interrupted()."""
+        return b"".join(
+            bpf_step(LOAD, SeccompData.arch.offset) + bpf_step(JUMP_EQUAL, key >> 32, 0, 3)
+            + bpf_step(LOAD, SeccompData.nr.offset) + bpf_step(JUMP_EQUAL, key & MASK_32, 0, 1) + ASK_ALL
+            for key in self._frames)
+
     def begin(self, child: Child) -> None:
         """Release the child, and take over the listener of its filter. Raises ChildError, the process being gone."""
         self.descriptor, self.hung_up = child.release_listening(), False
@@ -10496,7 +10503,11 @@ class NotifyWatcher(DenialWatcher):
             Log.info(f"{PROGRAM} itself is under a seccomp filter: calls of the command that it stops are not named")
         if default_action == SCMP_ACT_LOG:
             Log.result("Not named under notify: what the profile logs by default")
-        return applied.with_listener(default_action)
+        asking = applied.with_listener(default_action)
+        program = self._listener.ask_about_returns() + asking.program
+        # Not where calls are blocked: there the listener's end must not be that of handlers, too.
+        asks = self._learn and default_action != SCMP_ACT_LOG and len(program) <= BPF_MAXINSNS * SOCK_FILTER_BYTES
+        return asking._replace(program=program) if asks else asking
 
     def begin(self, child: Child) -> None:
         self._listener.begin(child)
@@ -10555,9 +10566,12 @@ class NotifyWatcher(DenialWatcher):
         call, tid = listener.request.data, listener.request.pid
         machine, number = self._machine, call.nr & 0xFFFFFFFF
         architecture = audit_architecture(machine, call.arch, number)
-        tgid, comm, exe = self._describe(tid)
         verdict = self._answer(call)
         action, error_number = verdict
+        if action == SCMP_ACT_ALLOW:  # a handler returns
+            listener.proceed()
+            return None
+        tgid, comm, exe = self._describe(tid)
         if self._learn or action in PERMISSIVE:
             done = listener.proceed()
         elif action == SCMP_ACT_ERRNO:
@@ -10566,8 +10580,8 @@ class NotifyWatcher(DenialWatcher):
             done = listener.respond(0, -errno.ENOSYS)
         else:
             done = self._signal(action, tgid, tid, architecture is machine.own)
-        if not done or action == SCMP_ACT_ALLOW:
-            return None  # what was read of /proc may belong to another process by now; or there is nothing to tell
+        if not done:
+            return None  # what was read of /proc may belong to another process by now
         name = syscall_name(architecture, number) or ""
         return Denial(architecture, number, (verdict,), tgid, tid, comm, exe,
                       inner=MULTIPLEXED.get(name, {}).get(call.args[0], ""),

@@ -3,6 +3,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -43,6 +44,21 @@ class Learned(RunCase):
         stderr = self.run_it("sh", "-c", '"$0"; "$0"; true', program, options=("--enricher", "tracepoint")).stderr
         self.assertTrue(self.denials(stderr))
         self.assertNotIn("own filter", stderr)
+
+    def test_handlers(self) -> None:
+        """Calls that would be blocked wait to be let pass: no handler without SA_RESTART has them fail with EINTR."""
+        if not ON_X86_64 or tuple(map(int, platform.libc_ver()[1].split("."))) >= (2, 41):
+            self.skipTest("optional: needs x86_64 and glibc before 2.41, where the call can be made again")
+        self.block("getppid", "close", "pipe", "pipe2", "clone")
+        stderr = self.run_it(build("handlers.c"), "calls", options=("--force", "--learn", str(self.profile))).stderr
+        self.assertIn("getppid", stderr)
+        self.assertNotIn("rt_sigreturn", stderr)
+
+    def test_handlers_where_all_is_logged(self) -> None:
+        self.write("SCMP_ACT_LOG", [{"names": ["getppid"], "action": "SCMP_ACT_ERRNO"}])
+        stderr = self.run_it(build("handlers.c"), "returns", options=("--force", "--learn", str(self.profile))).stderr
+        self.assertIn("getppid", stderr)
+        self.assertNotIn("rt_sigreturn", stderr)
 
     def test_target_is_a_link_to_nowhere(self) -> None:
         self.write(rules=[{"names": ["uname"], "action": "SCMP_ACT_ERRNO"}])
