@@ -350,8 +350,8 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def write_stderr(text: str) -> bool:
-    """Say whether it was written: no message is worth ending a recording for. What nobody reads, as in a pipe to a pager,
-    is waited for until a signal asks to end, which is blocked while a command is waited for.
+    """Say whether it was written: no message is worth ending a recording for. Where nobody reads, as in a pipe to a
+    pager, it waits until a signal asks to end, which is blocked while a command is waited for.
     """
     data = text.encode(errors="backslashreplace")
     poll = select.poll()
@@ -5569,7 +5569,8 @@ LIBC: Functions = (
 SCMP_ARCH_NATIVE = 0
 NR_SCMP_ERROR = -1  # __NR_SCMP_ERROR; other negative numbers stand for syscalls of other architectures
 # linux/prctl.h, linux/seccomp.h, seccomp.h
-PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_GET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 8, 21, 36, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_GET_SECCOMP = 1, 4, 8, 21
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 2, 8
 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
 SCMP_FLTATR_CTL_OPTIMIZE = 8
@@ -10510,6 +10511,8 @@ class NotifyWatcher(DenialWatcher):
         return asking._replace(program=program) if asks else asking
 
     def begin(self, child: Child) -> None:
+        if not self._learn:  # or a command of the same user could take the listener, and answer itself (ptrace(2))
+            libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
         self._listener.begin(child)
         self.descriptor = self._listener.descriptor
 

@@ -20,7 +20,7 @@ from typing import Any, Dict, List, Sequence
 
 import spoc as module
 from cases import FREE, OWN_CALLS, RunCase, call_line, has_taken_signals
-from support import ON_X86_64, SIGSYS, SPOC, WAIT_S, build, require_command, spoc, wait_until
+from support import AS_NOBODY, ON_X86_64, SIGSYS, SPOC, WAIT_S, build, require_command, spoc, wait_until
 
 TIER = "kernel"
 
@@ -435,8 +435,9 @@ class Start(RunCase):
                                        "action": "SCMP_ACT_ALLOW"}])
         self.run_it(build("deny.c", "-static"), options=("-b", "execve"))
 
-    def status(self, *options: str, before: Sequence[str] = (), env: "Dict[str, str] | None" = None) -> Dict[str, str]:
-        """/proc/self/status of the command, and its ids."""
+    def status(self, *options: str, before: Sequence[str] = (), env: "Dict[str, str] | None" = None,
+               command: Sequence[str] = ("cat", "/proc/self/status")) -> Dict[str, str]:
+        """/proc/self/status of the command, or what else it prints so."""
         folder = self.folder / "copy"  # that any user may read
         folder.mkdir(exist_ok=True)
         shutil.copy(SPOC, folder)
@@ -444,10 +445,21 @@ class Start(RunCase):
         self.block("uname")
         self.profile.chmod(0o644)
         result = subprocess.run([*before, sys.executable, str(folder / "spoc.py"), "run", "-q", "-p", str(self.profile),
-                                 *options, "--", "cat", "/proc/self/status"], stdin=subprocess.DEVNULL, text=True,
+                                 *options, "--", *command], stdin=subprocess.DEVNULL, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=WAIT_S, cwd="/", env=env)
         self.assertEqual(result.returncode, 0, result.stderr)
         return dict(line.split(":\t", 1) for line in result.stdout.splitlines() if ":\t" in line)
+
+    def test_nobody_else_answers(self) -> None:
+        """By notification spoc.py gives the profile's answers: a command of the same user must not get its listener."""
+        require_command("setpriv")
+        for enricher, expected in (("notify", errno.EACCES), ("none", 0)):
+            with self.subTest(enricher):
+                found = self.status("--enricher", enricher, before=AS_NOBODY, command=(sys.executable, "-c", (
+                    "import os\n"
+                    "try: os.stat(f'/proc/{os.getppid()}/fd/0'); print('error:\\t0')\n"
+                    "except OSError as error: print('error', error.errno, sep=':\\t')")))
+                self.assertEqual(found, {"error": str(expected)})
 
     def test_no_new_privs(self) -> None:
         """Only where the caller could not load the filter without it, or asks."""
