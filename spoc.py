@@ -6446,6 +6446,24 @@ def running_containers() -> list[RunningContainer]:
     return containers_among(processes, docker_socket.names() if is_docker else {})
 
 
+def is_prepared(container: RunningContainer) -> bool:
+    """Has a runtime made this container, and not started its program yet, as after `podman init`? Then its only process
+    is the runtime's. What has come from a checkpoint (criu) has executed nothing either, but its program is in there.
+    """
+    process = f"/proc/{container.pid}"
+    if not (is_first_in_pid_namespace(container.pid) and is_entering(container.pid)):
+        return False
+    with contextlib.suppress(OSError):
+        program = os.readlink(f"{process}/exe")
+        return not os.path.samestat(os.stat(f"{process}/exe"), os.stat(f"{process}/root{program}"))
+    return True
+
+
+def begun_containers() -> list[RunningContainer]:
+    """The containers that run, without those that are yet to start."""
+    return [container for container in running_containers() if not is_prepared(container)]
+
+
 def describe_running(containers: Iterable[RunningContainer]) -> str:
     """What containers there are, for who has named another."""
     names = [container.name for container in containers]
@@ -12725,7 +12743,7 @@ class AwaitCommand(FilteredCommand):
             supervisor.check()
             recorder.on_start = lambda container: self._examine(recorder, container)
             recorder.begin_all()
-            running = running_containers()
+            running = begun_containers()
             recorder.serve()
             if not self.found and find_container(self.options.container, running):
                 scope = container_scope(self.options.container)  # it has started just before
@@ -12943,7 +12961,7 @@ class ContainersCommand:
             supervisor.check()
             recorder.on_start, recorder.on_end = self._start, self._end
             self._lost = 0
-            running = running_containers()
+            running = begun_containers()
             recorder.begin_all(running)
             place = f"{self.pushes.place}; they wait in {self.folder}" if self.pushes else self.folder
             Log.info(f"Recording every container that starts from now on, each into a profile in {place}")
@@ -15868,7 +15886,7 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
     check_machine_pids(spell_option(option), OR_COMMAND)
     if option == "container":
         warn_of_purpose(options)
-    if option == "container" and not find_container(options.container, running_containers()):
+    if option == "container" and not find_container(options.container, begun_containers()):
         return AwaitCommand(options).run()
     return AttachCommand(options, make_scope(option, operands[0] if option == NO_START else values[option])).run()
 

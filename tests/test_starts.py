@@ -239,6 +239,29 @@ class Waited(EnginesCase):
             engine.remove(TWO)
             path.unlink()
 
+    def test_made_and_not_started(self) -> None:
+        """What its runtime does until then is none of the container's."""
+        for runtime in ("crun", "runc"):
+            engine = self.engines.podman(runtime)
+            for options in (("--container", TWO), ("--containers",)):
+                with self.subTest(runtime, options=options):
+                    engine("create", "--network", "none", "--name", TWO, IMAGE, "/three")
+                    self.addCleanup(engine.remove, TWO)
+                    engine("init", TWO)
+                    is_one = options[0] == "--container"
+                    path = self.folder / "waited.json" if is_one else self.profile(TWO)
+                    output = path if is_one else self.profiles
+                    with self.attached("record", "-n", "-t", "raw-seccomp", "-o", str(output), *options,
+                                       ready="Waiting for" if is_one else READY) as process:
+                        engine("start", TWO)
+                        if not is_one:
+                            self.wait_written(path)
+                            process.terminate()
+                    engine.remove(TWO)
+                    self.assertEqual(seen_syscalls(json.loads(path.read_text()), self.log) if is_one else
+                                     self.names_in(path) | {"exit"}, THREE_CALLS)
+                    path.unlink()
+
     def test_id(self) -> None:
         """The id that an engine gives is known before the container starts."""
         engine = self.engines.podman("crun")
