@@ -13578,11 +13578,11 @@ class Survivors:
                     pass
             except ChildProcessError:
                 return False
-            if self.count() or not self._has_proc:
+            if self.roots() or not self._has_proc:
                 return True
-            if self._others:
+            if self._others and self._others.issuperset(self._children()):
                 return False
-            time.sleep(self.LOOK_S)
+            time.sleep(self.LOOK_S)  # what ends may leave children
         return True  # of whom /proc does not tell
 
     def roots(self) -> list[int]:

@@ -363,6 +363,19 @@ class Survivors(RunCase):
             "os.kill(pid, 9)\nos.waitpid(pid, 0)\nprint(survivors.is_alive())\n"
             "os.kill(other, 9)"), "True True 1\nFalse\n")
 
+    def test_what_ends_may_leave_children(self) -> None:
+        """Each process here is the only one at its end, and its child has another parent only a while later."""
+        chain = ("import os, time\nmemory = bytearray(60 << 20)\nfor _ in range(100):\n  if os.fork(): os._exit(0)\n"
+                 "  time.sleep(0.002)\nos.getpriority(0, 0)")
+        for before in ("", 'sleep 1000 >/dev/null 2>&1 & echo "$!"; '):
+            result = subprocess.run(
+                ["sh", "-c", before + 'exec "$@"', "sh", *self.arguments(
+                    sys.executable, "-c", chain, options=("--follow", "--strict", "--enricher", "tracepoint"))],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=WAIT_S)
+            if before:
+                os.kill(int(result.stdout), signal.SIGKILL)
+            self.assertEqual(result.returncode, 1, result.stderr)
+
     def test_children_from_before_are_not_the_commands(self) -> None:
         """A shell that becomes spoc.py leaves it those that it has begun."""
         for options in (("--learn", str(self.learned)), ("--follow",), ()):
