@@ -47,7 +47,7 @@ BUILD = $(CLANG) -target bpf -mcpu=v2 -O2 -g -Wall -Werror -fdebug-compilation-d
 UNLESS_LACKING = ! command -v $(CLANG) >/dev/null && why=$$(tests/install.sh lacks $(CLANG)) && { \
     echo "skipped $@: $$why; tests/clean-tree.sh bookworm $@ does it in a fresh Debian 12"; exit; }
 
-SHELL_FILES  = .ci/run $(wildcard tests/*.sh examples/busybox/*)
+SHELL_FILES  = .ci/run $(wildcard tests/*.sh examples/busybox/* examples/packaging/alpine/APKBUILD)
 PYTHON_FILES = spoc.py docs/generate.py $(wildcard tests/*.py tests/*/*.py)
 
 .PHONY: all demo check check-vm check-deb bench faults fuzz lint bpf verify-bpf test golden dist install install-docs

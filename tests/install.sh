@@ -60,6 +60,7 @@ python3-ruamel.yaml reads what that reads, as YAML 1.2
 python3-jsonschema  checks it against the cluster's own schema
 chromium            shows the page of show
 python3-pyte        a terminal that shows what the status line draws
+python3-kconfiglib  reads the recipe for Buildroot
 jq                  reads the JSON that spoc.py writes
 auditd              writes the log that a source of run reads
 sudo                records as the user who calls sudo
@@ -79,7 +80,7 @@ man-db              shows the manual page
 mandoc              lint: the manual page
 binutils            lists what that libc has
 pypy3               is another Python, which spoc.py refuses
-python3-pip         installs what is not in Debian: see from_pypi
+python3-pip         installs what is not in Debian: see the end
 END
 }
 
@@ -243,19 +244,19 @@ install_missing() {
     }
 }
 
-# Into a folder of its own, as it brings other versions of what Debian's packages hold.
+# NAME VERSION WHAT: into a folder of its own, as it may bring other versions of what Debian's packages hold.
 from_pypi() {
-    folder=$(dirname "$0")/../build/kubernetes-validate
+    folder=$(dirname "$0")/../build/$1
     [ ! -d "$folder" ] || return 0
     new=$(mktemp -d)
     chmod 755 "$new"
     if "$python" -m pip --quiet --disable-pip-version-check install --root-user-action=ignore --target "$new" \
-        kubernetes-validate==1.37.0; then
+        "$1==$2"; then
         mkdir -p "$(dirname "$folder")"
         mv "$new" "$folder"
     else
         rm -rf "$new"
-        echo "Left out, as PyPI does not give it: kubernetes-validate, which has the schema of the Kubernetes API"
+        echo "Left out, as PyPI does not give it: $1, which has $3"
     fi
 }
 
@@ -269,4 +270,7 @@ case ${1-} in
     *) die "usage: tests/install.sh demo|bpf|check|vm|deb, or lacks PACKAGE" ;;
 esac
 install_missing "$1"
-[ "$1" != check ] || from_pypi
+if [ "$1" = check ]; then
+    from_pypi kubernetes-validate 1.37.0 "the schema of the Kubernetes API"
+    from_pypi bitbake-setup 2.19.0 "the parser of Yocto's recipes"
+fi
