@@ -442,6 +442,15 @@ static __always_inline __u32 vsyscall_number(__u32 index)
 /* Cannot fail where there is a current task (kernel/bpf/helpers.c): there is one in each of these programs. */
 #define get_comm(to) bpf_get_current_comm(to, COMM_LEN)
 
+/* Has another program take this one's place. The kernel's interpreter gives that one the stack of the first, and from Linux
+ * 6.9 on (011832b97b31) no more of it than the first needs itself: so it needs all, and nothing behind this what is there.
+ */
+static __always_inline void hand_on(void *ctx, __u32 next)
+{
+	asm volatile("*(u64 *)(r10 - 512) = %0" : : "r"(0ULL) : "memory");
+	bpf_tail_call(ctx, &programs, next);
+}
+
 /* 0, or a negative errno. */
 #define read_kernel(to, address) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(unsigned long)(address))
 
@@ -699,7 +708,7 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, enum abi_s
 		return 0;
 	if (!state) {
 		if (conf->joining && is_listed())
-			bpf_tail_call(ctx, &programs, JOIN_ENTER);
+			hand_on(ctx, JOIN_ENTER);
 		return 0;
 	}
 	if (state->flags & TASK_JOINED)
@@ -797,7 +806,7 @@ int join_inside(struct bpf_raw_tracepoint_args *ctx)
 	const struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
 	if (conf && !is_runtimes(conf, bpf_get_current_task()))
-		bpf_tail_call(ctx, &programs, JOIN_SCOPE);
+		hand_on(ctx, JOIN_SCOPE);
 	return 0;
 }
 
@@ -1004,7 +1013,7 @@ int run_enter(struct bpf_raw_tracepoint_args *ctx)
 	if (state && conf)
 		return enter_call(ctx, conf, state);
 	if (conf && is_to_join(conf))
-		bpf_tail_call(ctx, &programs, JOIN_ENTER);
+		hand_on(ctx, JOIN_ENTER);
 	return 0;
 }
 
@@ -1031,7 +1040,7 @@ int join_enter(struct bpf_raw_tracepoint_args *ctx)
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
 	if (conf && join_here(conf, bpf_get_current_task()))
-		bpf_tail_call(ctx, &programs, ENTER);
+		hand_on(ctx, ENTER);
 	return 0;
 }
 
@@ -1061,7 +1070,7 @@ static __always_inline __u32 is_filtered(enum abi_source source)
 static __always_inline int go_on(struct bpf_raw_tracepoint_args *ctx, enum abi_source source, __u32 next)
 {
 	if (is_filtered(source))
-		bpf_tail_call(ctx, &programs, next);
+		hand_on(ctx, next);
 	return 0;
 }
 
