@@ -32,7 +32,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 JOBS = 3
 BOOT_TIMEOUT_S = 900
-MEMORY_MIB = 192
 DISK_BYTES = 8 << 20
 CUT_WITHIN_S = 1.0
 
@@ -92,6 +91,7 @@ class Machine(NamedTuple):
     tests: Sequence[str] = CORE
     processors: int = 1
     parameters: str = ""  # of the kernel, beside the others
+    memory_mib: int = 192
     occasional: bool = False  # booted only if it is named
 
 
@@ -99,6 +99,10 @@ NEWER_ARM64 = ("trixie", "linux-image-arm64", "arm64", "arm64", ("busybox-static
 ARM64 = ("bookworm", "linux-image-arm64", "arm64", "arm64", ("busybox-static:armhf",))
 # The slowest first, so that none is left for the end.
 MACHINES = [
+    Machine("riscv64", "64-bit RISC-V, Debian 13", "trixie", "linux-image-riscv64", "riscv64", "riscv64",
+            memory_mib=256),  # of which the kernel takes 68 before it counts what there is
+    Machine("realtime", "32-bit ARM, Debian 13, a kernel with PREEMPT_RT", "trixie", "linux-image-rt-armmp", "armhf",
+            "armhf", tests=["realtime", *CORE]),
     Machine("newer", "64-bit ARM, with 32-bit programs, Debian 13", *NEWER_ARM64, tests=[*CORE, "record_32_bit"],
             processors=2),
     Machine("jit", "64-bit ARM, Debian 13, booted with BPF's JIT off, which is turned on later", *NEWER_ARM64,
@@ -116,6 +120,8 @@ MACHINES = [
     Machine("mixed", "64-bit ARM kernel, 32-bit userland", "bookworm", "linux-image-arm64", "arm64", "armhf"),
     Machine("integrity", "64-bit ARM, lockdown=integrity", *ARM64, "integrity", LOCKED),
     Machine("confidential", "64-bit ARM, lockdown=confidentiality", *ARM64, "confidentiality", LOCKED),
+    Machine("unstable", "x86-64, Debian unstable of the day", "unstable", "linux-image-amd64", "amd64", "amd64",
+            tests=[*CORE, "record_stats", "run_filters", "learn"], processors=2, occasional=True),
 ]
 
 
@@ -241,7 +247,7 @@ def boot(machine: Machine, base: build.Base, job: "Dict[str, Any]", disk: str = 
     append = f"{APPEND[architecture]} {COMMAND_LINE} {machine.parameters}"
     if machine.lockdown:
         append += f" lockdown={machine.lockdown}"
-    command = [*QEMU[architecture], "-m", str(MEMORY_MIB), "-smp", str(machine.processors), "-nographic",
+    command = [*QEMU[architecture], "-m", str(machine.memory_mib), "-smp", str(machine.processors), "-nographic",
                "-no-reboot", "-net", "none", "-kernel", str(base.kernel), "-append", append]
     if disk:
         command += ["-drive", f"if=none,id=disk,format=raw,file={disk}", "-device", "virtio-blk-device,drive=disk"]
