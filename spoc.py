@@ -281,6 +281,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
+def for_terminal(text: bytes) -> bytes:
+    """The same of a text of several lines."""
+    return "\n".join(map(printable, text.decode(errors="backslashreplace").split("\n"))).encode()
+
+
 def quoted(name: str) -> str:
     """A name that others have chosen, between fields of a line: in quotes if it could be taken for more than a name."""
     if name and name == name.strip() and not any(mark in name for mark in (",", '"', ": ", " (")):
@@ -3354,7 +3359,7 @@ class Target:
                 self._replace(data)
             else:
                 with self._opened() as file:
-                    file.write(data)
+                    file.write(for_terminal(data) if self.is_terminal() else data)
         except OSError as error:
             raise self._error(error) from None
 
@@ -12695,10 +12700,15 @@ class HookCommand:
             Log.error(f"{self.title}: the profile is incomplete: {reason}")
         try:
             with self._target() as target:
-                target.write(self._text(make_profile(machine, recording, self.base)))
+                text = self._text(make_profile(machine, recording, self.base))
+                target.write(text)
         except SpocError:
             Log.error(f"{self.title}: got syscalls: {', '.join(sorted(recording.names))}")
             raise
+        written = parse_profile(text, path, container_host()).profile
+        if not any(verdict.lets_pass for verdict in written.verdicts("execve")):
+            Log.info(f"{self.title}: the profile does not allow execve, so no runtime can start a program under it: -b "
+                     "execve allows it")
         Log.info(f"{self.title}: wrote seccomp profile to: {path}")
 
 
@@ -14830,7 +14840,7 @@ class Portrait:
         """Label, text, and the share that a bar is to show, negative if there is none."""
         facts = [("default", str(self.default), -1.0)]
         if self.base:
-            facts.append(("builds on", f"{self.base}, whose rules come in addition and are not shown", -1.0))
+            facts.append(("builds on", f"{to_ascii(self.base)}, whose rules come in addition and are not shown", -1.0))
         for name, syscalls in self.syscalls.items():
             count = sum(self.level(each) > 0 for each in syscalls)
             share = count / max(1, len(syscalls))
@@ -15992,7 +16002,7 @@ def run_convert(values: dict[str, Any], operands: list[str]) -> int:
     output, registries = values.get("output_file", "-"), values["registries"]
     if to_type not in DOCUMENT_TYPES:  # it would replace the profile by what cannot be read again
         check_written("-o", output, [(f"convert -t {to_type}", path) for path in operands])
-    warn_of_name(output, to_type)
+    warn_of_name(output, TYPE_JSON if to_type == TYPE_DOCKER else to_type)
     if is_reference(output) and to_type not in DEFAULT_OUTPUT:
         raise UsageError(f"convert -t {to_type}", "it has no format in registries",
                          f"-t is {' or '.join(DEFAULT_OUTPUT)} for these")

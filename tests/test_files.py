@@ -861,7 +861,9 @@ class Names(FilesCase):
             self.assertEqual(result.returncode, 2)
             self.assertRegex(result.stderr, r"give -t, one of seccomp, [^\n]*pfc; see \S+ convert --help\n$")
         result = support.spoc("convert", "-t", "docker", "-o", str(self.folder / "x.yaml"), str(profile))
-        self.assertIn("is named like YAML, but gets docker", result.stderr)
+        self.assertIn("is named like YAML, but gets JSON", result.stderr)
+        result = support.spoc("convert", "-t", "docker", "-o", str(self.folder / "x.json"), str(profile))
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
 
     def test_drop_in(self) -> None:
         """.conf is a drop-in, which systemd takes by no other name; to add to what stands there, or -t, comes first."""

@@ -309,8 +309,15 @@ class State(AttachCase):
             process, pid = self.waiting()
             self.hook(pid, "-n", "-o", str(path), wrapper=in_dev)
             self.let_go(process)
+            self.assertRegex(listener.recv(4096).decode(), r"^<30>.*: container container-1: the profile does not "
+                             "allow execve, so no runtime can start a program under it: -b execve allows it")
             self.assertRegex(listener.recv(4096).decode(),
                              rf"^<30>.* spoc\[\d+\]: container container-1: wrote seccomp profile to: {path}")
+            for options in ((), ("-b", "execve"), ("-b", "execve,read")):
+                process, pid = self.waiting()
+                self.hook(pid, *options, "-o", str(path), wrapper=in_dev)
+                self.let_go(process)
+                self.assertIn("wrote seccomp profile to", listener.recv(4096).decode())
             process, pid = self.waiting()
             self.hook(pid, "-n", "-o", str(path), wrapper=in_dev)
             shutil.rmtree(path.parent)

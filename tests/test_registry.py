@@ -820,6 +820,37 @@ class Plain(registries.Case):
                 self.assertRegex(line, reason)
                 self.assertFalse((self.folder / "out").exists())
 
+    def on_terminal(self, *arguments: str) -> str:
+        """What comes to a terminal on standard output."""
+        master, slave = os.openpty()
+        with open(master, "rb", buffering=0) as reader:
+            with open(slave, "wb") as writer:
+                self.launch(sys.executable, str(support.SPOC), *arguments, cwd=self.folder, stdout=writer,
+                            stderr=subprocess.DEVNULL, env=registries.environment(self.home, NO_COLOR="1"))
+            data = b""
+            with contextlib.suppress(OSError):  # EIO: nobody has it open any more
+                while part := reader.read(1 << 16):
+                    data += part
+        return data.decode().replace("\r\n", "\n")
+
+    def test_what_a_terminal_would_obey(self) -> None:
+        """Neither the text of a profile nor a name in it reorders or controls a terminal's lines."""
+        registry = self.registry()
+        marks = "\u202e\u2066\u061c\u200b\ufeff"
+        text = YAML_PROFILE.replace("spec:\n", f'spec:  # {marks}\n  baseProfileName: "{marks}\\e[2J"\n', 1)
+        self.assertNotEqual(text, YAML_PROFILE)
+        (self.folder / "odd.yaml").write_text(text)
+        place = f"{registry.host}/odd"
+        self.pushed("-f", "odd.yaml", place)
+        self.assertEqual(self.spoc("pull", "-o", "-", place).stdout, text)
+        escaped = text.replace(marks, r"\u202e\u2066\u061c\u200b\ufeff")
+        self.assertEqual(self.on_terminal("pull", "-o", "-", place), escaped)
+        for command in (("show",), ("convert", "-t", "seccomp"), ("merge",), ("merge", "-o", "/dev/stdout")):
+            with self.subTest(command):
+                shown = self.on_terminal(*command, f"oci://{place}")
+                self.assertTrue(shown.replace("\n", "").isprintable(), shown)
+                self.assertRegex(shown, r"(?i)\\u(0000)?202e")
+
     def test_mount(self) -> None:
         """What another repository of the registry has is not sent: it answers 201, and not 202."""
         registry = self.registry()
