@@ -15,7 +15,7 @@ from typing import Any, List
 
 import spoc as module
 from cases import RUNC, ContainerCase, WatchCase, cgroup_mount
-from support import AS_NOBODY, NOBODY, SPOC, WAIT_S, end, require, require_command, spoc, wait_until
+from support import AS_NOBODY, NOBODY, SPOC, WAIT_S, end, has_watched, require, require_command, spoc, wait_until
 
 TIER = "kernel"
 LOAD_S = float(os.environ.get("SPOC_LOAD_S", "10"))  # how long a machine without filters is watched: 60 for a release
@@ -494,7 +494,8 @@ class NoFalseLine(WatchCase):
             watcher.join()
             time.sleep(0.3)
             denials = [*watcher.read(), *watcher.finish()]
-            self.assertEqual(watcher.losses(), [])
+            if not isinstance(scope, module.WholeMachine):  # where other tests' calls may be too many to name
+                self.assertEqual(watcher.losses(), [])
             return [denial for denial in denials if denial.comm == self.comm]
         finally:
             watcher.close()
@@ -550,8 +551,8 @@ class InContainer(ContainerCase):
             subprocess.run([*command, "delete", "--force", identity], stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
         watcher.terminate()
-        self.assertEqual(watcher.wait(WAIT_S), 0)
-        text = log.read_text()
+        code, text = watcher.wait(WAIT_S), log.read_text()
+        self.assertTrue(has_watched(code, text), text)
         where = f"container: {identity[:12]}"
         found = [line for line in text.splitlines() if where in line]
         self.assertGreater(len(found), 1, text + result.stdout)
