@@ -15,7 +15,9 @@ import subprocess
 import tempfile
 import threading
 import time
+import unittest
 import urllib.parse
+import urllib.request
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
 
 import support
@@ -201,7 +203,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
 class Server:
     """A server that answers as a function says, and remembers what it was asked."""
 
-    def __init__(self, case: support.Case, respond: Callable[[Request], Answer],
+    def __init__(self, case: unittest.TestCase, respond: Callable[[Request], Answer],
                  certificate: Optional[Dict[str, str]] = None, keeps_open: bool = True):
         self._respond, self._keeps_open = respond, keeps_open
         self.requests: List[Request] = []
@@ -261,6 +263,23 @@ class Server:
         for part in [given] if isinstance(given, bytes) else given:
             peer.sendall(part)
         return isinstance(given, bytes) and self._keeps_open
+
+
+def in_pages(upstream: str, size: int) -> Callable[[Request], Answer]:
+    """The answers of a registry that lists tags in pages, as docker-registry 2.8 does not, and leads to that
+    (`upstream`, HOST:PORT) for the rest, as a registry does whose blobs are in a store.
+    """
+    def respond(request: Request) -> Answer:
+        path, _, query = request.target.partition("?")
+        if not path.endswith("/tags/list"):
+            return answer(307, Location=f"http://{upstream}{request.target}")
+        with urllib.request.urlopen(f"http://{upstream}{path}") as reply:
+            tags = sorted(json.load(reply)["tags"])
+        last = urllib.parse.parse_qs(query).get("last", [""])[0]
+        left = [tag for tag in tags if tag > last]
+        more = {"Link": f'<{path}?n={size}&last={left[size - 1]}>; rel="next"'} if len(left) > size else {}
+        return answer(200, json.dumps({"tags": left[:size]}).encode(), **more)
+    return respond
 
 
 class TokenService(Server):

@@ -293,6 +293,14 @@ class Patterns(ReferenceCase):
         self.assertEqual(self.merged(f"{self.app}:*"), ["bpf", "openat", "read", "write"])
         self.assertEqual(self.merged(f"{self.app}:*2", f"{self.app}:other"), ["bpf", "write"])
 
+    def test_pages(self) -> None:
+        """All of several pages of tags are merged, and of none twice."""
+        front = registries.Server(self, registries.in_pages(self.server.host, 3))
+        result = self.spoc("merge", "-t", "raw-seccomp", f"oci://{front.host}/profiles/app:*")
+        self.assertEqual(names_in(result.stdout), ["bpf", "openat", "read", "write"])
+        self.assertIn(" Merged 4 profiles into: ", result.stderr)
+        self.assertEqual(sum("/tags/list" in request.target for request in front.requests), 2)
+
     def test_coverage(self) -> None:
         """The annotation says in how many nodes each syscall was seen."""
         self.push(crd("read", "write"), "node-3")
