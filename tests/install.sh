@@ -90,6 +90,7 @@ qemu-system-arm          the ARM machines, 32 and 64 bits
 qemu-system-x86          the x86 machines
 qemu-system-riscv|qemu-system-misc  the RISC-V machine
 opensbi                  its firmware
+qemu-system-ppc          the POWER machine
 debian-archive-keyring   apt verifies the machines' packages with it
 e2fsprogs                makes the disk of the machine that loses its power
 END

@@ -41,6 +41,7 @@ QEMU = {
     "i386": ("qemu-system-i386", "-M", "pc", "-cpu", "qemu32,+rdrand"),
     "amd64": ("qemu-system-x86_64", "-M", "pc", "-cpu", "qemu64,+rdrand"),
     "riscv64": ("qemu-system-riscv64", "-M", "virt", "-cpu", "rv64"),
+    "ppc64el": ("qemu-system-ppc64", "-M", "pseries"),
 }
 # Random numbers at once, and none of what only takes time when it is emulated: with page tables of the kernel's own
 # each system call empties QEMU's TLB, and at random addresses each process is translated anew.
@@ -48,10 +49,12 @@ COMMAND_LINE = ("quiet oops=panic panic=-1 rdinit=/init random.trust_cpu=on cryp
                 "norandmaps")
 # The console; on x86 not the test of the timer, which takes a busy host for a broken one.
 APPEND = {"arm64": "console=ttyAMA0", "armhf": "console=ttyAMA0", "i386": "console=ttyS0 no_timer_check",
-          "amd64": "console=ttyS0 no_timer_check", "riscv64": "console=ttyS0"}
-UNAME = {"arm64": "aarch64", "armhf": "armv7l", "i386": "i686", "amd64": "x86_64", "riscv64": "riscv64"}
+          "amd64": "console=ttyS0 no_timer_check", "riscv64": "console=ttyS0",
+          "ppc64el": "console=hvc0"}
+UNAME = {"arm64": "aarch64", "armhf": "armv7l", "i386": "i686", "amd64": "x86_64", "riscv64": "riscv64",
+         "ppc64el": "ppc64le"}
 # The number of getsid(2): asm/unistd.h of each.
-GETSID_NUMBER = {"arm64": 156, "armhf": 147, "i386": 147, "amd64": 124, "riscv64": 156}
+GETSID_NUMBER = {"arm64": 156, "armhf": 147, "i386": 147, "amd64": 124, "riscv64": 156, "ppc64el": 147}
 SUITES = {"unstable": ("7.", "3.14", "libbpf.so.1", "2.6."),
           "trixie": ("6.12.", "3.13", "libbpf.so.1", "2.6.0"),
           "bookworm": ("6.1.", "3.11", "libbpf.so.1", "2.5.4"),
@@ -117,6 +120,9 @@ MACHINES = [
     Machine("arm64", "64-bit ARM, with 32-bit programs", *ARM64, tests=ALL, processors=2),
     Machine("i386", "32-bit x86", "bookworm", "linux-image-686", "i386", "i386", tests=[*CORE, "record_runc"],
             processors=2),
+    Machine("power", "64-bit POWER, little-endian", "bookworm", "linux-image-powerpc64le", "ppc64el", "ppc64el",
+            tests=[*(name for name in CORE if name != "memory_192_mib"), "record_runc", "interrupted"], processors=2,
+            memory_mib=512),  # the firmware takes multiples of 256; and pages have 64 KiB
     Machine("mixed", "64-bit ARM kernel, 32-bit userland", "bookworm", "linux-image-arm64", "arm64", "armhf"),
     Machine("integrity", "64-bit ARM, lockdown=integrity", *ARM64, "integrity", LOCKED),
     Machine("confidential", "64-bit ARM, lockdown=confidentiality", *ARM64, "confidentiality", LOCKED),
@@ -229,7 +235,7 @@ def make_job(machine: Machine, secret: str, tests: Sequence[str], held: Sequence
     """guest.Job, as what it is made from."""
     release, python, libbpf, libseccomp = SUITES[machine.suite]
     return {"secret": secret, "tests": tests, "machine": UNAME[machine.kernel_architecture], "release": release,
-            "bits": 64 if machine.architecture.endswith("64") else 32, "python": python, "libbpf": libbpf,
+            "bits": 64 if "64" in machine.architecture else 32, "python": python, "libbpf": libbpf,
             "libseccomp": libseccomp, "lockdown": machine.lockdown,
             "getsid_number": GETSID_NUMBER[machine.architecture], "held": held}
 

@@ -155,7 +155,8 @@ def record(*command: str, options: Sequence[str] = (), user: int = 0) -> "Set[st
                  for said in ("Got syscalls", "Adding what the kernel makes by itself"))
     equal(names, got | made)
     assert {"restart_syscall", "rt_sigreturn", "exit", "exit_group", "clock_gettime"} <= names, names
-    equal("sigreturn" in names, not {"SCMP_ARCH_ARM", "SCMP_ARCH_X86"}.isdisjoint(document["architectures"]))
+    has_sigreturn = {"SCMP_ARCH_ARM", "SCMP_ARCH_X86", "SCMP_ARCH_PPC64LE"}  # on the last a number that does nothing
+    equal("sigreturn" in names, not has_sigreturn.isdisjoint(document["architectures"]))
     return got
 
 
