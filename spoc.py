@@ -83,7 +83,7 @@ except (ImportError, OSError, MemoryError) as failure:
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
 IMPORTED_LATER = ("_socket _thread array binascii bisect difflib email.utils fnmatch hashlib html http.client "
-                  "ipaddress json pwd re resource shlex shutil socket ssl subprocess syslog termios "
+                  "ipaddress json pwd re resource shlex shutil socket ssl struct subprocess syslog termios "
                   "textwrap threading urllib.parse zipfile").split()
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -1397,16 +1397,22 @@ getuid getuid32, geteuid geteuid32, getgid getgid32, getegid getegid32, getresui
 CLONE_NAMESPACES = Condition(0, "SCMP_CMP_MASKED_EQ", 0x7E020000)
 
 
-def portable_names(names: Iterable[str], kept: set[str]) -> set[str]:
-    """These names, all their siblings, and what the kernel makes, but for the kept ones."""
+@functools.lru_cache(None)
+def sibling_groups() -> list[tuple[list[str], list[str]]]:
+    """SIBLINGS: whoever may make one of the first, or all if there are none, may make all of the second."""
     groups = [group.partition(">") for line in SIBLINGS.strip().splitlines()
               for group in line.partition(":")[0].split(",")]
+    return [(left.split(), (right if arrow else left).split()) for left, arrow, right in groups]
+
+
+def portable_names(names: Iterable[str], kept: set[str]) -> set[str]:
+    """These names, all their siblings, and what the kernel makes, but for the kept ones."""
     found, before = {*names, *KERNEL_CALLS - kept}, -1
     while len(found) > before:
         before = len(found)
-        for left, arrow, right in groups:
-            if not left.strip() or not found.isdisjoint(left.split()):
-                found.update(set((right if arrow else left).split()) - kept)
+        for left, right in sibling_groups():
+            if not left or not found.isdisjoint(left):
+                found.update(set(right) - kept)
     return found
 
 
@@ -11564,6 +11570,7 @@ class RecordOptions(NamedTuple):
     containers: bool = False
     registries: Settings = Settings()
     drop_in: Callable[[Profile], str] | None = None  # what writes TYPE_SYSTEMD
+    count_gaps: Callable[[str, str], str] | None = None  # what --stats says of a profile and a program
 
 
 class StatusLine:
@@ -11751,6 +11758,13 @@ class RecordOutput:
         self._added_architectures |= added_architectures(added, source.profile, added.architectures[0])
         return text
 
+    def tell_gaps(self, program: str) -> None:
+        """What the code of a program asks for that the profile lacks, where both are files."""
+        count = self.options.count_gaps if self.target.is_file and self.type != TYPE_SYSTEMD else None
+        text = count(self.target.path, program) if count else ""
+        if text:
+            Log.info(text)
+
     def tell_added(self) -> None:
         """List what was added to a profile that was there already."""
         parts = [f"the architecture {name}" for name in sorted(self._added_architectures)]
@@ -11904,6 +11918,7 @@ class RecordCommand:
         complete &= self._write(recording, supervisor)
         if self.options.stats:
             log_statistics(recording, duration_ns)
+            self.output.tell_gaps(self.command[0])
         if failure:
             raise failure
         if recorder.close_message:
@@ -15205,6 +15220,393 @@ def calls_of_function(name: str, is_musl: bool = False) -> tuple[str, ...]:
         return tuple(rows[0][is_musl].split())
     return next(((each,) for each in names[::-1] if is_syscall_name(each)), ())
 
+
+# Of elf.h, by EI_CLASS: Ehdr from e_type to e_phnum, Phdr, Dyn and Sym; and where Phdr has offset, address and size.
+ELF_STRUCTS = {1: ("HHIIIIIHHH", "8I", "II", "IIIBBH", (1, 2, 4)),
+               2: ("HHIQQQIHHH", "IIQQQQQQ", "QQ", "IBBHQQ", (2, 3, 5))}
+PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
+DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RPATH, DT_RUNPATH, DT_GNU_HASH = 1, 4, 5, 6, 15, 29, 0x6FFFFEF5
+AUDIT_ARCH_LE, RESOLVE_IN_ROOT = 0x40000000, 0x10  # linux/audit.h, linux/openat2.h
+AUDIT_ARCH_S390X = 0x80000016  # its DT_HASH has words of 64 bits
+MAX_TABLE_BYTES, MAX_STRING_BYTES, MAX_IMPORTS, MAX_LIBRARIES = 16 << 20, 4096, 1 << 15, 256
+# What Go's linker has left in of the packages for syscalls.
+GO_FUNCTION = (rb"\0((?:[\w./-]+/)?golang\.org/x/sys/unix|syscall|internal/syscall/unix|"
+               rb"(?:internal/runtime|runtime/internal)/syscall(?:/linux)?)\.([A-Za-z]\w*)(?=\0)")
+
+
+class ElfFile:
+    """What an ELF file (elf(5)) says of itself, which may be a lie. Raises ValueError, OSError.
+
+    It is read, not mapped: access to what is cut off meanwhile would end this process.
+    """
+
+    def __init__(self, descriptor: int, path: str, parent: ElfFile | None = None):
+        """`parent` is what needs it first, and for the same architecture."""
+        self._descriptor, self._size, self.path, self.parent = descriptor, os.fstat(descriptor).st_size, path, parent
+        ident = os.pread(descriptor, 16, 0)
+        if ident[:4] != b"\x7fELF" or ident[4:5] not in b"\1\2" or ident[5:6] not in b"\1\2":
+            raise ValueError("it is neither an ELF file nor a script")
+        self.order, is_wide = "<>"[ident[5] - 1], ident[4] == 2
+        header, segment, entry, symbol, fields = ELF_STRUCTS[ident[4]]
+        _, machine, _, _, place, _, _, _, _, count = next(self._rows(header, 16, count=1))
+        self.token = machine | AUDIT_ARCH_64BIT * is_wide | AUDIT_ARCH_LE * (self.order == "<")
+        if parent and parent.token != self.token:
+            raise ValueError("it is for another machine")
+        self._segments = list(map(operator.itemgetter(0, *fields), self._rows(segment, place, count=count)))
+        self._values: dict[int, list[int]] = {}
+        for place, size in self._parts(PT_DYNAMIC):
+            for tag, value in itertools.takewhile(operator.itemgetter(0), self._rows(entry, place, size)):
+                self._values.setdefault(tag, []).append(value)
+        self.needed, self.rpath, self.runpath = map(self._strings, (DT_NEEDED, DT_RPATH, DT_RUNPATH))
+        self.linker = "".join(self._string(place) for place, _ in self._parts(PT_INTERP))
+        self.is_musl: bool = parent.is_musl if parent else "/ld-musl-" in self.linker
+        self.imports = set(self._imported(symbol, 3 if is_wide else 5)) if DT_SYMTAB in self._values else set()
+        self.go_functions = set(self._go_functions())
+
+    @property
+    def name(self) -> str:
+        return printable(os.path.basename(self.path))
+
+    def _rows(self, layout: str, start: int, size: int = 0, count: int = 0) -> Iterator[tuple[int, ...]]:
+        """So many structs, or those in so many bytes."""
+        import struct
+        rows = struct.Struct(self.order + layout)
+        size = count * rows.size or size // rows.size * rows.size
+        if size > MAX_TABLE_BYTES or not 0 <= start <= self._size - size:
+            raise ValueError("it is cut off, or damaged")
+        return rows.iter_unpack(os.pread(self._descriptor, size, start))
+
+    def _parts(self, kind: int) -> list[tuple[int, int]]:
+        """The offsets and sizes of segments."""
+        return [(min(start, self._size), size) for each, start, _, size in self._segments if each == kind]
+
+    def _offset(self, tag: int) -> int:
+        """Of what has the address that this tag gives."""
+        wanted = self._values.get(tag, [0])[0]
+        for kind, start, address, size in self._segments:
+            if kind == PT_LOAD and address <= wanted < address + size:
+                return int(wanted - address + start)
+        raise ValueError("it is damaged: a table is not in it")
+
+    def _string(self, start: int) -> str:
+        """The string there; "" if it is too long."""
+        text, end, _ = os.pread(self._descriptor, MAX_STRING_BYTES, min(start, self._size)).partition(b"\0")
+        return os.fsdecode(text) if end else ""
+
+    def _strings(self, tag: int) -> list[str]:
+        values = self._values.get(tag, [])[:MAX_LIBRARIES]
+        start = self._offset(DT_STRTAB) if values else 0
+        return [self._string(start + value) for value in values]
+
+    def _imported(self, layout: str, section: int) -> Iterator[str]:
+        """The undefined symbols. A hash tells how many symbols there are, as sections may have been stripped."""
+        start, strings, last = self._offset(DT_SYMTAB), self._offset(DT_STRTAB), 0
+        count, size = 0, max(0, strings - start)  # an empty hash does not tell: GNU ld puts the strings behind them
+        if DT_GNU_HASH in self._values:
+            place = self._offset(DT_GNU_HASH)
+            buckets, first, bloom, _ = next(self._rows("4I", place, count=1))
+            place += 16 + bloom * (8 if section == 3 else 4)
+            last = max((row[0] for row in self._rows("I", place, count=buckets)), default=0)
+        if last:
+            place += 4 * (buckets + last - first)
+            chain = self._rows("I", place, min(MAX_TABLE_BYTES, self._size - place))
+            count = last + 1 + sum(1 for _ in itertools.takewhile(lambda row: not row[0] & 1, chain))
+        elif DT_HASH in self._values:
+            words = "QQ" if self.token == AUDIT_ARCH_S390X else "II"
+            _, count = next(self._rows(words, self._offset(DT_HASH), count=1))
+        names = (row[0] for row in self._rows(layout, start, size, count) if row[0] and not row[section])
+        return (self._string(strings + name) for name in itertools.islice(names, MAX_IMPORTS))
+
+    def _go_functions(self) -> Iterator[str]:
+        """If a note says that it is Go's; .gopclntab is in what is loaded."""
+        import re
+        if any(b"Go\0\0" in os.pread(self._descriptor, 64, place) for place, _ in self._parts(PT_NOTE)):
+            for start, size in self._parts(PT_LOAD)[:8]:
+                for place in range(start, min(start + min(size, MAX_TABLE_BYTES << 4), self._size), 1 << 20):
+                    data = os.pread(self._descriptor, (1 << 20) + MAX_STRING_BYTES, place)
+                    yield from (b".".join(match.groups()).decode() for match in re.finditer(GO_FUNCTION, data))
+
+
+def parse_library_cache(data: bytes, order: str) -> dict[str, list[str]]:
+    """Library -> paths, by ld.so.cache: struct cache_file, or cache_file_new alone or behind it (dl-cache.h of glibc);
+    without what is for processors that can do more (hwcap).
+    """
+    import struct
+    new, found = data.find(b"glibc-ld.so.cache1.1"), dict[str, list[str]]()
+    if len(data) < max(new, 0) + 48 or new < 0 and not data.startswith(b"ld.so-1.7.0"):
+        return found
+    row, start = (struct.Struct(order + "iIIIQ"), new + 48) if new >= 0 else (struct.Struct(order + "iII"), 16)
+    end = start + row.size * struct.unpack_from(order + "I", data, new + 20 if new >= 0 else 12)[0]
+    for _, key, value, *needs in row.iter_unpack(data[start:end] if end <= len(data) else b""):
+        places = (each + (new if new >= 0 else end) for each in (key, value))
+        name, path = (os.fsdecode(data[place:place + 512].partition(b"\0")[0]) for place in places)
+        if not any(needs[1:]):
+            found.setdefault(name, []).append(path)
+    return found
+
+
+class Loader:
+    """Finds programs and libraries as the kernel and ld.so(8) do, in a folder that stands for / ("": / itself)."""
+
+    def __init__(self, root: str = ""):
+        self.root = root
+        self._cache: dict[str, list[str]] | None = None
+
+    def open(self, path: str) -> int:
+        """A descriptor of a file; no link leads out of the root. Raises OSError."""
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        if not self.root:
+            return os.open(path, flags)
+        folder = os.open(self.root, os.O_PATH | os.O_DIRECTORY)
+        try:
+            how, name = (c_uint64 * 3)(flags, 0, RESOLVE_IN_ROOT), ctypes.create_string_buffer(os.fsencode(path))
+            return int(libc.syscall(syscall_number("openat2"), folder, ctypes.addressof(name), how, c_size_t(24)))
+        finally:
+            close(folder)
+
+    def read(self, path: str, parent: ElfFile | None = None) -> ElfFile:
+        """An ELF file or, for a script, its interpreter's. Raises SpocError, ValueError, OSError."""
+        for _ in range(5):  # scripts that run scripts: fs/exec.c
+            with open(self.open(path), "rb", 0) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise ValueError("it is no regular file")
+                line = os.pread(file.fileno(), 256, 0).partition(b"\n")[0]  # BINPRM_BUF_SIZE of linux/binfmts.h
+                words = os.fsdecode(line[2:]).split() if line.startswith(b"#!") else []
+                if not words:
+                    if not parent:  # $ORIGIN of a program is where links lead to
+                        real = os.readlink(f"/proc/self/fd/{file.fileno()}")
+                        path = real[len(os.path.realpath(self.root)):] if self.root else real
+                    return ElfFile(file.fileno(), path, parent)
+            named = [word for word in words[1:] if word[0] != "-" and "=" not in word]
+            path = self.find(named[0]) if os.path.basename(words[0]) == "env" and named else words[0]
+        raise ValueError("its interpreters are scripts, too")
+
+    def find(self, name: str) -> str:
+        """The path of what a shell calls so. Raises SpocError."""
+        folders = os.get_exec_path(None if not self.root else {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"})
+        for path in [name] if "/" in name else [os.path.join(folder, name) for folder in folders]:
+            with contextlib.suppress(OSError):
+                close(self.open(path))
+                return path
+        raise SpocError("find program", name, "there is none" if "/" in name else "not in " + ":".join(folders))
+
+    def load(self, name: str) -> list[ElfFile | str]:
+        """A program with its libraries, missing ones by name. Raises SpocError."""
+        path = self.find(name)
+        try:
+            files: list[ElfFile | str] = [self.read(path)]
+        except (OSError, ValueError) as error:
+            raise SpocError("read program", path, getattr(error, "strerror", "") or str(error)) from None
+        names: set[str] = set()
+        for file in (each for each in files if isinstance(each, ElfFile)):  # which grows
+            for name in file.needed:
+                if name not in names and len(names) < MAX_LIBRARIES:
+                    names.add(name)
+                    files.append(self._library(name, file) or printable(name))
+        return files
+
+    def _library(self, name: str, file: ElfFile) -> ElfFile | None:
+        for path in [name] if "/" in name else itertools.islice(self._places(name, file), MAX_LIBRARIES):
+            with contextlib.suppress(OSError, ValueError, SpocError):
+                return self.read(path, file)
+        return None
+
+    def _places(self, name: str, file: ElfFile) -> Iterator[str]:
+        """Where ld.so looks for what a file needs."""
+        chain = [file]
+        while chain[-1].parent:
+            chain.append(chain[-1].parent)
+        folders = [] if self.root else os.environ.get("LD_LIBRARY_PATH", "").replace(";", ":").split(":")
+        debian = [f"lib/{each}" for each in self._multiarch()]
+        libs, places = debian or ["lib64", "lib"], [*debian, "lib64", "lib", "lib64/lp64d"]
+        if file.is_musl:  # ldso/dynlink.c: what a file has of either is for what its libraries need, too
+            folders += self._expand([(each, each.runpath or each.rpath) for each in chain], libs)
+            linker = os.path.basename(chain[-1].linker).partition(".")[0]
+            text = self._text(f"/etc/{linker}.path") or b"/lib:/usr/local/lib:/usr/lib"
+            folders += os.fsdecode(text).replace("\n", ":").split(":")
+        else:
+            inherited = [(each, each.rpath) for each in chain if not each.runpath and not file.runpath]
+            folders = [*self._expand(inherited, libs), *folders, *self._expand([(file, file.runpath)], libs)]
+        yield from (os.path.join(folder, name) for folder in folders if folder)
+        if not file.is_musl:
+            if self._cache is None:
+                self._cache = parse_library_cache(self._text("/etc/ld.so.cache"), file.order)
+            yield from self._cache.get(name, ())
+            yield from (f"/{prefix}{folder}/{name}" for folder in places for prefix in ("", "usr/"))
+
+    @staticmethod
+    def _expand(paths: Iterable[tuple[ElfFile, list[str]]], libs: Sequence[str]) -> Iterator[str]:
+        """The folders of an RPATH or RUNPATH of files. $LIB may be any of these; what is for others is passed over."""
+        for file, texts in paths:
+            text = ":".join(texts).replace("{", "").replace("}", "").replace("$ORIGIN", os.path.dirname(file.path))
+            text = text.replace("$PLATFORM", {X86_64.token: "x86_64", AARCH64.token: "aarch64"}.get(file.token, ""))
+            for folder in text.split(":"):
+                yield from [folder.replace("$LIB", each) for each in libs] if "$LIB" in folder else [folder]
+
+    def _multiarch(self) -> set[str]:
+        """The folders that Debian has for each architecture."""
+        names: set[str] = set()
+        for folder in ("/lib", "/usr/lib"):
+            with contextlib.suppress(OSError):
+                descriptor = self.open(folder)
+                names.update(name for name in os.listdir(descriptor) if "-linux-" in name)
+                close(descriptor)
+        return names
+
+    def _text(self, path: str) -> bytes:
+        """What a file of the system holds; nothing if there is none."""
+        with contextlib.suppress(OSError), open(self.open(path), "rb", 0) as file:
+            return os.pread(file.fileno(), 1 << 20, 0)
+        return b""
+
+
+def mapped_files(pid: int) -> list[ElfFile | str]:
+    """What a process has mapped to execute, its program first; by name what cannot be read. Raises SpocError."""
+    try:
+        files: dict[str, ElfFile | str] = {os.readlink(f"/proc/{pid}/exe"): Loader().read(f"/proc/{pid}/exe")}
+        with open(f"/proc/{pid}/maps", "rb") as maps:
+            rows = [line.split(None, 5) for line in maps.read(MAX_TABLE_BYTES).splitlines()]
+    except (OSError, ValueError) as error:
+        raise SpocError("read", f"process {pid}", str(error), "run it as root") from None
+    for path, row in ((os.fsdecode(row[-1]), row) for row in rows if b"x" in row[1] and row[-1].startswith(b"/")):
+        place = "-".join(f"{int(each, 16):x}" for each in row[0].split(b"-"))
+        # The first takes more privileges, and finds what has been removed since.
+        for root, name in (("", f"/proc/{pid}/map_files/{place}"), (f"/proc/{pid}/root", path)):
+            with contextlib.suppress(OSError, ValueError):
+                if isinstance(files.setdefault(path, printable(path)), str):
+                    files[path] = Loader(root).read(name)
+    return list(files.values())
+
+
+# What functions of Go's packages call under other names; of families, what follows may be anything.
+GO_CALLS = dict(pair.split(":") for pair in """
+    forkexec:clone+execve startprocess:clone+execve unmount:umount2 seek:lseek
+    rmdir:unlinkat readdirent:getdents64 getdents:getdents64 utimes:utimensat futimes:utimensat utimesnano:utimensat
+    epollwait:epoll_pwait accept:accept4 epollcreate:epoll_create1 inotifyinit:inotify_init1 eventfd:eventfd2
+    stat:newfstatat lstat:newfstatat pipe:pipe2 select:pselect6 pause:ppoll poll:ppoll getpgrp:getpgid
+    getrlimit:prlimit64 setrlimit:prlimit64""".split())
+GO_FAMILIES = "ptrace ioctl keyctl fcntl prctl setsockopt getsockopt sendmsg recvmsg".split()
+
+
+def calls_of_go(function: str) -> tuple[str, ...]:
+    """The syscalls that it makes; () if its name tells of none. Of two, Go takes that with a folder's descriptor."""
+    known = {name.replace("_", ""): name for name in (each.lstrip("-?") for each in SYSCALL_GROUPS.split())}
+    word = function.rpartition(".")[2].lower().replace("_", "")
+    word = next((family for family in GO_FAMILIES if word.startswith(family)), word)
+    call = next((known[each] for each in (f"{word}at", f"f{word}at", word) if each in known), "")
+    return tuple(filter(None, GO_CALLS.get(word, call).split("+")))
+
+
+@functools.lru_cache(None)
+def calls_of_machine(name: str, calls: tuple[str, ...], token: int) -> list[str]:
+    """What an architecture has for one of these calls of a function; each of them will do."""
+    groups = sibling_groups()
+    alike = [each for left, right in groups if name in left and set(left) <= set(right) for each in left]
+    token = token if syscall_number("read", token) >= 0 else SCMP_ARCH_NATIVE  # libseccomp may not know it
+    if syscall_number(name, token) < 0:
+        found = alike or [each for left, right in groups if name in left for each in right]
+        found += [each for left, right in groups if name in right for each in left]
+    else:  # 32-bit architectures have fcntl64 for fcntl
+        found = [name, *(each for each in alike if each in calls or not token & AUDIT_ARCH_64BIT and name in each)]
+    return [each for each in dict.fromkeys(found) if syscall_number(each, token) >= 0]
+
+
+PARTS_OF_LIBC = ("ld-", "ld.", "ld64.", "libc.", "libc-", "libpthread", "libdl", "librt.", "librt-", "libm.", "libm-")
+# Programs, without the numbers of versions, that do whatever they are told to.
+INTERPRETERS = [*SHELLS, *"python perl ruby node php lua tclsh java awk gawk mawk busybox toybox coreutils".split()]
+
+
+def lacking(profile: Profile, file: ElfFile) -> dict[str, list[str]]:
+    """The syscalls that code asks for and a profile never allows, and by which functions."""
+    asked = [(name, calls_of_function(name, file.is_musl)) for name in sorted(file.imports)]
+    found: dict[str, list[str]] = {}
+    for name, calls in asked + [(name, calls_of_go(name)) for name in sorted(file.go_functions)]:
+        for options in (calls_of_machine(call, calls, file.token) for call in calls):
+            if options and not any(verdict.lets_pass for each in options for verdict in profile.verdicts(each)):
+                found.setdefault(options[0], []).append(name)
+    return found
+
+
+def limits_of_gaps(source: LoadedProfile, static: Sequence[str], loaders: Sequence[str]) -> Iterator[str]:
+    """What it cannot tell."""
+    base = source.base_profile_name
+    if base and not is_reference(base):
+        yield f"what {base} allows, on which the profile builds"
+    if static:
+        yield f"what {list_of(static)} asks for: static, and not Go's"
+    if loaders:
+        yield f"what is loaded while it runs (dlopen), by {list_of(loaders)}; give plug-ins as further PROGRAMs"
+    if any(verdict.lets_pass for verdict in source.profile.verdicts("execve")):
+        yield "what is executed, as execve is allowed; give that as further PROGRAMs"
+    yield "code that is made while it runs, and the arguments of calls"
+
+
+def find_gaps(source: LoadedProfile, programs: Iterable[Sequence[ElfFile | str]]) -> dict[str, Any]:
+    """What gaps says of programs, each with its libraries, as --json has it."""
+    own: dict[str, list[str]] = {}
+    libraries: dict[str, set[str]] = {}
+    names, static, unknown, loaders = [], [], [], set[str]()
+    for program, *others in programs:
+        assert isinstance(program, ElfFile)
+        names.append(program.name)
+        for call, functions in lacking(source.profile, program).items():
+            verb = "imports" if program.imports.issuperset(functions) else "has"
+            own.setdefault(call, []).append(f"{program.name} {verb} {', '.join(dict.fromkeys(functions))}")
+        static += [program.name] if not program.imports and not program.go_functions else []
+        if program.name.rstrip(DIGITS + ".-") in INTERPRETERS:
+            unknown.append(f"which of this is for what: {program.name} does whatever it is told to")
+        for file in [program, *others]:
+            if isinstance(file, str):
+                unknown.append(f"what {file} asks for, a library of {program.name} that cannot be read")
+            elif not file.name.startswith(PARTS_OF_LIBC):
+                libraries.setdefault(file.name, set()).update(lacking(source.profile, file))
+                loaders.update({file.name} if file.imports & {"dlopen", "dlmopen"} else ())
+    told = set(own)
+    for name, calls in libraries.items():  # each call where it is asked for first
+        libraries[name] = calls - told
+        told |= calls
+    risks = high_risk()
+    return {"profile": source.file, "programs": names, "own": [{
+        "syscall": call, "high_risk": risks.get(call, ""), "reasons": own[call]} for call in sorted(own)],
+        "libraries": {name: sorted(calls) for name, calls in libraries.items() if calls}, "static": static,
+        "unknown": [*dict.fromkeys(unknown), *limits_of_gaps(source, static, sorted(loaders))]}
+
+
+def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
+    """The same for a person."""
+    import textwrap
+    own = [(row["syscall"], "; ".join(row["reasons"]) + (row["high_risk"] and f"; high risk: {row['high_risk']}"),
+            RED if row["high_risk"] else CYAN) for row in gaps["own"]]
+    others = [(name, " ".join(calls), CYAN) for name, calls in gaps["libraries"].items()]
+    lines: list[str] = []
+    for title, rows in (
+            (f"{gaps['profile']} does not allow {count_of(len(own), 'syscall', 'syscalls')} that "
+             f"{', '.join(gaps['programs'])} asks for", own),
+            (f"{sum(map(len, gaps['libraries'].values()))} more that its libraries ask for", others),
+            ("Not told by this", [("-", text, "") for text in gaps["unknown"]])):
+        width = max((len(label) for label, _, _ in rows), default=0) + 4
+        lines += ["", paint(f"{title}:", BOLD if colour else "")] if rows or not lines else []
+        for label, text, code in rows:
+            first, *more = textwrap.wrap(text, max(columns - width, 20), break_on_hyphens=False)
+            lines += [paint(f"  {label}".ljust(width), code if colour else "") + first]
+            lines += [" " * width + each for each in more]
+    return "\n".join([*lines[1:], ""])
+
+
+def gaps_of(path: str, registries: Settings, programs: Iterable[Sequence[ElfFile | str]]) -> dict[str, Any]:
+    (_, source), = read_united([path], registries)
+    return find_gaps(source, programs)
+
+
+def count_gaps(path: str, program: str) -> str:
+    """What record --stats says of the profile that it has written; "" where the program's file does not tell."""
+    import shlex
+    with contextlib.suppress(SpocError):
+        gaps = gaps_of(path, Settings(), [Loader().load(program)])
+        return (f"The profile lacks {count_of(len(gaps['own']), 'syscall', 'syscalls')} that {program} asks for: "
+                f"{shlex.join([PROGRAM, 'gaps', '-p', path, program])}")
+    return ""
+
 # --- doctor ------------------------------------------------------------------
 
 
@@ -15887,7 +16289,7 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
             raise UsageError("--with-blocked", "a command is recorded under no filter", "give it with --pid, "
                              "--container, --unit or --cgroup; run --learn FILE allows what a profile blocks")
         check_no_profile("record", "-o", operands, "output_file" in values)
-        return RecordCommand(options, operands).run()
+        return RecordCommand(options._replace(count_gaps=count_gaps), operands).run()
     if option == "containers":
         check_containers_options(values)
         warn_of_purpose(options)
@@ -16051,6 +16453,24 @@ def run_show(values: dict[str, Any], operands: list[str]) -> int:
     return 0
 
 
+def run_gaps(values: dict[str, Any], operands: list[str]) -> int:
+    """The subcommand `gaps`."""
+    given = [spell_option(name) for name in ("pid", "container", "root") if name in values]
+    if len(given) > 1 or given not in ([], ["--root"]) and operands:
+        raise UsageError("gaps", f"{list_of(given)} goes with no PROGRAM" if operands and len(given) == 1 else
+                         f"{' and '.join(given)} do not go together", "give one of them")
+    identity = sudo_identity(os.environ)
+    path = values.get("profile") or default_profile((identity.uid, identity.gid) if identity else None)
+    scope = (ProcessTree(values["pid"]) if "pid" in values else
+             container_scope(values["container"]) if "container" in values else None)
+    loader = Loader(values.get("root", ""))
+    programs = [mapped_files(pid) for pid in sorted(scope.tasks()) if proc_status(pid).get("Tgid") == str(pid)] if (
+        scope) else [loader.load(program) for program in operands]
+    gaps = gaps_of(path, values["registries"], programs)
+    write_stdout(format_json(gaps) if "json" in values else format_gaps(gaps, stdout_columns(), has_colour(1)))
+    return EXIT_BLOCKED if "check" in values and (gaps["own"] or gaps["static"]) else 0
+
+
 def run_doctor(values: dict[str, Any], _operands: list[str]) -> int:
     diagnosis = diagnose()
     write_stdout(format_json(diagnosis) if "json" in values else
@@ -16101,7 +16521,7 @@ class Option(NamedTuple):
 
 
 OPTIONS = (
-    Option("--pid", "PID", "record watch",
+    Option("--pid", "PID", "record watch gaps",
            "this process, which runs already, with its threads and descendants", check=parse_pid,
            repeated=True),
     Option("--container", "NAME", "record",
@@ -16110,6 +16530,8 @@ OPTIONS = (
     Option("--container", "NAME", "watch",
            "all that is in this container, which runs already, or is started in it: its whole name, or its id "
            "or how the id begins"),
+    Option("--container", "NAME", "gaps",
+           "what is in this container, which runs already: its whole name, or its id or how the id begins"),
     Option("--containers", "", "record",
            "every container that starts from now on, each into a profile of its own in the folder that -o names"),
     Option("--unit", "NAME", "record watch",
@@ -16161,19 +16583,24 @@ OPTIONS = (
            "take the profile for OS/ARCH[/VARIANT] (default this machine)",
            check=parse_platform),
     Option("-a --annotations", "KEY:VALUE", "push", "what the manifest says beside", repeated=True),
-    Option("-u --username", "USER", "push pull merge diff convert show",
+    Option("-u --username", "USER", "push pull merge diff convert show gaps",
            "log in to the registry as USER (default SPOC_USERNAME, or what podman login or docker login left)"),
-    Option("--password-stdin", "", "push pull merge diff convert show",
+    Option("--password-stdin", "", "push pull merge diff convert show gaps",
            "read the password from standard input (default: SPOC_PASSWORD)"),
-    Option("--plain-http", "", "push pull record run merge diff convert show",
+    Option("--plain-http", "", "push pull record run merge diff convert show gaps",
            "reach the registry without TLS; on the host localhost this is found out"),
-    Option("--ca", "FILE", "push pull record run merge diff convert show",
+    Option("--ca", "FILE", "push pull record run merge diff convert show gaps",
            "trust the certificates in FILE (PEM) beside the system's"),
     Option("-o --output-file", "FILE", "convert", "write it to FILE or oci://REF (default -, standard output)"),
     Option("-t --type", "TYPE", "run", "of the profile: seccomp, the only one", ("seccomp",)),
     Option("-p --profile", "FILE", "run",
            "the profile: YAML or JSON, - for standard input, FILE#NAME for one of several documents, or oci://REF "
            "(default /tmp/profile.yaml or /tmp/profile.json)"),
+    Option("-p --profile", "FILE", "gaps",
+           "the profile: YAML or JSON, - for standard input, FILE#NAME for one of several documents, or oci://REF "
+           "(default /tmp/profile.yaml or /tmp/profile.json)"),
+    Option("--root", "FOLDER", "gaps",
+           "look for PROGRAM and its libraries in this folder, an unpacked image or the files of another machine"),
     Option("--base-profile", "FILE", "run",
            "add the rules of this profile; where both answer a syscall, the less restrictive answer holds",
            repeated=True),
@@ -16225,6 +16652,8 @@ OPTIONS = (
     Option("-c --check", "", "merge",
            "write nothing; print what the profile to check does not allow of what the inputs do, as diff does (+), and "
            "exit with 1 if there is anything"),
+    Option("-c --check", "", "gaps", "exit with 1 if the profile lacks anything that a program itself asks for, or if "
+           "that cannot be told"),
     Option("--as", "NAME", "run",
            "spoc: what the profile says, as crun does (the default); runc: ENOSYS for calls that are newer than all "
            "that it names", RUNTIMES),
@@ -16244,7 +16673,7 @@ OPTIONS = (
     Option("--strict", "", "run", "exit with 1 if anything was blocked, whatever the exit code of CMD"),
     Option("--strict", "", "watch", "exit with 1 if anything was blocked"),
     Option("--html", "FILE", "show", "write it as a page, too; - for standard output, instead of the text"),
-    Option("--json", "", "diff doctor", "print JSON"),
+    Option("--json", "", "diff gaps doctor", "print JSON"),
     Option("-q --quiet", "", "record merge push pull", "print errors and warnings only"),
     Option("-q --quiet", "", "run watch", "print errors, warnings and blocked calls only"),
     Option("-v --verbose", "", "record run watch", "print libbpf's messages as well"),
@@ -16256,6 +16685,7 @@ OPERANDS = {
     "FILE": (1, 1, "it takes one profile, not {count}"),
     "A B": (2, 2, "it takes two profiles"),
     "FILE...": (1, sys.maxsize, "no profiles to {command}"),
+    "PROGRAM...": (1, sys.maxsize, "no program to look at"),
     "REF": (1, 1, "it takes one reference, HOST[:PORT]/NAME[:TAG], not {count}"),
     "CMD [ARG...]": (1, sys.maxsize, "no command to {command}")}
 
@@ -16316,6 +16746,15 @@ COMMANDS = {
         "oci://REF) allows: how many syscalls and which, those of high risk, how it compares with Docker's default, "
         "what the filter costs.",
         "show --html nginx.html nginx.yaml"),
+    "gaps": Command(
+        run_gaps, "PROGRAM...", "name what the code of a program asks for and a profile does not allow",
+        "Name the syscalls that a recording may have missed: what PROGRAM, its path or name, imports of libc or has of "
+        "Go's packages, and the profile does not allow; then what its libraries ask for, and what cannot be told. "
+        "Nothing is changed: merge -b adds what should be allowed.\n"
+        "With --pid or --container: the same of what runs, by the files that it has mapped.\n"
+        "With --json: an object with profile, programs, own (a list of objects with syscall, high_risk and reasons), "
+        "libraries (lists of syscalls by name), static (programs that do not tell) and unknown.",
+        "gaps -p nginx.yaml nginx"),
     "push": Command(
         run_push, "REF", "put a profile into an OCI registry",
         "Put profiles into an OCI registry, where container runtimes and the Security Profiles Operator find them, and "
@@ -16504,7 +16943,7 @@ def check_value(option: Option, command: str, given: Sequence[str]) -> Any:
 
 
 # The commands that take oci://REF where they take a file.
-TAKE_REFERENCES = ("record", "run", "merge", "diff", "convert", "show")
+TAKE_REFERENCES = ("record", "run", "merge", "diff", "convert", "show", "gaps")
 
 
 def take_settings(name: str, values: dict[str, Any], operands: Sequence[str]) -> Settings:

@@ -37,6 +37,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 
 import spoc
 import support
+from elves import elf_file
 
 TIER = "kernel"
 GOLDEN = support.DATA / "golden"
@@ -708,6 +709,7 @@ HOSTILE: List[Content] = [
 
 # --- the cases of each command ------------------------------------------------------------------------------
 
+RUNC, DOCKER = "data/spo-baseprofile-runc.yaml", "data/docker-default.json"
 LOGIN = {"-u --username": "me", "--password-stdin": "", "--plain-http": "", "--ca": "missing"}
 # Each option's spellings, and an example of its value if it takes one.
 OPTIONS: Dict[str, Dict[str, str]] = {
@@ -736,6 +738,8 @@ OPTIONS: Dict[str, Dict[str, str]] = {
     "convert": {"-t --type": "raw-seccomp", "-o --output-file": "out", "--portable": "", "--label": "app=web",
                 "--api-version": "v1", **LOGIN},
     "show": {**LOGIN, "--html": "page.html"},
+    "gaps": {"--pid": "2147483647", "--container": "missing", **LOGIN, "-p --profile": RUNC, "--root": "missing",
+             "-c --check": "", "--json": ""},
     "push": {"-f --profiles": "data/docker-default.json", "-t --type": "runtime", "-p --platforms": "linux/arm64",
              "-a --annotations": "team:web", "-u --username": "me", "--password-stdin": "", "--plain-http": "",
              "--ca": "missing", "-q --quiet": "", "-v --verbose": ""},
@@ -744,10 +748,9 @@ OPTIONS: Dict[str, Dict[str, str]] = {
     "doctor": {"--json": ""},
     "version": {},
 }
-RUNC, DOCKER = "data/spo-baseprofile-runc.yaml", "data/docker-default.json"
 OPERANDS = {"record": ("true",), "run": ("true",), "watch": ("--pid", "2147483647"), "hook": (),
             "merge": (RUNC, DOCKER), "diff": (RUNC, DOCKER), "convert": (RUNC,),
-            "show": (RUNC,), "push": ("x",), "pull": ("x",), "doctor": (), "version": ()}
+            "show": (RUNC,), "gaps": ("./prog",), "push": ("x",), "pull": ("x",), "doctor": (), "version": ()}
 DATA_FILES = sorted(f"data/{path.relative_to(support.DATA)}" for path in support.DATA.rglob("*.*")
                     if path.suffix in (".json", ".yaml") and GOLDEN not in path.parents)
 # The documents of the file that holds several.
@@ -914,6 +917,28 @@ def reference_cases(command: str, *before: str) -> Iterator[Case]:
         for options in ("-u me", "-u a:b", "--password-stdin", "-u me --password-stdin"):
             yield Case((command, *options.split(), *before), stdin="")
             yield Case((command, *options.split(), *local), stdin="secret")
+
+
+def gaps_cases() -> Iterator[Case]:
+    yield from usage_cases("gaps")
+    yield from reference_cases("gaps", "-p", REFERENCE, "./prog")
+    files: Dict[str, Content] = {
+        "prog": elf_file(["fsync", "sendfile64", "chroot", "execve", "dlopen"], needed=["libx.so", "libgone.so"],
+                         rpath="$ORIGIN"), "libx.so": elf_file(["kill", "mount"]),
+        "go": elf_file(go=["syscall.Fsync", "syscall.PtraceGetRegs"]), "static": elf_file(), "script": "#!./prog -x\n",
+        "p": '{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["execve", "futex"], "action": '
+             '"SCMP_ACT_ALLOW"}]}'}
+    for options in ("./prog", "--json ./prog ./go ./static", "-c ./go", "--check ./script", "./static ./libx.so",
+                    "--root . prog", "--root . /prog", "--root . --json --check /libx.so", "-c ./p", "./missing", "."):
+        yield Case(("gaps", "-p", "p", *options.split()), files)
+    for profile in RUNC, DOCKER, "rules", "crd":
+        yield Case(("gaps", "--profile", profile, "./prog", "./go"), {**files, **{
+            name: text for name, text in MEANT.items() if name == profile}})
+    for options in ("--pid 2147483647", "--container missing", "--pid 1 ./prog", "--pid 1 --container x", "--pid 0",
+                    "--pid 1 --pid 1 --root ."):
+        yield Case(("gaps", "-p", RUNC, *options.split()))
+    yield Case(("gaps", "-p", "p", "./prog"), files, label="terminal", columns=50)
+    yield Case(("gaps", "./prog"), files)
 
 
 def push_cases() -> Iterator[Case]:
@@ -1388,8 +1413,8 @@ def run_cases() -> Iterator[Case]:
 CASES: Dict[str, Callable[[], Iterator[Case]]] = {
     "main": main_cases, "record": record_cases, "run": run_cases, "merge": merge_cases, "diff": diff_cases,
     "convert": convert_cases,
-    "show": show_cases, "push": push_cases, "pull": pull_cases, "watch": watch_cases, "hook": hook_cases,
-    "doctor": doctor_cases, "version": version_cases}
+    "show": show_cases, "gaps": gaps_cases, "push": push_cases, "pull": pull_cases, "watch": watch_cases,
+    "hook": hook_cases, "doctor": doctor_cases, "version": version_cases}
 
 
 # --- the tests ----------------------------------------------------------------------------------------------
@@ -1556,6 +1581,9 @@ class Golden(unittest.TestCase):
 
     def test_show(self) -> None:
         self.check("show")
+
+    def test_gaps(self) -> None:
+        self.check("gaps")
 
     def test_doctor(self) -> None:
         self.check("doctor")

@@ -31,7 +31,7 @@ SECTIONS = ["Constants", "Messages", "Policy", "Formats", "Files", "Registry", "
 # A guard against growth: names for fields, options and functions take 20 KB more than the positions and tables of
 # letters before them; what attaches to what runs or starts and names it takes 145 KB, registries 110 KB, gaps
 # 20 KB. `make bench` holds the sum against the size that it should have.
-SIZE_LIMIT_BYTES = 882_000
+SIZE_LIMIT_BYTES = 908_000
 # libbpf parses the object at each start, and it is copied to each node. It grows most by functions that are inlined
 # into several programs: what lets tasks join that run already is in each that may see them first. Of its programs a
 # mode loads only those that it needs.

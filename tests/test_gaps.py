@@ -1,0 +1,520 @@
+# SPDX-License-Identifier: MIT
+"""gaps: what the code of programs asks for and a profile does not allow. Files of this machine are held against ldd, nm
+and readelf; others are made for the test."""
+
+import glob
+import json
+import os
+import random
+import re
+import resource
+import shlex
+import shutil
+import struct
+import subprocess
+import sys
+import unittest
+from typing import Any, Dict, Iterator, List
+
+import spoc
+import support
+from elves import EM_386, EM_AARCH64, EM_S390, EM_X86_64, elf_file
+from engines import ONE, Engines
+
+TIER = "kernel"
+READS = ("read", "write", "close", "exit_group", "futex", "rt_sigprocmask")  # the last two for fork and dlopen
+
+
+class GapsCase(support.Case):
+    """A profile that allows some calls, and a folder that programs may be in."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.profile = self.folder / "profile.json"
+        self.allow(*READS)
+
+    def allow(self, *names: str, **more: Any) -> None:
+        self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", **more,
+                                            "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}]}))
+
+    def gaps(self, *arguments: str, code: int = 0, **options: Any) -> str:
+        result = support.spoc("gaps", "-p", str(self.profile), *arguments, **options)
+        self.assertEqual((result.returncode, result.stderr), (code, ""))
+        return result.stdout
+
+    def document(self, *arguments: str, **options: Any) -> Dict[str, Any]:
+        document: Dict[str, Any] = json.loads(self.gaps("--json", *arguments, **options))
+        return document
+
+    def own(self, *arguments: str, **options: Any) -> Dict[str, List[str]]:
+        """Syscall -> reasons."""
+        return {row["syscall"]: row["reasons"] for row in self.document(*arguments, **options)["own"]}
+
+    def make(self, name: str, data: bytes) -> str:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o755)
+        return str(path)
+
+
+class Output(GapsCase):
+    """What is printed of programs that are made for this."""
+
+    TIER = "pure"
+
+    def test_reasons(self) -> None:
+        program = self.make("server", elf_file(["sendfile64", "read", "fork", "strlen", "init_module"], ["main"]))
+        self.assertEqual(self.own(program), {
+            "sendfile": ["server imports sendfile64"], "clone": ["server imports fork"],
+            "init_module": ["server imports init_module"]})
+        text = self.gaps(program)
+        self.assertIn("does not allow 3 syscalls that server asks for:\n", text)
+        self.assertIn("\n  sendfile     server imports sendfile64\n", text)
+        self.assertIn("\n  init_module  server imports init_module; high risk: changes the code of the\n"
+                      "               kernel\n", text)
+        self.assertNotIn("strlen", text)
+
+    def test_libraries(self) -> None:
+        """A call stands where it is asked for first; parts of libc are not looked at; what is not found is named."""
+        program = self.make("bin/prog", elf_file(["fsync"], needed=["libone.so", "libgone.so"], rpath="$ORIGIN/../lib"))
+        self.make("lib/libone.so", elf_file(["fsync", "kill", "dlopen"], needed=["libtwo.so", "libc.so.6"]))
+        self.make("lib/libtwo.so", elf_file(["kill", "rename"]))
+        self.make("lib/libc.so.6", elf_file(["reboot"]))
+        document = self.document(program)
+        self.assertEqual([row["syscall"] for row in document["own"]], ["fsync"])
+        self.assertEqual(document["libraries"], {"libone.so": ["kill"], "libtwo.so": ["rename"]})
+        self.assertEqual([line for line in document["unknown"] if "libgone.so" in line],
+                         ["what libgone.so asks for, a library of prog that cannot be read"])
+        self.assertEqual([line for line in document["unknown"] if "dlopen" in line],
+                         ["what is loaded while it runs (dlopen), by libone.so; give plug-ins as further PROGRAMs"])
+        self.assertIn("2 more that its libraries ask for:\n  libone.so  kill\n  libtwo.so  rename\n",
+                      self.gaps(program))
+
+    def test_several_programs(self) -> None:
+        one, two = self.make("one", elf_file(["fsync", "kill"])), self.make("two", elf_file(["kill"]))
+        self.assertEqual(self.own(one, two), {"fsync": ["one imports fsync"],
+                                              "kill": ["one imports kill", "two imports kill"]})
+
+    def test_check(self) -> None:
+        program = self.make("prog", elf_file(["fsync"], needed=["lib.so"], rpath="$ORIGIN"))
+        self.make("lib.so", elf_file(["kill"]))
+        self.gaps("--check", program, code=1)
+        self.allow("fsync")
+        self.gaps("--check", program)
+        self.gaps("--check", self.make("static", elf_file()), code=1)
+
+    def test_other_answers(self) -> None:
+        """What is allowed under conditions is allowed, and what is logged, by whatever name the machine has."""
+        program = self.make("prog", elf_file(["kill", "open", "socket"], machine=EM_AARCH64))
+        self.assertEqual(sorted(self.own(program)), ["kill", "openat", "socket"])
+        self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            {"names": ["openat2"], "action": "SCMP_ACT_LOG"},
+            {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [
+                {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}]}))
+        self.assertEqual(sorted(self.own(self.make("musl", elf_file(["open"], machine=EM_AARCH64,
+                                                                    interpreter="/lib/ld-musl-aarch64.so.1")))), [])
+        self.assertEqual(sorted(self.own(program)), ["kill", "openat"])
+
+    def test_go(self) -> None:
+        program = self.make("prog", elf_file(go=["syscall.Fsync", "golang.org/x/sys/unix.Renameat2", "syscall.forkExec",
+                                                 "a/vendor/golang.org/x/sys/unix.Stat", "syscall.Unmount", "main.Kill",
+                                                 "syscall.PtraceGetRegs", "internal/runtime/syscall.EpollWait",
+                                                 "syscall.Unlink", "syscall.Wait4", "syscall.(*mmapper).Mmap"]))
+        self.assertEqual(sorted(self.own(program)), ["clone", "epoll_pwait", "execve", "fsync", "newfstatat", "ptrace",
+                                                     "renameat2", "umount2", "unlinkat", "wait4"])
+        self.assertEqual(self.own(program)["fsync"], ["prog has syscall.Fsync"])
+
+    def test_static_program_is_unknown(self) -> None:
+        document = self.document(self.make("prog", elf_file()))
+        self.assertEqual(document["own"], [])
+        self.assertEqual(document["static"], ["prog"])
+        self.assertIn("what prog asks for: static, and not Go's", document["unknown"])
+
+    def test_both_byte_orders_and_sizes(self) -> None:
+        for machine, wide, order, gnu_hash in ((EM_X86_64, True, "<", True), (EM_X86_64, True, "<", False),
+                                               (EM_386, False, "<", True), (EM_S390, True, ">", True),
+                                               (EM_S390, True, ">", False), (20, False, ">", False),
+                                               (20, False, ">", True)):
+            for exports in (), ("main", "stop"):
+                with self.subTest((machine, wide, order, gnu_hash, exports)):
+                    program = self.make("prog", elf_file(["fsync", "sendfile64"], list(exports), machine=machine,
+                                                         wide=wide, order=order, gnu_hash=gnu_hash))
+                    self.assertEqual(sorted(self.own(program)), ["fsync", "sendfile"])
+
+    def test_scripts(self) -> None:
+        program = self.make("perl5.36", elf_file(["kill"]))
+        script = self.make("script", f"#!{program} -w\n".encode())
+        outer = self.make("outer", f"#! {script}\n".encode())
+        by_env = self.make("by-env", b"#!/usr/bin/env -S A=1 perl5.36 -w\n")
+        environment = {**os.environ, "PATH": str(self.folder)}
+        for path in script, outer, by_env:
+            document = self.document(path, env=environment)
+            self.assertEqual([row["reasons"] for row in document["own"]], [["perl5.36 imports kill"]])
+            self.assertIn("which of this is for what: perl5.36 does whatever it is told to", document["unknown"])
+
+    def test_errors(self) -> None:
+        """One line each."""
+        loop = self.make("loop", f"#!{self.folder}/loop\n".encode())
+        (self.folder / "link").symlink_to("link")
+        os.mkfifo(self.folder / "fifo")
+        for path, reason in ((loop, "its interpreters are scripts, too"),
+                             (str(self.folder / "missing"), "there is none"),
+                             (str(self.profile), "it is neither an ELF file nor a script"),
+                             (str(self.folder), "Is a directory"), ("no-such-program", "not in "),
+                             (str(self.folder / "fifo"), "it is no regular file"),
+                             (self.make("cut", elf_file(["kill"])[:200]), "it is cut off, or damaged")):
+            with self.subTest(path):
+                result = support.spoc("gaps", "-p", str(self.profile), path)
+                self.assertEqual((result.returncode, result.stdout), (125, ""))
+                self.assertIn(reason, result.stderr)
+                self.assertEqual(len(result.stderr.splitlines()), 1)
+        for arguments in ("--pid", "1", "true"), ("--pid", "1", "--root", "/"), ("--container", "x", "--pid", "1"), ():
+            self.assertEqual(support.spoc("gaps", *arguments).returncode, 2)
+
+
+def programs() -> Iterator[str]:
+    """The programs of this machine. Of a link to one ldd says what would be, had it no link."""
+    for folder in "/usr/bin", "/usr/sbin":
+        for path in sorted(glob.glob(f"{folder}/*")):
+            if os.path.isfile(path) and os.path.realpath(path) == path:
+                with open(path, "rb") as file:
+                    if file.read(4) == b"\x7fELF":
+                        yield path
+
+
+class Libraries(GapsCase):
+    """Where they are found."""
+
+    def test_as_ldd_does(self) -> None:
+        """Of 50 programs, spread over all that there are."""
+        paths = list(programs())
+        compared = 0
+        for path in paths[::max(1, len(paths) // 60)]:
+            result = subprocess.run(["ldd", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            if result.returncode or "=>" not in result.stdout:
+                continue
+            _, *libraries = spoc.Loader().load(path)
+            found = {library if isinstance(library, str) else library.path for library in libraries}
+            wanted = set(re.findall(r" => (/\S+)", result.stdout)) | set(
+                re.findall(r"(\S+) => not found", result.stdout))
+            self.assertEqual({name for name in found if "/ld-linux" not in name}, wanted, path)
+            compared += 1
+        self.assertGreaterEqual(compared, 50)
+
+    def test_as_nm_does(self) -> None:
+        """What is undefined, by the sections, which spoc.py does not ask."""
+        support.require_command("nm")
+        for path in list(programs())[::40]:
+            result = subprocess.run(["nm", "-D", "--undefined-only", "--without-symbol-versions", path],
+                                    stdout=subprocess.PIPE, text=True, check=True)
+            names = {line.split()[-1] for line in result.stdout.splitlines()}
+            self.assertEqual(spoc.Loader().read(path).imports - {""}, {name for name in names if len(name) < 64}, path)
+
+
+class Linked(GapsCase):
+    """What compilers of this machine make."""
+
+    def compile(self, name: str, source: str, *flags: str, compiler: str = "gcc") -> str:
+        support.require_command(compiler)
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / "source.c").write_text(source)
+        subprocess.run([compiler, "-w", "-o", str(path), str(self.folder / "source.c"), *flags], check=True)
+        return str(path)
+
+    def test_run_paths(self) -> None:
+        """RPATH is for what libraries need as well, RUNPATH is not, and one with it takes no RPATH: as ld.so says."""
+        for folder in "a", "b", "lib":
+            self.compile(f"{folder}/libinner.so", "int inner(void) { return 1; }", "-shared", "-fPIC")
+        inner = (f"-L{self.folder}/a", "-linner", "-Wl,--no-as-needed")
+        for number, (outer_flags, flags) in enumerate((
+                ((), ("--disable-new-dtags", "-rpath,$ORIGIN/a")), ((), ("--enable-new-dtags", "-rpath,$ORIGIN/a")),
+                (("--disable-new-dtags", "-rpath,$ORIGIN/../b"), ("--disable-new-dtags", "-rpath,$ORIGIN/a")),
+                (("--enable-new-dtags", "-rpath,${ORIGIN}/../b"), ("--disable-new-dtags", "-rpath,$ORIGIN/a")),
+                (("--enable-new-dtags", "-rpath,/missing"), ("--disable-new-dtags", "-rpath,$ORIGIN/a")),
+                ((), ("--disable-new-dtags", "-rpath,$ORIGIN/$LIB:$ORIGIN/b")))):
+            with self.subTest(number):
+                self.compile("a/libouter.so", "int inner(void); int outer(void) { return inner(); }", "-shared",
+                             "-fPIC", *inner, *(f"-Wl,{flag}" for flag in outer_flags))
+                (self.folder / "b/libouter.so").write_bytes((self.folder / "a/libouter.so").read_bytes())
+                program = self.compile("prog", "int outer(void); int main(void) { return outer(); }",
+                                       f"-L{self.folder}/a", "-louter", f"-Wl,-rpath-link,{self.folder}/a",
+                                       *(f"-Wl,{flag}" for flag in flags))
+                listed = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+                wanted = dict(re.findall(r"(lib(?:inner|outer)\.so) => (\S+)", listed))
+                found = {name: os.path.realpath(file.path) if not isinstance(file, str) else "not" for name, file in (
+                    (file if isinstance(file, str) else file.name, file) for file in spoc.Loader().load(program))}
+                self.assertEqual({name: found.get(name) for name in wanted}, {
+                    name: os.path.realpath(path) if path != "not" else "not" for name, path in wanted.items()})
+
+    def test_caches(self) -> None:
+        """ldconfig writes them; old ones for old programs alone."""
+        for folder in "etc", "opt/deep":
+            (self.folder / folder).mkdir(parents=True)
+        self.compile("opt/deep/libdeep.so.1", "int deep(void) { return 0; }", "-shared", "-fPIC",
+                     "-Wl,-soname,libdeep.so.1")
+        self.compile("bin/prog", "int deep(void); int main(void) { return deep(); }", str(
+            self.folder / "opt/deep/libdeep.so.1"))
+        (self.folder / "etc/ld.so.conf").write_text("/opt/deep\n")
+        ldconfig = shutil.which("ldconfig", path="/sbin:/usr/sbin") or "ldconfig"
+        for kind in "old", "new", "compat":
+            with self.subTest(kind):
+                subprocess.run([ldconfig, "-r", str(self.folder), "-c", kind, "-X"], check=True,
+                               stderr=subprocess.DEVNULL)
+                data = (self.folder / "etc/ld.so.cache").read_bytes()
+                self.assertEqual((data.startswith(b"ld.so-1.7.0"), b"glibc-ld.so.cache1.1" in data),
+                                 (kind != "new", kind != "old"))
+                _, library, *_ = spoc.Loader(str(self.folder)).load("/bin/prog")
+                self.assertEqual(library.path if not isinstance(library, str) else "", "/opt/deep/libdeep.so.1")
+                for length in range(0, len(data), 7):
+                    spoc.parse_library_cache(data[:length], "<")
+
+    def test_links_stay_in_the_root(self) -> None:
+        """As in a chroot; another file of that path is on this machine."""
+        root = self.folder / "root"
+        (root / "usr/bin").mkdir(parents=True)
+        (root / "usr/lib").mkdir()
+        for name, target in (("bin", "usr/bin"), ("lib", "/usr/lib"), ("usr/bin/out", "../../../../../../bin/date"),
+                             ("usr/bin/absolute", f"{root}/usr/bin/prog"), ("usr/bin/link", "/bin/prog")):
+            (root / name).symlink_to(target)
+        self.make("root/usr/bin/prog", elf_file(["fsync"], needed=["libx.so"]))
+        self.make("root/usr/lib/libx.so", elf_file(["kill"]))
+        for name in "prog", "link", "/bin/link", "/usr/bin/../bin/prog":
+            document = self.document("--root", str(root), name)
+            self.assertEqual(([row["reasons"] for row in document["own"]], document["libraries"]),
+                             ([["prog imports fsync"]], {"libx.so": ["kill"]}))
+        for name in "out", "absolute", "date":
+            result = support.spoc("gaps", "-p", str(self.profile), "--root", str(root), name)
+            self.assertEqual((result.returncode, len(result.stderr.splitlines())), (125, 1))
+
+    def test_musl(self) -> None:
+        """Its names for what its functions call, and its folders."""
+        support.require_command("musl-gcc")
+        program = self.compile("prog", "#include <fcntl.h>\n#include <unistd.h>\nint main(void) { return open(\"x\", 0)"
+                               " + fork(); }", compiler="musl-gcc")
+        self.assertEqual({name: self.own(program)[name] for name in ("open", "fork")},
+                         {"open": ["prog imports open"], "fork": ["prog imports fork"]})
+        self.assertEqual([file if isinstance(file, str) else os.path.realpath(file.path)
+                          for file in spoc.Loader().load(program)[1:]],
+                         [os.path.realpath(glob.glob("/lib/ld-musl-*.so.1")[0])])
+        self.assertEqual(self.document(self.compile("static", "int main(void) { return 0; }", "-static",
+                                                    compiler="musl-gcc"))["static"], ["static"])
+
+    def test_go(self) -> None:
+        """As it is, without symbols, and linked by gcc."""
+        support.require_command("go")
+        source = self.folder / "main.go"
+        source.write_text('package main\nimport ("os"; "syscall")\nfunc main() {\n if len(os.Args) > 1 { '
+                          'syscall.Fsync(1); syscall.Sethostname(nil); syscall.Unlink("x") } }\n')
+        for number, flags in enumerate(((), ("-ldflags=-s -w",), ("-buildmode=pie",))):
+            with self.subTest(flags):
+                program = str(self.folder / f"prog{number}")
+                subprocess.run(["go", "build", "-o", program, *flags, str(source)], check=True, env={
+                    **os.environ, "GOCACHE": str(self.folder / "cache"), "GO111MODULE": "off", "GOFLAGS": ""})
+                own = self.own(program)
+                self.assertLessEqual({"fsync", "sethostname", "unlinkat"}, own.keys())
+                self.assertEqual(own.keys() & {"setns", "reboot", "unlink", "mount"}, set())
+
+
+class Foreign(GapsCase):
+    """Debian's packages for other architectures, unpacked."""
+
+    def unpack(self, suite: str, architecture: str, *names: str) -> str:
+        sys.path.insert(0, str(support.ROOT / "tests" / "vm"))
+        self.addCleanup(sys.path.remove, str(support.ROOT / "tests" / "vm"))
+        import build
+        try:
+            build.CACHE.mkdir(parents=True, exist_ok=True)
+            with build.locked(build.CACHE / "lock"):
+                packages = build.Apt(suite, architecture).fetch(names)
+        except (build.BuildError, OSError, subprocess.CalledProcessError) as error:
+            self.skipTest(f"optional: needs packages for {architecture}: {error}")
+        for package in packages.values():
+            subprocess.run(["dpkg-deb", "--extract", str(package), str(self.folder / architecture)], check=True)
+        return str(self.folder / architecture)
+
+    def check(self, suite: str, architecture: str, machine: str, *more: str) -> None:
+        root = self.unpack(suite, architecture, "libc6", "coreutils", "libselinux1", "libpcre2-8-0", *more)
+        ls, *libraries = spoc.Loader(root).load("ls")
+        paths = [file if isinstance(file, str) else os.path.basename(file.path) for file in libraries]
+        listed = subprocess.run(["readelf", "-hdW", f"{root}/bin/ls" if os.path.exists(f"{root}/bin/ls") else
+                                 f"{root}/usr/bin/ls"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        self.assertRegex(listed, rf"Machine: +{machine}")
+        self.assertLessEqual(set(re.findall(r"NEEDED.*\[(.*)\]", listed)), set(paths))
+        self.assertFalse([file for file in libraries if isinstance(file, str)])
+        own = self.own("--root", root, "rm", "ls")
+        self.assertIn("unlinkat", own)
+        self.assertEqual([name for name in own if spoc.syscall_number(name, getattr(spoc, {
+            "arm64": "AARCH64", "armhf": "ARM", "riscv64": "RISCV64"}[architecture]).token) < 0], [])
+
+    def test_arm64(self) -> None:
+        self.check("bookworm", "arm64", "AArch64")
+
+    def test_armhf(self) -> None:
+        self.check("bookworm", "armhf", "ARM")
+
+    def test_riscv64(self) -> None:
+        self.check("trixie", "riscv64", "RISC-V", "libcap2")
+
+
+class Running(GapsCase):
+    """What runs, by what it has mapped."""
+
+    def test_process(self) -> None:
+        """As root, and as the user whose process it is; with what has been loaded since, and what has been removed."""
+        support.require_root()
+        library = self.make("libremoved.so", b"")
+        source = self.folder / "source.c"
+        source.write_text("#include <unistd.h>\nint removed(void) { return acct(0); }\n")
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, str(source)], check=True)
+        process = self.launch(sys.executable, "-c", "import ctypes, sys, time; ctypes.CDLL(sys.argv[1]); "
+                              "print(flush=True); time.sleep(1000)", library, stdout=subprocess.PIPE)
+        assert process.stdout
+        process.stdout.readline()
+        document = self.document("--pid", str(process.pid))
+        self.assertEqual(document["programs"], [os.path.basename(os.path.realpath(sys.executable))])
+        self.assertEqual(document["libraries"]["libremoved.so"], ["acct"])
+        self.assertIn("what is loaded while it runs", "".join(document["unknown"]))
+        os.unlink(library)
+        self.assertEqual([calls for name, calls in self.document("--pid", str(process.pid))["libraries"].items()
+                          if name.startswith("libremoved.so")], [["acct"]])
+        self.profile.chmod(0o644)
+        own = self.launch(*support.AS_NOBODY, "/bin/sleep", "1000")
+        support.wait_until(lambda: os.readlink(f"/proc/{own.pid}/exe").endswith("sleep"))
+        result = subprocess.run([*support.AS_NOBODY, sys.executable, str(support.SPOC), "gaps", "--json", "-p",
+                                 str(self.profile), "--pid", str(own.pid)], stdout=subprocess.PIPE, text=True,
+                                check=True)
+        self.assertEqual(json.loads(result.stdout)["programs"], ["sleep"])
+        result = subprocess.run([*support.AS_NOBODY, sys.executable, str(support.SPOC), "gaps", "-p", str(self.profile),
+                                 "--pid", str(process.pid)], stderr=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, r"Error: read: process \d+: .*Permission denied.*; run it as root\n\Z")
+
+    def test_container(self) -> None:
+        """Its own files, not those of this machine that have their names."""
+        engines = Engines()
+        self.addCleanup(engines.close)
+        source = self.folder / "source.c"
+        source.write_text("#include <unistd.h>\nint main(void) { if (getppid() == 77) sethostname(\"x\", 1); "
+                          "for (;;) pause(); }\n")
+        engine = engines.podman("crun")
+        subprocess.run(["gcc", "-o", str(self.folder / "prog"), str(source)], check=True)
+        libraries = subprocess.run(["ldd", str(self.folder / "prog")], stdout=subprocess.PIPE, text=True,
+                                   check=True).stdout
+        binds = [option for path in re.findall(r"(/\S+) \(", libraries) for option in (
+            "--volume", f"{os.path.realpath(path)}:{path}:ro")]
+        engine.start(ONE, "/prog", options=("--volume", f"{self.folder}/prog:/prog:ro", *binds))
+        self.addCleanup(engine.remove, ONE)
+        document = self.document("--container", engine.called(ONE))
+        self.assertIn("prog", document["programs"])
+        self.assertEqual([row["reasons"] for row in document["own"] if row["syscall"] == "sethostname"],
+                         [["prog imports sethostname"]])
+
+
+class Hostile(GapsCase):
+    """Files that are not what they seem."""
+
+    def test_mutated_files(self) -> None:
+        """Of 1,000, made by chance from real ones and crafted ones, each is read or refused with a reason."""
+        chance = random.Random(20)
+        samples = [elf_file(["fsync"] * 20, ["main"], needed=["a", "b"], rpath="$ORIGIN", interpreter="/lib/ld.so"),
+                   elf_file(["kill"], machine=EM_S390, order=">", gnu_hash=False), elf_file(go=["syscall.Fsync"]),
+                   elf_file(["kill"], machine=EM_386, wide=False)]
+        with open("/bin/true", "rb") as file:
+            samples.append(file.read())
+        source = spoc.ProfileReader(spoc.container_host()).read(str(self.profile))
+        path, refused = self.folder / "prog", 0
+        for number in range(1000):
+            data = bytearray(samples[number % len(samples)])
+            for _ in range(chance.randrange(1, 6)):
+                place = chance.randrange(min(len(data), 1500))
+                data[place:place + 8] = chance.choice((
+                    b"\xff" * 8, bytes(8), chance.getrandbits(64).to_bytes(8, "big"), b"\x7f", b"\0\0\0\x80"))
+            path.write_bytes(data[:chance.choice((len(data), chance.randrange(len(data))))])
+            try:
+                document = spoc.find_gaps(source, [spoc.Loader(str(self.folder)).load("/prog")])
+                spoc.format_gaps(document, 80, False)
+            except spoc.SpocError as error:
+                refused += 1
+                self.assertTrue(error.reason)
+                self.assertEqual(len(str(error).splitlines()), 1)
+        self.assertGreater(refused, 100)
+        self.assertLess(refused, 1000)
+
+    def least_kib(self) -> int:
+        """What spoc.py takes for the least, which depends on whether it is compiled."""
+        process = subprocess.Popen([sys.executable, str(support.SPOC), "gaps", "--help"], stdout=subprocess.DEVNULL)
+        _, process.returncode, usage = os.wait4(process.pid, 0)
+        return usage.ru_maxrss
+
+    def test_bounds(self) -> None:
+        """What claims to be huge, or goes round in circles, takes neither long nor much memory."""
+        many = self.make("many", elf_file([f"f{number}" for number in range(100000)], needed=["many", "liba.so"] * 500,
+                                          rpath=":".join(f"/none{number}" for number in range(300))))
+        with open(many, "r+b") as file:
+            file.truncate(1 << 40)
+        self.make("liba.so", elf_file(["kill"], needed=["libb.so"], rpath="$ORIGIN"))
+        self.make("libb.so", elf_file(["kill"], needed=["liba.so"], rpath="$ORIGIN"))
+        loop = self.make("loop", elf_file(["kill"], needed=["liba.so"], rpath="$ORIGIN"))
+        huge = self.make("huge", elf_file(go=["syscall.Fsync"]))
+        with open(huge, "r+b") as file:
+            file.truncate(1 << 40)
+            file.seek(64 + 56 + 32)
+            file.write(struct.pack("<Q", 1 << 40))  # p_filesz of PT_LOAD
+        for path in many, loop, huge:
+            with self.subTest(path):
+                process = subprocess.Popen([sys.executable, str(support.SPOC), "gaps", "-p", str(self.profile), path],
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (20, 20)))
+                assert process.stderr
+                with process.stderr:
+                    log = process.stderr.read()
+                _, status, usage = os.wait4(process.pid, 0)
+                process.returncode = os.WEXITSTATUS(status)
+                self.assertEqual((status, log), (0, b""))
+                self.assertLess(usage.ru_maxrss - self.least_kib(), 32 << 10)
+
+
+class Recorded(GapsCase):
+    """record --stats ends with it."""
+
+    def test_record(self) -> None:
+        profile = str(self.folder / "true.yaml")
+        for backend in support.NOTIFY, ():
+            log = support.spoc("record", *backend, "--stats", "-o", profile, "date").stderr
+            match = re.search(r"The profile lacks (\d+) syscalls that date asks for: spoc.py (gaps .*)\n", log)
+            assert match, log
+            result = support.spoc(*shlex.split(match[2]))
+            self.assertIn(f"does not allow {match[1]} syscalls that date asks for:\n", result.stdout)
+            self.assertIn("clock_settime", result.stdout)
+        self.assertNotIn("The profile lacks", support.spoc("record", "--stats", "-o", "-", "date").stderr)
+
+
+class Constants(support.Case):
+    """As the headers have them."""
+
+    def test_headers(self) -> None:
+        support.require_command("gcc")
+        names = ("PT_LOAD PT_DYNAMIC PT_INTERP PT_NOTE DT_NEEDED DT_HASH DT_STRTAB DT_SYMTAB DT_RPATH DT_RUNPATH "
+                 "DT_GNU_HASH AUDIT_ARCH_S390X RESOLVE_IN_ROOT").split()
+        sizes = {f"sizeof(Elf{bits}_{name})": size for kind, bits in ((1, 32), (2, 64)) for name, size in zip(
+            ("Phdr", "Dyn", "Sym"), (struct.calcsize("<" + text) for text in spoc.ELF_STRUCTS[kind][1:4]))}
+        fields = {f"offsetof(Elf{bits}_Phdr, {field})": struct.calcsize("<" + spoc.ELF_STRUCTS[kind][1].replace(
+            "8I", "IIIIIIII")[:number]) for kind, bits in ((1, 32), (2, 64))
+            for field, number in zip(("p_offset", "p_vaddr", "p_filesz"), spoc.ELF_STRUCTS[kind][4])}
+        ends = {f"offsetof(Elf{bits}_Ehdr, e_shentsize)": 16 + struct.calcsize("<" + spoc.ELF_STRUCTS[kind][0])
+                for kind, bits in ((1, 32), (2, 64))}
+        wanted = {**{name: getattr(spoc, name) for name in names}, "__AUDIT_ARCH_LE": spoc.AUDIT_ARCH_LE,
+                  "sizeof(struct open_how)": 24, **sizes, **fields, **ends}
+        source = self.folder / "values.c"
+        source.write_text("#include <elf.h>\n#include <linux/audit.h>\n#include <linux/openat2.h>\n"
+                          "#include <stddef.h>\n#include <stdio.h>\nint main(void) {\n" + "".join(
+                              f'printf("%lu\\n", (unsigned long)({name}));\n' for name in wanted) + "}\n")
+        subprocess.run(["gcc", "-o", str(self.folder / "values"), str(source)], check=True)
+        found = subprocess.run([str(self.folder / "values")], stdout=subprocess.PIPE, check=True).stdout.split()
+        self.assertEqual(dict(zip(wanted, map(int, found))), wanted)
+
+
+if __name__ == "__main__":
+    unittest.main()
