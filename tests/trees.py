@@ -125,7 +125,8 @@ class Tree:
     def install(self, package: pathlib.Path) -> None:
         """With what it depends on, and no more."""
         shutil.copy(package, self.path / "srv")
-        self.run(f"apt-get install -qy --no-install-recommends /srv/{package.name}")
+        self.run("apt-get install -qy --no-install-recommends -o DPkg::Options::=--force-unsafe-io "
+                 f"/srv/{package.name}")
 
     def own_files(self) -> Set[str]:
         """What the package alone brings: a folder may be other packages', too."""
