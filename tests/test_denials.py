@@ -419,13 +419,14 @@ class Denials(RunCase):
         """A thread that others outlive ends on the spot, without SIGSYS, and so as a signal might have ended it."""
         self.block("uname", action="SCMP_ACT_KILL_THREAD")
         for signum, between in (("SIGTERM", "os.getppid()"), ("SIGWINCH", "")):
-            code = (f"import ctypes, os, signal, threading, time\nlibc, them = ctypes.CDLL(None), [signal.{signum}]\n"
+            # Not the module threading, which gives names to threads from Python 3.14 on.
+            code = (f"import _thread, ctypes, os, signal, time\nlibc, them = ctypes.CDLL(None), [signal.{signum}]\n"
                     "assert not libc.unshare(0x20000000)\n"  # CLONE_NEWPID
                     "if os.fork():\n    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
                     "def stopped():\n    signal.pthread_sigmask(signal.SIG_BLOCK, them)\n"
-                    "    signal.pthread_kill(threading.get_ident(), *them)\n"
+                    "    signal.pthread_kill(_thread.get_ident(), *them)\n"
                     f"    signal.pthread_sigmask(signal.SIG_UNBLOCK, them)\n    {between}\n    libc.syscall(63, 0)\n"
-                    "threading.Thread(target=stopped, daemon=True).start()\n"
+                    "_thread.start_new_thread(stopped, ())\n"
                     "while len(os.listdir('/proc/self/task')) > 1:\n    time.sleep(0.01)\nos._exit(7)\n")
             result = self.run_it(sys.executable, "-I", "-S", "-c", code, options=self.TRACEPOINT, code=7)
             self.assertRegex("\n".join(self.summary(result.stderr)),
