@@ -27,6 +27,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import build
 import guest
+import shipped
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -63,7 +64,7 @@ SUITES = {"unstable": ("7.", "3.14", "libbpf.so.1", "2.6."),
 CORE = """
     machine memory_192_mib record_shell record_args record_follow backend_bpf backend_notify
     backend_notify_under_signals record_then_run denials_tracepoint record_what_runs record_by_name record_containers
-    watch_what_runs denials_notify denials_of_children denial_in_thread doctor portable
+    watch_what_runs denials_notify denials_of_children denial_in_thread doctor portable one_file
 """.split()
 # record_runc has runc start four times, which takes ten seconds where that is emulated slowly: once an architecture.
 ALL = [*CORE, *"""
@@ -75,9 +76,9 @@ BOOTS = [("power_cut", "record-service"), ("power_cut_loses_nothing", "record-se
          ("shutdown_writes service_runs_under_profile", "run-service")]
 JIT = """
     machine jit_off jit_off_unseen backend_notify denials_notify jit_remedy backend_bpf denials_tracepoint portable
-    doctor
+    doctor one_file
 """.split()
-LOCKED = "machine record_shell run_filters denials_notify lockdown doctor".split()
+LOCKED = "machine record_shell run_filters denials_notify lockdown doctor one_file".split()
 
 
 class Machine(NamedTuple):
@@ -204,6 +205,8 @@ def overlay(job: "Dict[str, Any]", boot_number: int) -> bytes:
             build.add_bytecode(archive, f"root/{source.name}", source.read_bytes())
     if "figures" in job["tests"]:
         archive.add("root/spoc.pyz", (ROOT / "dist" / "spoc.pyz").read_bytes())
+    if "one_file" in job["tests"]:
+        archive.add("root/spoc.pyz", shipped.archive())
     if "portable" in job["tests"]:
         for name, command in guest.PORTABLE.items():
             archive.add(f"root/{name}.json", record_portable(command))

@@ -905,6 +905,21 @@ def doctor(job: Job) -> None:
 
 
 @test
+def one_file(job: Job) -> None:
+    """The spoc.pyz that all machines get says whose bytecode it has, takes its own, and records as spoc.py does."""
+    path, command = os.path.join(HERE, "spoc.pyz"), ("record", "-q", "-n", "-t", "raw-seccomp", "-o", "-", "--", "ls")
+    told = run(["python3", path, "version"]).stdout.splitlines()[-1]
+    held = re.findall(r"3\.\d+", told)
+    assert len(held) > 2, told
+    equal("compiles the source" in told, job.python not in held)
+    recorded = run(["python3", path, *command]).stdout
+    peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert job.python not in held or peak_kib < 32 << 10, peak_kib  # to compile the source takes 60 MiB
+    equal(recorded, spoc(*command).stdout)
+    os.unlink(path)  # of what holds the file system there is little
+
+
+@test
 def figures(job: Job) -> None:
     """For `make bench`: medians of the time and the peak memory of three ways, which take turns."""
     ways = {"python": ["python3", "-I", "-c", "pass"]}
