@@ -14546,6 +14546,12 @@ SYSTEMD_ARCHITECTURES = dict(pair.split(":") for pair in """
     PPC:ppc PPC64:ppc64 PPC64LE:ppc64-le RISCV64:riscv64 S390:s390 S390X:s390x
     """.split())
 SYSTEMD_COLUMNS = 119  # of a line; there is no limit that matters
+EHWPOISON = 133  # errno.h; what is newer a systemd knows by its number only, unless it was built with a newer libc
+
+
+def systemd_errno(number: int) -> str:
+    """What every version of systemd takes for an errno."""
+    return errno.errorcode.get(number, str(number)) if number <= EHWPOISON else str(number)
 
 
 class Conversion:
@@ -14649,7 +14655,7 @@ class Conversion:
 
         if default in PERMISSIVE:
             filtered = lines("SystemCallFilter=~", (
-                name + (f":{errno.errorcode.get(answer, answer)}" if action == SCMP_ACT_ERRNO else "")
+                name + (f":{systemd_errno(answer)}" if action == SCMP_ACT_ERRNO else "")
                 for name, (action, answer) in verdicts.items() if action not in PERMISSIVE))
         else:
             # An allow list holds, from its first line on, @default as well, which differs between versions.
@@ -14659,7 +14665,7 @@ class Conversion:
             *lines("SystemCallArchitectures=", (SYSTEMD_ARCHITECTURES[name[10:]]
                                                 for name in self.profile.architectures or ("SCMP_ARCH_NATIVE",))),
             "SystemCallFilter=", *filtered,
-            f"SystemCallErrorNumber={errno.errorcode.get(number, number) if number else ''}",
+            f"SystemCallErrorNumber={systemd_errno(number) if number else ''}",
             "SystemCallLog=", *lines("SystemCallLog=", names[SCMP_ACT_LOG]),
             *lines("SystemCallLog=~", names[SCMP_ACT_ALLOW] if default == SCMP_ACT_LOG else ()), ""))
 

@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import unittest
+import unittest.mock
 from typing import Any, Dict, List, Sequence, Tuple
 
 import yaml
@@ -620,6 +621,13 @@ class Systemd(Consumer):
         found = dict(word.split(":") for word in settings["SystemCallFilter"] if word != "~")
         self.assertEqual({name: int(getattr(errno, word, word)) for name, word in found.items()},
                          {rule["names"][0]: rule["errnoRet"] for rule in rules})  # type: ignore[index]
+
+    def test_errno_that_is_new(self) -> None:
+        """Python has its name from the C library, and this systemd may have none."""
+        document = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["uname"], "action": "SCMP_ACT_ERRNO", "errnoRet": 134}]}
+        with unittest.mock.patch.dict(errno.errorcode, {134: "EFTYPE"}):
+            self.assertIn("SystemCallFilter=~uname:134\n", convert(document, "systemd"))
 
     def test_architectures(self) -> None:
         """Each name is one that it knows, apart from those of newer versions."""
