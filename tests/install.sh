@@ -52,6 +52,11 @@ redis-server        a real server to record
 redis-tools         its load
 nginx-light         a real server to record
 apache2-utils       its load
+sqlite3             a program to record, to see whether gaps names what it needs later
+dnsmasq-base        the same, a server
+openssh-server      the same
+openssh-client      its load
+ripgrep             the same, in Rust
 curl                asks it, and other servers, for a page
 wget                the same, in the commands of README
 postgresql          a real server to record, with its load

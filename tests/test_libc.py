@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What the functions of libc call: the table of spoc.py against strace, here and as measured with other releases."""
+"""What the functions of libc call: the table of spoc.py against strace, here and as measured with other releases; and
+what `gaps` makes of it, against what programs newly need.
+"""
 
 import platform
 import shutil
@@ -9,6 +11,7 @@ import unittest
 from typing import Dict, Set
 
 import functions
+import gaps_recall
 import spoc
 import support
 
@@ -126,3 +129,21 @@ class Traced(support.Case):
                 executed = {"access", "pread64", "arch_prctl", "set_tid_address", "prlimit64"}  # as /bin/true starts
                 self.assertEqual(seen - traced - executed, set())
                 self.assertEqual(traced - empty - KERNEL_CALLS - seen - {"futex"}, set())
+
+
+class Recall(support.Case):
+    """gaps after a first recording of 12 programs that Debian has, against richer ones: as `make bench` measures it."""
+
+    def test_names_what_is_newly_needed(self) -> None:
+        support.require_root()
+        files = gaps_recall.program_files()
+        self.assertEqual(len(files), 12)
+        support.require_command(*(path for paths in files.values() for path in paths), "redis-cli", "redis-benchmark",
+                                "ssh", "sftp", "pgrep")
+        everything = gaps_recall.record_all(support.SPOC, self.folder)
+        table = gaps_recall.format_table(everything)
+        for each in everything:
+            self.assertTrue(each.newly_needed, table)
+        for total, least in zip(gaps_recall.totals(everything), (0.70, 0.95)):
+            self.assertGreaterEqual(total.recall, least, table)
+            self.assertGreater(total.recall, total.baseline_recall, table)

@@ -32,6 +32,7 @@ ROOT = HERE.parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "vm"), str(ROOT / "tests")]
 import build as machine_build  # noqa: E402
 import check  # noqa: E402
+import gaps_recall  # noqa: E402
 import registries  # noqa: E402
 
 SPOC = ROOT / "spoc.py"
@@ -60,17 +61,19 @@ class Row:
     value: float
     unit: str
     limit: Optional[float] = None
+    is_least: bool = False
 
     @property
     def kept(self) -> bool:
-        return self.limit is None or self.value <= self.limit
+        return self.limit is None or (self.value >= self.limit if self.is_least else self.value <= self.limit)
 
     def cells(self) -> List[str]:
         """What the table shows: name, figure, limit, verdict."""
         figure = f"{self.value:,.{DECIMALS[self.unit]}f} {self.unit}".rstrip()
         if self.limit is None:
             return [self.name, figure, "", ""]
-        return [self.name, figure, f"at most {self.limit} {self.unit}".rstrip(), "ok" if self.kept else "over"]
+        kind, missed = ("at least", "under") if self.is_least else ("at most", "over")
+        return [self.name, figure, f"{kind} {self.limit} {self.unit}".rstrip(), "ok" if self.kept else missed]
 
 
 class Bench:
@@ -557,6 +560,20 @@ def measure_fleet(bench: Bench) -> Iterator[Row]:
     yield Row("peak memory, 1,000 nodes against 10", many / few, "x", 1.2)
 
 
+def measure_gaps(bench: Bench) -> Iterator[Row]:
+    """What gaps names after a first recording, against what richer ones newly need."""
+    folder = pathlib.Path(os.path.dirname(bench.profile), "gaps")
+    folder.mkdir()
+    everything = gaps_recall.record_all(SPOC, folder)
+    print(gaps_recall.format_table(everything), file=sys.stderr)
+    own, with_libraries = gaps_recall.totals(everything)
+    for what, total, least in (("gaps, own imports", own, 70), ("gaps, with libraries", with_libraries, 95)):
+        yield Row(f"{what}: newly needed calls that it names", 100 * total.recall, "%", least, True)
+        yield Row("the same of lists of the commonest calls, as long", 100 * total.baseline_recall, "%")
+        yield Row("the same, against those", total.recall / total.baseline_recall, "x", 1, True)
+        yield Row(f"{what}: named calls that came true", 100 * total.precision, "%")
+
+
 def measure_size(bench: Bench) -> Iterator[Row]:
     """What has to be copied to another machine."""
     yield Row("spoc.py and recorder.bpf.o", (SPOC.stat().st_size + OBJECT.stat().st_size) / 1e3, "KB", 300)
@@ -565,7 +582,7 @@ def measure_size(bench: Bench) -> Iterator[Row]:
 MEASUREMENTS: Sequence[Callable[[Bench], Iterator[Row]]] = (
     measure_calls, measure_attached, measure_spawns, measure_start, measure_idle, measure_run, measure_denials,
     measure_reading,
-    measure_merging, measure_fleet, measure_arm64, measure_size)
+    measure_merging, measure_fleet, measure_gaps, measure_arm64, measure_size)
 
 
 def machine() -> str:
@@ -602,7 +619,8 @@ def write_results(path: pathlib.Path, facts: str, rows: Sequence[Row]) -> None:
 def read_markdown(path: pathlib.Path) -> str:
     """The Markdown table of the run whose JSON this is."""
     document = json.loads(path.read_text(encoding="utf-8"))
-    rows = [Row(row["name"], row["value"], row["unit"], row["limit"]) for row in document["rows"]]
+    rows = [Row(row["name"], row["value"], row["unit"], row["limit"], row.get("is_least", False))
+            for row in document["rows"]]
     return format_markdown(document["machine"], rows)
 
 
