@@ -15326,7 +15326,7 @@ class ElfFile:
     def _go_functions(self) -> Iterator[str]:
         """If a note says that it is Go's; .gopclntab is in what is loaded."""
         import re
-        if any(b"Go\0\0" in os.pread(self._descriptor, 64, place) for place, _ in self._parts(PT_NOTE)):
+        if any(b"Go\0\0" in os.pread(self._descriptor, min(size, 4096), place) for place, size in self._parts(PT_NOTE)):
             for start, size in self._parts(PT_LOAD)[:8]:
                 for place in range(start, min(start + min(size, MAX_TABLE_BYTES << 4), self._size), 1 << 20):
                     data = os.pread(self._descriptor, (1 << 20) + MAX_STRING_BYTES, place)

@@ -565,7 +565,10 @@ def measure_gaps(bench: Bench) -> Iterator[Row]:
     folder = pathlib.Path(os.path.dirname(bench.profile), "gaps")
     folder.mkdir()
     everything = gaps_recall.record_all(SPOC, folder)
-    print(gaps_recall.format_table(everything), file=sys.stderr)
+    for name, (own, with_libraries) in gaps_recall.recalls(everything).items():
+        yield Row(f"gaps, {name}: {own.found} of {own.needed} new calls in a list of {own.length}, {own.baseline} of "
+                  f"the commonest; with libraries {with_libraries.found} in {with_libraries.length}, "
+                  f"{with_libraries.baseline}", 100 * own.recall, "%")
     own, with_libraries = gaps_recall.totals(everything)
     for what, total, least in (("gaps, own imports", own, 70), ("gaps, with libraries", with_libraries, 95)):
         yield Row(f"{what}: newly needed calls that it names", 100 * total.recall, "%", least, True)
