@@ -12,6 +12,7 @@ import concurrent.futures
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -203,6 +204,7 @@ def check_by_lintian(package: pathlib.Path) -> int:
 
 def main(releases: List[str]) -> int:
     releases = releases or list(RELEASES)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or it would leave the trees behind
     with tempfile.TemporaryDirectory(prefix="spoc-trees-") as name:
         folder = pathlib.Path(name)
         folder.chmod(0o755)
