@@ -130,16 +130,16 @@ class Sum(Case):
 
     def test_all_counts(self) -> None:
         self.assertEqual(self.last_line("5 passed, 0 failed, 1 skipped", "more", "7 passed, 0 failed, 2 skipped",
-                                        "300 passed, 0 failed, 0 skipped", "1 passed, 0 failed, 0 skipped", "end"),
-                         "313 passed, 0 failed, 3 skipped")
+                                        "13 passed, 0 failed, 0 skipped", "300 passed, 0 failed, 0 skipped",
+                                        "1 passed, 0 failed, 0 skipped", "end"), "326 passed, 0 failed, 3 skipped")
         self.assertEqual(self.last_line("5 passed, 1 failed, 0 skipped", "7 passed, 2 failed, 2 skipped",
-                                        "300 passed, 1 failed, 0 skipped", "1 passed, 0 failed, 0 skipped", code=2),
-                         "313 passed, 4 failed, 2 skipped")
+                                        "12 passed, 1 failed, 0 skipped", "300 passed, 1 failed, 0 skipped",
+                                        "1 passed, 0 failed, 0 skipped", code=2), "325 passed, 5 failed, 2 skipped")
 
     def test_one_without_a_count_has_failed(self) -> None:
         self.assertEqual(self.last_line("5 passed, 0 failed, 1 skipped", "make: *** [check-vm] Error 1",
-                                        "300 passed, 0 failed, 0 skipped", "1 passed, 0 failed, 0 skipped", code=2),
-                         "306 passed, 1 failed, 1 skipped")
+                                        "13 passed, 0 failed, 0 skipped", "300 passed, 0 failed, 0 skipped",
+                                        "1 passed, 0 failed, 0 skipped", code=2), "319 passed, 1 failed, 1 skipped")
 
 
 class Musl(Case):
