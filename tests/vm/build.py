@@ -43,7 +43,8 @@ COMMON = "busybox-static runc libc6 libseccomp2 libexpat1 zlib1g libgcc-s1 strac
 # For a disk, each with what it needs, if they are modules.
 MODULES = "virtio_mmio virtio_pci virtio_blk ext4 crc32c_generic".split()
 UNUSED = re.compile(r"usr/share|usr/lib/[^/]+/gconv|.*\.pyc$|usr/lib/python3[^/]*/(lib2to3|idlelib|pydoc_data|tkinter|"
-                    r"ensurepip|distutils|unittest|wsgiref|xmlrpc|zoneinfo|sqlite3|curses|dbm|venv|test|asyncio)/")
+                    r"ensurepip|distutils|unittest|wsgiref|xmlrpc|zoneinfo|sqlite3|curses|dbm|venv|test|asyncio)/|"
+                    r"usr/sbin/(fs-idmap|pidfd-kill|recvtty|remap-rootfs|sd-helper|seccompagent)$")  # runc's own tests
 
 
 # The Python whose bytecode this one writes: emulated, a compilation takes seconds.
@@ -300,7 +301,7 @@ def initial_system(packages: "Sequence[pathlib.Path]", others: "Sequence[Tuple[s
     archive.add("etc/group", b"root:x:0:\nuser:x:1000:\n")
     for path in packages:
         add_package(archive, path)
-    for name in ("bin", "sbin", "lib"):  # from Debian 13 on no package has files there
+    for name in ("bin", "sbin", "lib", "lib64"):  # from Debian 13 on no package has files there
         archive.add(name, f"usr/{name}".encode(), 0o120777)
     archive.add("usr/bin/python3", next(path.name.split("-")[0].encode() for path in packages
                                         if path.name.startswith("python3.")), 0o120777)
