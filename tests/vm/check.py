@@ -109,7 +109,7 @@ MACHINES = [
     Machine("newer", "64-bit ARM, with 32-bit programs, Debian 13", *NEWER_ARM64, tests=[*CORE, "record_32_bit"],
             processors=2),
     Machine("jit", "64-bit ARM, Debian 13, booted with BPF's JIT off, which is turned on later", *NEWER_ARM64,
-            tests=JIT, processors=2, parameters="sysctl.net.core.bpf_jit_enable=0"),
+            tests=JIT, processors=2, parameters="sysctl.net.core.bpf_jit_enable=0", memory_mib=256),
     Machine("armhf", "32-bit ARM", "bookworm", "linux-image-armmp", "armhf", "armhf",
             tests=[*CORE, "record_runc", "interrupted"]),
     Machine("init", "64-bit ARM, booted three times: init scripts of examples/busybox, a disk, a power cut", *ARM64,
