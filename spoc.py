@@ -11668,6 +11668,8 @@ class RecordOutput:
                              "record without one of them")
         if options.append or options.drop_in:
             import_now("array", "bisect", "json", "re", "textwrap")
+        if options.count_gaps:
+            import_now("array", "bisect", "json", "re", "shlex", "struct", "textwrap")
         self.target.check()
         self.type = self._choose_type()
         if self.type == TYPE_JSON:
@@ -15609,6 +15611,8 @@ def count_gaps(path: str, program: str) -> str:
     import shlex
     with contextlib.suppress(SpocError):
         gaps = gaps_of(path, Settings(), [Loader().load(program)])
+        if gaps["static"]:
+            return ""
         return (f"The profile lacks {count_of(len(gaps['own']), 'syscall', 'syscalls')} that {program} asks for: "
                 f"{shlex.join([PROGRAM, 'gaps', '-p', path, program])}")
     return ""

@@ -447,7 +447,9 @@ static __always_inline __u32 vsyscall_number(__u32 index)
  */
 static __always_inline void hand_on(void *ctx, __u32 next)
 {
+#ifdef __bpf__	/* other compilers are asked for the structs' layouts */
 	asm volatile("*(u64 *)(r10 - 512) = %0" : : "r"(0ULL) : "memory");
+#endif
 	bpf_tail_call(ctx, &programs, next);
 }
 

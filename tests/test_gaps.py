@@ -489,6 +489,8 @@ class Recorded(GapsCase):
             self.assertIn(f"does not allow {match[1]} syscalls that date asks for:\n", result.stdout)
             self.assertIn("clock_settime", result.stdout)
         self.assertNotIn("The profile lacks", support.spoc("record", "--stats", "-o", "-", "date").stderr)
+        static = support.build("victim.c", "-static")
+        self.assertNotIn("The profile lacks", support.spoc("record", "--stats", "-o", profile, static, "0").stderr)
 
 
 class Constants(support.Case):
