@@ -5351,10 +5351,11 @@ class BackgroundPusher:
             self._condition.notify()
 
     def finish(self, limit_s: float = FINISH_S) -> None:
-        """Push what is left, once more where that failed before, as long as there is time to begin with it."""
+        """Push what is left, again and again where that fails, as long as there is time to begin with it."""
         with self._condition:
             self._end = time.monotonic() + limit_s
             self._due_s.clear()
+            self._pause_s = dict.fromkeys(self._pause_s, self.FIRST_PAUSE_S / 2)
             self._condition.notify()
         self._thread.join(self.FINISH_S)
 
@@ -5371,9 +5372,9 @@ class BackgroundPusher:
         """What is to be pushed now: waits for it. None if the end has come."""
         while True:
             now_s = time.monotonic()
-            if self._end is not None and (now_s >= self._end or not self._waiting.keys() - self._due_s.keys()):
-                return None
             due = sorted((self._due_s.get(reference, 0), reference) for reference in self._waiting)
+            if self._end is not None and not (due and max(due[0][0], now_s) < self._end):
+                return None
             if due and due[0][0] <= now_s:
                 return due[0][1]
             self._condition.wait(due[0][0] - now_s if due else None)
@@ -11668,7 +11669,7 @@ class RecordOutput:
                              "record without one of them")
         if options.append or options.drop_in:
             import_now("array", "bisect", "json", "re", "textwrap")
-        if options.count_gaps:
+        if options.stats and options.count_gaps:
             import_now("array", "bisect", "json", "re", "shlex", "struct", "textwrap")
         self.target.check()
         self.type = self._choose_type()

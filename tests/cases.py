@@ -569,7 +569,7 @@ class AttachCase(Case):
         self.assertIn(ready, log.read_text())
         try:
             yield process
-            self.output = process.communicate(timeout=WAIT_S)[0]
+            self.output = process.communicate(timeout=2 * WAIT_S)[0]  # pushing alone may take a minute
         finally:
             self.log = log.read_text()
             end(process)

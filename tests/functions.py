@@ -22,9 +22,10 @@ import tempfile
 import threading
 from typing import Dict, List, Sequence, Set
 
-HERE = pathlib.Path(__file__).resolve().parent
-SOURCE = HERE / "programs" / "functions.c"
-TABLE = HERE / "data" / "libc-calls.txt"
+from support import ROOT
+
+SOURCE = ROOT / "tests" / "programs" / "functions.c"
+TABLE = ROOT / "tests" / "data" / "libc-calls.txt"
 SUITES = {"glibc-2.31": "bullseye", "glibc-2.36": "bookworm", "glibc-2.41": "trixie"}
 HEAD = "# libcs, function, its syscalls: written by tests/functions.py --write\n"
 NEWER = {"syscall_0x1c4": "fchmodat2"}  # which strace of Debian 12 has no name for
@@ -82,7 +83,7 @@ def build(folder: pathlib.Path, compiler: str) -> pathlib.Path:
 
 def build_with_suite(folder: pathlib.Path, suite: str) -> pathlib.Path:
     """The program with the glibc of another release of Debian, unpacked."""
-    sys.path.insert(0, str(HERE / "vm"))
+    sys.path.insert(0, str(ROOT / "tests" / "vm"))
     import build as machine_build
 
     root = folder / suite

@@ -10,8 +10,9 @@ import subprocess
 import sys
 from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-HERE = pathlib.Path(__file__).resolve().parent
-WORKLOADS = HERE / "workloads.sh"
+from support import ROOT
+
+WORKLOADS = ROOT / "tests" / "workloads.sh"
 
 
 class Recorded(NamedTuple):

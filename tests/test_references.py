@@ -847,8 +847,11 @@ class Containers(ReferenceCase, AttachCase):
 
     def test_registry_that_goes_away(self) -> None:
         """It is tried again, and what it does not take in the end stays in a file, which is named."""
-        with self.recorded(code=125):
+        with self.recorded(code=125) as process:
             self.lose_the_registry()
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            self.assertIsNone(process.poll())  # a minute is not over; another signal ends it
         path, = self.files()
         found = re.search(rf"push: {self.app[6:]}:{ONE}-node-7: it was not pushed, and is in {path}; "
                           r"spoc\.py (push .*)\n", self.log)
@@ -857,8 +860,17 @@ class Containers(ReferenceCase, AttachCase):
         self.spoc(*shlex.split(found[1]))
         self.assertEqual(self.tags(), [f"{ONE}-node-7"])
 
+    def test_registry_that_comes_back_after_the_end(self) -> None:
+        with self.recorded() as process:
+            self.lose_the_registry()
+            process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            self.server.start()
+            process.wait(timeout=support.WAIT_S)
+        self.assertEqual(self.tags(), [f"{ONE}-node-7"])
+
     def test_registry_that_is_silent(self) -> None:
-        """It takes connections, but is not waited for beyond IDLE_S when a signal has come."""
+        """It takes connections, but is not waited for beyond a minute when a signal has come."""
         engine = self.engines.podman("crun")
         with self.recorded(code=125):
             engine.start(ONE, *SHELL_LOOP)
