@@ -5156,6 +5156,11 @@ def profile_identity(path: str) -> object:
     return identity and (identity, name)
 
 
+def is_pattern(path: str) -> bool:
+    """Does this stand for the tags that fit, where a command takes several profiles?"""
+    return is_reference(path) and not {"*", "?"}.isdisjoint(path)
+
+
 class ProfileReader:
     """Reads profiles where a command takes them: from files, and from registries, all over the same connections."""
 
@@ -5187,12 +5192,11 @@ class ProfileReader:
         """
         seen: set[object] = set()
         for path in paths:
-            is_pattern = is_reference(path) and not {"*", "?"}.isdisjoint(path)
-            for each in self._fitting(path, output) if is_pattern else [path]:
+            for each in self._fitting(path, output) if is_pattern(path) else [path]:
                 identity = profile_identity(each)
                 if identity not in seen:
                     yield each
-                elif not is_pattern:
+                elif not is_pattern(path):
                     Log.info(f"{path}: given before, and counts once")
                 if identity:
                     seen.add(identity)
@@ -14325,8 +14329,24 @@ class ProfileFiles:
         self.metadata: dict[str, Any] | None = None  # what all objects have in common
         self.total = 0
         self.counts: collections.Counter[str] = collections.Counter()
+        self._names: set[str] = set()
+        merged: list[str] = []
         for path, source in read_united(paths, registries, output):
+            before = self.total
             self._add(path, source)
+            if self.total > before + 1:
+                merged.append(path)
+        if any(map(is_pattern, paths)):
+            self._warn_of_patterns(merged)
+
+    def _warn_of_patterns(self, merged: Sequence[str]) -> None:
+        """Say what a pattern may fit besides what was meant: `web-*` is also of what is called web-api."""
+        if len(self._names) > 1:
+            Log.warning(f"profiles of {list_of(sorted(self._names))} become one: if these are different programs, "
+                        "narrow the pattern")
+        for path in merged if self.number > 1 else ():
+            Log.warning(f"{path} is of several recordings: if they are among the others, they count twice; narrow the "
+                        "pattern")
 
     def _add(self, path: str, source: LoadedProfile) -> None:
         self.number += 1
@@ -14340,6 +14360,7 @@ class ProfileFiles:
                                 "have them say the same")
         if source.type == TYPE_CRD:
             metadata = source.document.get("metadata") or {}
+            self._names.add(str(metadata.get("name", "")))
             common = self.metadata if self.metadata is not None else metadata
             self.metadata = {key: common[key] for key in ("name", "namespace")
                              if common.get(key) and common[key] == metadata.get(key)}

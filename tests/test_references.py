@@ -301,6 +301,18 @@ class Patterns(ReferenceCase):
         self.assertIn(" Merged 4 profiles into: ", result.stderr)
         self.assertEqual(sum("/tags/list" in request.target for request in front.requests), 2)
 
+    def test_fits_more_than_was_meant(self) -> None:
+        """Of other containers, whose names begin alike, and of what was merged before."""
+        result = self.spoc("merge", "-o", f"{self.app}:node-all", f"{self.app}:node-*")
+        self.assertNotIn("Warning", result.stderr)
+        self.push(crd("kill").replace("name: app", "name: app-api"), "node-api")
+        result = self.spoc("merge", f"{self.app}:node-*")
+        self.assertIn("Warning: profiles of app and app-api become one: if these are different programs, narrow ",
+                      result.stderr)
+        self.assertIn(f"Warning: {self.app}:node-all is of several recordings: if they are among the others, they count "
+                      "twice; ", result.stderr)
+        self.assertNotIn("Warning", self.spoc("merge", f"{self.app}:node-all", f"{self.app}:node-api").stderr)
+
     def test_coverage(self) -> None:
         """The annotation says in how many nodes each syscall was seen."""
         self.push(crd("read", "write"), "node-3")
