@@ -82,7 +82,7 @@ except (ImportError, OSError, MemoryError) as failure:
 
 # A short recording is mostly start-up, and what is imported for it: what few commands need is imported by the functions
 # that use it, and typing takes 4 ms.
-IMPORTED_LATER = ("_socket _thread array binascii bisect difflib email.utils fnmatch hashlib html http.client "
+IMPORTED_LATER = ("_socket _thread array binascii bisect difflib email.utils fnmatch glob hashlib html http.client "
                   "ipaddress json pwd re resource shlex shutil socket ssl struct subprocess syslog termios "
                   "textwrap threading urllib.parse zipfile").split()
 TYPE_CHECKING = False
@@ -436,6 +436,13 @@ def fold_line(text: str, columns: int, indent: int) -> list[str]:
         else:
             lines[-1] += word if len(lines) == 1 and not lines[0] else f" {word}"
     return lines
+
+
+def beside(label: str, text: str, columns: int, code: str = "") -> list[str]:
+    """Lines with a text beside a label of this colour."""
+    import textwrap
+    first, *more = textwrap.wrap(text, max(columns - len(label), 20), break_on_hyphens=False) or [""]
+    return [paint(label, code) + first, *(" " * len(label) + line for line in more)]
 
 
 def write_syslog(text: str) -> None:
@@ -11674,7 +11681,7 @@ class RecordOutput:
         if options.append or options.drop_in:
             import_now("array", "bisect", "json", "re", "textwrap")
         if options.stats and options.count_gaps:
-            import_now("array", "bisect", "json", "re", "shlex", "struct", "textwrap")
+            import_now("array", "bisect", "glob", "json", "re", "shlex", "struct", "textwrap")
         self.target.check()
         self.type = self._choose_type()
         if self.type == TYPE_JSON:
@@ -15005,9 +15012,8 @@ def format_portrait(portrait: Portrait, columns: int, colour: bool) -> str:
         widths = [min(28, max(len(row[column]) for row in rows)) for column in (0, 1)]
         for what, count, text in rows:
             start = f"  {what:{widths[0]}}  " + (f"{count:>{widths[1]}}  " if widths[1] else "")
-            wrapped = textwrap.wrap(text, max(columns - len(start), 20), break_on_hyphens=False) or [""]
-            lines.append(painted(RED if title.startswith("High") else CYAN, start) + wrapped[0])
-            lines += [" " * len(start) + line for line in wrapped[1:]]
+            code = RED if title.startswith("High") else CYAN
+            lines += beside(start, text, columns, code if colour else "")
     shares = portrait.shares()
     if shares:
         lines += ["", painted(BOLD, SHARES)]
@@ -15152,75 +15158,52 @@ def format_page(portrait: Portrait) -> str:
 
 # What functions of libc call under other names than their own, traced with glibc 2.31, 2.36 and 2.41 and musl 1.2 on
 # x86-64 (tests/functions.py). Functions: what glibc's call | musl's, where that differs; semicolons part rows. A row
-# leaves out what every program calls as it starts, unless there is nothing else.
+# leaves out what every program calls as it starts, and what libc does beside the work (futex, getpid, gettid,
+# rt_sigprocmask), unless there is nothing else. abort, free and realloc, which nearly all import, have none.
 LIBC_CALLS = """
-_exit: exit_group; abort pthread_kill raise: futex getpid gettid rt_sigprocmask tgkill | rt_sigprocmask tkill;
-adjtimex: clock_adjtime | adjtimex; alarm: alarm | setitimer;
-canonicalize_file_name realpath: faccessat2 getcwd readlink | getcwd readlink; closedir: close | close munmap;
-creat: creat | open; daemon: chdir clone dup2 rt_sigprocmask setsid | chdir dup2 fork gettid rt_sigprocmask setsid;
-dlopen: futex | fcntl; eaccess euidaccess: access getegid geteuid getgid getuid | faccessat2;
-epoll_create: epoll_create | epoll_create1; epoll_wait: epoll_wait | epoll_pwait;
-error fclose fflush fprintf fputc fputs fwrite overflow printf putc putchar puts vfprintf vprintf warn warnx:
-    lseek write | lseek writev;
-eventfd: eventfd2; execl execle execlp execv execvp execvpe: execve; exit: exit_group write | exit_group writev;
-faccessat: faccessat faccessat2; fchmodat: chmod fchmodat fchmodat2 | fchmodat; fdopen: fcntl lseek | fcntl ioctl;
-fdopendir lockf: fcntl; fexecve: execveat;
-fgetc fgets fread fscanf getc getdelim getline uflow: fstat newfstatat read | readv;
-fgetpos fseek fseeko fsetpos ftell ftello rewind rewinddir: lseek; fopen: lseek | fcntl ioctl;
-fork: clone rt_sigprocmask | fork gettid rt_sigprocmask;
-forkpty: clone dup2 ioctl rt_sigprocmask setsid | dup2 fork gettid ioctl pipe2 rt_sigprocmask setsid;
-fpathconf fstatvfs: access fstatfs readlink | fstatfs; free: brk munmap | madvise; freopen: dup3 | dup2 fcntl;
-fstat: fstat newfstatat | fstat; fstatat fxstatat: newfstatat;
-fts_read ftw nftw: fchdir fcntl getdents64 | fcntl getdents64; futimens futimes lutimes: utimensat;
-futimesat: futimesat utimensat | utimensat; fxstat: fstat; get_current_dir_name: getcwd;
-getaddrinfo gethostbyaddr gethostbyname: bind connect futex getsockname ioctl lseek poll recvfrom recvmsg sendmmsg
-    sendto setsockopt socket uname | bind connect fcntl poll recvfrom sendto socket;
-getcontext pthread_sigmask setcontext siglongjmp sigprocmask sigsetjmp swapcontext: rt_sigprocmask;
-getdents64: getdents64; getdtablesize getrlimit prlimit setrlimit: prlimit64; getentropy: getrandom;
-getgrent getgrgid getgrnam getgrouplist getpwent getpwnam getpwuid getservbyname getservbyport: connect lseek
-    socket | connect fcntl lseek socket;
+_exit: exit_group; alarm: alarm | setitimer;
+canonicalize_file_name realpath: faccessat2 getcwd readlink | getcwd readlink;
+daemon: chdir clone dup2 setsid | chdir dup2 fork setsid; eaccess: access getegid geteuid getgid getuid | faccessat2;
+epoll_wait: epoll_wait | epoll_pwait; eventfd: eventfd2; execl execlp execv execvp: execve;
+faccessat: faccessat faccessat2;
+fclose fflush fprintf fputc fputs fwrite printf putchar puts vfprintf warn: lseek write | lseek writev;
+fdopen: fcntl lseek | fcntl ioctl; fdopendir: fcntl; fexecve: execveat;
+fgetc fgets fread fscanf getc getdelim: read | readv; fopen: lseek | fcntl ioctl; fork: clone | fork;
+fpathconf fstatvfs: access fstatfs readlink | fstatfs; freopen: dup3 | dup2 fcntl;
+fseek fseeko ftell ftello rewind rewinddir: lseek; fstat: fstat newfstatat | fstat; fstatat: newfstatat;
+futimens futimes: utimensat; fxstat: fstat;
+getaddrinfo gethostbyaddr gethostbyname: bind connect getsockname ioctl lseek poll recvfrom recvmsg sendmmsg sendto
+    setsockopt socket uname | bind connect fcntl poll recvfrom sendto socket;
+getdents64: getdents64; getdtablesize getrlimit setrlimit: prlimit64; getentropy: getrandom;
+getgrent getgrgid getgrnam getgrouplist getpwent getpwnam getpwuid getservbyname: connect lseek socket | connect fcntl
+    lseek socket;
 gethostname: uname; getifaddrs: bind getsockname recvmsg sendto socket | recvfrom sendto socket;
-getloadavg sysconf: getdents64 prlimit64 sysinfo | prlimit64 sched_getaffinity sysinfo;
-getnameinfo: connect futex lseek socket uname | fcntl; getpgrp: getpgrp | getpgid;
+getnameinfo: connect lseek socket uname | fcntl; getpgrp: getpgrp | getpgid;
 glob opendir readdir scandir: getdents64 | fcntl getdents64;
-grantpt isatty openpty ptsname tcdrain tcflush tcgetattr tcgetpgrp tcsendbreak tcsetattr tcsetpgrp ttyname
-    unlockpt: ioctl readlink;
-iconv_open newlocale setlocale: futex |; if_indextoname if_nametoindex: access ioctl socket | ioctl socket;
-initgroups: connect lseek setgroups socket | connect fcntl rt_sigprocmask setgroups socket;
-inotify_init: inotify_init | inotify_init1; killpg: kill; localtime mktime tzset: lseek | close open;
-login_tty: dup2 ioctl setsid; lstat: newfstatat | lstat; lxstat: lstat; mkdtemp: getpid mkdir rt_sigprocmask | mkdir;
-mkfifo mknod: mknod mknodat | mknod; mkfifoat: mknodat; mkostemp mkstemp mkstemps: getpid rt_sigprocmask | open;
-mq_getattr mq_setattr: mq_getsetattr; mq_receive: mq_timedreceive; mq_send: mq_timedsend;
-nanosleep sleep usleep: clock_nanosleep | nanosleep; nice: getpriority setpriority; open posix_openpt: openat | open;
-openlog syslog vsyslog: connect lseek sendto socket | connect sendto socket;
+initgroups: connect lseek setgroups socket | connect fcntl setgroups socket;
+isatty openpty tcgetattr tcgetpgrp tcsetattr tcsetpgrp: ioctl; killpg: kill; localtime mktime tzset: lseek |;
+lstat: newfstatat | lstat; lxstat: lstat; mkdtemp: mkdir; mkfifo mknod: mknod mknodat | mknod;
+nanosleep sleep usleep: clock_nanosleep | nanosleep; nice: getpriority setpriority; open: openat | open;
 pathconf statvfs: access readlink statfs | statfs; pclose wait waitpid: wait4; perror: dup fcntl ioctl write | writev;
 pipe: pipe pipe2 | pipe;
-popen posix_spawn posix_spawnp system: clone clone3 dup2 execve fcntl pipe2 prlimit64 rt_sigaction rt_sigprocmask
-    wait4 | clone dup2 execve fcntl ioctl pipe2 rt_sigaction rt_sigprocmask wait4;
-posix_fadvise: fadvise64; posix_fallocate: fallocate; posix_madvise: madvise; pread: pread64; pselect: pselect6;
-pthread_cancel: futex getpid gettid rt_sigaction rt_sigprocmask tgkill writev | rt_sigaction rt_sigprocmask tkill;
-pthread_cond_broadcast pthread_cond_signal pthread_cond_timedwait pthread_cond_wait pthread_join
-    pthread_mutex_lock pthread_mutex_unlock pthread_rwlock_rdlock pthread_rwlock_unlock pthread_rwlock_wrlock sem_post
-    sem_timedwait sem_wait: futex;
-pthread_create: clone clone3 futex madvise rt_sigaction rt_sigprocmask | clone futex madvise membarrier
-    rt_sigprocmask;
-pthread_getaffinity_np: sched_getaffinity; pthread_getattr_np: prlimit64 sched_getaffinity | mremap;
-pthread_getname_np: prctl;
-pthread_getschedparam: sched_getparam sched_getscheduler | rt_sigprocmask sched_getparam sched_getscheduler;
+popen posix_spawn posix_spawnp system: clone clone3 dup2 execve fcntl pipe2 prlimit64 rt_sigaction rt_sigprocmask wait4
+    | clone dup2 execve fcntl ioctl pipe2 rt_sigaction rt_sigprocmask wait4;
+posix_fadvise: fadvise64; posix_fallocate: fallocate; pread: pread64; pselect: pselect6;
+pthread_cond_broadcast pthread_cond_signal pthread_cond_timedwait pthread_cond_wait pthread_join pthread_mutex_lock
+    sem_post sem_wait: futex;
+pthread_create: clone clone3 futex madvise rt_sigaction rt_sigprocmask | clone futex madvise membarrier rt_sigprocmask;
+pthread_getaffinity_np: sched_getaffinity; pthread_kill raise: tgkill | tkill;
 pthread_setaffinity_np: sched_setaffinity; pthread_setname_np: prctl write | fcntl prctl write;
-pthread_setschedparam: sched_setscheduler | rt_sigprocmask sched_setscheduler; pwrite: pwrite64;
-realloc reallocarray: mremap | madvise mremap; recv: recvfrom; remove: rmdir unlink; select: pselect6 select | select;
-sem_open sem_unlink shm_open shm_unlink: futex getpid link rt_sigprocmask statfs unlink write | fcntl link unlink
-    write;
-semop: semtimedop | semop; send: sendto; setegid: setresgid | rt_sigprocmask setresgid;
-seteuid: setresuid | rt_sigprocmask setresuid; setpgrp: setpgid; settimeofday: clock_settime;
-sigaction siginterrupt signal: rt_sigaction; signalfd: signalfd4; sigpending: rt_sigpending;
-sigqueue: getpid getuid rt_sigqueueinfo | getpid getuid rt_sigprocmask rt_sigqueueinfo; sigsuspend: rt_sigsuspend;
-sigtimedwait sigwait sigwaitinfo: rt_sigtimedwait; stat: newfstatat | stat; tmpfile: fcntl | ioctl unlink;
-umount: umount2; utime utimes: utime utimensat utimes | utimensat; xstat: stat; syscall:
+pthread_sigmask siglongjmp sigprocmask sigsetjmp: rt_sigprocmask; pwrite: pwrite64; recv: recvfrom;
+remove: rmdir unlink; select: pselect6 select | select; send: sendto; setegid: setresgid; seteuid: setresuid;
+setpgrp: setpgid; settimeofday: clock_settime; sigaction signal: rt_sigaction; signalfd: signalfd4;
+sigpending: rt_sigpending; sigsuspend: rt_sigsuspend; sigtimedwait sigwait sigwaitinfo: rt_sigtimedwait;
+stat: newfstatat | stat; syscall:; sysconf: getdents64 prlimit64 sysinfo | prlimit64 sched_getaffinity sysinfo;
+syslog vsyslog: connect lseek sendto socket | connect sendto socket; tmpfile: fcntl | ioctl unlink;
+ttyname: ioctl readlink; umount: umount2; utime utimes: utime utimensat utimes | utimensat; xstat: stat
 """
 # What headers put around the name of a function: for large files and long times, for checks, for standards.
-DECORATED = r"(?:__libc_|__isoc\d+_|__xpg_|__posix_|_*)(\w+?)(?:_unlocked|_nocancel|_chk|_2|_time64|64|_r)*"
+DECORATED = r"(?a)(?:__libc_|__isoc\d+_|__xpg_|__posix_|_*)(\w+?)(?:_unlocked|_nocancel|_chk|_2|_time64|64|_r)*"
 
 
 @functools.lru_cache(None)
@@ -15236,32 +15219,27 @@ def libc_calls() -> dict[str, tuple[str, str]]:
 
 @functools.lru_cache(None)
 def calls_of_function(name: str, is_musl: bool = False) -> tuple[str, ...]:
-    """The syscalls that a function of libc may make; () if its name tells of none.
-
-    What LIBC_CALLS has of the name, with or without what headers put around it (open64, __openat64_2, __poll_chk); else
-    the syscall of that name.
-    """
+    """The syscalls that a function of libc may make, by LIBC_CALLS or else its name; () if that tells of none."""
     import re
-
     match = re.fullmatch(DECORATED, name)
-    names = (name, match[1] if match else name)
-    rows = [libc_calls()[each] for each in names if each in libc_calls()]
-    if rows:
-        return tuple(rows[0][is_musl].split())
-    return next(((each,) for each in names[::-1] if is_syscall_name(each)), ())
+    plain = match[1] if match else name
+    for each in (name, plain):
+        if each in libc_calls():
+            return tuple(libc_calls()[each][is_musl].split())
+    return next(((each,) for each in (plain, name) if is_syscall_name(each)), ())
 
 
-# Of elf.h, by EI_CLASS: Ehdr from e_type to e_phnum, Phdr, Dyn and Sym; and where Phdr has offset, address and size.
-ELF_STRUCTS = {1: ("HHIIIIIHHH", "8I", "II", "IIIBBH", (1, 2, 4)),
-               2: ("HHIQQQIHHH", "IIQQQQQQ", "QQ", "IBBHQQ", (2, 3, 5))}
+# Of elf.h, by EI_CLASS: Ehdr from e_type to e_phnum, Phdr, Dyn and Sym; where Phdr has offset, address and size, and
+# Sym its section.
+ELF_STRUCTS = {1: ("HHIIIIIHHH", "8I", "II", "IIIBBH", (1, 2, 4), 5),
+               2: ("HHIQQQIHHH", "IIQQQQQQ", "QQ", "IBBHQQ", (2, 3, 5), 3)}
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
 DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RPATH, DT_RUNPATH, DT_GNU_HASH = 1, 4, 5, 6, 15, 29, 0x6FFFFEF5
 AUDIT_ARCH_LE, RESOLVE_IN_ROOT = 0x40000000, 0x10  # linux/audit.h, linux/openat2.h
 AUDIT_ARCH_S390X = 0x80000016  # its DT_HASH has words of 64 bits
 MAX_TABLE_BYTES, MAX_STRING_BYTES, MAX_IMPORTS, MAX_LIBRARIES = 16 << 20, 4096, 1 << 15, 256
 # What Go's linker has left in of the packages for syscalls.
-GO_FUNCTION = (rb"\0((?:[\w./-]+/)?golang\.org/x/sys/unix|syscall|internal/syscall/unix|"
-               rb"(?:internal/runtime|runtime/internal)/syscall(?:/linux)?)\.([A-Za-z]\w*)(?=\0)")
+GO_FUNCTION = rb"\0((?:[\w./-]+/)?(?:sys/unix|syscall(?:/unix|/linux)?)\.[A-Za-z]\w*)(?=\0)"
 
 
 class ElfFile:
@@ -15272,50 +15250,51 @@ class ElfFile:
 
     def __init__(self, descriptor: int, path: str, parent: ElfFile | None = None):
         """`parent` is what needs it first, and for the same architecture."""
-        self._descriptor, self._size, self.path, self.parent = descriptor, os.fstat(descriptor).st_size, path, parent
+        self._descriptor, self._size = descriptor, os.fstat(descriptor).st_size
+        self.path, self.name = path, printable(os.path.basename(path))
         ident = os.pread(descriptor, 16, 0)
-        if ident[:4] != b"\x7fELF" or ident[4:5] not in b"\1\2" or ident[5:6] not in b"\1\2":
+        if len(ident) < 16 or ident[:4] != b"\x7fELF" or ident[4] not in ELF_STRUCTS or ident[5] not in (1, 2):
             raise ValueError("it is neither an ELF file nor a script")
-        self.order, is_wide = "<>"[ident[5] - 1], ident[4] == 2
-        header, segment, entry, symbol, fields = ELF_STRUCTS[ident[4]]
-        _, machine, _, _, place, _, _, _, _, count = next(self._rows(header, 16, count=1))
-        self.token = machine | AUDIT_ARCH_64BIT * is_wide | AUDIT_ARCH_LE * (self.order == "<")
+        self.order, self._structs = "<>"[ident[5] - 1], ELF_STRUCTS[ident[4]]
+        header, segment, entry, _, fields, _ = self._structs
+        _, machine, _, _, place, *_, count = next(self._rows(header, 16))
+        self.token = machine | AUDIT_ARCH_64BIT * (ident[4] == 2) | AUDIT_ARCH_LE * (ident[5] == 1)
         if parent and parent.token != self.token:
             raise ValueError("it is for another machine")
-        self._segments = list(map(operator.itemgetter(0, *fields), self._rows(segment, place, count=count)))
-        self._values: dict[int, list[int]] = {}
-        for place, size in self._parts(PT_DYNAMIC):
-            for tag, value in itertools.takewhile(operator.itemgetter(0), self._rows(entry, place, size)):
-                self._values.setdefault(tag, []).append(value)
-        self.needed, self.rpath, self.runpath = map(self._strings, (DT_NEEDED, DT_RPATH, DT_RUNPATH))
-        self.linker = "".join(self._string(place) for place, _ in self._parts(PT_INTERP))
-        self.is_musl: bool = parent.is_musl if parent else "/ld-musl-" in self.linker
-        self.imports = set(self._imported(symbol, 3 if is_wide else 5)) if DT_SYMTAB in self._values else set()
+        self._segments = collections.defaultdict[int, list[tuple[int, int, int]]](list)
+        for row in self._rows(segment, place, count):
+            start, address, size = (row[field] for field in fields)
+            self._segments[row[0]].append((min(start, self._size), address, size))
+        self._values = collections.defaultdict[int, list[int]](list)
+        for start, _, size in self._segments[PT_DYNAMIC]:
+            for tag, value in itertools.takewhile(operator.itemgetter(0), self._rows(entry, start, size=size)):
+                self._values[tag].append(value)
+        self.is_musl: bool = parent.is_musl if parent else any(
+            "/ld-musl-" in self._string(start) for start, _, _ in self._segments[PT_INTERP])
+        self.needed = self._strings(DT_NEEDED)
+        rpath, self.runpath = (":".join(self._strings(tag)).replace("${ORIGIN}", "$ORIGIN").replace(
+            "$ORIGIN", os.path.dirname(path)) for tag in (DT_RPATH, DT_RUNPATH))
+        # What goes for its libraries' libraries as well: RPATH; with musl, either.
+        own = [] if self.runpath and not self.is_musl else [self.runpath or rpath]
+        self.run_paths: list[str] = own + (parent.run_paths if parent else [])
+        self.imports = set(self._imported()) if self._values[DT_SYMTAB] else set()
         self.go_functions = set(self._go_functions())
 
-    @property
-    def name(self) -> str:
-        return printable(os.path.basename(self.path))
-
-    def _rows(self, layout: str, start: int, size: int = 0, count: int = 0) -> Iterator[tuple[int, ...]]:
+    def _rows(self, layout: str, start: int, count: int = 1, size: int | None = None) -> Iterator[tuple[int, ...]]:
         """So many structs, or those in so many bytes."""
         import struct
         rows = struct.Struct(self.order + layout)
-        size = count * rows.size or size // rows.size * rows.size
+        size = count * rows.size if size is None else size // rows.size * rows.size
         if size > MAX_TABLE_BYTES or not 0 <= start <= self._size - size:
             raise ValueError("it is cut off, or damaged")
         return rows.iter_unpack(os.pread(self._descriptor, size, start))
 
-    def _parts(self, kind: int) -> list[tuple[int, int]]:
-        """The offsets and sizes of segments."""
-        return [(min(start, self._size), size) for each, start, _, size in self._segments if each == kind]
-
     def _offset(self, tag: int) -> int:
         """Of what has the address that this tag gives."""
-        wanted = self._values.get(tag, [0])[0]
-        for kind, start, address, size in self._segments:
-            if kind == PT_LOAD and address <= wanted < address + size:
-                return int(wanted - address + start)
+        wanted = next(iter(self._values[tag]), 0)
+        for start, address, size in self._segments[PT_LOAD]:
+            if address <= wanted < address + size:
+                return wanted - address + start
         raise ValueError("it is damaged: a table is not in it")
 
     def _string(self, start: int) -> str:
@@ -15324,48 +15303,50 @@ class ElfFile:
         return os.fsdecode(text) if end else ""
 
     def _strings(self, tag: int) -> list[str]:
-        values = self._values.get(tag, [])[:MAX_LIBRARIES]
+        values = self._values[tag][:MAX_LIBRARIES]
         start = self._offset(DT_STRTAB) if values else 0
         return [self._string(start + value) for value in values]
 
-    def _imported(self, layout: str, section: int) -> Iterator[str]:
+    def _imported(self) -> Iterator[str]:
         """The undefined symbols. A hash tells how many symbols there are, as sections may have been stripped."""
-        start, strings, last = self._offset(DT_SYMTAB), self._offset(DT_STRTAB), 0
-        count, size = 0, max(0, strings - start)  # an empty hash does not tell: GNU ld puts the strings behind them
-        if DT_GNU_HASH in self._values:
+        *_, layout, _, section = self._structs
+        start, strings, last, count = self._offset(DT_SYMTAB), self._offset(DT_STRTAB), 0, 0
+        if self._values[DT_GNU_HASH]:
             place = self._offset(DT_GNU_HASH)
-            buckets, first, bloom, _ = next(self._rows("4I", place, count=1))
-            place += 16 + bloom * (8 if section == 3 else 4)
-            last = max((row[0] for row in self._rows("I", place, count=buckets)), default=0)
+            buckets, first, bloom, _ = next(self._rows("4I", place))
+            place += 16 + bloom * (8 if self.token & AUDIT_ARCH_64BIT else 4)
+            last = max((row[0] for row in self._rows("I", place, buckets)), default=0)
         if last:
             place += 4 * (buckets + last - first)
-            chain = self._rows("I", place, min(MAX_TABLE_BYTES, self._size - place))
+            chain = self._rows("I", place, size=min(MAX_TABLE_BYTES, self._size - place))
             count = last + 1 + sum(1 for _ in itertools.takewhile(lambda row: not row[0] & 1, chain))
-        elif DT_HASH in self._values:
-            words = "QQ" if self.token == AUDIT_ARCH_S390X else "II"
-            _, count = next(self._rows(words, self._offset(DT_HASH), count=1))
-        names = (row[0] for row in self._rows(layout, start, size, count) if row[0] and not row[section])
+        elif self._values[DT_HASH]:
+            _, count = next(self._rows("QQ" if self.token == AUDIT_ARCH_S390X else "II", self._offset(DT_HASH)))
+        # An empty hash does not tell: GNU ld puts the strings behind the symbols.
+        rows = self._rows(layout, start, count, size=None if count else max(0, strings - start))
+        names = (row[0] for row in rows if row[0] and not row[section])
         return (self._string(strings + name) for name in itertools.islice(names, MAX_IMPORTS))
 
     def _go_functions(self) -> Iterator[str]:
         """If a note says that it is Go's; .gopclntab is in what is loaded."""
         import re
-        if any(b"Go\0\0" in os.pread(self._descriptor, min(size, 4096), place) for place, size in self._parts(PT_NOTE)):
-            for start, size in self._parts(PT_LOAD)[:8]:
-                for place in range(start, min(start + min(size, MAX_TABLE_BYTES << 4), self._size), 1 << 20):
-                    data = os.pread(self._descriptor, (1 << 20) + MAX_STRING_BYTES, place)
-                    yield from (b".".join(match.groups()).decode() for match in re.finditer(GO_FUNCTION, data))
+        notes = (os.pread(self._descriptor, min(size, MAX_STRING_BYTES), start)
+                 for start, _, size in self._segments[PT_NOTE])
+        for start, _, size in self._segments[PT_LOAD][:8] if any(b"Go\0\0" in note for note in notes) else ():
+            for place in range(start, min(start + min(size, MAX_TABLE_BYTES << 4), self._size), 1 << 20):
+                data = os.pread(self._descriptor, (1 << 20) + MAX_STRING_BYTES, place)
+                yield from map(bytes.decode, re.findall(GO_FUNCTION, data))
 
 
 def parse_library_cache(data: bytes, order: str) -> dict[str, list[str]]:
-    """Library -> paths, by ld.so.cache: struct cache_file, or cache_file_new alone or behind it (dl-cache.h of glibc);
-    without what is for processors that can do more (hwcap).
-    """
+    """Library -> paths, by ld.so.cache, old or new (dl-cache.h of glibc); none for newer processors alone (hwcap)."""
     import struct
-    new, found = data.find(b"glibc-ld.so.cache1.1"), dict[str, list[str]]()
-    if len(data) < max(new, 0) + 48 or new < 0 and not data.startswith(b"ld.so-1.7.0"):
+    found, new = dict[str, list[str]](), data.find(b"glibc-ld.so.cache1.1")
+    layout, header_bytes = ("iIIIQ", 48) if new >= 0 else ("iII", 16)
+    start = max(new, 0) + header_bytes
+    if len(data) < start or new < 0 and not data.startswith(b"ld.so-1.7.0"):
         return found
-    row, start = (struct.Struct(order + "iIIIQ"), new + 48) if new >= 0 else (struct.Struct(order + "iII"), 16)
+    row = struct.Struct(order + layout)
     end = start + row.size * struct.unpack_from(order + "I", data, new + 20 if new >= 0 else 12)[0]
     for _, key, value, *needs in row.iter_unpack(data[start:end] if end <= len(data) else b""):
         places = (each + (new if new >= 0 else end) for each in (key, value))
@@ -15380,9 +15361,8 @@ class Loader:
 
     def __init__(self, root: str = ""):
         self.root = root
-        self._cache: dict[str, list[str]] | None = None
 
-    def open(self, path: str) -> int:
+    def open(self, path: str | bytes) -> int:
         """A descriptor of a file; no link leads out of the root. Raises OSError."""
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         if not self.root:
@@ -15413,12 +15393,11 @@ class Loader:
 
     def find(self, name: str) -> str:
         """The path of what a shell calls so. Raises SpocError."""
-        folders = os.get_exec_path(None if not self.root else {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"})
-        for path in [name] if "/" in name else [os.path.join(folder, name) for folder in folders]:
-            with contextlib.suppress(OSError):
-                close(self.open(path))
-                return path
-        raise SpocError("find program", name, "there is none" if "/" in name else "not in " + ":".join(folders))
+        folders = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" if self.root else ":".join(os.get_exec_path())
+        try:
+            return os.fsdecode(search_path(name, [os.fsencode(f"PATH={folders}")], lambda path: close(self.open(path))))
+        except OSError:
+            raise SpocError("find program", name, "there is none" if "/" in name else f"not in {folders}") from None
 
     def load(self, name: str) -> list[ElfFile | str]:
         """A program with its libraries, missing ones by name. Raises SpocError."""
@@ -15442,66 +15421,39 @@ class Loader:
         return None
 
     def _places(self, name: str, file: ElfFile) -> Iterator[str]:
-        """Where ld.so looks for what a file needs."""
-        chain = [file]
-        while chain[-1].parent:
-            chain.append(chain[-1].parent)
-        folders = [] if self.root else os.environ.get("LD_LIBRARY_PATH", "").replace(";", ":").split(":")
-        debian = [f"lib/{each}" for each in self._multiarch()]
-        libs, places = debian or ["lib64", "lib"], [*debian, "lib64", "lib", "lib64/lp64d"]
-        if file.is_musl:  # ldso/dynlink.c: what a file has of either is for what its libraries need, too
-            folders += self._expand([(each, each.runpath or each.rpath) for each in chain], libs)
-            linker = os.path.basename(chain[-1].linker).partition(".")[0]
-            text = self._text(f"/etc/{linker}.path") or b"/lib:/usr/local/lib:/usr/lib"
-            folders += os.fsdecode(text).replace("\n", ":").split(":")
-        else:
-            inherited = [(each, each.rpath) for each in chain if not each.runpath and not file.runpath]
-            folders = [*self._expand(inherited, libs), *folders, *self._expand([(file, file.runpath)], libs)]
-        yield from (os.path.join(folder, name) for folder in folders if folder)
-        if not file.is_musl:
-            if self._cache is None:
-                self._cache = parse_library_cache(self._text("/etc/ld.so.cache"), file.order)
-            yield from self._cache.get(name, ())
-            yield from (f"/{prefix}{folder}/{name}" for folder in places for prefix in ("", "usr/"))
+        """Where ld.so looks for what a file needs; musl's (ldso/dynlink.c) has no cache."""
+        import glob
+        given = "" if self.root else os.environ.get("LD_LIBRARY_PATH", "").replace(";", ":")
+        paths = [given, *file.run_paths] if file.is_musl else [
+            *([] if file.runpath else file.run_paths), given, file.runpath]
+        yield from (os.path.join(folder, name) for path in paths for folder in path.split(":") if folder)
+        yield from () if file.is_musl else self._cached(file.order).get(name, ())
+        debian = glob.glob(f"{glob.escape(self.root)}/lib/*-linux-*") + glob.glob(
+            f"{glob.escape(self.root)}/usr/lib/*-linux-*")
+        folders = [f"lib/{os.path.basename(each)}" for each in debian if ("-musl" in each) == file.is_musl]
+        folders += ["lib"] if file.is_musl else ["lib64", "lib", "lib64/lp64d"]
+        yield from (f"/{prefix}{folder}/{name}" for folder in folders for prefix in ("", "usr/local/", "usr/"))
 
-    @staticmethod
-    def _expand(paths: Iterable[tuple[ElfFile, list[str]]], libs: Sequence[str]) -> Iterator[str]:
-        """The folders of an RPATH or RUNPATH of files. $LIB may be any of these; what is for others is passed over."""
-        for file, texts in paths:
-            text = ":".join(texts).replace("{", "").replace("}", "").replace("$ORIGIN", os.path.dirname(file.path))
-            text = text.replace("$PLATFORM", {X86_64.token: "x86_64", AARCH64.token: "aarch64"}.get(file.token, ""))
-            for folder in text.split(":"):
-                yield from [folder.replace("$LIB", each) for each in libs] if "$LIB" in folder else [folder]
-
-    def _multiarch(self) -> set[str]:
-        """The folders that Debian has for each architecture."""
-        names: set[str] = set()
-        for folder in ("/lib", "/usr/lib"):
-            with contextlib.suppress(OSError):
-                descriptor = self.open(folder)
-                names.update(name for name in os.listdir(descriptor) if "-linux-" in name)
-                close(descriptor)
-        return names
-
-    def _text(self, path: str) -> bytes:
-        """What a file of the system holds; nothing if there is none."""
-        with contextlib.suppress(OSError), open(self.open(path), "rb", 0) as file:
-            return os.pread(file.fileno(), 1 << 20, 0)
-        return b""
+    @functools.lru_cache(None)
+    def _cached(self, order: str) -> dict[str, list[str]]:
+        """What ld.so.cache holds."""
+        with contextlib.suppress(OSError), open(self.open("/etc/ld.so.cache"), "rb", 0) as file:
+            return parse_library_cache(os.pread(file.fileno(), 1 << 20, 0), order)
+        return {}
 
 
 def mapped_files(pid: int) -> list[ElfFile | str]:
     """What a process has mapped to execute, its program first; by name what cannot be read. Raises SpocError."""
+    import re
     try:
         files: dict[str, ElfFile | str] = {os.readlink(f"/proc/{pid}/exe"): Loader().read(f"/proc/{pid}/exe")}
         with open(f"/proc/{pid}/maps", "rb") as maps:
-            rows = [line.split(None, 5) for line in maps.read(MAX_TABLE_BYTES).splitlines()]
+            text = os.fsdecode(maps.read(MAX_TABLE_BYTES))
     except (OSError, ValueError) as error:
         raise SpocError("read", f"process {pid}", str(error), "run it as root") from None
-    for path, row in ((os.fsdecode(row[-1]), row) for row in rows if b"x" in row[1] and row[-1].startswith(b"/")):
-        place = "-".join(f"{int(each, 16):x}" for each in row[0].split(b"-"))
+    for start, end, path in re.findall(r"^0*(\w+)-0*(\w+) ..x. \S+ \S+ \S+ +(/.*)", text, re.MULTILINE):
         # The first takes more privileges, and finds what has been removed since.
-        for root, name in (("", f"/proc/{pid}/map_files/{place}"), (f"/proc/{pid}/root", path)):
+        for root, name in (("", f"/proc/{pid}/map_files/{start}-{end}"), (f"/proc/{pid}/root", path)):
             with contextlib.suppress(OSError, ValueError):
                 if isinstance(files.setdefault(path, printable(path)), str):
                     files[path] = Loader(root).read(name)
@@ -15510,11 +15462,10 @@ def mapped_files(pid: int) -> list[ElfFile | str]:
 
 # What functions of Go's packages call under other names; of families, what follows may be anything.
 GO_CALLS = dict(pair.split(":") for pair in """
-    forkexec:clone+execve startprocess:clone+execve unmount:umount2 seek:lseek
-    rmdir:unlinkat readdirent:getdents64 getdents:getdents64 utimes:utimensat futimes:utimensat utimesnano:utimensat
-    epollwait:epoll_pwait accept:accept4 epollcreate:epoll_create1 inotifyinit:inotify_init1 eventfd:eventfd2
-    stat:newfstatat lstat:newfstatat pipe:pipe2 select:pselect6 pause:ppoll poll:ppoll getpgrp:getpgid
-    getrlimit:prlimit64 setrlimit:prlimit64""".split())
+    accept:accept4 epollcreate:epoll_create1 epollwait:epoll_pwait eventfd:eventfd2 forkexec:clone+execve
+    futimes:utimensat getdents:getdents64 getpgrp:getpgid getrlimit:prlimit64 inotifyinit:inotify_init1
+    lstat:newfstatat pipe:pipe2 readdirent:getdents64 rmdir:unlinkat seek:lseek select:pselect6 setrlimit:prlimit64
+    startprocess:clone+execve stat:newfstatat unmount:umount2 utimes:utimensat utimesnano:utimensat""".split())
 GO_FAMILIES = "ptrace ioctl keyctl fcntl prctl setsockopt getsockopt sendmsg recvmsg".split()
 
 
@@ -15571,8 +15522,9 @@ def limits_of_gaps(source: LoadedProfile, static: Sequence[str], loaders: Sequen
     yield "code that is made while it runs, and the arguments of calls"
 
 
-def find_gaps(source: LoadedProfile, programs: Iterable[Sequence[ElfFile | str]]) -> dict[str, Any]:
-    """What gaps says of programs, each with its libraries, as --json has it."""
+def find_gaps(path: str, registries: Settings, programs: Iterable[Sequence[ElfFile | str]]) -> dict[str, Any]:
+    """What gaps says of a profile and programs, each with its libraries, as --json has it."""
+    (_, source), = read_united([path], registries)
     own: dict[str, list[str]] = {}
     libraries: dict[str, set[str]] = {}
     names, static, unknown, loaders = [], [], [], set[str]()
@@ -15604,7 +15556,6 @@ def find_gaps(source: LoadedProfile, programs: Iterable[Sequence[ElfFile | str]]
 
 def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
     """The same for a person."""
-    import textwrap
     own = [(row["syscall"], "; ".join(row["reasons"]) + (row["high_risk"] and f"; high risk: {row['high_risk']}"),
             RED if row["high_risk"] else CYAN) for row in gaps["own"]]
     others = [(name, " ".join(calls), CYAN) for name, calls in gaps["libraries"].items()]
@@ -15615,24 +15566,17 @@ def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
             (f"{sum(map(len, gaps['libraries'].values()))} more that its libraries ask for", others),
             ("Not told by this", [("-", text, "") for text in gaps["unknown"]])):
         width = max((len(label) for label, _, _ in rows), default=0) + 4
-        lines += ["", paint(f"{title}:", BOLD if colour else "")] if rows or not lines else []
+        lines += ["", paint(f"{printable(title)}:", BOLD if colour else "")] if rows or not lines else []
         for label, text, code in rows:
-            first, *more = textwrap.wrap(text, max(columns - width, 20), break_on_hyphens=False)
-            lines += [paint(f"  {label}".ljust(width), code if colour else "") + first]
-            lines += [" " * width + each for each in more]
+            lines += beside(f"  {label}".ljust(width), printable(text), columns, code if colour else "")
     return "\n".join([*lines[1:], ""])
-
-
-def gaps_of(path: str, registries: Settings, programs: Iterable[Sequence[ElfFile | str]]) -> dict[str, Any]:
-    (_, source), = read_united([path], registries)
-    return find_gaps(source, programs)
 
 
 def count_gaps(path: str, program: str) -> str:
     """What record --stats says of the profile that it has written; "" where the program's file does not tell."""
     import shlex
     with contextlib.suppress(SpocError):
-        gaps = gaps_of(path, Settings(), [Loader().load(program)])
+        gaps = find_gaps(path, Settings(), [Loader().load(program)])
         if gaps["static"]:
             return ""
         return (f"The profile lacks {count_of(len(gaps['own']), 'syscall', 'syscalls')} that {program} asks for: "
@@ -16498,7 +16442,7 @@ def run_gaps(values: dict[str, Any], operands: list[str]) -> int:
     loader = Loader(values.get("root", ""))
     programs = [mapped_files(pid) for pid in sorted(scope.tasks()) if proc_status(pid).get("Tgid") == str(pid)] if (
         scope) else [loader.load(program) for program in operands]
-    gaps = gaps_of(path, values["registries"], programs)
+    gaps = find_gaps(path, values["registries"], programs)
     write_stdout(format_json(gaps) if "json" in values else format_gaps(gaps, stdout_columns(), has_colour(1)))
     return EXIT_BLOCKED if "check" in values and (gaps["own"] or gaps["static"]) else 0
 
