@@ -15238,8 +15238,9 @@ DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RPATH, DT_RUNPATH, DT_GNU_HASH = 1,
 AUDIT_ARCH_LE, RESOLVE_IN_ROOT = 0x40000000, 0x10  # linux/audit.h, linux/openat2.h
 AUDIT_ARCH_S390X = 0x80000016  # its DT_HASH has words of 64 bits
 MAX_TABLE_BYTES, MAX_STRING_BYTES, MAX_IMPORTS, MAX_LIBRARIES = 16 << 20, 4096, 1 << 15, 256
-# What Go's linker has left in of the packages for syscalls.
-GO_FUNCTION = rb"\0((?:[\w./-]+/)?(?:sys/unix|syscall(?:/unix|/linux)?)\.[A-Za-z]\w*)(?=\0)"
+# What Go's linker has left in of the packages for syscalls, and of its runtime, in which some names mean something else.
+GO_FUNCTION = (rb"\0((?:[\w./-]+/)?(?:sys/unix|syscall(?:/unix|/linux)?)\.[A-Za-z]\w*|"
+               rb"runtime\.(?!send\0|recv\0|settls\0|sig)[a-z]\w*)(?=\0)")
 
 
 class ElfFile:
@@ -15462,10 +15463,11 @@ def mapped_files(pid: int) -> list[ElfFile | str]:
 
 # What functions of Go's packages call under other names; of families, what follows may be anything.
 GO_CALLS = dict(pair.split(":") for pair in """
-    accept:accept4 epollcreate:epoll_create1 epollwait:epoll_pwait eventfd:eventfd2 forkexec:clone+execve
+    accept:accept4 closefd:close epollcreate:epoll_create1 epollwait:epoll_pwait eventfd:eventfd2 forkexec:clone+execve
     futimes:utimensat getdents:getdents64 getpgrp:getpgid getrlimit:prlimit64 inotifyinit:inotify_init1
-    lstat:newfstatat pipe:pipe2 readdirent:getdents64 rmdir:unlinkat seek:lseek select:pselect6 setrlimit:prlimit64
-    startprocess:clone+execve stat:newfstatat unmount:umount2 utimes:utimensat utimesnano:utimensat""".split())
+    lstat:newfstatat osyield:sched_yield pipe:pipe2 raise:tkill readdirent:getdents64 rmdir:unlinkat seek:lseek
+    select:pselect6 setrlimit:prlimit64 startprocess:clone+execve stat:newfstatat unmount:umount2 usleep:nanosleep
+    utimes:utimensat utimesnano:utimensat""".split())
 GO_FAMILIES = "ptrace ioctl keyctl fcntl prctl setsockopt getsockopt sendmsg recvmsg".split()
 
 
@@ -15560,13 +15562,14 @@ def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
             RED if row["high_risk"] else CYAN) for row in gaps["own"]]
     others = [(name, " ".join(calls), CYAN) for name, calls in gaps["libraries"].items()]
     lines: list[str] = []
+    told = [name for name in gaps["programs"] if name not in gaps["static"]]
+    lacks = f"does not allow {count_of(len(own), 'syscall', 'syscalls')}" if own else "allows all"
     for title, rows in (
-            (f"{gaps['profile']} does not allow {count_of(len(own), 'syscall', 'syscalls')} that "
-             f"{', '.join(gaps['programs'])} asks for", own),
+            (f"{gaps['profile']} {lacks} that {', '.join(told)} asks for" if told else "The files do not tell", own),
             (f"{sum(map(len, gaps['libraries'].values()))} more that its libraries ask for", others),
             ("Not told by this", [("-", text, "") for text in gaps["unknown"]])):
         width = max((len(label) for label, _, _ in rows), default=0) + 4
-        lines += ["", paint(f"{printable(title)}:", BOLD if colour else "")] if rows or not lines else []
+        lines += ["", paint(printable(title) + ":" * bool(rows), BOLD if colour else "")] if rows or not lines else []
         for label, text, code in rows:
             lines += beside(f"  {label}".ljust(width), printable(text), columns, code if colour else "")
     return "\n".join([*lines[1:], ""])

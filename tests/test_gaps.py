@@ -145,10 +145,12 @@ class Output(GapsCase):
         self.assertTrue(result.stderr.replace("\n", "").isprintable())
 
     def test_static_program_is_unknown(self) -> None:
-        document = self.document(self.make("prog", elf_file()))
+        program = self.make("prog", elf_file())
+        document = self.document(program)
         self.assertEqual(document["own"], [])
         self.assertEqual(document["static"], ["prog"])
         self.assertIn("what prog asks for: static, and not Go's", document["unknown"])
+        self.assertTrue(self.gaps(program).startswith("The files do not tell\n\nNot told by this:\n"))
 
     def test_both_byte_orders_and_sizes(self) -> None:
         for machine, wide, order, gnu_hash in ((EM_X86_64, True, "<", True), (EM_X86_64, True, "<", False),
@@ -327,13 +329,15 @@ class Linked(GapsCase):
         source = self.folder / "main.go"
         source.write_text('package main\nimport ("os"; "syscall")\nfunc main() {\n if len(os.Args) > 1 { '
                           'syscall.Fsync(1); syscall.Sethostname(nil); syscall.Unlink("x") } }\n')
-        for number, flags in enumerate(((), ("-ldflags=-s -w",), ("-buildmode=pie",))):
+        for number, flags in enumerate(((), ("-ldflags=-s -w",), ("-buildmode=pie",),
+                                        ("-ldflags=-linkmode=external",), ("-ldflags=-linkmode=external -s -w",))):
             with self.subTest(flags):
                 program = str(self.folder / f"prog{number}")
                 subprocess.run(["go", "build", "-o", program, *flags, str(source)], check=True, env={
                     **os.environ, "GOCACHE": str(self.folder / "cache"), "GO111MODULE": "off", "GOFLAGS": ""})
                 own = self.own(program)
                 self.assertLessEqual({"fsync", "sethostname", "unlinkat"}, own.keys())
+                self.assertLessEqual({"epoll_create1", "sched_yield"}, own.keys())  # its runtime
                 self.assertEqual(own.keys() & {"setns", "reboot", "unlink", "mount"}, set())
 
 

@@ -309,8 +309,8 @@ class Patterns(ReferenceCase):
         result = self.spoc("merge", f"{self.app}:node-*")
         self.assertIn("Warning: profiles of app and app-api become one: if these are different programs, narrow ",
                       result.stderr)
-        self.assertIn(f"Warning: {self.app}:node-all is of several recordings: if they are among the others, they count "
-                      "twice; ", result.stderr)
+        self.assertIn(f"Warning: {self.app}:node-all is of several recordings: if they are among the others, they "
+                      "count twice; ", result.stderr)
         self.assertNotIn("Warning", self.spoc("merge", f"{self.app}:node-all", f"{self.app}:node-api").stderr)
 
     def test_coverage(self) -> None:
