@@ -593,7 +593,8 @@ def record_then_run(job: Job) -> None:
     equal((result.stdout, result.stderr), (bare.stdout, ""))
 
 
-ACTIONS = {"getsid": "SCMP_ACT_ERRNO", "getpgid": "SCMP_ACT_TRAP", "sched_getscheduler": "SCMP_ACT_KILL_PROCESS"}
+ACTIONS = {"getsid": "SCMP_ACT_ERRNO", "getpgid": "SCMP_ACT_TRAP", "sched_getscheduler": "SCMP_ACT_KILL_PROCESS",
+           "sched_get_priority_max": "SCMP_ACT_LOG"}
 CALLS = ("python3", "-I", "-c", f"import os\nfor name in {list(ACTIONS)}:\n"
          "    if os.fork() == 0:\n"
          "        try: getattr(os, name)(0)\n"
@@ -607,7 +608,7 @@ def denials(job: Job, enricher: str, user: int = 0) -> None:
     profile = write("/run/actions.json", json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
         {"names": [name], "action": action} for name, action in ACTIONS.items()]}))
     result = spoc("run", "-q", "-p", profile, "--enricher", enricher, "--", *CALLS, user=user)
-    equal(result.stdout.split(), ["1", f"{-signal.SIGSYS}", f"{-signal.SIGSYS}"])
+    equal(result.stdout.split(), ["1", f"{-signal.SIGSYS}", f"{-signal.SIGSYS}", "0"])
     named = re.findall(r"Seccomp: (\w+) \((\d+)\), action: (\w+)( \(EPERM\))?, pid: \d+, comm: python3\n",
                        result.stderr)
     equal({name: action for name, _, action, _ in named}, ACTIONS)
