@@ -15404,7 +15404,10 @@ class Loader:
         """A program with its libraries, missing ones by name. Raises SpocError."""
         path = self.find(name)
         try:
-            files: list[ElfFile | str] = [self.read(path)]
+            program = self.read(path)
+            if os.path.realpath(self.root + path) == (self.root and os.path.realpath(self.root)) + program.path:
+                program.name = printable(os.path.basename(path))  # as it was called; a script has its interpreter's
+            files: list[ElfFile | str] = [program]
         except (OSError, ValueError) as error:
             raise SpocError("read program", path, getattr(error, "strerror", "") or str(error)) from None
         names: set[str] = set()
@@ -15537,7 +15540,7 @@ def find_gaps(path: str, registries: Settings, programs: Iterable[Sequence[ElfFi
             verb = "imports" if program.imports.issuperset(functions) else "has"
             own.setdefault(call, []).append(f"{program.name} {verb} {', '.join(dict.fromkeys(functions))}")
         static += [program.name] if not program.imports and not program.go_functions else []
-        if program.name.rstrip(DIGITS + ".-") in INTERPRETERS:
+        if os.path.basename(program.path).rstrip(DIGITS + ".-") in INTERPRETERS:
             unknown.append(f"which of this is for what: {program.name} does whatever it is told to")
         for file in [program, *others]:
             if isinstance(file, str):

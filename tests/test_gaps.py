@@ -144,6 +144,15 @@ class Output(GapsCase):
         self.assertIn(r"prog\x1b]0;x\x07\u202e/none", result.stderr)
         self.assertTrue(result.stderr.replace("\n", "").isprintable())
 
+    def test_called_by_a_link(self) -> None:
+        """It has the name that it was called by, and is known for what it is."""
+        self.make("busybox", elf_file(["fsync"]))
+        (self.folder / "other").symlink_to("busybox")
+        document = self.document(str(self.folder / "other"))
+        self.assertEqual(document["programs"], ["other"])
+        self.assertEqual(self.own(str(self.folder / "other")), {"fsync": ["other imports fsync"]})
+        self.assertIn("which of this is for what: other does whatever it is told to", document["unknown"])
+
     def test_static_program_is_unknown(self) -> None:
         program = self.make("prog", elf_file())
         document = self.document(program)
