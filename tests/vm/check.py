@@ -48,8 +48,9 @@ QEMU = {
 # each system call empties QEMU's TLB, and at random addresses each process is translated anew.
 COMMAND_LINE = ("quiet oops=panic panic=-1 rdinit=/init random.trust_cpu=on cryptomgr.notests mitigations=off nokaslr "
                 "norandmaps")
-# The console; on x86 not the test of the timer, which takes a busy host for a broken one.
-APPEND = {"arm64": "console=ttyAMA0", "armhf": "console=ttyAMA0", "i386": "console=ttyS0 no_timer_check",
+# The console; on arm64 no memory for devices alone (CMA), which takes 64 MiB if there are 200; on x86 not the test of
+# the timer, which takes a busy host for a broken one.
+APPEND = {"arm64": "console=ttyAMA0 cma=0", "armhf": "console=ttyAMA0", "i386": "console=ttyS0 no_timer_check",
           "amd64": "console=ttyS0 no_timer_check", "riscv64": "console=ttyS0",
           "ppc64el": "console=hvc0"}
 UNAME = {"arm64": "aarch64", "armhf": "armv7l", "i386": "i686", "amd64": "x86_64", "riscv64": "riscv64",
@@ -121,15 +122,16 @@ MACHINES = [
     Machine("floor", "x86-64 with 32-bit programs, the oldest of all that is needed", "bullseye", "linux-image-amd64",
             "amd64", "amd64", ("busybox-static:i386",), tests=[*ALL, "vsyscall_page"], processors=2,
             parameters="vsyscall=xonly"),  # Debian builds its kernels without the page
-    Machine("arm64", "64-bit ARM, with 32-bit programs", *ARM64, tests=ALL, processors=2),
+    Machine("arm64", "64-bit ARM, with 32-bit programs", *ARM64, tests=ALL, processors=2,
+            memory_mib=208),  # of which the kernel leaves less than 192
     Machine("i386", "32-bit x86", "bookworm", "linux-image-686", "i386", "i386", tests=[*CORE, "record_runc"],
             processors=2),
     Machine("power", "64-bit POWER, little-endian", "bookworm", "linux-image-powerpc64le", "ppc64el", "ppc64el",
             tests=[*ROOMY, "record_runc", "interrupted"], processors=2,
             memory_mib=512),  # the firmware takes multiples of 256; and pages have 64 KiB
     Machine("mixed", "64-bit ARM kernel, 32-bit userland", "bookworm", "linux-image-arm64", "arm64", "armhf"),
-    Machine("integrity", "64-bit ARM, lockdown=integrity", *ARM64, "integrity", LOCKED),
-    Machine("confidential", "64-bit ARM, lockdown=confidentiality", *ARM64, "confidentiality", LOCKED),
+    Machine("integrity", "64-bit ARM, lockdown=integrity", *ARM64, "integrity", LOCKED, memory_mib=208),
+    Machine("confidential", "64-bit ARM, lockdown=confidentiality", *ARM64, "confidentiality", LOCKED, memory_mib=208),
     Machine("unstable", "x86-64, Debian unstable of the day", "unstable", "linux-image-amd64", "amd64", "amd64",
             tests=[*CORE, "record_stats", "run_filters", "learn"], processors=2, memory_mib=232,
             occasional=True),  # its kernel takes 48 of them
