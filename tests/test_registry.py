@@ -75,7 +75,7 @@ class Scripted(registries.Case):
     """A registry that answers well, but for what a test puts in the way, at each step of a pull and a push."""
 
     MAX_S = 15.0  # that a command may take under the limits below, on a busy machine
-    MAX_RSS_KB = 90_000
+    MAX_RSS_KB = 96_000  # most of it to compile spoc.py: Python 3.13 takes more than 3.11
     interpreter: Tuple[str, ...] = (sys.executable,)
     BLOB = JSON_PROFILE.encode()
     PULL = ("GET manifests/latest", "GET manifests/sha256", "GET blobs/sha256")
