@@ -15173,7 +15173,7 @@ fpathconf fstatvfs: access fstatfs readlink | fstatfs; freopen: dup3 | dup2 fcnt
 fseek fseeko ftell ftello rewind rewinddir: lseek; fstat: fstat newfstatat | fstat; fstatat: newfstatat;
 futimens futimes: utimensat; fxstat: fstat;
 getaddrinfo gethostbyaddr gethostbyname: bind connect getsockname ioctl lseek poll recvfrom recvmsg sendmmsg sendto
-    setsockopt socket uname | bind connect fcntl poll recvfrom sendto socket;
+    setsockopt socket uname | bind connect fcntl poll recvfrom recvmsg sendto socket;
 getdents64: getdents64; getdtablesize getrlimit setrlimit: prlimit64; getentropy: getrandom;
 getgrent getgrgid getgrnam getgrouplist getpwent getpwnam getpwuid getservbyname: connect lseek socket | connect fcntl
     lseek socket;
@@ -15238,7 +15238,7 @@ DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RPATH, DT_RUNPATH, DT_GNU_HASH = 1,
 AUDIT_ARCH_LE, RESOLVE_IN_ROOT = 0x40000000, 0x10  # linux/audit.h, linux/openat2.h
 AUDIT_ARCH_S390X = 0x80000016  # its DT_HASH has words of 64 bits
 MAX_TABLE_BYTES, MAX_STRING_BYTES, MAX_IMPORTS, MAX_LIBRARIES = 16 << 20, 4096, 1 << 15, 256
-# What Go's linker has left in of the packages for syscalls, and of its runtime, in which some names mean something else.
+# What Go's linker has left in of the packages for syscalls, and of its runtime, where some names mean something else.
 GO_FUNCTION = (rb"\0((?:[\w./-]+/)?(?:sys/unix|syscall(?:/unix|/linux)?)\.[A-Za-z]\w*|"
                rb"runtime\.(?!send\0|recv\0|settls\0|sig)[a-z]\w*)(?=\0)")
 
