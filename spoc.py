@@ -8225,7 +8225,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x4E65FD9D  # `make bpf` writes it
+OBJECT_CRC32 = 0x72C3227A  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -8545,9 +8545,12 @@ class BpfSkeleton:
 
     def arm(self, tgid: int) -> None:
         """The next exec of this process starts the recording; its tgid counts in the caller's pid namespace."""
-        self.config.ns_dev = kernel_device(self._namespace.st_dev)
-        self.config.ns_ino = self._namespace.st_ino
+        self.tell_namespace()
         self.config.armed_tgid = tgid
+
+    def tell_namespace(self) -> None:
+        """Tell the kernel side which pid namespace the caller is in."""
+        self.config.ns_dev, self.config.ns_ino = kernel_device(self._namespace.st_dev), self._namespace.st_ino
 
     def begin(self, child: Child) -> None:
         """Arm the command's process, and let it go on to its exec."""
@@ -9178,6 +9181,7 @@ class WholeMachine:
 
     def prepare(self, bpf: ScopedPrograms) -> None:
         bpf.config.everyone = True
+        bpf.tell_namespace()
 
 
 BPF_MAP_TYPE_CGROUP_ARRAY, BPF_NOEXIST = 8, 1  # linux/bpf.h
@@ -9706,7 +9710,7 @@ class StartRecorder(BpfRecorder):
             raise bpf_error("map BPF arrays", path, error) from None
 
     def attach(self) -> None:
-        self.config.ns_dev, self.config.ns_ino = kernel_device(self._namespace.st_dev), self._namespace.st_ino
+        self.tell_namespace()
         set_member_offsets(self.config, member_offsets())
         self.config.others_most = MAX_OTHERS
         super().attach()
@@ -12229,9 +12233,9 @@ def place_of(pid: int) -> tuple[int, int, str] | None:
     none by its control groups; None if it has ended.
     """
     namespace = pid_namespace_of(pid)
-    if namespace is None or has_ended(pid):
-        return None
     kind, owner = owner_of(read_proc(pid, "cgroup"))
+    if namespace is None or has_ended(pid):  # looked at last: of a task that ends, cgroup says / (proc_cgroup_show())
+        return None
     return (*namespace, owner if kind == "container" else "")
 
 
@@ -12246,8 +12250,8 @@ class BlockedInContainers:
         """It has to be of the whole machine."""
         self._watcher = watcher
         self._places: dict[int, tuple[int, int, str]] = {}  # of processes that have joined
-        # By place or, where that is not known any more, by the process that all who made them descend from: the calls,
-        # see told_of().
+        # By place, if that is still known, and by the process that all who made them descend from: the calls, see
+        # told_of().
         self._calls: dict[tuple[int, int, str] | int, dict[tuple[Architecture, int, int], float]] = {}
 
     def join(self) -> None:
@@ -12270,9 +12274,9 @@ class BlockedInContainers:
         self._watcher.joined.clear()
         for denial in denials:
             told = told_of(denial)
-            if told:
-                found = place_of(denial.tgid) or self._places.get(denial.origin) or denial.origin
-                self._calls.setdefault(found, {}).update(told)
+            for known in (place_of(denial.tgid) or self._places.get(denial.origin), denial.origin) if told else ():
+                if known:
+                    self._calls.setdefault(known, {}).update(told)
 
     def of_container(self, pid: int) -> BlockedInContainer:
         """That of the container whose first process this is, or was.

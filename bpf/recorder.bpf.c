@@ -49,6 +49,7 @@ enum task_flag {
 	TASK_HELD = 8,		/* `held` holds a denial that is not counted yet */
 	TASK_ENDING = 16,	/* a signal is about to end it */
 	TASK_JOINED = 32,	/* it ran already; what it returns from may not have been seen to begin */
+	TASK_OUTSIDE = 64,	/* in a `watch` of all tasks: a child of the machine's pid namespace that has made no exec */
 };
 
 /* How a program for sys_enter finds out whether a call is a 32-bit one. */
@@ -180,7 +181,7 @@ struct outcome {
 struct denial_key {
 	struct outcome outcome;
 	char comm[COMM_LEN];
-	__u32 origin;		/* tgid of its first ancestor that joined; 0 in `run` */
+	__u32 origin;		/* tgid of the ancestor that joined or, later, began a container; 0 in `run` */
 	__u32 group;		/* below the max_entries of `groups` */
 };
 
@@ -1132,15 +1133,38 @@ static __always_inline __u64 task_of(__u64 argument)
 	return argument >> 32 ? argument : (__u64)(__s64)(__s32)argument;
 }
 
+/* Is the current task in the machine's pid namespace (ns_dev and ns_ino)? */
+static __always_inline __u32 is_in_machines(const struct config *conf)
+{
+	struct bpf_pidns_info ns;
+
+	return !bpf_get_ns_current_pid_tgid(conf->ns_dev, conf->ns_ino, &ns, sizeof(ns));
+}
+
 /* TP_PROTO(struct task_struct *parent, struct task_struct *child); the child cannot run yet. */
 SEC("raw_tp/sched_process_fork")
 int task_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task *state = find_current(bpf_get_current_task());
+	__u32 zero = 0, flags = TASK_OUTSIDE;
+	const struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
-	if (state)
-		follow(task_of(ctx->args[1]), state->entered, state->last.origin, state->last.group, 0);
+	if (!state || !conf)
+		return 0;
+	if (!conf->everyone || !is_in_machines(conf))
+		flags = 0;
+	follow(task_of(ctx->args[1]), state->entered, state->last.origin, state->last.group, flags);
 	return 0;
+}
+
+/* A container's first program starts: what descends from it is no longer of who has started it. */
+static __always_inline void begin_container(const struct config *conf, struct task *state)
+{
+	state->flags &= ~TASK_OUTSIDE;
+	if (is_in_machines(conf))
+		return;
+	state->last.origin = bpf_get_current_pid_tgid() >> 32;
+	send_news(NEWS_JOINED, state->last.origin);
 }
 
 static __always_inline __u32 is_armed(const struct config *conf)
@@ -1175,8 +1199,10 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 		if (state)
 			COUNT(processes, 1);
 	}
-	if (!state)
+	if (!state || !conf)
 		return 0;
+	if (state->flags & TASK_OUTSIDE)
+		begin_container(conf, state);
 	/* It has another name from now on, so that no denial repeats the last one. */
 	state->flags &= ~TASK_DENIED;
 	return 0;
@@ -1262,13 +1288,11 @@ int begin_foreign(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
 	struct start start = { .index = NO_INDEX };
-	struct bpf_pidns_info ns;
 	const struct namespace *known;
 	__u32 zero = 0;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
-	if (!conf || !conf->foreign || find_task(task) ||
-	    !bpf_get_ns_current_pid_tgid(conf->ns_dev, conf->ns_ino, &ns, sizeof(ns)))
+	if (!conf || !conf->foreign || find_task(task) || is_in_machines(conf))
 		return 0;
 	start.index = find_namespace(conf);
 	known = bpf_map_lookup_elem(&namespaces, &start.index);

@@ -339,6 +339,33 @@ class InContainers(AttachCase):
                 self.assertLessEqual(set(blocked.split(", ")), allowed_by(folder / f"{self.name}.json"))
                 self.assertNotIn(f"in container {self.other} by", self.log)
 
+    def test_engine_under_a_filter(self) -> None:
+        """Where the engine is under a filter itself, as a service of systemd may be, what descends from it counts for
+        the container all the same, also when that has ended before it is asked for.
+        """
+        for runtime in ("crun", "runc"):
+            engine = self.engines.podman(runtime)
+            blocked = self.blocked_by_default(engine)
+            policy, path = self.folder / "policy.json", self.folder / f"{runtime}.json"
+            policy.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                {"names": ["swapoff"], "action": "SCMP_ACT_ERRNO"}]}))
+            engine.prefix = (sys.executable, str(SPOC), "run", "-q", "-p", str(policy), "--enricher", "none", "--",
+                             *engine.prefix)
+            with self.subTest(runtime, command="record"):
+                with self.attached("record", "-t", "raw-seccomp", "-o", str(path), "--with-blocked", "--container",
+                                   self.name, ready="Waiting for container"):
+                    engine.run(self.name, *self.command)
+                self.assertEqual(re.findall(BLOCKED, self.log), [f"{', '.join(blocked)}; added to the profile"])
+            with self.subTest(runtime, command="watch"):
+                events = self.folder / f"{runtime}.events"
+                with self.attached("watch", "--events", str(events), ready="Calls that a filter lets pass") as process:
+                    engine.run(self.name, *self.command)
+                    process.terminate()
+                calls = [event for event in map(json.loads, events.read_text().splitlines())
+                         if event["comm"] == "call" and event["action"] == "SCMP_ACT_ERRNO"]
+                self.assertLessEqual(set(blocked), {event["name"] for event in calls})
+                self.assertEqual({bool(event["container"]) for event in calls}, {True}, calls)
+
     def test_shared_pid_namespace(self) -> None:
         """What is stopped in a container that has joined another's pid namespace is its own."""
         engine = self.engines.podman("crun")
