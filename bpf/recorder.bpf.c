@@ -541,7 +541,7 @@ static __always_inline struct task *follow(__u64 task, __u32 entered, __u32 orig
  */
 static __always_inline void send_news(__u32 kind, __u32 tgid)
 {
-	struct denial news = { .key.outcome.kind = kind, .key.origin = tgid, .tgid = tgid };
+	struct denial_key news = { .outcome.kind = kind, .origin = tgid };
 
 	bpf_ringbuf_output(&events, &news, sizeof(news), 0);
 }
@@ -1157,34 +1157,20 @@ int task_fork(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* A container's first program starts: what descends from it is no longer of who has started it. */
-static __always_inline void begin_container(const struct config *conf, struct task *state)
-{
-	state->flags &= ~TASK_OUTSIDE;
-	if (is_in_machines(conf))
-		return;
-	state->last.origin = bpf_get_current_pid_tgid() >> 32;
-	send_news(NEWS_JOINED, state->last.origin);
-}
-
-static __always_inline __u32 is_armed(const struct config *conf)
-{
-	struct bpf_pidns_info ns;
-
-	return conf->armed_tgid && !bpf_get_ns_current_pid_tgid(conf->ns_dev, conf->ns_ino, &ns, sizeof(ns)) &&
-	       ns.tgid == conf->armed_tgid;
-}
-
 /* TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm); the exec has succeeded. */
 SEC("raw_tp/sched_process_exec")
 int task_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 task = bpf_get_current_task();
 	struct task *state;
-	__u32 zero = 0;
+	struct bpf_pidns_info ns;
+	__u32 zero = 0, inside;
 	struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
-	if (conf && is_armed(conf)) {
+	if (!conf)
+		return 0;
+	inside = !bpf_get_ns_current_pid_tgid(conf->ns_dev, conf->ns_ino, &ns, sizeof(ns));
+	if (inside && conf->armed_tgid && ns.tgid == conf->armed_tgid) {
 		conf->armed_tgid = 0;
 		if (conf->scope_ino)
 			conf->joining = 1;	/* to a container */
@@ -1194,17 +1180,20 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 	state = find_current(task);
 	/* A thread that execs takes the id of its leader, which has ended and taken its process out of the count. */
 	if ((__u32)ctx->args[1] != (__u32)bpf_get_current_pid_tgid()) {
-		if (conf && conf->joining)
+		if (conf->joining)
 			move_mark(ctx->args[1]);
 		if (state)
 			COUNT(processes, 1);
 	}
-	if (!state || !conf)
+	if (!state)
 		return 0;
-	if (state->flags & TASK_OUTSIDE)
-		begin_container(conf, state);
+	/* A container's first program: what descends from it is no longer of who has started it. */
+	if ((state->flags & TASK_OUTSIDE) && !inside) {
+		state->last.origin = bpf_get_current_pid_tgid() >> 32;
+		send_news(NEWS_JOINED, state->last.origin);
+	}
 	/* It has another name from now on, so that no denial repeats the last one. */
-	state->flags &= ~TASK_DENIED;
+	state->flags &= ~(TASK_OUTSIDE | TASK_DENIED);
 	return 0;
 }
 

@@ -36,10 +36,9 @@ SIZE_LIMIT_BYTES = 905_000
 # (glibc's and musl's, in other machines' trees), Go's names, what a process has mapped, and the report.
 GAPS_LIMIT_LINES, GAPS_LIMIT_BYTES = 436, 27_600
 # libbpf parses the object at each start, and it is copied to each node. It grows most by functions that are inlined
-# into several programs: what lets tasks join that run already is in each that may see them first, and takes 600 bytes
-# more since it tells a container from the filtered engine that has started it. Of its programs a mode loads only those
-# that it needs.
-OBJECT_LIMIT_BYTES = 48_300
+# into several programs: what lets tasks join that run already is in each that may see them first. Of its programs a
+# mode loads only those that it needs.
+OBJECT_LIMIT_BYTES = 48_000
 SOURCE = support.SOURCE.read_text(encoding="utf-8")
 TREE = ast.parse(SOURCE)
 MANUAL = support.ROOT / "docs" / "manual.md"
