@@ -6108,6 +6108,11 @@ def start_time(pid: int) -> int:
     return status.start if status else -1
 
 
+def boot_time_s() -> float:
+    """Seconds since the machine has started, from which start_time() counts."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def process_name(pid: int) -> str:
     """Its comm; "" if it is gone."""
     return read_proc(pid, "comm").rstrip("\n")
@@ -8225,7 +8230,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0xBF4BAD6E  # `make bpf` writes it
+OBJECT_CRC32 = 0xFF6A30DD  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -9507,6 +9512,7 @@ class StartedContainer(Recorder):
         self.mount_namespace = 0  # its inode, where nothing else tells what container this is
         self.groups: set[int] = set()
         self.namespaces: set[int] = set()  # indices in `namespaces`
+        self.entered: dict[int, float] = {}  # pids of programs that have started in it from outside, see boot_time_s()
         self._ended: dict[tuple[int, int], RecordedCall] = {}  # the calls of groups that have ended
         self._losses_of_groups: list[str] = []
         self._counters = programs.counters()
@@ -9849,6 +9855,7 @@ class StartRecorder(BpfRecorder):
                 close(start.descriptor)
             return
         container.groups.add(start.group)
+        container.entered[start.pid] = boot_time_s()
         if start.group in self._others and start.identity.maker in trusted_users():
             self._release_other(start.group)
         if start.descriptor >= 0 and index is None:
@@ -12176,7 +12183,7 @@ class BlockedCalls:
     def __init__(self, watcher: ScopeWatcher, filters: int):
         """`filters`: how many are in force; 0 if that is not known, and nothing is told apart."""
         self._watcher, self._filters = watcher, filters
-        self._told: dict[tuple[Architecture, int, int], float] = {}  # see told_of()
+        self._told: dict[tuple[Architecture, int, int], float] = {}  # see blocked_call_of()
 
     def join(self) -> None:
         self._watcher.join()
@@ -12195,7 +12202,7 @@ class BlockedCalls:
 
     def _note(self, denials: Iterable[Denial]) -> None:
         for denial in denials:
-            self._told.update(told_of(denial))
+            self._told.update(blocked_call_of(denial))
 
     def _calls(self) -> tuple[set[tuple[Architecture, int]], set[tuple[Architecture, int]]]:
         """What the filters that are in force stop, and what is only known to be stopped where there are more."""
@@ -12218,14 +12225,14 @@ class BlockedCalls:
         return {syscall_name(architecture, number) or "" for architecture, number in self._calls()[1]} - {""}
 
 
-def told_of(denial: Denial) -> dict[tuple[Architecture, int, int], float]:
+def blocked_call_of(denial: Denial) -> dict[tuple[Architecture, int, int], float]:
     """The call, and how many filters the task is under; when that is told, in seconds since the machine started.
 
     Nothing of what no filter has stopped.
     """
     if not denial.other_owner or not outcome_of(denial).is_blocked:
         return {}
-    return {(denial.architecture, denial.number, count_filters(denial.tid)): time.clock_gettime(time.CLOCK_BOOTTIME)}
+    return {(denial.architecture, denial.number, count_filters(denial.tid)): boot_time_s()}
 
 
 def place_of(pid: int) -> tuple[int, int, str] | None:
@@ -12245,14 +12252,17 @@ class BlockedInContainers:
     """
 
     MAX_PROCESSES = 65536
+    KEPT_S = 60  # for which calls are kept whose container may be named yet
 
     def __init__(self, watcher: ScopeWatcher):
         """It has to be of the whole machine."""
         self._watcher = watcher
         self._places: dict[int, tuple[int, int, str]] = {}  # of processes that have joined
         # By place, if that is still known, and by the process that all who made them descend from: the calls, see
-        # told_of().
+        # blocked_call_of().
         self._calls: dict[tuple[int, int, str] | int, dict[tuple[Architecture, int, int], float]] = {}
+        self._containers: list[BlockedInContainer] = []  # that have not ended
+        self._has_lost = False
 
     def join(self) -> None:
         self._watcher.join()
@@ -12263,9 +12273,8 @@ class BlockedInContainers:
 
     def read(self) -> None:
         denials = self._watcher.read()
-        if len(self._places) > self.MAX_PROCESSES:  # most have ended; of one that has not /proc tells
-            self._places.clear()
-            self._calls = {place: calls for place, calls in self._calls.items() if not isinstance(place, int)}
+        if max(len(self._places), len(self._calls)) > self.MAX_PROCESSES:
+            self._make_room()
         for pid in self._watcher.joined:
             place = place_of(pid)
             self._places.pop(pid, None)  # of another, which had the id before
@@ -12273,43 +12282,69 @@ class BlockedInContainers:
                 self._places[pid] = place
         self._watcher.joined.clear()
         for denial in denials:
-            told = told_of(denial)
-            for known in (place_of(denial.tgid) or self._places.get(denial.origin), denial.origin) if told else ():
-                if known:
-                    self._calls.setdefault(known, {}).update(told)
+            call = blocked_call_of(denial)
+            if call:
+                self._calls.setdefault(denial.origin, {}).update(call)
+                place = place_of(denial.tgid) or self._places.get(denial.origin)
+                if place:
+                    self._calls.setdefault(place, {}).update(call)
 
-    def of_container(self, pid: int) -> BlockedInContainer:
-        """That of the container whose first process this is, or was.
+    def _make_room(self) -> None:
+        """Let go of what no container needs, as most processes have ended; of one that has not /proc tells."""
+        self._places.clear()
+        needed = {place for container in self._containers for place in container.places()}
+        since_s = boot_time_s() - self.KEPT_S
+        recent = {place for place, calls in self._calls.items() if max(calls.values()) > since_s} - needed
+        if len(recent) > self.MAX_PROCESSES // 2:
+            self._has_lost = True
+            recent.clear()
+        self._calls = {place: calls for place, calls in self._calls.items() if place in needed or place in recent}
 
-        Its namespace may have the inode of an earlier one's: what was told of before that process was there is not its.
+    def of_container(self, container: StartedContainer) -> BlockedInContainer:
+        """What is stopped in one that has started.
+
+        Its namespace may have the inode of an earlier one's: what was told of before its first process was there is
+        not its.
         """
+        pid = container.pid
         start = start_time(pid)
-        start_s = start / os.sysconf("SC_CLK_TCK") if start >= 0 else time.clock_gettime(time.CLOCK_BOOTTIME) - 1
+        start_s = start / os.sysconf("SC_CLK_TCK") if start >= 0 else boot_time_s() - 1
         place = place_of(pid) or self._places.get(pid)
         places: list[tuple[int, int, str] | int] = [pid]
         places += [place, (place[0], place[1], "")] if place else []  # without an id it is not known to be another's
-        return BlockedInContainer(self, places, start_s, count_filters(pid))
+        found = BlockedInContainer(self, container, places, start_s, count_filters(pid))
+        self._containers.append(found)
+        return found
 
-    def told_in(self, places: Iterable[tuple[int, int, str] | int],
-                start_s: float) -> dict[tuple[Architecture, int, int], float]:
-        return {call: told_s for place in places for call, told_s in self._calls.get(place, {}).items()
-                if told_s >= start_s}
+    def calls_in(self, place: tuple[int, int, str] | int,
+                 start_s: float) -> dict[tuple[Architecture, int, int], float]:
+        """What was told of since then."""
+        return {call: told_s for call, told_s in self._calls.get(place, {}).items() if told_s >= start_s}
 
-    def forget(self, places: Iterable[tuple[int, int, str] | int]) -> None:
-        """A container has ended: another's namespace may have this inode later."""
-        for place in places:
+    def forget(self, container: BlockedInContainer) -> None:
+        """It has ended: another's namespace may have this inode later."""
+        self._containers.remove(container)
+        for place in container.places():
             self._calls.pop(place, None)
 
     def losses(self) -> list[str]:
-        return self._watcher.losses()
+        lost = ["blocked calls of more processes than there is room for"] if self._has_lost else []
+        return self._watcher.losses() + lost
 
 
 class BlockedInContainer(BlockedCalls):
     """What is stopped in one of these."""
 
-    def __init__(self, containers: BlockedInContainers, places: Sequence[tuple[int, int, str] | int], start_s: float,
-                 filters: int):
-        self._containers, self._places, self._start_s, self._filters = containers, places, start_s, filters
+    def __init__(self, containers: BlockedInContainers, container: StartedContainer,
+                 places: Iterable[tuple[int, int, str] | int], start_s: float, filters: int):
+        self._containers, self._container, self._filters = containers, container, filters
+        self._start_s = dict.fromkeys(places, start_s)
+
+    def places(self) -> dict[tuple[int, int, str] | int, float]:
+        """Where it is, and since when: what enters it from outside, as `exec` of an engine does, may have ended before
+        its own place could be looked at.
+        """
+        return {**{pid: entered_s - 1 for pid, entered_s in self._container.entered.items()}, **self._start_s}
 
     def read(self) -> None:
         self._containers.read()
@@ -12319,11 +12354,13 @@ class BlockedInContainer(BlockedCalls):
         return self._containers.losses()
 
     def _calls(self) -> tuple[set[tuple[Architecture, int]], set[tuple[Architecture, int]]]:
-        self._told = self._containers.told_in(self._places, self._start_s)
+        self._told = {}
+        for place, start_s in self.places().items():
+            self._told.update(self._containers.calls_in(place, start_s))
         return super()._calls()
 
     def forget(self) -> None:
-        self._containers.forget(self._places)
+        self._containers.forget(self)
 
 
 class FilteredCommand(RecordCommand):
@@ -12806,7 +12843,7 @@ class AwaitCommand(FilteredCommand):
             self.found = container
             if self._all_blocked:
                 self._all_blocked.read()
-                self.blocked = self._all_blocked.of_container(container.pid)
+                self.blocked = self._all_blocked.of_container(container)
             self.start_ns = time.monotonic_ns()
             Log.info(f"Recording container {describe_container(container)}")
         if self.found:
@@ -13085,7 +13122,7 @@ class ContainersCommand:
             command = self._commands[container] = self._command(container)
             if self._blocked:
                 self._blocked.read()
-                command.blocked = self._blocked.of_container(container.pid)
+                command.blocked = self._blocked.of_container(container)
         except (SpocError, OSError) as error:
             self._complete = False
             Log.error(error)

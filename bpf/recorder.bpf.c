@@ -49,7 +49,7 @@ enum task_flag {
 	TASK_HELD = 8,		/* `held` holds a denial that is not counted yet */
 	TASK_ENDING = 16,	/* a signal is about to end it */
 	TASK_JOINED = 32,	/* it ran already; what it returns from may not have been seen to begin */
-	TASK_OUTSIDE = 64,	/* in a `watch` of all tasks: a child of the machine's pid namespace that has made no exec */
+	TASK_OUTSIDE = 64,	/* in a `watch` of all tasks: born of the machine's pid namespace, with no exec since then */
 };
 
 /* How a program for sys_enter finds out whether a call is a 32-bit one. */
@@ -213,8 +213,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct config);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct config));	/* BTF of its fields would take 1,000 bytes */
 } config SEC(".maps");
 
 /* 0 -> struct counters: what has happened so far. */
@@ -1146,13 +1146,14 @@ SEC("raw_tp/sched_process_fork")
 int task_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task *state = find_current(bpf_get_current_task());
-	__u32 zero = 0, flags = TASK_OUTSIDE;
+	__u32 zero = 0, flags;
 	const struct config *conf = bpf_map_lookup_elem(&config, &zero);
 
 	if (!state || !conf)
 		return 0;
-	if (!conf->everyone || !is_in_machines(conf))
-		flags = 0;
+	flags = state->flags & TASK_OUTSIDE;
+	if (conf->everyone && is_in_machines(conf))
+		flags = TASK_OUTSIDE;
 	follow(task_of(ctx->args[1]), state->entered, state->last.origin, state->last.group, flags);
 	return 0;
 }
@@ -1189,6 +1190,7 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	/* A container's first program: what descends from it is no longer of who has started it. */
 	if ((state->flags & TASK_OUTSIDE) && !inside) {
+		flush_repeats(state);
 		state->last.origin = bpf_get_current_pid_tgid() >> 32;
 		send_news(NEWS_JOINED, state->last.origin);
 	}

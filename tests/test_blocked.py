@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import unittest
-from typing import Dict, List, Set
+from typing import Dict, Iterable, List, Set
 from unittest import mock
 
 import spoc as module
@@ -245,12 +245,96 @@ while True:
         self.assertIn(f"Blocked meanwhile in container pid-{pid} by the filter that is in force: uname; ", self.log)
         self.assertNotIn("getppid", allowed_by(profiles / f"pid-{pid}.json"))
 
+    # In a pid namespace of its own: fails 50 times by one name, and starts a program, from a thread if asked for that.
+    STARTER = """
+import ctypes, os, sys, threading
+libc = ctypes.CDLL(None)
+assert libc.unshare(0x20000000) == 0
+if os.fork():
+    sys.exit(os.waitpid(-1, 0)[1])
+open("/proc/self/comm", "w").write("starter")
+for _ in range(50):
+    libc.uname(ctypes.create_string_buffer(1000))
+def start():
+    os.execv(sys.argv[1], [sys.argv[1], *sys.argv[3:]])
+if sys.argv[2] == "thread":
+    threading.Thread(target=start).start()
+    threading.Event().wait()
+start()
+"""
+
+    def starter(self, how: str) -> List[str]:
+        """A command line for that, under a filter."""
+        return self.filtered(sys.executable, "-c", self.STARTER, "/bin/sh", how, "-c", "uname; sleep 0.5")
+
+    def test_program_of_a_container(self) -> None:
+        """By whatever thread it is started: what is told of it is its own, and no denial before that is lost."""
+        for how in ("leader", "thread"):
+            profiles = self.folder / how
+            with self.subTest(how):
+                with self.attached("record", "--containers", "--with-blocked", "-n", "-t", "raw-seccomp", "-o",
+                                   str(profiles), ready="Recording every container") as process:
+                    process.send_signal(signal.SIGSTOP)
+                    starter = self.launch(*self.starter(how), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                    time.sleep(0.8)
+                    process.send_signal(signal.SIGCONT)
+                    starter.wait(WAIT_S)
+                    self.assertTrue(wait_until(lambda: any(profiles.glob("pid-*.json"))))
+                    process.terminate()
+                self.assertEqual(process.returncode, 0, self.log)
+                self.assertEqual([line.partition(" by ")[2] for line in re.findall(
+                    r"Blocked meanwhile (in container pid-\d+ by .*)", self.log)],
+                    ["the filter that is in force: uname; added to the profile"])
+
+    def test_repeats_before_a_container(self) -> None:
+        with self.attached("watch", ready="Calls that a filter lets pass") as process:
+            self.launch(*self.starter("leader"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).wait(WAIT_S)
+            process.send_signal(signal.SIGINT)
+        self.assertRegex(self.log, r"Seccomp summary: uname .*\bstarter \(50\)")
+        self.assertNotIn("not all blocked calls may be known", self.log)
+
     def test_refused(self) -> None:
         result = spoc("record", "--with-blocked", "--", "true")
         self.assertEqual(result.returncode, 2)
         self.assertEqual(result.stderr.partition(" Error: ")[2], (
             "usage: --with-blocked: a command is recorded under no filter; give it with --pid, --container, --unit or "
             "--cgroup; run --learn FILE allows what a profile blocks\n"))
+
+
+class Room(unittest.TestCase):
+    """What BlockedInContainers keeps of what processes without a known place are denied."""
+
+    TIER = "pure"
+
+    def read(self, containers: module.BlockedInContainers, watcher: mock.Mock, origins: Iterable[int]) -> None:
+        watcher.read.return_value = [mock.Mock(origin=origin, tgid=0) for origin in origins]
+        watcher.joined = []
+        with mock.patch.object(module, "blocked_call_of", return_value={(module.X86_64, 63, 1): self.now}), \
+                mock.patch.object(module, "place_of", return_value=None), \
+                mock.patch.object(module, "boot_time_s", lambda: self.now):
+            containers.read()
+
+    def test_of_containers_and_of_others(self) -> None:
+        watcher = mock.Mock()
+        watcher.losses.return_value = []
+        containers = module.BlockedInContainers(watcher)
+        started = mock.Mock(pid=1 << 29, entered={(1 << 29) + 1: 0.0})  # no such process
+        self.now = 1000.0
+        with mock.patch.object(module, "boot_time_s", lambda: self.now):
+            container = containers.of_container(started)
+        self.read(containers, watcher, [(1 << 29) + 1])
+        self.now += 100
+        most = containers.MAX_PROCESSES
+        self.read(containers, watcher, range(1, most))
+        self.now += 100
+        self.read(containers, watcher, [most, most + 1])
+        self.read(containers, watcher, [1])
+        self.assertEqual([call.number for call in container.calls()], [63])
+        self.assertEqual(containers.losses(), [])
+        self.read(containers, watcher, range(1, most + 1))  # too many at a time
+        self.read(containers, watcher, [])
+        self.assertEqual([call.number for call in container.calls()], [63])
+        self.assertEqual(len(containers.losses()), 1)
 
 
 @unittest.skipUnless(ON_X86_64, "the numbers are those of x86-64")
@@ -373,6 +457,25 @@ class InContainers(AttachCase):
         """What `watch` has written of /call in containers."""
         calls = map(json.loads, events.read_text().splitlines())
         return {call["name"] for call in calls if call["comm"] == "call" and call["container"]}
+
+    def test_entered_from_outside(self) -> None:
+        """What an engine starts in a container that runs, and has ended before it is told of."""
+        engine = self.engines.podman("crun")
+        blocked = self.blocked_by_default(engine)
+        with self.attached("record", "-t", "raw-seccomp", "-o", str(self.folder / "profiles"), "--with-blocked",
+                           "--containers", ready="Recording every container") as process:
+            engine.start(self.name, "/bin/sleep", "1000")
+            try:
+                self.assertTrue(wait_until(lambda: "Recording container" in (self.folder / "log").read_text()))
+                process.send_signal(signal.SIGSTOP)
+                engine.execute(self.name, *self.command)
+                process.send_signal(signal.SIGCONT)
+            finally:
+                engine.remove(self.name)
+            process.terminate()
+        self.assertEqual(process.returncode, 0, self.log)
+        self.assertIn(f"Blocked meanwhile in container {self.name} by the filter that is in force: "
+                      f"{', '.join(blocked)}; added to the profile\n", self.log)
 
     def test_shared_pid_namespace(self) -> None:
         """What is stopped in a container that has joined another's pid namespace is its own."""

@@ -79,7 +79,8 @@ class Structs(CompiledCase):
         dump = subprocess.run(["bpftool", "btf", "dump", "file", str(OBJECT), "format", "c"], stdout=subprocess.PIPE,
                               check=True).stdout
         (self.folder / "object.h").write_bytes(dump)
-        for structure, c_name in STRUCTS.items():
+        self.assertNotIn(b"struct config {", dump)  # it has no use there, and would take 1,000 bytes
+        for structure, c_name in STRUCTS.items() - {(module.Config, "config")}:
             with self.subTest(c_name):
                 self.assert_layout(structure, c_name, '#include "object.h"', f"-I{self.folder}")
 
