@@ -24,7 +24,7 @@ import registries
 import spoc as module
 import support
 from cases import AttachCase
-from engines import ONE, SHELL_LOOP, TWO, Engines
+from engines import ONE, SHELL_LOOP, TWO, Engine, Engines
 from support import ALLOW, ERRNO, wait_until
 
 TIER = "kernel"
@@ -820,6 +820,13 @@ class Containers(ReferenceCase, AttachCase):
         log = self.folder / "log"
         self.assertTrue(wait_until(lambda: text in log.read_text(), support.WAIT_S), log.read_text())
 
+    def start(self, engine: Engine, name: str) -> None:
+        """Start a container, and have it make calls, however late a busy machine lets its own program run."""
+        engine.start(name, *SHELL_LOOP)
+        self.addCleanup(engine.remove, name)
+        self.wait_logged(f"Recording container {name} ")
+        engine.execute(name, "/three")
+
     def files(self) -> List[pathlib.Path]:
         return list(self.states.glob(f"*/{ONE}.*"))
 
@@ -827,10 +834,7 @@ class Containers(ReferenceCase, AttachCase):
         engine = self.engines.podman("crun")
         with self.recorded():
             for name in (ONE, TWO):
-                engine.start(name, *SHELL_LOOP)
-                self.addCleanup(engine.remove, name)
-                self.wait_logged(f"Recording container {name} ")
-                engine.execute(name, "/three")
+                self.start(engine, name)
             engine.remove(ONE)
             self.wait_logged(f" Pushed {self.app[6:]}:{ONE}-node-7@sha256:")
             self.assertEqual(self.tags(), [f"{ONE}-node-7"])
@@ -851,9 +855,7 @@ class Containers(ReferenceCase, AttachCase):
         """Stop it, record a container, and wait until its profile could not be pushed."""
         engine = self.engines.podman("crun")
         self.server.stop()
-        engine.start(ONE, *SHELL_LOOP)
-        self.addCleanup(engine.remove, ONE)
-        self.wait_logged(f"Recording container {ONE} ")
+        self.start(engine, ONE)
         engine.remove(ONE)
         self.wait_logged("connection refused")
 
@@ -885,9 +887,7 @@ class Containers(ReferenceCase, AttachCase):
         """It takes connections, but is not waited for beyond a minute when a signal has come."""
         engine = self.engines.podman("crun")
         with self.recorded(code=125):
-            engine.start(ONE, *SHELL_LOOP)
-            self.addCleanup(engine.remove, ONE)
-            self.wait_logged(f"Recording container {ONE} ")
+            self.start(engine, ONE)
             self.server.process.send_signal(signal.SIGSTOP)
             self.addCleanup(self.server.process.send_signal, signal.SIGCONT)
             engine.remove(ONE)
@@ -901,13 +901,11 @@ class Containers(ReferenceCase, AttachCase):
         """The second one ends that at once; what has not been pushed stays in files, which are named."""
         engine = self.engines.podman("crun")
         with self.recorded(code=125) as process:
-            engine.start(ONE, *SHELL_LOOP)
-            self.addCleanup(engine.remove, ONE)
-            self.wait_logged(f"Recording container {ONE} ")
+            self.start(engine, ONE)
             self.server.process.send_signal(signal.SIGSTOP)
             self.addCleanup(self.server.process.send_signal, signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
-            self.assertTrue(wait_until(lambda: bool(self.files()), support.WAIT_S))
+            self.assertTrue(wait_until(lambda: bool(self.files()), support.WAIT_S), (self.folder / "log").read_text())
             self.assertIsNone(process.poll())
             time.sleep(0.5)
             process.send_signal(signal.SIGTERM)
