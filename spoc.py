@@ -15270,14 +15270,16 @@ def calls_of_function(name: str, is_musl: bool = False) -> tuple[str, ...]:
     return next(((each,) for each in (plain, name) if is_syscall_name(each)), ())
 
 
-# Of elf.h, by EI_CLASS: Ehdr from e_type to e_phnum, Phdr, Dyn and Sym; where Phdr has offset, address and size, and
-# Sym its section.
-ELF_STRUCTS = {1: ("HHIIIIIHHH", "8I", "II", "IIIBBH", (1, 2, 4), 5),
-               2: ("HHIQQQIHHH", "IIQQQQQQ", "QQ", "IBBHQQ", (2, 3, 5), 3)}
+# Of elf.h, by EI_CLASS: e_machine, e_phoff, e_phentsize, e_phnum; p_type, p_offset, p_vaddr, p_filesz; Dyn; st_name,
+# st_shndx. An x is a byte that is not needed.
+ELF_STRUCTS = {1: ("18xH8xI10xHH", "III4xI12x", "II", "I10xH"),
+               2: ("18xH12xQ14xHH", "I4xQQ8xQ16x", "QQ", "I2xH16x")}
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
-DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RPATH, DT_RUNPATH, DT_GNU_HASH = 1, 4, 5, 6, 15, 29, 0x6FFFFEF5
+DT_NEEDED, DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_RPATH, DT_RUNPATH = 1, 5, 6, 10, 15, 29
+# The tables that linkers put behind the symbols: DT_HASH, DT_STRTAB, DT_RELA, DT_REL, DT_JMPREL, DT_GNU_HASH,
+# DT_VERSYM, DT_VERDEF, DT_VERNEED.
+DT_TABLES = (4, 5, 7, 17, 23, 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFE)
 AUDIT_ARCH_LE, RESOLVE_IN_ROOT = 0x40000000, 0x10  # linux/audit.h, linux/openat2.h
-AUDIT_ARCH_S390X = 0x80000016  # its DT_HASH has words of 64 bits
 MAX_TABLE_BYTES, MAX_STRING_BYTES, MAX_IMPORTS, MAX_LIBRARIES = 16 << 20, 4096, 1 << 15, 256
 # What Go's linker has left in of the packages for syscalls, and of its runtime, where some names mean something else.
 GO_FUNCTION = (rb"\0((?:[\w./-]+/)?(?:sys/unix|syscall(?:/unix|/linux)?)\.[A-Za-z]\w*|"
@@ -15292,24 +15294,22 @@ class ElfFile:
 
     def __init__(self, descriptor: int, path: str, parent: ElfFile | None = None):
         """`parent` is what needs it first, and for the same architecture."""
-        self._descriptor, self._size = descriptor, os.fstat(descriptor).st_size
-        self.path, self.name = path, printable(os.path.basename(path))
-        ident = os.pread(descriptor, 16, 0)
+        self._descriptor, self.path, self.name = descriptor, path, printable(os.path.basename(path))
+        ident = self._read(0, 16)
         if len(ident) < 16 or ident[:4] != b"\x7fELF" or ident[4] not in ELF_STRUCTS or ident[5] not in (1, 2):
             raise ValueError("it is neither an ELF file nor a script")
-        self.order, self._structs = "<>"[ident[5] - 1], ELF_STRUCTS[ident[4]]
-        header, segment, entry, _, fields, _ = self._structs
-        _, machine, _, _, place, *_, count = next(self._rows(header, 16))
+        self.order = "<>"[ident[5] - 1]
+        header, segment, entry, self._symbol = ELF_STRUCTS[ident[4]]
+        machine, place, row_bytes, count = next(self._rows(header, 0, 64))
         self.token = machine | AUDIT_ARCH_64BIT * (ident[4] == 2) | AUDIT_ARCH_LE * (ident[5] == 1)
         if parent and parent.token != self.token:
             raise ValueError("it is for another machine")
-        self._segments = collections.defaultdict[int, list[tuple[int, int, int]]](list)
-        for row in self._rows(segment, place, count):
-            start, address, size = (row[field] for field in fields)
-            self._segments[row[0]].append((min(start, self._size), address, size))
+        self._segments = collections.defaultdict[int, list[list[int]]](list)  # p_type -> offset, address, size of each
+        for kind, *where in self._rows(segment, place, row_bytes * count):
+            self._segments[kind].append(where)
         self._values = collections.defaultdict[int, list[int]](list)
         for start, _, size in self._segments[PT_DYNAMIC]:
-            for tag, value in itertools.takewhile(operator.itemgetter(0), self._rows(entry, start, size=size)):
+            for tag, value in itertools.takewhile(operator.itemgetter(0), self._rows(entry, start, size)):
                 self._values[tag].append(value)
         self.is_musl: bool = parent.is_musl if parent else any(
             "/ld-musl-" in self._string(start) for start, _, _ in self._segments[PT_INTERP])
@@ -15322,14 +15322,18 @@ class ElfFile:
         self.imports = set(self._imported()) if self._values[DT_SYMTAB] else set()
         self.go_functions = set(self._go_functions())
 
-    def _rows(self, layout: str, start: int, count: int = 1, size: int | None = None) -> Iterator[tuple[int, ...]]:
-        """So many structs, or those in so many bytes."""
+    def _read(self, start: int, size: int) -> bytes:
+        return os.pread(self._descriptor, size, min(start, sys.maxsize))
+
+    def _rows(self, layout: str, start: int, size: int) -> Iterator[tuple[int, ...]]:
+        """The structs in so many bytes."""
         import struct
         rows = struct.Struct(self.order + layout)
-        size = count * rows.size if size is None else size // rows.size * rows.size
-        if size > MAX_TABLE_BYTES or not 0 <= start <= self._size - size:
+        size -= size % rows.size
+        data = self._read(start, min(size, MAX_TABLE_BYTES))
+        if len(data) < size:
             raise ValueError("it is cut off, or damaged")
-        return rows.iter_unpack(os.pread(self._descriptor, size, start))
+        return rows.iter_unpack(data)
 
     def _offset(self, tag: int) -> int:
         """Of what has the address that this tag gives."""
@@ -15341,7 +15345,7 @@ class ElfFile:
 
     def _string(self, start: int) -> str:
         """The string there; "" if it is too long."""
-        text, end, _ = os.pread(self._descriptor, MAX_STRING_BYTES, min(start, self._size)).partition(b"\0")
+        text, end, _ = self._read(start, MAX_STRING_BYTES).partition(b"\0")
         return os.fsdecode(text) if end else ""
 
     def _strings(self, tag: int) -> list[str]:
@@ -15350,33 +15354,26 @@ class ElfFile:
         return [self._string(start + value) for value in values]
 
     def _imported(self) -> Iterator[str]:
-        """The undefined symbols. A hash tells how many symbols there are, as sections may have been stripped."""
-        *_, layout, _, section = self._structs
-        start, strings, last, count = self._offset(DT_SYMTAB), self._offset(DT_STRTAB), 0, 0
-        if self._values[DT_GNU_HASH]:
-            place = self._offset(DT_GNU_HASH)
-            buckets, first, bloom, _ = next(self._rows("4I", place))
-            place += 16 + bloom * (8 if self.token & AUDIT_ARCH_64BIT else 4)
-            last = max((row[0] for row in self._rows("I", place, buckets)), default=0)
-        if last:
-            place += 4 * (buckets + last - first)
-            chain = self._rows("I", place, size=min(MAX_TABLE_BYTES, self._size - place))
-            count = last + 1 + sum(1 for _ in itertools.takewhile(lambda row: not row[0] & 1, chain))
-        elif self._values[DT_HASH]:
-            _, count = next(self._rows("QQ" if self.token == AUDIT_ARCH_S390X else "II", self._offset(DT_HASH)))
-        # An empty hash does not tell: GNU ld puts the strings behind the symbols.
-        rows = self._rows(layout, start, count, size=None if count else max(0, strings - start))
-        names = (row[0] for row in rows if row[0] and not row[section])
-        return (self._string(strings + name) for name in itertools.islice(names, MAX_IMPORTS))
+        """The undefined symbols. Nothing tells how many symbols there are, but what is behind them in memory."""
+        start, names, (address, *_) = self._offset(DT_SYMTAB), self._offset(DT_STRTAB), self._values[DT_SYMTAB]
+        places = [value for tag in DT_TABLES for value in self._values[tag]]
+        for segments in self._segments.values():
+            places += [place for _, first, size in segments for place in (first, first + size)]
+        end = min(place for place in places if place > address)
+        rows = self._rows(self._symbol, start, min(end - address, MAX_TABLE_BYTES))
+        # Behind Go's may be what no tag tells of.
+        names_bytes = next(iter(self._values[DT_STRSZ]), 0)
+        symbols = itertools.takewhile(lambda row: row[0] < names_bytes, rows)
+        imported = (self._string(names + name) for name, section in symbols if name and not section)
+        return itertools.islice(imported, MAX_IMPORTS)
 
     def _go_functions(self) -> Iterator[str]:
         """If a note says that it is Go's; .gopclntab is in what is loaded."""
         import re
-        notes = (os.pread(self._descriptor, min(size, MAX_STRING_BYTES), start)
-                 for start, _, size in self._segments[PT_NOTE])
+        notes = [self._read(start, min(size, MAX_STRING_BYTES)) for start, _, size in self._segments[PT_NOTE]]
         for start, _, size in self._segments[PT_LOAD][:8] if any(b"Go\0\0" in note for note in notes) else ():
-            for place in range(start, min(start + min(size, MAX_TABLE_BYTES << 4), self._size), 1 << 20):
-                data = os.pread(self._descriptor, (1 << 20) + MAX_STRING_BYTES, place)
+            for place in range(start, start + min(size, MAX_TABLE_BYTES << 4), 1 << 20):
+                data = self._read(place, (1 << 20) + MAX_STRING_BYTES)
                 yield from map(bytes.decode, re.findall(GO_FUNCTION, data))
 
 

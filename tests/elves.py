@@ -22,8 +22,11 @@ class Strings:
 
 def elf_file(imports: Sequence[str] = (), exports: Sequence[str] = (), needed: Sequence[str] = (),
              machine: int = EM_X86_64, wide: bool = True, order: str = "<", gnu_hash: bool = True,
-             interpreter: str = "", go: Sequence[str] = (), flags_1: int = 0, **strings: str) -> bytes:
-    """A program or library without sections, in which addresses are the same as offsets."""
+             interpreter: str = "", go: Sequence[str] = (), flags_1: int = 0,
+             layout: str = "hash symbols strings", **strings: str) -> bytes:
+    """A program or library without sections, in which addresses are the same as offsets. `layout` is the order of its
+    tables: lld puts versions behind the symbols, Go what no tag tells of.
+    """
     word, table = "Q" if wide else "I", Strings()
     dynamic: List[Tuple[int, int]] = [(TAGS["needed"], table.add(name)) for name in needed]
     dynamic += [(TAGS[tag], table.add(text)) for tag, text in strings.items()]
@@ -63,10 +66,14 @@ def elf_file(imports: Sequence[str] = (), exports: Sequence[str] = (), needed: S
         if data:
             put(kind, data)
     if PT_DYNAMIC in segments:
-        hashed = put(-1, hashes)
-        symtab = put(-2, symbols)
-        strtab = put(-3, table.data)
-        dynamic += [(0x6FFFFEF5 if gnu_hash else 4, hashed), (6, symtab), (5, strtab), (10, len(table.data)), (0, 0)]
+        tables = {"hash": (0x6FFFFEF5 if gnu_hash else 4, hashes), "symbols": (6, symbols), "strings": (5, table.data),
+                  "versions": (0x6FFFFFF0, struct.pack(order + "24H", *[2, 0] * 12)),
+                  "other": (0, struct.pack(order + "18I", *[1 << 20, 0] * 9))}
+        for name in layout.split():
+            tag, data = tables[name]
+            place = put(-1, data)
+            dynamic += [(tag, place)] if tag else []
+        dynamic += [(10, len(table.data)), (0, 0)]
         put(PT_DYNAMIC, b"".join(struct.pack(order + 2 * word, *pair) for pair in dynamic))
     put(-4, names)
     size = start + len(body)

@@ -172,6 +172,16 @@ class Output(GapsCase):
                                                          wide=wide, order=order, gnu_hash=gnu_hash))
                     self.assertEqual(sorted(self.own(program)), ["fsync", "sendfile"])
 
+    def test_what_is_behind_the_symbols(self) -> None:
+        """Nothing of that is taken for symbols, whatever linker has put it there."""
+        for layout in "symbols versions hash strings", "hash strings symbols other", "strings symbols hash":
+            for wide in True, False:
+                for exports in (), ("main", "stop"):
+                    with self.subTest((layout, wide, exports)):
+                        path = self.make("prog", elf_file(["fsync", "kill"], exports, wide=wide, layout=layout))
+                        with open(path, "rb") as file:
+                            self.assertEqual(spoc.ElfFile(file.fileno(), path).imports, {"fsync", "kill"})
+
     def test_scripts(self) -> None:
         program = self.make("perl5.36", elf_file(["kill"]))
         script = self.make("script", f"#!{program} -w\n".encode())
@@ -531,17 +541,24 @@ class Constants(support.Case):
 
     def test_headers(self) -> None:
         support.require_command("gcc")
-        names = ("PT_LOAD PT_DYNAMIC PT_INTERP PT_NOTE DT_NEEDED DT_HASH DT_STRTAB DT_SYMTAB DT_RPATH DT_RUNPATH "
-                 "DT_GNU_HASH AUDIT_ARCH_S390X RESOLVE_IN_ROOT").split()
-        sizes = {f"sizeof(Elf{bits}_{name})": size for kind, bits in ((1, 32), (2, 64)) for name, size in zip(
-            ("Phdr", "Dyn", "Sym"), (struct.calcsize("<" + text) for text in spoc.ELF_STRUCTS[kind][1:4]))}
-        fields = {f"offsetof(Elf{bits}_Phdr, {field})": struct.calcsize("<" + spoc.ELF_STRUCTS[kind][1].replace(
-            "8I", "IIIIIIII")[:number]) for kind, bits in ((1, 32), (2, 64))
-            for field, number in zip(("p_offset", "p_vaddr", "p_filesz"), spoc.ELF_STRUCTS[kind][4])}
-        ends = {f"offsetof(Elf{bits}_Ehdr, e_shentsize)": 16 + struct.calcsize("<" + spoc.ELF_STRUCTS[kind][0])
-                for kind, bits in ((1, 32), (2, 64))}
+        names = ("PT_LOAD PT_DYNAMIC PT_INTERP PT_NOTE DT_NEEDED DT_STRTAB DT_SYMTAB DT_STRSZ DT_RPATH DT_RUNPATH "
+                 "RESOLVE_IN_ROOT").split()
+        tables = "HASH STRTAB RELA REL JMPREL GNU_HASH VERSYM VERDEF VERNEED".split()
         wanted = {**{name: getattr(spoc, name) for name in names}, "__AUDIT_ARCH_LE": spoc.AUDIT_ARCH_LE,
-                  "sizeof(struct open_how)": 24, **sizes, **fields, **ends}
+                  **{f"DT_{name}": value for name, value in zip(tables, spoc.DT_TABLES)}, "sizeof(struct open_how)": 24}
+        self.assertEqual(len(tables), len(spoc.DT_TABLES))
+        for bits, layouts in ((32, spoc.ELF_STRUCTS[1]), (64, spoc.ELF_STRUCTS[2])):
+            for layout, name, fields in zip(layouts, ("Ehdr", "Phdr", "Dyn", "Sym"), (
+                    "e_machine e_phoff e_phentsize e_phnum", "p_type p_offset p_vaddr p_filesz", "d_tag d_un.d_val",
+                    "st_name st_shndx")):
+                if name != "Ehdr":  # what follows in it is not needed
+                    wanted[f"sizeof(Elf{bits}_{name})"] = struct.calcsize("<" + layout)
+                parts = re.findall(r"\d*x|[A-Z]", layout)
+                places = [index for index, part in enumerate(parts) if "x" not in part]
+                self.assertEqual(("".join(parts), len(places)), (layout, len(fields.split())))
+                for index, field in zip(places, fields.split()):
+                    wanted[f"offsetof(Elf{bits}_{name}, {field})"] = struct.calcsize("<" + "".join(parts[:index]))
+                    wanted[f"sizeof(((Elf{bits}_{name} *) 0)->{field})"] = struct.calcsize("<" + parts[index])
         source = self.folder / "values.c"
         source.write_text("#include <elf.h>\n#include <linux/audit.h>\n#include <linux/openat2.h>\n"
                           "#include <stddef.h>\n#include <stdio.h>\nint main(void) {\n" + "".join(
