@@ -15292,9 +15292,9 @@ class ElfFile:
     It is read, not mapped: access to what is cut off meanwhile would end this process.
     """
 
-    def __init__(self, descriptor: int, path: str, parent: ElfFile | None = None):
-        """`parent` is what needs it first, and for the same architecture."""
-        self._descriptor, self.path, self.name = descriptor, path, printable(os.path.basename(path))
+    def __init__(self, descriptor: int, path: str, real: str = "", parent: ElfFile | None = None):
+        """`real` is where links lead to, `parent` what needs it first, and for the same architecture."""
+        self._descriptor, self.path, self.name = descriptor, real or path, printable(os.path.basename(path))
         ident = self._read(0, 16)
         if len(ident) < 16 or ident[:4] != b"\x7fELF" or ident[4] not in ELF_STRUCTS or ident[5] not in (1, 2):
             raise ValueError("it is neither an ELF file nor a script")
@@ -15315,7 +15315,7 @@ class ElfFile:
             "/ld-musl-" in self._string(start) for start, _, _ in self._segments[PT_INTERP])
         self.needed = self._strings(DT_NEEDED)
         rpath, self.runpath = (":".join(self._strings(tag)).replace("${ORIGIN}", "$ORIGIN").replace(
-            "$ORIGIN", os.path.dirname(path)) for tag in (DT_RPATH, DT_RUNPATH))
+            "$ORIGIN", os.path.dirname(self.path)) for tag in (DT_RPATH, DT_RUNPATH))
         # What goes for its libraries' libraries as well: RPATH; with musl, either.
         own = [] if self.runpath and not self.is_musl else [self.runpath or rpath]
         self.run_paths: list[str] = own + (parent.run_paths if parent else [])
@@ -15421,11 +15421,11 @@ class Loader:
                     raise ValueError("it is no regular file")
                 line = os.pread(file.fileno(), 256, 0).partition(b"\n")[0]  # BINPRM_BUF_SIZE of linux/binfmts.h
                 words = os.fsdecode(line[2:]).split() if line.startswith(b"#!") else []
+                if parent:
+                    return ElfFile(file.fileno(), path, "", parent)
                 if not words:
-                    if not parent:  # $ORIGIN of a program is where links lead to
-                        real = os.readlink(f"/proc/self/fd/{file.fileno()}")
-                        path = real[len(os.path.realpath(self.root)):] if self.root else real
-                    return ElfFile(file.fileno(), path, parent)
+                    root = os.path.realpath(self.root or "/").rstrip("/")
+                    return ElfFile(file.fileno(), path, os.readlink(f"/proc/self/fd/{file.fileno()}")[len(root):])
             named = [word for word in words[1:] if word[0] != "-" and "=" not in word]
             path = self.find(named[0]) if os.path.basename(words[0]) == "env" and named else words[0]
         raise ValueError("its interpreters are scripts, too")
@@ -15442,10 +15442,7 @@ class Loader:
         """A program with its libraries, missing ones by name. Raises SpocError."""
         path = self.find(name)
         try:
-            program = self.read(path)
-            if os.path.realpath(self.root + path) == (self.root and os.path.realpath(self.root)) + program.path:
-                program.name = printable(os.path.basename(path))  # as it was called; a script has its interpreter's
-            files: list[ElfFile | str] = [program]
+            files: list[ElfFile | str] = [self.read(path)]
         except (OSError, ValueError) as error:
             raise SpocError("read program", path, getattr(error, "strerror", "") or str(error)) from None
         names: set[str] = set()
@@ -15470,8 +15467,7 @@ class Loader:
             *([] if file.runpath else file.run_paths), given, file.runpath]
         yield from (os.path.join(folder, name) for path in paths for folder in path.split(":") if folder)
         yield from () if file.is_musl else self._cached(file.order).get(name, ())
-        debian = glob.glob(f"{glob.escape(self.root)}/lib/*-linux-*") + glob.glob(
-            f"{glob.escape(self.root)}/usr/lib/*-linux-*")
+        debian = glob.glob(f"{glob.escape(self.root)}/usr/lib/*-linux-*")
         folders = [f"lib/{os.path.basename(each)}" for each in debian if ("-musl" in each) == file.is_musl]
         folders += ["lib"] if file.is_musl else ["lib64", "lib", "lib64/lp64d"]
         yield from (f"/{prefix}{folder}/{name}" for folder in folders for prefix in ("", "usr/local/", "usr/"))
@@ -15487,18 +15483,20 @@ class Loader:
 def mapped_files(pid: int) -> list[ElfFile | str]:
     """What a process has mapped to execute, its program first; by name what cannot be read. Raises SpocError."""
     import re
+    process = f"/proc/{pid}"
     try:
-        files: dict[str, ElfFile | str] = {os.readlink(f"/proc/{pid}/exe"): Loader().read(f"/proc/{pid}/exe")}
-        with open(f"/proc/{pid}/maps", "rb") as maps:
+        program = os.readlink(f"{process}/exe")
+        with open(f"{process}/exe", "rb", 0) as file, open(f"{process}/maps", "rb") as maps:
+            files: dict[str, ElfFile | str] = {program: ElfFile(file.fileno(), program)}
             text = os.fsdecode(maps.read(MAX_TABLE_BYTES))
     except (OSError, ValueError) as error:
         raise SpocError("read", f"process {pid}", str(error), "run it as root") from None
     for start, end, path in re.findall(r"^0*(\w+)-0*(\w+) ..x. \S+ \S+ \S+ +(/.*)", text, re.MULTILINE):
         # The first takes more privileges, and finds what has been removed since.
-        for root, name in (("", f"/proc/{pid}/map_files/{start}-{end}"), (f"/proc/{pid}/root", path)):
-            with contextlib.suppress(OSError, ValueError):
-                if isinstance(files.setdefault(path, printable(path)), str):
-                    files[path] = Loader(root).read(name)
+        for root, place in (("", f"{process}/map_files/{start}-{end}"), (f"{process}/root", path)):
+            if isinstance(files.setdefault(path, printable(path)), str):
+                with contextlib.suppress(OSError, ValueError), open(Loader(root).open(place), "rb", 0) as file:
+                    files[path] = ElfFile(file.fileno(), path)
     return list(files.values())
 
 
