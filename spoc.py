@@ -15200,7 +15200,8 @@ def format_page(portrait: Portrait) -> str:
 # What functions of libc call under other names than their own, traced with glibc 2.31, 2.36 and 2.41 and musl 1.2 on
 # x86-64 (tests/functions.py). Functions: what glibc's call | musl's, where that differs; semicolons part rows. A row
 # leaves out what every program calls as it starts, and what libc does beside the work (futex, getpid, gettid,
-# rt_sigprocmask), unless there is nothing else. abort, free and realloc, which nearly all import, have none.
+# rt_sigprocmask), unless there is nothing else. abort, free and realloc, which nearly all import, have none, nor have
+# locks, of which pthread_create tells, nor send and recv, which some architectures have.
 LIBC_CALLS = """
 _exit: exit_group; alarm: alarm | setitimer;
 canonicalize_file_name realpath: faccessat2 getcwd readlink | getcwd readlink;
@@ -15222,24 +15223,20 @@ gethostname: uname; getifaddrs: bind getsockname recvmsg sendto socket | recvfro
 getnameinfo: connect lseek socket uname | fcntl; getpgrp: getpgrp | getpgid;
 glob opendir readdir scandir: getdents64 | fcntl getdents64;
 initgroups: connect lseek setgroups socket | connect fcntl setgroups socket;
-isatty openpty tcgetattr tcgetpgrp tcsetattr tcsetpgrp: ioctl; killpg: kill; localtime mktime tzset: lseek |;
-lstat: newfstatat | lstat; lxstat: lstat; mkdtemp: mkdir; mkfifo mknod: mknod mknodat | mknod;
-nanosleep sleep usleep: clock_nanosleep | nanosleep; nice: getpriority setpriority; open: openat | open;
-pathconf statvfs: access readlink statfs | statfs; pclose wait waitpid: wait4; perror: dup fcntl ioctl write | writev;
-pipe: pipe pipe2 | pipe;
+isatty openpty tcgetattr tcgetpgrp tcsetattr tcsetpgrp: ioctl; killpg: kill; lstat: newfstatat | lstat; lxstat: lstat;
+mkdtemp: mkdir; mkfifo mknod: mknod mknodat | mknod; nanosleep sleep usleep: clock_nanosleep | nanosleep;
+nice: getpriority setpriority; open: openat | open; pathconf statvfs: access readlink statfs | statfs;
+pclose wait waitpid: wait4; perror: dup fcntl ioctl write | writev; pipe: pipe pipe2 | pipe;
 popen posix_spawn posix_spawnp system: clone clone3 dup2 execve fcntl pipe2 prlimit64 rt_sigaction rt_sigprocmask wait4
     | clone dup2 execve fcntl ioctl pipe2 rt_sigaction rt_sigprocmask wait4;
 posix_fadvise: fadvise64; posix_fallocate: fallocate; pread: pread64; pselect: pselect6;
-pthread_cond_broadcast pthread_cond_signal pthread_cond_timedwait pthread_cond_wait pthread_join pthread_mutex_lock
-    sem_post sem_wait: futex;
 pthread_create: clone clone3 futex madvise rt_sigaction rt_sigprocmask | clone futex madvise membarrier rt_sigprocmask;
 pthread_getaffinity_np: sched_getaffinity; pthread_kill raise: tgkill | tkill;
 pthread_setaffinity_np: sched_setaffinity; pthread_setname_np: prctl write | fcntl prctl write;
-pthread_sigmask siglongjmp sigprocmask sigsetjmp: rt_sigprocmask; pwrite: pwrite64; recv: recvfrom;
-remove: rmdir unlink; select: pselect6 select | select; send: sendto; setegid: setresgid; seteuid: setresuid;
-setpgrp: setpgid; settimeofday: clock_settime; sigaction signal: rt_sigaction; signalfd: signalfd4;
-sigpending: rt_sigpending; sigsuspend: rt_sigsuspend; sigtimedwait sigwait sigwaitinfo: rt_sigtimedwait;
-stat: newfstatat | stat; syscall:; sysconf: getdents64 prlimit64 sysinfo | prlimit64 sched_getaffinity sysinfo;
+pthread_sigmask siglongjmp sigsetjmp: rt_sigprocmask; pwrite: pwrite64; remove: rmdir unlink;
+select: pselect6 select | select; setegid: setresgid; seteuid: setresuid; setpgrp: setpgid; settimeofday: clock_settime;
+signal: rt_sigaction; signalfd: signalfd4; sigwait sigwaitinfo: rt_sigtimedwait; stat: newfstatat | stat; syscall:;
+sysconf: getdents64 prlimit64 sysinfo | prlimit64 sched_getaffinity sysinfo;
 syslog vsyslog: connect lseek sendto socket | connect sendto socket; tmpfile: fcntl | ioctl unlink;
 ttyname: ioctl readlink; umount: umount2; utime utimes: utime utimensat utimes | utimensat; xstat: stat
 """
@@ -15267,7 +15264,7 @@ def calls_of_function(name: str, is_musl: bool = False) -> tuple[str, ...]:
     for each in (name, plain):
         if each in libc_calls():
             return tuple(libc_calls()[each][is_musl].split())
-    return next(((each,) for each in (plain, name) if is_syscall_name(each)), ())
+    return next(((each,) for each in (f"rt_{plain}", plain, name) if is_syscall_name(each)), ())
 
 
 # Of elf.h, by EI_CLASS: e_machine, e_phoff, e_phentsize, e_phnum; p_type, p_offset, p_vaddr, p_filesz; Dyn; st_name,

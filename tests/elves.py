@@ -5,7 +5,7 @@ import struct
 from typing import List, Sequence, Tuple
 
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
-EM_386, EM_S390, EM_X86_64, EM_AARCH64 = 3, 22, 62, 183
+EM_386, EM_S390, EM_ARM, EM_X86_64, EM_AARCH64 = 3, 22, 40, 62, 183
 TAGS = {"needed": 1, "soname": 14, "rpath": 15, "runpath": 29}
 
 

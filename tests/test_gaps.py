@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterator, List
 
 import spoc
 import support
-from elves import EM_386, EM_AARCH64, EM_S390, EM_X86_64, elf_file
+from elves import EM_386, EM_AARCH64, EM_ARM, EM_S390, EM_X86_64, elf_file
 from engines import ONE, Engines
 
 TIER = "kernel"
@@ -115,6 +115,12 @@ class Output(GapsCase):
         self.assertEqual(sorted(self.own(self.make("musl", elf_file(["open"], machine=EM_AARCH64,
                                                                     interpreter="/lib/ld-musl-aarch64.so.1")))), [])
         self.assertEqual(sorted(self.own(program)), ["kill", "openat"])
+
+    def test_send(self) -> None:
+        """x86-64 has only sendto; on ARM glibc makes the call of that name, which is there."""
+        for machine, wide, calls in (EM_X86_64, True, ["recvfrom", "sendto"]), (EM_ARM, False, ["recv", "send"]):
+            program = self.make("prog", elf_file(["recv", "send"], machine=machine, wide=wide))
+            self.assertEqual(sorted(self.own(program)), calls)
 
     def test_go(self) -> None:
         program = self.make("prog", elf_file(go=["syscall.Fsync", "golang.org/x/sys/unix.Renameat2", "syscall.forkExec",
