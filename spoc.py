@@ -15378,16 +15378,13 @@ def parse_library_cache(data: bytes, order: str) -> dict[str, list[str]]:
     """Library -> paths, by ld.so.cache, old or new (dl-cache.h of glibc); none for newer processors alone (hwcap)."""
     import struct
     found, new = dict[str, list[str]](), data.find(b"glibc-ld.so.cache1.1")
-    layout, header_bytes = ("iIIIQ", 48) if new >= 0 else ("iII", 16)
-    start = max(new, 0) + header_bytes
-    if len(data) < start or new < 0 and not data.startswith(b"ld.so-1.7.0"):
-        return found
-    row = struct.Struct(order + layout)
-    end = start + row.size * struct.unpack_from(order + "I", data, new + 20 if new >= 0 else 12)[0]
-    for _, key, value, *needs in row.iter_unpack(data[start:end] if end <= len(data) else b""):
-        places = (each + (new if new >= 0 else end) for each in (key, value))
+    data = data[max(new, 0):]
+    head, row = (struct.Struct(order + layout) for layout in (("20xI24x", "4xII4xQ") if new >= 0 else ("12xI", "4xII")))
+    end = head.size + row.size * head.unpack(data[:head.size])[0] if len(data) >= head.size else 0
+    for key, value, *processor in row.iter_unpack(data[head.size:end] if end <= len(data) else b""):
+        places = (each if new >= 0 else each + end for each in (key, value))
         name, path = (os.fsdecode(data[place:place + 512].partition(b"\0")[0]) for place in places)
-        if not any(needs[1:]):
+        if not any(processor):
             found.setdefault(name, []).append(path)
     return found
 
@@ -15597,11 +15594,11 @@ def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
     own = [(row["syscall"], "; ".join(row["reasons"]) + (row["high_risk"] and f"; high risk: {row['high_risk']}"),
             RED if row["high_risk"] else CYAN) for row in gaps["own"]]
     others = [(name, " ".join(calls), CYAN) for name, calls in gaps["libraries"].items()]
-    lines: list[str] = []
-    told = [name for name in gaps["programs"] if name not in gaps["static"]]
     lacks = f"does not allow {count_of(len(own), 'syscall', 'syscalls')}" if own else "allows all"
+    told = ", ".join(name for name in gaps["programs"] if name not in gaps["static"])
+    lines: list[str] = []
     for title, rows in (
-            (f"{gaps['profile']} {lacks} that {', '.join(told)} asks for" if told else "The files do not tell", own),
+            (f"{gaps['profile']} {lacks} that {told} asks for" if told else "The files do not tell", own),
             (f"{sum(map(len, gaps['libraries'].values()))} more that its libraries ask for", others),
             ("Not told by this", [("-", text, "") for text in gaps["unknown"]])):
         width = max((len(label) for label, _, _ in rows), default=0) + 4
@@ -15616,10 +15613,9 @@ def count_gaps(path: str, program: str) -> str:
     import shlex
     with contextlib.suppress(SpocError):
         gaps = find_gaps(path, Settings(), [Loader().load(program)])
-        if gaps["static"]:
-            return ""
-        return (f"The profile lacks {count_of(len(gaps['own']), 'syscall', 'syscalls')} that {program} asks for: "
-                f"{shlex.join([PROGRAM, 'gaps', '-p', path, program])}")
+        if not gaps["static"]:
+            return (f"The profile lacks {count_of(len(gaps['own']), 'syscall', 'syscalls')} that {program} asks for: "
+                    f"{shlex.join([PROGRAM, 'gaps', '-p', path, program])}")
     return ""
 
 # --- doctor ------------------------------------------------------------------
