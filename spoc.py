@@ -15494,13 +15494,13 @@ def mapped_files(pid: int) -> list[ElfFile | str]:
     return list(files.values())
 
 
-# What functions of Go's packages call under other names; of families, what follows may be anything.
+# What functions of Go's packages call under other names than libc's; of families, what follows may be anything.
 GO_CALLS = dict(pair.split(":") for pair in """
-    accept:accept4 closefd:close epollcreate:epoll_create1 epollwait:epoll_pwait eventfd:eventfd2 forkexec:clone+execve
-    futimes:utimensat getdents:getdents64 getpgrp:getpgid getrlimit:prlimit64 inotifyinit:inotify_init1
-    lstat:newfstatat osyield:sched_yield pipe:pipe2 raise:tkill readdirent:getdents64 rmdir:unlinkat seek:lseek
-    select:pselect6 setrlimit:prlimit64 startprocess:clone+execve stat:newfstatat unmount:umount2 usleep:nanosleep
-    utimes:utimensat utimesnano:utimensat""".split())
+    accept:accept4 closefd:close eaccess:faccessat2 epollcreate:epoll_create1 epollwait:epoll_pwait
+    forkexec:clone+execve futimes:utimensat getdents:getdents64 getpgrp:getpgid inotifyinit:inotify_init1
+    nanosleep:nanosleep osyield:sched_yield pipe:pipe2 readdirent:getdents64 rmdir:unlinkat seek:lseek select:pselect6
+    settimeofday:settimeofday startprocess:clone+execve unmount:umount2 usleep:nanosleep utimes:utimensat
+    utimesnano:utimensat""".split())
 GO_FAMILIES = "ptrace ioctl keyctl fcntl prctl setsockopt getsockopt sendmsg recvmsg".split()
 
 
@@ -15509,8 +15509,11 @@ def calls_of_go(function: str) -> tuple[str, ...]:
     known = {name.replace("_", ""): name for name in (each.lstrip("-?") for each in SYSCALL_GROUPS.split())}
     word = function.rpartition(".")[2].lower().replace("_", "")
     word = next((family for family in GO_FAMILIES if word.startswith(family)), word)
-    call = next((known[each] for each in (f"{word}at", f"f{word}at", word) if each in known), "")
-    return tuple(filter(None, GO_CALLS.get(word, call).split("+")))
+    at = next((known[each] for each in (f"{word}at", f"f{word}at") if each in known and "xattr" not in word), "")
+    call = GO_CALLS.get(word, at)
+    if call or word not in (known.keys() | libc_calls().keys()):
+        return tuple(filter(None, call.split("+")))
+    return calls_of_function(known.get(word, word))
 
 
 @functools.lru_cache(None)
