@@ -318,6 +318,7 @@ class Room(unittest.TestCase):
         watcher = mock.Mock()
         watcher.losses.return_value = []
         containers = module.BlockedInContainers(watcher)
+        containers.MAX_PROCESSES = 100  # each takes a millisecond here
         started = mock.Mock(pid=1 << 29, entered={(1 << 29) + 1: 0.0})  # no such process
         self.now = 1000.0
         with mock.patch.object(module, "boot_time_s", lambda: self.now):
