@@ -11783,12 +11783,14 @@ class RecordOutput:
         self._added_architectures |= added_architectures(added, source.profile, added.architectures[0])
         return text
 
-    def tell_gaps(self, program: str) -> None:
-        """What the code of a program asks for that the profile lacks, where both are files."""
+    def tell_gaps(self, program: str, supervisor: Supervisor) -> None:
+        """What the code of a program asks for that the profile lacks, where both are files; until a signal comes."""
         count = self.options.count_gaps if self.target.is_file and self.type != TYPE_SYSTEMD else None
-        text = count(self.target.path, program) if count else ""
-        if text:
-            Log.info(text)
+        if count:
+            with contextlib.suppress(KeyboardInterrupt), supervisor.interrupting():
+                text = count(self.target.path, program)
+                if text:
+                    Log.info(text)
 
     def tell_added(self) -> None:
         """List what was added to a profile that was there already."""
@@ -11943,7 +11945,7 @@ class RecordCommand:
         complete &= self._write(recording, supervisor)
         if self.options.stats:
             log_statistics(recording, duration_ns)
-            self.output.tell_gaps(self.command[0])
+            self.output.tell_gaps(self.command[0], supervisor)
         if failure:
             raise failure
         if recorder.close_message:

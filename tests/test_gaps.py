@@ -542,6 +542,20 @@ class Recorded(GapsCase):
         static = support.build("victim.c", "-static")
         self.assertNotIn("The profile lacks", support.spoc("record", "--stats", "-o", profile, static, "0").stderr)
 
+    def test_signal_ends_it(self) -> None:
+        """What takes long after the recording does not keep record from its end, nor from its exit code."""
+        profile = self.folder / "true.yaml"
+        process = self.launch(sys.executable, "-c", "import sys, time\nsys.path.insert(0, sys.argv.pop(1))\n"
+                              "import spoc\nspoc.count_gaps = lambda *_: print(flush=True) or time.sleep(1000)\n"
+                              "sys.exit(spoc.main(sys.argv[1:]))", str(support.SOURCE.parent), "record",
+                              *support.NOTIFY, "--stats", "-o", str(profile), "sh", "-c", "exit 3",
+                              stdout=subprocess.PIPE)
+        assert process.stdout
+        self.assertEqual(process.stdout.readline(), b"\n")
+        process.terminate()
+        self.assertEqual(process.wait(20), 3)
+        self.assertIn("SCMP_ACT_ALLOW", profile.read_text())
+
 
 class Constants(support.Case):
     """As the headers have them."""
