@@ -15532,7 +15532,7 @@ def calls_of_machine(name: str, calls: tuple[str, ...], token: int) -> list[str]
     return [each for each in dict.fromkeys(found) if syscall_number(each, token) >= 0]
 
 
-PARTS_OF_LIBC = ("ld-", "ld.", "ld64.", "libc.", "libc-", "libpthread", "libdl", "librt.", "librt-", "libm.", "libm-")
+PARTS_OF_LIBC = tuple(name + end for name in "ld ld64 libc libdl libm libpthread librt".split() for end in ".-")
 # Programs, without the numbers of versions, that do whatever they are told to.
 INTERPRETERS = [*SHELLS, *"python perl ruby node php lua tclsh java awk gawk mawk busybox toybox coreutils".split()]
 

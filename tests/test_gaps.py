@@ -104,6 +104,15 @@ class Output(GapsCase):
         self.gaps("--check", program)
         self.gaps("--check", self.make("static", elf_file()), code=1)
 
+    def test_names_like_those_of_libc(self) -> None:
+        """Its parts are known by their whole names."""
+        names = "libdlx.so", "libpthreadpool.so.0", "libc++.so.1", "libdl.so.2", "libpthread-2.31.so"
+        for name, call in zip(names, ("kill", "rename", "mount", "reboot", "acct")):
+            self.make(name, elf_file([call]))
+        program = self.make("prog", elf_file(["read"], needed=names, rpath="$ORIGIN"))
+        self.assertEqual(self.document(program)["libraries"], {
+            "libdlx.so": ["kill"], "libpthreadpool.so.0": ["rename"], "libc++.so.1": ["mount"]})
+
     def test_other_answers(self) -> None:
         """What is allowed under conditions is allowed, and what is logged, by whatever name the machine has."""
         program = self.make("prog", elf_file(["kill", "open", "socket"], machine=EM_AARCH64))
