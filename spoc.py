@@ -16479,7 +16479,10 @@ def run_gaps(values: dict[str, Any], operands: list[str]) -> int:
     path = values.get("profile") or default_profile((identity.uid, identity.gid) if identity else None)
     scope = (ProcessTree(values["pid"]) if "pid" in values else
              container_scope(values["container"]) if "container" in values else None)
-    loader = Loader(values.get("root", ""))
+    root = values.get("root", "")
+    if root and not os.path.isdir(root):
+        raise SpocError("look in", root, "there is no such folder")
+    loader = Loader(root)
     programs = [mapped_files(pid) for pid in sorted(scope.tasks()) if proc_status(pid).get("Tgid") == str(pid)] if (
         scope) else [loader.load(program) for program in operands]
     gaps = find_gaps(path, values["registries"], programs)

@@ -226,6 +226,9 @@ class Output(GapsCase):
                 self.assertEqual((result.returncode, result.stdout), (125, ""))
                 self.assertIn(reason, result.stderr)
                 self.assertEqual(len(result.stderr.splitlines()), 1)
+        result = support.spoc("gaps", "-p", str(self.profile), "--root", "/nonexist", "cp")
+        self.assertEqual((result.returncode, result.stdout), (125, ""))
+        self.assertIn("Error: look in: /nonexist: there is no such folder\n", result.stderr)
         for arguments in ("--pid", "1", "true"), ("--pid", "1", "--root", "/"), ("--container", "x", "--pid", "1"), ():
             self.assertEqual(support.spoc("gaps", *arguments).returncode, 2)
 
