@@ -5847,7 +5847,7 @@ def syscall_name(architecture: Architecture, number: int) -> str | None:
         libc.free(pointer)
 
 
-@functools.lru_cache(None)
+@functools.lru_cache(1 << 14)  # of names that files may make up
 def syscall_number(name: str, token: int = SCMP_ARCH_NATIVE) -> int:
     """The syscall's number on an architecture; a negative one where that has no such syscall."""
     if "\0" in name:
@@ -15243,7 +15243,8 @@ syslog vsyslog: connect lseek sendto socket | connect sendto socket; tmpfile: fc
 ttyname: ioctl readlink; umount: umount2; utime utimes: utime utimensat utimes | utimensat; xstat: stat
 """
 # What headers put around the name of a function: for large files and long times, for checks, for standards.
-DECORATED = r"(?a)(?:__libc_|__isoc\d+_|__xpg_|__posix_|_*)(\w+?)(?:_unlocked|_nocancel|_chk|_2|_time64|64|_r)*"
+DECORATED = r"(?a)\A(?:__libc_|__isoc\d+_|__xpg_|__posix_|_+)|(?:_unlocked|_nocancel|_chk|_2|_time64|64|_r)+\Z"
+MAX_NAME_BYTES = 64  # of a function; what is longer stands for nothing
 
 
 @functools.lru_cache(None)
@@ -15257,12 +15258,13 @@ def libc_calls() -> dict[str, tuple[str, str]]:
     return table
 
 
-@functools.lru_cache(None)
+@functools.lru_cache(1 << 12)  # of names that may be anything
 def calls_of_function(name: str, is_musl: bool = False) -> tuple[str, ...]:
     """The syscalls that a function of libc may make, by LIBC_CALLS or else its name; () if that tells of none."""
     import re
-    match = re.fullmatch(DECORATED, name)
-    plain = match[1] if match else name
+    if not re.fullmatch(rf"(?a)\w{{1,{MAX_NAME_BYTES}}}", name):
+        return ()
+    plain = re.sub(DECORATED, "", name)
     for each in (name, plain):
         if each in libc_calls():
             return tuple(libc_calls()[each][is_musl].split())
@@ -15279,21 +15281,27 @@ DT_NEEDED, DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_RPATH, DT_RUNPATH = 1, 5, 6, 10, 1
 # DT_VERSYM, DT_VERDEF, DT_VERNEED.
 DT_TABLES = (4, 5, 7, 17, 23, 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFE)
 AUDIT_ARCH_LE, RESOLVE_IN_ROOT = 0x40000000, 0x10  # linux/audit.h, linux/openat2.h
-MAX_TABLE_BYTES, MAX_STRING_BYTES, MAX_IMPORTS, MAX_LIBRARIES = 16 << 20, 4096, 1 << 15, 256
+# Of a program and its libraries, where what is kept counts 64 times; of their headers each; at once.
+MAX_READ_BYTES, KEPT_COST, MAX_TABLE_BYTES, GO_CHUNK_BYTES, SYMBOLS_BYTES = 512 << 20, 64, 1 << 16, 1 << 20, 24 << 10
+MAX_MAPS_BYTES, MAX_STRING_BYTES, MAX_LIBRARIES = 16 << 20, 4096, 256
 # What Go's linker has left in of the packages for syscalls, and of its runtime, where some names mean something else.
-GO_FUNCTION = (rb"\0((?:[\w./-]+/)?(?:sys/unix|syscall(?:/unix|/linux)?)\.[A-Za-z]\w*|"
+GO_FUNCTION = (rb"\0(?!\0)((?:[\w./-]+/)?(?:sys/unix|syscall(?:/unix|/linux)?)\.[A-Za-z]\w*|"
                rb"runtime\.(?!send\0|recv\0|settls\0|sig)[a-z]\w*)(?=\0)")
+UNTELLING = ("dlopen", "dlmopen", "syscall")
 
 
 class ElfFile:
     """What an ELF file (elf(5)) says of itself, which may be a lie. Raises ValueError, OSError.
 
-    It is read, not mapped: access to what is cut off meanwhile would end this process.
+    It is read, not mapped: access to what is cut off meanwhile would end this process. Where a thing is there twice,
+    the last counts, as for ld.so.
     """
 
     def __init__(self, descriptor: int, path: str, real: str = "", parent: ElfFile | None = None):
         """`real` is where links lead to, `parent` what needs it first, and for the same architecture."""
         self._descriptor, self.path, self.name = descriptor, real or path, printable(os.path.basename(path))
+        self._program: ElfFile = parent._program if parent else self
+        self._left = MAX_READ_BYTES
         ident = self._read(0, 16)
         if len(ident) < 16 or ident[:4] != b"\x7fELF" or ident[4] not in ELF_STRUCTS or ident[5] not in (1, 2):
             raise ValueError("it is neither an ELF file nor a script")
@@ -15306,74 +15314,95 @@ class ElfFile:
         self._segments = collections.defaultdict[int, list[list[int]]](list)  # p_type -> offset, address, size of each
         for kind, *where in self._rows(segment, place, row_bytes * count):
             self._segments[kind].append(where)
-        self._values = collections.defaultdict[int, list[int]](list)
-        for start, _, size in self._segments[PT_DYNAMIC]:
-            for tag, value in itertools.takewhile(operator.itemgetter(0), self._rows(entry, start, size)):
-                self._values[tag].append(value)
+        if any(start + size > os.fstat(descriptor).st_size for start, _, size in self._segments[PT_LOAD]):
+            raise ValueError("it is cut off, or damaged")
+        dynamic: list[tuple[int, ...]] = []
+        for _, address, size in self._segments[PT_DYNAMIC][-1:]:
+            dynamic += itertools.takewhile(operator.itemgetter(0), self._rows(entry, self._offset(address), size))
+        self._values = {tag: value for tag, value in dynamic}
         self.is_musl: bool = parent.is_musl if parent else any(
             "/ld-musl-" in self._string(start) for start, _, _ in self._segments[PT_INTERP])
-        self.needed = self._strings(DT_NEEDED)
-        rpath, self.runpath = (":".join(self._strings(tag)).replace("${ORIGIN}", "$ORIGIN").replace(
-            "$ORIGIN", os.path.dirname(self.path)) for tag in (DT_RPATH, DT_RUNPATH))
+        self.needed = [self._kept(self._named(value)) for tag, value in dynamic if tag == DT_NEEDED]
+        rpath, self.runpath = (self._kept(self._named(self._values.get(tag, 0)).replace(
+            "${ORIGIN}", "$ORIGIN").replace("$ORIGIN", os.path.dirname(self.path))) for tag in (DT_RPATH, DT_RUNPATH))
         # What goes for its libraries' libraries as well: RPATH; with musl, either.
         own = [] if self.runpath and not self.is_musl else [self.runpath or rpath]
         self.run_paths: list[str] = own + (parent.run_paths if parent else [])
-        self.imports = set(self._imported()) if self._values[DT_SYMTAB] else set()
-        self.go_functions = set(self._go_functions())
+        self.functions: dict[str, tuple[str, ...]] = {}  # those that make syscalls, known by their names or unknown
+        self.has_functions = False
+        for name in itertools.chain(self._imported(), self._go_functions()):
+            self.has_functions = True
+            calls = calls_of_go(name) if "." in name else calls_of_function(name, self.is_musl)
+            if calls or name in UNTELLING:
+                self.functions.setdefault(self._kept(name), calls)
+        self._segments.clear()
+        self._values.clear()
 
     def _read(self, start: int, size: int) -> bytes:
+        self._spend(size)
         return os.pread(self._descriptor, size, min(start, sys.maxsize))
+
+    def _spend(self, size: int) -> None:
+        """Of what one program and its libraries may take of time and memory."""
+        self._program._left -= size
+        if self._program._left < 0:
+            raise ValueError("it is too large, or its libraries are")
+
+    def _kept(self, text: str) -> str:
+        self._spend(KEPT_COST * (MAX_NAME_BYTES + len(text)))
+        return text
 
     def _rows(self, layout: str, start: int, size: int) -> Iterator[tuple[int, ...]]:
         """The structs in so many bytes."""
         import struct
         rows = struct.Struct(self.order + layout)
         size -= size % rows.size
-        data = self._read(start, min(size, MAX_TABLE_BYTES))
+        data = self._read(start, size) if size <= MAX_TABLE_BYTES else b""
         if len(data) < size:
             raise ValueError("it is cut off, or damaged")
         return rows.iter_unpack(data)
 
-    def _offset(self, tag: int) -> int:
-        """Of what has the address that this tag gives."""
-        wanted = next(iter(self._values[tag]), 0)
+    def _offset(self, wanted: int) -> int:
+        """Of what has this address."""
         for start, address, size in self._segments[PT_LOAD]:
             if address <= wanted < address + size:
                 return wanted - address + start
         raise ValueError("it is damaged: a table is not in it")
 
-    def _string(self, start: int) -> str:
+    def _string(self, start: int, most: int = MAX_STRING_BYTES) -> str:
         """The string there; "" if it is too long."""
-        text, end, _ = self._read(start, MAX_STRING_BYTES).partition(b"\0")
+        text, end, _ = self._read(start, most).partition(b"\0")
         return os.fsdecode(text) if end else ""
 
-    def _strings(self, tag: int) -> list[str]:
-        values = self._values[tag][:MAX_LIBRARIES]
-        start = self._offset(DT_STRTAB) if values else 0
-        return [self._string(start + value) for value in values]
+    def _named(self, value: int) -> str:
+        return self._string(self._offset(self._values.get(DT_STRTAB, 0)) + value) if value else ""
 
     def _imported(self) -> Iterator[str]:
         """The undefined symbols. Nothing tells how many symbols there are, but what is behind them in memory."""
-        start, names, (address, *_) = self._offset(DT_SYMTAB), self._offset(DT_STRTAB), self._values[DT_SYMTAB]
-        places = [value for tag in DT_TABLES for value in self._values[tag]]
+        address = self._values.get(DT_SYMTAB)
+        if address is None:
+            return
+        start, names = self._offset(address), self._offset(self._values.get(DT_STRTAB, 0))
+        places = [value for tag, value in self._values.items() if tag in DT_TABLES]
         for segments in self._segments.values():
             places += [place for _, first, size in segments for place in (first, first + size)]
-        end = min(place for place in places if place > address)
-        rows = self._rows(self._symbol, start, min(end - address, MAX_TABLE_BYTES))
-        # Behind Go's may be what no tag tells of.
-        names_bytes = next(iter(self._values[DT_STRSZ]), 0)
-        symbols = itertools.takewhile(lambda row: row[0] < names_bytes, rows)
-        imported = (self._string(names + name) for name, section in symbols if name and not section)
-        return itertools.islice(imported, MAX_IMPORTS)
+        end = start + min(place for place in places if place > address) - address
+        for place in range(start, end, SYMBOLS_BYTES):
+            for name, section in self._rows(self._symbol, place, min(end - place, SYMBOLS_BYTES)):
+                if name >= self._values.get(DT_STRSZ, 0):  # behind Go's symbols may be what no tag tells of
+                    return
+                if name and not section:
+                    yield self._string(names + name, MAX_NAME_BYTES + 1)
 
     def _go_functions(self) -> Iterator[str]:
         """If a note says that it is Go's; .gopclntab is in what is loaded."""
         import re
         notes = [self._read(start, min(size, MAX_STRING_BYTES)) for start, _, size in self._segments[PT_NOTE]]
-        for start, _, size in self._segments[PT_LOAD][:8] if any(b"Go\0\0" in note for note in notes) else ():
-            for place in range(start, start + min(size, MAX_TABLE_BYTES << 4), 1 << 20):
-                data = self._read(place, (1 << 20) + MAX_STRING_BYTES)
-                yield from map(bytes.decode, re.findall(GO_FUNCTION, data))
+        for start, _, size in self._segments[PT_LOAD] if any(b"Go\0\0" in note for note in notes) else ():
+            for place in range(start, start + size, GO_CHUNK_BYTES):
+                for match in re.finditer(GO_FUNCTION, self._read(place, GO_CHUNK_BYTES + MAX_STRING_BYTES)):
+                    self._spend(MAX_NAME_BYTES)
+                    yield match[1].decode()
 
 
 def parse_library_cache(data: bytes, order: str) -> dict[str, list[str]]:
@@ -15397,61 +15426,74 @@ class Loader:
     def __init__(self, root: str = ""):
         self.root = root
 
-    def open(self, path: str | bytes) -> int:
-        """A descriptor of a file; no link leads out of the root. Raises OSError."""
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        if not self.root:
-            return os.open(path, flags)
-        folder = os.open(self.root, os.O_PATH | os.O_DIRECTORY)
-        try:
-            how, name = (c_uint64 * 3)(flags, 0, RESOLVE_IN_ROOT), ctypes.create_string_buffer(os.fsencode(path))
-            return int(libc.syscall(syscall_number("openat2"), folder, ctypes.addressof(name), how, c_size_t(24)))
-        finally:
-            close(folder)
+    @contextlib.contextmanager
+    def open(self, path: str | bytes) -> Iterator[int]:
+        """A descriptor of a regular file: to open another may act. No link leads out of the root. Raises OSError."""
+        with contextlib.ExitStack() as resources:
+            if self.root:
+                folder = os.open(self.root, os.O_PATH | os.O_DIRECTORY)
+                resources.callback(close, folder)
+                how = (c_uint64 * 3)(os.O_PATH | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT)
+                name = ctypes.create_string_buffer(os.fsencode(path))
+                place = int(libc.syscall(syscall_number("openat2"), folder, ctypes.addressof(name), how, c_size_t(24)))
+            else:
+                place = os.open(path, os.O_PATH)
+            resources.callback(close, place)
+            if not stat.S_ISREG(os.fstat(place).st_mode):
+                raise PermissionError(errno.EACCES, "it is no regular file")
+            descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK)
+            resources.callback(close, descriptor)
+            yield descriptor
 
     def read(self, path: str, parent: ElfFile | None = None) -> ElfFile:
         """An ELF file or, for a script, its interpreter's. Raises SpocError, ValueError, OSError."""
+        whose = ""
         for _ in range(5):  # scripts that run scripts: fs/exec.c
-            with open(self.open(path), "rb", 0) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise ValueError("it is no regular file")
-                line = os.pread(file.fileno(), 256, 0).partition(b"\n")[0]  # BINPRM_BUF_SIZE of linux/binfmts.h
-                words = os.fsdecode(line[2:]).split() if line.startswith(b"#!") else []
-                if parent:
-                    return ElfFile(file.fileno(), path, "", parent)
-                if not words:
-                    root = os.path.realpath(self.root or "/").rstrip("/")
-                    return ElfFile(file.fileno(), path, os.readlink(f"/proc/self/fd/{file.fileno()}")[len(root):])
+            try:
+                with self.open(path) as descriptor:
+                    line = os.pread(descriptor, 256, 0).partition(b"\n")[0]  # BINPRM_BUF_SIZE of linux/binfmts.h
+                    words = os.fsdecode(line[2:]).split() if line.startswith(b"#!") and not parent else []
+                    if not words:
+                        root = os.path.realpath(self.root or "/").rstrip("/")
+                        real = "" if parent else os.readlink(f"/proc/self/fd/{descriptor}")[len(root):]
+                        return ElfFile(descriptor, path, real, parent)
+            except (OSError, ValueError) as error:
+                raise ValueError(whose + (getattr(error, "strerror", "") or str(error))) from None
             named = [word for word in words[1:] if word[0] != "-" and "=" not in word]
             path = self.find(named[0]) if os.path.basename(words[0]) == "env" and named else words[0]
+            whose = f"its interpreter {path}: "
         raise ValueError("its interpreters are scripts, too")
 
     def find(self, name: str) -> str:
         """The path of what a shell calls so. Raises SpocError."""
+        def attempt(path: bytes) -> None:
+            with self.open(path):
+                pass
         folders = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" if self.root else ":".join(os.get_exec_path())
         try:
-            return os.fsdecode(search_path(name, [os.fsencode(f"PATH={folders}")], lambda path: close(self.open(path))))
-        except OSError:
-            raise SpocError("find program", name, "there is none" if "/" in name else f"not in {folders}") from None
+            return os.fsdecode(search_path(name, [os.fsencode(f"PATH={folders}")], attempt))
+        except OSError as error:
+            missing = "there is none" if "/" in name else f"not in {folders}"
+            raise SpocError("find program", name, missing if error.errno == errno.ENOENT else error) from None
 
     def load(self, name: str) -> list[ElfFile | str]:
         """A program with its libraries, missing ones by name. Raises SpocError."""
         path = self.find(name)
         try:
             files: list[ElfFile | str] = [self.read(path)]
-        except (OSError, ValueError) as error:
-            raise SpocError("read program", path, getattr(error, "strerror", "") or str(error)) from None
+        except ValueError as error:
+            raise SpocError("read program", path, str(error)) from None
         names: set[str] = set()
         for file in (each for each in files if isinstance(each, ElfFile)):  # which grows
             for name in file.needed:
-                if name not in names and len(names) < MAX_LIBRARIES:
+                if name not in names:
                     names.add(name)
-                    files.append(self._library(name, file) or printable(name))
+                    files.append(len(names) <= MAX_LIBRARIES and self._library(name, file) or printable(name))
         return files
 
     def _library(self, name: str, file: ElfFile) -> ElfFile | None:
         for path in [name] if "/" in name else itertools.islice(self._places(name, file), MAX_LIBRARIES):
-            with contextlib.suppress(OSError, ValueError, SpocError):
+            with contextlib.suppress(ValueError):
                 return self.read(path, file)
         return None
 
@@ -15471,29 +15513,51 @@ class Loader:
     @functools.lru_cache(None)
     def _cached(self, order: str) -> dict[str, list[str]]:
         """What ld.so.cache holds."""
-        with contextlib.suppress(OSError), open(self.open("/etc/ld.so.cache"), "rb", 0) as file:
-            return parse_library_cache(os.pread(file.fileno(), 1 << 20, 0), order)
+        with contextlib.suppress(OSError), self.open("/etc/ld.so.cache") as descriptor:
+            return parse_library_cache(os.pread(descriptor, 1 << 20, 0), order)
         return {}
 
 
-def mapped_files(pid: int) -> list[ElfFile | str]:
-    """What a process has mapped to execute, its program first; by name what cannot be read. Raises SpocError."""
+def mapped_library(process: str, place: str, path: str, program: ElfFile) -> ElfFile | str:
+    """A file that a process has mapped at a place, or its name. The first way finds what has been removed since."""
+    for root, each in (("", f"{process}/map_files/{place}"), (f"{process}/root", path)):
+        with contextlib.suppress(OSError, ValueError), Loader(root).open(each) as descriptor:
+            return ElfFile(descriptor, path, "", program)
+    return printable(path)
+
+
+def mapped_programs(whose: str, pids: Iterable[int]) -> Iterator[Sequence[ElfFile | str]]:
+    """What processes have mapped to execute, each file once, the programs first; those that have ended are left out.
+
+    By name what cannot be read. Raises SpocError if that is all.
+    """
     import re
-    process = f"/proc/{pid}"
-    try:
-        program = os.readlink(f"{process}/exe")
-        with open(f"{process}/exe", "rb", 0) as file, open(f"{process}/maps", "rb") as maps:
-            files: dict[str, ElfFile | str] = {program: ElfFile(file.fileno(), program)}
-            text = os.fsdecode(maps.read(MAX_TABLE_BYTES))
-    except (OSError, ValueError) as error:
-        raise SpocError("read", f"process {pid}", str(error), "run it as root") from None
-    for start, end, path in re.findall(r"^0*(\w+)-0*(\w+) ..x. \S+ \S+ \S+ +(/.*)", text, re.MULTILINE):
-        # The first takes more privileges, and finds what has been removed since.
-        for root, place in (("", f"{process}/map_files/{start}-{end}"), (f"{process}/root", path)):
-            if isinstance(files.setdefault(path, printable(path)), str):
-                with contextlib.suppress(OSError, ValueError), open(Loader(root).open(place), "rb", 0) as file:
-                    files[path] = ElfFile(file.fileno(), path)
-    return list(files.values())
+    seen, failures, failure = set[str](), [], OSError(errno.ESRCH, "it has ended")
+    for pid in pids:
+        process = f"/proc/{pid}"
+        try:
+            path = os.readlink(f"{process}/exe")
+            with open(f"{process}/maps", "rb") as maps:
+                text = os.fsdecode(maps.read(MAX_MAPS_BYTES))
+            mapped = {key: (f"{start}-{end}", name) for start, end, key, name in re.findall(  # by device and inode
+                r"^0*(\w+)-0*(\w+) ..x. \S+ (\S+ \S+) +(/.*)", text, re.MULTILINE)}
+            new = {key: where for key, where in mapped.items() if key not in seen}
+            if path in seen and not new:
+                continue
+            seen.update(new, [path])
+            with Loader().open(f"{process}/exe") as descriptor:
+                program = ElfFile(descriptor, path)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        except (OSError, ValueError) as error:
+            failures.append(f"process {pid}")
+            failure = error if isinstance(error, OSError) else OSError(errno.ENOEXEC, str(error))
+            continue
+        yield [program, *(mapped_library(process, *where, program) for where in new.values() if where[1] != path)]
+    if not seen:
+        hint = "run it as root" if failure.errno in (errno.EACCES, errno.EPERM) else ""
+        raise SpocError("read", whose, failure, hint)
+    yield from ([each] for each in failures)
 
 
 # What functions of Go's packages call under other names than libc's; of families, what follows may be anything.
@@ -15506,19 +15570,25 @@ GO_CALLS = dict(pair.split(":") for pair in """
 GO_FAMILIES = "ptrace ioctl keyctl fcntl prctl setsockopt getsockopt sendmsg recvmsg".split()
 
 
+@functools.lru_cache(None)
+def known_calls() -> dict[str, str]:
+    """All syscalls by their names without underscores."""
+    return {name.replace("_", ""): name for name in (each.lstrip("-?") for each in SYSCALL_GROUPS.split())}
+
+
 def calls_of_go(function: str) -> tuple[str, ...]:
     """The syscalls that it makes; () if its name tells of none. Of two, Go takes that with a folder's descriptor."""
-    known = {name.replace("_", ""): name for name in (each.lstrip("-?") for each in SYSCALL_GROUPS.split())}
+    known = known_calls()
     word = function.rpartition(".")[2].lower().replace("_", "")
     word = next((family for family in GO_FAMILIES if word.startswith(family)), word)
     at = next((known[each] for each in (f"{word}at", f"f{word}at") if each in known and "xattr" not in word), "")
     call = GO_CALLS.get(word, at)
-    if call or word not in (known.keys() | libc_calls().keys()):
+    if call or word not in known and word not in libc_calls():
         return tuple(filter(None, call.split("+")))
     return calls_of_function(known.get(word, word))
 
 
-@functools.lru_cache(None)
+@functools.lru_cache(1 << 12)
 def calls_of_machine(name: str, calls: tuple[str, ...], token: int) -> list[str]:
     """What an architecture has for one of these calls of a function; each of them will do."""
     groups = sibling_groups()
@@ -15539,27 +15609,30 @@ INTERPRETERS = [*SHELLS, *"python perl ruby node php lua tclsh java awk gawk maw
 
 def lacking(profile: Profile, file: ElfFile) -> dict[str, list[str]]:
     """The syscalls that code asks for and a profile never allows, and by which functions."""
-    asked = [(name, calls_of_function(name, file.is_musl)) for name in sorted(file.imports)]
     found: dict[str, list[str]] = {}
-    for name, calls in asked + [(name, calls_of_go(name)) for name in sorted(file.go_functions)]:
+    for name, calls in sorted(file.functions.items()):
         for options in (calls_of_machine(call, calls, file.token) for call in calls):
             if options and not any(verdict.lets_pass for each in options for verdict in profile.verdicts(each)):
                 found.setdefault(options[0], []).append(name)
     return found
 
 
-def limits_of_gaps(source: LoadedProfile, static: Sequence[str], loaders: Sequence[str]) -> Iterator[str]:
-    """What it cannot tell."""
+def limits_of_gaps(source: LoadedProfile, static: Sequence[str], users: dict[str, list[str]]) -> Iterator[str]:
+    """What it cannot tell; `users` are files by the function that they import."""
     base = source.base_profile_name
     if base and not is_reference(base):
         yield f"what {base} allows, on which the profile builds"
     if static:
         yield f"what {list_of(static)} asks for: static, and not Go's"
+    if users["syscall"]:
+        yield f"the numbers that {list_of(users['syscall'])} may give to syscall(2)"
+    loaders = sorted({*users["dlopen"], *users["dlmopen"]})
     if loaders:
         yield f"what is loaded while it runs (dlopen), by {list_of(loaders)}; give plug-ins as further PROGRAMs"
     if any(verdict.lets_pass for verdict in source.profile.verdicts("execve")):
         yield "what is executed, as execve is allowed; give that as further PROGRAMs"
-    yield "code that is made while it runs, and the arguments of calls"
+    yield ("calls that code makes by itself (syscall instructions, Go's RawSyscall), code that is made while it runs, "
+           "and the arguments of calls")
 
 
 def find_gaps(path: str, registries: Settings, programs: Iterable[Sequence[ElfFile | str]]) -> dict[str, Any]:
@@ -15567,31 +15640,37 @@ def find_gaps(path: str, registries: Settings, programs: Iterable[Sequence[ElfFi
     (_, source), = read_united([path], registries)
     own: dict[str, list[str]] = {}
     libraries: dict[str, set[str]] = {}
-    names, static, unknown, loaders = [], [], [], set[str]()
+    names, static, unread, unknown, users = [], [], [], [], collections.defaultdict[str, list[str]](list)
     for program, *others in programs:
-        assert isinstance(program, ElfFile)
+        if isinstance(program, str):
+            unread.append(f"what {program} asks for, which cannot be read")
+            continue
         names.append(program.name)
         for call, functions in lacking(source.profile, program).items():
-            verb = "imports" if program.imports.issuperset(functions) else "has"
-            own.setdefault(call, []).append(f"{program.name} {verb} {', '.join(dict.fromkeys(functions))}")
-        static += [program.name] if not program.imports and not program.go_functions else []
+            verb = "has" if any("." in name for name in functions) else "imports"
+            own.setdefault(call, []).append(f"{program.name} {verb} {', '.join(functions)}")
+        static += [] if program.has_functions else [program.name]
         if os.path.basename(program.path).rstrip(DIGITS + ".-") in INTERPRETERS:
             unknown.append(f"which of this is for what: {program.name} does whatever it is told to")
         for file in [program, *others]:
             if isinstance(file, str):
-                unknown.append(f"what {file} asks for, a library of {program.name} that cannot be read")
+                unread.append(f"what {file} asks for, a library of {program.name} that cannot be read")
             elif not file.name.startswith(PARTS_OF_LIBC):
                 libraries.setdefault(file.name, set()).update(lacking(source.profile, file))
-                loaders.update({file.name} if file.imports & {"dlopen", "dlmopen"} else ())
+                for name in file.functions.keys() & UNTELLING:
+                    users[name].append(file.name)
     told = set(own)
     for name, calls in libraries.items():  # each call where it is asked for first
         libraries[name] = calls - told
         told |= calls
     risks = high_risk()
-    return {"profile": source.file, "programs": names, "own": [{
-        "syscall": call, "high_risk": risks.get(call, ""), "reasons": own[call]} for call in sorted(own)],
-        "libraries": {name: sorted(calls) for name, calls in libraries.items() if calls}, "static": static,
-        "unknown": [*dict.fromkeys(unknown), *limits_of_gaps(source, static, sorted(loaders))]}
+    return {"profile": source.file, "programs": list(dict.fromkeys(names)), "own": [{
+        "syscall": call, "high_risk": risks.get(call, ""), "reasons": list(dict.fromkeys(own[call]))}
+        for call in sorted(own)],
+        "libraries": {name: sorted(calls) for name, calls in libraries.items() if calls},
+        "static": list(dict.fromkeys(static)),
+        "complete": not static and not unread and not set(names) & set(users["syscall"]),
+        "unknown": list(dict.fromkeys([*unknown, *unread, *limits_of_gaps(source, static, users)]))}
 
 
 def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
@@ -15599,11 +15678,12 @@ def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
     own = [(row["syscall"], "; ".join(row["reasons"]) + (row["high_risk"] and f"; high risk: {row['high_risk']}"),
             RED if row["high_risk"] else CYAN) for row in gaps["own"]]
     others = [(name, " ".join(calls), CYAN) for name, calls in gaps["libraries"].items()]
-    lacks = f"does not allow {count_of(len(own), 'syscall', 'syscalls')}" if own else "allows all"
     told = ", ".join(name for name in gaps["programs"] if name not in gaps["static"])
+    lacks = (f"does not allow {count_of(len(own), 'syscall', 'syscalls')} that {told} asks for" if own else
+             f"allows all that the names in {told} tell of")
     lines: list[str] = []
     for title, rows in (
-            (f"{gaps['profile']} {lacks} that {told} asks for" if told else "The files do not tell", own),
+            (f"{gaps['profile']} {lacks}" if told else "The files do not tell", own),
             (f"{sum(map(len, gaps['libraries'].values()))} more that its libraries ask for", others),
             ("Not told by this", [("-", text, "") for text in gaps["unknown"]])):
         width = max((len(label) for label, _, _ in rows), default=0) + 4
@@ -16482,12 +16562,14 @@ def run_gaps(values: dict[str, Any], operands: list[str]) -> int:
     root = values.get("root", "")
     if root and not os.path.isdir(root):
         raise SpocError("look in", root, "there is no such folder")
-    loader = Loader(root)
-    programs = [mapped_files(pid) for pid in sorted(scope.tasks()) if proc_status(pid).get("Tgid") == str(pid)] if (
-        scope) else [loader.load(program) for program in operands]
+    programs: Iterable[Sequence[ElfFile | str]] = map(Loader(root).load, [Loader(root).find(name) for name in operands])
+    if scope:
+        whose = f"container {values['container']}" if "container" in values else f"process {values['pid'][0]}"
+        pids = [pid for pid in sorted(scope.tasks()) if proc_status(pid).get("Tgid") == str(pid)]
+        programs = mapped_programs(whose, pids)
     gaps = find_gaps(path, values["registries"], programs)
     write_stdout(format_json(gaps) if "json" in values else format_gaps(gaps, stdout_columns(), has_colour(1)))
-    return EXIT_BLOCKED if "check" in values and (gaps["own"] or gaps["static"]) else 0
+    return EXIT_BLOCKED if "check" in values and (gaps["own"] or not gaps["complete"]) else 0
 
 
 def run_doctor(values: dict[str, Any], _operands: list[str]) -> int:
@@ -16768,11 +16850,12 @@ COMMANDS = {
     "gaps": Command(
         run_gaps, "PROGRAM...", "name what the code of a program asks for and a profile does not allow",
         "Name the syscalls that a recording may have missed: what PROGRAM, its path or name, imports of libc or has of "
-        "Go's packages, and the profile does not allow; then what its libraries ask for, and what cannot be told. "
-        "Nothing is changed: merge -b adds what should be allowed.\n"
+        "Go's packages, and the profile does not allow; then what its libraries ask for, and what cannot be told, such "
+        "as the numbers that it gives to syscall(2). Nothing is changed: merge -b adds what should be allowed.\n"
         "With --pid or --container: the same of what runs, by the files that it has mapped.\n"
         "With --json: an object with profile, programs, own (a list of objects with syscall, high_risk and reasons), "
-        "libraries (lists of syscalls by name), static (programs that do not tell) and unknown.",
+        "libraries (lists of syscalls by name), static (programs that do not tell), complete (false: see --check) and "
+        "unknown.",
         "gaps -p nginx.yaml nginx"),
     "push": Command(
         run_push, "REF", "put a profile into an OCI registry",

@@ -3,8 +3,10 @@
 and readelf; others are made for the test."""
 
 import glob
+import itertools
 import json
 import os
+import pathlib
 import random
 import re
 import resource
@@ -14,7 +16,8 @@ import struct
 import subprocess
 import sys
 import unittest
-from typing import Any, Dict, Iterator, List
+import unittest.mock
+from typing import Any, Dict, Iterator, List, Set
 
 import spoc
 import support
@@ -49,6 +52,11 @@ class GapsCase(support.Case):
     def own(self, *arguments: str, **options: Any) -> Dict[str, List[str]]:
         """Syscall -> reasons."""
         return {row["syscall"]: row["reasons"] for row in self.document(*arguments, **options)["own"]}
+
+    def imports(self, path: str) -> Set[str]:
+        """All names, as if each stood for a syscall."""
+        with unittest.mock.patch.object(spoc, "calls_of_function", lambda name, is_musl: ("read",)):
+            return set(spoc.Loader().read(path).functions)
 
     def make(self, name: str, data: bytes) -> str:
         path = self.folder / name
@@ -103,6 +111,21 @@ class Output(GapsCase):
         self.allow("fsync")
         self.gaps("--check", program)
         self.gaps("--check", self.make("static", elf_file()), code=1)
+
+    def test_check_of_what_cannot_be_told(self) -> None:
+        """What a program asks for by syscall(2), or a library that is not there; libraries' own is told."""
+        text = self.gaps("--check", self.make("prog", elf_file(["syscall", "read"])), code=1)
+        self.assertTrue(text.startswith(f"{self.profile} allows all that the names in prog tell of\n"))
+        self.assertIn("\n  -  the numbers that prog may give to syscall(2)\n", text)
+        self.make("libone.so", elf_file(["syscall"]))
+        library = self.make("user", elf_file(["read"], needed=["libone.so"], rpath="$ORIGIN"))
+        self.assertIn("the numbers that libone.so may give to syscall(2)", self.gaps("--check", library))
+        self.assertTrue(self.document(library)["complete"])
+        self.assertIn("syscall instructions", self.document(library)["unknown"][-1])
+        lonely = self.make("lonely", elf_file(["read"], needed=["libgone.so"]))
+        self.gaps("--check", lonely, code=1)
+        self.assertFalse(self.document(lonely)["complete"])
+        self.gaps("--check", self.make("fine", elf_file(["read"])))
 
     def test_names_like_those_of_libc(self) -> None:
         """Its parts are known by their whole names."""
@@ -195,8 +218,7 @@ class Output(GapsCase):
                 for exports in (), ("main", "stop"):
                     with self.subTest((layout, wide, exports)):
                         path = self.make("prog", elf_file(["fsync", "kill"], exports, wide=wide, layout=layout))
-                        with open(path, "rb") as file:
-                            self.assertEqual(spoc.ElfFile(file.fileno(), path).imports, {"fsync", "kill"})
+                        self.assertEqual(self.imports(path), {"fsync", "kill"})
 
     def test_scripts(self) -> None:
         program = self.make("perl5.36", elf_file(["kill"]))
@@ -214,10 +236,15 @@ class Output(GapsCase):
         loop = self.make("loop", f"#!{self.folder}/loop\n".encode())
         (self.folder / "link").symlink_to("link")
         os.mkfifo(self.folder / "fifo")
+        gone = self.make("gone", b"#!/nonexist/sh\n")
+        go = self.make("go", elf_file(go=["syscall.Fsync"])[:-4])
         for path, reason in ((loop, "its interpreters are scripts, too"),
+                             (gone, f"read program: {gone}: its interpreter /nonexist/sh: No such file or directory\n"),
+                             (go, f"read program: {go}: it is cut off, or damaged\n"),
+                             ("/" + "x" * 300, "File name too long"),
                              (str(self.folder / "missing"), "there is none"),
                              (str(self.profile), "it is neither an ELF file nor a script"),
-                             (str(self.folder), "Is a directory"), ("no-such-program", "not in "),
+                             (str(self.folder), "it is no regular file"), ("no-such-program", "not in "),
                              (str(self.folder / "fifo"), "it is no regular file"),
                              (self.make("short", b"\x7fELF"), "it is neither an ELF file nor a script"),
                              (self.make("cut", elf_file(["kill"])[:200]), "it is cut off, or damaged")):
@@ -269,7 +296,7 @@ class Libraries(GapsCase):
             result = subprocess.run(["nm", "-D", "--undefined-only", "--without-symbol-versions", path],
                                     stdout=subprocess.PIPE, text=True, check=True)
             names = {line.split()[-1] for line in result.stdout.splitlines()}
-            self.assertEqual(spoc.Loader().read(path).imports - {""}, {name for name in names if len(name) < 64}, path)
+            self.assertEqual(self.imports(path) - {""}, {name for name in names if len(name) <= 64}, path)
 
 
 class Linked(GapsCase):
@@ -451,7 +478,43 @@ class Running(GapsCase):
         result = subprocess.run([*support.AS_NOBODY, sys.executable, str(support.SPOC), "gaps", "-p", str(self.profile),
                                  "--pid", str(process.pid)], stderr=subprocess.PIPE, text=True)
         self.assertEqual(result.returncode, 125)
-        self.assertRegex(result.stderr, r"Error: read: process \d+: .*Permission denied.*; run it as root\n\Z")
+        self.assertTrue(result.stderr.endswith(
+            f" Error: read: process {process.pid}: Permission denied; run it as root\n"), result.stderr)
+
+    def test_what_has_ended(self) -> None:
+        """Of a process that has zombies, the rest is told; a zombie alone is gone. A reason is said once."""
+        script = ("import os, subprocess, sys\nzombie = os.fork() or os._exit(0)\n"
+                  "for _ in range(2): subprocess.Popen(['sleep', '1000'])\n"
+                  "os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)\nprint(zombie, flush=True)\nsys.stdin.read()\n")
+        process = self.launch(sys.executable, "-c", script, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout
+        zombie = process.stdout.readline().decode().strip()
+        document = self.document("--pid", str(process.pid))
+        self.assertEqual(document["programs"][1:], ["sleep"])
+        self.assertEqual([row["reasons"].count("sleep imports nanosleep") for row in document["own"]
+                          if row["syscall"] == "clock_nanosleep"], [1])
+        result = support.spoc("gaps", "-p", str(self.profile), "--pid", zombie)
+        self.assertEqual(result.returncode, 125)
+        self.assertTrue(result.stderr.endswith(f" Error: read: process {zombie}: it has ended\n"), result.stderr)
+
+    def test_bad_files_are_read_once(self) -> None:
+        """However often they are mapped; they are told, and --check fails."""
+        bad = self.make("bad.so", b"\x7fELF" + bytes(1 << 16))
+        process = self.launch(sys.executable, "-c", "import mmap, sys; file = open(sys.argv[1], 'rb'); "
+                              "maps = [mmap.mmap(file.fileno(), 4096, prot=5, flags=2, offset=8192 * number) "
+                              "for number in range(8)]; print(flush=True); sys.stdin.read()", bad,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout
+        process.stdout.readline()
+        read = []
+        with unittest.mock.patch.object(spoc.ElfFile, "__init__", lambda _, __, path, *more: read.append(path)):
+            list(spoc.mapped_programs("", [process.pid, process.pid]))
+        self.assertEqual(sorted(set(read)), sorted(read))
+        self.assertIn(bad, read)
+        document = self.document("--pid", str(process.pid))
+        self.assertIn(f"what {bad} asks for, a library of {document['programs'][0]} that cannot be read",
+                      document["unknown"])
+        self.assertFalse(document["complete"])
 
     def test_container(self) -> None:
         """Its own files, not those of this machine that have their names."""
@@ -524,18 +587,102 @@ class Hostile(GapsCase):
             file.truncate(1 << 40)
             file.seek(64 + 56 + 32)
             file.write(struct.pack("<Q", 1 << 40))  # p_filesz of PT_LOAD
-        for path in many, loop, huge:
-            with self.subTest(path):
-                process = subprocess.Popen([sys.executable, str(support.SPOC), "gaps", "-p", str(self.profile), path],
-                                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (20, 20)))
-                assert process.stderr
-                with process.stderr:
-                    log = process.stderr.read()
-                _, status, usage = os.wait4(process.pid, 0)
-                process.returncode = os.WEXITSTATUS(status)
-                self.assertEqual((status, log), (0, b""))
-                self.assertLess(usage.ru_maxrss - self.least_kib(), 32 << 10)
+        for path in many, loop:
+            self.check_bounds(path)
+        self.check_bounds(huge, "it is too large, or its libraries are")
+
+    def check_bounds(self, path: str, reason: str = "") -> None:
+        with self.subTest(path):
+            process = subprocess.Popen([sys.executable, str(support.SPOC), "gaps", "-p", str(self.profile), path],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (20, 20)))
+            assert process.stderr
+            with process.stderr:
+                log = process.stderr.read().decode()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.assertEqual((process.returncode, len(log.splitlines())), (125, 1) if reason else (0, 0))
+            self.assertIn(reason, log)
+            self.assertLess(usage.ru_maxrss - self.least_kib(), 32 << 10)
+
+    def test_names_without_end(self) -> None:
+        """What may be taken away from names is looked for in linear time."""
+        self.check_bounds(self.make("long", elf_file(["_" * 1300 + "_2" * 1300 + "!"])))
+        self.check_bounds(self.make("many", elf_file([f"{'_' * 9}{'_2' * 20}{number}" for number in range(30000)])))
+        self.check_bounds(self.make("go", elf_file(go=[f"syscall.Fsync{number}" for number in range(60000)])))
+
+    def test_headers_without_end(self) -> None:
+        """No more headers than Linux reads (fs/binfmt_elf.c), a dynamic table of some thousand entries."""
+        count, block = 60000, struct.pack("<QQ", 1, 1) * (1 << 16)
+        start = 64 + 56 * count
+        header = elf_file()[:16] + struct.pack("<HHIQQQI6H", 3, EM_X86_64, 1, 0, 64, 0, 0, 64, 56, count, 0, 0, 0)
+        for name, kinds in ("headers", [2] * count), ("table", [2, 1]):
+            rows = b"".join(struct.pack("<IIQQQQQQ", kind, 4, start, start, start, len(block), len(block), 8)
+                            for kind in kinds)
+            data = header[:56] + struct.pack("<H", len(kinds)) + header[58:] + rows
+            self.check_bounds(self.make(name, data.ljust(start, b"\0") + block), "it is cut off, or damaged")
+
+    def test_last_dynamic_table(self) -> None:
+        """It is that which ld.so reads, by the address that it has in memory."""
+        source = self.folder / "source.c"
+        source.write_text("int main(void) { return 0; }\n")
+        path = self.folder / "prog"
+        subprocess.run(["gcc", "-o", str(path), str(source)], check=True)
+        data = bytearray(path.read_bytes())
+        start, count = struct.unpack_from("<Q", data, 32)[0], struct.unpack_from("<H", data, 56)[0]
+        kinds = [struct.unpack_from("<I", data, start + 56 * number)[0] for number in range(count)]
+        dynamic, last = start + 56 * kinds.index(2), start + 56 * (count - 1)
+        for place, gone in ((dynamic, b"\xff" * 8), (last, bytes(8))):
+            changed = bytearray(data)
+            changed[last:last + 56] = data[dynamic:dynamic + 56]
+            changed[last + 8:last + 16] = bytes(8)  # its offset, which ld.so does not ask for
+            changed[place + 8:place + 16] = changed[place + 16:place + 24] = gone
+            path.write_bytes(changed)
+            runs = subprocess.run([str(path)]).returncode == 0
+            self.assertEqual(runs, place == dynamic)
+            if runs:
+                self.assertIn("libc.so.6", spoc.Loader().read(str(path)).needed)
+
+    def test_many_names_of_libraries(self) -> None:
+        """Of all the files that a program takes, together, no more is kept than of one."""
+        names = [f"lib{number}.so" for number in range(90)]
+        prog = self.make("prog", elf_file(["read"], needed=names, rpath="$ORIGIN"))
+        ends = itertools.islice(itertools.product(("_2", "_r", "64"), repeat=10), 32720)
+        path = self.make("library", elf_file([f"fsync{''.join(end)}" for end in ends]))
+        for name in names:
+            os.link(path, self.folder / name)
+        self.check_bounds(prog)
+        document = self.document(prog)
+        self.assertEqual(document["libraries"], {"lib0.so": ["fsync"]})
+        self.assertFalse(document["complete"])
+
+    def test_run_paths_without_end(self) -> None:
+        """Where links lead to folders of long names."""
+        folder = "/".join(["x" * 200] * 18)
+        names = [f"lib{number}.so" for number in range(200)]
+        libraries = elf_file(["kill"], rpath=":".join(["$ORIGIN"] * 510))
+        prog = self.make(f"{folder}/prog", elf_file(["read"], needed=names, rpath="$ORIGIN"))
+        for name in names:
+            self.make(f"{folder}/{name}", libraries)
+        self.check_bounds(prog)
+
+    def test_only_regular_files_are_opened(self) -> None:
+        """A FIFO's writer goes on waiting for its reader; what was opened is closed."""
+        os.mkfifo(self.folder / "fifo")
+        folders = [f"folder{number}" for number in range(250)]
+        for folder in folders:
+            (self.folder / folder).mkdir()
+        prog = self.make("prog", elf_file(["read"], rpath="$ORIGIN", needed=[
+            f"{self.folder}/fifo", *folders, "/dev/null"]))
+        writer = self.launch("sh", "-c", 'exec 3> "$0"', str(self.folder / "fifo"))
+        support.wait_until(lambda: any(word in pathlib.Path(f"/proc/{writer.pid}/wchan").read_text()
+                                       for word in ("fifo_open", "wait_for_partner")))
+        count = len(os.listdir("/proc/self/fd"))
+        for root in "", "/":
+            files = spoc.Loader(root).load(prog)
+            self.assertEqual([file for file in files[1:] if not isinstance(file, str)], [])
+            self.assertEqual(len(os.listdir("/proc/self/fd")), count)
+        self.assertIsNone(writer.poll())
 
 
 class Recorded(GapsCase):
