@@ -15486,9 +15486,11 @@ class Loader:
         names: set[str] = set()
         for file in (each for each in files if isinstance(each, ElfFile)):  # which grows
             for name in file.needed:
-                if name not in names:
-                    names.add(name)
-                    files.append(len(names) <= MAX_LIBRARIES and self._library(name, file) or printable(name))
+                if name in names or len(names) > MAX_LIBRARIES:
+                    continue
+                names.add(name)
+                library = self._library(name, file) if len(names) <= MAX_LIBRARIES else None  # the first too many
+                files.append(library or printable(name))
         return files
 
     def _library(self, name: str, file: ElfFile) -> ElfFile | None:
@@ -15617,7 +15619,7 @@ def lacking(profile: Profile, file: ElfFile) -> dict[str, list[str]]:
     return found
 
 
-def limits_of_gaps(source: LoadedProfile, static: Sequence[str], users: dict[str, list[str]]) -> Iterator[str]:
+def limits_of_gaps(source: LoadedProfile, static: Sequence[str], users: dict[str, set[str]]) -> Iterator[str]:
     """What it cannot tell; `users` are files by the function that they import."""
     base = source.base_profile_name
     if base and not is_reference(base):
@@ -15625,8 +15627,8 @@ def limits_of_gaps(source: LoadedProfile, static: Sequence[str], users: dict[str
     if static:
         yield f"what {list_of(static)} asks for: static, and not Go's"
     if users["syscall"]:
-        yield f"the numbers that {list_of(users['syscall'])} may give to syscall(2)"
-    loaders = sorted({*users["dlopen"], *users["dlmopen"]})
+        yield f"the numbers that {list_of(sorted(users['syscall']))} may give to syscall(2)"
+    loaders = sorted(users["dlopen"] | users["dlmopen"])
     if loaders:
         yield f"what is loaded while it runs (dlopen), by {list_of(loaders)}; give plug-ins as further PROGRAMs"
     if any(verdict.lets_pass for verdict in source.profile.verdicts("execve")):
@@ -15640,7 +15642,7 @@ def find_gaps(path: str, registries: Settings, programs: Iterable[Sequence[ElfFi
     (_, source), = read_united([path], registries)
     own: dict[str, list[str]] = {}
     libraries: dict[str, set[str]] = {}
-    names, static, unread, unknown, users = [], [], [], [], collections.defaultdict[str, list[str]](list)
+    names, static, unread, unknown, users = [], [], [], [], collections.defaultdict[str, set[str]](set)
     for program, *others in programs:
         if isinstance(program, str):
             unread.append(f"what {program} asks for, which cannot be read")
@@ -15658,7 +15660,7 @@ def find_gaps(path: str, registries: Settings, programs: Iterable[Sequence[ElfFi
             elif not file.name.startswith(PARTS_OF_LIBC):
                 libraries.setdefault(file.name, set()).update(lacking(source.profile, file))
                 for name in file.functions.keys() & UNTELLING:
-                    users[name].append(file.name)
+                    users[name].add(file.name)
     told = set(own)
     for name, calls in libraries.items():  # each call where it is asked for first
         libraries[name] = calls - told
@@ -15669,7 +15671,7 @@ def find_gaps(path: str, registries: Settings, programs: Iterable[Sequence[ElfFi
         for call in sorted(own)],
         "libraries": {name: sorted(calls) for name, calls in libraries.items() if calls},
         "static": list(dict.fromkeys(static)),
-        "complete": not static and not unread and not set(names) & set(users["syscall"]),
+        "complete": not static and not unread and users["syscall"].isdisjoint(names),
         "unknown": list(dict.fromkeys([*unknown, *unread, *limits_of_gaps(source, static, users)]))}
 
 

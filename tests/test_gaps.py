@@ -126,6 +126,8 @@ class Output(GapsCase):
         self.gaps("--check", lonely, code=1)
         self.assertFalse(self.document(lonely)["complete"])
         self.gaps("--check", self.make("fine", elf_file(["read"])))
+        self.assertIn("the numbers that prog may give to syscall(2)",
+                      self.document(str(self.folder / "prog"), str(self.folder / "prog"))["unknown"])
 
     def test_names_like_those_of_libc(self) -> None:
         """Its parts are known by their whole names."""
@@ -654,6 +656,18 @@ class Hostile(GapsCase):
         self.check_bounds(prog)
         document = self.document(prog)
         self.assertEqual(document["libraries"], {"lib0.so": ["fsync"]})
+        self.assertFalse(document["complete"])
+
+    def test_too_many_libraries(self) -> None:
+        """The first of those that are not looked at is told, though it is there."""
+        names = [f"lib{number}.so" for number in range(300)]
+        program = self.make("prog", elf_file(["read"], needed=names, rpath="$ORIGIN"))
+        path = self.make("library", elf_file(["kill"]))
+        for name in names:
+            os.link(path, self.folder / name)
+        document = self.document("--check", program, code=1)
+        self.assertEqual([line for line in document["unknown"] if "library" in line],
+                         ["what lib256.so asks for, a library of prog that cannot be read"])
         self.assertFalse(document["complete"])
 
     def test_run_paths_without_end(self) -> None:

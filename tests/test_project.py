@@ -34,7 +34,7 @@ SECTIONS = ["Constants", "Messages", "Policy", "Formats", "Files", "Registry", "
 SIZE_LIMIT_BYTES = 909_000
 # What gaps takes must stay small: a table of 40 lines, a reader of ELF files that asks no sections, where ld.so looks
 # (glibc's and musl's, in other machines' trees), Go's names, what a process has mapped, and the report.
-GAPS_LIMIT_LINES, GAPS_LIMIT_BYTES = 507, 30_500
+GAPS_LIMIT_LINES, GAPS_LIMIT_BYTES = 509, 30_600
 # libbpf parses the object at each start, and it is copied to each node. It grows most by functions that are inlined
 # into several programs: what lets tasks join that run already is in each that may see them first. Of its programs a
 # mode loads only those that it needs.
