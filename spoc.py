@@ -15200,75 +15200,122 @@ def format_page(portrait: Portrait) -> str:
 
 
 # What functions of libc call under other names than their own, traced with glibc 2.31, 2.36 and 2.41 and musl 1.2 on
-# x86-64 (tests/functions.py). Functions: what glibc's call | musl's, where that differs; semicolons part rows. A row
-# leaves out what every program calls as it starts, and what libc does beside the work (futex, getpid, gettid,
-# rt_sigprocmask), unless there is nothing else. abort, free and realloc, which nearly all import, have none, nor have
-# locks, of which pthread_create tells, nor send and recv, which some architectures have.
-LIBC_CALLS = """
-_exit: exit_group; alarm: alarm | setitimer;
-canonicalize_file_name realpath: faccessat2 getcwd readlink | getcwd readlink;
-daemon: chdir clone dup2 setsid | chdir dup2 fork setsid; eaccess: access getegid geteuid getgid getuid | faccessat2;
-epoll_wait: epoll_wait | epoll_pwait; eventfd: eventfd2; execl execlp execv execvp: execve;
-faccessat: faccessat faccessat2;
-fclose fflush fprintf fputc fputs fwrite printf putchar puts vfprintf warn: lseek write | lseek writev;
-fdopen: fcntl lseek | fcntl ioctl; fdopendir: fcntl; fexecve: execveat;
-fgetc fgets fread fscanf getc getdelim: read | readv; fopen: lseek | fcntl ioctl; fork: clone | fork;
-fpathconf fstatvfs: access fstatfs readlink | fstatfs; freopen: dup3 | dup2 fcntl;
-fseek fseeko ftell ftello rewind rewinddir: lseek; fstat: fstat newfstatat | fstat; fstatat: newfstatat;
-futimens futimes: utimensat; fxstat: fstat;
-getaddrinfo gethostbyaddr gethostbyname: bind connect getsockname ioctl lseek poll recvfrom recvmsg sendmmsg sendto
-    setsockopt socket uname | bind connect fcntl poll recvfrom recvmsg sendto socket;
-getdents64: getdents64; getdtablesize getrlimit setrlimit: prlimit64; getentropy: getrandom;
-getgrent getgrgid getgrnam getgrouplist getpwent getpwnam getpwuid getservbyname: connect lseek socket | connect fcntl
-    lseek socket;
-gethostname: uname; getifaddrs: bind getsockname recvmsg sendto socket | recvfrom sendto socket;
-getnameinfo: connect lseek socket uname | fcntl; getpgrp: getpgrp | getpgid;
-glob opendir readdir scandir: getdents64 | fcntl getdents64;
-initgroups: connect lseek setgroups socket | connect fcntl setgroups socket;
-isatty openpty tcgetattr tcgetpgrp tcsetattr tcsetpgrp: ioctl; killpg: kill; lstat: newfstatat | lstat; lxstat: lstat;
-mkdtemp: mkdir; mkfifo mknod: mknod mknodat | mknod; nanosleep sleep usleep: clock_nanosleep | nanosleep;
-nice: getpriority setpriority; open: openat | open; pathconf statvfs: access readlink statfs | statfs;
-pclose wait waitpid: wait4; perror: dup fcntl ioctl write | writev; pipe: pipe pipe2 | pipe;
-popen posix_spawn posix_spawnp system: clone clone3 dup2 execve fcntl pipe2 prlimit64 rt_sigaction rt_sigprocmask wait4
-    | clone dup2 execve fcntl ioctl pipe2 rt_sigaction rt_sigprocmask wait4;
-posix_fadvise: fadvise64; posix_fallocate: fallocate; pread: pread64; pselect: pselect6;
-pthread_create: clone clone3 futex madvise rt_sigaction rt_sigprocmask | clone futex madvise membarrier rt_sigprocmask;
-pthread_getaffinity_np: sched_getaffinity; pthread_kill raise: tgkill | tkill;
-pthread_setaffinity_np: sched_setaffinity; pthread_setname_np: prctl write | fcntl prctl write;
-pthread_sigmask siglongjmp sigsetjmp: rt_sigprocmask; pwrite: pwrite64; remove: rmdir unlink;
-select: pselect6 select | select; setegid: setresgid; seteuid: setresuid; setpgrp: setpgid; settimeofday: clock_settime;
-signal: rt_sigaction; signalfd: signalfd4; sigwait sigwaitinfo: rt_sigtimedwait; stat: newfstatat | stat; syscall:;
-sysconf: getdents64 prlimit64 sysinfo | prlimit64 sched_getaffinity sysinfo;
-syslog vsyslog: connect lseek sendto socket | connect sendto socket; tmpfile: fcntl | ioctl unlink;
-ttyname: ioctl readlink; umount: umount2; utime utimes: utime utimensat utimes | utimensat; xstat: stat
+# x86-64, and glibc 2.36 on i386 (tests/functions.py). Functions, as regular expressions: what glibc's call | musl's,
+# where that differs. Semicolons part rows, of a/b either will do, a word in capitals stands for its row. Left out is
+# what every program calls as it starts, which is little with musl. abort, free, malloc and realloc, which nearly all
+# import, have none: who aborts ends anyway, and any recording has what memory takes. Nor have send and recv, which some
+# architectures have.
+LIBC_CALLS = r"""
+FILE: | close munmap open read; NAMES: FILE connect lseek newfstatat socket | FILE connect fcntl lseek socket;
+FORK: clone rt_sigprocmask | fork gettid rt_sigprocmask;
+THREAD: clone clone3 futex madvise rt_sigaction rt_sigprocmask | clone futex madvise membarrier munmap rt_sigprocmask;
+SPAWN: clone clone3 dup2 execve fcntl pipe2 prlimit64 rt_sigaction rt_sigprocmask wait4 | FILE clone dup2 execve fcntl
+    ioctl pipe2 rt_sigaction rt_sigprocmask wait4;
+UTMP: access alarm dup2 fcntl ftruncate64 getpid ioctl lseek pread64 rt_sigaction write;
+_exit|_Exit|exit|quick_exit: exit_group; adjtimex?|clock_adjtime|ntp_adjtime: clock_adjtime | adjtimex;
+aio_(cancel|fsync|read|suspend|write)|lio_listio: THREAD fcntl fsync getpid getuid pread64 pwrite64 rt_sigqueueinfo
+    sched_getparam sched_getscheduler | THREAD fcntl fsync getpid getuid lseek pread64 pwrite64 rt_sigqueueinfo;
+alarm: alarm | setitimer; backtrace|(new|set)locale|gettext|iconv_open: futex |;
+canonicalize_file_name|realpath: faccessat2 getcwd readlink | getcwd readlink;
+closedir|closelog|endmntent|mq_close: close | close munmap; creat: creat | open; cuserid: NAMES geteuid;
+daemon: FORK chdir dup2 setsid | FORK FILE chdir dup2 setsid; dlm?open|catopen: FILE | FILE fcntl fstat;
+epoll_create: epoll_create | epoll_create1; epoll_wait: epoll_wait | epoll_pwait; eventfd: eventfd2;
+exec[lv]p?e?: execve; fexecve: execveat;
+eaccess|euidaccess: access getegid geteuid getgid getuid newfstatat | faccessat2;
+faccessat: faccessat2/faccessat | faccessat faccessat2; fclose|fcloseall|fflush: lseek write | close lseek writev;
+fdopen: fcntl lseek | fcntl ioctl; fdopendir: fcntl | fcntl fstat; fopen|setmntent: lseek | fcntl ioctl open;
+fork: FORK; forkpty: FORK dup2 ioctl setsid | FORK FILE dup2 ioctl pipe2 setsid;
+fpathconf|fstatvfs: access fstatfs readlink | fstatfs; freopen: dup3 | FILE dup2 fcntl;
+f(seek|tell)o?|f[gs]etpos|rewind(dir)?|seekdir: lseek; fxstat: fstat; fstat: newfstatat/fstat | fstat;
+fstatat|fxstatat: newfstatat; futimes|futimens|lutimes: utimensat; futimesat: utimensat/futimesat | utimensat;
+v?w?printf|putw?char|puts: ioctl write | ioctl writev; perror: dup fcntl ioctl write | writev;
+f?putw?[cs]|putw|fwrite|v?[df]w?printf|overflow|v?(err|warn)x?|error(_at_line)?|psignal|psiginfo|addmntent: lseek write
+    | lseek writev;
+v?w?scanf|getw?char: ioctl read | read;
+f?getw?[cs]|getw|fread|v?fw?scanf|getdelim|getline|getmntent|uflow: read | munmap read readv;
+getpass: ioctl read | open;
+getaddrinfo|gethostby.*|gethostid|getnetbyname|res_n?(query|search): NAMES bind futex getsockname ioctl poll recvfrom
+    recvmsg send sendmmsg sendto setsockopt uname | FILE bind connect fcntl poll recvfrom recvmsg sendto socket;
+gethostent|getnameinfo|getnetent: NAMES futex uname | FILE fcntl;
+get(gr|pw|sp)(ent|[gu]id|nam)|getgrouplist|get(proto|serv)(ent|by.*)|(get|in)netgr(ent)?: NAMES;
+getcwd|getwd|get_current_dir_name: getcwd; getdtablesize|getrlimit|setrlimit: prlimit64;
+get_a?v?phys_pages|getloadavg: sysinfo; getentropy|arc4random(_buf|_uniform)?: getrandom;
+gethostname|getdomainname: uname;
+getifaddrs|if_nameindex: bind getsockname recvmsg sendto socket | close recvfrom sendto socket; getlogin: ioctl |;
+getpgrp: getpgrp | getpgid; getutx?(ent|id|line)|setutx?ent|login|logout|logwtmp|pututx?line|updwtmpx?: UTMP |;
+glob: getdents64 newfstatat | FILE fcntl getdents64 stat; if_nametoindex|if_indextoname: close ioctl socket;
+initgroups: NAMES setgroups | NAMES rt_sigprocmask setgroups; inotify_init: inotify_init | inotify_init1;
+isatty|sockatmark|ptsname|tc(drain|flow|flush|sendbreak|[gs]et(attr|pgrp)|getsid)|grantpt|unlockpt: ioctl;
+openpty: ioctl | ioctl open; killpg: kill; klogctl: syslog; lckpwdf: alarm fcntl rt_sigaction rt_sigprocmask;
+lockf: fcntl; localtime|ctime|mktime|strftime|tzset: lseek | FILE fstat; login_tty: close dup2 ioctl setsid;
+lxstat: lstat; mkdtemp: mkdir rt_sigprocmask | mkdir; mkfifo|mknod|xmknod: mknodat/mknod | mknod; mkfifoat: mknodat;
+mk.?stemps?|getpt|posix_openpt|shm_open: rt_sigprocmask | fcntl open;
+mktemp|te?mpnam: newfstatat rt_sigprocmask | lstat stat; mq_.etattr: mq_getsetattr;
+mq_notify: THREAD mq_notify recvfrom socket | THREAD close mq_notify recvfrom socket; mq_receive: mq_timedreceive;
+mq_send: mq_timedsend; nanosleep|u?sleep|thrd_sleep: clock_nanosleep | nanosleep;
+n?ftw|fts_(close|open|read): chdir fchdir fcntl getdents64 newfstatat | FILE fcntl fstat getdents64 lstat stat;
+nice: getpriority setpriority; open: openat | open; openlog: connect socket;
+opendir|readdir|scandir(at)?: getdents64 | FILE fcntl getdents64;
+pathconf|statvfs: access newfstatat readlink statfs | statfs; pclose: wait4 | close munmap wait4;
+wait|wait3|waitpid: wait4; pipe: pipe2/pipe | pipe; posix_fadvise: fadvise64; posix_fallocate: fallocate;
+posix_madvise: madvise; popen|posix_spawnp?|system: SPAWN; preadv64v2: preadv2; pselect: pselect6;
+pwritev64v2: pwritev2; wordexp: NAMES SPAWN getdents64 getuid | FORK SPAWN set_robust_list write;
+(cnd|pthread_cond)_(broadcast|signal|(clock|timed)?wait)| mtx_(timed|un)?lock| pthread_(mutex|rwlock)_.*lock|
+    sem_(post|(clock|timed)?wait)| pthread_barrier_wait: futex;
+pthread_(clock|timed|try)?join(_np)?|thrd_join: futex | futex munmap; (pthread|thrd)_create: THREAD;
+pthread_cancel: FILE getpid newfstatat rt_sigaction rt_sigprocmask tgkill | rt_sigaction rt_sigprocmask tkill;
+pthread_getaffinity_np: sched_getaffinity; pthread_getattr_np: FILE prlimit64 sched_getaffinity | mremap;
+pthread_getname_np: FILE prctl;
+pthread_getschedparam: sched_getparam sched_getscheduler | rt_sigprocmask sched_getparam sched_getscheduler;
+pthread_setschedparam: sched_setscheduler | rt_sigprocmask sched_setscheduler; pthread_setschedprio: sched_setparam;
+pthread_kill|raise|gsignal: getpid gettid rt_sigprocmask tgkill | rt_sigprocmask tkill;
+pthread_setaffinity_np: sched_setaffinity; pthread_setname_np: prctl write | FILE fcntl prctl write;
+pthread_sigmask|sig(longjmp|setjmp|hold|relse)|[gs]etcontext|swapcontext: rt_sigprocmask;
+pthread_sigqueue: getpid getuid rt_tgsigqueueinfo; pthread_yield|thrd_yield: sched_yield; remove: rmdir unlink;
+select: pselect6/select | select;
+sem_open: link newfstatat rt_sigprocmask unlink write | FILE fcntl fstat link unlink write; semop: semtimedop | semop;
+setegid: setresgid | rt_sigprocmask setresgid; seteuid: setresuid | rt_sigprocmask setresuid; setpgrp: setpgid;
+settimeofday: clock_settime; sem_unlink|shm_unlink: unlink; (bsd_|sysv_|s)?signal|siginterrupt|sigignore: rt_sigaction;
+signalfd: signalfd4; sigpause: rt_sigprocmask rt_sigsuspend; sigset: rt_sigaction rt_sigprocmask;
+sigqueue: getpid getuid rt_sigqueueinfo | getpid getuid rt_sigprocmask rt_sigqueueinfo;
+sigwait|sigwaitinfo: rt_sigtimedwait; stat|ftok: newfstatat | stat; lstat: newfstatat | lstat; syscall:;
+sysconf: getdents64 newfstatat prlimit64 sysinfo | prlimit64 sched_getaffinity sysinfo;
+v?syslog: connect lseek send sendto socket | connect sendto socket; tmpfile: fcntl | ioctl open unlink;
+timer_create: THREAD rt_sigaction rt_sigtimedwait timer_create;
+ttyname: ioctl newfstatat readlink | fstat ioctl readlink stat; ualarm: setitimer; umount: umount2;
+utimes?: utimensat/utimes/utime | utimensat; xstat: stat
 """
 # What headers put around the name of a function: for large files and long times, for checks, for standards.
-DECORATED = r"(?a)\A(?:__libc_|__isoc\d+_|__xpg_|__posix_|_+)|(?:_unlocked|_nocancel|_chk|_2|_time64|64|_r)+\Z"
+DECORATED = r"(?a)\A(?:__libc_|__isoc\d+_|__xpg_|__posix_|_IO_|_+)|(?:_unlocked|_nocancel|_chk|_2|_time64|64|_r)+\Z"
 MAX_NAME_BYTES = 64  # of a function; what is longer stands for nothing
 
 
 @functools.lru_cache(None)
-def libc_calls() -> dict[str, tuple[str, str]]:
-    """The rows of LIBC_CALLS by function: what glibc's calls, and musl's."""
-    table = {}
-    for row in LIBC_CALLS.split(";"):
-        functions, _, calls = row.partition(":")
-        glibc, bar, musl = calls.partition("|")
-        table.update(dict.fromkeys(functions.split(), (glibc, musl if bar else glibc)))
-    return table
+def libc_rows() -> tuple[re.Pattern[str], list[tuple[str, str]]]:
+    """What matches a function of LIBC_CALLS, each row in a group of its own; what glibc's calls, and musl's."""
+    import re
+    rows = [row.partition(":") for row in re.sub(r"\s+", " ", LIBC_CALLS).split(";")]
+    sides = [calls.partition("|") for _, _, calls in rows]
+    names = "|".join(f"(?P<row{number}>{names.replace(' ', '')})" for number, (names, _, _) in enumerate(rows))
+    return re.compile(names, re.ASCII), [(glibc, musl if bar else glibc) for glibc, bar, musl in sides]
 
 
 @functools.lru_cache(1 << 12)  # of names that may be anything
 def calls_of_function(name: str, is_musl: bool = False) -> tuple[str, ...]:
-    """The syscalls that a function of libc may make, by LIBC_CALLS or else its name; () if that tells of none."""
+    """The syscalls that a function of libc may make, by LIBC_CALLS or else its name; () if that tells of none. Of those
+    parted by "/" one is enough."""
     import re
     if not re.fullmatch(rf"(?a)\w{{1,{MAX_NAME_BYTES}}}", name):
         return ()
     plain = re.sub(DECORATED, "", name)
+    pattern, rows = libc_rows()
     for each in (name, plain):
-        if each in libc_calls():
-            return tuple(libc_calls()[each][is_musl].split())
-    return next(((each,) for each in (f"rt_{plain}", plain, name) if is_syscall_name(each)), ())
+        row = pattern.fullmatch(each)
+        if row and row.lastgroup:
+            words = rows[int(row.lastgroup[3:])][is_musl].split()
+            parts = [calls_of_function(word, is_musl) if word.isupper() else (word,) for word in words]
+            return tuple(dict.fromkeys(itertools.chain(*parts)))
+    return next(((each,) for each in (f"rt_{plain}", name, plain, f"{plain}64") if is_syscall_name(each)), ())
 
 
 # Of elf.h, by EI_CLASS: e_machine, e_phoff, e_phentsize, e_phnum; p_type, p_offset, p_vaddr, p_filesz; Dyn; st_name,
@@ -15585,23 +15632,38 @@ def calls_of_go(function: str) -> tuple[str, ...]:
     word = next((family for family in GO_FAMILIES if word.startswith(family)), word)
     at = next((known[each] for each in (f"{word}at", f"f{word}at") if each in known and "xattr" not in word), "")
     call = GO_CALLS.get(word, at)
-    if call or word not in known and word not in libc_calls():
+    if call or not {word, f"{word}64"} & known.keys() and not libc_rows()[0].fullmatch(word):
         return tuple(filter(None, call.split("+")))
     return calls_of_function(known.get(word, word))
 
 
+# What libc for 32 bits calls as it is, unless a function with 64 at its end is asked for.
+NARROW = "truncate ftruncate sendfile timerfd_settime".split()
+
+
 @functools.lru_cache(1 << 12)
-def calls_of_machine(name: str, calls: tuple[str, ...], token: int) -> list[str]:
-    """What an architecture has for one of these calls of a function; each of them will do."""
-    groups = sibling_groups()
-    alike = [each for left, right in groups if name in left and set(left) <= set(right) for each in left]
+def calls_of_machine(call: str, token: int, is_go: bool = False) -> list[str]:
+    """What an architecture has for a call, or several parted by "/": each of them will do."""
     token = token if syscall_number("read", token) >= 0 else SCMP_ARCH_NATIVE  # libseccomp may not know it
-    if syscall_number(name, token) < 0:
-        found = alike or [each for left, right in groups if name in left for each in right]
-        found += [each for left, right in groups if name in right for each in left]
-    else:  # 32-bit architectures have fcntl64 for fcntl
-        found = [name, *(each for each in alike if each in calls or not token & AUDIT_ARCH_64BIT and name in each)]
-    return [each for each in dict.fromkeys(found) if syscall_number(each, token) >= 0]
+    found: list[str] = []
+    for name in call.split("/"):
+        if name in ("stat", "lstat") and syscall_number(name, token) < 0:
+            name = "newfstatat"
+        wider: list[str] = []
+        if not token & AUDIT_ARCH_64BIT:
+            wider = [f"{name}32", f"_l{name}", f"_new{name}"]
+            if name in ("stat", "lstat", "fstat", "newfstatat"):
+                wider += ([] if is_go else ["statx"]) + [f"{name.replace('new', '')}64"]
+            elif name != "fcntl" and "time" not in name if is_go else name not in NARROW:
+                wider += [f"{name}64"]
+        alike = [each for left, right in sibling_groups() if name in left for each in right]
+        alike += [each for left, right in sibling_groups() if name in right for each in left]
+        for choice in wider, [name], alike:
+            exist = [each for each in choice if syscall_number(each, token) >= 0]
+            if exist:
+                found += exist
+                break
+    return list(dict.fromkeys(found))
 
 
 PARTS_OF_LIBC = tuple(name + end for name in "ld ld64 libc libdl libm libpthread librt".split() for end in ".-")
@@ -15613,7 +15675,7 @@ def lacking(profile: Profile, file: ElfFile) -> dict[str, list[str]]:
     """The syscalls that code asks for and a profile never allows, and by which functions."""
     found: dict[str, list[str]] = {}
     for name, calls in sorted(file.functions.items()):
-        for options in (calls_of_machine(call, calls, file.token) for call in calls):
+        for options in (calls_of_machine(call, file.token, "." in name) for call in calls):
             if options and not any(verdict.lets_pass for each in options for verdict in profile.verdicts(each)):
                 found.setdefault(options[0], []).append(name)
     return found

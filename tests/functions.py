@@ -27,12 +27,13 @@ from support import ROOT
 SOURCE = ROOT / "tests" / "programs" / "functions.c"
 TABLE = ROOT / "tests" / "data" / "libc-calls.txt"
 SUITES = {"glibc-2.31": "bullseye", "glibc-2.36": "bookworm", "glibc-2.41": "trixie"}
+I386 = "i386-glibc-2.36"
 HEAD = "# libcs, function, its syscalls: written by tests/functions.py --write\n"
 NEWER = {"syscall_0x1c4": "fchmodat2"}  # which strace of Debian 12 has no name for
 MARK = re.compile(r"getpriority\(0x7e57\b")
 CALL = re.compile(r"(\d+) +(\w+)\(")
 FLAGS = "-Wall -Wextra -Werror -Wno-unused-result -Wno-unused-variable -Wno-deprecated-declarations".split()
-LIBRARIES = ("-lpthread", "-lutil", "-ldl", "-lrt")
+LIBRARIES = ("-lpthread", "-lutil", "-ldl", "-lrt", "-lresolv")
 
 
 # Mounts, a loopback, and /dev with room for a socket; then this program, once more.
@@ -76,8 +77,9 @@ def answer_names() -> None:
 
 def build(folder: pathlib.Path, compiler: str) -> pathlib.Path:
     """The program with a libc of this machine."""
-    program = folder / f"functions-{compiler}"
-    subprocess.run([compiler, *FLAGS, "-o", str(program), str(SOURCE), *LIBRARIES], check=True, stderr=subprocess.PIPE)
+    program = folder / f"functions-{compiler.replace(' ', '')}"
+    subprocess.run([*compiler.split(), *FLAGS, "-o", str(program), str(SOURCE), *LIBRARIES], check=True,
+                   stderr=subprocess.PIPE)
     return program
 
 
@@ -192,10 +194,15 @@ def main(arguments: "Sequence[str]") -> None:
         elif arguments == ["--write"]:
             built = {libc: build_with_suite(folder, suite) for libc, suite in SUITES.items()}
             built["musl-1.2"] = build(folder, "musl-gcc")
+            built[I386] = build(folder, "gcc -m32")
             text = run_private(*(str(word) for pair in built.items() for word in pair))
+            for libc, before in read_lines(TABLE.read_text(encoding="ascii")).items():
+                if libc not in built:  # measured elsewhere
+                    text += "".join(f"{libc} {name} {' '.join(sorted(before[name]))}\n" for name in before)
             TABLE.write_text(HEAD + join_lines(text), encoding="ascii")
         else:
-            words = [word for compiler in arguments for word in (compiler, str(build(folder, compiler)))]
+            built = {compiler.replace(" ", ""): build(folder, compiler) for compiler in arguments}
+            words = [str(word) for pair in built.items() for word in pair]
             print(run_private(*words), end="")
 
 

@@ -25,6 +25,7 @@ from elves import EM_386, EM_AARCH64, EM_ARM, EM_S390, EM_X86_64, elf_file
 from engines import ONE, Engines
 
 TIER = "kernel"
+NEEDED = support.ROOT / "tests" / "programs" / "needed.c"
 READS = ("read", "write", "close", "exit_group", "futex", "rt_sigprocmask")  # the last two for fork and dlopen
 
 
@@ -211,7 +212,7 @@ class Output(GapsCase):
                 with self.subTest((machine, wide, order, gnu_hash, exports)):
                     program = self.make("prog", elf_file(["fsync", "sendfile64"], list(exports), machine=machine,
                                                          wide=wide, order=order, gnu_hash=gnu_hash))
-                    self.assertEqual(sorted(self.own(program)), ["fsync", "sendfile"])
+                    self.assertEqual(sorted(self.own(program)), ["fsync", "sendfile" if wide else "sendfile64"])
 
     def test_what_is_behind_the_symbols(self) -> None:
         """Nothing of that is taken for symbols, whatever linker has put it there."""
@@ -406,6 +407,46 @@ class Linked(GapsCase):
                 self.assertLessEqual({"fsync", "sethostname", "unlinkat"}, own.keys())
                 self.assertLessEqual({"epoll_create1", "sched_yield"}, own.keys())  # its runtime
                 self.assertEqual(own.keys() & {"setns", "reboot", "unlink", "mount"}, set())
+
+
+class Needed(GapsCase):
+    """A program that is recorded without an argument makes calls with one, of which gaps tells: it needs no others."""
+
+    def test_glibc(self) -> None:
+        self.check("gcc")
+
+    def test_musl(self) -> None:
+        self.check("musl-gcc")
+
+    def test_i386(self) -> None:
+        self.check("gcc -m32")
+
+    def build(self, family: str, compiler: str) -> str:
+        path = str(self.folder / family)
+        subprocess.run([*compiler.split(), "-w", f"-DFAMILY_{family}", "-o", path, str(NEEDED), "-lpthread", "-lutil",
+                        "-lrt"], check=True)
+        return path
+
+    def check(self, compiler: str) -> None:
+        support.require_root()
+        support.require_command(compiler.split()[0])
+        families = re.findall(r"FAMILY_(\w+)\n", NEEDED.read_text())
+        self.assertGreater(len(families), 10)
+        for name in families:
+            with self.subTest(name, compiler=compiler):
+                program = self.build(name, compiler)
+                result = support.spoc("record", "-b", "execve", "-t", "raw-seccomp", "-o", str(self.profile), program,
+                                      cwd=self.folder)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                named = self.own(program)
+                self.assertTrue(named)
+                allowed = self.folder / "allowed.json"
+                support.spoc("merge", "-o", str(allowed), "-b", ",".join(named), str(self.profile))
+                self.assertIn("allows all that", support.spoc("gaps", "-p", str(allowed), program).stdout)
+                result = support.spoc("run", "--strict", "-p", str(allowed), program, "x", cwd=self.folder)
+                # What programs need that it executes is not told.
+                blocked = re.findall(rf"Seccomp: (\S+) .*comm: {name}\n", result.stderr)
+                self.assertEqual(blocked, [], result.stderr)
 
 
 class Foreign(GapsCase):

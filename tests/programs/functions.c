@@ -7,6 +7,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <aio.h>
+#include <arpa/nameser.h>
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,15 +17,18 @@
 #include <glob.h>
 #include <grp.h>
 #include <ifaddrs.h>
+#include <libintl.h>
 #include <locale.h>
 #include <mntent.h>
 #include <mqueue.h>
 #include <net/if.h>
 #include <netdb.h>
+#include <nl_types.h>
 #include <poll.h>
 #include <pthread.h>
 #include <pty.h>
 #include <pwd.h>
+#include <resolv.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <shadow.h>
@@ -38,18 +43,22 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/ipc.h>
+#include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sem.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/timex.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -62,13 +71,18 @@
 #include <utime.h>
 #include <utmp.h>
 #include <utmpx.h>
+#include <wchar.h>
+#include <wordexp.h>
 #ifdef __GLIBC__
 #include <err.h>
 #include <error.h>
+#include <execinfo.h>
+#include <fstab.h>
 #include <fts.h>
 #include <iconv.h>
 #include <malloc.h>
 #include <sys/sysinfo.h>
+#include <ttyent.h>
 #endif
 
 #define MARK 0x7e57 /* as the first argument of getpriority, which knows no such */
@@ -82,6 +96,9 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static sem_t semaphore;
+static pthread_barrier_t barrier;
+static mtx_t mutex_c11;
+static cnd_t condition_c11;
 static jmp_buf place;
 static volatile int stage;
 
@@ -129,6 +146,31 @@ static void *hold(void *argument) /* what the function waits for, a while, and t
 	return argument;
 }
 
+static void *hold_c11(void *argument) /* the same with C11's */
+{
+	mtx_lock(&mutex_c11);
+	stage = 1;
+	usleep(50000);
+	mtx_unlock(&mutex_c11);
+	usleep(50000);
+	mtx_lock(&mutex_c11);
+	cnd_broadcast(&condition_c11);
+	mtx_unlock(&mutex_c11);
+	return argument;
+}
+
+static void *meet(void *argument)
+{
+	stage = 1;
+	pthread_barrier_wait(&barrier);
+	return argument;
+}
+
+static void *leave(void *argument)
+{
+	pthread_exit(argument);
+}
+
 static void *want(void *argument) /* wait for what the function gives */
 {
 	stage = 1;
@@ -138,7 +180,13 @@ static void *want(void *argument) /* wait for what the function gives */
 		pthread_rwlock_wrlock(&rwlock);
 	else if (argument == &semaphore)
 		sem_wait(&semaphore);
-	else if (argument == &condition) {
+	else if (argument == &mutex_c11)
+		mtx_lock(&mutex_c11);
+	else if (argument == &condition_c11) {
+		mtx_lock(&mutex_c11);
+		cnd_wait(&condition_c11, &mutex_c11);
+		mtx_unlock(&mutex_c11);
+	} else if (argument == &condition) {
 		pthread_mutex_lock(&mutex);
 		pthread_cond_wait(&condition, &mutex);
 		pthread_mutex_unlock(&mutex);
@@ -208,6 +256,33 @@ static struct rlimit limit;
 static struct timex clock_state;
 static ucontext_t context, other_context;
 
+static struct aiocb request;
+static wchar_t wide[10];
+static struct itimerspec once;
+static struct mntent entry_of_mount = {.mnt_fsname = "a", .mnt_dir = "b", .mnt_type = "c", .mnt_opts = "d"};
+
+static void by_value(union sigval value)
+{
+	(void)value;
+}
+
+static struct sigevent by_thread(void)
+{
+	struct sigevent event;
+
+	memset(&event, 0, sizeof(event));
+	event.sigev_notify = SIGEV_THREAD;
+	event.sigev_notify_function = by_value;
+	return event;
+}
+
+static void wait_for(struct aiocb *asked)
+{
+	while (aio_error(asked) == EINPROGRESS)
+		;
+	aio_return(asked);
+}
+
 static void files(void)
 {
 #if defined(__GLIBC__) && __GLIBC_MINOR__ < 33
@@ -259,9 +334,19 @@ static void files(void)
 	CASE(rewinddir, readdir(open_folder), rewinddir(open_folder), seekdir(open_folder, 0))
 	CASE(seekdir, readdir(open_folder), seekdir(open_folder, 0))
 	CALL(scandir, struct dirent **list; scandir(".", &list, selected, alphasort))
+#ifdef __GLIBC__
+	CALL(scandirat, struct dirent **list; scandirat(folder, ".", &list, selected, alphasort))
+#endif
+	CALL(ftok, ftok(".", 1))
+	CALL(mktemp, char name[] = "aXXXXXX"; mktemp(name))
+	CALL(tmpnam, tmpnam(text))
+#ifdef __GLIBC__
+	CALL(getwd, getwd(text))
+#endif
+	CALL(lchmod, lchmod("file", 0600))
 	CALL(glob, glob_t found; glob("*/*", 0, NULL, &found), glob("lin?", GLOB_MARK, NULL, &found))
 	CALL(ftw, ftw(".", seen, 5))
-	CALL(nftw, nftw(".", seen_more, 5, FTW_PHYS | FTW_CHDIR))
+	CALL(nftw, nftw(".", seen_more, 5, FTW_PHYS | FTW_CHDIR), nftw("./sub", seen_more, 5, FTW_CHDIR))
 #ifdef __GLIBC__
 	CALL(fts_open, fts_open(here, FTS_PHYSICAL, NULL))
 	CASE(fts_read, FTS *tree = fts_open(here, FTS_PHYSICAL, NULL),
@@ -273,6 +358,15 @@ static void files(void)
 	CALL(fstatvfs, struct statvfs system; fstatvfs(file, &system))
 	CALL(pathconf, pathconf(".", _PC_LINK_MAX), pathconf(".", _PC_2_SYMLINKS))
 	CALL(fpathconf, fpathconf(file, _PC_LINK_MAX), fpathconf(file, _PC_2_SYMLINKS))
+	CALL(statfs, struct statfs system; statfs(".", &system))
+	CALL(fstatfs, struct statfs system; fstatfs(file, &system))
+	CALL(truncate, truncate("file", 0))
+	CALL(ftruncate, ftruncate(file, 0))
+	CALL(lseek, lseek(file, 0, SEEK_SET))
+	CALL(sendfile, sendfile(file, folder, NULL, 1))
+	CALL(fcntl, fcntl(file, F_GETFL))
+	CALL(chown, chown("file", 0, 0))
+	CALL(getgroups, getgroups(0, NULL))
 	CALL(pread, pread(file, text, 1, 0))
 	CALL(pwrite, pwrite(file, text, 1, 0))
 #ifdef __GLIBC__
@@ -297,6 +391,10 @@ static void files(void)
 	CALL(mq_setattr, struct mq_attr attributes; memset(&attributes, 0, sizeof(attributes));
 	     mq_setattr(-1, &attributes, NULL))
 	CALL(mq_close, mq_close(-1))
+	CASE(mq_notify, mq_unlink("/spoc-functions"); mqd_t queue = mq_open("/spoc-functions", O_RDWR | O_CREAT, 0600, NULL);
+	     struct sigevent event = by_thread(), mq_notify(queue, &event); mq_send(queue, "a", 1, 0); usleep(50000))
+	CALL(mq_timedsend, mq_timedsend(-1, "", 0, 0, &moment))
+	CALL(mq_timedreceive, mq_timedreceive(-1, text, sizeof(text), NULL, &moment))
 	CALL(umount, umount("/nowhere"))
 }
 
@@ -311,6 +409,27 @@ static void streams(void)
 	CALL(fgets, fgets(text, 10, in))
 	CALL(fgetc, fgetc(in))
 	CALL(getc, getc(in))
+	CALL(getchar, getchar())
+	CALL(getwchar, getwchar())
+	CALL(getwc, getwc(in))
+	CALL(fgetwc, fgetwc(in))
+	CALL(fgetws, fgetws(wide, 9, in))
+	CALL(getw, getw(in))
+	CALL(fwscanf, fwscanf(in, L"%9s", text))
+	CALL(wscanf, wscanf(L"%9s", text))
+	CALL(scanf, status = scanf("%9s", text))
+	CASE(vfscanf, (void)0, fscanf(in, "%9s", text))
+	CASE(vscanf, (void)0, status = scanf("%9s", text))
+	CALL(fputwc, fputwc(L'a', out))
+	CALL(putwc, putwc(L'a', out))
+	CALL(putwchar, putwchar(L'a'); fflush(stdout))
+	CALL(fputws, fputws(L"a", out))
+	CALL(putw, putw(1, out))
+	CALL(fwprintf, fwprintf(out, L"%d", 1))
+	CALL(wprintf, wprintf(L"%d", 1); fflush(stdout))
+	CASE(vwprintf, (void)0, wprintf(L"%d", 1); fflush(stdout))
+	CASE(vfwprintf, (void)0, fwprintf(out, L"%d", 1))
+	CASE(vdprintf, (void)0, dprintf(file, "%d", 1))
 	CALL(uflow, getc_unlocked(in))
 	CALL(getdelim, char *line = NULL; size_t size = 0; getdelim(&line, &size, '\n', in))
 	CALL(getline, char *line = NULL; size_t size = 0; getline(&line, &size, in))
@@ -327,19 +446,28 @@ static void streams(void)
 	CALL(fputc, fputc('a', out))
 	CALL(putc, putc('a', out))
 	CALL(overflow, putc_unlocked('a', out))
-	CALL(putchar, putchar('a'))
-	CALL(puts, puts("a"))
-	CALL(printf, printf("%d", 1))
-	CASE(vprintf, (void)0, printf("%d", 1))
+	CALL(putchar, putchar('a'); fflush(stdout))
+	CALL(puts, puts("a"); fflush(stdout))
+	CALL(printf, printf("%d", 1); fflush(stdout))
+	CASE(vprintf, (void)0, printf("%d", 1); fflush(stdout))
 	CALL(fprintf, fprintf(out, "%d", 1))
 	CALL(vfprintf, fprintf(out, "%d", 1))
 	CALL(dprintf, dprintf(file, "%d", 1))
 	CALL(perror, perror("a"))
 	CALL(psignal, psignal(SIGHUP, "a"))
+	CASE(psiginfo, siginfo_t about; memset(&about, 0, sizeof(about)); about.si_signo = SIGHUP, psiginfo(&about, "a"))
+	CASE(addmntent, FILE *mounts = setmntent("mounts", "w+"),
+	     addmntent(mounts, &entry_of_mount))
 #ifdef __GLIBC__
 	CALL(error, error(0, 1, "a"))
 	CALL(warn, warn("a"))
 	CALL(warnx, warnx("a"))
+	CASE(vwarn, (void)0, warn("a"))
+	CASE(vwarnx, (void)0, warnx("a"))
+	CALL(err, err(0, "a"))
+	CALL(errx, errx(0, "a"))
+	CALL(error_at_line, error_at_line(0, 1, "a", 1, "a"))
+	CALL(fcloseall, fcloseall())
 #endif
 	CALL(getpass, getpass(""))
 	CALL(setmntent, setmntent("/proc/mounts", "r"))
@@ -368,11 +496,24 @@ static void processes(void)
 	CALL(daemon, daemon(0, 0))
 	CALL(_exit, _exit(0))
 	CALL(exit, exit(0))
+	CALL(_Exit, _Exit(0))
+	CALL(quick_exit, quick_exit(0))
+	CALL(wordexp, wordexp_t words; wordexp("$(echo a)", &words, 0); wordexp("*", &words, 0); wordexp("~", &words, 0))
 	CALL(raise, raise(SIGURG))
 	CALL(abort, abort())
 	CALL(signal, signal(SIGURG, on_signal))
 	CALL(sigaction, sigaction(SIGURG, &action, NULL))
 	CALL(siginterrupt, siginterrupt(SIGURG, 1))
+	CALL(sigset, sigset(SIGURG, on_signal))
+	CALL(sighold, sighold(SIGURG))
+	CALL(sigrelse, sigrelse(SIGURG))
+	CALL(sigignore, sigignore(SIGURG))
+	CASE(sigpause, alarm(1); sighold(SIGALRM), sigpause(SIGALRM))
+#ifdef __GLIBC__
+	CALL(sysv_signal, sysv_signal(SIGURG, on_signal))
+	CALL(ssignal, ssignal(SIGURG, on_signal))
+	CALL(gsignal, gsignal(SIGURG))
+#endif
 	CALL(sigprocmask, sigprocmask(SIG_BLOCK, &set, NULL))
 	CALL(pthread_sigmask, pthread_sigmask(SIG_BLOCK, &set, NULL))
 	CALL(sigpending, sigpending(&set))
@@ -393,6 +534,36 @@ static void processes(void)
 	CALL(usleep, usleep(1000))
 	CALL(sleep, sleep(1))
 	CALL(thrd_sleep, thrd_sleep(&moment, NULL))
+	CALL(clock_gettime, for (int i = 0; i < 12; i++) clock_gettime(i, now))
+	CALL(clock_getres, for (int i = 0; i < 12; i++) clock_getres(i, now))
+	CALL(clock_getcpuclockid, clockid_t clock; clock_getcpuclockid(0, &clock))
+	CALL(clock_nanosleep, clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL))
+	CASE(clock_settime, status = setuid(65534), clock_settime(CLOCK_REALTIME, now))
+	CALL(clock_adjtime, clock_adjtime(CLOCK_REALTIME, &clock_state))
+	CALL(clock, clock())
+	CALL(time, time(NULL))
+	CALL(gettimeofday, gettimeofday(times, NULL))
+	CALL(timer_create, timer_t timer; timer_create(CLOCK_MONOTONIC, NULL, &timer); struct sigevent event = by_thread();
+	     timer_create(CLOCK_MONOTONIC, &event, &timer);
+	     once.it_value.tv_nsec = 1000; timer_settime(timer, 0, &once, NULL); usleep(50000))
+	CASE(timer_settime, timer_t timer; timer_create(CLOCK_MONOTONIC, NULL, &timer); once.it_value.tv_sec = 9,
+	     timer_settime(timer, 0, &once, NULL))
+	CASE(timer_gettime, timer_t timer; timer_create(CLOCK_MONOTONIC, NULL, &timer),
+	     timer_gettime(timer, &once))
+	CASE(timer_delete, timer_t timer; timer_create(CLOCK_MONOTONIC, NULL, &timer), timer_delete(timer))
+	CALL(timerfd_create, timerfd_create(CLOCK_MONOTONIC, 0))
+	CASE(timerfd_settime, int timer = timerfd_create(CLOCK_MONOTONIC, 0); once.it_value.tv_sec = 9,
+	     timerfd_settime(timer, 0, &once, NULL))
+	CASE(timerfd_gettime, int timer = timerfd_create(CLOCK_MONOTONIC, 0),
+	     timerfd_gettime(timer, &once))
+	CALL(sched_rr_get_interval, sched_rr_get_interval(0, now))
+	CALL(aio_read, aio_read(&request); wait_for(&request))
+	CALL(aio_write, aio_write(&request); wait_for(&request))
+	CALL(aio_fsync, aio_fsync(O_SYNC, &request); wait_for(&request))
+	CALL(lio_listio, struct aiocb *list[1] = {&request}; request.aio_lio_opcode = LIO_READ;
+	     lio_listio(LIO_WAIT, list, 1, NULL))
+	CASE(aio_suspend, aio_read(&request), const struct aiocb *list[1] = {&request}; aio_suspend(list, 1, NULL))
+	CASE(aio_cancel, aio_read(&request); wait_for(&request), aio_cancel(file, NULL))
 	CALL(alarm, alarm(0))
 	CALL(ualarm, ualarm(0, 0))
 	CASE(settimeofday, status = setuid(65534), settimeofday(times, NULL))
@@ -419,6 +590,8 @@ static void processes(void)
 	CALL(get_nprocs_conf, get_nprocs_conf())
 	CALL(get_phys_pages, get_phys_pages())
 #endif
+	CALL(gethostid, gethostid())
+	CALL(cuserid, cuserid(text))
 	CALL(getloadavg, double load; getloadavg(&load, 1))
 	CALL(getlogin, getlogin())
 	CALL(getentropy, getentropy(text, 8))
@@ -449,6 +622,30 @@ static void threads(void)
 	CASE(sem_timedwait, (void)0, clock_gettime(CLOCK_REALTIME, &now[0]); now[0].tv_sec++;
 	     sem_timedwait(&semaphore, &now[0]))
 	CASE(sem_post, start(want, &semaphore), sem_post(&semaphore))
+	CASE(sem_trywait, (void)0, sem_trywait(&semaphore))
+	CASE(pthread_mutex_timedlock, start(hold, NULL); clock_gettime(CLOCK_REALTIME, &now[0]); now[0].tv_sec++,
+	     pthread_mutex_timedlock(&mutex, &now[0]))
+	CASE(pthread_rwlock_timedrdlock, start(hold, NULL); clock_gettime(CLOCK_REALTIME, &now[0]); now[0].tv_sec++,
+	     pthread_rwlock_timedrdlock(&rwlock, &now[0]))
+	CASE(pthread_rwlock_timedwrlock, start(hold, NULL); clock_gettime(CLOCK_REALTIME, &now[0]); now[0].tv_sec++,
+	     pthread_rwlock_timedwrlock(&rwlock, &now[0]))
+	CASE(pthread_barrier_wait, pthread_barrier_init(&barrier, NULL, 2); start(meet, NULL), pthread_barrier_wait(&barrier))
+	CASE(pthread_tryjoin_np, thread = start(hold, NULL), pthread_tryjoin_np(thread, NULL))
+	CASE(pthread_timedjoin_np, thread = start(hold, NULL); clock_gettime(CLOCK_REALTIME, &now[0]); now[0].tv_sec++,
+	     pthread_timedjoin_np(thread, NULL, &now[0]))
+	CASE(pthread_exit, (void)0, pthread_create(&thread, NULL, leave, NULL); pthread_join(thread, NULL))
+	CASE(pthread_detach, thread = start(hold, NULL), pthread_detach(thread); usleep(300000))
+	CALL(pthread_getcpuclockid, clockid_t clock; pthread_getcpuclockid(thread, &clock))
+	CASE(thrd_join, thrd_create(&c11, do_nothing_c11, NULL), thrd_join(c11, NULL))
+	CASE(mtx_lock, start(hold_c11, NULL), mtx_lock(&mutex_c11))
+	CASE(mtx_timedlock, start(hold_c11, NULL); timespec_get(&now[0], TIME_UTC); now[0].tv_sec++,
+	     mtx_timedlock(&mutex_c11, &now[0]))
+	CASE(mtx_unlock, mtx_lock(&mutex_c11); start(want, &mutex_c11), mtx_unlock(&mutex_c11))
+	CASE(cnd_wait, start(hold_c11, NULL); mtx_lock(&mutex_c11), cnd_wait(&condition_c11, &mutex_c11))
+	CASE(cnd_timedwait, mtx_lock(&mutex_c11); timespec_get(&now[0], TIME_UTC); now[0].tv_nsec = 999999999,
+	     cnd_timedwait(&condition_c11, &mutex_c11, &now[0]))
+	CASE(cnd_signal, start(want, &condition_c11), cnd_signal(&condition_c11))
+	CASE(cnd_broadcast, start(want, &condition_c11), cnd_broadcast(&condition_c11))
 	CASE(pthread_kill, thread = start(want, NULL), pthread_kill(thread, SIGURG))
 	CASE(pthread_cancel, thread = start(want, NULL), pthread_cancel(thread))
 	CASE(pthread_setname_np, thread = start(want, NULL), pthread_setname_np(pthread_self(), "a");
@@ -495,8 +692,18 @@ static void networks(void)
 	CALL(getservbyname, getservbyname("http", "tcp"))
 	CALL(getservbyport, getservbyport(htons(80), "tcp"))
 	CALL(getprotobyname, getprotobyname("tcp"))
+	CALL(getprotobynumber, getprotobynumber(6))
+	CALL(getservent, getservent())
+	CALL(getprotoent, getprotoent())
+	CALL(gethostent, gethostent())
+	CALL(getnetent, getnetent())
+	CALL(getnetbyname, getnetbyname("a"))
+	CALL(gethostbyname2, gethostbyname2("name.invalid", AF_INET))
+	CALL(res_query, unsigned char answer[99]; res_query("name.invalid", 1, 1, answer, 99))
+	CALL(res_search, unsigned char answer[99]; res_search("name.invalid", 1, 1, answer, 99))
 	CALL(if_nametoindex, if_nametoindex("lo"))
 	CALL(if_indextoname, if_indextoname(1, text))
+	CALL(if_nameindex, if_nameindex())
 	CALL(getifaddrs, getifaddrs(&interfaces))
 	CALL(openlog, openlog("a", LOG_NDELAY, LOG_USER))
 	CALL(syslog, syslog(LOG_DEBUG, "a"))
@@ -511,6 +718,34 @@ static void networks(void)
 	CALL(getgrouplist, gid_t groups[99]; int count = 99; getgrouplist("root", 0, groups, &count))
 	CALL(initgroups, initgroups("root", 0))
 	CALL(getutxent, getutxent())
+	CALL(getspnam, getspnam("root"))
+	CALL(getspent, getspent())
+	CALL(getusershell, getusershell())
+	CALL(getlogin_r, getlogin_r(text, 99))
+	CALL(getutent, getutent())
+#ifdef __GLIBC__
+	CALL(getutxid, struct utmpx entry; memset(&entry, 0, sizeof(entry)); getutxid(&entry))
+	CALL(getutxline, struct utmpx entry; memset(&entry, 0, sizeof(entry)); getutxline(&entry))
+	CALL(setutxent, setutxent())
+	CALL(pututline, struct utmp entry; memset(&entry, 0, sizeof(entry)); utmpname("file"); pututline(&entry))
+	CALL(updwtmp, struct utmp entry; memset(&entry, 0, sizeof(entry)); updwtmp("file", &entry))
+	CALL(logwtmp, logwtmp("a", "b", "c"))
+	CALL(login, struct utmp entry; memset(&entry, 0, sizeof(entry)); utmpname("file"); login(&entry))
+	CALL(logout, utmpname("file"); logout("a"))
+	CALL(getnetgrent, char *host, *user, *domain; setnetgrent("a"); getnetgrent(&host, &user, &domain))
+	CALL(innetgr, innetgr("a", NULL, NULL, NULL))
+	CALL(getttyent, getttyent())
+	CALL(getfsent, getfsent())
+	CALL(backtrace, void *frames[9]; backtrace(frames, 9))
+	CALL(getpt, getpt())
+	CALL(ptsname_r, ptsname_r(terminal, text, 99))
+	CALL(dlmopen, dlmopen(LM_ID_NEWLM, "libutil.so.1", RTLD_NOW))
+#endif
+	CALL(eventfd_write, eventfd_write(eventfd(0, 0), 1))
+	CALL(catopen, catopen("/tmp/nsswitch", 0))
+	CALL(gettext, setlocale(LC_ALL, "C.UTF-8"); setenv("LANGUAGE", "de", 1); bindtextdomain("a", "/usr/share/locale");
+	     textdomain("a"); gettext("a"))
+	CALL(klogctl, klogctl(10, NULL, 0))
 #ifdef __GLIBC__
 	CALL(updwtmpx, struct utmpx entry; memset(&entry, 0, sizeof(entry)); updwtmpx("file", &entry))
 	CALL(pututxline, struct utmpx entry; memset(&entry, 0, sizeof(entry)); utmpxname("file"); pututxline(&entry))
@@ -539,6 +774,8 @@ static void networks(void)
 	CALL(tcgetpgrp, tcgetpgrp(terminal))
 	CALL(tcsetpgrp, tcsetpgrp(terminal, group))
 	CALL(ttyname, ttyname(terminal))
+	CALL(ttyname_r, ttyname_r(terminal, text, 99))
+	CALL(tcgetsid, tcgetsid(terminal))
 	CALL(ptsname, ptsname(terminal))
 	CALL(grantpt, grantpt(terminal))
 	CALL(unlockpt, unlockpt(terminal))
@@ -548,10 +785,14 @@ static void networks(void)
 	     while (!*done) ;)
 	CALL(login_tty, login_tty(terminal))
 	CALL(dlopen, dlopen(getenv("LIBRARY") ? getenv("LIBRARY") : "libseccomp.so.2", RTLD_NOW))
+	CASE(dlclose, void *library = dlopen("libseccomp.so.2", RTLD_NOW), if (library) dlclose(library))
 	CALL(setlocale, setlocale(LC_ALL, "C.UTF-8"))
 	CALL(newlocale, newlocale(LC_ALL_MASK, "C.UTF-8", (locale_t)0))
 	CALL(tzset, tzset())
 	CALL(localtime, time_t seconds = 0; localtime(&seconds))
+	CALL(ctime, time_t seconds = 0; ctime(&seconds))
+	CASE(strftime, struct tm date; memset(&date, 0, sizeof(date)), strftime(text, 99, "%Z %c", &date))
+	CALL(getdate, getdate("a"))
 	CALL(mktime, struct tm date; memset(&date, 0, sizeof(date)); mktime(&date))
 }
 
@@ -570,13 +811,17 @@ static void prepare(void)
 	in = fopen("file", "r");
 	out = fopen("out", "w");
 	setvbuf(out, NULL, _IONBF, 0);
-	setvbuf(stdout, NULL, _IONBF, 0);
 	buffered = fopen("buffered", "w+");
 	fputs("a", buffered);
 	open_folder = opendir(".");
 	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
 	terminal = open("/dev/ptmx", O_RDWR | O_NOCTTY);
 	sem_init(&semaphore, 0, 0);
+	mtx_init(&mutex_c11, mtx_timed);
+	cnd_init(&condition_c11);
+	request.aio_fildes = file;
+	request.aio_buf = text;
+	request.aio_nbytes = 1;
 	action.sa_handler = on_signal;
 	sigemptyset(&old_set);
 	sigemptyset(&set);
