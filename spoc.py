@@ -15611,11 +15611,14 @@ def mapped_programs(whose: str, pids: Iterable[int]) -> Iterator[Sequence[ElfFil
 
 # What functions of Go's packages call under other names than libc's; of families, what follows may be anything.
 GO_CALLS = dict(pair.split(":") for pair in """
-    accept:accept4 closefd:close eaccess:faccessat2 epollcreate:epoll_create1 epollwait:epoll_pwait
-    forkexec:clone+execve futimes:utimensat getdents:getdents64 getpgrp:getpgid inotifyinit:inotify_init1
-    nanosleep:nanosleep osyield:sched_yield pipe:pipe2 readdirent:getdents64 rmdir:unlinkat seek:lseek select:pselect6
-    settimeofday:settimeofday startprocess:clone+execve unmount:umount2 usleep:nanosleep utimes:utimensat
-    utimesnano:utimensat""".split())
+    accept:accept4/accept closefd:close epollcreate:epoll_create1/epoll_create epollwait:epoll_pwait/epoll_wait
+    eventfd:eventfd2 exec:execve exitthread:exit fadvise:fadvise64 fcntl:fcntl+fcntl64
+    forkexec:clone/clone3+execve+dup3/dup2+waitid fstatat:newfstatat futimes:utimensat getdents:getdents64
+    getpgrp:getpgid getrlimit:getrlimit/prlimit64 inotifyinit:inotify_init1/inotify_init lstat:newfstatat
+    osyield:sched_yield pread:pread64 prlimit1:prlimit64 prlimit:prlimit64 pwrite:pwrite64 raise:tkill/tgkill
+    readdirent:getdents64 readlen:read rmdir:unlinkat seek:lseek select:select/pselect6 setrlimit:setrlimit/prlimit64
+    signalfd:signalfd4 stat:newfstatat unmount:umount2 usleep:nanosleep utimes:utimes/utimensat utimesnano:utimensat
+    writelen:write""".split())
 GO_FAMILIES = "ptrace ioctl keyctl fcntl prctl setsockopt getsockopt sendmsg recvmsg".split()
 
 
@@ -15630,11 +15633,10 @@ def calls_of_go(function: str) -> tuple[str, ...]:
     known = known_calls()
     word = function.rpartition(".")[2].lower().replace("_", "")
     word = next((family for family in GO_FAMILIES if word.startswith(family)), word)
-    at = next((known[each] for each in (f"{word}at", f"f{word}at") if each in known and "xattr" not in word), "")
-    call = GO_CALLS.get(word, at)
-    if call or not {word, f"{word}64"} & known.keys() and not libc_rows()[0].fullmatch(word):
-        return tuple(filter(None, call.split("+")))
-    return calls_of_function(known.get(word, word))
+    # fchmod has no other, and getxattrat is newer than Go's.
+    others = () if word.startswith("f") or word.endswith("xattr") else (f"{word}at", f"f{word}at")
+    call = GO_CALLS.get(word) or next((known[each] for each in (*others, word) if each in known), "")
+    return tuple(call.split("+")) if call else calls_of_function(word) if libc_rows()[0].fullmatch(word) else ()
 
 
 # What libc for 32 bits calls as it is, unless a function with 64 at its end is asked for.

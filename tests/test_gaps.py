@@ -163,8 +163,9 @@ class Output(GapsCase):
                                                  "syscall.PtraceGetRegs", "internal/runtime/syscall.EpollWait",
                                                  "syscall.Unlink", "syscall.Wait4", "syscall.(*mmapper).Mmap",
                                                  "golang.org/x/sys/unix.Setxattr", "syscall.Pread", "runtime.lock"]))
-        self.assertEqual(sorted(self.own(program)), ["clone", "epoll_pwait", "execve", "fsync", "newfstatat", "pread64",
-                                                     "ptrace", "renameat2", "setxattr", "umount2", "unlinkat", "wait4"])
+        self.assertEqual(sorted(self.own(program)), ["clone", "dup3", "epoll_pwait", "execve", "fsync", "newfstatat",
+                                                     "pread64", "ptrace", "renameat2", "setxattr", "umount2",
+                                                     "unlinkat", "wait4", "waitid"])
         self.assertEqual(self.own(program)["fsync"], ["prog has syscall.Fsync"])
 
     def test_names_are_escaped(self) -> None:
@@ -409,6 +410,18 @@ class Linked(GapsCase):
                 self.assertEqual(own.keys() & {"setns", "reboot", "unlink", "mount"}, set())
 
 
+# What a program of Go's does if it is given an argument.
+GO_FAMILIES = {
+    "files": 'syscall.Truncate("t", 0); os.Stat("/etc"); os.Lstat("/"); os.Getuid(); os.Chown("/none", 0, 0); '
+             'var s syscall.Statfs_t; syscall.Statfs("/", &s); os.Chmod("/none", 7); os.Remove("/none"); '
+             'syscall.Fchmod(9, 7)',
+    "limits": 'var l syscall.Rlimit; syscall.Getrlimit(7, &l); syscall.Setrlimit(7, &l); '
+              'syscall.Getxattr("/", "a", nil)',
+    "programs": 'exec.Command("true").Run(); os.Pipe(); os.Getwd()',
+    "network": 'net.Listen("tcp", "127.0.0.1:0"); net.Dial("udp", "127.0.0.1:9"); net.Interfaces()',
+}
+
+
 class Needed(GapsCase):
     """A program that is recorded without an argument makes calls with one, of which gaps tells: it needs no others."""
 
@@ -421,18 +434,56 @@ class Needed(GapsCase):
     def test_i386(self) -> None:
         self.check("gcc -m32")
 
+    def test_go(self) -> None:
+        for machine in "amd64", "386":
+            self.check(f"GOARCH={machine}")
+
+    def test_as_go_says(self) -> None:
+        """The calls of functions that the sources of Go's packages have, for four architectures."""
+        support.require_command("go")
+        root = subprocess.run(["go", "env", "GOROOT"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+        # Others do the same; ipc is libseccomp's name for these; epoll_wait is the runtime's where epoll_pwait is not.
+        other = {"Time time", "Utime utime", "accept accept", "getrlimit getrlimit", "Lstat lstat64", "Stat stat64",
+                 "SyncFileRange sync_file_range2", "Fadvise fadvise64_64", "Exit exit_group", "EpollWait epoll_wait",
+                 "EpollCreate epoll_create", "InotifyInit inotify_init"}
+        checked = 0
+        machines = {"amd64": spoc.X86_64, "386": spoc.X86, "arm": spoc.ARM, "arm64": spoc.AARCH64}
+        for machine, architecture in machines.items():
+            for path in (glob.glob(f"{root}/src/syscall/zsyscall_linux_{machine}.go") +
+                         glob.glob(f"{root}/src/cmd/vendor/golang.org/x/sys/unix/zsyscall_linux*_{machine}.go")):
+                with open(path, encoding="utf-8") as file:
+                    text = file.read()
+                for function in re.finditer(r"^func (\w+)\(.*?^}", text, re.MULTILINE | re.DOTALL):
+                    for call in map(str.lower, re.findall(r"SYS_(\w+)", function[0])):
+                        name = call if call != "fstatat" else "newfstatat"  # as libseccomp calls arm64's
+                        told = [option for each in spoc.calls_of_go(f"syscall.{function[1]}")
+                                for option in spoc.calls_of_machine(each, architecture.token, True)[:1]]
+                        with self.subTest(machine=machine, function=function[1]):
+                            if f"{function[1]} {call}" not in other and told != ["ipc"]:
+                                self.assertIn(name, told)
+                                checked += 1
+        self.assertGreater(checked, 400)
+
     def build(self, family: str, compiler: str) -> str:
         path = str(self.folder / family)
-        subprocess.run([*compiler.split(), "-w", f"-DFAMILY_{family}", "-o", path, str(NEEDED), "-lpthread", "-lutil",
-                        "-lrt"], check=True)
+        if not compiler.startswith("GOARCH"):
+            subprocess.run([*compiler.split(), "-w", f"-DFAMILY_{family}", "-o", path, str(NEEDED), "-lpthread",
+                            "-lutil", "-lrt"], check=True)
+            return path
+        (self.folder / "main.go").write_text(
+            'package main\nimport ("net"; "os"; "os/exec"; "syscall")\n'
+            "var _, _, _ = net.Dial, exec.Command, syscall.Getpid\n"
+            f"func main() {{ if len(os.Args) > 1 {{ {GO_FAMILIES[family]} }} }}\n")
+        subprocess.run(["env", "CGO_ENABLED=0", "GO111MODULE=off", f"GOCACHE={self.folder}/cache", "GOFLAGS=", compiler,
+                        "go", "build", "-o", path, str(self.folder / "main.go")], check=True)
         return path
 
     def check(self, compiler: str) -> None:
         support.require_root()
-        support.require_command(compiler.split()[0])
+        support.require_command(next(word for word in (*compiler.split(), "go") if "=" not in word))
         families = re.findall(r"FAMILY_(\w+)\n", NEEDED.read_text())
         self.assertGreater(len(families), 10)
-        for name in families:
+        for name in GO_FAMILIES if compiler.startswith("GOARCH") else families:
             with self.subTest(name, compiler=compiler):
                 program = self.build(name, compiler)
                 result = support.spoc("record", "-b", "execve", "-t", "raw-seccomp", "-o", str(self.profile), program,
