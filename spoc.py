@@ -15643,6 +15643,18 @@ def calls_of_go(function: str) -> tuple[str, ...]:
 NARROW = "truncate ftruncate sendfile timerfd_settime".split()
 
 
+def wider_calls(name: str, is_go: bool) -> list[str]:
+    """What libc, or Go, would rather call on 32 bits, if it is there: for large files, long times, all user ids."""
+    found = [f"{name}32", f"_l{name}", f"_new{name}"]
+    if name in ("stat", "lstat", "fstat", "newfstatat"):
+        return [*found, *([] if is_go else ["statx"]), f"{name.replace('new', '')}64"]
+    if is_go:
+        is_narrow = name == "fcntl" or "time" in name
+    else:
+        is_narrow = name in NARROW
+    return found if is_narrow else [*found, f"{name}64"]
+
+
 @functools.lru_cache(1 << 12)
 def calls_of_machine(call: str, token: int, is_go: bool = False) -> list[str]:
     """What an architecture has for a call, or several parted by "/": each of them will do."""
@@ -15651,13 +15663,7 @@ def calls_of_machine(call: str, token: int, is_go: bool = False) -> list[str]:
     for name in call.split("/"):
         if name in ("stat", "lstat") and syscall_number(name, token) < 0:
             name = "newfstatat"
-        wider: list[str] = []
-        if not token & AUDIT_ARCH_64BIT:
-            wider = [f"{name}32", f"_l{name}", f"_new{name}"]
-            if name in ("stat", "lstat", "fstat", "newfstatat"):
-                wider += ([] if is_go else ["statx"]) + [f"{name.replace('new', '')}64"]
-            elif name != "fcntl" and "time" not in name if is_go else name not in NARROW:
-                wider += [f"{name}64"]
+        wider = [] if token & AUDIT_ARCH_64BIT else wider_calls(name, is_go)
         alike = [each for left, right in sibling_groups() if name in left for each in right]
         alike += [each for left, right in sibling_groups() if name in right for each in left]
         for choice in wider, [name], alike:
