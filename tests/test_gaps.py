@@ -56,7 +56,7 @@ class GapsCase(support.Case):
 
     def imports(self, path: str) -> Set[str]:
         """All names, as if each stood for a syscall."""
-        with unittest.mock.patch.object(spoc, "calls_of_function", lambda name, is_musl: ("read",)):
+        with unittest.mock.patch.object(spoc, "calls_of_function", lambda name, is_musl=False: ("read",)):
             return set(spoc.Loader().read(path).functions)
 
     def make(self, name: str, data: bytes) -> str:
