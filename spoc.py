@@ -15250,7 +15250,7 @@ openpty: ioctl | ioctl open; killpg: kill; klogctl: syslog; lckpwdf: alarm fcntl
 lockf: fcntl; localtime|ctime|mktime|strftime|tzset: lseek | FILE fstat; login_tty: close dup2 ioctl setsid;
 lxstat: lstat; mkdtemp: mkdir rt_sigprocmask | mkdir; mkfifo|mknod|xmknod: mknodat/mknod | mknod; mkfifoat: mknodat;
 mk.?stemps?|getpt|posix_openpt|shm_open: rt_sigprocmask | fcntl open;
-mktemp|te?mpnam: newfstatat rt_sigprocmask | lstat stat; mq_.etattr: mq_getsetattr;
+mktemp|te?mpnam: newfstatat rt_sigprocmask | lstat readlink stat; mq_.etattr: mq_getsetattr;
 mq_notify: THREAD mq_notify recvfrom socket | THREAD close mq_notify recvfrom socket; mq_receive: mq_timedreceive;
 mq_send: mq_timedsend; nanosleep|u?sleep|thrd_sleep: clock_nanosleep | nanosleep;
 n?ftw|fts_(close|open|read): chdir fchdir fcntl getdents64 newfstatat | FILE fcntl fstat getdents64 lstat stat;
