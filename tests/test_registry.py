@@ -574,7 +574,7 @@ class Recorded(Scripted):
         for name, fault, reason in (
                 ("location", registries.answer(307, Location="http://[/"), "no address for HTTP"),
                 ("surrogate", registries.answer(400, b'{"errors":[{"message":"\\ud800"}]}'), r"\ud800"),
-                ("later", registries.answer(503, Retry_After="59"), "HTTP 503")):  # a service manager waits less
+                ("later", registries.answer(503, Retry_After="60"), "HTTP 503")):  # a service manager waits less
             with self.subTest(name):
                 self.faults[name] = functools.partial(lambda fault, _: fault, fault)
                 result = self.spoc("record", "-n", "-o", f"oci://{self.server.host}/{step}-{name}", "true", code=125)
