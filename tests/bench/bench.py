@@ -632,6 +632,7 @@ def measure_all() -> List[Row]:
     if os.geteuid() != 0:
         raise BenchError("needs root, to attach BPF programs")
     folder = tempfile.mkdtemp(prefix="spoc-bench-")
+    os.chmod(folder, 0o755)  # servers read in it as other users
     try:
         bench = Bench(folder)
         rows: List[Row] = []
