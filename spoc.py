@@ -1343,14 +1343,13 @@ def without_rare(profile: Profile, counts: dict[str, int], least: int) -> tuple[
 # Calls that other libcs, kernels and architectures make for the same work, and why they have no more authority. With
 # --portable, whoever may make one of the names left of > (of all, if there is no >) may make all of the group; where
 # none is left of it, every program may: it acts on the caller alone, or reads what all may know. Commas part groups.
+# Of the first group that names a call, gaps takes the first that an architecture has, where that lacks the call.
 SIBLINGS = """
 > set_tid_address set_robust_list rseq arch_prctl set_thread_area get_thread_area set_tls cacheflush membarrier \
     riscv_flush_icache sched_getaffinity sched_yield futex futex_time64 gettid getpid rt_sigprocmask \
     rt_sigaction sigaltstack uname getrlimit ugetrlimit: some libc's start, threads and signals
 brk mmap mmap2 > brk mmap mmap2 munmap mremap mprotect madvise: how malloc gets and returns memory; mmap2 is of 32 bits
-open openat openat2 > open openat openat2 creat fcntl fcntl64: arm64 has no open, openat2 only limits more, creat is \
-    an open with fixed flags, musl sets FD_CLOEXEC by fcntl
-stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64 oldstat oldlstat oldfstat: read what a file is
+newfstatat stat lstat fstat statx stat64 lstat64 fstat64 fstatat64 oldstat oldlstat oldfstat: read what a file is
 access faccessat faccessat2: ask for permissions
 rmdir unlink unlinkat: unlinkat does the work of both
 mkdir mkdirat, rename renameat renameat2, link linkat, symlink symlinkat, readlink readlinkat, mknod mknodat, \
@@ -1362,6 +1361,8 @@ read readv pread64 preadv preadv2, write writev pwrite64 pwritev pwritev2: musl'
 lseek _llseek, fcntl fcntl64, truncate truncate64, ftruncate ftruncate64, sendfile sendfile64, statfs statfs64, \
     fstatfs fstatfs64, fadvise64 fadvise64_64 arm_fadvise64_64, \
     sync_file_range sync_file_range2 arm_sync_file_range: take wider offsets, or in another order
+open openat openat2 > open openat openat2 creat fcntl fcntl64: arm64 has no open, openat2 only limits more, creat is \
+    an open with fixed flags, musl sets FD_CLOEXEC by fcntl
 mlock mlock2, dup2 dup3, pipe pipe2, eventfd eventfd2, signalfd signalfd4, inotify_init inotify_init1, \
     epoll_create epoll_create1, accept accept4, tgkill tkill: one work, with flags or less exact
 umount umount2: one work, and no mount
@@ -1373,12 +1374,12 @@ pause > ppoll ppoll_time64: arm64 pauses by ppoll
 nanosleep clock_nanosleep clock_nanosleep_time64: sleep
 alarm setitimer: arm64 has no alarm, and musl never takes it
 send sendto, recv recvfrom: without an address, which x86-64 lacks
-sendmsg sendmmsg > sendmsg sendmmsg sendto send, recvmsg recvmmsg recvmmsg_time64 > recvmsg recvmmsg recvmmsg_time64 \
-    recvfrom recv: several at once, or without control messages
 socketcall > socket bind connect listen accept accept4 getsockname getpeername socketpair send sendto recv recvfrom \
     shutdown setsockopt getsockopt sendmsg recvmsg sendmmsg recvmmsg, \
     ipc > semop semtimedop semget semctl msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl: i386's one call for \
     them all, which libseccomp adds by itself for each of these
+sendmsg sendmmsg > sendmsg sendmmsg sendto send, recvmsg recvmmsg recvmmsg_time64 > recvmsg recvmmsg recvmmsg_time64 \
+    recvfrom recv: several at once, or without control messages
 clone clone3 > clone clone3 fork vfork: make processes and threads, with all flags; fork and vfork have none
 fork vfork: make processes
 wait4 waitid waitpid: wait for children
@@ -15639,39 +15640,18 @@ def calls_of_go(function: str) -> tuple[str, ...]:
     return tuple(call.split("+")) if call else calls_of_function(word) if libc_rows()[0].fullmatch(word) else ()
 
 
-# What libc for 32 bits calls as it is, unless a function with 64 at its end is asked for.
-NARROW = "truncate ftruncate sendfile timerfd_settime".split()
-
-
-def wider_calls(name: str, is_go: bool) -> list[str]:
-    """What libc, or Go, would rather call on 32 bits, if it is there: for large files, long times, all user ids."""
-    found = [f"{name}32", f"_l{name}", f"_new{name}"]
-    if name in ("stat", "lstat", "fstat", "newfstatat"):
-        return [*found, *([] if is_go else ["statx"]), f"{name.replace('new', '')}64"]
-    if is_go:
-        is_narrow = name == "fcntl" or "time" in name
-    else:
-        is_narrow = name in NARROW
-    return found if is_narrow else [*found, f"{name}64"]
-
-
 @functools.lru_cache(1 << 12)
 def calls_of_machine(call: str, token: int, is_go: bool = False) -> list[str]:
-    """What an architecture has for a call, or several parted by "/": each of them will do."""
+    """What an architecture has for a call: on 32 bits either, the narrow or the wide; else its first sibling."""
     token = token if syscall_number("read", token) >= 0 else SCMP_ARCH_NATIVE  # libseccomp may not know it
-    found: list[str] = []
-    for name in call.split("/"):
-        if name in ("stat", "lstat") and syscall_number(name, token) < 0:
-            name = "newfstatat"
-        wider = [] if token & AUDIT_ARCH_64BIT else wider_calls(name, is_go)
-        alike = [each for left, right in sibling_groups() if name in left for each in right]
-        alike += [each for left, right in sibling_groups() if name in right for each in left]
-        for choice in wider, [name], alike:
-            exist = [each for each in choice if syscall_number(each, token) >= 0]
-            if exist:
-                found += exist
-                break
-    return list(dict.fromkeys(found))
+    forms = [call]
+    if not token & AUDIT_ARCH_64BIT and not (is_go and call == "fcntl"):  # of which Go needs both
+        forms += [f"{call}64", f"{call}32", f"_l{call}", f"_new{call}"]
+        forms += ["statx", "fstatat64"] if call in ("stat", "lstat", "fstat", "newfstatat") else []
+    pairs = [pair for left, right in sibling_groups() for pair in ((left, right), (right, left))]
+    alike = [each for some, others in pairs if call in some for each in others]
+    found, siblings = ([each for each in names if syscall_number(each, token) >= 0] for names in (forms, alike))
+    return found or siblings[:1]
 
 
 PARTS_OF_LIBC = tuple(name + end for name in "ld ld64 libc libdl libm libpthread librt".split() for end in ".-")
@@ -15681,11 +15661,13 @@ INTERPRETERS = [*SHELLS, *"python perl ruby node php lua tclsh java awk gawk maw
 
 def lacking(profile: Profile, file: ElfFile) -> dict[str, list[str]]:
     """The syscalls that code asks for and a profile never allows, and by which functions."""
-    found: dict[str, list[str]] = {}
+    found = collections.defaultdict[str, list[str]](list)
     for name, calls in sorted(file.functions.items()):
-        for options in (calls_of_machine(call, file.token, "." in name) for call in calls):
-            if options and not any(verdict.lets_pass for each in options for verdict in profile.verdicts(each)):
-                found.setdefault(options[0], []).append(name)
+        for call in calls:
+            choices = [calls_of_machine(each, file.token, "." in name) for each in call.split("/")]
+            if not any(verdict.lets_pass for each in itertools.chain(*choices) for verdict in profile.verdicts(each)):
+                for each in next(filter(None, choices), []):
+                    found[each].append(name)
     return found
 
 

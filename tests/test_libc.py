@@ -59,8 +59,9 @@ def measured() -> "Dict[str, Dict[str, Set[str]]]":
 def told(function: str, libc: str) -> "Tuple[Set[str], Set[str]]":
     """The calls that gaps names for a function, and all that it takes for these."""
     token = spoc.X86.token if libc == functions.I386 else spoc.X86_64.token
-    options = [spoc.calls_of_machine(call, token) for call in spoc.calls_of_function(function, libc.startswith("musl"))]
-    return {each[0] for each in options if each}, set().union(*options)
+    choices = [[spoc.calls_of_machine(each, token) for each in call.split("/")]
+               for call in spoc.calls_of_function(function, libc.startswith("musl"))]
+    return set().union(*(each[0] for each in choices)), set().union(*(options for each in choices for options in each))
 
 
 def missing(function: str, libc: str, calls: "Set[str]") -> "Set[str]":
