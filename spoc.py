@@ -15201,122 +15201,100 @@ def format_page(portrait: Portrait) -> str:
 
 
 # What functions of libc call under other names than their own, traced with glibc 2.31, 2.36 and 2.41 and musl 1.2 on
-# x86-64, and glibc 2.36 on i386 (tests/functions.py). Functions, as regular expressions: what glibc's call | musl's,
-# where that differs. Semicolons part rows, of a/b either will do, a word in capitals stands for its row. Left out is
-# what every program calls as it starts, which is little with musl. abort, free, malloc and realloc, which nearly all
-# import, have none: who aborts ends anyway, and any recording has what memory takes. Nor have send and recv, which some
-# architectures have.
+# x86-64, and glibc 2.36 on i386 (tests/functions.py). A row has a family of functions, as regular expressions, and what
+# these call: of a|b glibc's a, musl's and Go's b; of a/b either will do. A word in capitals stands for its row; what
+# begins with go_ is for Go alone. Left out are functions that next to no program imports, what every program calls as
+# it starts, which is little with musl, and abort, free, malloc and realloc: who aborts ends, and any recording has what
+# memory takes.
 LIBC_CALLS = r"""
-FILE: | close munmap open read; NAMES: FILE connect lseek newfstatat socket | FILE connect fcntl lseek socket;
-FORK: clone rt_sigprocmask | fork gettid rt_sigprocmask;
-THREAD: clone clone3 futex madvise rt_sigaction rt_sigprocmask | clone futex madvise membarrier munmap rt_sigprocmask;
-SPAWN: clone clone3 dup2 execve fcntl pipe2 prlimit64 rt_sigaction rt_sigprocmask wait4 | FILE clone dup2 execve fcntl
-    ioctl pipe2 rt_sigaction rt_sigprocmask wait4;
-UTMP: access alarm dup2 fcntl ftruncate64 getpid ioctl lseek pread64 rt_sigaction write;
-_exit|_Exit|exit|quick_exit: exit_group; adjtimex?|clock_adjtime|ntp_adjtime: clock_adjtime | adjtimex;
-aio_(cancel|fsync|read|suspend|write)|lio_listio: THREAD fcntl fsync getpid getuid pread64 pwrite64 rt_sigqueueinfo
-    sched_getparam sched_getscheduler | THREAD fcntl fsync getpid getuid lseek pread64 pwrite64 rt_sigqueueinfo;
-alarm: alarm | setitimer; backtrace|(new|set)locale|gettext|iconv_open: futex |;
-canonicalize_file_name|realpath: faccessat2 getcwd readlink | getcwd readlink;
-closedir|closelog|endmntent|mq_close: close | close munmap; creat: creat | open; cuserid: NAMES geteuid;
-daemon: FORK chdir dup2 setsid | FORK FILE chdir dup2 setsid; dlm?open|catopen: FILE | FILE fcntl fstat;
-epoll_create: epoll_create | epoll_create1; epoll_wait: epoll_wait | epoll_pwait; eventfd: eventfd2;
-exec[lv]p?e?: execve; fexecve: execveat;
-eaccess|euidaccess: access getegid geteuid getgid getuid newfstatat | faccessat2;
-faccessat: faccessat2/faccessat | faccessat faccessat2; fclose|fcloseall|fflush: lseek write | close lseek writev;
-fdopen: fcntl lseek | fcntl ioctl; fdopendir: fcntl | fcntl fstat; fopen|setmntent: lseek | fcntl ioctl open;
-fork: FORK; forkpty: FORK dup2 ioctl setsid | FORK FILE dup2 ioctl pipe2 setsid;
-fpathconf|fstatvfs: access fstatfs readlink | fstatfs; freopen: dup3 | FILE dup2 fcntl;
-f(seek|tell)o?|f[gs]etpos|rewind(dir)?|seekdir: lseek; fxstat: fstat; fstat: newfstatat/fstat | fstat;
-fstatat|fxstatat: newfstatat; futimes|futimens|lutimes: utimensat; futimesat: utimensat/futimesat | utimensat;
-v?w?printf|putw?char|puts: ioctl write | ioctl writev; perror: dup fcntl ioctl write | writev;
-f?putw?[cs]|putw|fwrite|v?[df]w?printf|overflow|v?(err|warn)x?|error(_at_line)?|psignal|psiginfo|addmntent: lseek write
-    | lseek writev;
-v?w?scanf|getw?char: ioctl read | read;
-f?getw?[cs]|getw|fread|v?fw?scanf|getdelim|getline|getmntent|uflow: read | munmap read readv;
-getpass: ioctl read | open;
-getaddrinfo|gethostby.*|gethostid|getnetbyname|res_n?(query|search): NAMES bind futex getsockname ioctl poll recvfrom
-    recvmsg send sendmmsg sendto setsockopt uname | FILE bind connect fcntl poll recvfrom recvmsg sendto socket;
-gethostent|getnameinfo|getnetent: NAMES futex uname | FILE fcntl;
-get(gr|pw|sp)(ent|[gu]id|nam)|getgrouplist|get(proto|serv)(ent|by.*)|(get|in)netgr(ent)?: NAMES;
-getcwd|getwd|get_current_dir_name: getcwd; getdtablesize|getrlimit|setrlimit: prlimit64;
-get_a?v?phys_pages|getloadavg: sysinfo; getentropy|arc4random(_buf|_uniform)?: getrandom;
-gethostname|getdomainname: uname;
-getifaddrs|if_nameindex: bind getsockname recvmsg sendto socket | close recvfrom sendto socket; getlogin: ioctl |;
-getpgrp: getpgrp | getpgid; getutx?(ent|id|line)|setutx?ent|login|logout|logwtmp|pututx?line|updwtmpx?: UTMP |;
-glob: getdents64 newfstatat | FILE fcntl getdents64 stat; if_nametoindex|if_indextoname: close ioctl socket;
-initgroups: NAMES setgroups | NAMES rt_sigprocmask setgroups; inotify_init: inotify_init | inotify_init1;
-isatty|sockatmark|ptsname|tc(drain|flow|flush|sendbreak|[gs]et(attr|pgrp)|getsid)|grantpt|unlockpt: ioctl;
-openpty: ioctl | ioctl open; killpg: kill; klogctl: syslog; lckpwdf: alarm fcntl rt_sigaction rt_sigprocmask;
-lockf: fcntl; localtime|ctime|mktime|strftime|tzset: lseek | FILE fstat; login_tty: close dup2 ioctl setsid;
-lxstat: lstat; mkdtemp: mkdir rt_sigprocmask | mkdir; mkfifo|mknod|xmknod: mknodat/mknod | mknod; mkfifoat: mknodat;
-mk.?stemps?|getpt|posix_openpt|shm_open: rt_sigprocmask | fcntl open;
-mktemp|te?mpnam: newfstatat rt_sigprocmask | lstat readlink stat; mq_.etattr: mq_getsetattr;
-mq_notify: THREAD mq_notify recvfrom socket | THREAD close mq_notify recvfrom socket; mq_receive: mq_timedreceive;
-mq_send: mq_timedsend; nanosleep|u?sleep|thrd_sleep: clock_nanosleep | nanosleep;
-n?ftw|fts_(close|open|read): chdir fchdir fcntl getdents64 newfstatat | FILE fcntl fstat getdents64 lstat stat;
-nice: getpriority setpriority; open: openat | open; openlog: connect socket;
-opendir|readdir|scandir(at)?: getdents64 | FILE fcntl getdents64;
-pathconf|statvfs: access newfstatat readlink statfs | statfs; pclose: wait4 | close munmap wait4;
-wait|wait3|waitpid: wait4; pipe: pipe2/pipe | pipe; posix_fadvise: fadvise64; posix_fallocate: fallocate;
-posix_madvise: madvise; popen|posix_spawnp?|system: SPAWN; preadv64v2: preadv2; pselect: pselect6;
-pwritev64v2: pwritev2; wordexp: NAMES SPAWN getdents64 getuid | FORK SPAWN set_robust_list write;
-(cnd|pthread_cond)_(broadcast|signal|(clock|timed)?wait)| mtx_(timed|un)?lock| pthread_(mutex|rwlock)_.*lock|
-    sem_(post|(clock|timed)?wait)| pthread_barrier_wait: futex;
-pthread_(clock|timed|try)?join(_np)?|thrd_join: futex | futex munmap; (pthread|thrd)_create: THREAD;
-pthread_cancel: FILE getpid newfstatat rt_sigaction rt_sigprocmask tgkill | rt_sigaction rt_sigprocmask tkill;
-pthread_getaffinity_np: sched_getaffinity; pthread_getattr_np: FILE prlimit64 sched_getaffinity | mremap;
-pthread_getname_np: FILE prctl;
-pthread_getschedparam: sched_getparam sched_getscheduler | rt_sigprocmask sched_getparam sched_getscheduler;
-pthread_setschedparam: sched_setscheduler | rt_sigprocmask sched_setscheduler; pthread_setschedprio: sched_setparam;
-pthread_kill|raise|gsignal: getpid gettid rt_sigprocmask tgkill | rt_sigprocmask tkill;
-pthread_setaffinity_np: sched_setaffinity; pthread_setname_np: prctl write | FILE fcntl prctl write;
-pthread_sigmask|sig(longjmp|setjmp|hold|relse)|[gs]etcontext|swapcontext: rt_sigprocmask;
-pthread_sigqueue: getpid getuid rt_tgsigqueueinfo; pthread_yield|thrd_yield: sched_yield; remove: rmdir unlink;
-select: pselect6/select | select;
-sem_open: link newfstatat rt_sigprocmask unlink write | FILE fcntl fstat link unlink write; semop: semtimedop | semop;
-setegid: setresgid | rt_sigprocmask setresgid; seteuid: setresuid | rt_sigprocmask setresuid; setpgrp: setpgid;
-settimeofday: clock_settime; sem_unlink|shm_unlink: unlink; (bsd_|sysv_|s)?signal|siginterrupt|sigignore: rt_sigaction;
-signalfd: signalfd4; sigpause: rt_sigprocmask rt_sigsuspend; sigset: rt_sigaction rt_sigprocmask;
-sigqueue: getpid getuid rt_sigqueueinfo | getpid getuid rt_sigprocmask rt_sigqueueinfo;
-sigwait|sigwaitinfo: rt_sigtimedwait; stat|ftok: newfstatat | stat; lstat: newfstatat | lstat; syscall:;
-sysconf: getdents64 newfstatat prlimit64 sysinfo | prlimit64 sched_getaffinity sysinfo;
-v?syslog: connect lseek send sendto socket | connect sendto socket; tmpfile: fcntl | ioctl open unlink;
-timer_create: THREAD rt_sigaction rt_sigtimedwait timer_create;
-ttyname: ioctl newfstatat readlink | fstat ioctl readlink stat; ualarm: setitimer; umount: umount2;
-utimes?: utimensat/utimes/utime | utimensat; xstat: stat
+FILE|dlm?open|catopen: |close |fcntl |fstat |munmap |open |read; FORK|fork: clone|fork |gettid rt_sigprocmask;
+NAMES|get(gr|pw|sp)(ent|[gu]id|nam)|getgrouplist|get(proto|serv)(ent|by.*)|(get|in)netgr(ent)?: FILE connect lseek
+    newfstatat| socket;
+SPAWN|popen|pclose|posix_spawnp?|system: FILE clone clone3| dup2 execve fcntl |ioctl pipe2 prlimit64| rt_sigaction
+    rt_sigprocmask wait4;
+STDIO|fopen|(set|end|get|add)mntent|f(read|write|close|closeall|flush|seeko?|tello?|[gs]etpos)|rewind|overflow|uflow|
+    f?(get|put)w?[cs]|(get|put)w(char)?|(get|put)char|v?[df]?w?(print|scan)f|getdelim|getline|getpass|v?(err|warn)x?|
+    error(_at_line)?: FILE ioctl lseek read |readv write|writev;
+THREAD|(pthread|thrd)_(create|\w*join\w*): clone clone3| futex madvise |membarrier |munmap rt_sigaction|
+    rt_sigprocmask;
+(clock_|ntp_)?adjtimex?: clock_adjtime|adjtimex; (close|open|read)dir|scandir(at)?: FILE getdents64; creat: creat|open;
+(close|open|v?sys)log: |close connect lseek| send| sendto socket; (new|set)locale|backtrace|gettext|iconv_open: futex|;
+(get|set|put)utx?(ent|id|line)|log(in|out|wtmp)|updwtmpx?: access| alarm| dup2| fcntl| ftruncate64| getpid| ioctl|
+    lseek| pread64| rt_sigaction| write|; (sem|shm)_(open|unlink): FILE link newfstatat| rt_sigprocmask| unlink write;
+(pthread_)?sig(hold|longjmp|mask|relse|setjmp)|[gs]etcontext|swapcontext: rt_sigprocmask; alarm: alarm|setitimer;
+(sysv_)?signal|siginterrupt: rt_sigaction; [fl]?utime(n?s)?: utimensat/utimes/utime|utimensat; eventfd: eventfd2;
+arc4random.*|getentropy: getrandom; canonicalize_file_name|realpath: faccessat2| getcwd readlink; exit: exit_group;
+daemon: FORK FILE chdir dup2 setsid; e(uid)?access: access| |faccessat2 getegid| geteuid| getgid| getuid| newfstatat|;
+epoll_create: epoll_create|epoll_create1; epoll_wait: epoll_wait|epoll_pwait; exec([lv]p?e?)?: execve; fxstat: fstat;
+f?(pathconf|statvfs): access| fstatfs newfstatat| readlink| statfs; faccessat: faccessat2/faccessat; fexecve: execveat;
+fdopen(dir)?: FILE fcntl |ioctl lseek|; forkpty|login_tty: FORK FILE dup2 ioctl |pipe2 setsid; fx?statat: newfstatat;
+fstat: newfstatat/fstat|fstat; freopen: STDIO dup3|dup2; get_current_dir_name|getwd: getcwd; getloadavg: sysinfo;
+getaddrinfo|gethost(by.*|ent|id)|getnameinfo|getnet(by.*|ent)|res_n?(query|search): NAMES bind futex getsockname|
+    ioctl| poll recvfrom recvmsg send| sendmmsg| sendto setsockopt| uname|; getdomainname|gethostname: uname;
+getdtablesize|[gs]etrlimit: prlimit64; getpgrp: getpgrp|getpgid; glob: FILE getdents64 newfstatat|stat; killpg: kill;
+getifaddrs|if_nameindex: bind| close getsockname| recvfrom recvmsg| sendto socket; klogctl: syslog; lockf: fcntl;
+grantpt|unlockpt|ptsname|isatty|sockatmark|tc[dfgs]\w+|getlogin: ioctl; initgroups: NAMES rt_sigprocmask setgroups;
+if_indextoname|if_nametoindex: close ioctl socket; inotify_init: inotify_init|inotify_init1; lstat: newfstatat|lstat;
+lckpwdf: alarm fcntl rt_sigaction rt_sigprocmask; localtime|ctime|mktime|strftime|tzset: FILE lseek|; lxstat: lstat;
+mk.?stemps?: FILE rt_sigprocmask|; mkdtemp: mkdir rt_sigprocmask|; mkfifo(at)?|x?mknod: mknodat/mknod;
+n?ftw|fts_(close|open|read): FILE chdir fchdir fcntl getdents64 |lstat newfstatat|stat; nice: getpriority setpriority;
+nanosleep|u?sleep: clock_nanosleep|nanosleep; open: openat|open; openpty|posix_openpt: ioctl |open; pselect: pselect6;
+perror: STDIO dup fcntl; pipe: pipe2/pipe|pipe; pthread_[gs]etname_np: FILE prctl write; remove: rmdir unlink;
+pthread_(barrier|cond|mutex|rwlock)_.*|(cnd|mtx)_.*|sem_(post|.*wait): futex; rewinddir|seekdir: lseek; syscall:;
+pthread_[gs]etschedparam: |rt_sigprocmask sched_getparam sched_getscheduler sched_setscheduler; semop: semtimedop|semop;
+pthread_getattr_np: FILE |mremap prlimit64| sched_getaffinity; select: pselect6/select|select; setpgrp: setpgid;
+pthread_(cancel|kill)|raise: getpid gettid rt_sigaction rt_sigprocmask tgkill|tkill; settimeofday: clock_settime;
+sete[gu]id: |rt_sigprocmask setresgid setresuid; signalfd: signalfd4; sigwait(info)?: rt_sigtimedwait; xstat: stat;
+stat|ftok: newfstatat|stat; sysconf: getdents64| newfstatat| prlimit64 |sched_getaffinity sysinfo;
+timer_create: THREAD rt_sigaction rt_sigtimedwait timer_create; tmpfile: STDIO fcntl |unlink; wait3?|waitpid: wait4;
+ttyname: |fstat ioctl newfstatat|stat readlink;
+go_accept: accept4/accept; go_epollcreate1: epoll_create1; go_epollctl: epoll_ctl; go_fcntl: fcntl fcntl64;
+go_epoll_?wait: epoll_pwait/epoll_wait; go_fork_exec: clone/clone3 dup3/dup2 execve waitid; go_getdents: getdents64;
+go_getpgrp: getpgid; go_l?stat: newfstatat; go_osyield: sched_yield; go_prlimit1: prlimit64; go_raise: tkill/tgkill;
+go_getrlimit: getrlimit/prlimit64; go_setrlimit: setrlimit/prlimit64; go_rmdir: unlinkat; go_seek: lseek;
+(go_un|u)mount: umount2; go_utimes: utimes/utimensat
 """
 # What headers put around the name of a function: for large files and long times, for checks, for standards.
-DECORATED = r"(?a)\A(?:__libc_|__isoc\d+_|__xpg_|__posix_|_IO_|_+)|(?:_unlocked|_nocancel|_chk|_2|_time64|64|_r)+\Z"
+DECORATED = (r"(?a)\A(?:__libc_|__isoc\d+_|__xpg_|_*posix_|p?thr(?:ea)?d_|_IO_|_+)|"
+             r"(?:_unlocked|_nocancel|_chk|_np|_2|_time64|64|_r)+\Z")
 MAX_NAME_BYTES = 64  # of a function; what is longer stands for nothing
 
 
 @functools.lru_cache(None)
-def libc_rows() -> tuple[re.Pattern[str], list[tuple[str, str]]]:
-    """What matches a function of LIBC_CALLS, each row in a group of its own; what glibc's calls, and musl's."""
+def libc_rows() -> tuple[re.Pattern[str], list[list[str]]]:
+    """What matches a function of LIBC_CALLS, each row in a group of its own; and what each row calls."""
     import re
-    rows = [row.partition(":") for row in re.sub(r"\s+", " ", LIBC_CALLS).split(";")]
-    sides = [calls.partition("|") for _, _, calls in rows]
-    names = "|".join(f"(?P<row{number}>{names.replace(' ', '')})" for number, (names, _, _) in enumerate(rows))
-    return re.compile(names, re.ASCII), [(glibc, musl if bar else glibc) for glibc, bar, musl in sides]
+    rows = [row.partition(":") for row in LIBC_CALLS.split(";")]
+    names = "|".join(f"(?P<row{number}>{''.join(names.split())})" for number, (names, _, _) in enumerate(rows))
+    return re.compile(names, re.ASCII), [calls.split() for _, _, calls in rows]
 
 
 @functools.lru_cache(1 << 12)  # of names that may be anything
 def calls_of_function(name: str, is_musl: bool = False) -> tuple[str, ...]:
-    """The syscalls that a function of libc may make, by LIBC_CALLS or else its name; () if that tells of none. Of those
-    parted by "/" one is enough."""
+    """The syscalls that a function of libc may make, by LIBC_CALLS or else its name; () if that tells of none."""
     import re
     if not re.fullmatch(rf"(?a)\w{{1,{MAX_NAME_BYTES}}}", name):
         return ()
     plain = re.sub(DECORATED, "", name)
     pattern, rows = libc_rows()
-    for each in (name, plain):
-        row = pattern.fullmatch(each)
-        if row and row.lastgroup:
-            words = rows[int(row.lastgroup[3:])][is_musl].split()
-            parts = [calls_of_function(word, is_musl) if word.isupper() else (word,) for word in words]
-            return tuple(dict.fromkeys(itertools.chain(*parts)))
-    return next(((each,) for each in (f"rt_{plain}", name, plain, f"{plain}64") if is_syscall_name(each)), ())
+    row = pattern.fullmatch(name) or pattern.fullmatch(plain)
+    if not row or not row.lastgroup:
+        forms = (f"rt_{plain}", name, plain, f"{plain}64", f"sched_{plain}")
+        return next(((each,) for each in forms if is_syscall_name(each)), ())
+    words = [word.split("|")[-1 if is_musl else 0] for word in rows[int(row.lastgroup[3:])]]
+    parts = [calls_of_function(word, is_musl) if word.isupper() else (word,) for word in words if word]
+    return tuple(dict.fromkeys(itertools.chain(*parts)))
+
+
+def calls_of_go(function: str) -> tuple[str, ...]:
+    """The same of Go's packages, which rather take a folder's descriptor than call what has that name."""
+    import re
+    name = re.sub("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", function.rpartition(".")[2]).lower()
+    name = re.sub(r"\A(ptrace|ioctl|keyctl|fcntl|prctl|[gs]etsockopt|sendmsg|recvmsg).*", r"\1", name)
+    # fchmod has no other, and getxattrat is newer than Go's.
+    forms = [name] if re.match("f|.*xattr", name) else [f"{name}at", f"f{name}at", name]
+    by_name = next(((each,) for each in forms if is_syscall_name(each)), ())
+    return calls_of_function(f"go_{name}") or by_name or calls_of_function(name, True)
 
 
 # Of elf.h, by EI_CLASS: e_machine, e_phoff, e_phentsize, e_phnum; p_type, p_offset, p_vaddr, p_filesz; Dyn; st_name,
@@ -15608,36 +15586,6 @@ def mapped_programs(whose: str, pids: Iterable[int]) -> Iterator[Sequence[ElfFil
         hint = "run it as root" if failure.errno in (errno.EACCES, errno.EPERM) else ""
         raise SpocError("read", whose, failure, hint)
     yield from ([each] for each in failures)
-
-
-# What functions of Go's packages call under other names than libc's; of families, what follows may be anything.
-GO_CALLS = dict(pair.split(":") for pair in """
-    accept:accept4/accept closefd:close epollcreate:epoll_create1/epoll_create epollwait:epoll_pwait/epoll_wait
-    eventfd:eventfd2 exec:execve exitthread:exit fadvise:fadvise64 fcntl:fcntl+fcntl64
-    forkexec:clone/clone3+execve+dup3/dup2+waitid fstatat:newfstatat futimes:utimensat getdents:getdents64
-    getpgrp:getpgid getrlimit:getrlimit/prlimit64 inotifyinit:inotify_init1/inotify_init lstat:newfstatat
-    osyield:sched_yield pread:pread64 prlimit1:prlimit64 prlimit:prlimit64 pwrite:pwrite64 raise:tkill/tgkill
-    readdirent:getdents64 readlen:read rmdir:unlinkat seek:lseek select:select/pselect6 setrlimit:setrlimit/prlimit64
-    signalfd:signalfd4 stat:newfstatat unmount:umount2 usleep:nanosleep utimes:utimes/utimensat utimesnano:utimensat
-    writelen:write""".split())
-GO_FAMILIES = "ptrace ioctl keyctl fcntl prctl setsockopt getsockopt sendmsg recvmsg".split()
-
-
-@functools.lru_cache(None)
-def known_calls() -> dict[str, str]:
-    """All syscalls by their names without underscores."""
-    return {name.replace("_", ""): name for name in (each.lstrip("-?") for each in SYSCALL_GROUPS.split())}
-
-
-def calls_of_go(function: str) -> tuple[str, ...]:
-    """The syscalls that it makes; () if its name tells of none. Of two, Go takes that with a folder's descriptor."""
-    known = known_calls()
-    word = function.rpartition(".")[2].lower().replace("_", "")
-    word = next((family for family in GO_FAMILIES if word.startswith(family)), word)
-    # fchmod has no other, and getxattrat is newer than Go's.
-    others = () if word.startswith("f") or word.endswith("xattr") else (f"{word}at", f"f{word}at")
-    call = GO_CALLS.get(word) or next((known[each] for each in (*others, word) if each in known), "")
-    return tuple(call.split("+")) if call else calls_of_function(word) if libc_rows()[0].fullmatch(word) else ()
 
 
 @functools.lru_cache(1 << 12)

@@ -444,10 +444,12 @@ class Needed(GapsCase):
         """The calls of functions that the sources of Go's packages have, for four architectures."""
         support.require_command("go")
         root = subprocess.run(["go", "env", "GOROOT"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-        # Others do the same; ipc is libseccomp's name for these; epoll_wait is the runtime's where epoll_pwait is not.
+        # Others do the same; ipc is libseccomp's name for these; epoll_wait is the runtime's where epoll_pwait is not;
+        # every program reads, writes and ends.
         other = {"Time time", "Utime utime", "accept accept", "getrlimit getrlimit", "Lstat lstat64", "Stat stat64",
                  "SyncFileRange sync_file_range2", "Fadvise fadvise64_64", "Exit exit_group", "EpollWait epoll_wait",
-                 "EpollCreate epoll_create", "InotifyInit inotify_init"}
+                 "EpollCreate epoll_create", "InotifyInit inotify_init", "readlen read",
+                 "writelen write", "exitThread exit"}
         checked = 0
         machines = {"amd64": spoc.X86_64, "386": spoc.X86, "arm": spoc.ARM, "arm64": spoc.AARCH64}
         for machine, architecture in machines.items():

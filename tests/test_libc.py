@@ -35,7 +35,7 @@ UNTOLD = {
     "fchmodat": "chmod fchmodat2 close openat newfstatat statx", "free": "madvise munmap",
     "get_nprocs_conf": "getdents64", "getcontext": "sigprocmask", "getnetgrent": "futex",
     "getusershell": "fcntl open read", "lchmod": "chmod fchmodat2 fchmodat close openat newfstatat statx",
-    "mq_notify": "mq_timedsend clock_nanosleep nanosleep", "pthread_cancel": "gettid writev",
+    "mq_notify": "mq_timedsend clock_nanosleep nanosleep", "pthread_cancel": "gettid newfstatat writev",
     "pthread_detach": "clock_nanosleep nanosleep",
     "pthread_exit": "newfstatat clone clone3 futex getpid gettid madvise membarrier munmap"
                     " rt_sigaction rt_sigprocmask tgkill writev",
@@ -43,6 +43,11 @@ UNTOLD = {
     "sched_rr_get_interval": "sched_rr_get_interval_time64", "setcontext": "sigprocmask", "swapcontext": "sigprocmask",
     "thrd_join": "madvise rt_sigprocmask", "timer_create": "clock_nanosleep nanosleep timer_settime timer_settime64",
 }
+# What next to no program imports (of 2,783 files of a Debian 12 at most 5) has no row.
+RARE = set("""aio_cancel aio_fsync aio_read aio_suspend aio_write cuserid futimesat get_phys_pages gsignal
+    lio_listio mktemp mq_close mq_getattr mq_notify mq_receive mq_send mq_setattr preadv64v2 psiginfo psignal
+    pthread_setschedprio pthread_sigqueue pwritev64v2 sigignore sigpause sigqueue sigset ssignal tempnam tmpnam ualarm
+    wordexp""".split())
 
 
 # Of what loads libgcc_s: where ld.so has no cache it looks for folders.
@@ -84,7 +89,7 @@ class Names(unittest.TestCase):
                             "__libc_connect": "connect", "fstatat64": "newfstatat", "__openat64_2": "openat",
                             "_exit": "exit_group", "waitpid": "wait4", "strlen": "", "__": "", "": "",
                             "getdents64": "getdents64", "pread64": "pread64", "syscall": "", "__fxstat64": "fstat",
-                            "__isoc23_fscanf": "read", "readdir64_r": "getdents64",
+                            "__isoc23_fscanf": "ioctl lseek read write", "readdir64_r": "getdents64",
                             "sigaction": "rt_sigaction", "sigprocmask": "rt_sigprocmask", "kill": "kill",
                             "__sigsuspend": "rt_sigsuspend", "sigtimedwait": "rt_sigtimedwait"}.items():
             with self.subTest(name):
@@ -105,29 +110,38 @@ class Table(unittest.TestCase):
         """A row has no call that none of its functions made, and no function that was not called."""
         pattern, rows = spoc.libc_rows()
         made: Dict[Tuple[str, bool], Set[str]] = {}
-        every: Set[str] = set()
         for libc, calls in measured().items():
             for name, names in calls.items():
                 row = pattern.fullmatch(name)
-                every |= names
                 if row and row.lastgroup:
                     made.setdefault((row.lastgroup, libc.startswith("musl")), set()).update(names)
-        for number, sides in enumerate(rows):
-            for is_musl, side in enumerate(sides):
-                words = {word for call in side.split() if not call.isupper() for word in call.split("/")}
-                with self.subTest(row=side, is_musl=bool(is_musl)):
-                    self.assertLessEqual(words, made.get((f"row{number}", bool(is_musl)), every))
+        words = {word for row in rows for word in row if word.isupper()}
+        for number, (calls_of_row, text) in enumerate(zip(rows, spoc.LIBC_CALLS.split(";"))):
+            for word in calls_of_row:
+                glibc, bar, musl = (set(filter(None, side.split("/"))) for side in word.partition("|"))
+                by_glibc, by_musl = (made.get((f"row{number}", is_musl), set()) for is_musl in (False, True))
+                with self.subTest(row=text.strip(), word=word):
+                    if "go_" not in text and word not in words:
+                        # What has no bar is one libc's at least: the other's is named where it need not.
+                        self.assertLessEqual(glibc, by_glibc if bar else by_glibc | by_musl)
+                        self.assertLessEqual(musl, by_musl)
 
     def test_nothing_is_left_out(self) -> None:
         """A function's row has all that it calls beside what every program does, or its name tells it."""
+        lacking = set()
         for libc, calls in measured().items():
             for name, names in calls.items():
                 with self.subTest(name, libc=libc):
-                    self.assertEqual(missing(name, libc, names), set())
+                    left_out = missing(name, libc, names)
+                    if name in RARE and left_out:
+                        lacking.add(name)
+                    else:
+                        self.assertEqual(left_out, set())
+        self.assertEqual(lacking, RARE)
 
     def test_no_row_is_idle(self) -> None:
         """Functions that need no row have none: their names tell their only call."""
-        pattern, _ = spoc.libc_rows()
+        pattern, rows = spoc.libc_rows()
         needed: Set[str] = set()
         for libc, calls in measured().items():
             for name in calls:
@@ -137,11 +151,11 @@ class Table(unittest.TestCase):
                     needed.add(row.lastgroup)
         texts = [row.strip() for row in spoc.LIBC_CALLS.split(";")]
         self.assertEqual([text for number, text in enumerate(texts) if f"row{number}" not in needed
-                          and not text.partition(":")[0].isupper() and text != "syscall:"], [])
+                          and not text.startswith("go_") and text != "syscall:"], [])
 
     def test_is_compact(self) -> None:
-        self.assertLess(len(spoc.LIBC_CALLS), 7_300)
-        self.assertLessEqual(spoc.LIBC_CALLS.count("\n"), 80)
+        self.assertLess(len(spoc.LIBC_CALLS), 4_900)
+        self.assertLessEqual(spoc.LIBC_CALLS.count("\n"), 47)
 
 
 class Traced(support.Case):

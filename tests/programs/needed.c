@@ -2,7 +2,6 @@
  * Calls functions of a family of libc, but only if it is given an argument. Built with -DFAMILY_files and so on.
  */
 #define _GNU_SOURCE
-#include <aio.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +29,6 @@
 #include <time.h>
 #include <unistd.h>
 #include <utime.h>
-#include <wordexp.h>
 
 char text[99];
 
@@ -117,8 +115,6 @@ static void call(void)
 	raise(SIGURG);
 	sighold(SIGURG);
 	siginterrupt(SIGURG, 1);
-	union sigval v;
-	sigqueue(getpid(), SIGURG, v);
 	pthread_kill(pthread_self(), 0);
 #endif
 #ifdef FAMILY_terminals
@@ -132,8 +128,6 @@ static void call(void)
 #ifdef FAMILY_programs
 	system("true");
 	pclose(popen("true", "r"));
-	wordexp_t w;
-	wordexp("$(echo a)", &w, 0);
 #endif
 #ifdef FAMILY_timers
 	struct sigevent e = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = value};
@@ -142,13 +136,6 @@ static void call(void)
 	struct itimerspec s = {{0, 0}, {0, 1000}};
 	timer_settime(t, 0, &s, 0);
 	usleep(9000);
-#endif
-#ifdef FAMILY_aio
-	int f = open("/etc/hosts", O_RDONLY);
-	struct aiocb a = {.aio_fildes = f, .aio_buf = text, .aio_nbytes = 1};
-	aio_read(&a);
-	while (aio_error(&a) == EINPROGRESS) ;
-	aio_return(&a);
 #endif
 #ifdef FAMILY_time
 	time_t n = 0;
