@@ -15249,10 +15249,10 @@ stat|ftok: newfstatat|stat; sysconf: getdents64| newfstatat| prlimit64 |sched_ge
 timer_create: THREAD rt_sigaction rt_sigtimedwait timer_create; tmpfile: STDIO fcntl |unlink; wait3?|waitpid: wait4;
 ttyname: |fstat ioctl newfstatat|stat readlink;
 go_accept: accept4/accept; go_epollcreate1: epoll_create1; go_epollctl: epoll_ctl; go_fcntl: fcntl fcntl64;
-go_epoll_?wait: epoll_pwait/epoll_wait; go_fork_exec: clone/clone3 dup3/dup2 execve waitid; go_getdents: getdents64;
-go_getpgrp: getpgid; go_l?stat: newfstatat; go_osyield: sched_yield; go_prlimit1: prlimit64; go_raise: tkill/tgkill;
-go_getrlimit: getrlimit/prlimit64; go_setrlimit: setrlimit/prlimit64; go_rmdir: unlinkat; go_seek: lseek;
-(go_un|u)mount: umount2; go_utimes: utimes/utimensat
+go_epoll_?wait: epoll_pwait epoll_wait; go_fork_exec: clone/clone3 dup3/dup2 execve waitid; go_getdents: getdents64;
+go_getpgrp: getpgid; go_l?stat: newfstatat; go_osyield: sched_yield; go_prlimit1: prlimit64;
+go_getrlimit: getrlimit/prlimit64; go_setrlimit: setrlimit/prlimit64; go_raise: tkill/tgkill; go_rmdir: unlinkat;
+go_seek: lseek; (go_un|u)mount: umount2; go_utimes: utimes/utimensat
 """
 # What headers put around the name of a function: for large files and long times, for checks, for standards.
 DECORATED = (r"(?a)\A(?:__libc_|__isoc\d+_|__xpg_|_*posix_|p?thr(?:ea)?d_|_IO_|_+)|"
@@ -15588,18 +15588,24 @@ def mapped_programs(whose: str, pids: Iterable[int]) -> Iterator[Sequence[ElfFil
     yield from ([each] for each in failures)
 
 
+# What libc, and Go, calls as it is on 32 bits too, rather than what has larger numbers.
+NARROW = "f?truncate|sendfile|timerfd_settime", "fcntl|.*time.*"
+
+
 @functools.lru_cache(1 << 12)
 def calls_of_machine(call: str, token: int, is_go: bool = False) -> list[str]:
-    """What an architecture has for a call: on 32 bits either, the narrow or the wide; else its first sibling."""
+    """What an architecture has for a call, each of which will do: on 32 bits the wide ones; else its first sibling."""
+    import re
     token = token if syscall_number("read", token) >= 0 else SCMP_ARCH_NATIVE  # libseccomp may not know it
-    forms = [call]
-    if not token & AUDIT_ARCH_64BIT and not (is_go and call == "fcntl"):  # of which Go needs both
-        forms += [f"{call}64", f"{call}32", f"_l{call}", f"_new{call}"]
-        forms += ["statx", "fstatat64"] if call in ("stat", "lstat", "fstat", "newfstatat") else []
+    wide = [f"{call}64", f"{call}32", f"_l{call}", f"_new{call}"]
+    wide += ["statx", "fstatat64"] if call in ("stat", "lstat", "fstat", "newfstatat") else []
+    wide += ["mmap2"] if call == "mmap" else []
+    is_wide = not token & AUDIT_ARCH_64BIT and not re.fullmatch(NARROW[is_go], call)
     pairs = [pair for left, right in sibling_groups() for pair in ((left, right), (right, left))]
     alike = [each for some, others in pairs if call in some for each in others]
-    found, siblings = ([each for each in names if syscall_number(each, token) >= 0] for names in (forms, alike))
-    return found or siblings[:1]
+    found, itself, siblings = ([each for each in names if syscall_number(each, token) >= 0]
+                               for names in (wide if is_wide else (), [call], alike))
+    return found or itself or siblings[:1]
 
 
 PARTS_OF_LIBC = tuple(name + end for name in "ld ld64 libc libdl libm libpthread librt".split() for end in ".-")

@@ -159,15 +159,28 @@ class Output(GapsCase):
             program = self.make("prog", elf_file(["recv", "send"], machine=machine, wide=wide))
             self.assertEqual(sorted(self.own(program)), calls)
 
+    def test_32_bits(self) -> None:
+        """Where there is a wide call libc makes that, whatever the profile says of the narrow one; not for all."""
+        program = self.make("prog", elf_file(["mmap", "getuid", "fcntl", "lseek", "truncate"], machine=EM_386,
+                                             wide=False))
+        self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            {"names": ["mmap", "getuid", "fcntl", "lseek", "truncate64"], "action": "SCMP_ACT_ALLOW"}]}))
+        self.assertEqual(sorted(self.own(program)), ["_llseek", "fcntl64", "getuid32", "mmap2", "truncate"])
+        for machine, call in (EM_386, "access"), (EM_AARCH64, "faccessat"):
+            program = self.make("prog", elf_file(["access"], machine=machine, wide=machine == EM_AARCH64))
+            self.profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+                {"names": ["faccessat2"], "action": "SCMP_ACT_ALLOW"}]}))
+            self.assertEqual(sorted(self.own(program)), [call])
+
     def test_go(self) -> None:
         program = self.make("prog", elf_file(go=["syscall.Fsync", "golang.org/x/sys/unix.Renameat2", "syscall.forkExec",
                                                  "a/vendor/golang.org/x/sys/unix.Stat", "syscall.Unmount", "main.Kill",
                                                  "syscall.PtraceGetRegs", "internal/runtime/syscall.EpollWait",
                                                  "syscall.Unlink", "syscall.Wait4", "syscall.(*mmapper).Mmap",
                                                  "golang.org/x/sys/unix.Setxattr", "syscall.Pread", "runtime.lock"]))
-        self.assertEqual(sorted(self.own(program)), ["clone", "dup3", "epoll_pwait", "execve", "fsync", "newfstatat",
-                                                     "pread64", "ptrace", "renameat2", "setxattr", "umount2",
-                                                     "unlinkat", "wait4", "waitid"])
+        self.assertEqual(sorted(self.own(program)), ["clone", "dup3", "epoll_pwait", "epoll_wait", "execve", "fsync",
+                                                     "newfstatat", "pread64", "ptrace", "renameat2", "setxattr",
+                                                     "umount2", "unlinkat", "wait4", "waitid"])
         self.assertEqual(self.own(program)["fsync"], ["prog has syscall.Fsync"])
 
     def test_names_are_escaped(self) -> None:
@@ -444,12 +457,11 @@ class Needed(GapsCase):
         """The calls of functions that the sources of Go's packages have, for four architectures."""
         support.require_command("go")
         root = subprocess.run(["go", "env", "GOROOT"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-        # Others do the same; ipc is libseccomp's name for these; epoll_wait is the runtime's where epoll_pwait is not;
-        # every program reads, writes and ends.
+        # Others do the same; ipc is libseccomp's name for these; every program reads, writes and ends.
         other = {"Time time", "Utime utime", "accept accept", "getrlimit getrlimit", "Lstat lstat64", "Stat stat64",
-                 "SyncFileRange sync_file_range2", "Fadvise fadvise64_64", "Exit exit_group", "EpollWait epoll_wait",
-                 "EpollCreate epoll_create", "InotifyInit inotify_init", "readlen read",
-                 "writelen write", "exitThread exit"}
+                 "SyncFileRange sync_file_range2", "Fadvise fadvise64_64", "Exit exit_group",
+                 "EpollCreate epoll_create", "InotifyInit inotify_init", "readlen read", "writelen write",
+                 "exitThread exit"}
         checked = 0
         machines = {"amd64": spoc.X86_64, "386": spoc.X86, "arm": spoc.ARM, "arm64": spoc.AARCH64}
         for machine, architecture in machines.items():
