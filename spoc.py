@@ -12265,6 +12265,7 @@ class BlockedInContainers:
         # blocked_call_of().
         self._calls: dict[tuple[int, int, str] | int, dict[tuple[Architecture, int, int], float]] = {}
         self._containers: list[BlockedInContainer] = []  # that have not ended
+        self._machine = pid_namespace_of("self")
         self._has_lost = False
 
     def join(self) -> None:
@@ -12288,9 +12289,18 @@ class BlockedInContainers:
             call = blocked_call_of(denial)
             if call:
                 self._calls.setdefault(denial.origin, {}).update(call)
-                place = place_of(denial.tgid) or self._places.get(denial.origin)
+                place = self._place_of_denial(denial)
                 if place:
                     self._calls.setdefault(place, {}).update(call)
+
+    def _place_of_denial(self, denial: Denial) -> tuple[int, int, str] | None:
+        """None if it is not known, or is none of a container's: what descends from a process of the machine has not
+        executed the container's program yet, whose origin is its own (TASK_OUTSIDE in recorder.bpf.c).
+        """
+        place, home = place_of(denial.tgid), self._places.get(denial.origin)
+        if place and place[:2] != self._machine and (home and home[:2] == self._machine or is_entering(denial.tgid)):
+            return None
+        return place or home
 
     def _make_room(self) -> None:
         """Let go of what no container needs, as most processes have ended; of one that has not /proc tells."""

@@ -288,6 +288,32 @@ start()
                     r"Blocked meanwhile (in container pid-\d+ by .*)", self.log)],
                     ["the filter that is in force: uname; added to the profile"])
 
+    # In a pid namespace of its own: is refused a call, and starts a program which is not.
+    BEFORE = """
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None)
+assert libc.unshare(0x20000000) == 0
+child = os.fork()
+if child:
+    print(child)
+    sys.exit(os.waitpid(-1, 0)[1])
+libc.uname(ctypes.create_string_buffer(1000))
+time.sleep(0.3)
+os.execv("/bin/sleep", ["sleep", "0.3"])
+"""
+
+    def test_before_the_program_of_a_container(self) -> None:
+        """What a filter of the engine's stops before the container's program is in none of its profiles."""
+        profiles = self.folder / "profiles"
+        with self.attached("record", "--containers", "--with-blocked", "-n", "-t", "raw-seccomp", "-o", str(profiles),
+                           ready="Recording every container") as process:
+            pid = int(subprocess.run(self.filtered(sys.executable, "-c", self.BEFORE), stdout=subprocess.PIPE,
+                                     stderr=subprocess.DEVNULL, check=True).stdout)
+            self.assertTrue(wait_until((profiles / f"pid-{pid}.json").exists))
+            process.terminate()
+        self.assertNotIn(f"in container pid-{pid} by", self.log)
+        self.assertNotIn("uname", allowed_by(profiles / f"pid-{pid}.json"))
+
     def test_repeats_before_a_container(self) -> None:
         with self.attached("watch", ready="Calls that a filter lets pass") as process:
             self.launch(*self.starter("leader"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).wait(WAIT_S)
