@@ -9513,7 +9513,9 @@ class StartedContainer(Recorder):
         self.mount_namespace = 0  # its inode, where nothing else tells what container this is
         self.groups: set[int] = set()
         self.namespaces: set[int] = set()  # indices in `namespaces`
-        self.entered: dict[int, float] = {}  # pids of programs that have started in it from outside, see boot_time_s()
+        # Group that has not ended -> the program that has started it, and a time before that, see StartRecorder.quiet_s
+        self.entered: dict[int, tuple[int, float]] = {}
+        self.on_leave: Callable[[int, float], None] = lambda pid, since_s: None  # with the same, when a group has ended
         self._ended: dict[tuple[int, int], RecordedCall] = {}  # the calls of groups that have ended
         self._losses_of_groups: list[str] = []
         self._counters = programs.counters()
@@ -9543,6 +9545,8 @@ class StartedContainer(Recorder):
             self._ended = merge_calls(self._ended, self._programs.calls_of(group, losses))
             self._losses_of_groups += losses
             self.groups.remove(group)
+            self.on_leave(*self.entered[group])
+            del self.entered[group]
             self._programs.free(group)
 
     def first_calls(self) -> dict[tuple[int, int], int]:
@@ -9685,6 +9689,7 @@ class StartRecorder(BpfRecorder):
         self._started: list[StartValue] = []
         self._dropped: set[int] = set()  # groups of what is in no container
         self._others: set[int] = set()  # groups that count in Config.others_taken
+        self.quiet_s = boot_time_s()  # what has started and is not known yet has done so after that
         self._holds = HeldNamespaces()
         self._running: dict[tuple[str, int], tuple[int, int]] = {}  # id, maker -> first process, when that started
 
@@ -9810,13 +9815,20 @@ class StartRecorder(BpfRecorder):
                 self._started.append(StartValue.from_buffer_copy(value))
         return 0
 
+    def note_quiet(self) -> None:
+        """Bring quiet_s up to date, if nothing is to be dealt with."""
+        now_s = boot_time_s()
+        if not select_readable([self.map_descriptor("events")], 0):
+            self.quiet_s = now_s
+
     def serve(self) -> None:
         """Deal with all that has started and ended."""
+        since_s, self.quiet_s = self.quiet_s, boot_time_s()
         libbpf.ring_buffer__consume(self._ring)
         news, self._started = self._started, []
         self._others.update(each.group for each in news if each.is_others)
         for start in [self._examine(each) for each in news]:  # all of them first: they may be gone soon
-            self._start(start)
+            self._start(start, since_s)
         for group in [group for group in self._dropped if not self.groups[group].alive]:
             self._dropped.remove(group)
             self.free(group)
@@ -9843,7 +9855,7 @@ class StartRecorder(BpfRecorder):
         return Start(pid, news.group, decode_name(news.comm), index, news.mounts, descriptor, parent_descriptor,
                      is_first, is_runtimes, identity, is_gone)
 
-    def _start(self, start: Start) -> None:
+    def _start(self, start: Start, since_s: float) -> None:
         """Put what a program does to the container that it has started in, which may be a new one."""
         index = self._holds.index_of(start.descriptor) if start.descriptor >= 0 else start.namespace_index
         container = self._container_of(start, None if index is None else self._holds.by_index.get(index))
@@ -9856,7 +9868,7 @@ class StartRecorder(BpfRecorder):
                 close(start.descriptor)
             return
         container.groups.add(start.group)
-        container.entered[start.pid] = boot_time_s()
+        container.entered[start.group] = start.pid, since_s
         if start.group in self._others and start.identity.maker in trusted_users():
             self._release_other(start.group)
         if start.descriptor >= 0 and index is None:
@@ -12257,9 +12269,9 @@ class BlockedInContainers:
     MAX_PROCESSES = 65536
     KEPT_S = 60  # for which calls are kept whose container may be named yet
 
-    def __init__(self, watcher: ScopeWatcher):
-        """It has to be of the whole machine."""
-        self._watcher = watcher
+    def __init__(self, watcher: ScopeWatcher, note_quiet: Callable[[], None]):
+        """The watcher has to be of the whole machine; `note_quiet` is that of the recorder of these containers."""
+        self._watcher, self._note_quiet = watcher, note_quiet
         self._places: dict[int, tuple[int, int, str]] = {}  # of processes that have joined
         # By place, if that is still known, and by the process that all who made them descend from: the calls, see
         # blocked_call_of().
@@ -12292,6 +12304,7 @@ class BlockedInContainers:
                 place = self._place_of_denial(denial)
                 if place:
                     self._calls.setdefault(place, {}).update(call)
+        self._note_quiet()
 
     def _place_of_denial(self, denial: Denial) -> tuple[int, int, str] | None:
         """None if it is not known, or is none of a container's: what descends from a process of the machine has not
@@ -12321,10 +12334,10 @@ class BlockedInContainers:
         """
         pid = container.pid
         start = start_time(pid)
-        start_s = start / os.sysconf("SC_CLK_TCK") if start >= 0 else boot_time_s() - 1
+        start_s = start / os.sysconf("SC_CLK_TCK") if start >= 0 else max(since_s for _, since_s
+                                                                          in container.entered.values())
         place = place_of(pid) or self._places.get(pid)
-        places: list[tuple[int, int, str] | int] = [pid]
-        places += [place, (place[0], place[1], "")] if place else []  # without an id it is not known to be another's
+        places = [place, (place[0], place[1], "")] if place else []  # without an id it is not known to be another's
         found = BlockedInContainer(self, container, places, start_s, count_filters(pid))
         self._containers.append(found)
         return found
@@ -12333,6 +12346,13 @@ class BlockedInContainers:
                  start_s: float) -> dict[tuple[Architecture, int, int], float]:
         """What was told of since then."""
         return {call: told_s for call, told_s in self._calls.get(place, {}).items() if told_s >= start_s}
+
+    def take(self, pid: int, since_s: float) -> dict[tuple[Architecture, int, int], float]:
+        """What was told since then of what descends from a process, all of which has ended: another may get its id."""
+        self.read()
+        calls = self.calls_in(pid, since_s)
+        self._calls.pop(pid, None)
+        return calls
 
     def forget(self, container: BlockedInContainer) -> None:
         """It has ended: another's namespace may have this inode later."""
@@ -12349,15 +12369,22 @@ class BlockedInContainer(BlockedCalls):
     """What is stopped in one of these."""
 
     def __init__(self, containers: BlockedInContainers, container: StartedContainer,
-                 places: Iterable[tuple[int, int, str] | int], start_s: float, filters: int):
+                 places: Iterable[tuple[int, int, str]], start_s: float, filters: int):
         self._containers, self._container, self._filters = containers, container, filters
-        self._start_s = dict.fromkeys(places, start_s)
+        self._start_s: dict[tuple[int, int, str] | int, float] = dict.fromkeys(places, start_s)
+        self._of_ended: dict[tuple[Architecture, int, int], float] = {}  # programs
+        container.on_leave = self._leave
+
+    def _leave(self, pid: int, since_s: float) -> None:
+        self._of_ended.update(self._containers.take(pid, since_s))
 
     def places(self) -> dict[tuple[int, int, str] | int, float]:
         """Where it is, and since when: what enters it from outside, as `exec` of an engine does, may have ended before
         its own place could be looked at.
         """
-        return {**{pid: entered_s - 1 for pid, entered_s in self._container.entered.items()}, **self._start_s}
+        places: dict[tuple[int, int, str] | int, float] = dict(self._container.entered.values())
+        places.update(self._start_s)
+        return places
 
     def read(self) -> None:
         self._containers.read()
@@ -12367,7 +12394,7 @@ class BlockedInContainer(BlockedCalls):
         return self._containers.losses()
 
     def _calls(self) -> tuple[set[tuple[Architecture, int]], set[tuple[Architecture, int]]]:
-        self._told = {}
+        self._told = dict(self._of_ended)
         for place, start_s in self.places().items():
             self._told.update(self._containers.calls_in(place, start_s))
         return super()._calls()
@@ -12391,11 +12418,12 @@ class FilteredCommand(RecordCommand):
         resources.callback(watcher.close)
         return watcher
 
-    def _watch_containers(self, resources: contextlib.ExitStack) -> BlockedInContainers | None:
+    def _watch_containers(self, recorder: StartRecorder,
+                          resources: contextlib.ExitStack) -> BlockedInContainers | None:
         watcher = self._open_watcher(WholeMachine(), resources)
         if watcher is None:
             return None
-        containers = BlockedInContainers(watcher)
+        containers = BlockedInContainers(watcher, recorder.note_quiet)
         containers.join()
         return containers
 
@@ -12832,7 +12860,7 @@ class AwaitCommand(FilteredCommand):
             recorder = StartRecorder(self.machine, self.options.stats, self._watched())
             resources.callback(recorder.close)
             self._attach(recorder)
-            self._all_blocked = self._watch_containers(resources)
+            self._all_blocked = self._watch_containers(recorder, resources)
             supervisor.check()
             recorder.on_start = lambda container: self._examine(recorder, container)
             recorder.begin_all()
@@ -13050,7 +13078,7 @@ class ContainersCommand:
             resources.callback(recorder.close)
             self.probe._attach(recorder)
             if self.options.with_blocked:  # else every task of the machine would pay for it
-                self._blocked = self.probe._watch_containers(resources)
+                self._blocked = self.probe._watch_containers(recorder, resources)
             supervisor.check()
             recorder.on_start, recorder.on_end = self._start, self._end
             self._lost = 0

@@ -314,6 +314,34 @@ os.execv("/bin/sleep", ["sleep", "0.3"])
         self.assertNotIn(f"in container pid-{pid} by", self.log)
         self.assertNotIn("uname", allowed_by(profiles / f"pid-{pid}.json"))
 
+    LAST_PID = pathlib.Path("/proc/sys/kernel/ns_last_pid")  # what comes after that is the next process's
+
+    def launch_as(self, pid: int, *command: str) -> bool:
+        """Launch a command in a process of this id, if no other takes it meanwhile."""
+        self.LAST_PID.write_text(str(pid - 1))
+        return self.launch(*command, stderr=subprocess.DEVNULL).pid == pid
+
+    def test_pid_of_another(self) -> None:
+        """What has the id of a program that was started in a container, and has ended, is none of the container."""
+        require(os.access(self.LAST_PID, os.W_OK), "a kernel that lets the next process's id be chosen")
+        profiles = self.folder / "profiles"
+        with self.attached("record", "--containers", "--with-blocked", "-n", "-t", "raw-seccomp", "-o", str(profiles),
+                           ready="Recording every container") as process:
+            unshare = self.launch("unshare", "-pf", "--kill-child", "sleep", "1000")
+            self.assertTrue(wait_until(lambda: re.search(
+                r"Recording container pid-\d+ \(sleep\)", (self.folder / "log").read_text()) is not None))
+            child, = module.child_processes()[unshare.pid]
+            entered = int(subprocess.run(["nsenter", "-p", "-t", str(child), "readlink", "/proc/self"],
+                                         stdout=subprocess.PIPE, check=True).stdout)
+            time.sleep(0.3)  # so that its end has been dealt with
+            loop = sys.executable, "-c", NUMBERS_LOOP.format(numbers=[63])
+            self.assertTrue(wait_until(lambda: self.launch_as(entered, *loop)))
+            time.sleep(0.5)
+            process.terminate()
+        self.assertTrue(has_recorded(process.returncode, self.log), self.log)
+        self.assertIn("readlink", allowed_by(profiles / f"pid-{child}.json"))
+        self.assertNotIn(f"in container pid-{child} by", self.log)
+
     def test_repeats_before_a_container(self) -> None:
         with self.attached("watch", ready="Calls that a filter lets pass") as process:
             self.launch(*self.starter("leader"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).wait(WAIT_S)
@@ -342,12 +370,26 @@ class Room(unittest.TestCase):
                 mock.patch.object(module, "boot_time_s", lambda: self.now):
             containers.read()
 
+    def test_told_long_before_it_is_known(self) -> None:
+        """A container that has ended when, at last, its start is dealt with has what its program was denied."""
+        watcher, pid = mock.Mock(), 1 << 29
+        containers = module.BlockedInContainers(watcher, lambda: None)
+        for told_s, others in ((1000.0, 0), (900.0, 1)):  # before the start it was another process's
+            self.now = told_s
+            self.read(containers, watcher, [pid + others])
+        self.now = 1010.0
+        for number, calls in ((pid, [63]), (pid + 1, [])):
+            started = mock.Mock(pid=number, entered={1: (number, 999.0)})
+            with mock.patch.object(module, "boot_time_s", lambda: self.now):
+                container = containers.of_container(started)
+            self.assertEqual([call.number for call in container.calls()], calls)
+
     def test_of_containers_and_of_others(self) -> None:
         watcher = mock.Mock()
         watcher.losses.return_value = []
-        containers = module.BlockedInContainers(watcher)
+        containers = module.BlockedInContainers(watcher, lambda: None)
         containers.MAX_PROCESSES = 100  # each takes a millisecond here
-        started = mock.Mock(pid=1 << 29, entered={(1 << 29) + 1: 0.0})  # no such process
+        started = mock.Mock(pid=1 << 29, entered={1: ((1 << 29) + 1, 0.0)})  # no such process
         self.now = 1000.0
         with mock.patch.object(module, "boot_time_s", lambda: self.now):
             container = containers.of_container(started)

@@ -451,6 +451,28 @@ class Namespaces(StartsCase):
         self.assertEqual(recorder.wait(WAIT_S), 125)
         self.assertGreaterEqual(len(list(self.profiles.iterdir())), 1)
 
+    def test_quiet(self) -> None:
+        """The recorder has a time before anything that it does not know of has started."""
+        with module.StartRecorder(module.this_machine()) as recorder:
+            recorder.load()
+            recorder.attach()
+            recorder.begin_all()
+            before_s = module.boot_time_s()
+            recorder.serve()
+            self.assertGreaterEqual(recorder.quiet_s, before_s)
+            quiet_s, now_s = recorder.quiet_s, module.boot_time_s()
+            process = self.launch("unshare", "-pf", "--kill-child", "sleep", "1000")
+            self.assertTrue(wait_until(lambda: bool(module.child_processes().get(process.pid))))
+            child, = module.child_processes()[process.pid]
+            self.assertTrue(wait_until(lambda: module.process_name(child) == "sleep"))
+            time.sleep(0.1)
+            recorder.note_quiet()
+            self.assertLess(recorder.quiet_s, now_s + 0.1)
+            self.assertGreaterEqual(recorder.quiet_s, quiet_s)
+            recorder.serve()
+            entered = dict(start for each in recorder.containers for start in each.entered.values())
+            self.assertLess(entered[child], now_s + 0.1)
+
     def test_nothing_started(self) -> None:
         """What runs already in other pid namespaces is none of it, whatever it starts."""
         process = self.launch("unshare", "-pf", "--kill-child", "sh", "-c", "while :; do uname; sleep 0.05; done",
