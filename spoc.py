@@ -9519,6 +9519,7 @@ class StartedContainer(Recorder):
         self._ended: dict[tuple[int, int], RecordedCall] = {}  # the calls of groups that have ended
         self._losses_of_groups: list[str] = []
         self._counters = programs.counters()
+        self.is_only = False  # nothing else is recorded any more
 
     def begin(self, child: Child) -> None:
         pass
@@ -9655,18 +9656,18 @@ class HeldNamespaces:
             close(descriptor)
 
     def keep_only(self, indices: set[int]) -> None:
-        """Record nothing that starts in others from now on."""
-        for index in self.by_index.keys() - indices:
-            self._elements[index].serial = 0
+        """Let go of the others."""
+        self._forget(self.by_index.keys() - indices)
 
     def forget_ended(self) -> None:
         """Let go of those whose containers have ended."""
-        for index, hold in list(self.by_index.items()):
-            is_over = start_time(hold.pid) != hold.start if hold.container is None else not hold.container.groups
-            if is_over:
-                self._elements[index] = Namespace()
-                del self.by_index[index]
-                close(hold.descriptor)
+        self._forget({index for index, hold in self.by_index.items()
+                      if (start_time(hold.pid) != hold.start if hold.container is None else not hold.container.groups)})
+
+    def _forget(self, indices: set[int]) -> None:
+        for index in indices:
+            self._elements[index] = Namespace()
+            close(self.by_index.pop(index).descriptor)
         self._config.namespaces = max(self.by_index, default=-1) + 1
 
 
@@ -9920,11 +9921,16 @@ class StartRecorder(BpfRecorder):
         return container
 
     def keep_only(self, container: StartedContainer) -> None:
-        """Record nothing but this container from now on: of others, what they start."""
+        """Record nothing but this container, which has just started, from now on: of others, what they start."""
         self.config.foreign = FOREIGN_KNOWN
         self._holds.keep_only(container.namespaces)
+        if not container.is_only and not container.namespaces:  # there was no room for it
+            descriptor = open_pid_namespace(container.pid)
+            index = self._holds.add(descriptor, container.pid, container) if descriptor >= 0 else None
+            container.namespaces.update([] if index is None else [index])
+        container.is_only = True
         for other in self.containers:
-            if not other.namespaces & container.namespaces:
+            if other is not container and not other.namespaces & container.namespaces:
                 for group in other.groups:
                     self.groups[group].dropped = True
 

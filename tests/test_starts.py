@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Iterator, Sequence, Set
+from typing import Any, Callable, Iterator, List, Sequence, Set
 from unittest import mock
 
 import spoc as module
@@ -450,6 +450,42 @@ class Namespaces(StartsCase):
         recorder.terminate()
         self.assertEqual(recorder.wait(WAIT_S), 125)
         self.assertGreaterEqual(len(list(self.profiles.iterdir())), 1)
+
+    def test_no_room_for_its_namespace(self) -> None:
+        """A container is recorded with all that starts in it, also where others' namespaces take all the room."""
+        program = self.folder / f"in-{os.getpid()}"
+        program.symlink_to("/bin/sh")
+        self.launch("unshare", "-pf", "--kill-child", "sleep", "1000")
+        found: List[module.StartedContainer] = []
+        with mock.patch.object(module, "MAX_NAMESPACES", 1), module.StartRecorder(module.this_machine()) as recorder:
+            recorder.load()
+            recorder.attach()
+
+            def on_start(container: module.StartedContainer) -> None:
+                found.extend([container] if container.comm == program.name else [])
+                if found:
+                    recorder.keep_only(found[0])
+
+            def serve(is_over: Callable[[], bool]) -> None:
+                def is_over_then() -> bool:
+                    recorder.serve()
+                    return is_over()
+                self.assertTrue(wait_until(is_over_then))
+            recorder.on_start = on_start
+            self.assertTrue(wait_until(lambda: bool(recorder._first_processes())))
+            recorder.begin_all()
+            self.assertEqual(len(recorder._holds.by_index), 1)
+            process = self.launch("unshare", "-pf", "--kill-child", str(program), "-c",
+                                  f"read line; mkdir {self.folder}/new; read line", stdin=subprocess.PIPE)
+            serve(lambda: bool(found))
+            subprocess.run(["nsenter", "-p", "-t", str(found[0].pid), "id"], stdout=subprocess.DEVNULL, check=True)
+            assert process.stdin
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            self.assertTrue(wait_until((self.folder / "new").exists))
+            process.communicate()
+            serve(lambda: not found[0].has_live_tasks())
+            self.assertLessEqual({"mkdir", "getgroups"}, found[0].recording().names)
 
     def test_quiet(self) -> None:
         """The recorder has a time before anything that it does not know of has started."""
