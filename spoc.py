@@ -9195,6 +9195,10 @@ BPF_MAP_TYPE_CGROUP_ARRAY, BPF_NOEXIST = 8, 1  # linux/bpf.h
 MARK_LISTED, LISTED = 1, 64
 
 
+class NoTasksError(KernelError):
+    """What was to be attached to has ended."""
+
+
 class ScopedPrograms(BpfSkeleton):
     """The same for tasks that run already: nothing is seen before join_all()."""
 
@@ -9303,7 +9307,7 @@ class ScopedPrograms(BpfSkeleton):
             if not new:
                 break
         if not self.scope.is_open_ended and not self.tids:
-            raise KernelError("attach to", self.scope.title, "no task is in it", "start it, or name another")
+            raise NoTasksError("attach to", self.scope.title, "no task is in it", "start it, or name another")
         for tid in self.tids:  # what ended before it was listed would leave its mark to the next task of that tid
             if self._listed[tid] and has_ended(tid):
                 self._listed[tid] = 0
@@ -12872,16 +12876,37 @@ class AwaitCommand(FilteredCommand):
             recorder.begin_all()
             running = begun_containers()
             recorder.serve()
-            if not self.found and find_container(self.options.container, running):
-                scope = container_scope(self.options.container)  # it has started just before
-                resources.close()
-                return AttachCommand(self.options, scope).run()
-            failure = self._wait(recorder, supervisor, running)
-            if not self.found:
-                raise failure or SpocError("record", f"container {self.options.container}", "it has not started",
-                                           self.target.untouched())
-            complete = self._conclude(self.found, supervisor, 0, failure)
-        return 0 if complete else EXIT_FAILURE
+            scope = self._started_before(recorder, running)
+            if scope:
+                supervisor.check()
+            else:
+                failure = self._wait(recorder, supervisor, running)
+                if not self.found:
+                    raise failure or SpocError("record", f"container {self.options.container}", "it has not started",
+                                               self.target.untouched())
+                complete = self._conclude(self.found, supervisor, 0, failure)
+        if not scope:
+            return 0 if complete else EXIT_FAILURE
+        try:
+            return AttachCommand(self.options, scope).run()
+        except NoTasksError:  # it has ended meanwhile
+            return AwaitCommand(self.options).run()
+
+    def _started_before(self, recorder: StartRecorder, running: Sequence[RunningContainer]) -> Scope | None:
+        """Where it is, if it has started before all was recorded, and has not ended again."""
+        name = self.options.container
+        if self.found or not find_container(name, running):
+            return None
+        time.sleep(recorder.EXEC_S)  # /proc shows an exec before it is announced
+        recorder.serve()
+        if self.found:
+            return None
+        try:
+            return container_scope(name)
+        except SpocError:
+            if find_container(name, begun_containers()):
+                raise
+            return None
 
     def _examine(self, recorder: StartRecorder, container: StartedContainer) -> None:
         """Is a container that has started the one?"""

@@ -451,6 +451,32 @@ class Namespaces(StartsCase):
         self.assertEqual(recorder.wait(WAIT_S), 125)
         self.assertGreaterEqual(len(list(self.profiles.iterdir())), 1)
 
+    def waited(self, *lines: str) -> "subprocess.Popen[bytes]":
+        """--container of one that never starts, with some constants changed."""
+        script = self.folder / "waited.py"
+        script.write_text(f"import sys\nsys.path.insert(0, {str(SOURCE.parent)!r})\nimport spoc\n"
+                          + "\n".join(lines) + "\nsys.exit(spoc.main())\n")
+        with open(self.folder / "log", "w") as stderr:
+            process = self.launch(sys.executable, str(script), "record", "-o", str(self.folder / "waited.json"),
+                                  "--container", TWO, stderr=stderr)
+        self.wait_logged(f"Waiting for container {TWO}; ")
+        return process
+
+    def test_ended_while_the_recorder_loads(self) -> None:
+        """It is waited for as if it had not run: if it has gone when it is looked for, or when it is attached to."""
+        process = self.launch("sleep", "1000")
+        lists = (f"lists = [[], [spoc.RunningContainer({'0' * 64!r}, {TWO!r}, {process.pid})]]",
+                 "spoc.begun_containers = lambda: lists.pop(0) if lists else []")
+        recorder = self.waited(*lists)
+        recorder.terminate()
+        self.assertEqual(recorder.wait(WAIT_S), 125)
+        self.assertIn(f"container {TWO}: it has not started; no profile is written", self.log_so_far())
+        recorder = self.waited(*lists, "class Gone(spoc.ProcessTree):\n    def tasks(self): return set()",
+                               f"spoc.container_scope = lambda name: Gone([{process.pid}])")
+        recorder.terminate()
+        self.assertEqual(recorder.wait(WAIT_S), 125)
+        self.assertIn(f"container {TWO}: it has not started; no profile is written", self.log_so_far())
+
     def test_no_room_for_its_namespace(self) -> None:
         """A container is recorded with all that starts in it, also where others' namespaces take all the room."""
         program = self.folder / f"in-{os.getpid()}"
