@@ -9573,7 +9573,9 @@ class StartedContainer(Recorder):
         """What has been lost since it started, whichever container's that was."""
         now = self._programs.counters()
         lost = Counters(*(getattr(now, name) - getattr(self._counters, name) for name, *_ in Counters._fields_))
-        lost.followed, lost.groups_lost = 1, 0
+        lost.followed = 1
+        if not self.is_only:
+            lost.groups_lost = 0
         return describe_losses(lost, "record fewer containers at a time", BpfRecorder.UNREADABLE_CALLS)
 
     def summary(self) -> str:
@@ -12842,6 +12844,12 @@ def safe_file_name(name: str) -> str:
     return safe.lstrip(".-")[:FILE_NAME_LENGTH] or "container"
 
 
+def describe_unrecorded(programs: int) -> str:
+    return (f"{count_of(programs, 'program has', 'programs have')} started in containers unrecorded so far: more than "
+            f"{GROUPS} containers and programs started in them from outside at a time, or more than {MAX_OTHERS} that "
+            "belong to other users")
+
+
 def describe_container(container: StartedContainer) -> str:
     """Name, short id and pid of a container that has started; what there is instead where it has no id."""
     if container.identifier:
@@ -12861,6 +12869,7 @@ class AwaitCommand(FilteredCommand):
     def __init__(self, options: RecordOptions):
         super().__init__(options, [options.container])
         self.found: StartedContainer | None = None
+        self._lost = 0  # programs that have started unrecorded, as far as that was said
         self._all_blocked: BlockedInContainers | None = None
 
     def run(self) -> int:
@@ -12881,10 +12890,7 @@ class AwaitCommand(FilteredCommand):
                 supervisor.check()
             else:
                 failure = self._wait(recorder, supervisor, running)
-                if not self.found:
-                    raise failure or SpocError("record", f"container {self.options.container}", "it has not started",
-                                               self.target.untouched())
-                complete = self._conclude(self.found, supervisor, 0, failure)
+                complete = self._conclude_waiting(recorder, supervisor, failure)
         if not scope:
             return 0 if complete else EXIT_FAILURE
         try:
@@ -12907,6 +12913,15 @@ class AwaitCommand(FilteredCommand):
             if find_container(name, begun_containers()):
                 raise
             return None
+
+    def _conclude_waiting(self, recorder: StartRecorder, supervisor: Supervisor, failure: Exception | None) -> bool:
+        """As _conclude()."""
+        if self.found:
+            return self._conclude(self.found, supervisor, 0, failure)
+        lost = recorder.counters().groups_lost
+        raise failure or SpocError(
+            "record", f"container {self.options.container}", "it has not started, as far as was seen: "
+            + describe_unrecorded(lost) if lost else "it has not started", self.target.untouched())
 
     def _examine(self, recorder: StartRecorder, container: StartedContainer) -> None:
         """Is a container that has started the one?"""
@@ -12941,7 +12956,13 @@ class AwaitCommand(FilteredCommand):
             supervisor.wait_until(lambda: not found.has_live_tasks(), timers, self._inputs(recorder))
 
     def _inputs(self, recorder: StartRecorder) -> InputHandlers:
-        return {**recorder.inputs(), **(self._all_blocked.inputs() if self._all_blocked else {})}
+        def serve() -> None:
+            recorder.serve()
+            lost = recorder.counters().groups_lost
+            if not self.found and lost >= 2 * self._lost + 1:
+                self._lost = lost
+                Log.warning(f"The container may have started unseen: {describe_unrecorded(lost)}")
+        return {**dict.fromkeys(recorder.inputs(), serve), **(self._all_blocked.inputs() if self._all_blocked else {})}
 
     def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> NoReturn:
         if failure:
@@ -13159,9 +13180,7 @@ class ContainersCommand:
         lost = recorder.counters().groups_lost
         if lost >= 2 * self._lost + 1 or is_last and lost != self._lost:
             self._lost, self._complete = lost, False
-            Log.error(f"{count_of(lost, 'program has', 'programs have')} started in containers unrecorded so far: more "
-                      f"than {GROUPS} containers and programs started in them from outside at a time, or more than "
-                      f"{MAX_OTHERS} that belong to other users")
+            Log.error(describe_unrecorded(lost))
 
     def _checkpoint(self) -> None:
         for container, command in self._commands.items():

@@ -462,6 +462,16 @@ class Namespaces(StartsCase):
         self.wait_logged(f"Waiting for container {TWO}; ")
         return process
 
+    def test_waiting_with_no_room(self) -> None:
+        """Who waits for a container learns that it may have started unseen."""
+        recorder = self.waited("spoc.GROUPS = 2")
+        for _ in range(4):
+            self.launch("unshare", "-pf", "--kill-child", "sleep", "1000")
+        self.wait_logged("The container may have started unseen: [1-9] programs? ha(s|ve) started in containers ")
+        recorder.terminate()
+        self.assertEqual(recorder.wait(WAIT_S), 125)
+        self.assertRegex(self.log_so_far(), f"container {TWO}: it has not started, as far as was seen: .*; no profile ")
+
     def test_ended_while_the_recorder_loads(self) -> None:
         """It is waited for as if it had not run: if it has gone when it is looked for, or when it is attached to."""
         process = self.launch("sleep", "1000")
