@@ -11405,6 +11405,13 @@ def report_gaps(recording: Recording, calls: Iterable[Call], whose: str = "") ->
     return not reasons
 
 
+def tell_losses(losses: Iterable[str], prefix: str = "") -> None:
+    """Say why there may have been calls, though none was recorded."""
+    for loss in losses:
+        if loss != START_UNSEEN:
+            Log.warning(f"{prefix}calls may have been made all the same: {loss}")
+
+
 class Client(NamedTuple):
     """Programs that have a process do the work that is none of their descendants."""
 
@@ -11957,6 +11964,7 @@ class RecordCommand:
         if failure:
             recording = recording._replace(losses=(*recording.losses, "the recording was cut short"))
         if not recording.calls:
+            tell_losses(() if failure else self._losses(recording))
             self._conclude_nothing(recording, status, failure)
         Log.info("Processing recorded data")
         Log.info(recorder.summary())
@@ -11976,6 +11984,10 @@ class RecordCommand:
         if recorder.close_message:
             Log.info(recorder.close_message)
         return complete
+
+    def _losses(self, recording: Recording) -> Sequence[str]:
+        """Why the profile may lack something."""
+        return recording.losses
 
     def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> NoReturn:
         """Write nothing over what may be a good profile."""
@@ -12449,8 +12461,11 @@ class FilteredCommand(RecordCommand):
             return "with what arguments a filter blocked it is not known"
         return super()._reason_not_narrowed(name)
 
+    def _losses(self, recording: Recording) -> Sequence[str]:
+        return (*recording.losses, *self._finish_blocked(recording))
+
     def _report(self, recording: Recording) -> bool:
-        return super()._report(recording._replace(losses=(*recording.losses, *self._finish_blocked(recording))))
+        return super()._report(recording._replace(losses=tuple(self._losses(recording))))
 
     def _finish_blocked(self, recording: Recording) -> list[str]:
         """Say what the filter stopped; give why the profile lacks some of it, if it was to have all."""
@@ -12469,7 +12484,9 @@ class FilteredCommand(RecordCommand):
         names = sorted(blocked.names())
         allowed = make_profile(self.machine, recording, self.base).rules[0].names  # whatever their arguments
         added = [name for name in names if name not in allowed]
-        if not added:
+        if not recording.calls:
+            end = ""  # there will be no profile
+        elif not added:
             end = "; the profile allows all of that"
         elif self.options.with_blocked:
             end = "; added to the profile"
@@ -12574,7 +12591,6 @@ class AttachCommand(FilteredCommand):
     def _conclude_nothing(self, recording: Recording, status: int, failure: Exception | None) -> NoReturn:
         if failure:
             raise failure
-        self._finish_blocked(recording)
         raise SpocError("record", self.scope.title, "no call was made meanwhile",
                         self.target.untouched())
 
@@ -12816,6 +12832,7 @@ class HookCommand:
         """Write what was recorded."""
         path = self.request.output
         if not recording.calls:
+            tell_losses(recording.losses, f"{self.title}: ")
             with self._target() as target:
                 raise SpocError("record", self.title, "it has ended before its program made a call", target.untouched())
         nameless = {(call.architecture, call.number) for call in recording.calls if not call.name}
@@ -12982,8 +12999,7 @@ class ContainerCommand(FilteredCommand):
         """Write its profile, if it did anything; say whether that is all."""
         recorder.release_survivors()
         recording = recorder.recording()
-        losses = self._finish_blocked(recording)
-        complete = report_gaps(recording._replace(losses=(*recording.losses, *losses)),
+        complete = report_gaps(recording._replace(losses=tuple(self._losses(recording))),
                                self._to_allow(recording).calls, self._whose)
         if recording.calls:
             self._report_start(recording)

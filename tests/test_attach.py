@@ -316,6 +316,19 @@ class Recording(AttachCase):
         self.names_of("--pid", str(process.pid), code=125)
         self.assertIn(f"no call was made meanwhile; {self.folder}/attached.json is left as it was\n", self.log)
 
+    def test_nothing_recorded_that_could_be_read(self) -> None:
+        """Where nothing is recorded it is said what may have kept it from being so."""
+        process = self.launch("sleep", "1000")
+        self.assertTrue(wait_until(lambda: module.process_name(process.pid) == "sleep"))
+        self.assertTrue(wait_until(lambda: module.read_proc(process.pid, "syscall")[:1].isdigit()))
+        with self.attached("record", "-n", "-o", "-", "--pid", str(process.pid),
+                           wrapper=with_capabilities("bpf", "perfmon")) as recorder:
+            recorder.terminate()
+        self.assertEqual(recorder.returncode, 125, self.log)
+        self.assertIn("Warning: calls may have been made all the same: the calls that 1 task was in could not be read; "
+                      "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH allow it\n", self.log)
+        self.assertIn("no call was made meanwhile", self.log)
+
     def test_started_by_a_script_in_the_background(self) -> None:
         """Its shell has it ignore SIGINT, which ends a recording or a watch all the same; SIGHUP stays ignored."""
         pid, path = self.loop(), self.folder / "attached.json"

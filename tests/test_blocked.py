@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -13,13 +14,13 @@ import subprocess
 import sys
 import time
 import unittest
-from typing import Dict, Iterable, List, Set
+from typing import Dict, Iterable, Iterator, List, Set
 from unittest import mock
 
 import spoc as module
 from cases import AttachCase, WatchCase, call_line, cgroup_mount
 from engines import Engine, Engines
-from support import ON_X86_64, ROOT, SPOC, WAIT_S, has_recorded, require, spoc, wait_until
+from support import ON_X86_64, ROOT, SPOC, WAIT_S, build, has_recorded, require, spoc, wait_until
 
 TIER = "kernel"
 BLOCKED = r"(?m)^\S+ Blocked meanwhile by the filter that is in force: (.*)$"
@@ -341,6 +342,33 @@ os.execv("/bin/sleep", ["sleep", "0.3"])
         self.assertTrue(has_recorded(process.returncode, self.log), self.log)
         self.assertIn("readlink", allowed_by(profiles / f"pid-{child}.json"))
         self.assertNotIn(f"in container pid-{child} by", self.log)
+
+    @contextlib.contextmanager
+    def await_group(self, identifier: str, *options: str) -> Iterator[List[str]]:
+        """Wait for a container that is one by its control group: gives what starts a program in that."""
+        group = self.cgroup(2) / identifier
+        group.mkdir()
+        self.addCleanup(self.remove_cgroup, group)
+        with self.attached("record", "-n", "-t", "raw-seccomp", "-o", str(self.path), *options, "--container",
+                           identifier, ready="Waiting for container"):
+            yield ["sh", "-c", f"echo $$ > {group}/cgroup.procs; exec \"$@\"", "sh"]
+
+    @unittest.skipUnless(ON_X86_64, "the numbers are those of x86-64")
+    def test_nothing_but_blocked(self) -> None:
+        """What a filter has stopped is said where it has let nothing pass, so that there is no profile."""
+        three = build("three.c", "-static", "-nostdlib")
+        program = NUMBERS_LOOP.format(numbers=[60, 102, 110]).partition("while")[0] + (
+            "import os\nlibc.unshare(0x20000000)\nif os.fork(): os.wait(); os._exit(0)\n"
+            f"os.execv({three!r}, ['three'])")
+        for options in ((), ("--with-blocked",)):
+            with self.subTest(options):
+                with self.await_group(f"{os.getpid():064x}", *options) as prefix:
+                    process = self.launch(*prefix, sys.executable, "-c", program)
+                    self.assertTrue(wait_until(lambda: "Recording container" in (self.folder / "log").read_text()))
+                    time.sleep(0.1)
+                    os.kill(module.child_processes()[process.pid][0], signal.SIGKILL)
+                self.assertIn("Blocked meanwhile by the filter that is in force: exit, getppid, getuid\n", self.log)
+                self.assertIn("it made no call; no profile is written\n", self.log)
 
     def test_repeats_before_a_container(self) -> None:
         with self.attached("watch", ready="Calls that a filter lets pass") as process:

@@ -17,9 +17,11 @@ import sys
 import threading
 import time
 from typing import Any, Dict, Optional, Sequence, Set, Tuple
+from unittest import mock
 
 import yaml
 
+import spoc as module
 from cases import AttachCase, UnitCase
 from engines import FIRST_SUBORDINATE_ID, IMAGE, ONE, TWO, Engine, Engines
 from support import (AS_NOBODY, NEWER_KERNEL_CALLS, NOBODY, ROOT, SPOC, WAIT_S, build, in_mounts, kernel_calls,
@@ -325,6 +327,19 @@ class State(AttachCase):
             self.assertRegex(listener.recv(4096).decode(), "^<27>.*: Error: container container-1: got syscalls: exit, "
                                                            "getppid, getuid")
             self.assertRegex(listener.recv(4096).decode(), f"^<27>.*: Error: write profile: {path}: No such file")
+
+
+class Nothing(AttachCase):
+    """A container that makes no call."""
+
+    def test_what_was_lost(self) -> None:
+        """The log says what may have kept its calls from being recorded."""
+        state = module.ContainerState("c", os.getpid(), {})
+        hook = module.HookCommand(module.HookOptions(), state, module.HookRequest("-o", str(self.folder / "c.json")))
+        with mock.patch.object(module.Log, "warning") as warning, self.assertRaisesRegex(module.SpocError, "before"):
+            hook._conclude(module.this_machine(), module.Recording((), 0, (module.START_UNSEEN, "a reason")))
+        self.assertEqual([call.args for call in warning.mock_calls],
+                         [("container c: calls may have been made all the same: a reason",)])
 
 
 class Podman(HookCase):
