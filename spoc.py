@@ -8022,6 +8022,7 @@ class Denial(NamedTuple):
     other_owner: str = FILTER_OWN  # whose filter it was if the profile cannot have answered so; "": it does not show
     fact: str = ""  # what is known of it where the verdict is not
     origin: int = 0  # tgid of the process that it descends from, of those that ran when they were first watched
+    since: int = 0  # when that was, which tells it from another of that tgid
 
 
 START_UNSEEN = "the start of the command was not seen"
@@ -8199,7 +8200,8 @@ class DenialValue(ctypes.Structure):
     """Value of the map `denials`, its key first; comes through `events`."""
 
     _fields_ = [("abi", c_uint32), ("nr", c_uint32), ("result", c_int), ("kind", c_uint32), ("comm", c_char * 16),
-                ("origin", c_uint32), ("group", c_uint32), ("tgid", c_uint32), ("tid", c_uint32), ("count", c_uint64)]
+                ("origin", c_uint32), ("group", c_uint32), ("since", c_uint32), ("tgid", c_uint32), ("tid", c_uint32),
+                ("unused", c_uint32), ("count", c_uint64)]
 
 
 class StartValue(ctypes.Structure):
@@ -8213,7 +8215,7 @@ class StartValue(ctypes.Structure):
 class TaskValue(ctypes.Structure):
     """Value of the map `tasks`, and part of `slots`: repeats of its last denial that are not in `denials` yet."""
 
-    _fields_ = [("flags", c_uint32), ("entered", c_uint32), ("last", c_uint32 * 10), ("repeats", c_uint64),
+    _fields_ = [("flags", c_uint32), ("entered", c_uint32), ("last", c_uint32 * 11), ("repeats", c_uint64),
                 ("instruction", c_uint64), ("regs", c_uint64), ("held", c_uint32 * 4)]
 
 
@@ -8231,7 +8233,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0xFF6A30DD  # `make bpf` writes it
+OBJECT_CRC32 = 0x6AA53AE3  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall
@@ -8772,7 +8774,7 @@ class DenialReader(BpfSkeleton):
         verdicts, fact = self._verdicts(value)
         other_owner = {DENIAL_UNANSWERED: "", DENIAL_VSYSCALL: "", DENIAL_TRACED: FILTER_UNKNOWN}
         return Denial(self.machine.architecture(value.abi, value.nr), value.nr, verdicts, value.tgid, value.tid,
-                      decode_name(value.comm), times=times, fact=fact, origin=value.origin,
+                      decode_name(value.comm), times=times, fact=fact, origin=value.origin, since=value.since,
                       other_owner=other_owner.get(value.kind, FILTER_OWN))
 
     def _verdicts(self, value: DenialValue) -> tuple[tuple[Verdict, ...], str]:
@@ -14145,7 +14147,8 @@ class WatchReport(EventReport):
         self.owner_of_all = "", ""  # what all belong to of which /proc does not tell any more, see owner_of_scope()
         self.names: dict[tuple[str, str], tuple[str, str]] = {}  # what owners are called, see names_of_owners()
         self._owners: dict[int, tuple[str, str]] = {}  # process that has joined -> what it belongs to, see owner_of()
-        self._owner_of_kind: dict[tuple[int, int, str], tuple[str, str]] = {}  # origin, tgid and comm of a denial
+        # origin, since, tgid and comm of a denial -> what it belongs to
+        self._owner_of_kind: dict[tuple[int, int, int, str], tuple[str, str]] = {}
         # (syscall, what happened to it, owner) -> program -> times
         self._counts: dict[tuple[str, str, tuple[str, str]], dict[str, int]] = {}
         self._blocked: dict[tuple[str, str], set[str]] = {}  # owner -> syscalls
@@ -14157,7 +14160,7 @@ class WatchReport(EventReport):
         self._owners[pid] = owner_of(read_proc(pid, "cgroup"))
 
     def _find_owner(self, denial: Denial) -> tuple[str, str]:
-        kind = denial.origin, denial.tgid, denial.comm
+        kind = denial.origin, denial.since, denial.tgid, denial.comm
         if kind not in self._owner_of_kind:
             owner = owner_of(read_proc(denial.tgid, "cgroup"))
             # Of a task that ends, it says / for each group of version 1 (proc_cgroup_show() in kernel/cgroup/cgroup.c).

@@ -183,12 +183,14 @@ struct denial_key {
 	char comm[COMM_LEN];
 	__u32 origin;		/* tgid of the ancestor that joined or, later, began a container; 0 in `run` */
 	__u32 group;		/* below the max_entries of `groups` */
+	__u32 since;		/* when that was, of a process that began it: another may have its tgid later; see now() */
 };
 
 struct denial {
 	struct denial_key key;
 	__u32 tgid;		/* of the task that was denied it first */
 	__u32 tid;		/* of the same */
+	__u32 unused;		/* padding, named so that it is initialised */
 	__u64 count;
 };
 
@@ -496,11 +498,18 @@ static __always_inline struct task *find_current(__u64 task)
 	return state;
 }
 
+/* The time in units of about a millisecond. */
+static __always_inline __u32 now(void)
+{
+	return bpf_ktime_get_ns() >> 20;
+}
+
 /*
  * Record a task that does not run yet, or the current one. `entered` is the number of the call that it returns from,
- * `origin` of its denials; `flags` is added to its own. Gives its state; 0 if there is no room, or nobody asks for it.
+ * `origin` and `since` of its denials; `flags` is added to its own. Gives its state; 0 if there is no room, or nobody asks
+ * for it.
  */
-static __always_inline struct task *follow(__u64 task, __u32 entered, __u32 origin, __u32 group, __u32 flags)
+static __always_inline struct task *follow(__u64 task, __u32 entered, __u32 origin, __u32 since, __u32 group, __u32 flags)
 {
 	__u32 index = slot_index(task);
 	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
@@ -524,6 +533,7 @@ static __always_inline struct task *follow(__u64 task, __u32 entered, __u32 orig
 	state->flags = TASK_INSIDE | flags;
 	state->entered = entered;
 	state->last.origin = origin;
+	state->last.since = since;
 	state->last.group = group;
 	state->repeats = 0;
 	state->regs = 0;
@@ -587,14 +597,17 @@ static __always_inline struct task *join(const struct config *conf, __u64 task)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__u8 *mark = find_listed();
+	__u32 since = 0;
 
 	if (tgid == conf->own_tgid)
 		return 0;
 	if (mark)
 		*mark = MARK_JOINED;
-	if (is_leader())
+	if (is_leader()) {
 		COUNT(processes, 1);
-	return follow(task, NO_SYSCALL, tgid, 0, TASK_JOINED | TASK_COUNTED);
+		since = now();
+	}
+	return follow(task, NO_SYSCALL, tgid, since, 0, TASK_JOINED | TASK_COUNTED);
 }
 
 /* The calling convention of the current syscall: below ABIS. */
@@ -1154,7 +1167,7 @@ int task_fork(struct bpf_raw_tracepoint_args *ctx)
 	flags = state->flags & TASK_OUTSIDE;
 	if (conf->everyone && is_in_machines(conf))
 		flags = TASK_OUTSIDE;
-	follow(task_of(ctx->args[1]), state->entered, state->last.origin, state->last.group, flags);
+	follow(task_of(ctx->args[1]), state->entered, state->last.origin, state->last.since, state->last.group, flags);
 	return 0;
 }
 
@@ -1175,7 +1188,7 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 		conf->armed_tgid = 0;
 		if (conf->scope_ino)
 			conf->joining = 1;	/* to a container */
-		follow(task, NO_SYSCALL, 0, 0, 0);
+		follow(task, NO_SYSCALL, 0, 0, 0, 0);
 		return 0;
 	}
 	state = find_current(task);
@@ -1192,6 +1205,7 @@ int task_exec(struct bpf_raw_tracepoint_args *ctx)
 	if ((state->flags & TASK_OUTSIDE) && !inside) {
 		flush_repeats(state);
 		state->last.origin = bpf_get_current_pid_tgid() >> 32;
+		state->last.since = now();
 		send_news(NEWS_JOINED, state->last.origin);
 	}
 	/* It has another name from now on, so that no denial repeats the last one. */
@@ -1299,7 +1313,7 @@ int begin_foreign(struct bpf_raw_tracepoint_args *ctx)
 	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < EVENT_BYTES - EVENTS_SPARE &&
 	    !(start.is_others && conf->others_taken - conf->others_returned >= conf->others_most) &&
 	    !bpf_map_pop_elem(&free_groups, &start.group) &&
-	    !follow(task, NO_SYSCALL, start.tgid, start.group, TASK_COUNTED)) {
+	    !follow(task, NO_SYSCALL, start.tgid, 0, start.group, TASK_COUNTED)) {
 		bpf_map_push_elem(&free_groups, &start.group, 0);
 		start.group = 0;
 	}

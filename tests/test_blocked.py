@@ -14,13 +14,13 @@ import subprocess
 import sys
 import time
 import unittest
-from typing import Dict, Iterable, Iterator, List, Set
+from typing import Dict, Iterable, Iterator, List, Sequence, Set
 from unittest import mock
 
 import spoc as module
 from cases import AttachCase, WatchCase, call_line, cgroup_mount
 from engines import Engine, Engines
-from support import ON_X86_64, ROOT, SPOC, WAIT_S, build, has_recorded, require, spoc, wait_until
+from support import ON_X86_64, ROOT, SPOC, WAIT_S, build, has_recorded, has_watched, require, spoc, wait_until
 
 TIER = "kernel"
 BLOCKED = r"(?m)^\S+ Blocked meanwhile by the filter that is in force: (.*)$"
@@ -343,15 +343,70 @@ os.execv("/bin/sleep", ["sleep", "0.3"])
         self.assertIn("readlink", allowed_by(profiles / f"pid-{child}.json"))
         self.assertNotIn(f"in container pid-{child} by", self.log)
 
-    @contextlib.contextmanager
-    def await_group(self, identifier: str, *options: str) -> Iterator[List[str]]:
-        """Wait for a container that is one by its control group: gives what starts a program in that."""
+    # Starts a program in a pid namespace, under a filter: its first process gets this pid, if that is not 0.
+    NUMBERED = NUMBERS_LOOP.format(numbers=[63]).partition("while")[0] + """
+import os, sys
+libc.unshare(0x20000000)
+if sys.argv[1] != "0":
+    open("/proc/sys/kernel/ns_last_pid", "w").write(str(int(sys.argv[1]) - 1))
+child = os.fork()
+if child:
+    print(child, flush=True)
+    os.wait()
+    sys.exit()
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+    def run_numbered(self, pid: int, *command: str, prefix: Sequence[str] = ()) -> int:
+        return int(subprocess.run([*prefix, sys.executable, "-c", self.NUMBERED, str(pid), *command],
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout.split()[0])
+
+    def test_pid_of_another_container(self) -> None:
+        """A container whose first process has the pid of an earlier one's is told of all the same."""
+        require(os.access(self.LAST_PID, os.W_OK), "a kernel that lets the next process's id be chosen")
+        profiles, command = self.folder / "profiles", ("/bin/sh", "-c", "uname; sleep 0.2")
+        with self.attached("record", "--containers", "--with-blocked", "-n", "-t", "raw-seccomp", "-o", str(profiles),
+                           ready="Recording every container") as process:
+            pid = self.run_numbered(0, *command)
+            self.assertTrue(wait_until((profiles / f"pid-{pid}.json").exists))
+            self.assertTrue(wait_until(lambda: self.run_numbered(pid, *command) == pid))
+            again = profiles / f"pid-{pid}-{pid}.json"
+            self.assertTrue(wait_until(again.exists))
+            process.terminate()
+        self.assertTrue(has_recorded(process.returncode, self.log), self.log)
+        self.assertEqual(self.log.count(f"in container pid-{pid} by the filter that is in force: uname; added"), 2)
+        self.assertIn("uname", allowed_by(again))
+
+    def test_pid_of_another_container_watched(self) -> None:
+        """What is blocked there is named as its own."""
+        require(os.access(self.LAST_PID, os.W_OK), "a kernel that lets the next process's id be chosen")
+        command = sys.executable, "-c", ("import ctypes, time\nopen('/proc/self/comm', 'w').write('numbered')\n"
+                                         "ctypes.CDLL(None).syscall(63, 0); time.sleep(0.3)")
+        one, two = (self.in_group(f"{number}{os.getpid():063x}") for number in (1, 2))
+        events = self.folder / "events"
+        with self.attached("watch", "--events", str(events), ready="Calls that a filter lets pass") as process:
+            pid = self.run_numbered(0, *command, prefix=one)
+            self.assertTrue(wait_until(lambda: self.run_numbered(pid, *command, prefix=two) == pid))
+            process.send_signal(signal.SIGINT)
+        self.assertTrue(has_watched(process.returncode, self.log), self.log)
+        calls = map(json.loads, events.read_text().splitlines())
+        self.assertEqual([call["container"] for call in calls if (call["tgid"], call["comm"]) == (pid, "numbered")],
+                         ["100000000000", "200000000000"])
+
+    def in_group(self, identifier: str) -> List[str]:
+        """What starts a program in a container that is one by its control group."""
         group = self.cgroup(2) / identifier
         group.mkdir()
         self.addCleanup(self.remove_cgroup, group)
+        return ["sh", "-c", f"echo $$ > {group}/cgroup.procs; exec \"$@\"", "sh"]
+
+    @contextlib.contextmanager
+    def await_group(self, identifier: str, *options: str) -> Iterator[List[str]]:
+        """Wait for such a container: gives what starts a program in that."""
+        prefix = self.in_group(identifier)
         with self.attached("record", "-n", "-t", "raw-seccomp", "-o", str(self.path), *options, "--container",
                            identifier, ready="Waiting for container"):
-            yield ["sh", "-c", f"echo $$ > {group}/cgroup.procs; exec \"$@\"", "sh"]
+            yield prefix
 
     @unittest.skipUnless(ON_X86_64, "the numbers are those of x86-64")
     def test_nothing_but_blocked(self) -> None:
