@@ -15409,10 +15409,8 @@ def calls_of_go(function: str) -> tuple[str, ...]:
 ELF_STRUCTS = {1: ("18xH8xI10xHH", "III4xI12x", "II", "I10xH"),
                2: ("18xH12xQ14xHH", "I4xQQ8xQ16x", "QQ", "I2xH16x")}
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
-DT_NEEDED, DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_RPATH, DT_RUNPATH = 1, 5, 6, 10, 15, 29
-# The tables that linkers put behind the symbols: DT_HASH, DT_STRTAB, DT_RELA, DT_REL, DT_JMPREL, DT_GNU_HASH,
-# DT_VERSYM, DT_VERDEF, DT_VERNEED.
-DT_TABLES = (4, 5, 7, 17, 23, 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFE)
+DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_RPATH, DT_RUNPATH = 1, 4, 5, 6, 10, 15, 29
+DT_GNU_HASH, DT_VERSYM = 0x6FFFFEF5, 0x6FFFFFF0
 AUDIT_ARCH_LE, RESOLVE_IN_ROOT = 0x40000000, 0x10  # linux/audit.h, linux/openat2.h
 # Of a program and its libraries, where what is kept counts 64 times; of their headers each; at once.
 MAX_READ_BYTES, KEPT_COST, MAX_TABLE_BYTES, GO_CHUNK_BYTES, SYMBOLS_BYTES = 512 << 20, 64, 1 << 16, 1 << 20, 24 << 10
@@ -15511,15 +15509,14 @@ class ElfFile:
         return self._string(self._offset(self._values.get(DT_STRTAB, 0)) + value) if value else ""
 
     def _imported(self) -> Iterator[str]:
-        """The undefined symbols. Nothing tells how many symbols there are, but what is behind them in memory."""
+        """The undefined symbols. Nothing tells how many symbols there are, but what linkers put behind them."""
         address = self._values.get(DT_SYMTAB)
         if address is None:
             return
         start, names = self._offset(address), self._offset(self._values.get(DT_STRTAB, 0))
-        places = [value for tag, value in self._values.items() if tag in DT_TABLES]
-        for segments in self._segments.values():
-            places += [place for _, first, size in segments for place in (first, first + size)]
-        end = start + min(place for place in places if place > address) - address
+        behind = [self._values.get(tag, 0) for tag in (DT_HASH, DT_STRTAB, DT_GNU_HASH, DT_VERSYM)]
+        behind += [first + size for _, first, size in self._segments[PT_LOAD]]
+        end = start + min(place for place in behind if place > address) - address
         for place in range(start, end, SYMBOLS_BYTES):
             for name, section in self._rows(self._symbol, place, min(end - place, SYMBOLS_BYTES)):
                 if name >= self._values.get(DT_STRSZ, 0):  # behind Go's symbols may be what no tag tells of
