@@ -15414,7 +15414,7 @@ DT_GNU_HASH, DT_VERSYM = 0x6FFFFEF5, 0x6FFFFFF0
 AUDIT_ARCH_LE, RESOLVE_IN_ROOT = 0x40000000, 0x10  # linux/audit.h, linux/openat2.h
 # Of a program and its libraries, where what is kept counts 64 times; of their headers each; at once.
 MAX_READ_BYTES, KEPT_COST, MAX_TABLE_BYTES, GO_CHUNK_BYTES, SYMBOLS_BYTES = 512 << 20, 64, 1 << 16, 1 << 20, 24 << 10
-MAX_MAPS_BYTES, MAX_STRING_BYTES, MAX_LIBRARIES = 16 << 20, 4096, 256
+MAX_MAPS_BYTES, MAX_CACHE_BYTES, MAX_STRING_BYTES, MAX_LIBRARIES = 16 << 20, 1 << 20, 4096, 256
 # What Go's linker has left in of the packages for syscalls, and of its runtime, where some names mean something else.
 GO_FUNCTION = (rb"\0(?!\0)((?:[\w./-]+/)?(?:sys/unix|syscall(?:/unix|/linux)?)\.[A-Za-z]\w*|"
                rb"runtime\.(?!send\0|recv\0|settls\0|sig)[a-z]\w*)(?=\0)")
@@ -15535,26 +15535,14 @@ class ElfFile:
                     yield match[1].decode()
 
 
-def parse_library_cache(data: bytes, order: str) -> dict[str, list[str]]:
-    """Library -> paths, by ld.so.cache, old or new (dl-cache.h of glibc); none for newer processors alone (hwcap)."""
-    import struct
-    found, new = dict[str, list[str]](), data.find(b"glibc-ld.so.cache1.1")
-    data = data[max(new, 0):]
-    head, row = (struct.Struct(order + layout) for layout in (("20xI24x", "4xII4xQ") if new >= 0 else ("12xI", "4xII")))
-    end = head.size + row.size * head.unpack(data[:head.size])[0] if len(data) >= head.size else 0
-    for key, value, *processor in row.iter_unpack(data[head.size:end] if end <= len(data) else b""):
-        places = (each if new >= 0 else each + end for each in (key, value))
-        name, path = (os.fsdecode(data[place:place + 512].partition(b"\0")[0]) for place in places)
-        if not any(processor):
-            found.setdefault(name, []).append(path)
-    return found
-
-
 class Loader:
     """Finds programs and libraries as the kernel and ld.so(8) do, in a folder that stands for / ("": / itself)."""
 
     def __init__(self, root: str = ""):
-        self.root = root
+        self.root, self._cached = root, list[str]()
+        with contextlib.suppress(OSError), self.open("/etc/ld.so.cache") as descriptor:
+            texts = os.fsdecode(os.pread(descriptor, MAX_CACHE_BYTES, 0)).split("\0")
+            self._cached = [text for text in texts if text.startswith("/")]  # the rest is numbers and names
 
     @contextlib.contextmanager
     def open(self, path: str | bytes) -> Iterator[int]:
@@ -15630,24 +15618,18 @@ class Loader:
         return None
 
     def _places(self, name: str, file: ElfFile) -> Iterator[str]:
-        """Where ld.so looks for what a file needs; musl's (ldso/dynlink.c) has no cache."""
+        """Where ld.so looks for what a file needs; in its cache the default folders are the last."""
         import glob
         given = "" if self.root else os.environ.get("LD_LIBRARY_PATH", "").replace(";", ":")
         paths = [given, *file.run_paths] if file.is_musl else [
             *([] if file.runpath else file.run_paths), given, file.runpath]
         yield from (os.path.join(folder, name) for path in paths for folder in path.split(":") if folder)
-        yield from () if file.is_musl else self._cached(file.order).get(name, ())
+        yield from sorted((path for path in self._cached if path.endswith(f"/{name}")),
+                          key=lambda path: path.startswith(("/lib", "/usr/lib")))
         debian = glob.glob(f"{glob.escape(self.root)}/usr/lib/*-linux-*")
         folders = [f"lib/{os.path.basename(each)}" for each in debian if ("-musl" in each) == file.is_musl]
         folders += ["lib"] if file.is_musl else ["lib64", "lib", "lib64/lp64d"]
         yield from (f"/{prefix}{folder}/{name}" for folder in folders for prefix in ("", "usr/local/", "usr/"))
-
-    @functools.lru_cache(None)
-    def _cached(self, order: str) -> dict[str, list[str]]:
-        """What ld.so.cache holds."""
-        with contextlib.suppress(OSError), self.open("/etc/ld.so.cache") as descriptor:
-            return parse_library_cache(os.pread(descriptor, 1 << 20, 0), order)
-        return {}
 
 
 def mapped_library(process: str, place: str, path: str, program: ElfFile) -> ElfFile | str:

@@ -355,14 +355,15 @@ class Linked(GapsCase):
                     name: os.path.realpath(path) if path != "not" else "not" for name, path in wanted.items()})
 
     def test_caches(self) -> None:
-        """ldconfig writes them; old ones for old programs alone."""
-        for folder in "etc", "opt/deep":
+        """ldconfig writes them; old ones for old programs alone. What stands before the default folders comes first."""
+        for folder in "etc", "opt/deep", "usr/lib/x86_64-linux-gnu":
             (self.folder / folder).mkdir(parents=True)
-        self.compile("opt/deep/libdeep.so.1", "int deep(void) { return 0; }", "-shared", "-fPIC",
-                     "-Wl,-soname,libdeep.so.1")
+        for folder in "opt/deep", "usr/lib/x86_64-linux-gnu":
+            self.compile(f"{folder}/libdeep.so.1", "int deep(void) { return 0; }", "-shared", "-fPIC",
+                         "-Wl,-soname,libdeep.so.1")
         self.compile("bin/prog", "int deep(void); int main(void) { return deep(); }", str(
             self.folder / "opt/deep/libdeep.so.1"))
-        (self.folder / "etc/ld.so.conf").write_text("/opt/deep\n")
+        (self.folder / "etc/ld.so.conf").write_text("/opt/deep\n/usr/lib/x86_64-linux-gnu\n")
         ldconfig = shutil.which("ldconfig", path="/sbin:/usr/sbin") or "ldconfig"
         for kind in "old", "new", "compat":
             with self.subTest(kind):
@@ -374,7 +375,8 @@ class Linked(GapsCase):
                 _, library, *_ = spoc.Loader(str(self.folder)).load("/bin/prog")
                 self.assertEqual(library.path if not isinstance(library, str) else "", "/opt/deep/libdeep.so.1")
                 for length in range(0, len(data), 7):
-                    spoc.parse_library_cache(data[:length], "<")
+                    (self.folder / "etc/ld.so.cache").write_bytes(data[:length])
+                    spoc.Loader(str(self.folder)).load("/bin/prog")
 
     def test_links_stay_in_the_root(self) -> None:
         """As in a chroot; another file of that path is on this machine."""
