@@ -15412,62 +15412,66 @@ PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
 DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_RPATH, DT_RUNPATH = 1, 4, 5, 6, 10, 15, 29
 DT_GNU_HASH, DT_VERSYM = 0x6FFFFEF5, 0x6FFFFFF0
 AUDIT_ARCH_LE, RESOLVE_IN_ROOT = 0x40000000, 0x10  # linux/audit.h, linux/openat2.h
-# Of a program and its libraries, where what is kept counts 64 times; of their headers each; at once.
-MAX_READ_BYTES, KEPT_COST, MAX_TABLE_BYTES, GO_CHUNK_BYTES, SYMBOLS_BYTES = 512 << 20, 64, 1 << 16, 1 << 20, 24 << 10
-MAX_MAPS_BYTES, MAX_CACHE_BYTES, MAX_STRING_BYTES, MAX_LIBRARIES = 16 << 20, 1 << 20, 4096, 256
+# Of a program and its libraries, where what is kept counts 64 times; at once.
+MAX_READ_BYTES, KEPT_COST, CHUNK_BYTES, MAX_STRING_BYTES = 512 << 20, 64, 96 << 10, 4096
+MAX_MAPS_BYTES, MAX_CACHE_BYTES, MAX_LIBRARIES = 16 << 20, 1 << 20, 256
 # What Go's linker has left in of the packages for syscalls, and of its runtime, where some names mean something else.
 GO_FUNCTION = (rb"\0(?!\0)((?:[\w./-]+/)?(?:sys/unix|syscall(?:/unix|/linux)?)\.[A-Za-z]\w*|"
                rb"runtime\.(?!send\0|recv\0|settls\0|sig)[a-z]\w*)(?=\0)")
-UNTELLING = ("dlopen", "dlmopen", "syscall")
+# Functions of which nothing tells what they call, and what is said of the files that import them.
+UNTELLING = {"syscall": "the numbers that {} may give to syscall(2)",
+             "dlopen": "what is loaded while it runs (dlopen), by {}; give plug-ins as further PROGRAMs"}
 
 
 class ElfFile:
-    """What an ELF file (elf(5)) says of itself, which may be a lie. Raises ValueError, OSError.
+    """What an ELF file (elf(5)) says of itself, which may be a lie. Raises OSError.
 
     It is read, not mapped: access to what is cut off meanwhile would end this process. Where a thing is there twice,
     the last counts, as for ld.so.
     """
 
-    def __init__(self, descriptor: int, path: str, real: str = "", parent: ElfFile | None = None):
-        """`real` is where links lead to, `parent` what needs it first, and for the same architecture."""
-        self._descriptor, self.path, self.name = descriptor, real or path, printable(os.path.basename(path))
-        self._program: ElfFile = parent._program if parent else self
+    def __init__(self, descriptor: int, path: str, parent: ElfFile | None = None, name: str = ""):
+        """`parent` needs it first, and is for the same machine; `name` is what it was called by."""
+        self._descriptor, self.path, self.name = descriptor, path, os.path.basename(name or path)
+        self.program: ElfFile = parent.program if parent else self
         self._left = MAX_READ_BYTES
         ident = self._read(0, 16)
         if len(ident) < 16 or ident[:4] != b"\x7fELF" or ident[4] not in ELF_STRUCTS or ident[5] not in (1, 2):
-            raise ValueError("it is neither an ELF file nor a script")
-        self.order = "<>"[ident[5] - 1]
-        header, segment, entry, self._symbol = ELF_STRUCTS[ident[4]]
-        machine, place, row_bytes, count = next(self._rows(header, 0, 64))
+            raise OSError(errno.ENOEXEC, "it is neither an ELF file nor a script")
+        self._order = "<>"[ident[5] - 1]
+        header, segment, entry, symbol = ELF_STRUCTS[ident[4]]
+        machine, start, row_bytes, count = next(self._rows(header, 0, 64))
         self.token = machine | AUDIT_ARCH_64BIT * (ident[4] == 2) | AUDIT_ARCH_LE * (ident[5] == 1)
-        if parent and parent.token != self.token:
-            raise ValueError("it is for another machine")
+        if self.token != self.program.token:
+            raise OSError(errno.ENOEXEC, "it is for another machine")
         self._segments = collections.defaultdict[int, list[list[int]]](list)  # p_type -> offset, address, size of each
-        for kind, *where in self._rows(segment, place, row_bytes * count):
+        for kind, *where in self._rows(segment, start, row_bytes * count):
             self._segments[kind].append(where)
         if any(start + size > os.fstat(descriptor).st_size for start, _, size in self._segments[PT_LOAD]):
-            raise ValueError("it is cut off, or damaged")
+            raise OSError(errno.ENOEXEC, "it is cut off, or damaged")
+        self.is_musl: bool = parent.is_musl if parent else self._holds(PT_INTERP, b"/ld-musl-")
         dynamic: list[tuple[int, ...]] = []
         for _, address, size in self._segments[PT_DYNAMIC][-1:]:
             dynamic += itertools.takewhile(operator.itemgetter(0), self._rows(entry, self._offset(address), size))
-        self._values = {tag: value for tag, value in dynamic}
-        self.is_musl: bool = parent.is_musl if parent else any(
-            "/ld-musl-" in self._string(start) for start, _, _ in self._segments[PT_INTERP])
-        self.needed = [self._kept(self._named(value)) for tag, value in dynamic if tag == DT_NEEDED]
-        rpath, self.runpath = (self._kept(self._named(self._values.get(tag, 0)).replace(
-            "${ORIGIN}", "$ORIGIN").replace("$ORIGIN", os.path.dirname(self.path))) for tag in (DT_RPATH, DT_RUNPATH))
-        # What goes for its libraries' libraries as well: RPATH; with musl, either.
-        own = [] if self.runpath and not self.is_musl else [self.runpath or rpath]
-        self.run_paths: list[str] = own + (parent.run_paths if parent else [])
+        values = {tag: value for tag, value in dynamic}
+        self._strings = self._offset(values[DT_STRTAB]) if DT_STRTAB in values else 0
+        texts = collections.defaultdict[int, list[str]](list)
+        for tag, value in dynamic:
+            if tag in (DT_NEEDED, DT_RPATH, DT_RUNPATH):
+                text = self._string(value).replace("${ORIGIN}", "$ORIGIN").replace("$ORIGIN", os.path.dirname(path))
+                self._spend(KEPT_COST * (MAX_NAME_BYTES + len(text)))
+                texts[tag].append(text)
+        self.needed, rpath, runpath = texts[DT_NEEDED], texts[DT_RPATH][-1:], texts[DT_RUNPATH][-1:]
+        alone = [] if self.is_musl else runpath  # for what it needs, but not for what that needs
+        self.inherited: list[str] = ([] if alone else runpath or rpath) + (parent.inherited if parent else [])
+        self.run_paths = alone or self.inherited
         self.functions: dict[str, tuple[str, ...]] = {}  # those that make syscalls, known by their names or unknown
-        self.has_functions = False
-        for name in itertools.chain(self._imported(), self._go_functions()):
-            self.has_functions = True
+        for name in itertools.chain(self._imported(symbol, values), self._go_functions()):
             calls = calls_of_go(name) if "." in name else calls_of_function(name, self.is_musl)
             if calls or name in UNTELLING:
-                self.functions.setdefault(self._kept(name), calls)
+                self._spend(KEPT_COST * MAX_NAME_BYTES)
+                self.functions.setdefault(name, calls)
         self._segments.clear()
-        self._values.clear()
 
     def _read(self, start: int, size: int) -> bytes:
         self._spend(size)
@@ -15475,117 +15479,98 @@ class ElfFile:
 
     def _spend(self, size: int) -> None:
         """Of what one program and its libraries may take of time and memory."""
-        self._program._left -= size
-        if self._program._left < 0:
-            raise ValueError("it is too large, or its libraries are")
-
-    def _kept(self, text: str) -> str:
-        self._spend(KEPT_COST * (MAX_NAME_BYTES + len(text)))
-        return text
+        self.program._left -= size
+        if self.program._left < 0:
+            raise OSError(errno.ENOEXEC, "it is too large, or its libraries are")
 
     def _rows(self, layout: str, start: int, size: int) -> Iterator[tuple[int, ...]]:
         """The structs in so many bytes."""
         import struct
-        rows = struct.Struct(self.order + layout)
+        rows = struct.Struct(self._order + layout)
         size -= size % rows.size
-        data = self._read(start, size) if size <= MAX_TABLE_BYTES else b""
+        data = self._read(start, size) if size <= CHUNK_BYTES else b""
         if len(data) < size:
-            raise ValueError("it is cut off, or damaged")
+            raise OSError(errno.ENOEXEC, "it is cut off, or damaged")
         return rows.iter_unpack(data)
+
+    def _holds(self, kind: int, text: bytes) -> bool:
+        return any(text in self._read(start, min(size, MAX_STRING_BYTES)) for start, _, size in self._segments[kind])
 
     def _offset(self, wanted: int) -> int:
         """Of what has this address."""
         for start, address, size in self._segments[PT_LOAD]:
             if address <= wanted < address + size:
                 return wanted - address + start
-        raise ValueError("it is damaged: a table is not in it")
+        raise OSError(errno.ENOEXEC, "it is damaged: a table is not in it")
 
     def _string(self, start: int, most: int = MAX_STRING_BYTES) -> str:
         """The string there; "" if it is too long."""
-        text, end, _ = self._read(start, most).partition(b"\0")
+        text, end, _ = self._read(self._strings + start, most).partition(b"\0")
         return os.fsdecode(text) if end else ""
 
-    def _named(self, value: int) -> str:
-        return self._string(self._offset(self._values.get(DT_STRTAB, 0)) + value) if value else ""
-
-    def _imported(self) -> Iterator[str]:
+    def _imported(self, layout: str, values: dict[int, int]) -> Iterator[str]:
         """The undefined symbols. Nothing tells how many symbols there are, but what linkers put behind them."""
-        address = self._values.get(DT_SYMTAB)
-        if address is None:
+        if DT_SYMTAB not in values:
             return
-        start, names = self._offset(address), self._offset(self._values.get(DT_STRTAB, 0))
-        behind = [self._values.get(tag, 0) for tag in (DT_HASH, DT_STRTAB, DT_GNU_HASH, DT_VERSYM)]
-        behind += [first + size for _, first, size in self._segments[PT_LOAD]]
-        end = start + min(place for place in behind if place > address) - address
-        for place in range(start, end, SYMBOLS_BYTES):
-            for name, section in self._rows(self._symbol, place, min(end - place, SYMBOLS_BYTES)):
-                if name >= self._values.get(DT_STRSZ, 0):  # behind Go's symbols may be what no tag tells of
+        first = values[DT_SYMTAB]
+        behind = [values.get(tag, 0) for tag in (DT_HASH, DT_STRTAB, DT_GNU_HASH, DT_VERSYM)]
+        behind += [address + size for _, address, size in self._segments[PT_LOAD]]
+        start = self._offset(first)
+        end = start - first + min(address for address in behind if address > first)
+        for place in range(start, end, CHUNK_BYTES):
+            for name, section in self._rows(layout, place, min(end - place, CHUNK_BYTES)):
+                if name >= values.get(DT_STRSZ, 0):  # behind Go's symbols may be what no tag tells of
                     return
                 if name and not section:
-                    yield self._string(names + name, MAX_NAME_BYTES + 1)
+                    yield self._string(name, MAX_NAME_BYTES + 1)
 
     def _go_functions(self) -> Iterator[str]:
         """If a note says that it is Go's; .gopclntab is in what is loaded."""
         import re
-        notes = [self._read(start, min(size, MAX_STRING_BYTES)) for start, _, size in self._segments[PT_NOTE]]
-        for start, _, size in self._segments[PT_LOAD] if any(b"Go\0\0" in note for note in notes) else ():
-            for place in range(start, start + size, GO_CHUNK_BYTES):
-                for match in re.finditer(GO_FUNCTION, self._read(place, GO_CHUNK_BYTES + MAX_STRING_BYTES)):
+        for start, _, size in self._segments[PT_LOAD] if self._holds(PT_NOTE, b"Go\0\0") else ():
+            for place in range(start, start + size, CHUNK_BYTES):
+                for match in re.finditer(GO_FUNCTION, self._read(place, CHUNK_BYTES + MAX_STRING_BYTES)):
                     self._spend(MAX_NAME_BYTES)
                     yield match[1].decode()
+
+
+@contextlib.contextmanager
+def open_regular(path: str | bytes, root: str = "") -> Iterator[int]:
+    """A descriptor of a regular file: to open another may act. No link leads out of a root. Raises OSError."""
+    with contextlib.ExitStack() as resources:
+        if root:
+            folder = os.open(root, os.O_PATH | os.O_DIRECTORY)
+            resources.callback(close, folder)
+            how = (c_uint64 * 3)(os.O_PATH | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT)
+            name = ctypes.create_string_buffer(os.fsencode(path))
+            place = int(libc.syscall(syscall_number("openat2"), folder, ctypes.addressof(name), how, c_size_t(24)))
+        else:
+            place = os.open(path, os.O_PATH)
+        resources.callback(close, place)
+        if not stat.S_ISREG(os.fstat(place).st_mode):
+            raise PermissionError(errno.EACCES, "it is no regular file")
+        descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK)
+        resources.callback(close, descriptor)
+        yield descriptor
 
 
 class Loader:
     """Finds programs and libraries as the kernel and ld.so(8) do, in a folder that stands for / ("": / itself)."""
 
     def __init__(self, root: str = ""):
+        import glob
         self.root, self._cached = root, list[str]()
-        with contextlib.suppress(OSError), self.open("/etc/ld.so.cache") as descriptor:
+        with contextlib.suppress(OSError), open_regular("/etc/ld.so.cache", root) as descriptor:
             texts = os.fsdecode(os.pread(descriptor, MAX_CACHE_BYTES, 0)).split("\0")
             self._cached = [text for text in texts if text.startswith("/")]  # the rest is numbers and names
-
-    @contextlib.contextmanager
-    def open(self, path: str | bytes) -> Iterator[int]:
-        """A descriptor of a regular file: to open another may act. No link leads out of the root. Raises OSError."""
-        with contextlib.ExitStack() as resources:
-            if self.root:
-                folder = os.open(self.root, os.O_PATH | os.O_DIRECTORY)
-                resources.callback(close, folder)
-                how = (c_uint64 * 3)(os.O_PATH | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT)
-                name = ctypes.create_string_buffer(os.fsencode(path))
-                place = int(libc.syscall(syscall_number("openat2"), folder, ctypes.addressof(name), how, c_size_t(24)))
-            else:
-                place = os.open(path, os.O_PATH)
-            resources.callback(close, place)
-            if not stat.S_ISREG(os.fstat(place).st_mode):
-                raise PermissionError(errno.EACCES, "it is no regular file")
-            descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK)
-            resources.callback(close, descriptor)
-            yield descriptor
-
-    def read(self, path: str, parent: ElfFile | None = None) -> ElfFile:
-        """An ELF file or, for a script, its interpreter's. Raises SpocError, ValueError, OSError."""
-        whose = ""
-        for _ in range(5):  # scripts that run scripts: fs/exec.c
-            try:
-                with self.open(path) as descriptor:
-                    line = os.pread(descriptor, 256, 0).partition(b"\n")[0]  # BINPRM_BUF_SIZE of linux/binfmts.h
-                    words = os.fsdecode(line[2:]).split() if line.startswith(b"#!") and not parent else []
-                    if not words:
-                        root = os.path.realpath(self.root or "/").rstrip("/")
-                        real = "" if parent else os.readlink(f"/proc/self/fd/{descriptor}")[len(root):]
-                        return ElfFile(descriptor, path, real, parent)
-            except (OSError, ValueError) as error:
-                raise ValueError(whose + (getattr(error, "strerror", "") or str(error))) from None
-            named = [word for word in words[1:] if word[0] != "-" and "=" not in word]
-            path = self.find(named[0]) if os.path.basename(words[0]) == "env" and named else words[0]
-            whose = f"its interpreter {path}: "
-        raise ValueError("its interpreters are scripts, too")
+        debian = [f"lib/{os.path.basename(each)}" for each in glob.glob(f"{glob.escape(root)}/usr/lib/*-linux-*")]
+        self._folders = [f"/{prefix}{folder}" for folder in (*sorted(debian), "lib64", "lib", "lib64/lp64d")
+                         for prefix in ("", "usr/local/", "usr/")]
 
     def find(self, name: str) -> str:
         """The path of what a shell calls so. Raises SpocError."""
         def attempt(path: bytes) -> None:
-            with self.open(path):
+            with open_regular(path, self.root):
                 pass
         folders = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" if self.root else ":".join(os.get_exec_path())
         try:
@@ -15594,84 +15579,86 @@ class Loader:
             missing = "there is none" if "/" in name else f"not in {folders}"
             raise SpocError("find program", name, missing if error.errno == errno.ENOENT else error) from None
 
+    def read(self, name: str) -> ElfFile:
+        """A program or, for a script, its interpreter. Raises SpocError."""
+        path = whose = self.find(name)
+        for _ in range(5):  # scripts that run scripts: fs/exec.c
+            try:
+                with open_regular(path, self.root) as descriptor:
+                    line = os.pread(descriptor, 256, 0).partition(b"\n")[0]  # BINPRM_BUF_SIZE of linux/binfmts.h
+                    words = os.fsdecode(line[2:]).split() if line.startswith(b"#!") else []
+                    if not words:
+                        real = os.readlink(f"/proc/self/fd/{descriptor}")
+                        inside = os.path.relpath(real, os.path.realpath(self.root or "/"))
+                        return ElfFile(descriptor, f"/{inside}", None, path)
+            except OSError as error:
+                raise SpocError("read program", whose, error) from None
+            named = [word for word in words[1:] if word[0] != "-" and "=" not in word]
+            path = self.find(named[0]) if os.path.basename(words[0]) == "env" and named else words[0]
+            whose = f"{name}: its interpreter {path}"
+        raise SpocError("read program", name, "its interpreters are scripts, too")
+
     def load(self, name: str) -> list[ElfFile | str]:
         """A program with its libraries, missing ones by name. Raises SpocError."""
-        path = self.find(name)
-        try:
-            files: list[ElfFile | str] = [self.read(path)]
-        except ValueError as error:
-            raise SpocError("read program", path, str(error)) from None
+        files: list[ElfFile | str] = [self.read(name)]
         names: set[str] = set()
         for file in (each for each in files if isinstance(each, ElfFile)):  # which grows
             for name in file.needed:
-                if name in names or len(names) > MAX_LIBRARIES:
-                    continue
-                names.add(name)
-                library = self._library(name, file) if len(names) <= MAX_LIBRARIES else None  # the first too many
-                files.append(library or printable(name))
+                if name not in names and len(names) <= MAX_LIBRARIES:
+                    names.add(name)
+                    files.append(self._library(name, file) if len(names) <= MAX_LIBRARIES else name)
         return files
 
-    def _library(self, name: str, file: ElfFile) -> ElfFile | None:
-        for path in [name] if "/" in name else itertools.islice(self._places(name, file), MAX_LIBRARIES):
-            with contextlib.suppress(ValueError):
-                return self.read(path, file)
-        return None
+    def _library(self, name: str, parent: ElfFile) -> ElfFile | str:
+        for path in [name] if "/" in name else itertools.islice(self._places(name, parent), MAX_LIBRARIES):
+            with contextlib.suppress(OSError), open_regular(path, self.root) as descriptor:
+                return ElfFile(descriptor, path, parent)
+        return name
 
-    def _places(self, name: str, file: ElfFile) -> Iterator[str]:
+    def _places(self, name: str, parent: ElfFile) -> Iterator[str]:
         """Where ld.so looks for what a file needs; in its cache the default folders are the last."""
-        import glob
-        given = "" if self.root else os.environ.get("LD_LIBRARY_PATH", "").replace(";", ":")
-        paths = [given, *file.run_paths] if file.is_musl else [
-            *([] if file.runpath else file.run_paths), given, file.runpath]
-        yield from (os.path.join(folder, name) for path in paths for folder in path.split(":") if folder)
+        given = "" if self.root else os.environ.get("LD_LIBRARY_PATH", "")
+        for path in [given, *parent.run_paths]:
+            yield from (os.path.join(folder, name) for folder in path.split(":") if folder)
         yield from sorted((path for path in self._cached if path.endswith(f"/{name}")),
                           key=lambda path: path.startswith(("/lib", "/usr/lib")))
-        debian = glob.glob(f"{glob.escape(self.root)}/usr/lib/*-linux-*")
-        folders = [f"lib/{os.path.basename(each)}" for each in debian if ("-musl" in each) == file.is_musl]
-        folders += ["lib"] if file.is_musl else ["lib64", "lib", "lib64/lp64d"]
-        yield from (f"/{prefix}{folder}/{name}" for folder in folders for prefix in ("", "usr/local/", "usr/"))
+        yield from (os.path.join(folder, name) for folder in self._folders)
 
 
 def mapped_library(process: str, place: str, path: str, program: ElfFile) -> ElfFile | str:
     """A file that a process has mapped at a place, or its name. The first way finds what has been removed since."""
     for root, each in (("", f"{process}/map_files/{place}"), (f"{process}/root", path)):
-        with contextlib.suppress(OSError, ValueError), Loader(root).open(each) as descriptor:
-            return ElfFile(descriptor, path, "", program)
-    return printable(path)
+        with contextlib.suppress(OSError), open_regular(each, root) as descriptor:
+            return ElfFile(descriptor, path, program)
+    return path
 
 
-def mapped_programs(whose: str, pids: Iterable[int]) -> Iterator[Sequence[ElfFile | str]]:
-    """What processes have mapped to execute, each file once, the programs first; those that have ended are left out.
-
-    By name what cannot be read. Raises SpocError if that is all.
-    """
+def mapped_files(whose: str, pids: Iterable[int]) -> Iterator[ElfFile | str]:
+    """What processes that have not ended have mapped to execute, each file once, programs first. Raises SpocError."""
     import re
-    seen, failures, failure = set[str](), [], OSError(errno.ESRCH, "it has ended")
+    seen: set[str] = set()
     for pid in pids:
         process = f"/proc/{pid}"
         try:
             path = os.readlink(f"{process}/exe")
             with open(f"{process}/maps", "rb") as maps:
                 text = os.fsdecode(maps.read(MAX_MAPS_BYTES))
-            mapped = {key: (f"{start}-{end}", name) for start, end, key, name in re.findall(  # by device and inode
-                r"^0*(\w+)-0*(\w+) ..x. \S+ (\S+ \S+) +(/.*)", text, re.MULTILINE)}
-            new = {key: where for key, where in mapped.items() if key not in seen}
+            new = {key: (f"{start}-{end}", name) for start, end, key, name in re.findall(  # by device and inode
+                r"^0*(\w+)-0*(\w+) ..x. \S+ (\S+ \S+) +(/.*)", text, re.MULTILINE) if key not in seen}
             if path in seen and not new:
                 continue
-            seen.update(new, [path])
-            with Loader().open(f"{process}/exe") as descriptor:
+            with open_regular(f"{process}/exe") as descriptor:
                 program = ElfFile(descriptor, path)
         except (FileNotFoundError, ProcessLookupError):
             continue
-        except (OSError, ValueError) as error:
-            failures.append(f"process {pid}")
-            failure = error if isinstance(error, OSError) else OSError(errno.ENOEXEC, str(error))
-            continue
-        yield [program, *(mapped_library(process, *where, program) for where in new.values() if where[1] != path)]
+        except OSError as error:
+            hint = "run it as root" if isinstance(error, PermissionError) else ""
+            raise SpocError("read", f"process {pid}", error, hint) from None
+        seen.update(new, [path])
+        yield program
+        yield from (mapped_library(process, *where, program) for where in new.values() if where[1] != path)
     if not seen:
-        hint = "run it as root" if failure.errno in (errno.EACCES, errno.EPERM) else ""
-        raise SpocError("read", whose, failure, hint)
-    yield from ([each] for each in failures)
+        raise SpocError("read", whose, "it has ended")
 
 
 # What libc, and Go, calls as it is on 32 bits too, rather than what has larger numbers.
@@ -15711,60 +15698,47 @@ def lacking(profile: Profile, file: ElfFile) -> dict[str, list[str]]:
     return found
 
 
-def limits_of_gaps(source: LoadedProfile, static: Sequence[str], users: dict[str, set[str]]) -> Iterator[str]:
-    """What it cannot tell; `users` are files by the function that they import."""
-    base = source.base_profile_name
-    if base and not is_reference(base):
-        yield f"what {base} allows, on which the profile builds"
-    if static:
-        yield f"what {list_of(static)} asks for: static, and not Go's"
-    if users["syscall"]:
-        yield f"the numbers that {list_of(sorted(users['syscall']))} may give to syscall(2)"
-    loaders = sorted(users["dlopen"] | users["dlmopen"])
-    if loaders:
-        yield f"what is loaded while it runs (dlopen), by {list_of(loaders)}; give plug-ins as further PROGRAMs"
-    if any(verdict.lets_pass for verdict in source.profile.verdicts("execve")):
-        yield "what is executed, as execve is allowed; give that as further PROGRAMs"
-    yield ("calls that code makes by itself (syscall instructions, Go's RawSyscall), code that is made while it runs, "
-           "and the arguments of calls")
-
-
-def find_gaps(path: str, registries: Settings, programs: Iterable[Sequence[ElfFile | str]]) -> dict[str, Any]:
-    """What gaps says of a profile and programs, each with its libraries, as --json has it."""
+def find_gaps(path: str, registries: Settings, files: Iterable[ElfFile | str]) -> dict[str, Any]:
+    """What gaps says of a profile and files, each program before its libraries, as --json has it."""
     (_, source), = read_united([path], registries)
-    own: dict[str, list[str]] = {}
-    libraries: dict[str, set[str]] = {}
-    names, static, unread, unknown, users = [], [], [], [], collections.defaultdict[str, set[str]](set)
-    for program, *others in programs:
-        if isinstance(program, str):
-            unread.append(f"what {program} asks for, which cannot be read")
+    own, libraries = collections.defaultdict[str, list[str]](list), collections.defaultdict[str, list[str]](list)
+    programs, askers = dict[str, bool](), dict[str, str]()  # those that are static; of each call the first
+    unread, unknown, users = [], [], collections.defaultdict[str, set[str]](set)
+    for file in files:
+        if isinstance(file, str):
+            unread.append(f"what {file} asks for, a library of {[*programs][-1]} that cannot be read")
             continue
-        names.append(program.name)
-        for call, functions in lacking(source.profile, program).items():
-            verb = "has" if any("." in name for name in functions) else "imports"
-            own.setdefault(call, []).append(f"{program.name} {verb} {', '.join(functions)}")
-        static += [] if program.has_functions else [program.name]
-        if os.path.basename(program.path).rstrip(DIGITS + ".-") in INTERPRETERS:
-            unknown.append(f"which of this is for what: {program.name} does whatever it is told to")
-        for file in [program, *others]:
-            if isinstance(file, str):
-                unread.append(f"what {file} asks for, a library of {program.name} that cannot be read")
-            elif not file.name.startswith(PARTS_OF_LIBC):
-                libraries.setdefault(file.name, set()).update(lacking(source.profile, file))
-                for name in file.functions.keys() & UNTELLING:
-                    users[name].add(file.name)
-    told = set(own)
-    for name, calls in libraries.items():  # each call where it is asked for first
-        libraries[name] = calls - told
-        told |= calls
+        missing = lacking(source.profile, file)
+        if file.program is file:
+            programs[file.name] = programs.get(file.name, False) or not (file.needed or file.functions)
+            for call, functions in missing.items():
+                verb = "has" if any("." in name for name in functions) else "imports"
+                own[call].append(f"{file.name} {verb} {', '.join(functions)}")
+            if os.path.basename(file.path).rstrip(DIGITS + ".-") in INTERPRETERS:
+                unknown.append(f"which of this is for what: {file.name} does whatever it is told to")
+        if not file.name.startswith(PARTS_OF_LIBC):
+            for call in missing:
+                askers.setdefault(call, file.name)
+            for name in file.functions.keys() & UNTELLING:
+                users[name].add(file.name)
+    for call in (each for each in askers if each not in own):
+        libraries[askers[call]].append(call)
+    static = [name for name, is_static in programs.items() if is_static]
+    unknown += [*unread, *(f"what {name} asks for: static, and not Go's" for name in static)]
+    unknown += [text.format(list_of(sorted(users[name]))) for name, text in UNTELLING.items() if users[name]]
+    if any(verdict.lets_pass for verdict in source.profile.verdicts("execve")):
+        unknown.append("what is executed, as execve is allowed; give that as further PROGRAMs")
+    if source.base_profile_name and not is_reference(source.base_profile_name):
+        unknown.append(f"what {source.base_profile_name} allows, on which the profile builds")
+    unknown.append("calls that code makes by itself (syscall instructions, Go's RawSyscall), code that is made while "
+                   "it runs, and the arguments of calls")
     risks = high_risk()
-    return {"profile": source.file, "programs": list(dict.fromkeys(names)), "own": [{
-        "syscall": call, "high_risk": risks.get(call, ""), "reasons": list(dict.fromkeys(own[call]))}
-        for call in sorted(own)],
-        "libraries": {name: sorted(calls) for name, calls in libraries.items() if calls},
-        "static": list(dict.fromkeys(static)),
-        "complete": not static and not unread and users["syscall"].isdisjoint(names),
-        "unknown": list(dict.fromkeys([*unknown, *unread, *limits_of_gaps(source, static, users)]))}
+    rows = [{"syscall": call, "high_risk": risks.get(call, ""), "reasons": list(dict.fromkeys(own[call]))}
+            for call in sorted(own)]
+    return {"profile": source.file, "programs": list(programs), "own": rows,
+            "libraries": {name: sorted(calls) for name, calls in libraries.items()}, "static": static,
+            "complete": not static and not unread and users["syscall"].isdisjoint(programs),
+            "unknown": list(dict.fromkeys(unknown))}
 
 
 def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
@@ -15780,10 +15754,10 @@ def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
             (f"{gaps['profile']} {lacks}" if told else "The files do not tell", own),
             (f"{sum(map(len, gaps['libraries'].values()))} more that its libraries ask for", others),
             ("Not told by this", [("-", text, "") for text in gaps["unknown"]])):
-        width = max((len(label) for label, _, _ in rows), default=0) + 4
+        width = max((len(printable(label)) for label, _, _ in rows), default=0) + 4
         lines += ["", paint(printable(title) + ":" * bool(rows), BOLD if colour else "")] if rows or not lines else []
         for label, text, code in rows:
-            lines += beside(f"  {label}".ljust(width), printable(text), columns, code if colour else "")
+            lines += beside(f"  {printable(label)}".ljust(width), printable(text), columns, code if colour else "")
     return "\n".join([*lines[1:], ""])
 
 
@@ -15791,7 +15765,7 @@ def count_gaps(path: str, program: str) -> str:
     """What record --stats says of the profile that it has written; "" where the program's file does not tell."""
     import shlex
     with contextlib.suppress(SpocError):
-        gaps = find_gaps(path, Settings(), [Loader().load(program)])
+        gaps = find_gaps(path, Settings(), Loader().load(program))
         if not gaps["static"]:
             return (f"The profile lacks {count_of(len(gaps['own']), 'syscall', 'syscalls')} that {program} asks for: "
                     f"{shlex.join([PROGRAM, 'gaps', '-p', path, program])}")
@@ -16656,12 +16630,12 @@ def run_gaps(values: dict[str, Any], operands: list[str]) -> int:
     root = values.get("root", "")
     if root and not os.path.isdir(root):
         raise SpocError("look in", root, "there is no such folder")
-    programs: Iterable[Sequence[ElfFile | str]] = map(Loader(root).load, [Loader(root).find(name) for name in operands])
+    files: Iterable[ElfFile | str] = itertools.chain.from_iterable(map(Loader(root).load, operands))
     if scope:
         whose = f"container {values['container']}" if "container" in values else f"process {values['pid'][0]}"
         pids = [pid for pid in sorted(scope.tasks()) if proc_status(pid).get("Tgid") == str(pid)]
-        programs = mapped_programs(whose, pids)
-    gaps = find_gaps(path, values["registries"], programs)
+        files = mapped_files(whose, pids)
+    gaps = find_gaps(path, values["registries"], files)
     write_stdout(format_json(gaps) if "json" in values else format_gaps(gaps, stdout_columns(), has_colour(1)))
     return EXIT_BLOCKED if "check" in values and (gaps["own"] or not gaps["complete"]) else 0
 

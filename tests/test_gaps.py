@@ -620,7 +620,7 @@ class Running(GapsCase):
         process.stdout.readline()
         read = []
         with unittest.mock.patch.object(spoc.ElfFile, "__init__", lambda _, __, path, *more: read.append(path)):
-            list(spoc.mapped_programs("", [process.pid, process.pid]))
+            list(spoc.mapped_files("", [process.pid, process.pid]))
         self.assertEqual(sorted(set(read)), sorted(read))
         self.assertIn(bad, read)
         document = self.document("--pid", str(process.pid))
@@ -669,8 +669,8 @@ class Hostile(GapsCase):
                     b"\xff" * 8, bytes(8), chance.getrandbits(64).to_bytes(8, "big"), b"\x7f", b"\0\0\0\x80"))
             path.write_bytes(data[:chance.choice((len(data), chance.randrange(len(data))))])
             try:
-                document = spoc.find_gaps(str(self.profile), spoc.Settings(), [
-                    spoc.Loader(str(self.folder)).load("/prog")])
+                document = spoc.find_gaps(str(self.profile), spoc.Settings(),
+                                          spoc.Loader(str(self.folder)).load("/prog"))
                 spoc.format_gaps(document, 80, False)
             except spoc.SpocError as error:
                 refused += 1
