@@ -100,6 +100,12 @@ class Output(GapsCase):
         self.assertIn("2 more that its libraries ask for:\n  libone.so  kill\n  libtwo.so  rename\n",
                       self.gaps(program))
 
+    def test_needed_by_origin(self) -> None:
+        """ld.so replaces it in a library's name as well."""
+        self.make("lib/libone.so", elf_file(["kill"]))
+        program = self.make("bin/prog", elf_file(["fsync"], needed=["${ORIGIN}/../lib/libone.so"]))
+        self.assertEqual(self.document(program)["libraries"], {"libone.so": ["kill"]})
+
     def test_several_programs(self) -> None:
         one, two = self.make("one", elf_file(["fsync", "kill"])), self.make("two", elf_file(["kill"]))
         self.assertEqual(self.own(one, two), {"fsync": ["one imports fsync"],
