@@ -15554,6 +15554,10 @@ def open_regular(path: str | bytes, root: str = "") -> Iterator[int]:
         yield descriptor
 
 
+def unread(library: str, parent: ElfFile) -> str:
+    return f"{library}, a library of {parent.program.name},"
+
+
 class Loader:
     """Finds programs and libraries as the kernel and ld.so(8) do, in a folder that stands for / ("": / itself)."""
 
@@ -15563,7 +15567,8 @@ class Loader:
         with contextlib.suppress(OSError), open_regular("/etc/ld.so.cache", root) as descriptor:
             texts = os.fsdecode(os.pread(descriptor, MAX_CACHE_BYTES, 0)).split("\0")
             self._cached = [text for text in texts if text.startswith("/")]  # the rest is numbers and names
-        debian = [f"lib/{os.path.basename(each)}" for each in glob.glob(f"{glob.escape(root)}/usr/lib/*-linux-*")]
+        debian = {f"lib/{os.path.basename(each)}" for place in ("lib", "usr/lib")
+                  for each in glob.glob(f"{glob.escape(root)}/{place}/*-linux-*")}
         self._folders = [f"/{prefix}{folder}" for folder in (*sorted(debian), "lib64", "lib", "lib64/lp64d")
                          for prefix in ("", "usr/local/", "usr/")]
 
@@ -15576,7 +15581,7 @@ class Loader:
         try:
             return os.fsdecode(search_path(name, [os.fsencode(f"PATH={folders}")], attempt))
         except OSError as error:
-            missing = "there is none" if "/" in name else f"not in {folders}"
+            missing = ("there is none" if "/" in name else f"not in {folders}") + f" of {self.root}" * bool(self.root)
             raise SpocError("find program", name, missing if error.errno == errno.ENOENT else error) from None
 
     def read(self, name: str) -> ElfFile:
@@ -15606,14 +15611,14 @@ class Loader:
             for name in file.needed:
                 if name not in names and len(names) <= MAX_LIBRARIES:
                     names.add(name)
-                    files.append(self._library(name, file) if len(names) <= MAX_LIBRARIES else name)
+                    files.append(self._library(name, file) if len(names) <= MAX_LIBRARIES else unread(name, file))
         return files
 
     def _library(self, name: str, parent: ElfFile) -> ElfFile | str:
         for path in [name] if "/" in name else itertools.islice(self._places(name, parent), MAX_LIBRARIES):
             with contextlib.suppress(OSError), open_regular(path, self.root) as descriptor:
                 return ElfFile(descriptor, path, parent)
-        return name
+        return unread(name, parent)
 
     def _places(self, name: str, parent: ElfFile) -> Iterator[str]:
         """Where ld.so looks for what a file needs; in its cache the default folders are the last."""
@@ -15630,13 +15635,16 @@ def mapped_library(process: str, place: str, path: str, program: ElfFile) -> Elf
     for root, each in (("", f"{process}/map_files/{place}"), (f"{process}/root", path)):
         with contextlib.suppress(OSError), open_regular(each, root) as descriptor:
             return ElfFile(descriptor, path, program)
-    return path
+    return unread(path, program)
 
 
 def mapped_files(whose: str, pids: Iterable[int]) -> Iterator[ElfFile | str]:
-    """What processes that have not ended have mapped to execute, each file once, programs first. Raises SpocError."""
+    """What processes that have not ended have mapped to execute, each file once, programs first.
+
+    Raises SpocError if none of them can be read; one that cannot be is named at the end.
+    """
     import re
-    seen: set[str] = set()
+    seen, failed, failure = set[str](), list[str](), OSError(errno.ESRCH, "it has ended")
     for pid in pids:
         process = f"/proc/{pid}"
         try:
@@ -15652,13 +15660,14 @@ def mapped_files(whose: str, pids: Iterable[int]) -> Iterator[ElfFile | str]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         except OSError as error:
-            hint = "run it as root" if isinstance(error, PermissionError) else ""
-            raise SpocError("read", f"process {pid}", error, hint) from None
+            failed, failure = [*failed, f"process {pid}"], error
+            continue
         seen.update(new, [path])
         yield program
         yield from (mapped_library(process, *where, program) for where in new.values() if where[1] != path)
     if not seen:
-        raise SpocError("read", whose, "it has ended")
+        raise SpocError("read", whose, failure, "run it as root" if isinstance(failure, PermissionError) else "")
+    yield from failed
 
 
 # What libc, and Go, calls as it is on 32 bits too, rather than what has larger numbers.
@@ -15703,17 +15712,17 @@ def find_gaps(path: str, registries: Settings, files: Iterable[ElfFile | str]) -
     (_, source), = read_united([path], registries)
     own, libraries = collections.defaultdict[str, list[str]](list), collections.defaultdict[str, list[str]](list)
     programs, askers = dict[str, bool](), dict[str, str]()  # those that are static; of each call the first
-    unread, unknown, users = [], [], collections.defaultdict[str, set[str]](set)
+    unreadable, unknown, users = [], [], collections.defaultdict[str, set[str]](set)
     for file in files:
         if isinstance(file, str):
-            unread.append(f"what {file} asks for, a library of {[*programs][-1]} that cannot be read")
+            unreadable.append(f"what {file} asks for: it is missing, or cannot be read")
             continue
         missing = lacking(source.profile, file)
         if file.program is file:
             programs[file.name] = programs.get(file.name, False) or not (file.needed or file.functions)
             for call, functions in missing.items():
                 verb = "has" if any("." in name for name in functions) else "imports"
-                own[call].append(f"{file.name} {verb} {', '.join(functions)}")
+                own[call].append(f"{file.name} {verb} {', '.join(dict.fromkeys(functions))}")
             if os.path.basename(file.path).rstrip(DIGITS + ".-") in INTERPRETERS:
                 unknown.append(f"which of this is for what: {file.name} does whatever it is told to")
         if not file.name.startswith(PARTS_OF_LIBC):
@@ -15724,7 +15733,9 @@ def find_gaps(path: str, registries: Settings, files: Iterable[ElfFile | str]) -
     for call in (each for each in askers if each not in own):
         libraries[askers[call]].append(call)
     static = [name for name, is_static in programs.items() if is_static]
-    unknown += [*unread, *(f"what {name} asks for: static, and not Go's" for name in static)]
+    unknown += unreadable
+    unknown += [f"what {name} asks for: static, and not Go's; run --learn and watch tell what it calls"
+                for name in static]
     unknown += [text.format(list_of(sorted(users[name]))) for name, text in UNTELLING.items() if users[name]]
     if any(verdict.lets_pass for verdict in source.profile.verdicts("execve")):
         unknown.append("what is executed, as execve is allowed; give that as further PROGRAMs")
@@ -15737,18 +15748,26 @@ def find_gaps(path: str, registries: Settings, files: Iterable[ElfFile | str]) -
             for call in sorted(own)]
     return {"profile": source.file, "programs": list(programs), "own": rows,
             "libraries": {name: sorted(calls) for name, calls in libraries.items()}, "static": static,
-            "complete": not static and not unread and users["syscall"].isdisjoint(programs),
+            "complete": not static and not unreadable and users["syscall"].isdisjoint(programs),
             "unknown": list(dict.fromkeys(unknown))}
 
 
 def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
     """The same for a person."""
+    import shlex
     own = [(row["syscall"], "; ".join(row["reasons"]) + (row["high_risk"] and f"; high risk: {row['high_risk']}"),
             RED if row["high_risk"] else CYAN) for row in gaps["own"]]
     others = [(name, " ".join(calls), CYAN) for name, calls in gaps["libraries"].items()]
-    told = ", ".join(name for name in gaps["programs"] if name not in gaps["static"])
-    lacks = (f"does not allow {count_of(len(own), 'syscall', 'syscalls')} that {told} asks for" if own else
+    programs = [name for name in gaps["programs"] if name not in gaps["static"]]
+    told, verb = ", ".join(programs), "asks" if len(programs) == 1 else "ask"
+    lacks = (f"does not allow {count_of(len(own), 'syscall', 'syscalls')} that {told} {verb} for" if own else
              f"allows all that the names in {told} tell of")
+    harmless = ",".join(row["syscall"] for row in gaps["own"] if not row["high_risk"])
+    if harmless and not is_reference(gaps["profile"]) and not split_name(gaps["profile"])[1]:
+        merge = [PROGRAM, "merge", "-b", harmless, "-o", gaps["profile"], gaps["profile"]]
+        remedy = [f"To allow those of no high risk: {printable(shlex.join(merge))}", ""]
+    else:
+        remedy = []
     lines: list[str] = []
     for title, rows in (
             (f"{gaps['profile']} {lacks}" if told else "The files do not tell", own),
@@ -15758,7 +15777,7 @@ def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
         lines += ["", paint(printable(title) + ":" * bool(rows), BOLD if colour else "")] if rows or not lines else []
         for label, text, code in rows:
             lines += beside(f"  {printable(label)}".ljust(width), printable(text), columns, code if colour else "")
-    return "\n".join([*lines[1:], ""])
+    return "\n".join([*lines[1:], "", *remedy])
 
 
 def count_gaps(path: str, program: str) -> str:

@@ -94,17 +94,35 @@ class Output(GapsCase):
         self.assertEqual([row["syscall"] for row in document["own"]], ["fsync"])
         self.assertEqual(document["libraries"], {"libone.so": ["kill"], "libtwo.so": ["rename"]})
         self.assertEqual([line for line in document["unknown"] if "libgone.so" in line],
-                         ["what libgone.so asks for, a library of prog that cannot be read"])
+                         ["what libgone.so, a library of prog, asks for: it is missing, or cannot be read"])
         self.assertEqual([line for line in document["unknown"] if "dlopen" in line],
                          ["what is loaded while it runs (dlopen), by libone.so; give plug-ins as further PROGRAMs"])
         self.assertIn("2 more that its libraries ask for:\n  libone.so  kill\n  libtwo.so  rename\n",
                       self.gaps(program))
+
+    def test_remedy(self) -> None:
+        """A command to copy, which leaves out what is of high risk."""
+        program = self.make("server", elf_file(["sendfile64", "kill", "init_module"]))
+        remedy = f"To allow those of no high risk: spoc.py (merge -b kill,sendfile -o {self.profile} {self.profile})\n"
+        match = re.search(rf"\n\n{remedy}\Z", self.gaps(program))
+        assert match
+        self.assertEqual(support.spoc(*match[1].split()).returncode, 0)
+        self.assertEqual(list(self.own(program)), ["init_module"])
+        self.assertNotIn("To allow", self.gaps(program))
 
     def test_needed_by_origin(self) -> None:
         """ld.so replaces it in a library's name as well."""
         self.make("lib/libone.so", elf_file(["kill"]))
         program = self.make("bin/prog", elf_file(["fsync"], needed=["${ORIGIN}/../lib/libone.so"]))
         self.assertEqual(self.document(program)["libraries"], {"libone.so": ["kill"]})
+
+    def test_default_folders_of_a_root(self) -> None:
+        """Those of Debian below /lib as well, where a tree has no such folder below /usr/lib."""
+        for folder in "lib", "usr/lib":
+            self.make(f"{folder.replace('/', '-')}/bin/prog", elf_file(["fsync"], needed=["libone.so"]))
+            self.make(f"{folder.replace('/', '-')}/{folder}/x86_64-linux-gnu/libone.so", elf_file(["kill"]))
+            document = self.document("--root", str(self.folder / folder.replace("/", "-")), "prog")
+            self.assertEqual(document["libraries"], {"libone.so": ["kill"]})
 
     def test_several_programs(self) -> None:
         one, two = self.make("one", elf_file(["fsync", "kill"])), self.make("two", elf_file(["kill"]))
@@ -222,7 +240,8 @@ class Output(GapsCase):
         document = self.document(program)
         self.assertEqual(document["own"], [])
         self.assertEqual(document["static"], ["prog"])
-        self.assertIn("what prog asks for: static, and not Go's", document["unknown"])
+        self.assertIn("what prog asks for: static, and not Go's; run --learn and watch tell what it calls",
+                      document["unknown"])
         self.assertTrue(self.gaps(program).startswith("The files do not tell\n\nNot told by this:\n"))
 
     def test_both_byte_orders_and_sizes(self) -> None:
@@ -307,7 +326,7 @@ class Libraries(GapsCase):
             if result.returncode or "=>" not in result.stdout:
                 continue
             _, *libraries = spoc.Loader().load(path)
-            found = {library if isinstance(library, str) else library.path for library in libraries}
+            found = {library.partition(",")[0] if isinstance(library, str) else library.path for library in libraries}
             wanted = set(re.findall(r" => (/\S+)", result.stdout)) | set(
                 re.findall(r"(\S+) => not found", result.stdout))
             self.assertEqual({name for name in found if "/ld-linux" not in name}, wanted, path)
@@ -355,8 +374,9 @@ class Linked(GapsCase):
                                        *(f"-Wl,{flag}" for flag in flags))
                 listed = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
                 wanted = dict(re.findall(r"(lib(?:inner|outer)\.so) => (\S+)", listed))
-                found = {name: os.path.realpath(file.path) if not isinstance(file, str) else "not" for name, file in (
-                    (file if isinstance(file, str) else file.name, file) for file in spoc.Loader().load(program))}
+                found = {file.partition(",")[0] if isinstance(file, str) else file.name:
+                         "not" if isinstance(file, str) else os.path.realpath(file.path)
+                         for file in spoc.Loader().load(program)}
                 self.assertEqual({name: found.get(name) for name in wanted}, {
                     name: os.path.realpath(path) if path != "not" else "not" for name, path in wanted.items()})
 
@@ -615,6 +635,27 @@ class Running(GapsCase):
         self.assertEqual(result.returncode, 125)
         self.assertTrue(result.stderr.endswith(f" Error: read: process {zombie}: it has ended\n"), result.stderr)
 
+    def test_program_that_cannot_be_told(self) -> None:
+        """Beside others it is named, and --check fails; alone there is nothing to tell."""
+        path = self.make("damaged", b"")
+        source = self.folder / "source.c"
+        source.write_text("#include <unistd.h>\nint main(void) { return pause(); }\n")
+        subprocess.run(["gcc", "-static", "-no-pie", "-o", path, str(source)], check=True)
+        data = pathlib.Path(path).read_bytes()
+        stack, dynamic = 0x6474E551, 2  # elf.h: PT_GNU_STACK, whose address is 0, and PT_DYNAMIC, which exec ignores
+        pathlib.Path(path).write_bytes(data.replace(struct.pack("<I", stack), struct.pack("<I", dynamic), 1))
+        damaged, fine = self.launch(path), self.launch("sleep", "1000")
+        support.wait_until(lambda: all(os.readlink(f"/proc/{each.pid}/exe").endswith(name)
+                                       for each, name in ((damaged, "damaged"), (fine, "sleep"))))
+        document = self.document("--check", "--pid", str(damaged.pid), "--pid", str(fine.pid), code=1)
+        self.assertEqual(document["programs"], ["sleep"])
+        self.assertIn(f"what process {damaged.pid} asks for: it is missing, or cannot be read", document["unknown"])
+        self.assertFalse(document["complete"])
+        result = support.spoc("gaps", "-p", str(self.profile), "--pid", str(damaged.pid))
+        self.assertEqual(result.returncode, 125)
+        self.assertTrue(result.stderr.endswith(
+            f" Error: read: process {damaged.pid}: it is damaged: a table is not in it\n"), result.stderr)
+
     def test_bad_files_are_read_once(self) -> None:
         """However often they are mapped; they are told, and --check fails."""
         bad = self.make("bad.so", b"\x7fELF" + bytes(1 << 16))
@@ -630,7 +671,7 @@ class Running(GapsCase):
         self.assertEqual(sorted(set(read)), sorted(read))
         self.assertIn(bad, read)
         document = self.document("--pid", str(process.pid))
-        self.assertIn(f"what {bad} asks for, a library of {document['programs'][0]} that cannot be read",
+        self.assertIn(f"what {bad}, a library of {document['programs'][0]}, asks for: it is missing, or cannot be read",
                       document["unknown"])
         self.assertFalse(document["complete"])
 
@@ -783,7 +824,7 @@ class Hostile(GapsCase):
             os.link(path, self.folder / name)
         document = self.document("--check", program, code=1)
         self.assertEqual([line for line in document["unknown"] if "library" in line],
-                         ["what lib256.so asks for, a library of prog that cannot be read"])
+                         ["what lib256.so, a library of prog, asks for: it is missing, or cannot be read"])
         self.assertFalse(document["complete"])
 
     def test_run_paths_without_end(self) -> None:
