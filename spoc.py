@@ -6493,17 +6493,15 @@ def begun_containers() -> list[RunningContainer]:
     return [container for container in running_containers() if not is_prepared(container)]
 
 
-def describe_running(containers: Iterable[RunningContainer]) -> str:
-    """What containers there are, for who has named another."""
-    names = [container.name for container in containers]
-    return f"those that run: {list_names(names, 'the engine')}" if names else "no container runs"
-
-
-def suggest_container(name: str, containers: Iterable[RunningContainer]) -> str:
-    """What to say of a name that none has: the one that begins so is meant, or one that is like it."""
+def describe_running(name: str, containers: Iterable[RunningContainer], others: str = "--pid or --cgroup") -> str:
+    """What to say of a name that none has: those that there are, what `others` take than those that have names here,
+    and which one is meant, as it begins so or is like it.
+    """
     names = [container.name for container in containers]
     longer = [each for each in names if each.startswith(name)]
-    return f"; did you mean {quoted(longer[0])}?" if longer else suggestion(name, names)
+    return ((f"those that run: {list_names(names, 'the engine')}" if names else "none runs that is known by name")
+            + f"; of other engines than Podman, Docker, containerd and CRI-O: {others}"
+            + (f"; did you mean {quoted(longer[0])}?" if longer else suggestion(name, names)))
 
 
 def find_container(name: str, containers: Iterable[RunningContainer]) -> RunningContainer | None:
@@ -9150,13 +9148,13 @@ class PidNamespace:
         bpf.config.scope_dev = kernel_device(device)
 
 
-def container_scope(name: str) -> Scope:
+def container_scope(name: str, others: str = "--pid or --cgroup") -> Scope:
     """The container of this name or id: its pid namespace or, where that is not its own, its control group."""
     containers = running_containers()
     container = find_container(name, containers)
     if container is None:
         raise SpocError("find container", name, "no running container has this name or id",
-                        describe_running(containers) + suggest_container(name, containers))
+                        describe_running(name, containers, others))
     try:
         scope = PidNamespace(container)
         is_machines = shares_pid_namespace(container.pid, os.getpid())
@@ -12960,8 +12958,8 @@ class AwaitCommand(FilteredCommand):
         """Give what has made waiting fail."""
         Log.info("Processing events")
         if not self.found:
-            Log.info(f"Waiting for container {self.options.container}; {describe_running(running)}"
-                     + suggest_container(self.options.container, running))
+            name = self.options.container
+            Log.info(f"Waiting for container {name}; {describe_running(name, running)}")
         try:
             supervisor.wait_until(lambda: bool(self.found), (), self._inputs(recorder))
             if self.found:
@@ -16645,7 +16643,7 @@ def run_gaps(values: dict[str, Any], operands: list[str]) -> int:
     identity = sudo_identity(os.environ)
     path = values.get("profile") or default_profile((identity.uid, identity.gid) if identity else None)
     scope = (ProcessTree(values["pid"]) if "pid" in values else
-             container_scope(values["container"]) if "container" in values else None)
+             container_scope(values["container"], "--pid") if "container" in values else None)
     root = values.get("root", "")
     if root and not os.path.isdir(root):
         raise SpocError("look in", root, "there is no such folder")

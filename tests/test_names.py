@@ -18,7 +18,7 @@ from unittest import mock
 
 import spoc as module
 from engines import Engine, Engines
-from support import ROOT, Case, end, in_mounts, kernel_tier, require_root
+from support import ROOT, Case, end, in_mounts, kernel_tier, require_root, spoc
 
 TIER = "pure"
 NAME = f"names-{os.getpid()}"  # which no other container of this machine has
@@ -96,6 +96,31 @@ class Containers(Case):
         for name in ("web", ID[:8]):
             with self.assertRaisesRegex(module.SpocError, f"several are called so; name one by its id: {ID}, {OTHER}"):
                 module.find_container(name, containers)
+
+
+class Unknown(unittest.TestCase):
+    """What is said of a name that none has."""
+
+    ENGINES = "; of other engines than Podman, Docker, containerd and CRI-O: --pid"
+
+    def test_what_else_there_is(self) -> None:
+        """Whose names are known, and what is for others; whether or not there are any. What may be meant comes last."""
+        some = [module.RunningContainer(ID, "web-server", 5)]
+        for containers, name, text in (
+                (some[:0], "web", f"none runs that is known by name{self.ENGINES} or --cgroup"),
+                (some, "db", f"those that run: web-server{self.ENGINES} or --cgroup"),
+                (some, "web", f"those that run: web-server{self.ENGINES} or --cgroup; did you mean web-server?"),
+                (some, "wbe-server",
+                 f"those that run: web-server{self.ENGINES} or --cgroup; did you mean web-server?")):
+            self.assertEqual(module.describe_running(name, containers), text)
+
+    @kernel_tier
+    def test_each_command_names_options_that_it_has(self) -> None:
+        require_root()
+        for command, ending in (("gaps", ""), ("watch", " or --cgroup")):
+            result = spoc(command, "--container", NAME)
+            self.assertRegex(result.stderr, f"no running container has this name or id; .*{self.ENGINES}{ending}"
+                             r"(; did you mean .*\?)?\n\Z")
 
 
 @kernel_tier
