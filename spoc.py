@@ -6171,6 +6171,10 @@ def filesystem_type(path: str) -> str:
     return ""
 
 
+def has_systemd() -> bool:
+    return os.path.isdir("/run/systemd/system")  # sd_booted(3)
+
+
 def is_unit(name: str) -> bool:
     """Does a control group of this name hold the processes of a unit (systemd.unit(5))?"""
     return name.endswith((".service", ".scope"))
@@ -6571,6 +6575,8 @@ def unit_control_group(unit: str) -> str:
         if found:
             return found[0]
     hint = f"those that run: {list_names(running, 'systemd-cgls')}" if running else "no unit runs"
+    if not (running or has_systemd()):
+        hint = "systemd does not run here: --pid, --cgroup or record --no-proc-start takes what runs"
     raise SpocError("find unit", unit, "no running unit has this name", hint)
 
 # --- Filters -----------------------------------------------------------------
@@ -16161,8 +16167,7 @@ def examine_attach() -> Finding:
     working, failures = try_scopes([*scopes, WholeMachine()])
     if not working:
         raise failures["--pid"]
-    has_systemd = os.path.isdir("/run/systemd/system")  # sd_booted(3)
-    if "--cgroup" in working and has_systemd:
+    if "--cgroup" in working and has_systemd():
         working.append("--unit")
     facts = [", ".join(working).replace(WholeMachine.title, "the whole machine"), describe_containers()]
     facts += [f"{title}: {error.reason}" for title, error in failures.items()]
@@ -16171,7 +16176,7 @@ def examine_attach() -> Finding:
         facts.append("no --cgroup, --unit: no control groups are mounted")
         remedy = remedy or "mount -t cgroup2 none /sys/fs/cgroup"
     else:
-        facts += [] if has_systemd else ["no --unit without systemd"]
+        facts += [] if has_systemd() else ["no --unit without systemd"]
         facts.append(f"control groups of version {' and '.join(map(str, versions))}")
     if versions == [1]:
         facts[-1] += ", where what is moved into one later is not seen"

@@ -10,6 +10,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -266,6 +267,24 @@ class Running(Case):
             time.sleep(module.DockerSocket.FIRST_PAUSE_S)
             self.assertEqual(docker.names(), {})
         self.assertEqual(len(self.requests), 2)
+
+
+class NoSystemd(unittest.TestCase):
+    """--unit where no systemd runs."""
+
+    def test_what_to_use(self) -> None:
+        """That is the reason, unless there is something that is called like a unit."""
+        for roots, has_systemd, hint in (
+                ((), False, "systemd does not run here: --pid, --cgroup or record --no-proc-start takes what runs"),
+                ((), True, "no unit runs"), (("web.service",), False, "those that run: web.service")):
+            with tempfile.TemporaryDirectory() as folder:
+                for name in roots:
+                    os.mkdir(f"{folder}/{name}")
+                with mock.patch.object(module, "control_group_roots", lambda: [folder]), \
+                        mock.patch.object(module, "has_systemd", lambda: has_systemd), \
+                        self.assertRaises(module.SpocError) as raised:
+                    module.unit_control_group("nginx")
+            self.assertEqual(str(raised.exception), f"find unit: nginx: no running unit has this name; {hint}")
 
 
 @kernel_tier
