@@ -12530,7 +12530,10 @@ class AttachCommand(FilteredCommand):
             return f"record it into another file, and {PROGRAM} merge both"
         words = [PROGRAM, "record", *self._repeated_options(), "--append", "-o", self.target.path]
         if options.container:
-            return f"stop the container, type {shlex.join([*words, '--container', options.container])}, and start it"
+            name = options.container
+            if len(name) < SHORT_ID_LENGTH:  # which may be how its id begins, and is not waited for
+                name = self.scope.name
+            return f"stop the container, type {shlex.join([*words, '--container', name])}, and start it"
         if options.no_proc_start:
             return f"stop the program, type {shlex.join([*words, '--no-proc-start', self.scope.name])}, and start it"
         if options.unit:
@@ -12965,7 +12968,9 @@ class AwaitCommand(FilteredCommand):
         Log.info("Processing events")
         if not self.found:
             name = self.options.container
-            Log.info(f"Waiting for container {name}; {describe_running(name, running)}")
+            may_be_id = len(name) < SHORT_ID_LENGTH and not name.strip(DIGITS + "abcdef")
+            hint = f"if that is an id, type {SHORT_ID_LENGTH} of its digits; " if may_be_id else ""
+            Log.info(f"Waiting for container {name}; {hint}{describe_running(name, running)}")
         try:
             supervisor.wait_until(lambda: bool(self.found), (), self._inputs(recorder))
             if self.found:

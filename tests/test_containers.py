@@ -187,6 +187,16 @@ while True:
         self.assertIn("Recording 1 task: ", self.log)
         self.assertIn("Found 1 task in bpf map", self.log)
 
+    def test_advice_by_a_short_id(self) -> None:
+        """How to add the start names the container so that it can be waited for: not by how its id begins."""
+        engine = self.engines.podman("crun")
+        engine.start(ONE, "/bin/sleep", "1000")
+        self.addCleanup(engine.remove, ONE)
+        identifier = engine.identifier(ONE)
+        for typed, named in ((identifier[:11], ONE), (identifier[:12], identifier[:12]), (ONE, ONE)):
+            self.names_of("--container", typed)
+            self.assertRegex(self.log, f"stop the container, type spoc.py record .* --container {named}, and start it")
+
     def test_init(self) -> None:
         """The first process is one that only reaps; what it starts is in the same container."""
         engine = self.engines.podman("crun")

@@ -462,6 +462,16 @@ class Namespaces(StartsCase):
         self.wait_logged(f"Waiting for container {TWO}; ")
         return process
 
+    def test_waiting_for_how_an_id_begins(self) -> None:
+        """It is said what it takes: 12 digits or more; of a name, or of those, it is not."""
+        hint = "if that is an id, type 12 of its digits; "
+        for name, expected in (("bc49a3ec012", True), ("bc49a3ec0123", False), (f"bc49-{TWO}", False)):
+            with self.attached("record", "-o", str(self.folder / "waited.json"), "--container", name,
+                               ready=f"Waiting for container {name}; ") as process:
+                process.terminate()
+            self.assertEqual(f"Waiting for container {name}; {hint}" in self.log, expected)
+            self.assertEqual(hint in self.log, expected)
+
     def test_waiting_with_no_room(self) -> None:
         """Who waits for a container learns that it may have started unseen."""
         recorder = self.waited("spoc.GROUPS = 2")
