@@ -12533,7 +12533,8 @@ class AttachCommand(FilteredCommand):
             name = options.container
             if len(name) < SHORT_ID_LENGTH:  # which may be how its id begins, and is not waited for
                 name = self.scope.name
-            return f"stop the container, type {shlex.join([*words, '--container', name])}, and start it"
+            end = f" without --pid: else only {PROGRAM} hook sees it" if isinstance(self.scope, ControlGroup) else ""
+            return f"stop the container, type {shlex.join([*words, '--container', name])}, and start it{end}"
         if options.no_proc_start:
             return f"stop the program, type {shlex.join([*words, '--no-proc-start', self.scope.name])}, and start it"
         if options.unit:
@@ -12889,6 +12890,9 @@ def describe_container(container: StartedContainer) -> str:
     return text
 
 
+OTHER_PIDS = "a start with --pid host, or another container's, is not seen"
+
+
 class AwaitCommand(FilteredCommand):
     """One run of `record` of a container that does not run yet, from its program's first call on."""
 
@@ -12944,10 +12948,13 @@ class AwaitCommand(FilteredCommand):
         """As _conclude()."""
         if self.found:
             return self._conclude(self.found, supervisor, 0, failure)
-        lost = recorder.counters().groups_lost
-        raise failure or SpocError(
-            "record", f"container {self.options.container}", "it has not started, as far as was seen: "
-            + describe_unrecorded(lost) if lost else "it has not started", self.target.untouched())
+        if failure:
+            raise failure
+        name, lost, hint = self.options.container, recorder.counters().groups_lost, OTHER_PIDS
+        reason = "it has not started" + (f", as far as was seen: {describe_unrecorded(lost)}" if lost else "")
+        if find_container(name, begun_containers()):
+            reason, hint = "it runs, but its start was not seen", f"{hint}; type the same again to record it as it runs"
+        raise SpocError("record", f"container {name}", reason, f"{self.target.untouched()}; {hint}")
 
     def _examine(self, recorder: StartRecorder, container: StartedContainer) -> None:
         """Is a container that has started the one?"""
@@ -12970,7 +12977,7 @@ class AwaitCommand(FilteredCommand):
             name = self.options.container
             may_be_id = len(name) < SHORT_ID_LENGTH and not name.strip(DIGITS + "abcdef")
             hint = f"if that is an id, type {SHORT_ID_LENGTH} of its digits; " if may_be_id else ""
-            Log.info(f"Waiting for container {name}; {hint}{describe_running(name, running)}")
+            Log.info(f"Waiting for container {name}; {hint}{OTHER_PIDS}; {describe_running(name, running)}")
         try:
             supervisor.wait_until(lambda: bool(self.found), (), self._inputs(recorder))
             if self.found:
@@ -16722,7 +16729,7 @@ OPTIONS = (
            repeated=True),
     Option("--container", "NAME", "record",
            "all that is in this container, or is started in it: its whole name, or its id or how the id begins; one "
-           "that does not run yet is waited for, and all of it recorded"),
+           "that does not run yet is waited for (by 12 digits of its id at least), and all of it recorded"),
     Option("--container", "NAME", "watch",
            "all that is in this container, which runs already, or is started in it: its whole name, or its id "
            "or how the id begins"),

@@ -287,6 +287,8 @@ while True:
         names = self.names_of("--container", ONE, meanwhile=meanwhile)
         self.assertIn(f"container {ONE}, by its control group /sys/fs/cgroup/", self.log)
         self.assertLessEqual({"execve", "wait4", "getdents64"}, names)
+        self.assertRegex(self.log, f"--container {ONE}, and start it without --pid: else only spoc.py hook sees "
+                                   "it\n")
 
 
 class Refused(Case):

@@ -219,6 +219,36 @@ class Waited(EnginesCase):
         self.assertRegex(self.log, r"(?m); did you mean spoc-\d+-[^ ]*\?$")
         self.assertRegex(spoc("watch", "--container", ONE[:3]).stderr, r"; did you mean spoc-\d+-[^ ]*\?\n\Z")
 
+    def test_shares_a_pid_namespace(self) -> None:
+        """Where no start is seen: that is said as it is waited for and, if it runs, in the end; what was said to do
+        records it.
+        """
+        engine = self.engines.podman("crun")
+        self.addCleanup(engine.remove, ONE)
+        self.addCleanup(engine.remove, TWO)
+        engine.start(ONE, "/bin/sleep", "1000")
+        unseen = "; a start with --pid host, or another container's, is not seen; "
+        command = ("record", "-o", str(self.folder / "waited.json"), "--container", TWO)
+        for namespace in ("host", f"container:{ONE}"):
+            for name in (f"{TWO}-not", TWO):
+                with self.attached(*command, ready=f"Waiting for container {TWO}{unseen}") as process:
+                    engine.start(name, *SHELL_LOOP, options=("--pid", namespace))
+                    process.terminate()
+                self.assertEqual(process.returncode, 125, self.log)
+                if name == TWO:
+                    self.assertIn(
+                        f"record: container {TWO}: it runs, but its start was not seen; no profile is written{unseen}"
+                        "type the same again to record it as it runs\n", self.log)
+                else:
+                    engine.remove(name)
+                    self.assertIn(f": it has not started; no profile is written{unseen[:-2]}\n", self.log)
+            with self.attached(*command, ready="Processing events") as process:
+                time.sleep(0.5)
+                process.terminate()
+            self.assertEqual(process.returncode, 0, self.log)
+            (self.folder / "waited.json").unlink()
+            engine.remove(TWO)
+
     def test_ends_with_the_container_or_a_signal(self) -> None:
         """What is started in it counts as well; neighbours do not."""
         engine = self.engines.podman("runc")
