@@ -11918,6 +11918,9 @@ class RecordOutput:
         Log.result(f"The profile is in {self._kept}; when the registry can be reached: {command}")
 
 
+NO_RUNTIME = "no runtime can start a container under it: without -n and -b it allows what that takes"
+
+
 class RecordCommand:
     """One run of `record`."""
 
@@ -12173,11 +12176,13 @@ class RecordCommand:
         if not (options.no_base_syscalls or options.base_syscalls) or self.output.lets_start(
                 self._make_profile(recording)):
             return
-        text = f"he profile{self.where} does not allow execve, so run cannot start a program under it: "
+        remedy = "add execve to -b" if options.base_syscalls else "-b execve allows it"
+        text = f"he profile{self.where} does not allow execve, so " + (
+            NO_RUNTIME if options.container or options.containers else f"run cannot start a program under it: {remedy}")
         if options.base_syscalls:
-            Log.warning(f"t{text}add execve to -b")
+            Log.warning("t" + text)
         else:
-            Log.info(f"T{text}-b execve allows it")
+            Log.info("T" + text)
 
     def _write(self, recording: Recording, supervisor: Supervisor | None = None) -> bool:
         """Write the profile; if that fails it goes to standard error rather than being lost. A signal may end that
@@ -12857,8 +12862,7 @@ class HookCommand:
             raise
         written = parse_profile(text, path, container_host()).profile
         if not any(verdict.lets_pass for verdict in written.verdicts("execve")):
-            Log.info(f"{self.title}: the profile does not allow execve, so no runtime can start a program under it: -b "
-                     "execve allows it")
+            Log.info(f"{self.title}: the profile does not allow execve, so {NO_RUNTIME}")
         Log.info(f"{self.title}: wrote seccomp profile to: {path}")
 
 

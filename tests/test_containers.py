@@ -197,6 +197,26 @@ while True:
             self.names_of("--container", typed)
             self.assertRegex(self.log, f"stop the container, type spoc.py record .* --container {named}, and start it")
 
+    def test_start_left_out(self) -> None:
+        """A runtime cannot start a container under such a profile, nor can it with -b execve alone: other advice helps.
+        """
+        engine = self.engines.podman("runc")
+        engine.start(ONE, "/bin/sleep", "1000")
+        self.addCleanup(engine.remove, ONE)
+        text = ("he profile does not allow execve, so no runtime can start a container under it: without -n and -b it "
+                "allows what that takes\n")
+        path = self.folder / "attached.json"
+        for options, line in ((("-n",), f" T{text}"), (("-b", "getppid"), f" Warning: t{text}"),
+                              (("-b", "execve"), ""), ((), "")):
+            with self.attached("record", "-o", str(path), *options, "--container", ONE) as process:
+                engine.execute(ONE, "/three")
+                process.terminate()
+            self.assertEqual(process.returncode, 0, self.log)
+            self.assertIn(line, self.log)
+            self.assertEqual("not allow execve" in self.log, bool(line))
+            result = engine.run(TWO, "/three", options=("--security-opt", f"seccomp={path}"), check=False)
+            self.assertEqual(result.returncode == 0, not options, result.stderr)
+
     def test_init(self) -> None:
         """The first process is one that only reaps; what it starts is in the same container."""
         engine = self.engines.podman("crun")

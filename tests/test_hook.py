@@ -312,7 +312,7 @@ class State(AttachCase):
             self.hook(pid, "-n", "-o", str(path), wrapper=in_dev)
             self.let_go(process)
             self.assertRegex(listener.recv(4096).decode(), r"^<30>.*: container container-1: the profile does not "
-                             "allow execve, so no runtime can start a program under it: -b execve allows it")
+                             "allow execve, so no runtime can start a container under it: without -n and -b it ")
             self.assertRegex(listener.recv(4096).decode(),
                              rf"^<30>.* spoc\[\d+\]: container container-1: wrote seccomp profile to: {path}")
             for options in ((), ("-b", "execve"), ("-b", "execve,read")):

@@ -463,6 +463,8 @@ class Namespaces(StartsCase):
             self.assertIn("getppid", self.names_in(path))
         self.assertRegex(self.log, r"(?m)^getppid +300 ")
         self.assertIn(f"1 task of container pid-{child} runs on and is not recorded any more", self.log)
+        self.assertIn(f" The profile in container pid-{child} does not allow execve, so no runtime can start a "
+                      "container under it: without -n and -b it allows what that takes\n", self.log)
 
     def test_more_than_there_is_room_for(self) -> None:
         """What is not recorded is counted and said, and makes the exit code."""
