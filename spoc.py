@@ -6498,9 +6498,7 @@ def begun_containers() -> list[RunningContainer]:
 
 
 def describe_running(name: str, containers: Iterable[RunningContainer], others: str = "--pid or --cgroup") -> str:
-    """What to say of a name that none has: those that there are, what `others` take than those that have names here,
-    and which one is meant, as it begins so or is like it.
-    """
+    """What to say of a name that none has, and what `others` take."""
     names = [container.name for container in containers]
     longer = [each for each in names if each.startswith(name)]
     return ((f"those that run: {list_names(names, 'the engine')}" if names else "none runs that is known by name")
@@ -6574,9 +6572,10 @@ def unit_control_group(unit: str) -> str:
             raise SpocError("find unit", unit, "several are called so", "--cgroup takes one of " + ", ".join(found))
         if found:
             return found[0]
-    hint = f"those that run: {list_names(running, 'systemd-cgls')}" if running else "no unit runs"
-    if not (running or has_systemd()):
-        hint = "systemd does not run here: --pid, --cgroup or record --no-proc-start takes what runs"
+    hint = "no unit runs" if has_systemd() else (
+        "systemd does not run here: --pid, --cgroup or record --no-proc-start takes what runs")
+    if running:
+        hint = f"those that run: {list_names(running, 'systemd-cgls')}"
     raise SpocError("find unit", unit, "no running unit has this name", hint)
 
 # --- Filters -----------------------------------------------------------------
@@ -12535,11 +12534,8 @@ class AttachCommand(FilteredCommand):
             return f"record it into another file, and {PROGRAM} merge both"
         words = [PROGRAM, "record", *self._repeated_options(), "--append", "-o", self.target.path]
         if options.container:
-            name = options.container
-            if len(name) < SHORT_ID_LENGTH:  # which may be how its id begins, and is not waited for
-                name = self.scope.name
             end = f" without --pid: else only {PROGRAM} hook sees it" if isinstance(self.scope, ControlGroup) else ""
-            return f"stop the container, type {shlex.join([*words, '--container', name])}, and start it{end}"
+            return f"stop the container, type {shlex.join([*words, '--container', self.scope.name])}, and start it{end}"
         if options.no_proc_start:
             return f"stop the program, type {shlex.join([*words, '--no-proc-start', self.scope.name])}, and start it"
         if options.unit:
@@ -12979,8 +12975,8 @@ class AwaitCommand(FilteredCommand):
         Log.info("Processing events")
         if not self.found:
             name = self.options.container
-            may_be_id = len(name) < SHORT_ID_LENGTH and not name.strip(DIGITS + "abcdef")
-            hint = f"if that is an id, type {SHORT_ID_LENGTH} of its digits; " if may_be_id else ""
+            is_short = len(name) < SHORT_ID_LENGTH and not name.strip(DIGITS + "abcdef")
+            hint = f"if that is an id, type {SHORT_ID_LENGTH} of its digits; " if is_short else ""
             Log.info(f"Waiting for container {name}; {hint}{OTHER_PIDS}; {describe_running(name, running)}")
         try:
             supervisor.wait_until(lambda: bool(self.found), (), self._inputs(recorder))
