@@ -11792,9 +11792,9 @@ class RecordOutput:
             return format_profile(portable_profile(profile, False) if self.options.portable else profile, TYPE_CRD,
                                   self.name)
 
-    def allowed_before(self, name: str) -> bool:
-        """Does the profile that is added to let this call pass?"""
-        return self._before is not None and any(verdict.lets_pass for verdict in self._before.verdicts(name))
+    def allowed_before(self, name: str, when: Callable[[Iterable[bool]], bool] = any) -> bool:
+        """Does the profile that is added to let this call pass, with any arguments or all?"""
+        return self._before is not None and when(verdict.lets_pass for verdict in self._before.verdicts(name))
 
     def lets_start(self, profile: Profile) -> bool:
         """Does what is written let run start a program under it?"""
@@ -11938,6 +11938,8 @@ class RecordCommand:
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
         self.output = RecordOutput(options, command[0], owner)
         self.target = self.output.target
+        if self.output.adds and self.base is BASE_SYSCALLS and not options.purpose:  # it may be a service's
+            self.base = [name for name in BASE_SYSCALLS if self.output.allowed_before(name, all)]
 
     def run(self) -> int:
         """Record; give the exit code."""
@@ -12170,10 +12172,13 @@ class RecordCommand:
         return report_gaps(recording, self._to_allow(recording).calls)
 
     def _report_start(self, recording: Recording) -> None:
-        """Say it if -n or -b leave out what starts a program under the profile."""
-        options = self.options
-        if not (options.no_base_syscalls or options.base_syscalls) or self.output.lets_start(
-                self._make_profile(recording)):
+        """Say what the profile leaves out of what starts a container, or a program under it."""
+        options, profile = self.options, self._make_profile(recording)
+        left_out = sorted(set(choose_base(options)).difference(*(rule.names for rule in profile.rules)))
+        if left_out:
+            Log.info(f"Left out base syscalls that the profile{self.where} lacks: {', '.join(left_out)}; --for "
+                     f"{FOR_CONTAINER} adds them")
+        if not (options.no_base_syscalls or options.base_syscalls) or self.output.lets_start(profile):
             return
         remedy = "add execve to -b" if options.base_syscalls else "-b execve allows it"
         text = f"he profile{self.where} does not allow execve, so " + (

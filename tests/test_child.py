@@ -667,6 +667,49 @@ class Purpose(ChildCase):
         self.assertNotIn("Adding base syscalls", log)
         self.assertNotRegex(log, "base syscalls? .* allowed")
 
+    def test_appended_to_a_service(self) -> None:
+        """What a container's start takes is not added to a profile that lacks it, unless that is asked for; what was
+        recorded is, and to a profile that has it over restarts nothing is. A file without a profile gets it.
+        """
+        base = set(spoc.BASE_SYSCALLS)
+        self.log_of("--for", "service")
+        before = self.names()
+        log = self.log_of("--append", command=("mkdir", str(self.folder / "new")))
+        made = self.made(log)
+        self.assertEqual(self.names(), before | made)
+        self.assertIn("mkdir", made)
+        left_out, = re.findall("Left out base syscalls that the profile lacks: (.*); --for container adds them\n", log)
+        self.assertEqual(set(left_out.split(", ")), base - self.names())
+        self.assertEqual(re.findall("(?m) Added .*: (.*)$", log), [", ".join(sorted(made - before))])
+        self.assertNotIn("high risk", log)
+        for options, added in (("-n", ()), ("-b mount", ("mount",)), ("--for service", ()), ("--for container", base)):
+            before = self.names()
+            log = self.log_of("--append", *options.split())
+            self.assertEqual(self.names(), before.union(added), options)
+            self.assertNotIn("Left out", log)
+        self.profile.write_text("")
+        log = self.log_of("--append")
+        self.assertLessEqual(base, self.names())
+        before = self.names()
+        for _ in range(2):
+            log = self.log_of("--append")
+            self.assertIn(" Added nothing\n", log)
+            self.assertNotIn("Left out", log)
+        self.assertEqual(self.names(), before)
+
+    def test_appended_to_conditions(self) -> None:
+        """A base syscall that is allowed with some arguments, or denied, stays so."""
+        text = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            {"names": sorted({*spoc.BASE_SYSCALLS} - {"prctl", "mount"}), "action": "SCMP_ACT_ALLOW"},
+            {"names": ["mount"], "action": "SCMP_ACT_ERRNO"},
+            {"names": ["prctl"], "action": "SCMP_ACT_ALLOW",
+             "args": [{"index": 0, "value": 38, "op": "SCMP_CMP_EQ"}]}]})
+        self.profile.write_text(text)
+        log = self.log_of("--append")
+        self.assertIn(" Left out base syscalls that the profile lacks: mount, prctl; --for container adds them\n", log)
+        rules = [rule for rule in json.loads(self.profile.read_text())["syscalls"] if "prctl" in rule["names"]]
+        self.assertEqual([len(rule["args"]) for rule in rules], [1])
+
     def test_refusals(self) -> None:
         """What does not go together is said before the command starts."""
         started = self.folder / "started"

@@ -363,6 +363,24 @@ class Profiles(EnginesCase):
             self.wait_written(self.profile(ONE))
         self.assertNotIn("getgroups", self.names_in(first))
 
+    def test_append_and_the_start(self) -> None:
+        """The first recording of a name gets the base syscalls; to a profile that has none, none are added."""
+        engine = self.engines.podman("crun")
+        path, base = self.profile(ONE), {"mount", "setns", "execve"}
+        for content, present in (("", True), (None, True),
+                                 (json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "architectures": []}), False)):
+            if content is not None:
+                self.profiles.mkdir(exist_ok=True)
+                path.write_text(content)
+            with self.attached("record", "--containers", "--append", "-t", "raw-seccomp", "-o", str(self.profiles),
+                               ready=READY) as process:
+                engine.run(ONE, "/bin/sleep", "0.2")
+                self.wait_written(path)
+                process.terminate()
+            self.assertEqual(base <= self.names_in(path), present)
+            self.assertEqual(f"Left out base syscalls that the profile in container {ONE} lacks: " in self.log,
+                             not present)
+
     def test_shared_pid_namespace(self) -> None:
         """Each container of a pod has a profile of its own, and so has one that joins another's namespace."""
         engine = self.engines.podman("crun")
