@@ -304,7 +304,9 @@ def suggestion(word: object, known: Iterable[str], likeness: float = LIKENESS) -
     by_end = {name[len(start):].lower(): name for name in names}
     end = word[:MAX_WORD].lower()
     end = end[len(start):] if end.startswith(start.lower()) else end
-    found = [end] if end in by_end else difflib.get_close_matches(end, by_end, 1, likeness)
+    exchanged = [end[:at] + end[at:at + 2][::-1] + end[at + 2:] for at in range(len(end) - 1)]
+    found = [each for each in (end, *exchanged) if each in by_end] or difflib.get_close_matches(
+        end, by_end, 1, likeness)
     return f"; did you mean {by_end[found[0]]}?" if found else ""
 
 
@@ -5878,15 +5880,15 @@ TYPING_LIKENESS = 0.85  # of an unknown name, which may also be that of a newer 
 MAX_COMPARED = 20  # names that are unknown: to find like ones takes time
 
 
-def list_unknown(unknown: Iterable[str], names: Iterable[str]) -> str:
-    """These unknown syscalls of a profile that has such names, each with what is like it and is not in the profile."""
+def list_unknown(unknown: Iterable[str], names: Container[str]) -> str:
+    """These unknown syscalls of a profile that has such names, each with what is like it, and no older one."""
     listed = sorted(set(unknown))
     if len(listed) > MAX_COMPARED:
         return ", ".join(listed)
     alike = sorted(architecture_syscalls(this_machine().native.token))
-    near = {name: suggestion(name, alike, TYPING_LIKENESS)[2:] for name in listed}
-    present = {f"did you mean {name}?" for name in names}
-    return ", ".join(f"{name} ({near[name]})" if near[name] and near[name] not in present else name for name in listed)
+    near = {name: "" if is_syscall_name(name) else suggestion(name, alike, TYPING_LIKENESS)[15:-1] for name in listed}
+    return ", ".join(name if name.startswith(near[name]) or near[name] in names else
+                     f"{name} (did you mean {near[name]}?)" for name in listed)
 
 
 def check_syscall_name(name: str) -> str:
@@ -13817,6 +13819,15 @@ class Survivors:
         return f"{PROGRAM} watch{pids} names it"
 
 
+def tell_skipped(skipped: Iterable[str], profile: Profile) -> None:
+    names = {name for rule in profile.rules for name in rule.names}
+    text = f"Skipping syscalls that are not known here: {list_unknown(skipped, names)}"
+    if "did you mean" in text:
+        Log.warning(text)
+    else:
+        Log.info(text)
+
+
 class RunCommand:
     """One run of `run`."""
 
@@ -13945,8 +13956,7 @@ class RunCommand:
                 resources.callback(watcher.close)
                 applied = watcher.adapt_filter(applied, self.profile.default_action)
             if applied.skipped:
-                names = {name for rule in self.profile.rules for name in rule.names}
-                Log.info(f"Skipping syscalls that are not known here: {list_unknown(applied.skipped, names)}")
+                tell_skipped(applied.skipped, self.profile)
             if applied.no_new_privs:
                 Log.info("Setting no_new_privs: set-uid programs will not change the user")
             Log.info("Load seccomp profile")
