@@ -14473,6 +14473,7 @@ def push_files(values: dict[str, Any], reference: Reference) -> int:
     settings = registry_settings(values, [reference, *copied])
     artifact = make_artifact_of(paths, values.get("type", ""), values.get("platforms", ()), annotations, settings)
     others = [each.repository for each in copied if each.host == reference.host and each.place != reference.place]
+    Log.info(f"Pushing {', '.join(paths)}")
     with RegistryClient(settings) as client:
         digest = client.push(reference, artifact, "".join(others[:1]))
     write_stdout(f"Pushed {reference._replace(digest=digest)}\n")
