@@ -1234,6 +1234,17 @@ def added_architectures(profile: Profile, other: Profile, native: str) -> set[st
     return set(profile.architectures) - {*other.architectures, "SCMP_ARCH_NATIVE", native}
 
 
+def left_out(profile: Profile, native: str) -> set[str]:
+    """The native architecture, if a profile lists others alone."""
+    names = {"SCMP_ARCH_NATIVE", native}
+    return {native} if profile.architectures and names.isdisjoint(profile.architectures) else set()
+
+
+def tell_left_out(profile: Profile, file: str, name: str) -> None:
+    if left_out(profile, name):
+        Log.warning(f"{file} is for {list_of(profile.architectures)}, not {name}: record there, or --portable")
+
+
 def diff_profiles(profile: Profile, other: Profile, native: str) -> Profile:
     """What a profile says and the other does not, by meaning; with its own default."""
     other_answers, only = answers_by_name(other, other.default), {}
@@ -11819,7 +11830,9 @@ class RecordOutput:
         if kept:
             Log.warning(f"kept the other action that {self.target.path} has for: {', '.join(sorted(kept))}")
         self._added.update((name, rule.answer.text_for(name)) for rule in added.rules for name in rule.names)
-        self._added_architectures |= added_architectures(added, source.profile, added.architectures[0])
+        native = added.architectures[0]
+        self._added_architectures |= added_architectures(added, source.profile, native) | left_out(
+            source.profile, native)
         return text
 
     def tell_gaps(self, program: str, supervisor: Supervisor) -> None:
@@ -13578,7 +13591,8 @@ class Learner:
     def learned(self) -> list[str]:
         """What was added, for a person."""
         texts = {rule.answer.text_for(call.wanted) if rule else call.wanted for call, rule in self._learned.items()}
-        return sorted({*self._replaced, *texts, *(f"architecture {name}" for name in self._added_architectures)})
+        added = self._added_architectures | left_out(self._profile, self._native.name)
+        return sorted({*self._replaced, *texts, *(f"architecture {name}" for name in added)})
 
     @property
     def left_out(self) -> list[SpocError]:
@@ -13885,6 +13899,7 @@ class RunCommand:
         if options.base_syscalls:
             others = without_names(profile.rules, set(options.base_syscalls))
             profile = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls)), *others))
+        tell_left_out(profile, path, self.machine.own.name)
         verdicts = profile.verdicts("execve")
         if not options.learn and not any(verdict.lets_pass for verdict in verdicts):
             raise ChildError("start command", self.command[0], f"the profile answers {verdicts[0].action} to execve",
@@ -14457,6 +14472,9 @@ def make_artifact_of(paths: Sequence[str], artifact_type: str, platforms: Sequen
         if source.type != TYPE_CRD:
             raise ProfileError(source.file, 0, 0, "is JSON, and the CRD format holds YAML",
                                f"{PROGRAM} convert -t {TYPE_CRD} it, or push it with -t {ARTIFACT_RUNTIME}")
+    for source, path, platform in zip(sources, paths, platforms):
+        for name in (name for name, each in OCI_ARCHITECTURES.items() if each == platform.architecture):
+            tell_left_out(source.profile, path, name)
     texts = [(format_yaml(source.document) if split_name(path)[1] else source.reader.text).encode()
              for source, path in zip(sources, paths)]
     return crd_artifact(list(zip(platforms or (None,), texts)), annotations)

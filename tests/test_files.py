@@ -1386,7 +1386,8 @@ spec:
             {"names": ["sync"], "action": "SCMP_ACT_LOG", "comment": "caf\u00e9"},
             {"names": ["uname"], "action": "SCMP_ACT_ALLOW"}]
         self.target.write_text(json.dumps(old), encoding="utf-8")
-        self.run_spoc(self.target, *calling("sync", "getsid"), options=("-t", "raw-seccomp", "--append"))
+        result = self.run_spoc(self.target, *calling("sync", "getsid"), options=("-t", "raw-seccomp", "--append"))
+        self.assertRegex(result.stderr, r"(?m)^\S+ Added .*; the architecture SCMP_ARCH_X86_64$")
         new = json.loads(self.target.read_text())
         self.assertEqual(new["syscalls"][:2], old["syscalls"][:2])
         self.assertGreater(set(new["syscalls"][2]["names"]), {"uname", "getsid", "brk"})
