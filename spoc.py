@@ -2963,6 +2963,13 @@ def is_reference(path: str) -> bool:
     return path.startswith(OCI_SCHEME)
 
 
+def reference_hint(path: str) -> str:
+    """What to say of a missing file named as push takes it."""
+    host, slash, name = path.partition("/")
+    is_like = ":" in path or "." in host.strip(".") and "." not in name
+    return f"{OCI_SCHEME}{path} is in a registry; " if host and slash and is_like else ""
+
+
 def split_name(path: str) -> tuple[str, str]:
     """FILE#NAME, which is the document of that name in FILE, as file and name; the name of any other path is ""."""
     if "#" in path and not os.path.lexists(path):
@@ -2981,8 +2988,8 @@ def read_profile(path: str, host: Host, follow: bool = True, owner: tuple[int, i
     try:
         text = read_text(file, follow, owner, other=other)
     except FileNotFoundError:
-        raise ProfileError(file, 0, 0, "no such file", "check the path, or record one" if follow else
-                           f"record one, or {other}") from None
+        raise ProfileError(file, 0, 0, "no such file", reference_hint(path) + (
+            "check the path, or record one" if follow else f"record one, or {other}")) from None
     source = parse_profile(text, file, host, name)
     source.check_enabled()
     return source
@@ -3333,8 +3340,8 @@ class Target:
             self.folder = -1
 
     def _error(self, error: OSError) -> SpocError:
-        hints = {errno.ENOSPC: "free some space, or ", errno.EDQUOT: "free some space, or ",
-                 errno.ENOENT: "make the folder, or ", errno.EEXIST: "remove it, or "}
+        hints = {**dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or "), errno.EEXIST: "remove it, or ",
+                 errno.ENOENT: reference_hint(self.path) + ("make the folder, or " if self.folder < 0 else "")}
         try:
             os.path.abspath(self.path)
         except FileNotFoundError:
@@ -16923,7 +16930,7 @@ OPERANDS = {
     "A B": (2, 2, "it takes two profiles"),
     "FILE...": (1, sys.maxsize, "no profiles to {command}"),
     "PROGRAM...": (1, sys.maxsize, "no program to look at"),
-    "REF": (1, 1, "it takes one reference, HOST[:PORT]/NAME[:TAG], not {count}"),
+    "REF": (1, 1, "it takes one reference, HOST[:PORT]/NAME[:TAG], not {count}; files have -f or -o"),
     "CMD [ARG...]": (1, sys.maxsize, "no command to {command}")}
 
 

@@ -534,6 +534,21 @@ class Meant(support.Case):
             self.assertIn(f" libseccomp does not know these syscalls, and skips their rules: {meant}\n",
                           log.replace("Warning: ", ""))
 
+    def test_references_without_scheme(self) -> None:
+        """push and pull take them so, and all else takes them for files."""
+        for path in ("localhost:5000/app:one", "ghcr.io/me/app", f"a.example/app@sha256:{64 * '0'}"):
+            for words in (("run", "-p", path, "true"), ("show", path), ("merge", "nginx.yaml", path),
+                          ("push", "-f", path, "localhost:1/a"), ("merge", "-o", path, "nginx.yaml")):
+                error = self.error(*words, code=125)
+                self.assertIn(f": {path}: ", error)
+                self.assertIn(f"; oci://{path} is in a registry; ", error)
+        for path in ("absent.yaml", "./absent", "../absent", "conf.d/absent.yaml", "/a.b/c", "a:b"):
+            self.assertNotIn("registry", self.error("show", path, code=125))
+        for command in ("push", "pull"):
+            self.assertEqual(self.error(command, "nginx.yaml", "localhost:1/a"),
+                             f"usage: {command}: it takes one reference, HOST[:PORT]/NAME[:TAG], not 2; files have -f "
+                             f"or -o; see spoc.py {command} --help")
+
     def test_beginnings_of_options(self) -> None:
         """One that begins no other is as good as the whole; with several none is taken."""
         for words in (("diff", "--js", "nginx.yaml", "nginx.yaml"), ("convert", "--ty", "raw-seccomp", "nginx.yaml"),

@@ -290,6 +290,10 @@ class Refused(FilesCase):
         self.assert_refused(f"{self.folder}/none/")
         self.assertFalse((self.folder / "none").exists())
 
+    def test_folder_that_takes_no_files(self) -> None:
+        """To make it would be no advice: it is there."""
+        self.assert_refused("/proc/profile.yaml", "No such file or directory; choose another file with -o")
+
     def test_working_folder_that_was_removed(self) -> None:
         """Where O_TMPFILE fails there, as on ext4, and where it does not, as on tmpfs."""
         python = os.path.realpath(sys.executable)
