@@ -11851,14 +11851,15 @@ class RecordOutput:
                 if text:
                     Log.info(text)
 
-    def tell_added(self) -> None:
-        """List what was added to a profile that was there already."""
+    def tell_added(self) -> bool:
+        """List what was added to a profile that was there already; is any new?"""
         parts = [f"the architecture {name}" for name in sorted(self._added_architectures)]
         if self._added:
             count = count_of(len({name for name, _ in self._added}), "syscall", "syscalls")
             parts.insert(0, f"{count}: {', '.join(sorted(text for _, text in self._added))}")
         if self.adds:
-            Log.info(f"Added {'; '.join(parts) or 'nothing'}")
+            Log.info(f"Added {'; '.join(parts) or f'nothing to: {self.target.location()}'}")
+        return bool(parts) or not self.adds
 
     def _source(self, text: str) -> LoadedProfile:
         """The profile in the file, which has to be of the right type."""
@@ -12225,8 +12226,8 @@ class RecordCommand:
             except ReplaceError as error:  # it has come there during the recording
                 reason = error.reason
             if not reason:
-                self.output.tell_added()
-                Log.info(f"Wrote seccomp profile to: {self.target.location()}")
+                if self.output.tell_added():
+                    Log.info(f"Wrote seccomp profile to: {self.target.location()}")
                 self.output.drop_kept()
                 return True
             self.output.write_beside(profile, reason)
@@ -14674,8 +14675,10 @@ def leave_out_rare(profile: Profile, files: ProfileFiles, least: Least) -> Profi
 
 
 def add_base(profile: Profile, names: Sequence[str], file: str) -> Profile:
-    """The profile of this file with these syscalls allowed, and nothing else; says what that lifts of it."""
+    """The profile of this file with these syscalls allowed, and nothing else; says what that changes."""
     added = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, tuple(names)),))
+    new = sorted(name for rule in missing_from(profile, added, "").rules for name in rule.names)
+    Log.info(f"Added {', '.join(new) or 'nothing: -b names what was allowed'}")
     if profile.default.lets_pass:  # a union with what lets all else pass would lift each of its denials
         added = profile._replace(rules=(*without_names(profile.rules, set(names)), *added.rules))
         united = merge_profiles([("-b", added)])

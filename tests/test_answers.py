@@ -144,6 +144,9 @@ class Answers(RunCase):
                                      {"names": OWN_CALLS, "action": "SCMP_ACT_ALLOW"}])
                 merged = spoc("merge", "-b", added, "-o", str(self.profile), str(self.profile))
                 self.assertEqual(merged.returncode, 0, merged.stderr)
+                self.assertEqual("Added nothing: -b names what was allowed\n" in merged.stderr,
+                                 added == "getppid" and default != "SCMP_ACT_ERRNO", merged.stderr)
+                self.assertEqual(f" Added {added}\n" in merged.stderr, "Added nothing" not in merged.stderr)
                 self.assertEqual("lifts the rule that answers SCMP_ACT_ERRNO (EPERM)" in merged.stderr,
                                  added == "getuid" and default != "SCMP_ACT_ERRNO", merged.stderr)
                 denied = [answer == "! 1" for answer in self.call(*(

@@ -1337,7 +1337,8 @@ spec:
             text = target.read_text()
             result = self.run_spoc(target, *calling("sync"), options=("-t", profile_type, "--append"))
             self.assertEqual(target.read_text(), text)
-            self.assertRegex(result.stderr, r"(?m)^\S+ Added nothing$")
+            self.assertRegex(result.stderr, rf"(?m)^\S+ Added nothing to: {re.escape(str(target))}$")
+            self.assertNotIn("Wrote seccomp profile", result.stderr)
 
     def test_says_what_was_added(self) -> None:
         """With its conditions, as diff says it of the two profiles; what a checkpoint has written is in it."""
