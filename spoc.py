@@ -16386,7 +16386,7 @@ def parse_seconds(option: str, text: str, least: float) -> float:
 
 def parse_pid(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 1 << 31:
-        raise UsageError(f"--pid {text}", "no process id", "ps -e lists what runs")
+        raise UsageError(f"--pid {text}", "no process id", "ps -e lists them; record --no-proc-start goes by name")
     return int(text)
 
 
@@ -17108,8 +17108,9 @@ def find_option(command: str, name: str, options: Container[str]) -> str:
         raise UsageError(f"{command} {name}", f"it may be {' or '.join(found)}", "write more of it")
     others = [other for other in COMMANDS if name in {each for option in options_of(other)
                                                       for each in option.names.split()}]
-    raise UsageError(f"{command} {name}", f"no such option; it is one of {list_of(others)}" if others else
-                     "no such option" + (suggestion(name, names) if name.startswith("--") else ""))
+    raise UsageError(f"{command} {name}", f"no such option; it is an option of {list_of(others)}" if others else
+                     "no such option" + (suggestion("--unit" if name == "--service" else name, names)
+                                         if name.startswith("--") else ""))
 
 
 def parse_options(command: str, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

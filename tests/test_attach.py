@@ -675,8 +675,8 @@ class Refusals(AttachCase):
                                                    "runs already; see spoc.py record --help",
             ("--pid", pid, "--cgroup", "/sys/fs/cgroup"): "usage: record: --pid and --cgroup do not go together; give "
                                                           "one of them",
-            ("--pid", "x"): "usage: --pid x: no process id; ps -e lists what runs",
-            ("--pid", "0"): "usage: --pid 0: no process id; ps -e lists what runs"}
+            ("--pid", "x"): "usage: --pid x: no process id; ps -e lists them; record --no-proc-start goes by name",
+            ("--pid", "0"): "usage: --pid 0: no process id; ps -e lists them; record --no-proc-start goes by name"}
         for options, message in cases.items():
             with self.subTest(options):
                 self.assertEqual(self.refused("record", *options, code=2), message)

@@ -486,9 +486,11 @@ class Meant(support.Case):
                              (("run", "--profil_e", "x"), "--profile"), (("diff", "--jsno"), "--json")):
             self.assertRegex(self.error(*words),
                              rf"no such option; did you mean {meant}\?; see spoc.py {words[0]} --help$")
-        self.assertRegex(self.error("run", "--stats", "true"), "run --stats: no such option; it is one of record; see ")
+        self.assertRegex(self.error("run", "--stats", "true"), "run --stats: no such option; it is an option of "
+                         "record; see ")
         self.assertRegex(self.error("record", "-p", "x", "true"),
-                         "record -p: no such option; it is one of run, gaps, push and pull; see ")
+                         "record -p: no such option; it is an option of run, gaps, push and pull; see ")
+        self.assertRegex(self.error("watch", "--service", "nginx"), r"no such option; did you mean --unit\?; see ")
         self.assertRegex(self.error("run", "--frobnicate", "x"), "--frobnicate: no such option; see spoc.py run --help")
         for command in ("record", "watch"):
             self.assertEqual(self.error(command, "-pid", "1"), f"usage: {command} -pid: no such option; did you mean "
