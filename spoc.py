@@ -6518,7 +6518,7 @@ def begun_containers() -> list[RunningContainer]:
 
 
 def describe_running(name: str, containers: Iterable[RunningContainer], others: str = "--pid or --cgroup") -> str:
-    """What to say of a name that none has, and what `others` take."""
+    """What to say of a name that none has."""
     names = [container.name for container in containers]
     longer = [each for each in names if each.startswith(name)]
     return ((f"those that run: {list_names(names, 'the engine')}" if names else "none runs that is known by name")
@@ -11813,7 +11813,7 @@ class RecordOutput:
                                   self.name)
 
     def allowed_before(self, name: str, when: Callable[[Iterable[bool]], bool] = any) -> bool:
-        """Does the profile that is added to let this call pass, with any arguments or all?"""
+        """Does the profile that is added to let this call pass?"""
         return self._before is not None and when(verdict.lets_pass for verdict in self._before.verdicts(name))
 
     def lets_start(self, profile: Profile) -> bool:
@@ -11943,6 +11943,17 @@ class RecordOutput:
 NO_RUNTIME = "no runtime can start a container under it: without -n and -b it allows what that takes"
 
 
+def tell_no_start(options: RecordOptions, where: str) -> None:
+    """Say that -n or -b leave out execve."""
+    remedy = "add execve to -b" if options.base_syscalls else "-b execve allows it"
+    text = f"he profile{where} does not allow execve, so " + (
+        NO_RUNTIME if options.container or options.containers else f"run cannot start a program under it: {remedy}")
+    if options.base_syscalls:
+        Log.warning("t" + text)
+    else:
+        Log.info("T" + text)
+
+
 class RecordCommand:
     """One run of `record`."""
 
@@ -11961,7 +11972,7 @@ class RecordCommand:
         owner = (self.identity.uid, self.identity.gid) if self.identity else None
         self.output = RecordOutput(options, command[0], owner)
         self.target = self.output.target
-        if self.output.adds and self.base is BASE_SYSCALLS and not options.purpose:  # it may be a service's
+        if self.output.adds and self.base is BASE_SYSCALLS and not options.purpose:
             self.base = [name for name in BASE_SYSCALLS if self.output.allowed_before(name, all)]
 
     def run(self) -> int:
@@ -12195,21 +12206,14 @@ class RecordCommand:
         return report_gaps(recording, self._to_allow(recording).calls)
 
     def _report_start(self, recording: Recording) -> None:
-        """Say what the profile leaves out of what starts a container, or a program under it."""
+        """Say what the profile lacks for a start under it."""
         options, profile = self.options, self._make_profile(recording)
         left_out = sorted(set(choose_base(options)).difference(*(rule.names for rule in profile.rules)))
         if left_out:
             Log.info(f"Left out base syscalls that the profile{self.where} lacks: {', '.join(left_out)}; --for "
                      f"{FOR_CONTAINER} adds them")
-        if not (options.no_base_syscalls or options.base_syscalls) or self.output.lets_start(profile):
-            return
-        remedy = "add execve to -b" if options.base_syscalls else "-b execve allows it"
-        text = f"he profile{self.where} does not allow execve, so " + (
-            NO_RUNTIME if options.container or options.containers else f"run cannot start a program under it: {remedy}")
-        if options.base_syscalls:
-            Log.warning("t" + text)
-        else:
-            Log.info("T" + text)
+        if (options.no_base_syscalls or options.base_syscalls) and not self.output.lets_start(profile):
+            tell_no_start(options, self.where)
 
     def _write(self, recording: Recording, supervisor: Supervisor | None = None) -> bool:
         """Write the profile; if that fails it goes to standard error rather than being lost. A signal may end that

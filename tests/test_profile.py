@@ -1063,7 +1063,8 @@ status: {}
             {"names": ["zz_first", "zz_last"], "action": ALLOW}]}, indent="\t") + "\n"
         path.write_text(text, encoding="utf-8")
         for _ in range(2):
-            result = support.spoc("record", "--append", "-t", "raw-seccomp", "-o", str(path), "true")
+            result = support.spoc("record", "--append", "--for", "container", "-t", "raw-seccomp", "-o", str(path),
+                                  "true")
             self.assertEqual(result.returncode, 0, result.stderr)
             after = path.read_text(encoding="utf-8")
             self.assertEqual(after, json.dumps(json.loads(after), indent="\t") + "\n")
