@@ -16937,7 +16937,7 @@ OPERANDS = {
     "A B": (2, 2, "it takes two profiles"),
     "FILE...": (1, sys.maxsize, "no profiles to {command}"),
     "PROGRAM...": (1, sys.maxsize, "no program to look at"),
-    "REF": (1, 1, "it takes one reference, HOST[:PORT]/NAME[:TAG], not {count}; files have -f or -o"),
+    "REF": (1, 1, "it takes one reference, HOST[:PORT]/NAME[:TAG], not {count}; options name files"),
     "CMD [ARG...]": (1, sys.maxsize, "no command to {command}")}
 
 

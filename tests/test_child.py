@@ -693,7 +693,7 @@ class Purpose(ChildCase):
         before = self.names()
         for _ in range(2):
             log = self.log_of("--append")
-            self.assertIn(" Added nothing\n", log)
+            self.assertIn(f" Added nothing to: {self.profile}\n", log)
             self.assertNotIn("Left out", log)
         self.assertEqual(self.names(), before)
 

@@ -548,8 +548,8 @@ class Meant(support.Case):
             self.assertNotIn("registry", self.error("show", path, code=125))
         for command in ("push", "pull"):
             self.assertEqual(self.error(command, "nginx.yaml", "localhost:1/a"),
-                             f"usage: {command}: it takes one reference, HOST[:PORT]/NAME[:TAG], not 2; files have -f "
-                             f"or -o; see spoc.py {command} --help")
+                             f"usage: {command}: it takes one reference, HOST[:PORT]/NAME[:TAG], not 2; options name "
+                             f"files; see spoc.py {command} --help")
 
     def test_beginnings_of_options(self) -> None:
         """One that begins no other is as good as the whole; with several none is taken."""
