@@ -294,8 +294,8 @@ def quoted(name: str) -> str:
     return f'"{escaped}"'
 
 
-def suggestion(word: object, known: Iterable[str], likeness: float = LIKENESS) -> str:
-    """What to say of an unknown word that is like a known one, less what all known ones begin with."""
+def nearest(word: object, known: Iterable[str], likeness: float) -> str:
+    """The known word that is like an unknown one, less what all known ones begin with; "" if none is."""
     import difflib
     if not isinstance(word, str):
         return ""
@@ -307,7 +307,13 @@ def suggestion(word: object, known: Iterable[str], likeness: float = LIKENESS) -
     exchanged = [end[:at] + end[at:at + 2][::-1] + end[at + 2:] for at in range(len(end) - 1)]
     found = [each for each in (end, *exchanged) if each in by_end] or difflib.get_close_matches(
         end, by_end, 1, likeness)
-    return f"; did you mean {by_end[found[0]]}?" if found else ""
+    return by_end[found[0]] if found else ""
+
+
+def suggestion(word: object, known: Iterable[str]) -> str:
+    """What to say of an unknown word."""
+    name = nearest(word, known, LIKENESS)
+    return f"; did you mean {name}?" if name else ""
 
 
 MAX_NAMES_LISTED = 30  # in a message
@@ -5904,9 +5910,12 @@ def list_unknown(unknown: Iterable[str], names: Container[str]) -> str:
     if len(listed) > MAX_COMPARED:
         return ", ".join(listed)
     alike = sorted(architecture_syscalls(this_machine().native.token))
-    near = {name: "" if is_syscall_name(name) else suggestion(name, alike, TYPING_LIKENESS)[15:-1] for name in listed}
-    return ", ".join(name if name.startswith(near[name]) or near[name] in names else
-                     f"{name} (did you mean {near[name]}?)" for name in listed)
+    texts = []
+    for name in listed:
+        near = "" if is_syscall_name(name) else nearest(name, alike, TYPING_LIKENESS)
+        is_newer = name.startswith(near)  # than that, as getxattrat is than getxattr
+        texts.append(name if is_newer or near in names else f"{name} (did you mean {near}?)")
+    return ", ".join(texts)
 
 
 def check_syscall_name(name: str) -> str:
@@ -11946,12 +11955,13 @@ NO_RUNTIME = "no runtime can start a container under it: without -n and -b it al
 def tell_no_start(options: RecordOptions, where: str) -> None:
     """Say that -n or -b leave out execve."""
     remedy = "add execve to -b" if options.base_syscalls else "-b execve allows it"
-    text = f"he profile{where} does not allow execve, so " + (
-        NO_RUNTIME if options.container or options.containers else f"run cannot start a program under it: {remedy}")
+    effect = NO_RUNTIME if options.container or options.containers else (
+        f"run cannot start a program under it: {remedy}")
+    text = f"profile{where} does not allow execve, so {effect}"
     if options.base_syscalls:
-        Log.warning("t" + text)
+        Log.warning(f"the {text}")
     else:
-        Log.info("T" + text)
+        Log.info(f"The {text}")
 
 
 class RecordCommand:
@@ -15645,7 +15655,8 @@ class Loader:
         try:
             return os.fsdecode(search_path(name, [os.fsencode(f"PATH={folders}")], attempt))
         except OSError as error:
-            missing = ("there is none" if "/" in name else f"not in {folders}") + f" of {self.root}" * bool(self.root)
+            missing = "there is none" if "/" in name else f"not in {folders}"
+            missing += f" of {self.root}" if self.root else ""
             raise SpocError("find program", name, missing if error.errno == errno.ENOENT else error) from None
 
     def read(self, name: str) -> ElfFile:
@@ -15826,12 +15837,11 @@ def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
     told, verb = ", ".join(programs), "asks" if len(programs) == 1 else "ask"
     lacks = (f"does not allow {count_of(len(own), 'syscall', 'syscalls')} that {told} {verb} for" if own else
              f"allows all that the names in {told} tell of")
+    remedy: list[str] = []
     harmless = ",".join(row["syscall"] for row in gaps["own"] if not row["high_risk"])
     if harmless and not is_reference(gaps["profile"]) and not split_name(gaps["profile"])[1]:
         merge = [PROGRAM, "merge", "-b", harmless, "-o", gaps["profile"], gaps["profile"]]
         remedy = [f"To allow those of no high risk: {printable(shlex.join(merge))}", ""]
-    else:
-        remedy = []
     lines: list[str] = []
     for title, rows in (
             (f"{gaps['profile']} {lacks}" if told else "The files do not tell", own),
