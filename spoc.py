@@ -8247,8 +8247,8 @@ class StartValue(ctypes.Structure):
 class TaskValue(ctypes.Structure):
     """Value of the map `tasks`, and part of `slots`: repeats of its last denial that are not in `denials` yet."""
 
-    _fields_ = [("flags", c_uint32), ("entered", c_uint32), ("last", c_uint32 * 11), ("repeats", c_uint64),
-                ("instruction", c_uint64), ("regs", c_uint64), ("held", c_uint32 * 4)]
+    _fields_ = [("flags", c_uint32), ("entered", c_uint32), ("last", c_uint32 * 11), ("unused", c_uint32),
+                ("repeats", c_uint64), ("instruction", c_uint64), ("regs", c_uint64), ("held", c_uint32 * 4)]
 
 
 class SlotValue(ctypes.Structure):
@@ -8265,7 +8265,7 @@ class BpfProgInfo(ctypes.Structure):
 
 
 DENIAL_KEY_BYTES = DenialValue.tgid.offset
-OBJECT_CRC32 = 0x6AA53AE3  # `make bpf` writes it
+OBJECT_CRC32 = 0x371CC3C1  # `make bpf` writes it
 MAX_OBJECT_BYTES = 1 << 20
 ABIS, NUMBERS, SLOTS = 2, 1024, 4096
 MAX_VALUES = 64  # of one argument of one syscall

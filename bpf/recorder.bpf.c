@@ -198,6 +198,7 @@ struct task {
 	__u32 flags;		/* enum task_flag */
 	__u32 entered;		/* in `run`: the number of its last call that was let pass, at first its parent's */
 	struct denial_key last;	/* with TASK_DENIED: what it was last denied */
+	__u32 unused;		/* padding, named since 32-bit x86 aligns a __u64 to 4 bytes */
 	__u64 repeats;		/* of `last`, that are not in `denials` yet */
 	__u64 instruction;	/* of its last denial: the word after the number in pt_regs, on x86-64 that is ip */
 	__u64 regs;		/* in `run`: its pt_regs, at a fixed place of its kernel stack; 0: not known yet */
