@@ -14513,7 +14513,8 @@ def push_files(values: dict[str, Any], reference: Reference) -> int:
     settings = registry_settings(values, [reference, *copied])
     artifact = make_artifact_of(paths, values.get("type", ""), values.get("platforms", ()), annotations, settings)
     others = [each.repository for each in copied if each.host == reference.host and each.place != reference.place]
-    Log.info(f"Pushing {', '.join(paths)}")
+    if "profiles" not in values:
+        Log.info(f"Pushing {paths[0]}")
     with RegistryClient(settings) as client:
         digest = client.push(reference, artifact, "".join(others[:1]))
     write_stdout(f"Pushed {reference._replace(digest=digest)}\n")
