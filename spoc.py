@@ -14693,12 +14693,12 @@ def add_base(profile: Profile, names: Sequence[str], file: str) -> Profile:
     """The profile of this file with these syscalls allowed, and nothing else; says what that changes."""
     added = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, tuple(names)),))
     new = sorted(name for rule in missing_from(profile, added, "").rules for name in rule.names)
-    Log.info(f"Added {', '.join(new) or 'nothing: -b names what was allowed'}")
     if profile.default.lets_pass:  # a union with what lets all else pass would lift each of its denials
         added = profile._replace(rules=(*without_names(profile.rules, set(names)), *added.rules))
         united = merge_profiles([("-b", added)])
     else:
         united = merge_profiles([(file, profile), ("-b", added)])
+    Log.info(f"Added {', '.join(new) or 'nothing: -b names what was allowed'}")
     for name in names:
         lifted = describe_lifted(profile, name)
         if lifted:

@@ -153,6 +153,14 @@ class Answers(RunCase):
                     call_line("n", FREE[name]) for name in ("getuid", "getgid")))]
                 self.assertEqual(denied, [added != "getuid", True])
 
+    def test_what_merge_does_not_add(self) -> None:
+        """What it refuses it does not say to be added."""
+        self.write("SCMP_ACT_ERRNO", [{"names": ["getuid"], "action": "SCMP_ACT_KILL_PROCESS"}])
+        merged = spoc("merge", "-b", "getuid", "-o", str(self.profile), str(self.profile))
+        self.assertEqual(merged.returncode, 125)
+        self.assertIn("change one of them", merged.stderr)
+        self.assertNotIn("Added", merged.stderr)
+
     def test_base_syscalls_win(self) -> None:
         """-b allows a call whatever the profile says of it."""
         condition = [{"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}]
