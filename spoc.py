@@ -15487,8 +15487,8 @@ PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
 DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_RPATH, DT_RUNPATH = 1, 4, 5, 6, 10, 15, 29
 DT_GNU_HASH, DT_VERSYM = 0x6FFFFEF5, 0x6FFFFFF0
 AUDIT_ARCH_LE, RESOLVE_IN_ROOT = 0x40000000, 0x10  # linux/audit.h, linux/openat2.h
-# Of a program and its libraries, where what is kept counts 64 times; at once.
-MAX_READ_BYTES, KEPT_COST, CHUNK_BYTES, MAX_STRING_BYTES = 512 << 20, 64, 96 << 10, 4096
+# Of a program and its libraries, where a name counts 2 KiB, and what is kept 64 times; at once.
+MAX_READ_BYTES, NAME_COST, KEPT_COST, CHUNK_BYTES, MAX_STRING_BYTES = 512 << 20, 2048, 64, 96 << 10, 4096
 MAX_MAPS_BYTES, MAX_CACHE_BYTES, MAX_LIBRARIES = 16 << 20, 1 << 20, 256
 # What Go's linker has left in of the packages for syscalls, and of its runtime, where some names mean something else.
 GO_FUNCTION = (rb"\0(?!\0)((?:[\w./-]+/)?(?:sys/unix|syscall(?:/unix|/linux)?)\.[A-Za-z]\w*|"
@@ -15542,6 +15542,7 @@ class ElfFile:
         self.run_paths = alone or self.inherited
         self.functions: dict[str, tuple[str, ...]] = {}  # those that make syscalls, known by their names or unknown
         for name in itertools.chain(self._imported(symbol, values), self._go_functions()):
+            self._spend(NAME_COST)
             calls = calls_of_go(name) if "." in name else calls_of_function(name, self.is_musl)
             if calls or name in UNTELLING:
                 self._spend(KEPT_COST * MAX_NAME_BYTES)
@@ -15605,7 +15606,6 @@ class ElfFile:
         for start, _, size in self._segments[PT_LOAD] if self._holds(PT_NOTE, b"Go\0\0") else ():
             for place in range(start, start + size, CHUNK_BYTES):
                 for match in re.finditer(GO_FUNCTION, self._read(place, CHUNK_BYTES + MAX_STRING_BYTES)):
-                    self._spend(MAX_NAME_BYTES)
                     yield match[1].decode()
 
 

@@ -838,6 +838,16 @@ class Hostile(GapsCase):
         self.check_bounds(prog)
 
     def test_only_regular_files_are_opened(self) -> None:
+    def test_libraries_of_many_names(self) -> None:
+        """To ask what a name stands for takes longer than to read it."""
+        names = [f"lib{number}.so" for number in range(250)]
+        prog = self.make("prog", elf_file(["read"], needed=names, rpath="$ORIGIN"))
+        path = self.make("library", elf_file([f"function{number}" for number in range(20000)]))
+        for name in names:
+            os.link(path, self.folder / name)
+        self.check_bounds(prog)
+        self.assertFalse(self.document(prog)["complete"])
+
         """A FIFO's writer goes on waiting for its reader; what was opened is closed."""
         os.mkfifo(self.folder / "fifo")
         folders = [f"folder{number}" for number in range(250)]
