@@ -15785,6 +15785,7 @@ def lacking(profile: Profile, file: ElfFile) -> dict[str, list[str]]:
 
 def find_gaps(path: str, registries: Settings, files: Iterable[ElfFile | str]) -> dict[str, Any]:
     """What gaps says of a profile and files, each program before its libraries, as --json has it."""
+    import shlex
     (_, source), = read_united([path], registries)
     own, libraries = collections.defaultdict[str, list[str]](list), collections.defaultdict[str, list[str]](list)
     programs, askers = dict[str, bool](), dict[str, str]()  # those that are static; of each call the first
@@ -15822,7 +15823,11 @@ def find_gaps(path: str, registries: Settings, files: Iterable[ElfFile | str]) -
     risks = high_risk()
     rows = [{"syscall": call, "high_risk": risks.get(call, ""), "reasons": list(dict.fromkeys(own[call]))}
             for call in sorted(own)]
-    return {"profile": source.file, "programs": list(programs), "own": rows,
+    file, decided = source.file, {name for rule in source.profile.rules for name in rule.names}
+    harmless = ",".join(sorted(own.keys() - risks - decided))  # rules are decisions
+    is_typed = harmless and os.path.isfile(file) and printable(file) == file and file[0] != "-"
+    remedy = shlex.join([PROGRAM, "merge", "-b", harmless, "-o", file, file]) if is_typed else ""
+    return {"profile": file, "remedy": remedy, "programs": list(programs), "own": rows,
             "libraries": {name: sorted(calls) for name, calls in libraries.items()}, "static": static,
             "complete": not static and not unreadable and users["syscall"].isdisjoint(programs),
             "unknown": list(dict.fromkeys(unknown))}
@@ -15830,7 +15835,6 @@ def find_gaps(path: str, registries: Settings, files: Iterable[ElfFile | str]) -
 
 def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
     """The same for a person."""
-    import shlex
     own = [(row["syscall"], "; ".join(row["reasons"]) + (row["high_risk"] and f"; high risk: {row['high_risk']}"),
             RED if row["high_risk"] else CYAN) for row in gaps["own"]]
     others = [(name, " ".join(calls), CYAN) for name, calls in gaps["libraries"].items()]
@@ -15838,11 +15842,6 @@ def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
     told, verb = ", ".join(programs), "asks" if len(programs) == 1 else "ask"
     lacks = (f"does not allow {count_of(len(own), 'syscall', 'syscalls')} that {told} {verb} for" if own else
              f"allows all that the names in {told} tell of")
-    remedy: list[str] = []
-    harmless = ",".join(row["syscall"] for row in gaps["own"] if not row["high_risk"])
-    if harmless and not is_reference(gaps["profile"]) and not split_name(gaps["profile"])[1]:
-        merge = [PROGRAM, "merge", "-b", harmless, "-o", gaps["profile"], gaps["profile"]]
-        remedy = [f"To allow those of no high risk: {printable(shlex.join(merge))}", ""]
     lines: list[str] = []
     for title, rows in (
             (f"{gaps['profile']} {lacks}" if told else "The files do not tell", own),
@@ -15852,7 +15851,7 @@ def format_gaps(gaps: dict[str, Any], columns: int, colour: bool) -> str:
         lines += ["", paint(printable(title) + ":" * bool(rows), BOLD if colour else "")] if rows or not lines else []
         for label, text, code in rows:
             lines += beside(f"  {printable(label)}".ljust(width), printable(text), columns, code if colour else "")
-    return "\n".join([*lines[1:], "", *remedy])
+    return "\n".join([*lines[1:], gaps["remedy"] and f"\nTo allow those of no high risk: {gaps['remedy']}\n"])
 
 
 def count_gaps(path: str, program: str) -> str:

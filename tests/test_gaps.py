@@ -110,6 +110,23 @@ class Output(GapsCase):
         self.assertEqual(list(self.own(program)), ["init_module"])
         self.assertNotIn("To allow", self.gaps(program))
 
+    def test_remedy_that_would_not_work(self) -> None:
+        """None for what a rule decides, and none that no shell would take as it stands."""
+        program = self.make("server", elf_file(["sendfile64", "kill"]))
+        text = self.profile.read_text()
+        for name in "-x.json", "a\nb.json", "a\x1b.json":
+            (self.folder / name).write_text(text)
+            result = support.spoc("gaps", f"--profile={name}", program, cwd=self.folder)
+            self.assertIn("does not allow 2 syscalls", result.stdout.replace("\n", " "))
+            self.assertNotIn("To allow", result.stdout)
+        with open(self.profile, "rb") as file:
+            result = support.spoc("gaps", "-p", "-", program, stdin=file)
+        self.assertEqual((result.returncode, "To allow" in result.stdout), (0, False))
+        profile = json.loads(text)
+        profile["syscalls"].append({"names": ["kill"], "action": "SCMP_ACT_KILL_PROCESS"})
+        self.profile.write_text(json.dumps(profile))
+        self.assertIn(f"spoc.py merge -b sendfile -o {self.profile} ", self.gaps(program))
+
     def test_needed_by_origin(self) -> None:
         """ld.so replaces it in a library's name as well."""
         self.make("lib/libone.so", elf_file(["kill"]))
