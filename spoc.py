@@ -15382,12 +15382,11 @@ def format_page(portrait: Portrait) -> str:
 # --- Gaps --------------------------------------------------------------------
 
 
-# What functions of libc call under other names than their own, traced with glibc 2.31, 2.36 and 2.41 and musl 1.2 on
+# What functions of libc call under other names than their own, traced with glibc 2.31, 2.36, 2.41 and musl 1.2 on
 # x86-64, and glibc 2.36 on i386 (tests/functions.py). A row has a family of functions, as regular expressions, and what
 # these call: of a|b glibc's a, musl's and Go's b; of a/b either will do. A word in capitals stands for its row; what
 # begins with go_ is for Go alone. Left out are functions that next to no program imports, what every program calls as
-# it starts, which is little with musl, and abort, free, malloc and realloc: who aborts ends, and any recording has what
-# memory takes.
+# it starts, and abort, free, malloc and realloc: who aborts ends; any recording has what memory takes.
 LIBC_CALLS = r"""
 FILE|dlm?open|catopen: |close |fcntl |fstat |munmap |open |read; FORK|fork: clone|fork |gettid rt_sigprocmask;
 NAMES|get(gr|pw|sp)(ent|[gu]id|nam)|getgrouplist|get(proto|serv)(ent|by.*)|(get|in)netgr(ent)?: FILE connect lseek
@@ -15404,42 +15403,42 @@ THREAD|(pthread|thrd)_(create|\w*join\w*): clone clone3| futex madvise |membarri
 (get|set|put)utx?(ent|id|line)|log(in|out|wtmp)|updwtmpx?: access| alarm| dup2| fcntl| ftruncate64| getpid| ioctl|
     lseek| pread64| rt_sigaction| write|; (sem|shm)_(open|unlink): FILE link newfstatat| rt_sigprocmask| unlink write;
 (pthread_)?sig(hold|longjmp|mask|relse|setjmp)|[gs]etcontext|swapcontext: rt_sigprocmask; alarm: alarm|setitimer;
-(sysv_)?signal|siginterrupt: rt_sigaction; [fl]?utime(n?s)?: utimensat/utimes/utime|utimensat; eventfd: eventfd2;
-arc4random.*|getentropy: getrandom; canonicalize_file_name|realpath: faccessat2| getcwd readlink; exit: exit_group;
-daemon: FORK FILE chdir dup2 setsid; e(uid)?access: access| |faccessat2 getegid| geteuid| getgid| getuid| newfstatat|;
-epoll_create: epoll_create|epoll_create1; epoll_wait: epoll_wait|epoll_pwait; exec([lv]p?e?)?: execve; fxstat: fstat;
-f?(pathconf|statvfs): access| fstatfs newfstatat| readlink| statfs; faccessat: faccessat2/faccessat; fexecve: execveat;
-fdopen(dir)?: FILE fcntl |ioctl lseek|; forkpty|login_tty: FORK FILE dup2 ioctl |pipe2 setsid; fx?statat: newfstatat;
-fstat: newfstatat/fstat|fstat; freopen: STDIO dup3|dup2; get_current_dir_name|getwd: getcwd; getloadavg: sysinfo;
+(sysv_)?signal|siginterrupt: rt_sigaction; f?utimens|[fl]utimes: utimensat; utimes?: utimensat/utimes/utime|utimensat;
+(go_)?eventfd: eventfd2; arc4random.*|getentropy|go_get_random: getrandom; exit: exit_group; exec([lv]p?e?)?: execve;
+canonicalize_file_name|realpath: faccessat2| getcwd readlink; daemon: FORK FILE chdir dup2 setsid; fxstat: fstat;
+e(uid)?access: access| |faccessat2 getegid| geteuid| getgid| getuid| newfstatat|; epoll_wait: epoll_wait|epoll_pwait;
+epoll_create: epoll_create|epoll_create1; f?(pathconf|statvfs): access| fstatfs newfstatat| readlink| statfs;
+faccessat: faccessat2/faccessat|faccessat |faccessat2; fexecve: execveat; fdopen(dir)?: FILE fcntl |ioctl lseek|;
+forkpty|login_tty: FORK FILE dup2 ioctl |pipe2 setsid; fx?statat: newfstatat; fstat: newfstatat/fstat|fstat;
+freopen: STDIO dup3|dup2; get_current_dir_name|getwd: getcwd; getloadavg: sysinfo; getdomainname|gethostname: uname;
 getaddrinfo|gethost(by.*|ent|id)|getnameinfo|getnet(by.*|ent)|res_n?(query|search): NAMES bind futex getsockname|
-    ioctl| poll recvfrom recvmsg send| sendmmsg| sendto setsockopt| uname|; getdomainname|gethostname: uname;
-getdtablesize|[gs]etrlimit: prlimit64; getpgrp: getpgrp|getpgid; glob: FILE getdents64 newfstatat|stat; killpg: kill;
+    ioctl| poll recvfrom recvmsg send| sendmmsg| sendto setsockopt| uname|; getdtablesize|[gs]etrlimit: prlimit64;
+getpgrp: getpgrp|getpgid; glob: FILE getdents64 newfstatat|stat; killpg: kill; inotify_init: inotify_init|inotify_init1;
 getifaddrs|if_nameindex: bind| close getsockname| recvfrom recvmsg| sendto socket; klogctl: syslog; lockf: fcntl;
 grantpt|unlockpt|ptsname|isatty|sockatmark|tc[dfgs]\w+|getlogin: ioctl; initgroups: NAMES rt_sigprocmask setgroups;
-if_indextoname|if_nametoindex: close ioctl socket; inotify_init: inotify_init|inotify_init1; lstat: newfstatat|lstat;
+if_indextoname|if_nametoindex: close ioctl socket; lstat: newfstatat|lstat; mk.?stemps?: FILE rt_sigprocmask|; syscall:;
 lckpwdf: alarm fcntl rt_sigaction rt_sigprocmask; localtime|ctime|mktime|strftime|tzset: FILE lseek|; lxstat: lstat;
-mk.?stemps?: FILE rt_sigprocmask|; mkdtemp: mkdir rt_sigprocmask|; mkfifo(at)?|x?mknod: mknodat/mknod;
-n?ftw|fts_(close|open|read): FILE chdir fchdir fcntl getdents64 |lstat newfstatat|stat; nice: getpriority setpriority;
-nanosleep|u?sleep: clock_nanosleep|nanosleep; open: openat|open; openpty|posix_openpt: ioctl |open; pselect: pselect6;
+mkdtemp: mkdir rt_sigprocmask|; mkfifoat: mknodat; mkfifo|x?mknod: mknodat/mknod|mknod; nice: getpriority setpriority;
+n?ftw|fts_(close|open|read): FILE chdir fchdir fcntl getdents64 |lstat newfstatat|stat; open: openat|open; xstat: stat;
+nanosleep|u?sleep: clock_nanosleep|nanosleep; openpty|posix_openpt: ioctl |open; pselect: pselect6; setpgrp: setpgid;
 perror: STDIO dup fcntl; pipe: pipe2/pipe|pipe; pthread_[gs]etname_np: FILE prctl write; remove: rmdir unlink;
-pthread_(barrier|cond|mutex|rwlock)_.*|(cnd|mtx)_.*|sem_(post|.*wait): futex; rewinddir|seekdir: lseek; syscall:;
+pthread_(barrier|cond|mutex|rwlock)_.*|(cnd|mtx)_.*|sem_(post|.*wait): futex; rewinddir|seekdir: lseek;
 pthread_[gs]etschedparam: |rt_sigprocmask sched_getparam sched_getscheduler sched_setscheduler; semop: semtimedop|semop;
-pthread_getattr_np: FILE |mremap prlimit64| sched_getaffinity; select: pselect6/select|select; setpgrp: setpgid;
+pthread_getattr_np: FILE |mremap prlimit64| sched_getaffinity; select: pselect6/select|select; signalfd: signalfd4;
 pthread_(cancel|kill)|raise: getpid gettid rt_sigaction rt_sigprocmask tgkill|tkill; settimeofday: clock_settime;
-sete[gu]id: |rt_sigprocmask setresgid setresuid; signalfd: signalfd4; sigwait(info)?: rt_sigtimedwait; xstat: stat;
-stat|ftok: newfstatat|stat; sysconf: getdents64| newfstatat| prlimit64 |sched_getaffinity sysinfo;
-timer_create: THREAD rt_sigaction rt_sigtimedwait timer_create; tmpfile: STDIO fcntl |unlink; wait3?|waitpid: wait4;
-ttyname: |fstat ioctl newfstatat|stat readlink;
+sete[gu]id: |rt_sigprocmask setresgid setresuid; sigwait(info)?: rt_sigtimedwait; stat|ftok: newfstatat|stat;
+sysconf: getdents64| newfstatat| prlimit64 |sched_getaffinity sysinfo; tmpfile: STDIO fcntl |unlink;
+timer_create: THREAD rt_sigaction rt_sigtimedwait timer_create; wait3?|waitpid: wait4;
 go_accept: accept4/accept; go_epollcreate1: epoll_create1; go_epollctl: epoll_ctl; go_fcntl: fcntl fcntl64;
-go_epoll_?wait: epoll_pwait epoll_wait; go_fork_exec: clone/clone3 dup3/dup2 execve waitid; go_getdents: getdents64;
-go_getpgrp: getpgid; go_l?stat: newfstatat; go_osyield: sched_yield; go_prlimit1: prlimit64;
-go_getrlimit: getrlimit/prlimit64; go_setrlimit: setrlimit/prlimit64; go_raise: tkill/tgkill; go_rmdir: unlinkat;
-go_seek: lseek; (go_un|u)mount: umount2; go_utimes: utimes/utimensat
+go_epoll_?wait: epoll_pwait epoll_wait; go_fork_exec: clone dup3 execve waitid; go_getdents: getdents64; go_seek: lseek;
+go_getpgrp: getpgid; go_l?stat: newfstatat; go_osyield: sched_yield; go_prlimit1: prlimit64; go_raise: tgkill;
+go_getrlimit: getrlimit/prlimit64; go_setrlimit: setrlimit/prlimit64; go_rmdir: unlinkat;
+go_utimes: utimes/utimensat; (go_un|u)mount: umount2; ttyname: |fstat ioctl newfstatat|stat readlink
 """
-# What headers put around the name of a function: for large files and long times, for checks, for standards.
+# What headers put around a function's name: for large files and long times, for checks, for standards.
 DECORATED = (r"(?a)\A(?:__libc_|__isoc\d+_|__xpg_|_*posix_|p?thr(?:ea)?d_|_IO_|_+)|"
              r"(?:_unlocked|_nocancel|_chk|_np|_2|_time64|64|_r)+\Z")
-MAX_NAME_BYTES = 64  # of a function; what is longer stands for nothing
+MAX_NAME_BYTES = 64  # of what stands for a call
 
 
 @functools.lru_cache(None)
@@ -15471,7 +15470,8 @@ def calls_of_function(name: str, is_musl: bool = False) -> tuple[str, ...]:
 def calls_of_go(function: str) -> tuple[str, ...]:
     """The same of Go's packages, which rather take a folder's descriptor than call what has that name."""
     import re
-    name = re.sub("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", function.rpartition(".")[2]).lower()
+    name = function.rpartition(".")[2].replace("FD", "fd")
+    name = re.sub("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
     name = re.sub(r"\A(ptrace|ioctl|keyctl|fcntl|prctl|[gs]etsockopt|sendmsg|recvmsg).*", r"\1", name)
     # fchmod has no other, and getxattrat is newer than Go's.
     forms = [name] if re.match("f|.*xattr", name) else [f"{name}at", f"f{name}at", name]
@@ -15490,10 +15490,10 @@ AUDIT_ARCH_LE, RESOLVE_IN_ROOT = 0x40000000, 0x10  # linux/audit.h, linux/openat
 # Of a program and its libraries, where a name counts 2 KiB, and what is kept 64 times; at once.
 MAX_READ_BYTES, NAME_COST, KEPT_COST, CHUNK_BYTES, MAX_STRING_BYTES = 512 << 20, 2048, 64, 96 << 10, 4096
 MAX_MAPS_BYTES, MAX_CACHE_BYTES, MAX_LIBRARIES = 16 << 20, 1 << 20, 256
-# What Go's linker has left in of the packages for syscalls, and of its runtime, where some names mean something else.
+# What Go's linker has left in of the packages for syscalls, and of its runtime.
 GO_FUNCTION = (rb"\0(?!\0)((?:[\w./-]+/)?(?:sys/unix|syscall(?:/unix|/linux)?)\.[A-Za-z]\w*|"
                rb"runtime\.(?!send\0|recv\0|settls\0|sig)[a-z]\w*)(?=\0)")
-# Functions of which nothing tells what they call, and what is said of the files that import them.
+# Functions that do not tell what they call, and what is said of files that import them.
 UNTELLING = {"syscall": "the numbers that {} may give to syscall(2)",
              "dlopen": "what is loaded while it runs (dlopen), by {}; give plug-ins as further PROGRAMs"}
 
@@ -15707,7 +15707,7 @@ class Loader:
 
 
 def mapped_library(process: str, place: str, path: str, program: ElfFile) -> ElfFile | str:
-    """A file that a process has mapped at a place, or its name. The first way finds what has been removed since."""
+    """A file that a process has mapped at a place, or its name. The first way finds what is removed."""
     for root, each in (("", f"{process}/map_files/{place}"), (f"{process}/root", path)):
         with contextlib.suppress(OSError), open_regular(each, root) as descriptor:
             return ElfFile(descriptor, path, program)
@@ -15746,7 +15746,7 @@ def mapped_files(whose: str, pids: Iterable[int]) -> Iterator[ElfFile | str]:
     yield from failed
 
 
-# What libc, and Go, calls as it is on 32 bits too, rather than what has larger numbers.
+# What libc and Go call as it is on 32 bits too, not what has larger numbers.
 NARROW = "f?truncate|sendfile|timerfd_settime", "fcntl|.*time.*"
 
 
@@ -15767,7 +15767,7 @@ def calls_of_machine(call: str, token: int, is_go: bool = False) -> list[str]:
 
 
 PARTS_OF_LIBC = tuple(name + end for name in "ld ld64 libc libdl libm libpthread librt".split() for end in ".-")
-# Programs, without the numbers of versions, that do whatever they are told to.
+# Programs, without their versions, that do what they are told to.
 INTERPRETERS = [*SHELLS, *"python perl ruby node php lua tclsh java awk gawk mawk busybox toybox coreutils".split()]
 
 

@@ -223,6 +223,12 @@ class Output(GapsCase):
                                                      "newfstatat", "pread64", "ptrace", "renameat2", "setxattr",
                                                      "umount2", "unlinkat", "wait4", "waitid"])
         self.assertEqual(self.own(program)["fsync"], ["prog has syscall.Fsync"])
+        program = self.make("prog", elf_file(go=["internal/syscall/unix.GetRandom", "internal/syscall/unix.PidFDOpen",
+                                                 "internal/syscall/unix.PidFDSendSignal", "syscall.forkExec",
+                                                 "internal/runtime/syscall.Eventfd"]))
+        self.allow("clone3", "dup2", "eventfd", "execve")  # the base syscalls have some that are Go's no more
+        self.assertEqual(sorted(self.own(program)), ["clone", "dup3", "eventfd2", "getrandom", "pidfd_open",
+                                                     "pidfd_send_signal", "waitid"])
 
     def test_names_are_escaped(self) -> None:
         """Nothing in a file, its name or the profile's reaches the terminal as it is; JSON escapes it by itself."""
@@ -832,6 +838,16 @@ class Hostile(GapsCase):
         self.assertEqual(document["libraries"], {"lib0.so": ["fsync"]})
         self.assertFalse(document["complete"])
 
+    def test_libraries_of_many_names(self) -> None:
+        """To ask what a name stands for takes longer than to read it."""
+        names = [f"lib{number}.so" for number in range(250)]
+        prog = self.make("prog", elf_file(["read"], needed=names, rpath="$ORIGIN"))
+        path = self.make("library", elf_file([f"function{number}" for number in range(20000)]))
+        for name in names:
+            os.link(path, self.folder / name)
+        self.check_bounds(prog)
+        self.assertFalse(self.document(prog)["complete"])
+
     def test_too_many_libraries(self) -> None:
         """The first of those that are not looked at is told, though it is there."""
         names = [f"lib{number}.so" for number in range(300)]
@@ -855,16 +871,6 @@ class Hostile(GapsCase):
         self.check_bounds(prog)
 
     def test_only_regular_files_are_opened(self) -> None:
-    def test_libraries_of_many_names(self) -> None:
-        """To ask what a name stands for takes longer than to read it."""
-        names = [f"lib{number}.so" for number in range(250)]
-        prog = self.make("prog", elf_file(["read"], needed=names, rpath="$ORIGIN"))
-        path = self.make("library", elf_file([f"function{number}" for number in range(20000)]))
-        for name in names:
-            os.link(path, self.folder / name)
-        self.check_bounds(prog)
-        self.assertFalse(self.document(prog)["complete"])
-
         """A FIFO's writer goes on waiting for its reader; what was opened is closed."""
         os.mkfifo(self.folder / "fifo")
         folders = [f"folder{number}" for number in range(250)]

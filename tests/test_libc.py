@@ -139,6 +139,20 @@ class Table(unittest.TestCase):
                         self.assertEqual(left_out, set())
         self.assertEqual(lacking, RARE)
 
+    def test_alternatives(self) -> None:
+        """Where one of several calls will do, there is a libc that makes it: another's does not help this one."""
+        others = {"utime": "utimes", "utimes": "utime", "mknod": "mknod"}  # of their rows
+        for is_musl in False, True:
+            made: Dict[str, Set[str]] = {}
+            for libc, calls in measured().items():
+                if libc.startswith("musl") == is_musl:
+                    for name, names in calls.items():
+                        made.setdefault(name, set()).update(names)
+            for name, names in made.items():
+                for call in spoc.calls_of_function(name, is_musl):
+                    with self.subTest(name, is_musl=is_musl):
+                        self.assertTrue("/" not in call or {*names, others.get(name)}.issuperset(call.split("/")), call)
+
     def test_no_row_is_idle(self) -> None:
         """Functions that need no row have none: their names tell their only call."""
         pattern, rows = spoc.libc_rows()
