@@ -12973,7 +12973,8 @@ class AwaitCommand(FilteredCommand):
     def _started_before(self, recorder: StartRecorder, running: Sequence[RunningContainer]) -> Scope | None:
         """Where it is, if it has started before all was recorded, and has not ended again."""
         name = self.options.container
-        if self.found or not find_container(name, running):
+        container = find_container(name, running)
+        if self.found or not container:
             return None
         time.sleep(recorder.EXEC_S)  # /proc shows an exec before it is announced
         recorder.serve()
@@ -12982,9 +12983,9 @@ class AwaitCommand(FilteredCommand):
         try:
             return container_scope(name)
         except SpocError:
-            if find_container(name, begun_containers()):
+            if find_container(name, begun_containers()) == container:
                 raise
-            return None
+            return None  # another has been started since, which is recorded
 
     def _conclude_waiting(self, recorder: StartRecorder, supervisor: Supervisor, failure: Exception | None) -> bool:
         """As _conclude()."""

@@ -547,6 +547,18 @@ class Namespaces(StartsCase):
         self.assertEqual(recorder.wait(WAIT_S), 125)
         self.assertIn(f"container {TWO}: it has not started; no profile is written", self.log_so_far())
 
+    def test_started_again_while_the_recorder_loads(self) -> None:
+        """What its runtime has not made yet can be attached to by nothing: it is waited for, and recorded."""
+        process = self.launch("sleep", "1000")
+        first, second = (f"spoc.RunningContainer({'0' * 64!r}, {TWO!r}, {pid})" for pid in (process.pid, 1))
+        refuse = "def refuse(name): raise spoc.SpocError('attach to', name, 'no pid namespace is its own')"
+        recorder = self.waited(f"lists = [[], [{first}], [{second}]]",
+                               "spoc.begun_containers = lambda: lists.pop(0) if lists else []",
+                               refuse, "spoc.container_scope = refuse")
+        recorder.terminate()
+        self.assertEqual(recorder.wait(WAIT_S), 125)
+        self.assertIn(f"container {TWO}: it has not started; no profile is written", self.log_so_far())
+
     def test_no_room_for_its_namespace(self) -> None:
         """A container is recorded with all that starts in it, also where others' namespaces take all the room."""
         program = self.folder / f"in-{os.getpid()}"
