@@ -16557,7 +16557,12 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
         warn_of_purpose(options)
     if option == "container" and not find_container(options.container, begun_containers()):
         return AwaitCommand(options).run()
-    return AttachCommand(options, make_scope(option, operands[0] if option == NO_START else values[option])).run()
+    try:
+        return AttachCommand(options, make_scope(option, operands[0] if option == NO_START else values[option])).run()
+    except NoTasksError:
+        if option != "container":
+            raise
+    return AwaitCommand(options).run()  # it has ended meanwhile
 
 
 def run_hook(values: dict[str, Any], _operands: list[str]) -> int:

@@ -547,6 +547,17 @@ class Namespaces(StartsCase):
         self.assertEqual(recorder.wait(WAIT_S), 125)
         self.assertIn(f"container {TWO}: it has not started; no profile is written", self.log_so_far())
 
+    def test_ended_before_it_was_attached_to(self) -> None:
+        """One that ran when the command was typed is waited for, too."""
+        process = self.launch("sleep", "1000")
+        recorder = self.waited(f"lists = [[spoc.RunningContainer({'0' * 64!r}, {TWO!r}, {process.pid})]]",
+                               "spoc.begun_containers = lambda: lists.pop(0) if lists else []",
+                               "class Gone(spoc.ProcessTree):\n    def tasks(self): return set()",
+                               f"spoc.container_scope = lambda name: Gone([{process.pid}])")
+        recorder.terminate()
+        self.assertEqual(recorder.wait(WAIT_S), 125)
+        self.assertIn(f"container {TWO}: it has not started; no profile is written", self.log_so_far())
+
     def test_started_again_while_the_recorder_loads(self) -> None:
         """What its runtime has not made yet can be attached to by nothing: it is waited for, and recorded."""
         process = self.launch("sleep", "1000")
