@@ -5913,7 +5913,7 @@ def list_unknown(unknown: Iterable[str], names: Container[str]) -> str:
     texts = []
     for name in listed:
         near = "" if is_syscall_name(name) else nearest(name, alike, TYPING_LIKENESS)
-        is_newer = name.startswith(near)  # than that, as getxattrat is than getxattr
+        is_newer = name.startswith(near)  # as getxattrat
         texts.append(name if is_newer or near in names else f"{name} (did you mean {near}?)")
     return ", ".join(texts)
 
@@ -12985,7 +12985,7 @@ class AwaitCommand(FilteredCommand):
         except SpocError:
             if find_container(name, begun_containers()) == container:
                 raise
-            return None  # another has been started since, which is recorded
+            return None  # another has started since, which is recorded
 
     def _conclude_waiting(self, recorder: StartRecorder, supervisor: Supervisor, failure: Exception | None) -> bool:
         """As _conclude()."""
@@ -15436,7 +15436,7 @@ go_getpgrp: getpgid; go_l?stat: newfstatat; go_osyield: sched_yield; go_prlimit1
 go_getrlimit: getrlimit/prlimit64; go_setrlimit: setrlimit/prlimit64; go_rmdir: unlinkat;
 go_utimes: utimes/utimensat; (go_un|u)mount: umount2; ttyname: |fstat ioctl newfstatat|stat readlink
 """
-# What headers put around a function's name: for large files and long times, for checks, for standards.
+# What headers put around a function's name: for large files, long times, checks, standards.
 DECORATED = (r"(?a)\A(?:__libc_|__isoc\d+_|__xpg_|_*posix_|p?thr(?:ea)?d_|_IO_|_+)|"
              r"(?:_unlocked|_nocancel|_chk|_np|_2|_time64|64|_r)+\Z")
 MAX_NAME_BYTES = 64  # of what stands for a call
@@ -15474,7 +15474,7 @@ def calls_of_go(function: str) -> tuple[str, ...]:
     name = function.rpartition(".")[2].replace("FD", "fd")
     name = re.sub("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
     name = re.sub(r"\A(ptrace|ioctl|keyctl|fcntl|prctl|[gs]etsockopt|sendmsg|recvmsg).*", r"\1", name)
-    # fchmod has no other, and getxattrat is newer than Go's.
+    # fchmod has no other; getxattrat is newer.
     forms = [name] if re.match("f|.*xattr", name) else [f"{name}at", f"f{name}at", name]
     by_name = next(((each,) for each in forms if is_syscall_name(each)), ())
     return calls_of_function(f"go_{name}") or by_name or calls_of_function(name, True)
@@ -15802,7 +15802,7 @@ def find_gaps(path: str, registries: Settings, files: Iterable[ElfFile | str]) -
                 verb = "has" if any("." in name for name in functions) else "imports"
                 own[call].append(f"{file.name} {verb} {', '.join(dict.fromkeys(functions))}")
             if os.path.basename(file.path).rstrip(DIGITS + ".-") in INTERPRETERS:
-                unknown.append(f"which of this is for what: {file.name} does whatever it is told to")
+                unknown.append(f"which of this is for what: {file.name} does what it is told to")
         if not file.name.startswith(PARTS_OF_LIBC):
             for call in missing:
                 askers.setdefault(call, file.name)
@@ -16562,7 +16562,7 @@ def run_record(values: dict[str, Any], operands: list[str]) -> int:
     except NoTasksError:
         if option != "container":
             raise
-    return AwaitCommand(options).run()  # it has ended meanwhile
+    return AwaitCommand(options).run()  # it has ended
 
 
 def run_hook(values: dict[str, Any], _operands: list[str]) -> int:

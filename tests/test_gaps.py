@@ -256,7 +256,7 @@ class Output(GapsCase):
         document = self.document(str(self.folder / "other"))
         self.assertEqual(document["programs"], ["other"])
         self.assertEqual(self.own(str(self.folder / "other")), {"fsync": ["other imports fsync"]})
-        self.assertIn("which of this is for what: other does whatever it is told to", document["unknown"])
+        self.assertIn("which of this is for what: other does what it is told to", document["unknown"])
 
     def test_static_program_is_unknown(self) -> None:
         program = self.make("prog", elf_file())
@@ -296,7 +296,7 @@ class Output(GapsCase):
         for path in script, outer, by_env:
             document = self.document(path, env=environment)
             self.assertEqual([row["reasons"] for row in document["own"]], [["perl5.36 imports kill"]])
-            self.assertIn("which of this is for what: perl5.36 does whatever it is told to", document["unknown"])
+            self.assertIn("which of this is for what: perl5.36 does what it is told to", document["unknown"])
 
     def test_errors(self) -> None:
         """One line each."""
