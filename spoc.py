@@ -1246,11 +1246,6 @@ def left_out(profile: Profile, native: str) -> set[str]:
     return {native} if profile.architectures and names.isdisjoint(profile.architectures) else set()
 
 
-def tell_left_out(profile: Profile, file: str, name: str) -> None:
-    if left_out(profile, name):
-        Log.warning(f"{file} is for {list_of(profile.architectures)}, not {name}: record there, or --portable")
-
-
 def diff_profiles(profile: Profile, other: Profile, native: str) -> Profile:
     """What a profile says and the other does not, by meaning; with its own default."""
     other_answers, only = answers_by_name(other, other.default), {}
@@ -13922,7 +13917,6 @@ class RunCommand:
         if options.base_syscalls:
             others = without_names(profile.rules, set(options.base_syscalls))
             profile = profile._replace(rules=(Rule(SCMP_ACT_ALLOW, tuple(options.base_syscalls)), *others))
-        tell_left_out(profile, path, self.machine.own.name)
         verdicts = profile.verdicts("execve")
         if not options.learn and not any(verdict.lets_pass for verdict in verdicts):
             raise ChildError("start command", self.command[0], f"the profile answers {verdicts[0].action} to execve",
@@ -14495,9 +14489,6 @@ def make_artifact_of(paths: Sequence[str], artifact_type: str, platforms: Sequen
         if source.type != TYPE_CRD:
             raise ProfileError(source.file, 0, 0, "is JSON, and the CRD format holds YAML",
                                f"{PROGRAM} convert -t {TYPE_CRD} it, or push it with -t {ARTIFACT_RUNTIME}")
-    for source, path, platform in zip(sources, paths, platforms):
-        for name in (name for name, each in OCI_ARCHITECTURES.items() if each == platform.architecture):
-            tell_left_out(source.profile, path, name)
     texts = [(format_yaml(source.document) if split_name(path)[1] else source.reader.text).encode()
              for source, path in zip(sources, paths)]
     return crd_artifact(list(zip(platforms or (None,), texts)), annotations)

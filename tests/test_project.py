@@ -31,7 +31,7 @@ SECTIONS = ["Constants", "Messages", "Policy", "Formats", "Files", "Registry", "
 # A guard against growth: names for fields, options and functions take 20 KB more than the positions and tables of
 # letters before them; what attaches to what runs or starts and names it takes 150 KB, registries 110 KB, gaps
 # 31 KB, what is said of containers whose start or name is not seen, and of base syscalls left out, 1.5 KB, of names
-# and machines that do not fit as much. `make bench` holds the sum against the size that it should have.
+# that do not fit as much. `make bench` holds the sum against the size that it should have.
 SIZE_LIMIT_BYTES = 919_500
 # What gaps takes must stay small: a table of 46 lines, by which a profile that allows what is named runs the program
 # under glibc, musl and on 32 bits; a reader of ELF files that asks no sections and bounds what a hostile one costs;

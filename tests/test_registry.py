@@ -683,15 +683,6 @@ class Plain(registries.Case):
         for platform, name in (("linux/amd64", "app.yaml"), ("linux/arm64/v8", "arm.yaml")):
             result = self.spoc("pull", "-o", "-", "-p", platform, f"{registry.host}/a")
             self.assertEqual(result.stdout, (self.folder / name).read_text())
-        for platform, name in (("linux/amd64", ""),
-                               ("linux/arm64/v8", "AARCH64"), ("linux/386", "X86"), ("plan9/x", "")):
-            listed = YAML_PROFILE.replace("    - SCMP_ARCH_X86_64\n", "    - SCMP_ARCH_X86_64\n    - SCMP_ARCH_X32\n")
-            for text in (YAML_PROFILE.replace("  architectures:\n    - SCMP_ARCH_X86_64\n", ""), listed):
-                (self.folder / "listed.yaml").write_text(text)
-                result = self.spoc("push", "-f", "listed.yaml", "-p", platform, f"{registry.host}/b")
-                self.assertEqual(re.findall(r"Warning: (.*)", result.stderr), [
-                    "listed.yaml is for SCMP_ARCH_X86_64 and SCMP_ARCH_X32, not SCMP_ARCH_"
-                    f"{name}: record there, or --portable"] * (name != "" and text == listed))
         self.assertIn("holds no profile for linux/s390x",
                       self.refused("pull", "-p", "linux/s390x", f"{registry.host}/a"))
 
