@@ -1240,7 +1240,7 @@ def added_architectures(profile: Profile, other: Profile, native: str) -> set[st
     return set(profile.architectures) - {*other.architectures, "SCMP_ARCH_NATIVE", native}
 
 
-def left_out(profile: Profile, native: str) -> set[str]:
+def native_to_add(profile: Profile, native: str) -> set[str]:
     """The native architecture, if a profile lists others alone."""
     names = {"SCMP_ARCH_NATIVE", native}
     return {native} if profile.architectures and names.isdisjoint(profile.architectures) else set()
@@ -11842,7 +11842,7 @@ class RecordOutput:
             Log.warning(f"kept the other action that {self.target.path} has for: {', '.join(sorted(kept))}")
         self._added.update((name, rule.answer.text_for(name)) for rule in added.rules for name in rule.names)
         native = added.architectures[0]
-        self._added_architectures |= added_architectures(added, source.profile, native) | left_out(
+        self._added_architectures |= added_architectures(added, source.profile, native) | native_to_add(
             source.profile, native)
         return text
 
@@ -13609,7 +13609,7 @@ class Learner:
     def learned(self) -> list[str]:
         """What was added, for a person."""
         texts = {rule.answer.text_for(call.wanted) if rule else call.wanted for call, rule in self._learned.items()}
-        added = self._added_architectures | left_out(self._profile, self._native.name)
+        added = self._added_architectures | native_to_add(self._profile, self._native.name)
         return sorted({*self._replaced, *texts, *(f"architecture {name}" for name in added)})
 
     @property

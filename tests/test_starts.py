@@ -532,31 +532,25 @@ class Namespaces(StartsCase):
         self.assertEqual(recorder.wait(WAIT_S), 125)
         self.assertRegex(self.log_so_far(), f"container {TWO}: it has not started, as far as was seen: .*; no profile ")
 
-    def test_ended_while_the_recorder_loads(self) -> None:
-        """It is waited for as if it had not run: if it has gone when it is looked for, or when it is attached to."""
-        process = self.launch("sleep", "1000")
-        lists = (f"lists = [[], [spoc.RunningContainer({'0' * 64!r}, {TWO!r}, {process.pid})]]",
-                 "spoc.begun_containers = lambda: lists.pop(0) if lists else []")
-        recorder = self.waited(*lists)
-        recorder.terminate()
-        self.assertEqual(recorder.wait(WAIT_S), 125)
-        self.assertIn(f"container {TWO}: it has not started; no profile is written", self.log_so_far())
-        recorder = self.waited(*lists, "class Gone(spoc.ProcessTree):\n    def tasks(self): return set()",
-                               f"spoc.container_scope = lambda name: Gone([{process.pid}])")
+    def check_is_waited_for(self, *lines: str) -> None:
+        """Nothing has started of it in the end."""
+        recorder = self.waited(*lines)
         recorder.terminate()
         self.assertEqual(recorder.wait(WAIT_S), 125)
         self.assertIn(f"container {TWO}: it has not started; no profile is written", self.log_so_far())
 
-    def test_ended_before_it_was_attached_to(self) -> None:
-        """One that ran when the command was typed is waited for, too."""
+    def test_ended_while_the_recorder_loads(self) -> None:
+        """It is waited for as if it had not run: if it has gone when it is looked for, or when it is attached to; and
+        one that ran when the command was typed, too.
+        """
         process = self.launch("sleep", "1000")
-        recorder = self.waited(f"lists = [[spoc.RunningContainer({'0' * 64!r}, {TWO!r}, {process.pid})]]",
-                               "spoc.begun_containers = lambda: lists.pop(0) if lists else []",
-                               "class Gone(spoc.ProcessTree):\n    def tasks(self): return set()",
-                               f"spoc.container_scope = lambda name: Gone([{process.pid}])")
-        recorder.terminate()
-        self.assertEqual(recorder.wait(WAIT_S), 125)
-        self.assertIn(f"container {TWO}: it has not started; no profile is written", self.log_so_far())
+        container = f"spoc.RunningContainer({'0' * 64!r}, {TWO!r}, {process.pid})"
+        begun = "spoc.begun_containers = lambda: lists.pop(0) if lists else []"
+        gone = ("class Gone(spoc.ProcessTree):\n    def tasks(self): return set()",
+                f"spoc.container_scope = lambda name: Gone([{process.pid}])")
+        self.check_is_waited_for(f"lists = [[], [{container}]]", begun)
+        self.check_is_waited_for(f"lists = [[], [{container}]]", begun, *gone)
+        self.check_is_waited_for(f"lists = [[{container}]]", begun, *gone)
 
     def test_started_again_while_the_recorder_loads(self) -> None:
         """What its runtime has not made yet can be attached to by nothing: it is waited for, and recorded."""
